@@ -1,0 +1,18 @@
+//! The Lambda function: see the library.
+
+use std::process::ExitCode;
+
+use archive_fn::{Config, DataLake, Handler};
+use batch::{LogWriter, function};
+use lambda_runtime::service_fn;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    function::main(async || {
+        let config = function::process_environment(Config::from_environment)?;
+        let lake = DataLake::new((&function::sdk_config().await).into(), &config.bucket_name);
+        let handler = Handler::new(config, lake, LogWriter::stdout(), function::wall_clock());
+        lambda_runtime::run(service_fn(|event| handler.handle(event))).await.map_err(anyhow::Error::from_boxed)
+    })
+    .await
+}

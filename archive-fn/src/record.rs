@@ -1,0 +1,71 @@
+//! A stream record, read: is it a claim, and what object does it become?
+
+use aws_lambda_events::dynamodb::EventRecord;
+use batch::error_chain;
+use claim::record::SORT_KEY;
+use claim::{Claim, object};
+use serde::Deserialize;
+use serde_dynamo::AttributeValue;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// What is to be done with a record.
+pub(crate) enum Record {
+    /// Not a new claim: a deletion, another kind of item, or an event name that nobody knows.
+    Skipped,
+    /// A new claim, and the object's content.
+    Claim { claim: Box<Claim>, line: Vec<u8> },
+    /// It says that it is a claim, and can never be archived.
+    Unusable { reason: String },
+}
+
+impl Record {
+    /// INSERT and MODIFY count: a claim that replaces an expired one, which DynamoDB has not deleted yet, is a MODIFY.
+    pub(crate) fn read(record: &RawValue) -> Self {
+        let typed: EventRecord = match serde_json::from_str(record.get()) {
+            Ok(typed) => typed,
+            Err(error) if says_that_it_is_a_claim(record) => {
+                return Self::Unusable { reason: format!("the record is no DynamoDB stream record: {error}") };
+            }
+            Err(_) => return Self::Skipped,
+        };
+        let image = typed.change.new_image;
+        let is_claim = matches!(image.get("sk"), Some(AttributeValue::S(sk)) if sk == SORT_KEY);
+        if !is_claim || !is_new(&typed.event_name) {
+            return Self::Skipped;
+        }
+        let claim = Claim::from_item(image);
+        match claim.and_then(|claim| object::object_line(&claim).map(|line| (claim, line))) {
+            Ok((claim, line)) => Self::Claim { claim: Box::new(claim), line },
+            Err(error) => Self::Unusable { reason: error_chain(&error) },
+        }
+    }
+}
+
+fn is_new(event_name: &str) -> bool {
+    matches!(event_name, "INSERT" | "MODIFY")
+}
+
+/// Of a record that does not deserialise: as much as can be told without its types. One that cannot be told at all is
+/// kept.
+fn says_that_it_is_a_claim(record: &RawValue) -> bool {
+    let Ok(record) = serde_json::from_str::<Value>(record.get()) else { return true };
+    let is_claim = record.pointer("/dynamodb/NewImage/sk/S").and_then(Value::as_str) == Some(SORT_KEY);
+    // A name that is missing or no text is one of the things that can be wrong with a claim's record.
+    is_claim && record.get("eventName").and_then(Value::as_str).is_none_or(is_new)
+}
+
+/// By which the record is reported, and its quarantined copy named. Read apart from the rest, which may not deserialise.
+pub(crate) fn sequence_number(record: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Outer {
+        dynamodb: Inner,
+    }
+    #[derive(Deserialize)]
+    struct Inner {
+        #[serde(rename = "SequenceNumber")]
+        sequence_number: String,
+    }
+    let record: Outer = serde_json::from_str(record.get()).ok()?;
+    Some(record.dynamodb.sequence_number).filter(|number| !number.is_empty())
+}

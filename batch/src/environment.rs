@@ -1,0 +1,134 @@
+//! Environment variables, read once per cold start through a look-up, so that tests never set any.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use tracing::level_filters::LevelFilter;
+
+/// Where variables are looked up.
+pub struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+/// A variable that the function cannot start without, or cannot start with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// It is not set, or empty.
+    #[error("environment variable {0} is missing")]
+    Missing(&'static str),
+    /// Its value cannot be used.
+    #[error("environment variable {variable} is {value:?}: {problem}")]
+    Malformed {
+        /// Its name.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl<'a> Environment<'a> {
+    /// `look_up` gives a variable's value, if it is set.
+    pub fn new(look_up: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self(look_up)
+    }
+
+    /// A variable that must be there.
+    ///
+    /// # Errors
+    /// When it is missing or empty.
+    pub fn required(&self, variable: &'static str) -> Result<String, EnvironmentError> {
+        (self.0)(variable).filter(|value| !value.is_empty()).ok_or(EnvironmentError::Missing(variable))
+    }
+
+    /// A variable that may be missing. `parse` says what is wrong with a value.
+    ///
+    /// # Errors
+    /// When it is there and `parse` refuses it.
+    pub fn parsed<T, E: Display>(
+        &self,
+        variable: &'static str,
+        default: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, EnvironmentError> {
+        let value = (self.0)(variable).unwrap_or_else(|| default.to_owned());
+        parse(&value).map_err(|problem| EnvironmentError::Malformed { variable, value, problem: problem.to_string() })
+    }
+
+    /// A whole number within `range`.
+    ///
+    /// # Errors
+    /// When it is there and is not such a number.
+    pub fn number<N: FromStr + PartialOrd + Display + Copy>(
+        &self,
+        variable: &'static str,
+        default: &str,
+        range: std::ops::RangeInclusive<N>,
+    ) -> Result<N, EnvironmentError> {
+        self.parsed(variable, default, |value| match value.parse::<N>() {
+            Ok(number) if range.contains(&number) => Ok(number),
+            _ => Err(format!("must be a whole number from {} to {}", range.start(), range.end())),
+        })
+    }
+
+    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets.
+    ///
+    /// # Errors
+    /// When it is empty: it is the metrics' dimension, and CloudWatch drops metrics whose dimension has no value.
+    pub fn function_name(&self, default: &str) -> Result<String, EnvironmentError> {
+        let not_empty = |name: &str| if name.is_empty() { Err("must not be empty") } else { Ok(name.to_owned()) };
+        self.parsed("AWS_LAMBDA_FUNCTION_NAME", default, not_empty)
+    }
+
+    /// `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging configuration; INFO without it.
+    ///
+    /// # Errors
+    /// When it is not one of Lambda's levels.
+    pub fn log_level(&self) -> Result<LevelFilter, EnvironmentError> {
+        self.parsed("AWS_LAMBDA_LOG_LEVEL", "INFO", |value| match value.to_ascii_uppercase().as_str() {
+            "TRACE" => Ok(LevelFilter::TRACE),
+            "DEBUG" => Ok(LevelFilter::DEBUG),
+            "INFO" => Ok(LevelFilter::INFO),
+            "WARN" => Ok(LevelFilter::WARN),
+            "ERROR" | "FATAL" => Ok(LevelFilter::ERROR),
+            _ => Err("must be TRACE, DEBUG, INFO, WARN, ERROR or FATAL"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T>(
+        value: Option<&str>,
+        get: impl FnOnce(&Environment<'_>) -> Result<T, EnvironmentError>,
+    ) -> Result<T, String> {
+        let look_up = |_: &str| value.map(str::to_owned);
+        get(&Environment::new(&look_up)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_missing_or_malformed_variable_is_named_in_one_line() {
+        let table = |value| read(value, |environment| environment.required("TABLE_NAME"));
+        assert_eq!(table(Some("t")), Ok("t".into()));
+        for missing in [None, Some("")] {
+            assert_eq!(table(missing), Err("environment variable TABLE_NAME is missing".into()));
+        }
+        let number = |value| read(value, |environment| environment.number("N", "7", 1..=10_u32));
+        assert_eq!(number(None), Ok(7));
+        assert_eq!(number(Some("10")), Ok(10));
+        for malformed in ["", "0", "11", "x", "1.5", " 1", "-1"] {
+            let expected = format!("environment variable N is {malformed:?}: must be a whole number from 1 to 10");
+            assert_eq!(number(Some(malformed)), Err(expected));
+        }
+    }
+
+    #[test]
+    fn every_log_level_of_lambda_is_known() {
+        let level = |value| read(value, Environment::log_level);
+        assert_eq!(level(None), Ok(LevelFilter::INFO));
+        assert_eq!(level(Some("debug")), Ok(LevelFilter::DEBUG));
+        assert_eq!(level(Some("FATAL")), Ok(LevelFilter::ERROR));
+        assert!(level(Some("LOUD")).unwrap_err().contains("AWS_LAMBDA_LOG_LEVEL"));
+    }
+}

@@ -1,0 +1,79 @@
+//! JSON log lines: flat, one event a line, with `timestamp` and `level` as Lambda's JSON logging wants them.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_smithy_async::time::SharedTimeSource;
+use tracing::Dispatch;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+type Sink = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
+
+/// Where a function's log lines go: standard output on Lambda, a log group when it runs embedded. Each call of
+/// [`Write::write`] is one whole line.
+#[derive(Clone)]
+pub struct LogWriter(Arc<Sink>);
+
+impl LogWriter {
+    /// Lambda sends what a function prints to CloudWatch Logs.
+    #[must_use]
+    pub fn stdout() -> Self {
+        Self::new(|line| io::stdout().lock().write_all(line))
+    }
+
+    /// Hands each line, with its newline, to `sink`.
+    pub fn new(sink: impl Fn(&[u8]) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sink))
+    }
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        (self.0)(line).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for LogWriter {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+struct Clock(SharedTimeSource);
+
+impl FormatTime for Clock {
+    fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
+        w.write_str(&rfc3339(self.0.now()))
+    }
+}
+
+/// As in `timestamp`: UTC, to the millisecond.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    chrono::DateTime::<chrono::Utc>::from(time).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// What writes `tracing`'s events, down to `level`, to `writer`, with the time that `clock` tells.
+#[must_use]
+pub fn dispatch(writer: LogWriter, level: LevelFilter, clock: SharedTimeSource) -> Dispatch {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_target(false)
+        .with_timer(Clock(clock))
+        .with_max_level(level)
+        .with_writer(writer)
+        .into()
+}

@@ -1,0 +1,123 @@
+//! The one request that this function makes: the conditional write of a claim.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use claim::{Claim, ClaimError, Digest, EventError};
+
+/// The table of claims.
+pub struct ClaimTable {
+    client: Client,
+    name: String,
+}
+
+/// How the race for an event ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// The claim is in the table.
+    Won,
+    /// Another claim is, and holds.
+    Lost(HeldClaim),
+}
+
+/// The claim that holds an event, as the table told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldClaim {
+    /// Of the message that won.
+    pub claim_id: uuid::Uuid,
+    /// Of the content that won.
+    pub digest: Digest,
+    /// Epoch seconds: it holds up to and including this one.
+    pub ttl: u64,
+}
+
+/// It is not known whether the event is claimed, or by whom. Never to be taken for a duplicate.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimTableError {
+    /// The request failed, was throttled, or its answer was lost: it may have taken effect or not.
+    #[error("claiming event {event_id:?} in table {table:?} failed")]
+    Request {
+        /// The event.
+        event_id: String,
+        /// The table.
+        table: String,
+        /// Boxed, because it is large.
+        source: Box<SdkError<PutItemError>>,
+    },
+    /// The condition failed, and the item that made it fail was not returned.
+    #[error("event {event_id:?} is held by a claim that the table did not return")]
+    NoOldItem {
+        /// The event.
+        event_id: String,
+    },
+    /// The item that made the condition fail cannot be read as a claim.
+    #[error("event {event_id:?} is held by an item that is no readable claim")]
+    UnreadableOldItem {
+        /// The event.
+        event_id: String,
+        /// Why.
+        source: ClaimError,
+    },
+    /// The claim that holds the event has a digest of another version, and a body that this version cannot digest.
+    #[error("event {event_id:?} is held by a claim whose content cannot be compared")]
+    IncomparableOldItem {
+        /// The event.
+        event_id: String,
+        /// Why.
+        source: EventError,
+    },
+}
+
+impl ClaimTable {
+    /// Of this name, in the client's region.
+    #[must_use]
+    pub fn new(client: Client, name: &str) -> Self {
+        Self { client, name: name.to_owned() }
+    }
+
+    /// Tries to claim an event. The condition holds if nobody has claimed it, or the claim has run out: DynamoDB deletes
+    /// expired items days late, so the window is kept by the condition and not by their deletion.
+    ///
+    /// # Errors
+    /// When it is not known who holds the event.
+    pub async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, ClaimTableError> {
+        let now = claim.claimed_at.timestamp();
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(claim.to_item().into()))
+            .condition_expression("attribute_not_exists(pk) OR #ttl < :now")
+            // `ttl` is one of DynamoDB's reserved words.
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+
+        let event_id = || claim.event_id.clone();
+        let old_item = match result {
+            Ok(_) => return Ok(ClaimOutcome::Won),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => refused.item().cloned(),
+                _ => {
+                    let (table, source) = (self.name.clone(), Box::new(error));
+                    return Err(ClaimTableError::Request { event_id: event_id(), table, source });
+                }
+            },
+        };
+        let old_item = old_item.ok_or_else(|| ClaimTableError::NoOldItem { event_id: event_id() })?;
+        let unreadable = |source| ClaimTableError::UnreadableOldItem { event_id: event_id(), source };
+        let old = Claim::from_item(old_item).map_err(unreadable)?;
+        if old.claim_id == claim.claim_id {
+            // Our own write, whose answer was lost: the SDK's retry met it.
+            return Ok(ClaimOutcome::Won);
+        }
+        let digest = old
+            .comparable_digest()
+            .map_err(unreadable)?
+            .map_err(|source| ClaimTableError::IncomparableOldItem { event_id: event_id(), source })?;
+        Ok(ClaimOutcome::Lost(HeldClaim { claim_id: old.claim_id, digest, ttl: old.ttl }))
+    }
+}

@@ -1,0 +1,106 @@
+//! The function's environment.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use batch::{Environment, EnvironmentError};
+use claim::EventIdPointer;
+
+/// A message that waits out the dead-letter queue's 14 days, counted from its first enqueue, and then a day in the queue
+/// after its redrive still meets its claim: 14 + 1 days, and one to spare.
+const DEFAULT_WINDOW_SECONDS: &str = "1382400";
+
+/// A century: what `ttl` can be added up to without a second thought.
+const MAX_WINDOW_SECONDS: u64 = 100 * 366 * 86_400;
+
+/// An entry takes about 150 bytes: ten thousand are 1.5 MB of a 128 MB function.
+const DEFAULT_CACHE_ENTRIES: &str = "10000";
+
+/// A million entries would be all of a 128 MB function's memory.
+const MAX_CACHE_ENTRIES: usize = 1_000_000;
+
+/// What becomes of a message whose event was claimed with other content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// The first content counts: acknowledged, with both digests in the log.
+    Acknowledge,
+    /// Reported as failed, so that it reaches the dead-letter queue by its receives.
+    DeadLetter,
+}
+
+/// What the function is told by its environment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE_NAME`.
+    pub table_name: String,
+    /// `DEDUP_WINDOW_SECONDS`: how long a claim holds.
+    pub window: Duration,
+    /// `EVENT_ID_POINTER`: where a body's event id stands.
+    pub event_id_pointer: EventIdPointer,
+    /// `ON_CONFLICT`.
+    pub on_conflict: OnConflict,
+    /// `CLAIM_CACHE_ENTRIES`; `None` if it is 0, which switches the cache off.
+    pub claim_cache_entries: Option<NonZeroUsize>,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the metrics' dimension.
+    pub function_name: String,
+}
+
+impl Config {
+    /// Reads and checks all variables.
+    ///
+    /// # Errors
+    /// When one is missing or malformed; the error names it.
+    pub fn from_environment(environment: &Environment<'_>) -> Result<Self, EnvironmentError> {
+        let window = environment.number("DEDUP_WINDOW_SECONDS", DEFAULT_WINDOW_SECONDS, 1..=MAX_WINDOW_SECONDS)?;
+        let entries = environment.number("CLAIM_CACHE_ENTRIES", DEFAULT_CACHE_ENTRIES, 0..=MAX_CACHE_ENTRIES)?;
+        Ok(Self {
+            table_name: environment.required("TABLE_NAME")?,
+            window: Duration::from_secs(window),
+            event_id_pointer: environment.parsed("EVENT_ID_POINTER", "/event_id", EventIdPointer::parse)?,
+            on_conflict: environment.parsed("ON_CONFLICT", "acknowledge", |value| match value {
+                "acknowledge" => Ok(OnConflict::Acknowledge),
+                "dead-letter" => Ok(OnConflict::DeadLetter),
+                _ => Err("must be `acknowledge` or `dead-letter`"),
+            })?,
+            claim_cache_entries: NonZeroUsize::new(entries),
+            function_name: environment.function_name("ingest-fn")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(set: &[(&str, &str)]) -> Result<Config, String> {
+        let look_up = |variable: &str| set.iter().find(|(name, _)| *name == variable).map(|(_, v)| (*v).to_owned());
+        Config::from_environment(&Environment::new(&look_up)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_table_is_all_that_must_be_set() {
+        let config = read(&[("TABLE_NAME", "claims")]).unwrap();
+        assert_eq!(config.window.as_secs(), 16 * 86_400);
+        assert_eq!(config.event_id_pointer.to_string(), "/event_id");
+        assert_eq!(config.on_conflict, OnConflict::Acknowledge);
+        assert_eq!(config.claim_cache_entries.unwrap().get(), 10_000);
+        assert_eq!(read(&[("TABLE_NAME", "t"), ("CLAIM_CACHE_ENTRIES", "0")]).unwrap().claim_cache_entries, None);
+    }
+
+    #[test]
+    fn each_malformed_variable_is_named() {
+        assert_eq!(read(&[]).unwrap_err(), "environment variable TABLE_NAME is missing");
+        for (variable, value) in [
+            ("DEDUP_WINDOW_SECONDS", "0"),
+            ("DEDUP_WINDOW_SECONDS", "two weeks"),
+            ("EVENT_ID_POINTER", "event_id"),
+            ("EVENT_ID_POINTER", "/a~2"),
+            ("ON_CONFLICT", "Acknowledge"),
+            ("CLAIM_CACHE_ENTRIES", "-1"),
+            ("CLAIM_CACHE_ENTRIES", "1000001"),
+        ] {
+            let error = read(&[("TABLE_NAME", "t"), (variable, value)]).unwrap_err();
+            assert!(error.starts_with(&format!("environment variable {variable} is {value:?}: ")), "{error}");
+        }
+    }
+}

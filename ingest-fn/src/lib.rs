@@ -1,0 +1,35 @@
+//! SQS batch in, claims out, partial batch response.
+//!
+//! For each event in a batch this function makes one conditional write: the claim, with the event itself inside. Whoever
+//! wins that write has archived the event as good as done, because the table's stream carries the claim on to
+//! `archive-fn`. There is no moment at which an event is claimed and not stored.
+//!
+//! What holds, whatever is killed, throttled or answered twice:
+//! - A message is acknowledged only if its event's claim is confirmed: won by this message, or read back from the table.
+//! - Messages of one event in a batch cost one write and share its fate.
+//! - A message that can never be claimed is reported alone, so that it ends in the dead-letter queue.
+//!
+//! It never reads the table, never deletes from it, and never writes to S3.
+
+mod claim_table;
+mod config;
+mod handler;
+mod plan;
+mod warm_cache;
+
+pub use claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim};
+pub use config::{Config, OnConflict};
+pub use handler::Handler;
+
+/// Gives the ten random bytes of each claim id.
+pub type Random = Box<dyn Fn() -> [u8; 10] + Send + Sync>;
+
+/// From the operating system.
+#[must_use]
+pub fn os_random() -> Random {
+    Box::new(|| {
+        let mut bytes = [0; 10];
+        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        bytes
+    })
+}

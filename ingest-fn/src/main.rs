@@ -1,0 +1,19 @@
+//! The Lambda function: see the library.
+
+use std::process::ExitCode;
+
+use aws_sdk_dynamodb::Client;
+use batch::{LogWriter, function};
+use ingest_fn::{ClaimTable, Config, Handler};
+use lambda_runtime::service_fn;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    function::main(async || {
+        let config = function::process_environment(Config::from_environment)?;
+        let table = ClaimTable::new(Client::new(&function::sdk_config().await), &config.table_name);
+        let handler = Handler::new(config, table, LogWriter::stdout(), function::wall_clock(), ingest_fn::os_random());
+        lambda_runtime::run(service_fn(|event| handler.handle(event))).await.map_err(anyhow::Error::from_boxed)
+    })
+    .await
+}

@@ -1,0 +1,73 @@
+//! What this environment knows of claims: only what the table confirmed, and only for as long as the claim holds.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use lru::LruCache;
+use sha2::{Digest as _, Sha256};
+
+use crate::claim_table::HeldClaim;
+
+/// Claims that the table confirmed, the most recently seen ones. It lives as long as its Lambda environment; a duplicate
+/// that it knows costs no request.
+pub(crate) struct WarmCache(Option<Mutex<LruCache<Key, HeldClaim>>>);
+
+/// Half of the SHA-256 of the event id: a fixed size, and no two ids collide by accident or by intent.
+type Key = [u8; 16];
+
+impl WarmCache {
+    pub(crate) fn new(entries: Option<NonZeroUsize>) -> Self {
+        Self(entries.map(|entries| Mutex::new(LruCache::new(entries))))
+    }
+
+    /// The claim that holds the event at `now_seconds` of the wall clock, if it is known. The wall clock is looked at on
+    /// every hit: a monotonic one stands still while Lambda freezes the environment.
+    pub(crate) fn get(&self, event_id: &str, now_seconds: u64) -> Option<HeldClaim> {
+        let mut cache = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = *cache.get(&key(event_id))?;
+        (held.ttl >= now_seconds).then_some(held)
+    }
+
+    /// Takes in a claim that the table confirmed.
+    pub(crate) fn confirm(&self, event_id: &str, held: HeldClaim) {
+        if let Some(cache) = &self.0 {
+            cache.lock().unwrap_or_else(PoisonError::into_inner).put(key(event_id), held);
+        }
+    }
+}
+
+fn key(event_id: &str) -> Key {
+    let hash: [u8; 32] = Sha256::digest(event_id).into();
+    *hash.first_chunk().expect("32 bytes begin with 16")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(ttl: u64) -> HeldClaim {
+        HeldClaim { claim_id: uuid::Uuid::nil(), digest: claim::Digest::of("{}").unwrap(), ttl }
+    }
+
+    #[test]
+    fn a_claim_is_known_up_to_and_including_its_last_second() {
+        let cache = WarmCache::new(NonZeroUsize::new(2));
+        cache.confirm("a", held(100));
+        assert_eq!(cache.get("a", 100), Some(held(100)));
+        assert_eq!(cache.get("a", 101), None);
+        assert_eq!(cache.get("b", 100), None);
+    }
+
+    #[test]
+    fn the_least_recently_seen_goes_first_and_zero_entries_hold_nothing() {
+        let cache = WarmCache::new(NonZeroUsize::new(2));
+        cache.confirm("a", held(100));
+        cache.confirm("b", held(100));
+        assert!(cache.get("a", 0).is_some());
+        cache.confirm("c", held(100));
+        assert_eq!([cache.get("a", 0), cache.get("b", 0), cache.get("c", 0)].map(|hit| hit.is_some()), [true, false, true]);
+        let off = WarmCache::new(None);
+        off.confirm("a", held(100));
+        assert_eq!(off.get("a", 0), None);
+    }
+}
