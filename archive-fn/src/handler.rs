@@ -67,14 +67,14 @@ impl Handler {
     /// Never: a batch does not fail as a whole.
     pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<DynamoDbEventResponse, Infallible> {
         let deadline = Deadline::before(event.context.deadline(), self.clock.now());
-        let records = event.payload.records;
+        let records = &event.payload.records;
         let mut report = Report::default();
 
         // Order does not matter: two claims of one event have two claim ids, and so two keys. All records are tried, even
         // after a failure: Lambda sends everything from the lowest failed one again, and finds the rest already there.
         let mut done = vec![false; records.len()];
-        let mut archiving = stream::iter(records.iter().enumerate())
-            .map(|(index, record)| async move { (index, self.archive(record, deadline).await) })
+        let mut archiving = stream::iter(0..records.len())
+            .map(|index| async move { (index, self.archive(&records[index], deadline).await) })
             .buffer_unordered(MAX_IN_FLIGHT);
         while let Ok(Some((index, (subject, archived)))) = deadline.limit(archiving.next()).await {
             done[index] = true;

@@ -16,8 +16,7 @@ use crate::logs::{LogWriter, dispatch};
 /// is logged in one line, and the process ends.
 pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -> F) -> ExitCode {
     let level = process_environment(|environment| environment.log_level());
-    let subscriber =
-        dispatch(LogWriter::stdout(), *level.as_ref().unwrap_or(&LevelFilter::INFO), wall_clock());
+    let subscriber = dispatch(LogWriter::stdout(), *level.as_ref().unwrap_or(&LevelFilter::INFO), wall_clock());
     tracing::dispatcher::set_global_default(subscriber).expect("nothing has set a subscriber before");
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);

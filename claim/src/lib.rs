@@ -14,6 +14,6 @@ pub mod event;
 pub mod object;
 pub mod record;
 
-pub use event::{Digest, Event, EventIdPointer, EventError};
+pub use event::{Digest, Event, EventError, EventIdPointer};
 pub use object::{ObjectPrefix, ObjectPrefixError};
 pub use record::{Body, BodyTooLarge, Claim, ClaimError};

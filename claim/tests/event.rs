@@ -123,7 +123,8 @@ fn a_duplicate_that_was_serialised_anew_has_the_same_digest() {
 #[test]
 fn numbers_are_compared_as_written() {
     let number = |text: &str| digest(&format!("[{text}]"));
-    for (one, other) in [("1", "1.0"), ("1e5", "1E5"), ("0", "-0"), ("100000000000000000001", "100000000000000000000")] {
+    for (one, other) in [("1", "1.0"), ("1e5", "1E5"), ("0", "-0"), ("100000000000000000001", "100000000000000000000")]
+    {
         assert_ne!(number(one), number(other), "{one} and {other}");
     }
 }
@@ -141,7 +142,10 @@ fn names_are_sorted_by_their_utf_8_and_not_by_their_escapes_or_utf_16() {
     // By UTF-8, U+FF5E comes before U+1F600; by UTF-16 code units it would come after. `"` sorts as itself, not as `\`.
     assert_eq!(digest(r#"{"～":1,"😀":2,"\"":3,"A":4}"#), digest(r#"{"\"":3,"A":4,"～":1,"😀":2}"#));
     let by_utf8 = Digest::of(r#"{"～":1,"😀":2}"#).unwrap();
-    assert_eq!(by_utf8.to_string(), "01".to_owned() + "5b193f2083e51ba1638f64eec3345f3112c630633cdd63740c16c9565d2069d9");
+    assert_eq!(
+        by_utf8.to_string(),
+        "01".to_owned() + "5b193f2083e51ba1638f64eec3345f3112c630633cdd63740c16c9565d2069d9"
+    );
 }
 
 #[test]

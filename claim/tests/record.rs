@@ -67,7 +67,8 @@ fn everything_in_a_claim_follows_from_one_reading_of_the_clock() {
 
 #[test]
 fn a_claim_reads_back_as_it_was_written_compressed_or_not() {
-    for body in [r#"{"event_id":"a"}"#.to_owned(), format!(r#"{{"event_id":"a","text":"{}"}}"#, "voltage ".repeat(100))] {
+    for body in [r#"{"event_id":"a"}"#.to_owned(), format!(r#"{{"event_id":"a","text":"{}"}}"#, "voltage ".repeat(100))]
+    {
         let written = claim(&body);
         let read = Claim::from_item(written.to_item()).unwrap();
         assert_eq!(read, written);
@@ -176,9 +177,7 @@ fn the_line_holds_the_event_as_sent_without_its_white_space() {
     let line = String::from_utf8(object::object_line(&claim).unwrap()).unwrap();
     let expected = format!(
         r#"{{"event_id":"a \"b\\","claim_id":"{}","claimed_at":"2026-11-23T23:59:59.999Z","message_id":"{MESSAGE_ID}","event":{}}}{}"#,
-        claim.claim_id,
-        r#"{"event_id":"a \"b\\","z":[1.50,1E+2,"\u00e9 \\\" \/"],"a":12345678901234567890123}"#,
-        "\n"
+        claim.claim_id, r#"{"event_id":"a \"b\\","z":[1.50,1E+2,"\u00e9 \\\" \/"],"a":12345678901234567890123}"#, "\n"
     );
     assert_eq!(line, expected);
 }

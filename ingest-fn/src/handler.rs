@@ -12,11 +12,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 
+use crate::Random;
 use crate::claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim};
 use crate::config::{Config, OnConflict};
 use crate::plan::{Group, Leader, Plan, Rejected};
 use crate::warm_cache::WarmCache;
-use crate::Random;
 
 /// Claims in flight at once: the default batch. More would open more connections in a cold function, each a TLS handshake on
 /// a fraction of a core, to save milliseconds.
@@ -78,16 +78,17 @@ impl Handler {
             report.failed(message_id.as_deref(), None, &batch::deadline::DeadlineReached);
         }
 
-        let mut done = vec![false; plan.groups.len()];
-        let mut settling = stream::iter(plan.groups.iter().enumerate())
-            .map(|(index, group)| async move { (index, self.settle(&group.leader).await) })
+        let groups = &plan.groups;
+        let mut done = vec![false; groups.len()];
+        let mut settling = stream::iter(0..groups.len())
+            .map(|index| async move { (index, self.settle(&groups[index].leader).await) })
             .buffer_unordered(MAX_IN_FLIGHT);
         while let Ok(Some((index, settled))) = deadline.limit(settling.next()).await {
             done[index] = true;
-            report.group(&plan.groups[index], settled.as_ref().map_err(|error| error as _));
+            report.group(&groups[index], settled.as_ref().map_err(|error| error as _));
         }
         drop(settling);
-        for (group, _) in plan.groups.iter().zip(done).filter(|(_, done)| !done) {
+        for (group, _) in groups.iter().zip(done).filter(|(_, done)| !done) {
             report.group(group, Err(&batch::deadline::DeadlineReached));
         }
 

@@ -65,7 +65,10 @@ mod tests {
         cache.confirm("b", held(100));
         assert!(cache.get("a", 0).is_some());
         cache.confirm("c", held(100));
-        assert_eq!([cache.get("a", 0), cache.get("b", 0), cache.get("c", 0)].map(|hit| hit.is_some()), [true, false, true]);
+        assert_eq!(
+            [cache.get("a", 0), cache.get("b", 0), cache.get("c", 0)].map(|hit| hit.is_some()),
+            [true, false, true]
+        );
         let off = WarmCache::new(None);
         off.confirm("a", held(100));
         assert_eq!(off.get("a", 0), None);

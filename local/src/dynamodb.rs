@@ -1,0 +1,116 @@
+//! DynamoDB with Streams: the `dynoxide` emulator, with the one table that the pipeline has.
+
+use std::sync::Arc;
+
+use dynoxide::Database;
+use dynoxide::actions::create_table::CreateTableRequest;
+use dynoxide::actions::update_time_to_live::UpdateTimeToLiveRequest;
+use dynoxide::errors::DynoxideError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::clock::Clock;
+
+/// All tables of a region, and their streams.
+pub struct Tables {
+    pub(crate) database: Database,
+}
+
+impl Tables {
+    /// On a clock that tests control. A write takes the longer, the more records the stream holds: for some thousands.
+    ///
+    /// # Panics
+    /// If `SQLite` cannot open a database in memory.
+    #[must_use]
+    pub fn on_clock(clock: Clock) -> Self {
+        let database = Database::memory_with_clock(Arc::new(clock)).expect("a database in memory can be opened");
+        Self { database }
+    }
+
+    /// On the real clock, for any number of records.
+    ///
+    /// # Errors
+    /// When `SQLite` refuses the index.
+    ///
+    /// # Panics
+    /// If `SQLite` cannot open a database in memory.
+    pub fn on_real_clock() -> Result<Self, rusqlite::Error> {
+        // A name of its own, under which a second connection finds the same memory.
+        let name = format!("file:claims-{:016x}?mode=memory&cache=shared", fastrand::u64(..));
+        let database = Database::new(&name).expect("a database in memory can be opened");
+        // dynoxide looks for the stream's highest sequence number on every write, and without an index reads all of it.
+        rusqlite::Connection::open(&name)?.execute_batch(
+            "CREATE INDEX stream_order ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
+             CREATE INDEX shard_order ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));",
+        )?;
+        Ok(Self { database })
+    }
+
+    /// The table of claims as Terraform makes it: keys `pk` and `sk`, on demand, TTL on `ttl`, a stream of new images. Gives
+    /// the stream's ARN.
+    ///
+    /// # Panics
+    /// If the table is there already.
+    #[must_use]
+    pub fn create_claim_table(&self, name: &str) -> String {
+        let create: CreateTableRequest = serde_json::from_value(json!({
+            "TableName": name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [
+                { "AttributeName": "pk", "AttributeType": "S" },
+                { "AttributeName": "sk", "AttributeType": "S" },
+            ],
+            "KeySchema": [
+                { "AttributeName": "pk", "KeyType": "HASH" },
+                { "AttributeName": "sk", "KeyType": "RANGE" },
+            ],
+            "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
+        }))
+        .expect("the request is well formed");
+        let ttl: UpdateTimeToLiveRequest = serde_json::from_value(json!({
+            "TableName": name,
+            "TimeToLiveSpecification": { "AttributeName": "ttl", "Enabled": true },
+        }))
+        .expect("the request is well formed");
+        let table = self.database.create_table(create).expect("the table is new").table_description;
+        self.database.update_time_to_live(ttl).expect("the table is there");
+        table.latest_stream_arn.expect("the table has a stream")
+    }
+
+    /// Deletes what has expired, as DynamoDB does within days; the stream shows each as a REMOVE. Gives their number.
+    ///
+    /// # Panics
+    /// If the database fails.
+    pub fn sweep_ttl(&self) -> usize {
+        self.database.sweep_ttl().expect("the database in memory answers")
+    }
+
+    pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let db = &self.database;
+        let answer = match operation {
+            "PutItem" => call(body, |request| db.put_item(request)),
+            "GetItem" => call(body, |request| db.get_item(request)),
+            "UpdateItem" => call(body, |request| db.update_item(request)),
+            "DeleteItem" => call(body, |request| db.delete_item(request)),
+            "BatchGetItem" => call(body, |request| db.batch_get_item(request)),
+            "Query" => call(body, |request| db.query(request)),
+            "Scan" => call(body, |request| db.scan(request)),
+            "DescribeTable" => call(body, |request| db.describe_table(request)),
+            _ => Err(DynoxideError::ValidationException(format!("{operation} is not embedded"))),
+        };
+        match answer {
+            Ok(answer) => (200, answer),
+            Err(error) => (error.status_code(), error.to_json().into_bytes()),
+        }
+    }
+}
+
+fn call<Request: DeserializeOwned, Answer: Serialize>(
+    body: &[u8],
+    operation: impl FnOnce(Request) -> Result<Answer, DynoxideError>,
+) -> Result<Vec<u8>, DynoxideError> {
+    let malformed = |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
+    let answer = operation(serde_json::from_slice(body).map_err(malformed)?)?;
+    serde_json::to_vec(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}

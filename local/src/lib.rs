@@ -1,0 +1,40 @@
+//! The pipeline on one machine: the services that the functions stand on, and what Lambda does between them, in one
+//! process.
+//!
+//! The functions are the real ones, called with JSON and answering with JSON, and their SDK clients are the real ones,
+//! with an HTTP client that ends here. All time comes from one [`Clock`], which a test can stop.
+//!
+//! | module | what it stands for |
+//! | --- | --- |
+//! | [`sqs`], `sqs_protocol` | queues |
+//! | [`dynamodb`] | the table and its stream (the `dynoxide` emulator) |
+//! | [`s3`] | the data lake (the `s3s` library over a map) |
+//! | [`logs`] | CloudWatch Logs |
+//! | [`wire`] | the way there, and what goes wrong on it |
+//! | [`function`] | Lambda's execution environments |
+//! | [`sqs_mapping`], [`stream_mapping`], [`filter`], `batch_response` | Lambda's event source mappings |
+//! | [`pipeline`] | all of it, wired as Terraform wires it |
+//! | [`runtime_api`] | Lambda's Runtime API and an AWS endpoint on loopback, for compiled functions |
+
+pub mod clock;
+pub mod dynamodb;
+pub mod filter;
+pub mod function;
+pub mod logs;
+pub mod names;
+pub mod pipeline;
+pub mod runtime_api;
+pub mod s3;
+pub mod services;
+pub mod sqs;
+pub mod sqs_mapping;
+pub mod stream_mapping;
+pub mod wire;
+
+mod batch_response;
+mod sqs_protocol;
+
+pub use clock::Clock;
+pub use pipeline::{Pipeline, PipelineSettings};
+pub use services::Services;
+pub use sqs_protocol::queue_url;

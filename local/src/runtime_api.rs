@@ -1,0 +1,154 @@
+//! What a compiled function talks to on Lambda, on loopback: the Runtime API that hands it events, and an AWS endpoint
+//! in front of embedded services.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::services::Services;
+
+/// What a function answered to an event: its response, or the error it reported.
+pub type Reply = Result<Bytes, Bytes>;
+
+/// A Runtime API for one function: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+pub struct RuntimeApi {
+    /// For `AWS_LAMBDA_RUNTIME_API`.
+    pub address: SocketAddr,
+    events: mpsc::UnboundedSender<(String, Bytes)>,
+    state: Arc<State>,
+}
+
+struct State {
+    waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<(String, Bytes)>>,
+    replies: Mutex<HashMap<String, oneshot::Sender<Reply>>>,
+    function_timeout: Duration,
+}
+
+impl RuntimeApi {
+    /// Listens on a free port.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(function_timeout: Duration) -> std::io::Result<Self> {
+        let (events, waiting) = mpsc::unbounded_channel();
+        let waiting = tokio::sync::Mutex::new(waiting);
+        let state = Arc::new(State { waiting, replies: Mutex::default(), function_timeout });
+        let served = Arc::clone(&state);
+        let address = serve(move |request| {
+            let state = Arc::clone(&served);
+            async move { state.answer(request).await }
+        })
+        .await?;
+        Ok(Self { address, events, state })
+    }
+
+    /// Hands an event to the function, once it asks, and waits for its reply. `None` if it is gone without one.
+    pub async fn invoke(&self, request_id: &str, event: impl Into<Bytes>) -> Option<Reply> {
+        let (sender, reply) = oneshot::channel();
+        self.state.replies().insert(request_id.to_owned(), sender);
+        self.events.send((request_id.to_owned(), event.into())).ok()?;
+        reply.await.ok()
+    }
+}
+
+impl State {
+    fn replies(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Reply>>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let path: Vec<&str> = request.uri().path().trim_start_matches("/2018-06-01/runtime/").split('/').collect();
+        match path[..] {
+            ["invocation", "next"] => match self.waiting.lock().await.recv().await {
+                Some((request_id, event)) => self.invocation(&request_id, event),
+                None => status(500),
+            },
+            ["invocation", request_id, outcome @ ("response" | "error")] => {
+                if let Some(waiting) = self.replies().remove(request_id) {
+                    let body = request.body().clone();
+                    // Nobody waits for the reply of an invocation that was given up.
+                    let _ = waiting.send(if outcome == "response" { Ok(body) } else { Err(body) });
+                }
+                status(202)
+            }
+            ["init", "error"] => status(202),
+            _ => status(404),
+        }
+    }
+
+    fn invocation(&self, request_id: &str, event: Bytes) -> Response<Bytes> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Response::builder()
+            .header("lambda-runtime-aws-request-id", request_id)
+            .header("lambda-runtime-deadline-ms", (now + self.function_timeout).as_millis().to_string())
+            .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:sa-east-1:123456789012:function:f")
+            .header("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0")
+            .body(event)
+            .expect("the headers are text")
+    }
+}
+
+fn status(status: u16) -> Response<Bytes> {
+    Response::builder().status(status).body(Bytes::new()).expect("the status is a number of HTTP's")
+}
+
+/// Serves embedded services on a free port of loopback, for `AWS_ENDPOINT_URL`. Signatures are not checked.
+///
+/// # Errors
+/// When no port can be had.
+pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
+    serve(move |request| {
+        let services = Arc::clone(&services);
+        async move {
+            services.answer(request).await.unwrap_or_else(|error| {
+                Response::builder().status(400).body(error.into()).expect("the status is a number of HTTP's")
+            })
+        }
+    })
+    .await
+}
+
+/// HTTP/1.1 on a free port of loopback, until the runtime ends.
+async fn serve<F>(handle: impl Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static) -> std::io::Result<SocketAddr>
+where
+    F: Future<Output = Response<Bytes>> + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        loop {
+            let Ok((connection, _)) = listener.accept().await else { return };
+            let handle = handle.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let handle = handle.clone();
+                    async move {
+                        let (head, body) = request.into_parts();
+                        let response = match body.collect().await {
+                            Ok(body) => handle(Request::from_parts(head, body.to_bytes())).await,
+                            Err(_broken_off) => status(400),
+                        };
+                        Ok::<_, Infallible>(response.map(Full::new))
+                    }
+                });
+                // A client that breaks its connection off, as a killed function does, is none of the server's concern.
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(connection), service)
+                    .await;
+            });
+        }
+    });
+    Ok(address)
+}

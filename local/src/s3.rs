@@ -1,0 +1,206 @@
+//! S3: the `s3s` library speaks the protocol, and behind it is a map whose one lock makes If-None-Match what it is on
+//! S3: of any number of writers, one wins. Every bucket is versioned.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use http_body_util::BodyExt as _;
+use s3s::dto::{
+    ETag, GetObjectInput, GetObjectOutput, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsV2Input,
+    ListObjectsV2Output, Object, ObjectVersion, PutObjectInput, PutObjectOutput, StreamingBlob,
+};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+
+use crate::sqs::md5_hex;
+
+/// Most keys in one answer, by the API reference.
+const MAX_KEYS: usize = 1_000;
+
+/// All buckets.
+#[derive(Clone)]
+pub struct DataLakes {
+    buckets: Buckets,
+    service: Arc<S3Service>,
+}
+
+/// Bucket → key → versions, the oldest first.
+#[derive(Clone, Default)]
+struct Buckets(Arc<Mutex<BTreeMap<String, Keys>>>);
+
+type Keys = BTreeMap<String, Vec<Version>>;
+
+#[derive(Clone)]
+struct Version {
+    id: String,
+    content: Bytes,
+    etag: ETag,
+}
+
+impl Default for DataLakes {
+    fn default() -> Self {
+        let buckets = Buckets::default();
+        let service = Arc::new(S3ServiceBuilder::new(buckets.clone()).build());
+        Self { buckets, service }
+    }
+}
+
+impl DataLakes {
+    /// Creates a bucket, or leaves the one of that name as it is.
+    pub fn create_bucket(&self, name: &str) {
+        self.buckets.lock().entry(name.to_owned()).or_default();
+    }
+
+    /// The content of every version of every key in a bucket.
+    #[must_use]
+    pub fn versions(&self, bucket: &str) -> BTreeMap<String, Vec<Bytes>> {
+        let contents = |versions: &Vec<Version>| versions.iter().map(|version| version.content.clone()).collect();
+        let buckets = self.buckets.lock();
+        buckets.get(bucket).into_iter().flatten().map(|(key, versions)| (key.clone(), contents(versions))).collect()
+    }
+
+    pub(crate) async fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, String> {
+        let mut request = request.map(s3s::Body::from);
+        // Without a set of credentials to check it against, s3s answers 501 to a signed request.
+        request.headers_mut().remove(http::header::AUTHORIZATION);
+        let response = self.service.call(request).await.map_err(|error| format!("{error:?}"))?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| error.to_string())?;
+        Ok(http::Response::from_parts(head, body.to_bytes()))
+    }
+}
+
+impl Buckets {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Keys>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait::async_trait]
+impl S3 for Buckets {
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = request.input;
+        let mut content = Vec::new();
+        if let Some(mut body) = input.body {
+            while let Some(chunk) = body.try_next().await.map_err(|_| s3_error!(IncompleteBody))? {
+                content.extend_from_slice(&chunk);
+            }
+        }
+        let mut buckets = self.lock();
+        let versions =
+            buckets.get_mut(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?.entry(input.key).or_default();
+        if input.if_none_match.is_some_and(|condition| condition.is_any()) && !versions.is_empty() {
+            return Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"));
+        }
+        let etag = ETag::Strong(md5_hex(&content));
+        let id = format!("version-{}", versions.len() + 1);
+        versions.push(Version { id: id.clone(), content: content.into(), etag: etag.clone() });
+        let output = PutObjectOutput { e_tag: Some(etag), version_id: Some(id), ..PutObjectOutput::default() };
+        Ok(S3Response::new(output))
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let buckets = self.lock();
+        let bucket = buckets.get(&request.input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
+        let latest = bucket.get(&request.input.key).and_then(|versions| versions.last());
+        let version = latest.ok_or_else(|| s3_error!(NoSuchKey))?.clone();
+        Ok(S3Response::new(GetObjectOutput {
+            content_length: i64::try_from(version.content.len()).ok(),
+            body: Some(StreamingBlob::from(s3s::Body::from(version.content))),
+            e_tag: Some(version.etag),
+            version_id: Some(version.id),
+            ..GetObjectOutput::default()
+        }))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        let buckets = self.lock();
+        let bucket = buckets.get(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let after = input.continuation_token.or(input.start_after);
+        let mut keys = keys_under(bucket, &prefix, after.as_deref());
+        let max = page_size(input.max_keys);
+        let contents: Vec<Object> = keys
+            .by_ref()
+            .take(max)
+            .filter_map(|(key, versions)| {
+                let latest = versions.last()?;
+                let size = i64::try_from(latest.content.len()).ok();
+                Some(Object { key: Some(key.clone()), size, e_tag: Some(latest.etag.clone()), ..Object::default() })
+            })
+            .collect();
+        let more = keys.next().is_some();
+        let output = ListObjectsV2Output {
+            key_count: i32::try_from(contents.len()).ok(),
+            is_truncated: Some(more),
+            next_continuation_token: contents.last().filter(|_| more).and_then(|last| last.key.clone()),
+            contents: Some(contents),
+            name: Some(input.bucket),
+            prefix: input.prefix,
+            ..ListObjectsV2Output::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
+    async fn list_object_versions(
+        &self,
+        request: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        let input = request.input;
+        let buckets = self.lock();
+        let bucket = buckets.get(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let mut keys = keys_under(bucket, &prefix, input.key_marker.as_deref());
+        // Pages end between keys, never within one: a page may be somewhat longer than asked.
+        let max = page_size(input.max_keys);
+        let (mut listed, mut last_key) = (Vec::new(), None);
+        for (key, versions) in keys.by_ref() {
+            let newest_first = versions.iter().rev().enumerate().map(|(age, version)| ObjectVersion {
+                key: Some(key.clone()),
+                version_id: Some(version.id.clone()),
+                is_latest: Some(age == 0),
+                size: i64::try_from(version.content.len()).ok(),
+                e_tag: Some(version.etag.clone()),
+                ..ObjectVersion::default()
+            });
+            listed.extend(newest_first);
+            last_key = Some(key.clone());
+            if listed.len() >= max {
+                break;
+            }
+        }
+        let more = keys.next().is_some();
+        let output = ListObjectVersionsOutput {
+            versions: Some(listed),
+            is_truncated: Some(more),
+            next_key_marker: last_key.filter(|_| more),
+            name: Some(input.bucket),
+            prefix: input.prefix,
+            ..ListObjectVersionsOutput::default()
+        };
+        Ok(S3Response::new(output))
+    }
+}
+
+fn page_size(asked: Option<i32>) -> usize {
+    asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(MAX_KEYS).min(MAX_KEYS)
+}
+
+fn keys_under<'a>(
+    keys: &'a Keys,
+    prefix: &'a str,
+    after: Option<&'a str>,
+) -> impl Iterator<Item = (&'a String, &'a Vec<Version>)> {
+    let from = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    keys.range::<str, _>((from, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
+}

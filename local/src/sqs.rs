@@ -1,0 +1,353 @@
+//! Standard queues, by the rules of the SQS developer guide: visibility timeout, receive count, redrive, retention, long
+//! polling, and the limits of a message. The wire format is in `sqs_protocol`.
+//!
+//! Left out: FIFO queues, delays, message attributes. Where SQS promises little (order, stale receipt handles), this
+//! does the least that it may.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use md5::{Digest as _, Md5};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+
+/// Largest message, and largest batch of messages, in bytes (since August 2025).
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// How a queue behaves.
+#[derive(Clone, Debug)]
+pub struct QueueSettings {
+    /// How long a received message stays hidden.
+    pub visibility_timeout: Duration,
+    /// After this long from its first enqueue, a message is deleted, received or not.
+    pub retention: Duration,
+    /// Where a message goes instead of being received once more than so often.
+    pub redrive: Option<Redrive>,
+}
+
+/// A redrive policy.
+#[derive(Clone, Debug)]
+pub struct Redrive {
+    /// Name of the dead-letter queue.
+    pub dead_letter_queue: String,
+    /// Receives that a message gets.
+    pub max_receive_count: u32,
+}
+
+/// A message as it was received.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Stays the same from send to dead-letter queue.
+    pub message_id: String,
+    /// Of this receive. A later receive makes it stale.
+    pub receipt_handle: String,
+    /// As sent.
+    pub body: String,
+    /// Lower-case hex.
+    pub body_md5: String,
+    /// How often it has been received, this time included.
+    pub receive_count: u32,
+    /// Milliseconds since 1970.
+    pub sent_ms: u64,
+    /// Milliseconds since 1970.
+    pub first_received_ms: u64,
+}
+
+/// How many messages a queue holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Waiting to be received.
+    pub visible: usize,
+    /// Received, and neither deleted nor visible again.
+    pub in_flight: usize,
+}
+
+/// A request that SQS refuses: its code and message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct SqsError {
+    /// As in the API reference.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// All queues of a region.
+pub struct Sqs {
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+struct State {
+    queues: HashMap<String, Queue>,
+    random: fastrand::Rng,
+    next: u64,
+}
+
+struct Queue {
+    settings: QueueSettings,
+    visible: VecDeque<u64>,
+    hidden: BTreeSet<(Instant, u64)>,
+    messages: HashMap<u64, Message>,
+    changed: Arc<Notify>,
+}
+
+struct Message {
+    id: String,
+    body: String,
+    sent_ms: u64,
+    first_received_ms: u64,
+    receive_count: u32,
+    hidden_until: Option<Instant>,
+}
+
+impl Sqs {
+    /// Without any queue. `seed` decides the message ids.
+    #[must_use]
+    pub fn new(clock: Clock, seed: u64) -> Self {
+        let state = State { queues: HashMap::new(), random: fastrand::Rng::with_seed(seed), next: 0 };
+        Self { clock, state: Mutex::new(state) }
+    }
+
+    /// Creates a queue, or leaves the one of that name as it is.
+    pub fn create_queue(&self, name: &str, settings: QueueSettings) {
+        self.lock().queues.entry(name.to_owned()).or_insert_with(|| Queue {
+            settings,
+            visible: VecDeque::new(),
+            hidden: BTreeSet::new(),
+            messages: HashMap::new(),
+            changed: Arc::default(),
+        });
+    }
+
+    /// Enqueues a message and gives its id.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the body is empty or too large.
+    pub fn send(&self, queue: &str, body: &str) -> Result<String, SqsError> {
+        let mut state = self.lock();
+        let id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid().to_string();
+        state.next += 1;
+        let handle = state.next;
+        let queue = state.queue(queue)?;
+        if body.is_empty() {
+            return Err(invalid("MissingParameter", "The request must contain the parameter MessageBody."));
+        }
+        if body.len() > MAX_MESSAGE_BYTES {
+            let reason = format!("Message must be shorter than {MAX_MESSAGE_BYTES} bytes.");
+            return Err(invalid(
+                "InvalidParameterValue",
+                &format!("One or more parameters are invalid. Reason: {reason}"),
+            ));
+        }
+        let message = Message {
+            id: id.clone(),
+            body: body.to_owned(),
+            sent_ms: self.clock.now_ms(),
+            first_received_ms: 0,
+            receive_count: 0,
+            hidden_until: None,
+        };
+        queue.messages.insert(handle, message);
+        queue.visible.push_back(handle);
+        queue.changed.notify_waiters();
+        Ok(id)
+    }
+
+    /// Receives up to `max` messages, waiting up to `wait` for the first. `visibility_timeout` overrides the queue's.
+    ///
+    /// # Errors
+    /// When there is no such queue, or `max` is not 1 to 10.
+    pub async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        wait: Duration,
+        visibility_timeout: Option<Duration>,
+    ) -> Result<Vec<Received>, SqsError> {
+        if !(1..=10).contains(&max) {
+            let message =
+                format!("Value {max} for parameter MaxNumberOfMessages is invalid. Must be between 1 and 10.");
+            return Err(invalid("InvalidParameterValue", &message));
+        }
+        let give_up = Instant::now() + wait;
+        let changed = self.lock().queue(queue)?.changed.clone();
+        loop {
+            // Waiting begins before the look, so that a message that comes in between is not missed.
+            let notified = changed.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+
+            let received = self.receive_now(queue, max, visibility_timeout)?;
+            if !received.is_empty() || Instant::now() >= give_up {
+                return Ok(received);
+            }
+            let next_visible = self.lock().queue(queue)?.hidden.first().map_or(give_up, |(at, _)| give_up.min(*at));
+            tokio::select! {
+                biased;
+                () = notified => {}
+                () = tokio::time::sleep_until(next_visible) => {}
+            }
+        }
+    }
+
+    fn receive_now(
+        &self,
+        queue: &str,
+        max: usize,
+        visibility_timeout: Option<Duration>,
+    ) -> Result<Vec<Received>, SqsError> {
+        let (now, now_ms) = (Instant::now(), self.clock.now_ms());
+        let mut state = self.lock();
+        let queue = state.queue(queue)?;
+        queue.show_what_is_due(now);
+        let hidden_until = now + visibility_timeout.unwrap_or(queue.settings.visibility_timeout);
+        let (mut received, mut dead) = (Vec::new(), Vec::new());
+        while received.len() < max
+            && let Some(handle) = queue.visible.pop_front()
+        {
+            let message = queue.messages.get_mut(&handle).expect("a visible message is in the queue");
+            if now_ms.saturating_sub(message.sent_ms) > as_ms(queue.settings.retention) {
+                queue.messages.remove(&handle);
+                continue;
+            }
+            if queue.settings.redrive.as_ref().is_some_and(|redrive| message.receive_count >= redrive.max_receive_count)
+            {
+                dead.extend(queue.messages.remove(&handle).map(|message| (handle, message)));
+                continue;
+            }
+            message.receive_count += 1;
+            if message.receive_count == 1 {
+                message.first_received_ms = now_ms;
+            }
+            message.hidden_until = Some(hidden_until);
+            queue.hidden.insert((hidden_until, handle));
+            received.push(Received {
+                message_id: message.id.clone(),
+                receipt_handle: format!("{handle}-{}", message.receive_count),
+                body: message.body.clone(),
+                body_md5: md5_hex(&message.body),
+                receive_count: message.receive_count,
+                sent_ms: message.sent_ms,
+                first_received_ms: message.first_received_ms,
+            });
+        }
+        if let Some(redrive) = queue.settings.redrive.clone() {
+            let target = state.queue(&redrive.dead_letter_queue)?;
+            for (handle, message) in dead {
+                // The message keeps its id, its first enqueue time and its receive count.
+                target.messages.insert(handle, Message { hidden_until: None, ..message });
+                target.visible.push_back(handle);
+                target.changed.notify_waiters();
+            }
+        }
+        Ok(received)
+    }
+
+    /// Deletes a message. A stale handle is accepted and deletes nothing, which SQS leaves open.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the handle is none.
+    pub fn delete(&self, queue: &str, receipt_handle: &str) -> Result<(), SqsError> {
+        let mut state = self.lock();
+        let queue = state.queue(queue)?;
+        if let Some(handle) = queue.current(receipt_handle)?
+            && let Some(message) = queue.messages.remove(&handle)
+        {
+            match message.hidden_until {
+                Some(until) => drop(queue.hidden.remove(&(until, handle))),
+                None => queue.visible.retain(|visible| *visible != handle),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hides a received message for so long from now; zero shows it at once.
+    ///
+    /// # Errors
+    /// When there is no such queue, the handle is none, or the message is not in flight by it.
+    pub fn change_visibility(&self, queue: &str, receipt_handle: &str, timeout: Duration) -> Result<(), SqsError> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let queue = state.queue(queue)?;
+        queue.show_what_is_due(now);
+        let not_in_flight = || invalid("MessageNotInflight", "The message referred to is not in flight.");
+        let handle = queue.current(receipt_handle)?.ok_or_else(not_in_flight)?;
+        let message = queue.messages.get_mut(&handle).ok_or_else(not_in_flight)?;
+        let until = message.hidden_until.replace(now + timeout).ok_or_else(not_in_flight)?;
+        queue.hidden.remove(&(until, handle));
+        queue.hidden.insert((now + timeout, handle));
+        queue.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// How many messages a queue holds now.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn counts(&self, queue: &str) -> Result<Counts, SqsError> {
+        let mut state = self.lock();
+        let queue = state.queue(queue)?;
+        queue.show_what_is_due(Instant::now());
+        Ok(Counts { visible: queue.visible.len(), in_flight: queue.hidden.len() })
+    }
+
+    /// How a queue behaves.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn settings(&self, queue: &str) -> Result<QueueSettings, SqsError> {
+        Ok(self.lock().queue(queue)?.settings.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn queue(&mut self, name: &str) -> Result<&mut Queue, SqsError> {
+        let missing = || invalid("QueueDoesNotExist", &format!("The specified queue does not exist: {name}"));
+        self.queues.get_mut(name).ok_or_else(missing)
+    }
+}
+
+impl Queue {
+    /// Messages whose visibility timeout has run out can be received again.
+    fn show_what_is_due(&mut self, now: Instant) {
+        while let Some(&(until, handle)) = self.hidden.first()
+            && until <= now
+        {
+            self.hidden.pop_first();
+            if let Some(message) = self.messages.get_mut(&handle) {
+                message.hidden_until = None;
+                self.visible.push_back(handle);
+            }
+        }
+    }
+
+    /// The message that a receipt handle names; `None` if it is gone, or has been received again since.
+    fn current(&self, receipt_handle: &str) -> Result<Option<u64>, SqsError> {
+        let parsed = receipt_handle
+            .split_once('-')
+            .and_then(|(handle, count)| Some((handle.parse::<u64>().ok()?, count.parse::<u32>().ok()?)));
+        let (handle, count) =
+            parsed.ok_or_else(|| invalid("ReceiptHandleIsInvalid", "The input receipt handle is not a valid one."))?;
+        Ok(self.messages.get(&handle).filter(|message| message.receive_count == count).map(|_| handle))
+    }
+}
+
+pub(crate) fn invalid(code: &'static str, message: &str) -> SqsError {
+    SqsError { code, message: message.to_owned() }
+}
+
+pub(crate) fn md5_hex(body: impl AsRef<[u8]>) -> String {
+    Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn as_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,203 @@
+//! SQS on the wire: the AWS JSON protocol, for the operations that the pipeline and those who look at it use.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::names::{ACCOUNT, REGION};
+use crate::sqs::{MAX_MESSAGE_BYTES, Received, Sqs, SqsError, invalid, md5_hex};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OneQueue {
+    queue_url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetQueueUrl {
+    queue_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Send {
+    message_body: String,
+    message_attributes: Option<serde_json::Map<String, Value>>,
+    delay_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Receive {
+    #[serde(default = "one")]
+    max_number_of_messages: usize,
+    wait_time_seconds: Option<u64>,
+    visibility_timeout: Option<u64>,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Handle {
+    receipt_handle: String,
+    #[serde(default)]
+    visibility_timeout: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entries {
+    entries: Vec<Value>,
+}
+
+/// Answers one request: HTTP status and body.
+pub(crate) async fn answer(sqs: &Sqs, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    let answer = match serde_json::from_slice::<Value>(body) {
+        Ok(request) => dispatch(sqs, operation, &request).await,
+        Err(error) => Err(invalid("SerializationException", &error.to_string())),
+    };
+    match answer {
+        Ok(answer) => (200, answer.to_string().into_bytes()),
+        Err(SqsError { code, message }) => {
+            (400, json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": message }).to_string().into_bytes())
+        }
+    }
+}
+
+async fn dispatch(sqs: &Sqs, operation: &str, request: &Value) -> Result<Value, SqsError> {
+    if operation == "GetQueueUrl" {
+        let GetQueueUrl { queue_name } = parse(request)?;
+        sqs.settings(&queue_name)?;
+        return Ok(json!({ "QueueUrl": queue_url(&queue_name) }));
+    }
+    let OneQueue { queue_url } = parse(request)?;
+    let queue = queue_url.rsplit('/').next().unwrap_or_default();
+    match operation {
+        "SendMessage" => send(sqs, queue, request),
+        "SendMessageBatch" => {
+            let Entries { entries } = parse(request)?;
+            let bytes: usize = entries.iter().map(|entry| entry["MessageBody"].as_str().map_or(0, str::len)).sum();
+            if bytes > MAX_MESSAGE_BYTES {
+                let message = format!("Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes.");
+                return Err(invalid("BatchRequestTooLong", &message));
+            }
+            each(&entries, |entry| send(sqs, queue, entry))
+        }
+        "ReceiveMessage" => {
+            let Receive { max_number_of_messages, wait_time_seconds, visibility_timeout } = parse(request)?;
+            let wait = Duration::from_secs(wait_time_seconds.unwrap_or(0).min(20));
+            let visibility = visibility_timeout.map(Duration::from_secs);
+            let messages = sqs.receive(queue, max_number_of_messages, wait, visibility).await?;
+            let messages: Vec<_> = messages.into_iter().map(message).collect();
+            Ok(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) })
+        }
+        "DeleteMessage" => delete(sqs, queue, request),
+        "DeleteMessageBatch" => {
+            let Entries { entries } = parse(request)?;
+            each(&entries, |entry| delete(sqs, queue, entry))
+        }
+        "ChangeMessageVisibility" => {
+            let Handle { receipt_handle, visibility_timeout } = parse(request)?;
+            sqs.change_visibility(queue, &receipt_handle, Duration::from_secs(visibility_timeout))?;
+            Ok(json!({}))
+        }
+        "GetQueueAttributes" => attributes(sqs, queue),
+        _ => Err(invalid("UnsupportedOperation", &format!("{operation} is not embedded"))),
+    }
+}
+
+fn parse<T: DeserializeOwned>(request: &Value) -> Result<T, SqsError> {
+    T::deserialize(request).map_err(|error| invalid("MissingParameter", &error.to_string()))
+}
+
+fn send(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
+    let Send { message_body, message_attributes, delay_seconds } = parse(request)?;
+    if message_attributes.is_some_and(|attributes| !attributes.is_empty()) || delay_seconds.unwrap_or(0) > 0 {
+        return Err(invalid("UnsupportedOperation", "message attributes and delays are not embedded"));
+    }
+    let id = sqs.send(queue, &message_body)?;
+    Ok(json!({ "MessageId": id, "MD5OfMessageBody": md5_hex(&message_body) }))
+}
+
+fn delete(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
+    let Handle { receipt_handle, .. } = parse(request)?;
+    sqs.delete(queue, &receipt_handle).map(|()| json!({}))
+}
+
+/// Applies a batch entry by entry, each with its own outcome.
+fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) -> Result<Value, SqsError> {
+    if entries.is_empty() {
+        return Err(invalid("EmptyBatchRequest", "There should be at least one entry in the request."));
+    }
+    if entries.len() > 10 {
+        return Err(invalid("TooManyEntriesInBatchRequest", "The maximum number of entries per request is 10."));
+    }
+    let ids: std::collections::HashSet<_> = entries.iter().map(|entry| entry["Id"].as_str()).collect();
+    if ids.len() != entries.len() {
+        return Err(invalid("BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id."));
+    }
+    let (mut successful, mut failed) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match apply(entry) {
+            Ok(mut done) => {
+                done["Id"] = entry["Id"].clone();
+                successful.push(done);
+            }
+            Err(SqsError { code, message }) => {
+                failed.push(json!({ "Id": entry["Id"], "SenderFault": true, "Code": code, "Message": message }));
+            }
+        }
+    }
+    Ok(json!({ "Successful": successful, "Failed": failed }))
+}
+
+fn message(received: Received) -> Value {
+    json!({
+        "MessageId": received.message_id,
+        "ReceiptHandle": received.receipt_handle,
+        "Body": received.body,
+        "MD5OfBody": received.body_md5,
+        "Attributes": {
+            "ApproximateReceiveCount": received.receive_count.to_string(),
+            "SentTimestamp": received.sent_ms.to_string(),
+            "ApproximateFirstReceiveTimestamp": received.first_received_ms.to_string(),
+        },
+    })
+}
+
+fn attributes(sqs: &Sqs, queue: &str) -> Result<Value, SqsError> {
+    let (counts, settings) = (sqs.counts(queue)?, sqs.settings(queue)?);
+    let mut attributes = json!({
+        "QueueArn": queue_arn(queue),
+        "ApproximateNumberOfMessages": counts.visible.to_string(),
+        "ApproximateNumberOfMessagesNotVisible": counts.in_flight.to_string(),
+        "ApproximateNumberOfMessagesDelayed": "0",
+        "VisibilityTimeout": settings.visibility_timeout.as_secs().to_string(),
+        "MessageRetentionPeriod": settings.retention.as_secs().to_string(),
+        "MaximumMessageSize": MAX_MESSAGE_BYTES.to_string(),
+    });
+    if let Some(redrive) = settings.redrive {
+        let policy = json!({
+            "deadLetterTargetArn": queue_arn(&redrive.dead_letter_queue),
+            "maxReceiveCount": redrive.max_receive_count,
+        });
+        attributes["RedrivePolicy"] = policy.to_string().into();
+    }
+    Ok(json!({ "Attributes": attributes }))
+}
+
+/// The URL of an embedded queue. Nothing resolves it.
+#[must_use]
+pub fn queue_url(name: &str) -> String {
+    format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}")
+}
+
+pub(crate) fn queue_arn(name: &str) -> String {
+    format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
+}
