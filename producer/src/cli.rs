@@ -1,0 +1,118 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use claim::EventIdPointer;
+use clap::Parser;
+
+/// Floods the pipeline with duplicates, waits until it is drained, and shows that each event became one object.
+///
+/// Exit codes: 0 every invariant held; 1 one was violated; 2 the command, a file or the Terraform state cannot be used, and
+/// nothing was sent; 3 inconclusive: something could not be read, or was not done in time; 4 the stack cannot be reached.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// How many messages to send
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000_000), conflicts_with = "file")]
+    pub messages: u32,
+
+    /// How many to send at once
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub concurrency: u32,
+
+    /// The event that all messages carry
+    #[arg(long, default_value = "grid_stress_999", value_parser = event_id, conflicts_with = "file")]
+    pub event_id: String,
+
+    /// Each message is an event of its own: the event id gets a number
+    #[arg(long, conflicts_with = "file")]
+    pub distinct: bool,
+
+    /// Send these events instead: one JSON value a line, as they are
+    #[arg(long, value_name = "FILE.ndjson")]
+    pub file: Option<PathBuf>,
+
+    /// Where the event id stands in the events of --file (RFC 6901)
+    #[arg(long, value_name = "POINTER", requires = "file", value_parser = EventIdPointer::parse)]
+    pub event_id_pointer: Option<EventIdPointer>,
+
+    /// Send each event so often, shuffled by --seed
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub copies: u32,
+
+    /// Decides the content of the mock readings and the order of copies
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// Send here, instead of to SQS_QUEUE_URL, the stack in --terraform-dir, or the embedded pipeline
+    #[arg(long, value_name = "URL")]
+    pub queue_url: Option<String>,
+
+    /// The table of claims, if the Terraform outputs do not say
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+
+    /// The bucket of the data lake, if the Terraform outputs do not say
+    #[arg(long, value_name = "NAME")]
+    pub bucket: Option<String>,
+
+    /// Where the lake begins in its bucket, if the Terraform outputs do not say [default: events/]
+    #[arg(long, value_name = "PREFIX")]
+    pub object_prefix: Option<String>,
+
+    /// Log group of ingest-fn, if the Terraform outputs do not say
+    #[arg(long, value_name = "NAME")]
+    pub ingest_log_group: Option<String>,
+
+    /// Log group of archive-fn, if the Terraform outputs do not say
+    #[arg(long, value_name = "NAME")]
+    pub archive_log_group: Option<String>,
+
+    /// The dead-letter queue, if the queue's redrive policy does not say
+    #[arg(long, value_name = "URL")]
+    pub dlq_url: Option<String>,
+
+    /// Where to look for a Terraform state
+    #[arg(long, value_name = "DIR", default_value = "terraform")]
+    pub terraform_dir: PathBuf,
+
+    /// Use the embedded pipeline, whatever else is there
+    #[arg(long)]
+    pub local: bool,
+
+    /// How long to wait for the pipeline to drain
+    #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
+    pub timeout: Duration,
+
+    /// Show the functions' log lines as they come
+    #[arg(long)]
+    pub logs: bool,
+
+    /// Print nothing but the verdict, as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn event_id(value: &str) -> Result<String, String> {
+    let most = claim::event::MAX_EVENT_ID_BYTES - 10;
+    match value.len() {
+        0 => Err("must not be empty".to_owned()),
+        bytes if bytes > most => Err(format!("must not be longer than {most} bytes")),
+        _ => Ok(value.to_owned()),
+    }
+}
+
+fn seconds(value: &str) -> Result<Duration, String> {
+    match value.parse() {
+        Ok(seconds @ 1..=604_800) => Ok(Duration::from_secs(seconds)),
+        _ => Err("must be a whole number from 1 to 604800".to_owned()),
+    }
+}
+
+/// clap explains over several lines what is wrong; one says it.
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first_paragraph: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    first_paragraph.join(" ")
+}

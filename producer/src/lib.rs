@@ -1,0 +1,121 @@
+//! The chaos generator: floods the pipeline with duplicates and shows what came out.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`cli`] | the command line |
+//! | [`target`], [`terraform`] | where to send, and why there |
+//! | [`stack`] | the clients, for a deployed stack and the embedded pipeline alike |
+//! | [`events`], [`send`] | what is sent, and sending it |
+//! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting until the pipeline is drained, and reading what came out |
+//! | [`verdict`], [`report`] | what that means, and showing it |
+
+pub mod cli;
+pub mod events;
+pub mod function_logs;
+pub mod read_back;
+pub mod report;
+pub mod same_json;
+pub mod send;
+pub mod stack;
+pub mod target;
+pub mod terraform;
+pub mod verdict;
+pub mod watch;
+
+use std::io::{self, Write as _};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use claim::{EventIdPointer, ObjectPrefix};
+
+use crate::cli::Cli;
+use crate::events::Plan;
+use crate::stack::Connected;
+use crate::target::Target;
+use crate::verdict::{Reading, Verdict};
+use crate::watch::Watch;
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line, a file or the Terraform state cannot be used. Nothing was sent.
+    #[error(transparent)]
+    Unusable(anyhow::Error),
+    /// The pipeline cannot be reached, or broke.
+    #[error(transparent)]
+    Unreachable(anyhow::Error),
+}
+
+/// Does what the command line asks for, prints what came of it, and gives the verdict.
+///
+/// # Errors
+/// When there is no verdict.
+pub async fn run(cli: &Cli) -> Result<Verdict, Failure> {
+    let target = Target::resolve(cli, std::env::var("SQS_QUEUE_URL").ok())
+        .await
+        .map_err(|error| Failure::Unusable(error.into()))?;
+    say(cli, &target.to_string());
+    let pointer = pointer(cli, &target).map_err(Failure::Unusable)?;
+    let mut connected = Connected::to(&target, &pointer).await.map_err(Failure::Unreachable)?;
+    let prefix = &connected.stack.object_prefix;
+    let prefix = ObjectPrefix::parse(prefix)
+        .with_context(|| format!("the object prefix {prefix:?}"))
+        .map_err(Failure::Unusable)?;
+    let plan =
+        Plan::new(cli, &pointer, connected.max_message_bytes).map_err(|error| Failure::Unusable(error.into()))?;
+
+    let (messages, events) = (plan.messages.len(), plan.event_ids.len());
+    say(cli, &format!("sending {messages} messages of {events} events, {} at a time", cli.concurrency));
+    let (started, started_at) = (tokio::time::Instant::now(), SystemTime::now());
+    let mut pipeline = connected.take_pipeline();
+    let connected = &connected;
+    let observe = async {
+        let sent = send::send_all(connected, &plan, cli.concurrency as usize).await;
+        if let Some((_, problem)) = sent.unconfirmed.first() {
+            say(cli, &format!("{} sends were not confirmed, the first because: {problem}", sent.unconfirmed.len()));
+        }
+        say(cli, &format!("sent in {:.2} s; waiting for the pipeline to drain", started.elapsed().as_secs_f64()));
+        let since_1970 = started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // The functions' clocks may be a little behind ours.
+        let started_ms = i64::try_from((since_1970 - Duration::from_secs(5)).as_millis()).unwrap_or_default();
+        let show = |line: &str| say(cli, line.trim_end());
+        let show_line = cli.logs.then_some(&show as &dyn Fn(&str));
+        let watch = Watch::new(connected, prefix, &plan, &sent, started_ms, show_line);
+        let seen = watch.until_drained(cli.timeout, note).await;
+        Reading::new(&plan, &sent, &seen, started.elapsed())
+    };
+    let reading = tokio::select! {
+        reading = observe => reading,
+        broken = stack::broken(&mut pipeline) => {
+            return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {broken}")));
+        }
+    };
+    let mut out = io::stdout().lock();
+    let written = if cli.json {
+        serde_json::to_writer_pretty(&mut out, &reading).map_err(io::Error::from).and_then(|()| writeln!(out))
+    } else {
+        writeln!(out).and_then(|()| report::write(&reading, &mut out))
+    };
+    written.context("the verdict cannot be printed").map_err(Failure::Unreachable)?;
+    Ok(reading.verdict)
+}
+
+/// Where the events' ids stand: as the command line says, else as the stack says.
+fn pointer(cli: &Cli, target: &Target) -> anyhow::Result<EventIdPointer> {
+    if let Some(pointer) = &cli.event_id_pointer {
+        return Ok(pointer.clone());
+    }
+    let of_stack = target.stack.as_ref().and_then(|stack| stack.event_id_pointer.as_deref()).unwrap_or("/event_id");
+    EventIdPointer::parse(of_stack).with_context(|| format!("the stack's event id pointer {of_stack:?}"))
+}
+
+/// What a person wants to know as it happens: on standard output, unless that is for the verdict alone.
+fn say(cli: &Cli, text: &str) {
+    // A closed pipe is no reason to stop: the exit code still tells the verdict.
+    let _ = if cli.json { writeln!(io::stderr(), "{text}") } else { writeln!(io::stdout(), "{text}") };
+}
+
+/// How far it is.
+fn note(progress: &str) {
+    let _ = writeln!(io::stderr(), "{progress}");
+}

@@ -1,0 +1,36 @@
+//! See the library, and `--help` for the exit codes.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use producer::Failure;
+use producer::cli::{Cli, one_line};
+use producer::verdict::Verdict;
+
+const VIOLATED: u8 = 1;
+const UNUSABLE: u8 = 2;
+const INCONCLUSIVE: u8 = 3;
+const UNREACHABLE: u8 = 4;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(help) if !help.use_stderr() => return help.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        Err(error) => return fail(UNUSABLE, &one_line(&error)),
+    };
+    match producer::run(&cli).await {
+        Ok(Verdict::Held) => ExitCode::SUCCESS,
+        Ok(Verdict::Violated) => VIOLATED.into(),
+        Ok(Verdict::Inconclusive) => INCONCLUSIVE.into(),
+        Err(Failure::Unusable(error)) => fail(UNUSABLE, &format!("error: {error:#}")),
+        Err(Failure::Unreachable(error)) => fail(UNREACHABLE, &format!("error: {error:#}")),
+    }
+}
+
+fn fail(exit_code: u8, problem: &str) -> ExitCode {
+    // Where even standard error is closed, the exit code says what there is to say.
+    let _ = writeln!(io::stderr(), "{problem}");
+    exit_code.into()
+}

@@ -1,0 +1,61 @@
+//! What a person reads.
+
+use std::io::{self, Write};
+
+use crate::verdict::{Reading, Verdict};
+
+/// Writes the numbers, then what could not be read, then each invariant, then the verdict.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
+    let new = match (reading.claims, reading.new_claims) {
+        (Some(claims), Some(new)) if new < claims => format!("   ({} of an earlier run)", claims - new),
+        _ => String::new(),
+    };
+    let mut row = |name: &str, number: Option<usize>, note: &str| match number {
+        Some(number) => writeln!(out, "  {name:<16}{number:>9}{note}"),
+        None => writeln!(out, "  {name:<16}{:>9}{note}", "null"),
+    };
+    row("sent", Some(reading.sent), "")?;
+    if reading.unconfirmed > 0 {
+        row("unconfirmed", Some(reading.unconfirmed), "   (may have been sent or not)")?;
+    }
+    row("claims", reading.claims, &new)?;
+    row("duplicates", reading.duplicates, "")?;
+    row("conflicts", reading.conflicts, "")?;
+    row("rejected", reading.rejected, "")?;
+    row("objects", reading.objects, "")?;
+    row("object versions", reading.object_versions, "")?;
+    row("dead letters", reading.dead_letters, "")?;
+    row("lost", reading.lost, "")?;
+    row("extra", reading.extra, "")?;
+    writeln!(out, "  {:<16}{:>9.2} s", "time", reading.time)?;
+    if !reading.objects_per_second_by_tenth.is_empty() {
+        let rates: Vec<String> = reading.objects_per_second_by_tenth.iter().map(u64::to_string).collect();
+        writeln!(out, "  objects a second, by tenth of the run: {}", rates.join(" "))?;
+    }
+    writeln!(out)?;
+    for (source, problem) in &reading.unreadable {
+        let source = serde_json::to_string(source).map_err(io::Error::other)?;
+        writeln!(out, "could not be read: {}: {problem}", source.trim_matches('"'))?;
+    }
+    for invariant in &reading.invariants {
+        let outcome = match invariant.held {
+            Some(true) => "PASS",
+            Some(false) => "FAIL",
+            None => "????",
+        };
+        let examples = match invariant.examples.join(", ") {
+            none if none.is_empty() => none,
+            some => format!(": {some}"),
+        };
+        writeln!(out, "{outcome}  {}{examples}", invariant.name)?;
+    }
+    let verdict = match reading.verdict {
+        Verdict::Held => "held",
+        Verdict::Violated => "violated",
+        Verdict::Inconclusive => "inconclusive",
+    };
+    writeln!(out, "verdict: {verdict}")
+}

@@ -1,0 +1,156 @@
+//! A pipeline that can be talked to: deployed or embedded, it is the same SDK clients.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::types::QueueAttributeName;
+use claim::EventIdPointer;
+
+use crate::target::{Stack, Target};
+
+#[cfg(feature = "embedded")]
+use local::Pipeline as EmbeddedPipeline;
+
+/// There is none in this build.
+#[cfg(not(feature = "embedded"))]
+pub enum EmbeddedPipeline {}
+
+#[cfg(not(feature = "embedded"))]
+impl EmbeddedPipeline {
+    async fn broken(&mut self) -> String {
+        match *self {}
+    }
+}
+
+/// A pipeline, and the clients to talk to it.
+pub struct Connected {
+    /// Its names.
+    pub stack: Stack,
+    /// Queues.
+    pub sqs: aws_sdk_sqs::Client,
+    /// The table.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// The data lake.
+    pub s3: aws_sdk_s3::Client,
+    /// The functions' logs.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// Largest message that the queue takes, in bytes.
+    pub max_message_bytes: usize,
+    /// The dead-letter queue, if there is one that is known.
+    pub dlq_url: Option<String>,
+    /// How often to look.
+    pub poll_interval: Duration,
+    /// A log line may turn up so much later than one with a later timestamp.
+    pub log_delay: Duration,
+    /// Keeps the embedded pipeline running.
+    pipeline: Option<EmbeddedPipeline>,
+}
+
+impl Connected {
+    /// Reaches the stack, or starts the embedded pipeline.
+    ///
+    /// # Errors
+    /// When the queue cannot be reached.
+    pub async fn to(target: &Target, pointer: &EventIdPointer) -> anyhow::Result<Self> {
+        match &target.stack {
+            Some(stack) => Self::deployed(stack).await,
+            None => Self::embedded(pointer).await,
+        }
+    }
+
+    async fn deployed(stack: &Stack) -> anyhow::Result<Self> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if std::env::var_os("AWS_REGION").is_none() && std::env::var_os("AWS_DEFAULT_REGION").is_none() {
+            // The queue's URL says where the stack is: https://sqs.<region>.amazonaws.com/..
+            let region = stack.queue_url.strip_prefix("https://sqs.").and_then(|rest| rest.split('.').next());
+            if let Some(region) = region {
+                loader = loader.region(Region::new(region.to_owned()));
+            }
+        }
+        let mut connected = Self::with(&loader.load().await, stack.clone());
+        connected.describe_queue().await?;
+        Ok(connected)
+    }
+
+    #[cfg(feature = "embedded")]
+    async fn embedded(pointer: &EventIdPointer) -> anyhow::Result<Self> {
+        use local::names;
+
+        let seed = fastrand::u64(..);
+        let services = local::Services::on_real_clock(seed).context("the embedded table cannot be made")?;
+        let mut settings = local::PipelineSettings::default();
+        settings.ingest.event_id_pointer = pointer.clone();
+        let stack = Stack {
+            queue_url: local::queue_url(names::QUEUE),
+            table: Some(names::TABLE.to_owned()),
+            bucket: Some(names::BUCKET.to_owned()),
+            object_prefix: settings.archive.object_prefix.to_string(),
+            ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
+            archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
+            dlq_url: None,
+            event_id_pointer: None,
+        };
+        let mut connected = Self::with(&services.sdk_config(), stack);
+        connected.pipeline = Some(local::Pipeline::start(&services, settings, seed));
+        connected.poll_interval = Duration::from_millis(200);
+        connected.log_delay = Duration::ZERO;
+        connected.describe_queue().await?;
+        Ok(connected)
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    async fn embedded(_: &EventIdPointer) -> anyhow::Result<Self> {
+        anyhow::bail!("this producer was built without the embedded pipeline")
+    }
+
+    fn with(sdk: &SdkConfig, stack: Stack) -> Self {
+        Self {
+            sqs: aws_sdk_sqs::Client::new(sdk),
+            dynamodb: aws_sdk_dynamodb::Client::new(sdk),
+            s3: aws_sdk_s3::Client::new(sdk),
+            logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
+            max_message_bytes: 0,
+            dlq_url: stack.dlq_url.clone(),
+            poll_interval: Duration::from_secs(2),
+            log_delay: Duration::from_secs(30),
+            pipeline: None,
+            stack,
+        }
+    }
+
+    async fn describe_queue(&mut self) -> anyhow::Result<()> {
+        let url = &self.stack.queue_url;
+        let names = [QueueAttributeName::MaximumMessageSize, QueueAttributeName::RedrivePolicy];
+        let request = self.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
+        let answer = request.send().await.with_context(|| format!("the queue {url} cannot be reached"))?;
+        let attribute = |name| answer.attributes().and_then(|attributes| attributes.get(&name));
+
+        let max = attribute(QueueAttributeName::MaximumMessageSize)
+            .context("the queue does not say how large a message may be")?;
+        self.max_message_bytes = max.parse().with_context(|| format!("the queue's largest message is {max:?}"))?;
+        if self.dlq_url.is_none()
+            && let Some(policy) = attribute(QueueAttributeName::RedrivePolicy)
+        {
+            let policy: serde_json::Value = serde_json::from_str(policy).context("the queue's redrive policy")?;
+            let name = policy["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next());
+            let name = name.context("the queue's redrive policy names no dead-letter queue")?;
+            let found = self.sqs.get_queue_url().queue_name(name).send().await;
+            self.dlq_url = found.with_context(|| format!("the dead-letter queue {name}"))?.queue_url;
+        }
+        Ok(())
+    }
+
+    /// The running embedded pipeline, if that is what this is. It stops when it is dropped.
+    pub fn take_pipeline(&mut self) -> Option<EmbeddedPipeline> {
+        self.pipeline.take()
+    }
+}
+
+/// Waits for an embedded pipeline to break, which it never should, and says how.
+pub async fn broken(pipeline: &mut Option<EmbeddedPipeline>) -> String {
+    match pipeline {
+        Some(pipeline) => pipeline.broken().await,
+        None => std::future::pending().await,
+    }
+}

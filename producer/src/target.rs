@@ -1,0 +1,93 @@
+//! Where the messages go, and where to look for what became of them.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::cli::Cli;
+use crate::terraform::{Outputs, TerraformError};
+
+/// A pipeline to send to.
+#[derive(Debug)]
+pub struct Target {
+    /// The stack, or the embedded pipeline if it is none.
+    pub stack: Option<Stack>,
+    /// Why this one.
+    why: String,
+}
+
+/// A deployed stack. What is not known cannot be read.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// Producers send here.
+    pub queue_url: String,
+    /// The claims.
+    pub table: Option<String>,
+    /// The data lake.
+    pub bucket: Option<String>,
+    /// Where the lake begins in its bucket.
+    pub object_prefix: String,
+    /// Of `ingest-fn`.
+    pub ingest_log_group: Option<String>,
+    /// Of `archive-fn`.
+    pub archive_log_group: Option<String>,
+    /// If the queue's redrive policy does not say.
+    pub dlq_url: Option<String>,
+    /// Where the event id stands in a body.
+    pub event_id_pointer: Option<String>,
+}
+
+impl Target {
+    /// `--local`, else `--queue-url`, else `SQS_QUEUE_URL`, else the Terraform state, else the embedded pipeline. Names that the
+    /// command line leaves out come from the outputs, if those are of the same queue's stack.
+    ///
+    /// # Errors
+    /// When a Terraform state is there and cannot be read.
+    pub async fn resolve(cli: &Cli, environment_url: Option<String>) -> Result<Self, TerraformError> {
+        if cli.local {
+            return Ok(Self { stack: None, why: "--local".to_owned() });
+        }
+        let outputs = Outputs::read(&cli.terraform_dir).await?;
+        let folder = cli.terraform_dir.display();
+        let given = match (&cli.queue_url, environment_url.filter(|url| !url.is_empty())) {
+            (Some(url), _) => Some((url.clone(), "--queue-url".to_owned())),
+            (None, Some(url)) => Some((url, "SQS_QUEUE_URL".to_owned())),
+            (None, None) => None,
+        };
+        let (queue_url, why) = match (given, &outputs) {
+            (Some(given), _) => given,
+            (None, Some(outputs)) => {
+                (queue_url(outputs, &cli.terraform_dir)?, format!("the Terraform state in {folder}/"))
+            }
+            (None, None) => {
+                let why = format!("no --queue-url, no SQS_QUEUE_URL, and no Terraform outputs in {folder}/");
+                return Ok(Self { stack: None, why });
+            }
+        };
+        let same_stack = outputs.filter(|outputs| outputs.text("sqs_queue_url").as_ref() == Some(&queue_url));
+        let output = |name: &str| same_stack.as_ref().and_then(|outputs| outputs.text(name));
+        let stack = Stack {
+            table: cli.table.clone().or_else(|| output("dynamodb_table_name")),
+            bucket: cli.bucket.clone().or_else(|| output("s3_bucket_name")),
+            object_prefix: cli.object_prefix.clone().or_else(|| output("object_prefix")).unwrap_or("events/".into()),
+            ingest_log_group: cli.ingest_log_group.clone().or_else(|| output("ingest_log_group")),
+            archive_log_group: cli.archive_log_group.clone().or_else(|| output("archive_log_group")),
+            dlq_url: cli.dlq_url.clone().or_else(|| output("sqs_dlq_url")),
+            event_id_pointer: output("event_id_pointer"),
+            queue_url,
+        };
+        Ok(Self { stack: Some(stack), why })
+    }
+}
+
+fn queue_url(outputs: &Outputs, folder: &Path) -> Result<String, TerraformError> {
+    outputs.text("sqs_queue_url").ok_or_else(|| TerraformError::NoOutput(folder.to_owned(), "sqs_queue_url"))
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.stack {
+            None => write!(f, "target: the embedded pipeline ({})", self.why),
+            Some(stack) => write!(f, "target: {} ({})", stack.queue_url, self.why),
+        }
+    }
+}
