@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn every_log_level_of_lambda_is_known() {
-        let level = |value| read(value, Environment::log_level);
+        let level = |value| read(value, |environment| environment.log_level());
         assert_eq!(level(None), Ok(LevelFilter::INFO));
         assert_eq!(level(Some("debug")), Ok(LevelFilter::DEBUG));
         assert_eq!(level(Some("FATAL")), Ok(LevelFilter::ERROR));
