@@ -50,16 +50,16 @@ impl DataLake {
     /// # Errors
     /// When it is not known whether the key has an object.
     pub async fn put(&self, key: &str, content: Vec<u8>) -> Result<PutOutcome, DataLakeError> {
-        let result = self
+        let request = self
             .client
             .put_object()
             .bucket(&self.bucket)
             .key(key)
             .if_none_match("*")
             .content_type("application/json")
-            .body(ByteStream::from(content))
-            .send()
-            .await;
+            .body(ByteStream::from(content));
+        // Boxed: the SDK's future is 19 KB, and each caller's would be as large.
+        let result = Box::pin(request.send()).await;
         match result {
             Ok(_) => Ok(PutOutcome::Written),
             Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == PRECONDITION_FAILED) => {

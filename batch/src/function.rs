@@ -14,6 +14,9 @@ use crate::logs::{LogWriter, dispatch};
 
 /// Runs `start` in a process that logs as the functions do. An error of `start` is an error of the function's init: it
 /// is logged in one line, and the process ends.
+///
+/// # Panics
+/// If the process has a `tracing` subscriber already.
 pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -> F) -> ExitCode {
     let level = process_environment(|environment| environment.log_level());
     let subscriber = dispatch(LogWriter::stdout(), *level.as_ref().unwrap_or(&LevelFilter::INFO), wall_clock());

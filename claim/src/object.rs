@@ -61,13 +61,11 @@ impl ObjectPrefix {
     #[must_use]
     pub fn quarantine_key(&self, sequence_number: Option<&str>, record: &str) -> String {
         let usable = |number: &&str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        match sequence_number.filter(usable) {
-            Some(number) => format!("{}_unusable/{number}.json", self.0),
-            None => {
-                let hash: String = Sha256::digest(record).iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("{}_unusable/{hash}.json", self.0)
-            }
-        }
+        let number_or_hash = sequence_number.filter(usable).map_or_else(
+            || Sha256::digest(record).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat(),
+            str::to_owned,
+        );
+        format!("{}_unusable/{number_or_hash}.json", self.0)
     }
 }
 

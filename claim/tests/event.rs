@@ -1,5 +1,7 @@
 //! Which bodies are events, what their id is, and which of them say the same.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use claim::{Digest, Event, EventError, EventIdPointer};
 use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! The claim item and the object that it becomes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::{Duration, SystemTime};
 
 use claim::record::{MAX_BODY_BYTES, MAX_ITEM_BYTES};

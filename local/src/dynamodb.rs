@@ -82,6 +82,7 @@ impl Tables {
     ///
     /// # Panics
     /// If the database fails.
+    #[must_use]
     pub fn sweep_ttl(&self) -> usize {
         self.database.sweep_ttl().expect("the database in memory answers")
     }

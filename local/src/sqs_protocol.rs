@@ -94,7 +94,7 @@ async fn dispatch(sqs: &Sqs, operation: &str, request: &Value) -> Result<Value, 
             let wait = Duration::from_secs(wait_time_seconds.unwrap_or(0).min(20));
             let visibility = visibility_timeout.map(Duration::from_secs);
             let messages = sqs.receive(queue, max_number_of_messages, wait, visibility).await?;
-            let messages: Vec<_> = messages.into_iter().map(message).collect();
+            let messages: Vec<_> = messages.iter().map(message).collect();
             Ok(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) })
         }
         "DeleteMessage" => delete(sqs, queue, request),
@@ -157,7 +157,7 @@ fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) ->
     Ok(json!({ "Successful": successful, "Failed": failed }))
 }
 
-fn message(received: Received) -> Value {
+fn message(received: &Received) -> Value {
     json!({
         "MessageId": received.message_id,
         "ReceiptHandle": received.receipt_handle,

@@ -45,7 +45,7 @@ pub struct Cli {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
-    /// Send here, instead of to SQS_QUEUE_URL, the stack in --terraform-dir, or the embedded pipeline
+    /// Send here, instead of to `SQS_QUEUE_URL`, the stack in --terraform-dir, or the embedded pipeline
     #[arg(long, value_name = "URL")]
     pub queue_url: Option<String>,
 
@@ -73,9 +73,9 @@ pub struct Cli {
     #[arg(long, value_name = "URL")]
     pub dlq_url: Option<String>,
 
-    /// Where to look for a Terraform state
-    #[arg(long, value_name = "DIR", default_value = "terraform")]
-    pub terraform_dir: PathBuf,
+    /// Where to look for a Terraform state [default: terraform]
+    #[arg(long, value_name = "DIR", value_parser = folder)]
+    pub terraform_dir: Option<PathBuf>,
 
     /// Use the embedded pipeline, whatever else is there
     #[arg(long)]
@@ -101,6 +101,12 @@ fn event_id(value: &str) -> Result<String, String> {
         bytes if bytes > most => Err(format!("must not be longer than {most} bytes")),
         _ => Ok(value.to_owned()),
     }
+}
+
+fn folder(value: &str) -> Result<PathBuf, String> {
+    let folder = PathBuf::from(value);
+    // Whoever names a folder means a stack: a misspelt one must not end as a run on the embedded pipeline.
+    if folder.is_dir() { Ok(folder) } else { Err("there is no such folder".to_owned()) }
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {

@@ -65,7 +65,9 @@ pub async fn run(cli: &Cli) -> Result<Verdict, Failure> {
         Plan::new(cli, &pointer, connected.max_message_bytes).map_err(|error| Failure::Unusable(error.into()))?;
 
     let (messages, events) = (plan.messages.len(), plan.event_ids.len());
-    say(cli, &format!("sending {messages} messages of {events} events, {} at a time", cli.concurrency));
+    let what = |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
+    let (messages, events) = (what(messages, "message"), what(events, "event"));
+    say(cli, &format!("sending {messages} of {events}, {} at a time", cli.concurrency));
     let (started, started_at) = (tokio::time::Instant::now(), SystemTime::now());
     let mut pipeline = connected.take_pipeline();
     let connected = &connected;
@@ -77,7 +79,8 @@ pub async fn run(cli: &Cli) -> Result<Verdict, Failure> {
         say(cli, &format!("sent in {:.2} s; waiting for the pipeline to drain", started.elapsed().as_secs_f64()));
         let since_1970 = started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // The functions' clocks may be a little behind ours.
-        let started_ms = i64::try_from((since_1970 - Duration::from_secs(5)).as_millis()).unwrap_or_default();
+        let started_ms = since_1970.saturating_sub(Duration::from_secs(5)).as_millis();
+        let started_ms = i64::try_from(started_ms).unwrap_or_default();
         let show = |line: &str| say(cli, line.trim_end());
         let show_line = cli.logs.then_some(&show as &dyn Fn(&str));
         let watch = Watch::new(connected, prefix, &plan, &sent, started_ms, show_line);
@@ -96,8 +99,13 @@ pub async fn run(cli: &Cli) -> Result<Verdict, Failure> {
     } else {
         writeln!(out).and_then(|()| report::write(&reading, &mut out))
     };
-    written.context("the verdict cannot be printed").map_err(Failure::Unreachable)?;
-    Ok(reading.verdict)
+    match written {
+        // Whoever stopped reading still gets the verdict, as the exit code.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Unreachable(anyhow::Error::new(error).context("the verdict cannot be printed")))
+        }
+        _ => Ok(reading.verdict),
+    }
 }
 
 /// Where the events' ids stand: as the command line says, else as the stack says.

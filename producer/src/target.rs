@@ -46,8 +46,9 @@ impl Target {
         if cli.local {
             return Ok(Self { stack: None, why: "--local".to_owned() });
         }
-        let outputs = Outputs::read(&cli.terraform_dir).await?;
-        let folder = cli.terraform_dir.display();
+        let terraform_dir = cli.terraform_dir.as_deref().unwrap_or(Path::new("terraform"));
+        let outputs = Outputs::read(terraform_dir).await?;
+        let folder = terraform_dir.display();
         let given = match (&cli.queue_url, environment_url.filter(|url| !url.is_empty())) {
             (Some(url), _) => Some((url.clone(), "--queue-url".to_owned())),
             (None, Some(url)) => Some((url, "SQS_QUEUE_URL".to_owned())),
@@ -55,9 +56,7 @@ impl Target {
         };
         let (queue_url, why) = match (given, &outputs) {
             (Some(given), _) => given,
-            (None, Some(outputs)) => {
-                (queue_url(outputs, &cli.terraform_dir)?, format!("the Terraform state in {folder}/"))
-            }
+            (None, Some(outputs)) => (queue_url(outputs, terraform_dir)?, format!("the Terraform state in {folder}/")),
             (None, None) => {
                 let why = format!("no --queue-url, no SQS_QUEUE_URL, and no Terraform outputs in {folder}/");
                 return Ok(Self { stack: None, why });

@@ -190,20 +190,11 @@ impl<'a> Watch<'a> {
         let Some(table) = &self.connected.stack.table else { return };
         let all = last || !self.is_readable(Source::IngestLog);
         let wanted = (0..self.plan.event_ids.len()).filter(|event| !self.seen.claims.contains_key(event));
-        let wanted: Vec<usize> = match all {
-            true => wanted.collect(),
-            false => {
-                let settled: HashSet<usize> = self
-                    .seen
-                    .logs
-                    .outcomes
-                    .keys()
-                    .filter_map(|id| self.sent.confirmed.get(id))
-                    .map(|&index| self.plan.messages[index].event)
-                    .collect();
-                wanted.filter(|event| settled.contains(event)).collect()
-            }
+        let settled: HashSet<usize> = {
+            let settled = self.seen.logs.outcomes.keys().filter_map(|id| self.sent.confirmed.get(id));
+            settled.map(|&index| self.plan.messages[index].event).collect()
         };
+        let wanted: Vec<usize> = wanted.filter(|event| all || settled.contains(event)).collect();
         let claims = read_back::claims(self.connected, table, self.plan, &wanted).await;
         let claims = self.note(Source::Table, claims).unwrap_or_default();
         self.seen.claims.extend(claims);
