@@ -1,0 +1,281 @@
+//! What a batch of messages comes to, on the embedded table.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use ingest_fn::{ClaimTable, Config, Handler};
+use local::wire::{Fault, Service};
+use local::{Clock, Services, names};
+use serde_json::{Value, json};
+use tracing::instrument::WithSubscriber as _;
+use tracing::level_filters::LevelFilter;
+
+const NOW: u64 = 1_800_000_000;
+const WINDOW: u64 = 1_000;
+
+/// One warm environment of the function, and what it talks to.
+struct World {
+    services: Arc<Services>,
+    handler: Handler,
+    log: batch::LogWriter,
+    /// Bodies of the `PutItem` requests that were sent.
+    puts: Arc<Mutex<Vec<Value>>>,
+}
+
+impl World {
+    fn new(set: &[(&str, &str)]) -> Self {
+        let calls = AtomicUsize::new(0);
+        Self::with(set, Box::new(move || [u8::try_from(calls.fetch_add(1, Ordering::SeqCst) % 256).unwrap(); 10]))
+    }
+
+    fn with(set: &[(&str, &str)], random: ingest_fn::Random) -> Self {
+        let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
+        let services = Services::on_clock(clock, 1);
+        let _ = services.tables.create_claim_table(names::TABLE);
+        let look_up = |variable: &str| match variable {
+            "TABLE_NAME" => Some(names::TABLE.to_owned()),
+            "DEDUP_WINDOW_SECONDS" => Some(WINDOW.to_string()),
+            _ => set.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned()),
+        };
+        let config = Config::from_environment(&batch::Environment::new(&look_up)).unwrap();
+        let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&services.sdk_config()), names::TABLE);
+        let log = services.logs.writer("log");
+        let handler = Handler::new(config, table, log.clone(), clock.shared(), random);
+        let world = Self { services, handler, log, puts: Arc::default() };
+        world.fail(|_| None);
+        world
+    }
+
+    /// From now on, the n-th request goes wrong so.
+    fn fail(&self, fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) {
+        let (puts, count) = (Arc::clone(&self.puts), AtomicUsize::new(0));
+        self.services.faults.set(move |call| {
+            assert_eq!((call.service, call.operation.as_str()), (Service::DynamoDb, "PutItem"));
+            puts.lock().unwrap().push(serde_json::from_slice(call.request.body()).unwrap());
+            fault(count.fetch_add(1, Ordering::SeqCst))
+        });
+    }
+
+    /// Delivers bodies as messages `m0`, `m1`, .. and gives the ids that were reported, in order.
+    async fn deliver(&self, bodies: &[&str]) -> Vec<String> {
+        let records = bodies.iter().enumerate().map(|(n, body)| json!({"messageId": format!("m{n}"), "body": body}));
+        self.deliver_records(records.collect()).await
+    }
+
+    async fn deliver_records(&self, records: Vec<Value>) -> Vec<String> {
+        let mut context = lambda_runtime::Context::default();
+        context.deadline = self.services.clock.now_ms() + 30_000;
+        let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
+        let log = batch::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
+        let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
+        let response = work.await.unwrap();
+        let mut reported: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        reported.sort();
+        reported
+    }
+
+    /// All log lines, since the beginning.
+    fn lines(&self) -> Vec<Value> {
+        self.services.logs.lines("log").iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// `message_id outcome`, in order, of the last batch.
+    fn outcomes(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        assert_eq!(lines.pop().unwrap()["message"], "batch done");
+        let batch = lines.rsplit(|line| line["message"] == "batch done").next().unwrap();
+        let outcome = |line: &Value| {
+            Some(format!("{} {}", line["message_id"].as_str().unwrap_or("-"), line["outcome"].as_str()?))
+        };
+        let mut outcomes: Vec<String> = batch.iter().filter_map(outcome).collect();
+        outcomes.sort();
+        outcomes
+    }
+
+    fn puts(&self) -> usize {
+        self.puts.lock().unwrap().len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_message_does_not_fail_its_batch() {
+    let world = World::new(&[("EVENT_ID_POINTER", "/meta/id")]);
+    let deep = format!(r#"{{"meta":{{"id":"d"}},"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    let long = format!(r#"{{"meta":{{"id":"{}"}}}}"#, "x".repeat(2_043));
+    let mut random = fastrand::Rng::with_seed(1);
+    let noise: String = std::iter::repeat_with(|| random.alphanumeric()).take(700_000).collect();
+    let large = format!(r#"{{"meta":{{"id":"l"}},"x":"{noise}"}}"#);
+    let bad = [
+        "not json",
+        r#"{"meta":{"id":"a","id":"b"}}"#,
+        r#"{"meta":{"id":"a\ud800"}}"#,
+        r#"{"meta":{"id":""}}"#,
+        r#"{"meta":{"id":1.5}}"#,
+        r#"{"meta":{"id":null}}"#,
+        r#"{"meta":{}}"#,
+        &deep,
+        &long,
+        &large,
+    ];
+    let mut bodies = bad.to_vec();
+    bodies.extend([r#"{"meta":{"id":"good"}}"#, r#"{"meta":{"id":7}}"#]);
+    let mut expected: Vec<String> = (0..bad.len()).map(|n| format!("m{n}")).collect();
+    expected.sort();
+    assert_eq!(world.deliver(&bodies).await, expected);
+    assert_eq!(world.outcomes().iter().filter(|outcome| outcome.ends_with(" won")).count(), 2);
+
+    let rejected: Vec<Value> = world.lines().into_iter().filter(|line| line["outcome"] == "rejected").collect();
+    assert_eq!(rejected.len(), bad.len());
+    for line in &rejected {
+        assert!(line["message_id"].is_string() && !line["error"].as_str().unwrap().is_empty(), "{line}");
+        assert!(line["timestamp"].is_string() && line["level"] == "INFO", "{line}");
+    }
+    for n in [3, 4, 5, 6, 8] {
+        let line = rejected.iter().find(|line| line["message_id"] == format!("m{n}")).unwrap();
+        assert!(line["error"].as_str().unwrap().contains("/meta/id"), "the pointer is named: {line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_names_no_message_fails_the_batch_and_the_others_are_claimed_all_the_same() {
+    let world = World::new(&[]);
+    let reported = world.deliver_records(vec![json!(7), json!({"messageId":"m1","body":r#"{"event_id":"a"}"#})]).await;
+    assert_eq!(reported, [""]);
+    assert_eq!(world.outcomes(), ["- rejected", "m1 won"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads() {
+    let world = World::new(&[]);
+    let bodies = [
+        r#"{"event_id":"a","x":}"#,
+        r#"{"event_id":"a","x":1}"#,
+        r#"{"event_id":"a","x":1}"#,
+        r#"{ "x": 1, "event_id": "\u0061" }"#,
+        r#"{"event_id":"a","x":2}"#,
+    ];
+    assert_eq!(world.deliver(&bodies).await, ["m0"]);
+    assert_eq!(world.outcomes(), ["m0 rejected", "m1 won", "m2 duplicate", "m3 duplicate", "m4 conflict"]);
+    assert_eq!(world.puts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_failure() {
+    for fault in [Fault::Throttled, Fault::Refused(500), Fault::Refused(503), Fault::RequestLost, Fault::Refused(403)] {
+        let world = World::new(&[]);
+        world.fail(move |_| Some(fault));
+        let bodies = [r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#, r#"{"event_id":"a","x":2}"#];
+        assert_eq!(world.deliver(&bodies).await, ["m0", "m1", "m2"], "{fault:?}");
+        assert_eq!(world.outcomes(), ["m0 failed", "m1 failed", "m2 failed"], "{fault:?}");
+        world.fail(|_| None);
+        assert!(world.deliver(&bodies).await.is_empty(), "nothing was remembered that was not confirmed: {fault:?}");
+        assert_eq!(world.outcomes(), ["m0 won", "m1 duplicate", "m2 conflict"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_was_lost_is_recognised_as_our_own() {
+    let world = World::new(&[]);
+    world.fail(|n| (n == 0).then_some(Fault::AnswerLost));
+    assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty());
+    assert_eq!(world.outcomes(), ["m0 won"]);
+    let puts = world.puts.lock().unwrap().clone();
+    assert_eq!(puts.len(), 2);
+    assert_eq!(puts[0], puts[1], "the retry resends the same bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_is_judged_by_the_confirmed_claim_and_not_by_its_leader() {
+    let world = World::new(&[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
+    world.deliver(&[r#"{"event_id":"a","x":1}"#]).await;
+    let reported = world.deliver(&[r#"{"event_id":"a","x":2}"#, r#"{"event_id":"a","x":1}"#]).await;
+    assert_eq!(world.outcomes(), ["m0 conflict", "m1 duplicate"]);
+    assert_eq!(reported, ["m0"]);
+    let conflict = world.lines().into_iter().find(|line| line["outcome"] == "conflict").unwrap();
+    assert!(conflict["digest"].is_string() && conflict["held_digest"].is_string());
+    assert_ne!(conflict["digest"], conflict["held_digest"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_is_kept_to_the_second_and_never_extended_by_duplicates() {
+    for cache in ["0", "10000"] {
+        let world = World::new(&[("CLAIM_CACHE_ENTRIES", cache)]);
+        let body = [r#"{"event_id":"a"}"#];
+        let tries = [(0, "won"), (WINDOW / 2, "duplicate"), (WINDOW / 2, "duplicate"), (1, "won"), (1, "duplicate")];
+        for (later, outcome) in tries {
+            tokio::time::advance(Duration::from_secs(later)).await;
+            world.deliver(&body).await;
+            assert_eq!(world.outcomes(), [format!("m0 {outcome}")], "after {later} s more, cache {cache}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_event_costs_no_request_while_its_claim_holds() {
+    let world = World::new(&[]);
+    let body = r#"{"event_id":"a"}"#;
+    for _ in 0..100 {
+        assert!(world.deliver(&[body; 10]).await.is_empty());
+    }
+    assert_eq!(world.puts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_claim_is_the_item_and_the_condition_that_others_rely_on() {
+    let world = World::new(&[]);
+    let body = r#"{"event_id":"a","voltage":1.50}"#;
+    world.deliver(&[body]).await;
+    let put = world.puts.lock().unwrap()[0].clone();
+    let item = &put["Item"];
+    assert_eq!((&item["pk"]["S"], &item["sk"]["S"]), (&json!("EVENT#a"), &json!("CLAIM")));
+    assert_eq!(item["claimed_at"]["S"], "2027-01-15T08:00:00.000Z");
+    assert_eq!(item["ttl"]["N"], (NOW + WINDOW).to_string());
+    assert_eq!((&item["message_id"]["S"], &item["body"]["S"]), (&json!("m0"), &json!(body)));
+    assert_eq!(uuid::Uuid::parse_str(item["claim_id"]["S"].as_str().unwrap()).unwrap().get_version_num(), 7);
+    assert!(item["digest"]["B"].is_string() && item.get("body_zstd").is_none());
+    assert_eq!(put["ConditionExpression"], "attribute_not_exists(pk) OR #ttl < :now");
+    assert_eq!(put["ExpressionAttributeValues"][":now"]["N"], NOW.to_string());
+    assert_eq!(put["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
+    let world = World::new(&[]);
+    world.fail(|n| (n != 0).then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
+    let begun = tokio::time::Instant::now();
+    let bodies: Vec<String> = (0..50).map(|n| format!(r#"{{"event_id":"{n}"}}"#)).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    assert_eq!(world.deliver(&bodies).await.len(), 49);
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_on_one_message_costs_that_message_alone() {
+    let calls = AtomicUsize::new(0);
+    let random = move || {
+        let call = calls.fetch_add(1, Ordering::SeqCst);
+        assert_ne!(call, 1, "on purpose");
+        [9; 10]
+    };
+    let world = World::with(&[], Box::new(random));
+    let bodies = [r#"{"event_id":"a"}"#, r#"{"event_id":"b"}"#, r#"{"event_id":"c"}"#];
+    assert_eq!(world.deliver(&bodies).await, ["m1"]);
+    assert_eq!(world.outcomes(), ["m0 won", "m1 failed", "m2 won"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_summary_line_is_cloudwatch_metrics_of_the_batch() {
+    let world = World::new(&[]);
+    world.deliver(&[r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#, "x"]).await;
+    let line = world.lines().pop().unwrap();
+    let directive = &line["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Namespace"], "DynamoLocking");
+    assert_eq!(directive["Dimensions"], json!([["FunctionName"]]));
+    for (metric, count) in [("Won", 1), ("Duplicate", 1), ("Conflict", 0), ("Rejected", 1), ("Failed", 0)] {
+        assert_eq!(line[metric], count, "{line}");
+        assert!(directive["Metrics"].as_array().unwrap().iter().any(|known| known["Name"] == metric), "{line}");
+    }
+}
