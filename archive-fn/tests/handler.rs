@@ -1,0 +1,249 @@
+//! What a batch of stream records comes to, in the embedded lake.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use archive_fn::{Config, DataLake, Handler};
+use local::wire::Fault;
+use local::{Clock, Services, names};
+use serde_json::{Value, json};
+use tracing::instrument::WithSubscriber as _;
+use tracing::level_filters::LevelFilter;
+
+const NOW: u64 = 1_800_000_000;
+
+/// One warm environment of the function, and what it talks to.
+struct World {
+    services: Arc<Services>,
+    handler: Handler,
+    log: batch::LogWriter,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
+        let services = Services::on_clock(clock, 1);
+        services.lakes.create_bucket(names::BUCKET);
+        let look_up = |variable: &str| (variable == "BUCKET_NAME").then(|| names::BUCKET.to_owned());
+        let config = Config::from_environment(&batch::Environment::new(&look_up)).unwrap();
+        let lake = DataLake::new((&services.sdk_config()).into(), names::BUCKET);
+        let log = services.logs.writer("log");
+        let handler = Handler::new(config, lake, log.clone(), clock.shared());
+        Self { services, handler, log }
+    }
+
+    /// From now on, the n-th request goes wrong so. Each must be a conditional write.
+    fn fail(&self, fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) -> Arc<AtomicUsize> {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&requests);
+        self.services.faults.set(move |call| {
+            assert!(call.operation.starts_with("PUT "), "{}", call.operation);
+            assert_eq!(call.request.headers()["if-none-match"], "*");
+            fault(count.fetch_add(1, Ordering::SeqCst))
+        });
+        requests
+    }
+
+    /// Delivers records, and gives the sequence numbers that were reported, in order.
+    async fn deliver(&self, records: &[Value]) -> Vec<String> {
+        let mut context = lambda_runtime::Context::default();
+        context.deadline = self.services.clock.now_ms() + 30_000;
+        let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
+        let log = batch::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
+        let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
+        let response = work.await.unwrap();
+        let mut reported: Vec<_> =
+            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier.unwrap()).collect();
+        reported.sort();
+        reported
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        self.services.logs.lines("log").iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// `sequence_number outcome`, in order, of the last batch.
+    fn outcomes(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        assert_eq!(lines.pop().unwrap()["message"], "batch done");
+        let batch = lines.rsplit(|line| line["message"] == "batch done").next().unwrap();
+        let outcome = |line: &Value| {
+            Some(format!("{} {}", line["sequence_number"].as_str().unwrap_or("-"), line["outcome"].as_str()?))
+        };
+        let mut outcomes: Vec<String> = batch.iter().filter_map(outcome).collect();
+        outcomes.sort();
+        outcomes
+    }
+
+    /// Key, number of versions and content of each object.
+    fn lake(&self) -> Vec<(String, usize, String)> {
+        let text = |content: &[u8]| String::from_utf8(content.to_vec()).unwrap();
+        let objects = self.services.lakes.versions(names::BUCKET);
+        objects.into_iter().map(|(key, versions)| (key, versions.len(), text(&versions[0]))).collect()
+    }
+}
+
+/// The stream record of a new claim.
+fn record(number: u32, body: &str) -> Value {
+    json!({
+        "eventID": "c4ca4238a0b923820dcc509a6f75849b",
+        "eventName": "INSERT",
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "sa-east-1",
+        "eventSourceARN": "arn:aws:dynamodb:sa-east-1:123456789012:table/t/stream/2026-11-23T00:00:00.000",
+        "dynamodb": {
+            "ApproximateCreationDateTime": NOW,
+            "Keys": { "pk": { "S": format!("EVENT#{number}") }, "sk": { "S": "CLAIM" } },
+            "NewImage": {
+                "pk": { "S": format!("EVENT#{number}") },
+                "sk": { "S": "CLAIM" },
+                "claim_id": { "S": format!("019b8a1e-0000-7000-8000-{number:012}") },
+                "claimed_at": { "S": "2027-01-15T07:59:58.500Z" },
+                "ttl": { "N": "1801382398" },
+                "digest": { "B": "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" },
+                "message_id": { "S": "m" },
+                "body": { "S": body },
+            },
+            "SequenceNumber": number.to_string(),
+            "SizeBytes": 300,
+            "StreamViewType": "NEW_IMAGE",
+        },
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_becomes_one_line_under_its_own_key_with_number_text_and_key_order_kept() {
+    let world = World::new();
+    assert!(world.deliver(&[record(1, "{ \"z\" : 1.50,\n \"a\": [1E400, \"\\u00e9 x\"] }")]).await.is_empty());
+    let key = "events/dt=2027-01-15/hour=07/019b8a1e-0000-7000-8000-000000000001.json";
+    let line = concat!(
+        r#"{"event_id":"1","claim_id":"019b8a1e-0000-7000-8000-000000000001","claimed_at":"2027-01-15T07:59:58.500Z","#,
+        r#""message_id":"m","event":{"z":1.50,"a":[1E400,"\u00e9 x"]}}"#,
+        "\n"
+    );
+    assert_eq!(world.lake(), [(key.to_owned(), 1, line.to_owned())]);
+    let written = &world.lines()[0];
+    assert_eq!((&written["outcome"], &written["key"], &written["lag_ms"]), (&json!("written"), &json!(key), &json!(1_500)));
+    assert_eq!((&written["event_id"], &written["message_id"]), (&json!("1"), &json!("m")));
+    assert_eq!(world.lines()[1]["LagMaxMs"], 1_500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_claims_count_and_all_else_is_skipped() {
+    let world = World::new();
+    let with = |number, name: &str| {
+        let mut record = record(number, "{}");
+        record["eventName"] = name.into();
+        record
+    };
+    let mut other_kind = record(4, "{}");
+    other_kind["dynamodb"]["NewImage"]["sk"]["S"] = "OTHER".into();
+    let mut removed = with(5, "REMOVE");
+    removed["dynamodb"].as_object_mut().unwrap().remove("NewImage");
+    let batch = [with(1, "INSERT"), with(2, "MODIFY"), with(3, "UNKNOWN_TO_SDK_VERSION"), other_kind, removed];
+    assert!(world.deliver(&batch).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written", "2 written", "3 skipped", "4 skipped", "5 skipped"]);
+    assert_eq!(world.lake().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_comes_again_is_already_there_with_one_version() {
+    let world = World::new();
+    for outcome in ["1 written", "1 already_there", "1 already_there"] {
+        assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+        assert_eq!(world.outcomes(), [outcome]);
+    }
+    assert_eq!(world.lake()[0].1, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_was_lost_is_found_there_by_the_retry() {
+    let world = World::new();
+    world.fail(|n| (n == 0).then_some(Fault::AnswerLost));
+    assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 already_there"]);
+    assert_eq!(world.lake()[0].1, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_409_is_tried_again_and_never_taken_for_already_there() {
+    let world = World::new();
+    world.fail(|n| (n < 2).then_some(Fault::Refused(409)));
+    assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written"]);
+
+    let requests = world.fail(|_| Some(Fault::Refused(409)));
+    assert_eq!(world.deliver(&[record(2, "{}")]).await, ["2"]);
+    assert_eq!(world.outcomes(), ["2 failed"]);
+    assert_eq!(requests.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_succeed_later_is_reported_and_the_others_are_written() {
+    for fault in [Fault::Throttled, Fault::Refused(500), Fault::Refused(503), Fault::Refused(403), Fault::RequestLost] {
+        let world = World::new();
+        world.services.faults.set(move |call| call.operation.contains("000000000002.json").then_some(fault));
+        let reported = world.deliver(&[record(1, "{}"), record(2, "{}"), record(3, "{}")]).await;
+        assert_eq!(reported, ["2"], "{fault:?}");
+        assert_eq!(world.outcomes(), ["1 written", "2 failed", "3 written"], "{fault:?}");
+        world.services.faults.clear();
+        assert!(world.deliver(&[record(2, "{}"), record(3, "{}")]).await.is_empty());
+        assert_eq!(world.outcomes(), ["2 written", "3 already_there"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_can_never_be_written_is_kept_whole_and_holds_up_nobody() {
+    type Damage = fn(&mut Value);
+    let damages: [Damage; 9] = [
+        |record| drop(record["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("claim_id")),
+        |record| drop(record["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("body")),
+        |record| record["dynamodb"]["NewImage"]["body_zstd"] = json!({ "B": "AAAA" }),
+        |record| {
+            drop(record["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("body"));
+            record["dynamodb"]["NewImage"]["body_zstd"] = json!({ "B": "AAAA" });
+        },
+        |record| record["dynamodb"]["NewImage"]["ttl"] = json!({ "S": "soon" }),
+        |record| record["dynamodb"]["NewImage"]["claimed_at"]["S"] = "yesterday".into(),
+        |record| record["dynamodb"]["NewImage"]["claim_id"]["S"] = "../../elsewhere".into(),
+        |record| record["dynamodb"]["NewImage"]["body"]["S"] = "{\"a\":".into(),
+        |record| drop(record.as_object_mut().unwrap().remove("eventName")),
+    ];
+    for (number, damage) in (10..).zip(damages) {
+        let world = World::new();
+        let mut unusable = record(number, "{}");
+        damage(&mut unusable);
+        assert!(world.deliver(&[unusable.clone(), record(1, "{}")]).await.is_empty(), "{number}");
+        assert_eq!(world.outcomes(), ["1 written".to_owned(), format!("{number} quarantined")]);
+        let lake = world.lake();
+        let (key, versions, content) = lake.iter().find(|(key, ..)| key.contains("_unusable")).unwrap();
+        assert_eq!((key, *versions), (&format!("events/_unusable/{number}.json"), 1));
+        assert_eq!(serde_json::from_str::<Value>(content).unwrap(), unusable);
+        assert_eq!(world.lines().pop().unwrap()["Quarantined"], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unusable_record_that_cannot_be_kept_is_reported() {
+    let world = World::new();
+    let mut unusable = record(1, "{}");
+    unusable["dynamodb"]["NewImage"]["ttl"] = json!({ "S": "soon" });
+    world.fail(|_| Some(Fault::Refused(503)));
+    assert_eq!(world.deliver(&[unusable]).await, ["1"]);
+    assert_eq!(world.outcomes(), ["1 failed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
+    let world = World::new();
+    world.fail(|n| (n != 0).then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
+    let begun = tokio::time::Instant::now();
+    let records: Vec<Value> = (0..50).map(|n| record(n, "{}")).collect();
+    assert_eq!(world.deliver(&records).await.len(), 49);
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!(world.lake().len(), 1);
+}
