@@ -127,7 +127,10 @@ async fn a_claim_becomes_one_line_under_its_own_key_with_number_text_and_key_ord
     );
     assert_eq!(world.lake(), [(key.to_owned(), 1, line.to_owned())]);
     let written = &world.lines()[0];
-    assert_eq!((&written["outcome"], &written["key"], &written["lag_ms"]), (&json!("written"), &json!(key), &json!(1_500)));
+    assert_eq!(
+        (&written["outcome"], &written["key"], &written["lag_ms"]),
+        (&json!("written"), &json!(key), &json!(1_500))
+    );
     assert_eq!((&written["event_id"], &written["message_id"]), (&json!("1"), &json!("m")));
     assert_eq!(world.lines()[1]["LagMaxMs"], 1_500);
 }

@@ -72,7 +72,8 @@ impl World {
         let log = batch::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
         let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
         let response = work.await.unwrap();
-        let mut reported: Vec<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        let mut reported: Vec<_> =
+            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         reported.sort();
         reported
     }

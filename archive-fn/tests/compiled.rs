@@ -1,0 +1,119 @@
+//! The compiled function as a child process, under a Runtime API and an AWS endpoint on loopback.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use local::runtime_api::{RuntimeApi, serve_aws};
+use local::{Services, names};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+/// `aws_lambda_events` 1.2.1 (MIT), `src/fixtures/example-dynamodb-event.json`.
+const FIXTURE: &str = include_str!("fixtures/example-dynamodb-event.json");
+
+/// The function, without any variable but these.
+fn function(set: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_archive-fn"));
+    command.env_clear().envs(set.iter().copied()).kill_on_drop(true);
+    command
+}
+
+async fn start() -> (Arc<Services>, RuntimeApi, Child) {
+    let services = Services::on_real_clock(1).unwrap();
+    services.lakes.create_bucket(names::BUCKET);
+    let aws = format!("http://{}", serve_aws(services.clone()).await.unwrap());
+    let api = RuntimeApi::start(Duration::from_secs(30)).await.unwrap();
+    let child = function(&[
+        ("BUCKET_NAME", names::BUCKET),
+        ("AWS_LAMBDA_RUNTIME_API", &api.address.to_string()),
+        ("AWS_ENDPOINT_URL", &aws),
+        ("AWS_REGION", names::REGION),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_LAMBDA_FUNCTION_NAME", names::ARCHIVE_FUNCTION),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+    ])
+    .stdout(std::process::Stdio::null())
+    .spawn()
+    .unwrap();
+    (services, api, child)
+}
+
+/// The response to an event, within a bound.
+async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
+    let reply = tokio::time::timeout(Duration::from_secs(60), api.invoke(request_id, event.to_string())).await;
+    serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
+}
+
+/// The fixture's first record with a claim as its new image.
+fn claim(number: u32, body: &str) -> Value {
+    let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
+    let mut record = fixture["Records"][0].clone();
+    record["eventName"] = "INSERT".into();
+    record["dynamodb"]["SequenceNumber"] = number.to_string().into();
+    let event = claim::Event::parse(body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    let (now, window) = (std::time::SystemTime::now(), Duration::from_secs(60));
+    let mut random = [0; 10];
+    random[6..].copy_from_slice(&number.to_be_bytes());
+    let claim = claim::Claim::new(&event, "m", body, now, window, &random).unwrap();
+    record["dynamodb"]["NewImage"] = serde_json::to_value(claim.to_item()).unwrap();
+    record
+}
+
+#[tokio::test]
+async fn the_compiled_function_archives_the_claims_of_a_real_event_and_skips_the_rest() {
+    let (services, api, _child) = start().await;
+    let mut event: Value = serde_json::from_str(FIXTURE).unwrap();
+    event["Records"].as_array_mut().unwrap().push(claim(7, r#"{"event_id":"a"}"#));
+    for request in ["1", "2"] {
+        assert_eq!(invoke(&api, request, &event).await, json!({ "batchItemFailures": [] }));
+    }
+    let lake = services.lakes.versions(names::BUCKET);
+    assert_eq!(lake.values().map(Vec::len).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test]
+async fn a_missing_or_malformed_variable_ends_init_with_one_line_that_names_it() {
+    for (set, variable) in [
+        (&[][..], "BUCKET_NAME"),
+        (&[("BUCKET_NAME", "b"), ("OBJECT_PREFIX", "/x")][..], "OBJECT_PREFIX"),
+        (&[("BUCKET_NAME", "b"), ("AWS_LAMBDA_LOG_LEVEL", "LOUD")][..], "AWS_LAMBDA_LOG_LEVEL"),
+    ] {
+        let output = function(set).output().await.unwrap();
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(!output.status.success() && err.is_empty(), "{err}");
+        assert_eq!(out.lines().count(), 1, "{out}");
+        assert!(out.contains(variable), "{out}");
+    }
+}
+
+/// Largest payload of an invocation, in bytes.
+const PAYLOAD: usize = 6 * 1024 * 1024;
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn peak_memory_stays_under_64_mb_with_the_largest_batches() {
+    let (services, api, child) = start().await;
+    // Claims that decompress to almost 1 MiB each: a hundred in a batch.
+    let filler = "0123456789".repeat(100_000);
+    let large = (0..100).map(|n| claim(n, &format!(r#"{{"event_id":"l{n}","x":"{filler}"}}"#)));
+    let large = json!({ "Records": large.collect::<Vec<_>>() });
+    assert_eq!(invoke(&api, "large", &large).await, json!({ "batchItemFailures": [] }));
+    // And as many small ones as a payload takes.
+    let filler = "x".repeat(300);
+    let small = (1_000..5_000).map(|n| claim(n, &format!(r#"{{"event_id":"s{n}","x":"{filler}{n}"}}"#)));
+    let small = json!({ "Records": small.collect::<Vec<_>>() });
+    assert!((PAYLOAD / 2..PAYLOAD).contains(&small.to_string().len()), "{}", small.to_string().len());
+    for round in 0..3 {
+        assert_eq!(invoke(&api, &format!("small{round}"), &small).await, json!({ "batchItemFailures": [] }));
+    }
+    assert_eq!(services.lakes.versions(names::BUCKET).len(), 4_100);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak_kb: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(peak_kb < 64 * 1024, "{peak_kb} kB");
+    println!("peak resident memory: {peak_kb} kB");
+}
