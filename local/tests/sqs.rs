@@ -1,5 +1,7 @@
 //! Queues keep the rules of the SQS developer guide. One test a rule.
 
+#![allow(clippy::unwrap_used, clippy::unchecked_time_subtraction, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
