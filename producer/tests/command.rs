@@ -1,0 +1,109 @@
+//! The command as a person uses it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs the producer in a folder, without AWS's variables.
+fn producer(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+    command.current_dir(folder).args(arguments).env_remove("SQS_QUEUE_URL");
+    command.output().unwrap()
+}
+
+fn verdict(folder: &Path, arguments: &[&str]) -> Value {
+    let output = producer(folder, arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn fifty_messages_of_one_event_become_one_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let verdict = verdict(folder.path(), &["--json"]);
+    for (name, number) in [
+        ("sent", 50),
+        ("claims", 1),
+        ("duplicates", 49),
+        ("conflicts", 0),
+        ("rejected", 0),
+        ("objects", 1),
+        ("object_versions", 1),
+        ("dead_letters", 0),
+        ("lost", 0),
+        ("extra", 0),
+    ] {
+        assert_eq!(verdict[name], number, "{name}: {verdict}");
+    }
+    assert_eq!(verdict["verdict"], "held");
+    assert!(verdict["invariants"].as_array().unwrap().iter().all(|invariant| invariant["held"] == true));
+}
+
+#[test]
+fn copies_of_the_events_of_a_file_become_one_object_each_with_the_content_as_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |n| format!("{{ \"z\": 1.{n}0, \"meta\": {{\"id\": {n}}}, \"a\": [1E2, \"\\u00e9\"] }}\n");
+    std::fs::write(folder.path().join("some.ndjson"), (0..200).map(line).collect::<String>()).unwrap();
+    let arguments = ["--json", "--file", "some.ndjson", "--event-id-pointer", "/meta/id", "--copies", "3"];
+    let verdict = verdict(folder.path(), &arguments);
+    assert_eq!(
+        (&verdict["sent"], &verdict["objects"], &verdict["duplicates"]),
+        (&600.into(), &200.into(), &400.into())
+    );
+    assert_eq!(verdict["verdict"], "held");
+}
+
+#[test]
+fn events_of_one_id_that_differ_are_conflicts_and_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("f"), "{\"event_id\":1,\"x\":1}\n{\"event_id\":1,\"x\":2}\n").unwrap();
+    let verdict = verdict(folder.path(), &["--json", "--file", "f"]);
+    assert_eq!(
+        (&verdict["conflicts"], &verdict["objects"], &verdict["verdict"]),
+        (&1.into(), &1.into(), &"held".into())
+    );
+}
+
+#[test]
+fn what_cannot_be_used_is_one_line_and_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.ndjson"), "{\"event_id\":\"a\"}\nnope\n\n{\"x\":1}\n").unwrap();
+    std::fs::create_dir(folder.path().join("terraform")).unwrap();
+    std::fs::write(folder.path().join("terraform/terraform.tfstate"), "{").unwrap();
+    let local =
+        |arguments: &[&str]| [&["--local"], arguments].concat().iter().map(|a| (*a).to_owned()).collect::<Vec<_>>();
+    for (arguments, says) in [
+        (local(&["--messages", "0"]), &["--messages"][..]),
+        (local(&["--bogus"]), &["--bogus"]),
+        (local(&["--file", "nowhere.ndjson"]), &["nowhere.ndjson"]),
+        (local(&["--file", "bad.ndjson"]), &["line 2", "line 4", "nothing was sent"]),
+        (local(&["--terraform-dir", "nowhere"]), &["no such folder"]),
+        // A state that is there and cannot be read is never passed over in silence.
+        (vec![], &["terraform/terraform.tfstate"]),
+    ] {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = producer(folder.path(), &arguments);
+        let problem = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {problem}");
+        assert_eq!(problem.lines().count(), 1, "{problem}");
+        assert!(says.iter().all(|says| problem.contains(says)), "{problem}");
+    }
+}
+
+#[test]
+fn a_stack_that_cannot_be_reached_is_exit_code_4() {
+    let folder = tempfile::tempdir().unwrap();
+    // Port 1 of loopback: nobody listens there.
+    let output = Command::new(env!("CARGO_BIN_EXE_producer"))
+        .current_dir(folder.path())
+        .args(["--queue-url", "http://127.0.0.1:1/123456789012/q"])
+        .envs([("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_REGION", "sa-east-1")])
+        .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("target: "));
+}
