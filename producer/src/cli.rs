@@ -4,15 +4,40 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use claim::EventIdPointer;
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 /// Floods the pipeline with duplicates, waits until it is drained, and shows that each event became one object.
 ///
-/// Exit codes: 0 every invariant held; 1 one was violated; 2 the command, a file or the Terraform state cannot be used, and
-/// nothing was sent; 3 inconclusive: something could not be read, or was not done in time; 4 the stack cannot be reached.
+/// Exit codes of a run: 0 every invariant held; 1 one was violated; 2 the command, a file or the Terraform state cannot be used,
+/// and nothing was sent; 3 inconclusive: something could not be read, or was not done in time; 4 the stack cannot be reached.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+impl Cli {
+    /// What is to be done: a run, unless something else is said.
+    #[must_use]
+    pub fn command(self) -> Command {
+        self.command.unwrap_or(Command::Run(Box::new(self.run)))
+    }
+}
+
+/// What the producer can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sends messages and judges what came of them: what is done without a command
+    Run(Box<RunArgs>),
+}
+
+/// What a run sends, where to, and how it is told.
+#[derive(Debug, Args)]
+pub struct RunArgs {
     /// How many messages to send
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000_000), conflicts_with = "file")]
     pub messages: u32,
@@ -45,7 +70,31 @@ pub struct Cli {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
-    /// Send here, instead of to `SQS_QUEUE_URL`, the stack in --terraform-dir, or the embedded pipeline
+    /// Where to send.
+    #[command(flatten)]
+    pub target: TargetArgs,
+
+    /// Use the embedded pipeline, whatever else is there
+    #[arg(long)]
+    pub local: bool,
+
+    /// How long to wait for the pipeline to drain
+    #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
+    pub timeout: Duration,
+
+    /// Show the functions' log lines as they come
+    #[arg(long)]
+    pub logs: bool,
+
+    /// Print nothing but the verdict, as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A deployed stack, by its names or by its Terraform outputs.
+#[derive(Debug, Args)]
+pub struct TargetArgs {
+    /// The queue that producers send to, instead of `SQS_QUEUE_URL` or that of the stack in --terraform-dir
     #[arg(long, value_name = "URL")]
     pub queue_url: Option<String>,
 
@@ -76,22 +125,6 @@ pub struct Cli {
     /// Where to look for a Terraform state [default: terraform]
     #[arg(long, value_name = "DIR", value_parser = folder)]
     pub terraform_dir: Option<PathBuf>,
-
-    /// Use the embedded pipeline, whatever else is there
-    #[arg(long)]
-    pub local: bool,
-
-    /// How long to wait for the pipeline to drain
-    #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
-    pub timeout: Duration,
-
-    /// Show the functions' log lines as they come
-    #[arg(long)]
-    pub logs: bool,
-
-    /// Print nothing but the verdict, as one JSON object
-    #[arg(long)]
-    pub json: bool,
 }
 
 fn event_id(value: &str) -> Result<String, String> {

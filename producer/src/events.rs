@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use claim::{Claim, Digest, Event, EventIdPointer};
 
-use crate::cli::Cli;
+use crate::cli::RunArgs;
 
 /// An id of an SQS message, of the length that all have: a claim's size depends on it.
 const ANY_MESSAGE_ID: &str = "00000000-0000-0000-0000-000000000000";
@@ -65,23 +65,23 @@ impl Plan {
     ///
     /// # Errors
     /// When the file cannot be used.
-    pub fn new(cli: &Cli, pointer: &EventIdPointer, max_bytes: usize) -> Result<Self, PlanError> {
+    pub fn new(args: &RunArgs, pointer: &EventIdPointer, max_bytes: usize) -> Result<Self, PlanError> {
         let mut plan = Self { messages: Vec::new(), event_ids: Vec::new(), messages_of: Vec::new() };
-        match &cli.file {
+        match &args.file {
             Some(file) => plan.read(&file.display().to_string(), pointer, max_bytes)?,
-            None if cli.distinct => {
-                for number in 1..=cli.messages {
-                    plan.push_reading(&format!("{}-{number}", cli.event_id), cli.seed);
+            None if args.distinct => {
+                for number in 1..=args.messages {
+                    plan.push_reading(&format!("{}-{number}", args.event_id), args.seed);
                 }
             }
             None => {
-                plan.push_reading(&cli.event_id, cli.seed);
-                plan.repeat(cli.messages);
+                plan.push_reading(&args.event_id, args.seed);
+                plan.repeat(args.messages);
             }
         }
-        plan.repeat(cli.copies);
-        if cli.copies > 1 {
-            fastrand::Rng::with_seed(cli.seed).shuffle(&mut plan.messages);
+        plan.repeat(args.copies);
+        if args.copies > 1 {
+            fastrand::Rng::with_seed(args.seed).shuffle(&mut plan.messages);
         }
         plan.messages_of = vec![Vec::new(); plan.event_ids.len()];
         for (index, message) in plan.messages.iter().enumerate() {

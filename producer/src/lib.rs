@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use claim::{EventIdPointer, ObjectPrefix};
 
-use crate::cli::Cli;
+use crate::cli::RunArgs;
 use crate::events::Plan;
 use crate::stack::Connected;
 use crate::target::Target;
@@ -50,41 +50,44 @@ pub enum Failure {
 ///
 /// # Errors
 /// When there is no verdict.
-pub async fn run(cli: &Cli) -> Result<Verdict, Failure> {
-    let target = Target::resolve(cli, std::env::var("SQS_QUEUE_URL").ok())
-        .await
-        .map_err(|error| Failure::Unusable(error.into()))?;
-    say(cli, &target.to_string());
-    let pointer = pointer(cli, &target).map_err(Failure::Unusable)?;
+pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
+    let target = if args.local {
+        Target::embedded()
+    } else {
+        let environment_url = std::env::var("SQS_QUEUE_URL").ok();
+        Target::resolve(&args.target, environment_url).await.map_err(|error| Failure::Unusable(error.into()))?
+    };
+    say(args, &target.to_string());
+    let pointer = pointer(args, &target).map_err(Failure::Unusable)?;
     let mut connected = Connected::to(&target, &pointer).await.map_err(Failure::Unreachable)?;
     let prefix = &connected.stack.object_prefix;
     let prefix = ObjectPrefix::parse(prefix)
         .with_context(|| format!("the object prefix {prefix:?}"))
         .map_err(Failure::Unusable)?;
     let plan =
-        Plan::new(cli, &pointer, connected.max_message_bytes).map_err(|error| Failure::Unusable(error.into()))?;
+        Plan::new(args, &pointer, connected.max_message_bytes).map_err(|error| Failure::Unusable(error.into()))?;
 
     let (messages, events) = (plan.messages.len(), plan.event_ids.len());
     let what = |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
     let (messages, events) = (what(messages, "message"), what(events, "event"));
-    say(cli, &format!("sending {messages} of {events}, {} at a time", cli.concurrency));
+    say(args, &format!("sending {messages} of {events}, {} at a time", args.concurrency));
     let (started, started_at) = (tokio::time::Instant::now(), SystemTime::now());
     let mut pipeline = connected.take_pipeline();
     let connected = &connected;
     let observe = async {
-        let sent = send::send_all(connected, &plan, cli.concurrency as usize).await;
+        let sent = send::send_all(connected, &plan, args.concurrency as usize).await;
         if let Some((_, problem)) = sent.unconfirmed.first() {
-            say(cli, &format!("{} sends were not confirmed, the first because: {problem}", sent.unconfirmed.len()));
+            say(args, &format!("{} sends were not confirmed, the first because: {problem}", sent.unconfirmed.len()));
         }
-        say(cli, &format!("sent in {:.2} s; waiting for the pipeline to drain", started.elapsed().as_secs_f64()));
+        say(args, &format!("sent in {:.2} s; waiting for the pipeline to drain", started.elapsed().as_secs_f64()));
         let since_1970 = started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // The functions' clocks may be a little behind ours.
         let started_ms = since_1970.saturating_sub(Duration::from_secs(5)).as_millis();
         let started_ms = i64::try_from(started_ms).unwrap_or_default();
-        let show = |line: &str| say(cli, line.trim_end());
-        let show_line = cli.logs.then_some(&show as &dyn Fn(&str));
+        let show = |line: &str| say(args, line.trim_end());
+        let show_line = args.logs.then_some(&show as &dyn Fn(&str));
         let watch = Watch::new(connected, prefix, &plan, &sent, started_ms, show_line);
-        let seen = watch.until_drained(cli.timeout, note).await;
+        let seen = watch.until_drained(args.timeout, note).await;
         Reading::new(&plan, &sent, &seen, started.elapsed())
     };
     let reading = tokio::select! {
@@ -94,7 +97,7 @@ pub async fn run(cli: &Cli) -> Result<Verdict, Failure> {
         }
     };
     let mut out = io::stdout().lock();
-    let written = if cli.json {
+    let written = if args.json {
         serde_json::to_writer_pretty(&mut out, &reading).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
         writeln!(out).and_then(|()| report::write(&reading, &mut out))
@@ -109,8 +112,8 @@ pub async fn run(cli: &Cli) -> Result<Verdict, Failure> {
 }
 
 /// Where the events' ids stand: as the command line says, else as the stack says.
-fn pointer(cli: &Cli, target: &Target) -> anyhow::Result<EventIdPointer> {
-    if let Some(pointer) = &cli.event_id_pointer {
+fn pointer(args: &RunArgs, target: &Target) -> anyhow::Result<EventIdPointer> {
+    if let Some(pointer) = &args.event_id_pointer {
         return Ok(pointer.clone());
     }
     let of_stack = target.stack.as_ref().and_then(|stack| stack.event_id_pointer.as_deref()).unwrap_or("/event_id");
@@ -118,9 +121,9 @@ fn pointer(cli: &Cli, target: &Target) -> anyhow::Result<EventIdPointer> {
 }
 
 /// What a person wants to know as it happens: on standard output, unless that is for the verdict alone.
-fn say(cli: &Cli, text: &str) {
+fn say(args: &RunArgs, text: &str) {
     // A closed pipe is no reason to stop: the exit code still tells the verdict.
-    let _ = if cli.json { writeln!(io::stderr(), "{text}") } else { writeln!(io::stdout(), "{text}") };
+    let _ = if args.json { writeln!(io::stderr(), "{text}") } else { writeln!(io::stdout(), "{text}") };
 }
 
 /// How far it is.

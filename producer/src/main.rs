@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use producer::Failure;
-use producer::cli::{Cli, one_line};
+use producer::cli::{Cli, Command, RunArgs, one_line};
 use producer::verdict::Verdict;
 
 const VIOLATED: u8 = 1;
@@ -20,7 +20,13 @@ async fn main() -> ExitCode {
         Err(help) if !help.use_stderr() => return help.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Err(error) => return fail(UNUSABLE, &one_line(&error)),
     };
-    match producer::run(&cli).await {
+    match cli.command() {
+        Command::Run(args) => run(&args).await,
+    }
+}
+
+async fn run(args: &RunArgs) -> ExitCode {
+    match producer::run(args).await {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Violated) => VIOLATED.into(),
         Ok(Verdict::Inconclusive) => INCONCLUSIVE.into(),

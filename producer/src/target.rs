@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::cli::Cli;
+use crate::cli::TargetArgs;
 use crate::terraform::{Outputs, TerraformError};
 
 /// A pipeline to send to.
@@ -37,19 +37,22 @@ pub struct Stack {
 }
 
 impl Target {
-    /// `--local`, else `--queue-url`, else `SQS_QUEUE_URL`, else the Terraform state, else the embedded pipeline. Names that the
+    /// The embedded pipeline, because `--local` says so.
+    #[must_use]
+    pub fn embedded() -> Self {
+        Self { stack: None, why: "--local".to_owned() }
+    }
+
+    /// `--queue-url`, else `SQS_QUEUE_URL`, else the Terraform state, else the embedded pipeline. Names that the
     /// command line leaves out come from the outputs, if those are of the same queue's stack.
     ///
     /// # Errors
     /// When a Terraform state is there and cannot be read.
-    pub async fn resolve(cli: &Cli, environment_url: Option<String>) -> Result<Self, TerraformError> {
-        if cli.local {
-            return Ok(Self { stack: None, why: "--local".to_owned() });
-        }
-        let terraform_dir = cli.terraform_dir.as_deref().unwrap_or(Path::new("terraform"));
+    pub async fn resolve(args: &TargetArgs, environment_url: Option<String>) -> Result<Self, TerraformError> {
+        let terraform_dir = args.terraform_dir.as_deref().unwrap_or(Path::new("terraform"));
         let outputs = Outputs::read(terraform_dir).await?;
         let folder = terraform_dir.display();
-        let given = match (&cli.queue_url, environment_url.filter(|url| !url.is_empty())) {
+        let given = match (&args.queue_url, environment_url.filter(|url| !url.is_empty())) {
             (Some(url), _) => Some((url.clone(), "--queue-url".to_owned())),
             (None, Some(url)) => Some((url, "SQS_QUEUE_URL".to_owned())),
             (None, None) => None,
@@ -65,12 +68,12 @@ impl Target {
         let same_stack = outputs.filter(|outputs| outputs.text("sqs_queue_url").as_ref() == Some(&queue_url));
         let output = |name: &str| same_stack.as_ref().and_then(|outputs| outputs.text(name));
         let stack = Stack {
-            table: cli.table.clone().or_else(|| output("dynamodb_table_name")),
-            bucket: cli.bucket.clone().or_else(|| output("s3_bucket_name")),
-            object_prefix: cli.object_prefix.clone().or_else(|| output("object_prefix")).unwrap_or("events/".into()),
-            ingest_log_group: cli.ingest_log_group.clone().or_else(|| output("ingest_log_group")),
-            archive_log_group: cli.archive_log_group.clone().or_else(|| output("archive_log_group")),
-            dlq_url: cli.dlq_url.clone().or_else(|| output("sqs_dlq_url")),
+            table: args.table.clone().or_else(|| output("dynamodb_table_name")),
+            bucket: args.bucket.clone().or_else(|| output("s3_bucket_name")),
+            object_prefix: args.object_prefix.clone().or_else(|| output("object_prefix")).unwrap_or("events/".into()),
+            ingest_log_group: args.ingest_log_group.clone().or_else(|| output("ingest_log_group")),
+            archive_log_group: args.archive_log_group.clone().or_else(|| output("archive_log_group")),
+            dlq_url: args.dlq_url.clone().or_else(|| output("sqs_dlq_url")),
             event_id_pointer: output("event_id_pointer"),
             queue_url,
         };

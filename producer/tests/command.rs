@@ -43,6 +43,16 @@ fn fifty_messages_of_one_event_become_one_object() {
 }
 
 #[test]
+fn a_run_is_what_is_done_without_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--local", "--messages", "3", "--json"];
+    assert_eq!(verdict(folder.path(), &arguments)["sent"], 3);
+    assert_eq!(verdict(folder.path(), &[&["run"][..], &arguments].concat())["sent"], 3);
+    // What stands before a command would be lost.
+    assert_eq!(producer(folder.path(), &["--messages", "3", "run"]).status.code(), Some(2));
+}
+
+#[test]
 fn copies_of_the_events_of_a_file_become_one_object_each_with_the_content_as_sent() {
     let folder = tempfile::tempdir().unwrap();
     let line = |n| format!("{{ \"z\": 1.{n}0, \"meta\": {{\"id\": {n}}}, \"a\": [1E2, \"\\u00e9\"] }}\n");
