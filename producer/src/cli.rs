@@ -6,6 +6,9 @@ use std::time::Duration;
 use claim::EventIdPointer;
 use clap::{Args, Parser, Subcommand};
 
+/// Most messages of a run. Each takes about a kilobyte of the producer's memory until the verdict.
+pub const MOST_MESSAGES: u32 = 2_000_000;
+
 /// Floods the pipeline with duplicates, waits until it is drained, and shows that each event became one object.
 ///
 /// Exit codes of a run: 0 every invariant held; 1 one was violated; 2 the command, a file or the Terraform state cannot be used,
@@ -39,7 +42,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// How many messages to send
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000_000), conflicts_with = "file")]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_MESSAGES)), conflicts_with = "file")]
     pub messages: u32,
 
     /// How many to send at once
@@ -75,7 +78,7 @@ pub struct RunArgs {
     pub target: TargetArgs,
 
     /// Use the embedded pipeline, whatever else is there
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["queue_url", "table", "bucket", "object_prefix", "ingest_log_group", "archive_log_group", "dlq_url", "terraform_dir"])]
     pub local: bool,
 
     /// How long to wait for the pipeline to drain
@@ -125,6 +128,20 @@ pub struct TargetArgs {
     /// Where to look for a Terraform state [default: terraform]
     #[arg(long, value_name = "DIR", value_parser = folder)]
     pub terraform_dir: Option<PathBuf>,
+}
+
+impl TargetArgs {
+    /// The command line says all that the Terraform outputs could.
+    pub(crate) fn names_all(&self) -> bool {
+        let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, .. } = self;
+        [table, bucket, object_prefix, ingest_log_group, archive_log_group].iter().all(|name| name.is_some())
+    }
+
+    /// The command line names a part of a stack other than its queue.
+    pub(crate) fn names_any(&self) -> bool {
+        let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, dlq_url, .. } = self;
+        [table, bucket, object_prefix, ingest_log_group, archive_log_group, dlq_url].iter().any(|name| name.is_some())
+    }
 }
 
 fn event_id(value: &str) -> Result<String, String> {

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use claim::{Claim, Digest, Event, EventIdPointer};
 
-use crate::cli::RunArgs;
+use crate::cli::{MOST_MESSAGES, RunArgs};
 
 /// An id of an SQS message, of the length that all have: a claim's size depends on it.
 const ANY_MESSAGE_ID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Where the mock readings have their event id.
+const MOCK_POINTER: &str = "/event_id";
 
 /// As many bad lines of a file are named.
 const MOST_BAD_LINES: usize = 20;
@@ -54,6 +57,12 @@ pub enum PlanError {
         /// Their numbers, and what is wrong with them.
         lines: String,
     },
+    /// The run would be larger than the producer's memory is good for.
+    #[error("{0} messages are more than the {MOST_MESSAGES} that one run sends")]
+    TooMany(u64),
+    /// The stack looks for the event id where the mock readings have none.
+    #[error("the stack looks for the event id at `{0}`, and the mock readings have theirs at `/event_id`: give --file")]
+    OtherPointer(String),
     /// The file has no event.
     #[error("{0} has no events")]
     Empty(String),
@@ -69,6 +78,8 @@ impl Plan {
         let mut plan = Self { messages: Vec::new(), event_ids: Vec::new(), messages_of: Vec::new() };
         match &args.file {
             Some(file) => plan.read(&file.display().to_string(), pointer, max_bytes)?,
+            // A reading that `ingest-fn` would reject is not sent.
+            None if pointer.to_string() != MOCK_POINTER => return Err(PlanError::OtherPointer(pointer.to_string())),
             None if args.distinct => {
                 for number in 1..=args.messages {
                     plan.push_reading(&format!("{}-{number}", args.event_id), args.seed);
@@ -78,6 +89,10 @@ impl Plan {
                 plan.push_reading(&args.event_id, args.seed);
                 plan.repeat(args.messages);
             }
+        }
+        let messages = plan.messages.len() as u64 * u64::from(args.copies);
+        if messages > u64::from(MOST_MESSAGES) {
+            return Err(PlanError::TooMany(messages));
         }
         plan.repeat(args.copies);
         if args.copies > 1 {
@@ -104,6 +119,8 @@ impl Plan {
     fn read(&mut self, file: &str, pointer: &EventIdPointer, max_bytes: usize) -> Result<(), PlanError> {
         let bytes = fs::read(file).map_err(|source| PlanError::Unreadable { file: file.to_owned(), source })?;
         let mut known: HashMap<String, usize> = HashMap::new();
+        // Some editors begin a file with a byte order mark. It is no part of the first event.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let mut bad = Vec::new();
         for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -143,7 +160,11 @@ fn check<'a>(line: &'a [u8], pointer: &EventIdPointer, max_bytes: usize) -> Resu
     if body.len() > max_bytes {
         return Err(format!("{} bytes are more than the queue's {max_bytes}", body.len()));
     }
-    let event = Event::parse(body, pointer).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+    let event = Event::parse(body, pointer).map_err(|error| match std::error::Error::source(&error) {
+        // That library's errors repeat their own source.
+        Some(why) => format!("{error}: {why}"),
+        None => error.to_string(),
+    })?;
     Claim::check_size(&event, ANY_MESSAGE_ID, body).map_err(|error| error.to_string())?;
     Ok((body, event))
 }

@@ -6,6 +6,19 @@ use std::path::Path;
 use crate::cli::TargetArgs;
 use crate::terraform::{Outputs, TerraformError};
 
+/// It cannot be told where to send.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// See there.
+    #[error(transparent)]
+    Terraform(#[from] TerraformError),
+    /// The embedded pipeline has its own names; a run on it is not what was meant.
+    #[error(
+        "names of a stack are given, but neither --queue-url, nor SQS_QUEUE_URL, nor Terraform outputs say its queue"
+    )]
+    NoQueue,
+}
+
 /// A pipeline to send to.
 #[derive(Debug)]
 pub struct Target {
@@ -47,19 +60,24 @@ impl Target {
     /// command line leaves out come from the outputs, if those are of the same queue's stack.
     ///
     /// # Errors
-    /// When a Terraform state is there and cannot be read.
-    pub async fn resolve(args: &TargetArgs, environment_url: Option<String>) -> Result<Self, TerraformError> {
+    /// When a Terraform state is there and cannot be read, or names are given of a stack whose queue is not known.
+    pub async fn resolve(args: &TargetArgs, environment_url: Option<String>) -> Result<Self, TargetError> {
         let terraform_dir = args.terraform_dir.as_deref().unwrap_or(Path::new("terraform"));
-        let outputs = Outputs::read(terraform_dir).await?;
         let folder = terraform_dir.display();
         let given = match (&args.queue_url, environment_url.filter(|url| !url.is_empty())) {
             (Some(url), _) => Some((url.clone(), "--queue-url".to_owned())),
             (None, Some(url)) => Some((url, "SQS_QUEUE_URL".to_owned())),
             (None, None) => None,
         };
+        // A state that nothing is needed of may be any stack's.
+        let outputs = if given.is_some() && args.names_all() { None } else { Outputs::read(terraform_dir).await? };
+        if outputs.is_none() && args.terraform_dir.is_some() && !(given.is_some() && args.names_all()) {
+            return Err(TerraformError::NoState(terraform_dir.to_owned()).into());
+        }
         let (queue_url, why) = match (given, &outputs) {
             (Some(given), _) => given,
             (None, Some(outputs)) => (queue_url(outputs, terraform_dir)?, format!("the Terraform state in {folder}/")),
+            (None, None) if args.names_any() => return Err(TargetError::NoQueue),
             (None, None) => {
                 let why = format!("no --queue-url, no SQS_QUEUE_URL, and no Terraform outputs in {folder}/");
                 return Ok(Self { stack: None, why });

@@ -7,10 +7,13 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// Runs the producer in a folder, without AWS's variables.
+/// Runs the producer in a folder, without the variables that it or `terraform` obeys.
 fn producer(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
-    command.current_dir(folder).args(arguments).env_remove("SQS_QUEUE_URL");
+    command.current_dir(folder).args(arguments);
+    for variable in ["SQS_QUEUE_URL", "TF_DATA_DIR", "TF_WORKSPACE", "TF_CLI_ARGS"] {
+        command.env_remove(variable);
+    }
     command.output().unwrap()
 }
 
@@ -53,15 +56,32 @@ fn a_run_is_what_is_done_without_a_command() {
 }
 
 #[test]
+fn a_table_named_without_a_queue_is_not_taken_for_the_embedded_pipeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = producer(folder.path(), &["--table", "t"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--queue-url"));
+}
+
+#[test]
+fn what_editors_leave_in_a_file_is_no_part_of_its_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "\u{feff}{\"event_id\":\"a\"}\r\n\r\n{\"event_id\":\"b\"}\r\n";
+    std::fs::write(folder.path().join("f"), text).unwrap();
+    let verdict = verdict(folder.path(), &["--json", "--file", "f"]);
+    assert_eq!((&verdict["objects"], &verdict["verdict"]), (&2.into(), &"held".into()));
+}
+
+#[test]
 fn copies_of_the_events_of_a_file_become_one_object_each_with_the_content_as_sent() {
     let folder = tempfile::tempdir().unwrap();
     let line = |n| format!("{{ \"z\": 1.{n}0, \"meta\": {{\"id\": {n}}}, \"a\": [1E2, \"\\u00e9\"] }}\n");
-    std::fs::write(folder.path().join("some.ndjson"), (0..200).map(line).collect::<String>()).unwrap();
+    std::fs::write(folder.path().join("some.ndjson"), (0..1_000).map(line).collect::<String>()).unwrap();
     let arguments = ["--json", "--file", "some.ndjson", "--event-id-pointer", "/meta/id", "--copies", "3"];
     let verdict = verdict(folder.path(), &arguments);
     assert_eq!(
         (&verdict["sent"], &verdict["objects"], &verdict["duplicates"]),
-        (&600.into(), &200.into(), &400.into())
+        (&3_000.into(), &1_000.into(), &2_000.into())
     );
     assert_eq!(verdict["verdict"], "held");
 }
@@ -83,6 +103,19 @@ fn what_cannot_be_used_is_one_line_and_exit_code_2() {
     std::fs::write(folder.path().join("bad.ndjson"), "{\"event_id\":\"a\"}\nnope\n\n{\"x\":1}\n").unwrap();
     std::fs::create_dir(folder.path().join("terraform")).unwrap();
     std::fs::write(folder.path().join("terraform/terraform.tfstate"), "{").unwrap();
+    for (stack, state) in [
+        ("half", r#"{"outputs":{},"resources":[{"type":"aws_sqs_queue"}]}"#),
+        ("other", r#"{"outputs":{"x":{"value":"y","type":"string"}},"resources":[]}"#),
+    ] {
+        std::fs::create_dir(folder.path().join(stack)).unwrap();
+        std::fs::write(folder.path().join(stack).join("terraform.tfstate"), state).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    // A workspace, of whose state only terraform knows; here it finds a broken one, or is not installed.
+    std::fs::create_dir_all(folder.path().join("workspace/terraform.tfstate.d/dev")).unwrap();
+    std::fs::create_dir(folder.path().join("workspace/.terraform")).unwrap();
+    std::fs::write(folder.path().join("workspace/.terraform/environment"), "dev").unwrap();
+    std::fs::write(folder.path().join("workspace/terraform.tfstate.d/dev/terraform.tfstate"), "{").unwrap();
     let local =
         |arguments: &[&str]| [&["--local"], arguments].concat().iter().map(|a| (*a).to_owned()).collect::<Vec<_>>();
     for (arguments, says) in [
@@ -90,9 +123,15 @@ fn what_cannot_be_used_is_one_line_and_exit_code_2() {
         (local(&["--bogus"]), &["--bogus"]),
         (local(&["--file", "nowhere.ndjson"]), &["nowhere.ndjson"]),
         (local(&["--file", "bad.ndjson"]), &["line 2", "line 4", "nothing was sent"]),
-        (local(&["--terraform-dir", "nowhere"]), &["no such folder"]),
+        (local(&["--table", "t"]), &["--local", "--table"]),
+        (local(&["--messages", "2000000", "--copies", "2"]), &["4000000 messages", "2000000"]),
+        (vec!["--terraform-dir", "nowhere"].into_iter().map(str::to_owned).collect(), &["no such folder"]),
+        (vec!["--terraform-dir", "empty"].into_iter().map(str::to_owned).collect(), &["no Terraform state in empty"]),
         // A state that is there and cannot be read is never passed over in silence.
         (vec![], &["terraform/terraform.tfstate"]),
+        (vec!["--terraform-dir".to_owned(), "half".to_owned()], &["half has resources, but no outputs"]),
+        (vec!["--terraform-dir".to_owned(), "other".to_owned()], &["other", "sqs_queue_url"]),
+        (vec!["--terraform-dir".to_owned(), "workspace".to_owned()], &["workspace", "terraform"]),
     ] {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let output = producer(folder.path(), &arguments);
