@@ -1,11 +1,16 @@
 //! What the functions' logs say of this run's messages.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::Client;
 use serde::Deserialize;
+use tokio::sync::Notify;
+
+use crate::events::Plan;
+use crate::stack::Connected;
+use crate::watch::Source;
 
 /// Reads a log group as it grows.
 pub struct LogTail {
@@ -13,8 +18,8 @@ pub struct LogTail {
     /// Milliseconds since 1970: earlier lines have been read.
     from_ms: i64,
     delay_ms: i64,
-    /// Ids of the events that were read from `from_ms` on.
-    seen: HashSet<String>,
+    /// The log events that were read from `from_ms` on: id, and milliseconds since 1970.
+    seen: HashMap<String, i64>,
 }
 
 impl LogTail {
@@ -22,32 +27,38 @@ impl LogTail {
     #[must_use]
     pub fn new(group: &str, from_ms: i64, delay: Duration) -> Self {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
-        Self { group: group.to_owned(), from_ms, delay_ms, seen: HashSet::new() }
+        Self { group: group.to_owned(), from_ms, delay_ms, seen: HashMap::new() }
     }
 
     /// The lines that have come since the last time.
     ///
     /// # Errors
-    /// When the group cannot be read.
+    /// When the group cannot be read. Then nothing counts as read, and the next call gives it all.
     pub async fn poll(&mut self, client: &Client) -> anyhow::Result<Vec<String>> {
-        let (mut lines, mut latest_ms, mut token) = (Vec::new(), self.from_ms, None);
+        let (mut read, mut token) = (Vec::new(), None);
         loop {
             let request = client.filter_log_events().log_group_name(&self.group).start_time(self.from_ms);
             let answer = request.set_next_token(token).send().await;
             let answer = answer.with_context(|| format!("the log group {} cannot be read", self.group))?;
-            for event in answer.events.unwrap_or_default() {
-                let (Some(id), Some(line)) = (event.event_id, event.message) else { continue };
-                latest_ms = latest_ms.max(event.timestamp.unwrap_or_default());
-                if self.seen.insert(id) {
-                    lines.push(line);
-                }
-            }
+            read.extend(answer.events.unwrap_or_default());
             token = answer.next_token;
             if token.is_none() {
                 break;
             }
         }
+        let mut lines = Vec::new();
+        let mut latest_ms = self.from_ms;
+        for event in read {
+            let (Some(id), Some(line), Some(at_ms)) = (event.event_id, event.message, event.timestamp) else {
+                continue;
+            };
+            latest_ms = latest_ms.max(at_ms);
+            if self.seen.insert(id, at_ms).is_none() {
+                lines.push(line);
+            }
+        }
         self.from_ms = self.from_ms.max(latest_ms - self.delay_ms);
+        self.seen.retain(|_, at_ms| *at_ms >= self.from_ms);
         Ok(lines)
     }
 }
@@ -73,6 +84,7 @@ pub enum IngestOutcome {
 struct IngestLine {
     outcome: IngestOutcome,
     message_id: String,
+    event_id: Option<String>,
 }
 
 /// A line of `archive-fn` about an object.
@@ -84,22 +96,22 @@ struct ArchiveLine {
     timestamp: String,
 }
 
-/// What was read so far of the logs of both functions, as far as it is of this run.
+/// What was read so far of the logs of both functions, as far as it is of this run's events.
 #[derive(Default)]
 pub struct FunctionLogs {
-    /// By message id.
+    /// By message id; messages of others among them, if they carry one of this run's events, or none that can be told.
     pub outcomes: HashMap<String, IngestOutcome>,
-    /// By event id: the keys that an object was found or written under.
+    /// Ids of the events of which `archive-fn` says that they have an object, and the keys of those.
     pub keys: HashMap<String, HashSet<String>>,
     /// When each object of this run was written, in milliseconds since 1970.
     pub written_ms: Vec<i64>,
 }
 
 impl FunctionLogs {
-    /// Takes in a line of `ingest-fn`; lines of other messages, and others than those about messages, are passed over.
+    /// Takes in a line of `ingest-fn`; lines of other events, and others than those about messages, are passed over.
     pub fn ingest(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
-        if let Ok(IngestLine { outcome, message_id }) = serde_json::from_str(line)
-            && is_ours(&message_id)
+        if let Ok(IngestLine { outcome, message_id, event_id }) = serde_json::from_str(line)
+            && event_id.is_none_or(|event_id| is_ours(&event_id))
         {
             let best = self.outcomes.entry(message_id).or_insert(outcome);
             *best = outcome.max(*best);
@@ -118,6 +130,77 @@ impl FunctionLogs {
                 self.written_ms.push(at.timestamp_millis());
             }
             self.keys.entry(event_id).or_default().insert(key);
+        }
+    }
+}
+
+/// Reads the logs of both functions while a run goes on.
+pub struct LogReader<'a> {
+    connected: &'a Connected,
+    event_ids: HashSet<&'a str>,
+    tails: Vec<(Source, LogTail)>,
+    /// What was read so far.
+    pub logs: FunctionLogs,
+    /// Logs that cannot be read, and why.
+    pub unreadable: BTreeMap<Source, String>,
+    /// Where the lines are shown as they come.
+    show: Option<&'a dyn Fn(&str)>,
+}
+
+impl<'a> LogReader<'a> {
+    /// From `from_ms` on, in milliseconds since 1970.
+    #[must_use]
+    pub fn new(connected: &'a Connected, plan: &'a Plan, from_ms: i64, show: Option<&'a dyn Fn(&str)>) -> Self {
+        let stack = &connected.stack;
+        let groups = [(Source::IngestLog, &stack.ingest_log_group), (Source::ArchiveLog, &stack.archive_log_group)];
+        let tail = |group: &String| LogTail::new(group, from_ms, connected.log_delay);
+        Self {
+            connected,
+            event_ids: plan.event_ids.iter().map(String::as_str).collect(),
+            tails: groups.into_iter().filter_map(|(source, group)| Some((source, group.as_ref().map(tail)?))).collect(),
+            logs: FunctionLogs::default(),
+            unreadable: BTreeMap::new(),
+            show,
+        }
+    }
+
+    /// The logs that are read.
+    #[must_use]
+    pub fn tails(&self) -> Vec<Source> {
+        self.tails.iter().map(|(source, _)| *source).collect()
+    }
+
+    /// Reads what has come since the last time.
+    pub async fn poll(&mut self) {
+        for (source, tail) in &mut self.tails {
+            let lines = match tail.poll(&self.connected.logs).await {
+                Ok(lines) => lines,
+                Err(problem) => {
+                    self.unreadable.insert(*source, format!("{problem:#}"));
+                    continue;
+                }
+            };
+            self.unreadable.remove(source);
+            for line in lines {
+                self.show.inspect(|show| show(&line));
+                let is_ours = |event_id: &str| self.event_ids.contains(event_id);
+                match source {
+                    Source::IngestLog => self.logs.ingest(&line, is_ours),
+                    _ => self.logs.archive(&line, is_ours),
+                }
+            }
+        }
+    }
+
+    /// Reads until `done` is told.
+    pub async fn follow(&mut self, done: &Notify) {
+        loop {
+            self.poll().await;
+            tokio::select! {
+                biased;
+                () = done.notified() => return,
+                () = tokio::time::sleep(self.connected.poll_interval) => {}
+            }
         }
     }
 }

@@ -30,9 +30,10 @@ use claim::{EventIdPointer, ObjectPrefix};
 
 use crate::cli::RunArgs;
 use crate::events::Plan;
+use crate::function_logs::LogReader;
 use crate::stack::Connected;
 use crate::target::Target;
-use crate::verdict::{Reading, Verdict};
+use crate::verdict::{Run, Verdict};
 use crate::watch::Watch;
 
 /// Why there is no verdict.
@@ -75,20 +76,29 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     let mut pipeline = connected.take_pipeline();
     let connected = &connected;
     let observe = async {
-        let sent = send::send_all(connected, &plan, args.concurrency as usize).await;
+        // The functions' clocks may be a little behind ours.
+        let started_at = started_at - Duration::from_secs(5);
+        let since_1970 = started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started_ms = i64::try_from(since_1970.as_millis()).unwrap_or_default();
+        let show = |line: &str| say(args, line.trim_end());
+        let mut reader = LogReader::new(connected, &plan, started_ms, args.logs.then_some(&show as &dyn Fn(&str)));
+
+        let all_sent = tokio::sync::Notify::new();
+        let sending = async {
+            let give_up = started + args.timeout;
+            let sent = send::send_all(connected, &plan, args.concurrency as usize, give_up, note).await;
+            all_sent.notify_one();
+            sent
+        };
+        let (sent, ()) = tokio::join!(sending, reader.follow(&all_sent));
         if let Some((_, problem)) = sent.unconfirmed.first() {
             say(args, &format!("{} sends were not confirmed, the first because: {problem}", sent.unconfirmed.len()));
         }
         say(args, &format!("sent in {:.2} s; waiting for the pipeline to drain", started.elapsed().as_secs_f64()));
-        let since_1970 = started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // The functions' clocks may be a little behind ours.
-        let started_ms = since_1970.saturating_sub(Duration::from_secs(5)).as_millis();
-        let started_ms = i64::try_from(started_ms).unwrap_or_default();
-        let show = |line: &str| say(args, line.trim_end());
-        let show_line = args.logs.then_some(&show as &dyn Fn(&str));
-        let watch = Watch::new(connected, prefix, &plan, &sent, started_ms, show_line);
+        let watch = Watch::new(connected, prefix.clone(), &plan, &sent, reader);
         let seen = watch.until_drained(args.timeout, note).await;
-        Reading::new(&plan, &sent, &seen, started.elapsed())
+        let run = Run { plan: &plan, sent: &sent, seen: &seen, prefix: &prefix, started: started_at };
+        run.reading(started.elapsed())
     };
     let reading = tokio::select! {
         reading = observe => reading,

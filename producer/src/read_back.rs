@@ -2,12 +2,13 @@
 //! nothing is listed: a lake may hold years.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use claim::record::SORT_KEY;
 use claim::{Claim, Digest, ObjectPrefix};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -39,47 +40,71 @@ pub struct Object {
     pub is_as_sent: bool,
 }
 
-/// Reads the claims of events, by their index in the plan; those that have none are missing from the answer.
-///
-/// # Errors
-/// When the table cannot be read, or holds something else than a claim.
-pub async fn claims(
+/// What was looked up, by event: `None` where there is nothing. Events of which that could not be told are missing.
+pub struct LookedUp<T> {
+    /// By index into [`Plan::event_ids`].
+    pub found: HashMap<usize, Option<T>>,
+    /// Why some could not be read, if any.
+    pub problem: Option<anyhow::Error>,
+}
+
+impl<T> LookedUp<T> {
+    /// Runs look-ups, several at once, and keeps what each gave: one that fails must not cost the others.
+    async fn gather<F>(lookups: impl Iterator<Item = F>) -> Self
+    where
+        F: Future<Output = anyhow::Result<Vec<(usize, Option<T>)>>>,
+    {
+        let mut answers = stream::iter(lookups).buffer_unordered(LOOKUPS_AT_ONCE);
+        let mut all = Self { found: HashMap::new(), problem: None };
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(found) => all.found.extend(found),
+                Err(problem) => all.problem = all.problem.or(Some(problem)),
+            }
+        }
+        all
+    }
+}
+
+/// Reads the claims of events.
+pub async fn claims(connected: &Connected, table: &str, plan: &Plan, events: &[usize]) -> LookedUp<Claim> {
+    LookedUp::gather(events.chunks(KEYS_AT_ONCE).map(|chunk| read_chunk(connected, table, plan, chunk))).await
+}
+
+async fn read_chunk(
     connected: &Connected,
     table: &str,
     plan: &Plan,
-    events: &[usize],
-) -> anyhow::Result<HashMap<usize, Claim>> {
-    let by_id: HashMap<&str, usize> = events.iter().map(|&event| (plan.event_ids[event].as_str(), event)).collect();
-    let reads = stream::iter(events.chunks(KEYS_AT_ONCE).map(<[usize]>::to_vec))
-        .map(|chunk| async move { read_chunk(connected, table, plan, &chunk).await })
-        .buffer_unordered(LOOKUPS_AT_ONCE);
-    let read: Vec<Vec<Claim>> = reads.try_collect().await?;
-    let found = read.into_iter().flatten().filter_map(|claim| Some((*by_id.get(claim.event_id.as_str())?, claim)));
-    Ok(found.collect())
-}
-
-async fn read_chunk(connected: &Connected, table: &str, plan: &Plan, chunk: &[usize]) -> anyhow::Result<Vec<Claim>> {
-    let keys = chunk.iter().map(|&event| {
-        let pk = Claim::partition_key(&plan.event_ids[event]);
+    chunk: &[usize],
+) -> anyhow::Result<Vec<(usize, Option<Claim>)>> {
+    let by_key: HashMap<String, usize> =
+        chunk.iter().map(|&event| (Claim::partition_key(&plan.event_ids[event]), event)).collect();
+    let keys = by_key.keys().map(|pk| {
         HashMap::from([
-            ("pk".to_owned(), AttributeValue::S(pk)),
+            ("pk".to_owned(), AttributeValue::S(pk.clone())),
             ("sk".to_owned(), AttributeValue::S(SORT_KEY.to_owned())),
         ])
     });
     let keys = KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(true).build()?;
     let request = connected.dynamodb.batch_get_item().request_items(table, keys);
     let answer = request.send().await.with_context(|| format!("the table {table} cannot be read"))?;
-    // Keys that DynamoDB left unprocessed are asked for again with those that have no claim yet.
-    let items = answer.responses.and_then(|mut tables| tables.remove(table)).unwrap_or_default();
-    let claims =
-        items.into_iter().map(|item| Claim::from_item(item).context("the table holds an item that is no claim"));
-    claims.collect()
+
+    let event_of = |item: &HashMap<String, AttributeValue>| Some(*by_key.get(item.get("pk")?.as_s().ok()?)?);
+    let mut found: HashMap<usize, Option<Claim>> = by_key.values().map(|&event| (event, None)).collect();
+    // DynamoDB may leave keys unprocessed. Nothing is known of those.
+    let unprocessed = answer.unprocessed_keys.and_then(|mut tables| tables.remove(table)).map(|keys| keys.keys);
+    for event in unprocessed.iter().flatten().filter_map(event_of) {
+        found.remove(&event);
+    }
+    for item in answer.responses.and_then(|mut tables| tables.remove(table)).unwrap_or_default() {
+        let event =
+            event_of(&item).with_context(|| format!("the table {table} gave an item that was not asked for"))?;
+        found.insert(event, Some(Claim::from_item(item).context("the table holds an item that is no claim")?));
+    }
+    Ok(found.into_iter().collect())
 }
 
-/// Looks up the objects of claims; those that have none are missing from the answer.
-///
-/// # Errors
-/// When the bucket cannot be read.
+/// Looks up the objects of claims.
 pub async fn objects(
     connected: &Connected,
     bucket: &str,
@@ -87,19 +112,17 @@ pub async fn objects(
     plan: &Plan,
     sent: &Sent,
     claims: &[(usize, &Claim)],
-) -> anyhow::Result<HashMap<usize, Object>> {
-    let reads = stream::iter(0..claims.len())
-        .map(|index| async move {
-            let (event, claim) = claims[index];
-            let key = prefix.object_key(claim);
-            let found = read_object(connected, bucket, &key).await?;
-            anyhow::Ok(found.map(|(versions, content)| {
-                let is_as_sent = is_as_sent(&content, claim, plan, event, sent);
-                (event, Object { key, versions, is_as_sent })
-            }))
-        })
-        .buffer_unordered(LOOKUPS_AT_ONCE);
-    reads.try_filter_map(|found| async move { Ok(found) }).try_collect().await
+) -> LookedUp<Object> {
+    let lookups = claims.iter().map(|&(event, claim)| async move {
+        let key = prefix.object_key(claim);
+        let found = read_object(connected, bucket, &key).await?;
+        let object = found.map(|(versions, content)| {
+            let is_as_sent = is_as_sent(&content, claim, plan, event, sent);
+            Object { key, versions, is_as_sent }
+        });
+        Ok(vec![(event, object)])
+    });
+    LookedUp::gather(lookups).await
 }
 
 /// How many versions a key has, and the content of the latest.

@@ -9,8 +9,8 @@ use crate::verdict::{Reading, Verdict};
 /// # Errors
 /// When `out` cannot be written to.
 pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
-    let new = match (reading.claims, reading.new_claims) {
-        (Some(claims), Some(new)) if new < claims => format!("   ({} of an earlier run)", claims - new),
+    let new = match reading.earlier_claims {
+        Some(earlier) if earlier > 0 => format!("   ({earlier} of an earlier run)"),
         _ => String::new(),
     };
     let mut row = |name: &str, number: Option<usize>, note: &str| match number {
@@ -29,6 +29,9 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
     row("object versions", reading.object_versions, "")?;
     row("dead letters", reading.dead_letters, "")?;
     row("lost", reading.lost, "")?;
+    if reading.pending > 0 {
+        row("pending", Some(reading.pending), "   (not archived when the time was up, and may still be)")?;
+    }
     row("extra", reading.extra, "")?;
     writeln!(out, "  {:<16}{:>9.2} s", "time", reading.time)?;
     if !reading.objects_per_second_by_tenth.is_empty() {

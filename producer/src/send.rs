@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
 
 use crate::events::Plan;
 use crate::stack::Connected;
+use crate::watch::PROGRESS_INTERVAL;
 
 /// What became of the sends.
 #[derive(Default)]
@@ -18,11 +20,21 @@ pub struct Sent {
     pub unconfirmed: Vec<(usize, String)>,
 }
 
-/// Sends all messages of a plan, each by itself, so many at once: this is the herd.
-pub async fn send_all(connected: &Connected, plan: &Plan, concurrency: usize) -> Sent {
+/// Sends all messages of a plan, each by itself, so many at once: this is the herd. What has not begun at `give_up` is not sent.
+/// `progress` is told now and then how far it is.
+pub async fn send_all(
+    connected: &Connected,
+    plan: &Plan,
+    concurrency: usize,
+    give_up: Instant,
+    progress: impl Fn(&str),
+) -> Sent {
     let (sqs, queue_url) = (&connected.sqs, &connected.stack.queue_url);
     let mut sends = stream::iter(0..plan.messages.len())
         .map(|index| async move {
+            if Instant::now() >= give_up {
+                return (index, Err("the time was up before it was sent".to_owned()));
+            }
             let request = sqs.send_message().queue_url(queue_url).message_body(&*plan.messages[index].body);
             match request.send().await {
                 Ok(answer) => (index, answer.message_id.ok_or("the answer has no message id".to_owned())),
@@ -31,7 +43,12 @@ pub async fn send_all(connected: &Connected, plan: &Plan, concurrency: usize) ->
         })
         .buffer_unordered(concurrency);
     let mut sent = Sent { message_ids: vec![None; plan.messages.len()], ..Sent::default() };
+    let mut next_progress = Instant::now() + PROGRESS_INTERVAL;
     while let Some((index, outcome)) = sends.next().await {
+        if Instant::now() >= next_progress {
+            next_progress = Instant::now() + PROGRESS_INTERVAL;
+            progress(&format!("{} of {} messages sent", sent.confirmed.len(), plan.messages.len()));
+        }
         match outcome {
             Ok(message_id) => {
                 sent.message_ids[index] = Some(message_id.clone());

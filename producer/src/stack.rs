@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use claim::EventIdPointer;
@@ -60,7 +61,13 @@ impl Connected {
     }
 
     async fn deployed(stack: &Stack) -> anyhow::Result<Self> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        // A stack that does not answer ends in an error, never in a wait without end.
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .operation_attempt_timeout(Duration::from_secs(15))
+            .operation_timeout(Duration::from_secs(40))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
         if std::env::var_os("AWS_REGION").is_none() && std::env::var_os("AWS_DEFAULT_REGION").is_none() {
             // The queue's URL says where the stack is: https://sqs.<region>.amazonaws.com/..
             let region = stack.queue_url.strip_prefix("https://sqs.").and_then(|rest| rest.split('.').next());

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use claim::{Claim, ObjectPrefix};
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::events::Plan;
-use crate::function_logs::{FunctionLogs, IngestOutcome, LogTail};
-use crate::read_back::{self, Object};
+use crate::function_logs::{FunctionLogs, IngestOutcome, LogReader};
+use crate::read_back::{self, LookedUp, Object};
 use crate::send::Sent;
 use crate::stack::Connected;
 
@@ -17,7 +17,10 @@ use crate::stack::Connected;
 const EMPTY_LOOKS: u32 = 3;
 
 /// How often to say how far it is.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The last look gets this long. Single requests are bounded too, but a look makes many.
+const LAST_LOOK: Duration = Duration::from_secs(60);
 
 /// Something that the verdict rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -37,19 +40,26 @@ pub enum Source {
     ArchiveLog,
 }
 
-/// All that was seen of a run.
+/// All that was seen of a run. Events are named by their index into [`Plan::event_ids`].
 #[derive(Default)]
 pub struct Observation {
     /// What the functions said.
     pub logs: FunctionLogs,
     /// By event.
     pub claims: HashMap<usize, Claim>,
+    /// Events that had no claim when one must have been there: after a message of theirs was acknowledged, or after the queue
+    /// was empty. This is no delay.
+    pub missing_claims: HashSet<usize>,
     /// By event.
     pub objects: HashMap<usize, Object>,
+    /// Events whose claim had no object after `archive-fn` said that it has.
+    pub missing_objects: HashSet<usize>,
     /// Message ids.
     pub dead_letters: HashSet<String>,
     /// What could not be read, and why.
     pub unreadable: BTreeMap<Source, String>,
+    /// The queue was empty for so long that every message is either in the log or in the dead-letter queue.
+    pub queue_settled: bool,
     /// Nothing was left to wait for.
     pub drained: bool,
 }
@@ -61,27 +71,22 @@ pub struct Watch<'a> {
     sent: &'a Sent,
     prefix: ObjectPrefix,
     event_of_id: HashMap<&'a str, usize>,
-    ingest_log: Option<LogTail>,
-    archive_log: Option<LogTail>,
+    reader: LogReader<'a>,
     seen: Observation,
     empty_looks: u32,
-    /// Where the functions' log lines are shown.
-    show_line: Option<&'a dyn Fn(&str)>,
+    empty_since: Instant,
 }
 
 impl<'a> Watch<'a> {
-    /// `started_ms` is when the first message was sent, in milliseconds since 1970.
+    /// `reader` has read the logs since before the first message was sent.
     #[must_use]
     pub fn new(
         connected: &'a Connected,
         prefix: ObjectPrefix,
         plan: &'a Plan,
         sent: &'a Sent,
-        started_ms: i64,
-        show_line: Option<&'a dyn Fn(&str)>,
+        reader: LogReader<'a>,
     ) -> Self {
-        let tail =
-            |group: &Option<String>| group.as_ref().map(|group| LogTail::new(group, started_ms, connected.log_delay));
         let mut seen = Observation::default();
         let stack = &connected.stack;
         for (source, known, flag) in [
@@ -95,18 +100,9 @@ impl<'a> Watch<'a> {
                 seen.unreadable.insert(source, format!("no {flag}, and no Terraform outputs of this queue's stack"));
             }
         }
-        Self {
-            connected,
-            plan,
-            sent,
-            prefix,
-            event_of_id: plan.event_ids.iter().enumerate().map(|(event, id)| (id.as_str(), event)).collect(),
-            ingest_log: tail(&stack.ingest_log_group),
-            archive_log: tail(&stack.archive_log_group),
-            seen,
-            empty_looks: 0,
-            show_line,
-        }
+        let event_of_id = plan.event_ids.iter().enumerate().map(|(event, id)| (id.as_str(), event)).collect();
+        let empty_since = Instant::now();
+        Self { connected, plan, sent, prefix, event_of_id, reader, seen, empty_looks: 0, empty_since }
     }
 
     /// Looks until everything is settled, or the time is up. `progress` is told now and then how far it is.
@@ -115,16 +111,18 @@ impl<'a> Watch<'a> {
         let mut next_progress = Instant::now() + PROGRESS_INTERVAL;
         loop {
             let last = Instant::now() >= give_up;
-            self.look(last).await;
-            self.seen.drained = self.is_drained();
+            if timeout_at(give_up + LAST_LOOK, self.look(last)).await.is_err() {
+                self.seen.unreadable.insert(Source::Queue, "the stack did not answer in time".to_owned());
+                return self.end();
+            }
             if self.seen.drained || last {
-                return self.seen;
+                return self.end();
             }
             if Instant::now() >= next_progress {
                 next_progress = Instant::now() + PROGRESS_INTERVAL;
                 progress(&format!(
                     "{} of {} messages settled, {} of {} events archived",
-                    self.seen.logs.outcomes.len(),
+                    self.sent.confirmed.keys().filter(|id| self.is_settled(id)).count(),
                     self.sent.confirmed.len(),
                     self.seen.objects.len(),
                     self.plan.event_ids.len(),
@@ -134,17 +132,49 @@ impl<'a> Watch<'a> {
         }
     }
 
+    fn end(mut self) -> Observation {
+        self.seen.logs = self.reader.logs;
+        self.seen
+    }
+
     async fn look(&mut self, last: bool) {
-        self.read_logs().await;
-        let depth = read_back::depth(self.connected, &self.connected.stack.queue_url).await;
-        let is_empty = self.note(Source::Queue, depth).is_some_and(|depth| depth == 0);
-        self.empty_looks = if is_empty { self.empty_looks + 1 } else { 0 };
+        self.reader.poll().await;
+        for source in self.reader.tails() {
+            match self.reader.unreadable.get(&source) {
+                Some(problem) => self.seen.unreadable.insert(source, problem.clone()),
+                None => self.seen.unreadable.remove(&source),
+            };
+        }
+        self.look_at_queue().await;
         self.read_claims(last).await;
         self.read_objects(last).await;
-        let unsettled = self.sent.confirmed.keys().any(|id| !self.is_acknowledged(id));
-        if last || (is_empty && (unsettled || self.seen.logs.outcomes.is_empty())) {
+        self.seen.drained = self.is_drained();
+        // Before that is believed, or when the time is up, everything is looked at once, whatever the logs say.
+        if self.seen.drained || last {
+            self.read_dead_letters().await;
+            self.read_claims(true).await;
+            self.read_objects(true).await;
+            self.seen.drained = self.is_drained();
+        }
+    }
+
+    async fn look_at_queue(&mut self) {
+        let depth = read_back::depth(self.connected, &self.connected.stack.queue_url).await;
+        if self.note(Source::Queue, depth).is_none_or(|depth| depth > 0) {
+            self.empty_looks = 0;
+            self.seen.queue_settled = false;
+            return;
+        }
+        if self.empty_looks == 0 {
+            self.empty_since = Instant::now();
+        }
+        self.empty_looks += 1;
+        if self.sent.confirmed.keys().any(|id| !self.is_settled(id)) {
             self.read_dead_letters().await;
         }
+        // A line of the log comes late, and so does a message in the dead-letter queue.
+        self.seen.queue_settled =
+            self.empty_looks >= EMPTY_LOOKS && self.empty_since.elapsed() >= self.connected.log_delay;
     }
 
     /// Keeps what went wrong with a source until it goes right.
@@ -161,52 +191,57 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// The same of several look-ups.
+    fn note_all<T>(&mut self, source: Source, read: LookedUp<T>) -> HashMap<usize, Option<T>> {
+        self.note(source, read.problem.map_or(Ok(()), Err));
+        read.found
+    }
+
     fn is_readable(&self, source: Source) -> bool {
         !self.seen.unreadable.contains_key(&source)
     }
 
-    async fn read_logs(&mut self) {
-        if let Some(mut tail) = self.ingest_log.take() {
-            let lines = tail.poll(&self.connected.logs).await;
-            for line in self.note(Source::IngestLog, lines).unwrap_or_default() {
-                self.show_line.inspect(|show| show(&line));
-                self.seen.logs.ingest(&line, |message_id| self.sent.confirmed.contains_key(message_id));
-            }
-            self.ingest_log = Some(tail);
-        }
-        if let Some(mut tail) = self.archive_log.take() {
-            let lines = tail.poll(&self.connected.logs).await;
-            for line in self.note(Source::ArchiveLog, lines).unwrap_or_default() {
-                self.show_line.inspect(|show| show(&line));
-                self.seen.logs.archive(&line, |event_id| self.event_of_id.contains_key(event_id));
-            }
-            self.archive_log = Some(tail);
-        }
-    }
-
-    /// Of events without a known claim: those that the log says should have one, or all of them if there is no log, or it is
+    /// Of events without a known claim: those that a log says should have one, or all of them if there is no log, or it is
     /// the last look.
-    async fn read_claims(&mut self, last: bool) {
+    async fn read_claims(&mut self, all: bool) {
         let Some(table) = &self.connected.stack.table else { return };
-        let all = last || !self.is_readable(Source::IngestLog);
-        let wanted = (0..self.plan.event_ids.len()).filter(|event| !self.seen.claims.contains_key(event));
-        let settled: HashSet<usize> = {
-            let settled = self.seen.logs.outcomes.keys().filter_map(|id| self.sent.confirmed.get(id));
-            settled.map(|&index| self.plan.messages[index].event).collect()
+        // Whatever the look-up says will then be so after the acknowledgement, or after the queue was empty.
+        let gone = self.seen.queue_settled && self.is_readable(Source::DeadLetterQueue);
+        let all = all || gone || !self.is_readable(Source::IngestLog);
+        let acknowledged: HashSet<usize> = {
+            let ids = self.sent.confirmed.iter().filter(|(id, _)| self.is_acknowledged(id));
+            ids.map(|(_, &index)| self.plan.messages[index].event).collect()
         };
-        let wanted: Vec<usize> = wanted.filter(|event| all || settled.contains(event)).collect();
+        // A send that was not confirmed may have won its event: the archive's log tells.
+        let archived: HashSet<usize> =
+            self.reader.logs.keys.keys().filter_map(|id| self.event_of_id.get(id.as_str()).copied()).collect();
+        let wanted: Vec<usize> = (0..self.plan.event_ids.len())
+            .filter(|event| !self.seen.claims.contains_key(event))
+            .filter(|event| all || acknowledged.contains(event) || archived.contains(event))
+            .collect();
         let claims = read_back::claims(self.connected, table, self.plan, &wanted).await;
-        let claims = self.note(Source::Table, claims).unwrap_or_default();
-        self.seen.claims.extend(claims);
+        for (event, claim) in self.note_all(Source::Table, claims) {
+            let is_dead = self.seen.is_dead(event, self.plan, self.sent);
+            match claim {
+                Some(claim) => {
+                    self.seen.missing_claims.remove(&event);
+                    self.seen.claims.insert(event, claim);
+                }
+                None if acknowledged.contains(&event) || (gone && !is_dead && self.is_confirmed(event)) => {
+                    self.seen.missing_claims.insert(event);
+                }
+                None => {}
+            }
+        }
     }
 
     /// Of claims without a known object: those that the log says are archived, those that another run's message won, or all of
     /// them if there is no log, or it is the last look.
-    async fn read_objects(&mut self, last: bool) {
+    async fn read_objects(&mut self, all: bool) {
         let Some(bucket) = &self.connected.stack.bucket else { return };
-        let all = last || !self.is_readable(Source::ArchiveLog);
+        let all = all || !self.is_readable(Source::ArchiveLog);
         let is_due = |claim: &Claim| {
-            all || self.seen.logs.keys.contains_key(&claim.event_id)
+            all || self.reader.logs.keys.contains_key(&claim.event_id)
                 || !self.sent.confirmed.contains_key(&claim.message_id)
         };
         let wanted: Vec<(usize, &Claim)> = self
@@ -217,8 +252,21 @@ impl<'a> Watch<'a> {
             .map(|(event, claim)| (*event, claim))
             .collect();
         let objects = read_back::objects(self.connected, bucket, &self.prefix, self.plan, self.sent, &wanted).await;
-        let objects = self.note(Source::Bucket, objects).unwrap_or_default();
-        self.seen.objects.extend(objects);
+        for (event, object) in self.note_all(Source::Bucket, objects) {
+            match object {
+                Some(object) => {
+                    self.seen.missing_objects.remove(&event);
+                    self.seen.objects.insert(event, object);
+                }
+                None => {
+                    let claim = &self.seen.claims[&event];
+                    let keys = self.reader.logs.keys.get(&claim.event_id);
+                    if keys.is_some_and(|keys| keys.contains(&self.prefix.object_key(claim))) {
+                        self.seen.missing_objects.insert(event);
+                    }
+                }
+            }
+        }
     }
 
     async fn read_dead_letters(&mut self) {
@@ -232,30 +280,42 @@ impl<'a> Watch<'a> {
         self.note(Source::DeadLetterQueue, searched);
     }
 
-    /// The functions said that the message is done with.
+    /// The function said that the message is done with, as far as it goes: a conflict may be one that is to become a dead
+    /// letter.
     fn is_acknowledged(&self, message_id: &str) -> bool {
-        let outcome = self.seen.logs.outcomes.get(message_id);
+        let outcome = self.reader.logs.outcomes.get(message_id);
         outcome.is_some_and(|outcome| *outcome >= IngestOutcome::Duplicate)
     }
 
+    fn is_settled(&self, message_id: &str) -> bool {
+        let is_conflict = self.reader.logs.outcomes.get(message_id) == Some(&IngestOutcome::Conflict);
+        (self.is_acknowledged(message_id) && !is_conflict) || self.seen.dead_letters.contains(message_id)
+    }
+
+    fn is_confirmed(&self, event: usize) -> bool {
+        self.plan.messages_of[event].iter().any(|&index| self.sent.message_ids[index].is_some())
+    }
+
     fn is_drained(&self) -> bool {
-        let settled = |id: &String| self.is_acknowledged(id) || self.seen.dead_letters.contains(id);
-        let messages_settled = self.is_readable(Source::IngestLog) && self.sent.confirmed.keys().all(settled);
-        if self.empty_looks == 0 || (!messages_settled && self.empty_looks < EMPTY_LOOKS) {
+        let all_settled =
+            self.is_readable(Source::IngestLog) && self.sent.confirmed.keys().all(|id| self.is_settled(id));
+        // A message that is in no log and no queue any more is lost, and not waited for.
+        if self.empty_looks == 0 || !(all_settled || self.seen.queue_settled) {
             return false;
         }
-        if self.is_readable(Source::IngestLog) && !messages_settled {
-            return false;
-        }
-        let is_dead = |event: usize| self.seen.is_dead(event, self.plan, self.sent);
         let events: HashSet<usize> =
             self.sent.confirmed.values().map(|&index| self.plan.messages[index].event).collect();
-        let claimed = |event: &usize| self.seen.claims.contains_key(event) || is_dead(*event);
-        if self.is_readable(Source::Table) && !events.iter().all(claimed) {
+        let is_answered = |event: &usize| {
+            self.seen.claims.contains_key(event)
+                || self.seen.missing_claims.contains(event)
+                || self.seen.is_dead(*event, self.plan, self.sent)
+        };
+        if self.is_readable(Source::Table) && !events.iter().all(is_answered) {
             return false;
         }
-        let archived = |event: &usize| self.seen.objects.contains_key(event);
-        !self.is_readable(Source::Table) || !self.is_readable(Source::Bucket) || self.seen.claims.keys().all(archived)
+        let is_archived =
+            |event: &usize| self.seen.objects.contains_key(event) || self.seen.missing_objects.contains(event);
+        !self.is_readable(Source::Bucket) || self.seen.claims.keys().all(is_archived)
     }
 }
 

@@ -1,0 +1,105 @@
+//! A stack that is reached over HTTP: the embedded services behind a loopback endpoint stand for it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_sdk_cloudwatchlogs::Client;
+use local::wire::Fault;
+use local::{Pipeline, PipelineSettings, Services, names, queue_url, runtime_api};
+use producer::function_logs::LogTail;
+use serde_json::Value;
+use tokio::process::Command;
+
+/// Runs the producer against the stack at `endpoint`, and gives its exit code and its verdict.
+async fn run(endpoint: &str, arguments: &[&str]) -> (Option<i32>, Value) {
+    run_with_bucket(names::BUCKET, endpoint, arguments).await
+}
+
+async fn run_with_bucket(bucket: &str, endpoint: &str, arguments: &[&str]) -> (Option<i32>, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+    command
+        .current_dir(folder.path())
+        .args(["--json", "--queue-url", &queue_url(names::QUEUE), "--table", names::TABLE, "--bucket", bucket])
+        .args(["--object-prefix", "events/", "--ingest-log-group", &names::log_group(names::INGEST_FUNCTION)])
+        .args(["--archive-log-group", &names::log_group(names::ARCHIVE_FUNCTION)])
+        .args(arguments)
+        .env_clear()
+        .envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_REGION", names::REGION)])
+        .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await.unwrap().unwrap();
+    let problem = String::from_utf8_lossy(&output.stderr);
+    let verdict = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {problem}"));
+    (output.status.code(), verdict)
+}
+
+#[tokio::test]
+async fn a_second_run_against_the_same_stack_is_all_duplicates_and_holds_and_says_so() {
+    let services = Services::on_real_clock(1).unwrap();
+    let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 1);
+    let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
+    let (code, first) = run(&endpoint, &["--messages", "5"]).await;
+    assert_eq!((code, &first["verdict"], &first["earlier_claims"]), (Some(0), &"held".into(), &0.into()), "{first}");
+    // The run begins five seconds before its first message, in case that clocks differ.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let (code, second) = run(&endpoint, &["--messages", "5"]).await;
+    assert_eq!((code, &second["verdict"]), (Some(0), &"held".into()), "{second}");
+    for (name, number) in [("duplicates", 5), ("conflicts", 0), ("earlier_claims", 1), ("objects", 1), ("extra", 0)] {
+        assert_eq!(second[name], number, "{name}: {second}");
+    }
+    // Another seed is other content under the same id.
+    let (code, third) = run(&endpoint, &["--messages", "5", "--seed", "9"]).await;
+    assert_eq!((code, &third["conflicts"], &third["verdict"]), (Some(0), &5.into(), &"held".into()), "{third}");
+}
+
+#[tokio::test]
+async fn a_lake_that_cannot_be_read_is_null_and_exit_code_3() {
+    let services = Services::on_real_clock(1).unwrap();
+    let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 1);
+    let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
+    let (code, verdict) = run_with_bucket("another", &endpoint, &["--messages", "2", "--timeout", "10"]).await;
+    assert_eq!((code, &verdict["verdict"], &verdict["objects"]), (Some(3), &"inconclusive".into(), &Value::Null));
+    assert!(verdict["unreadable"]["bucket"].is_string(), "{verdict}");
+}
+
+#[tokio::test]
+async fn messages_that_vanish_are_a_violation_and_exit_code_1() {
+    let services = Services::on_real_clock(1).unwrap();
+    let settings = PipelineSettings::default();
+    let pipeline = Pipeline::start(&services, settings, 1);
+    let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
+    // No function is left, and somebody else empties the queue.
+    drop(pipeline);
+    let thief = Arc::clone(&services);
+    tokio::spawn(async move {
+        loop {
+            for message in thief.sqs.receive(names::QUEUE, 10, Duration::from_secs(1), None).await.unwrap() {
+                thief.sqs.delete(names::QUEUE, &message.receipt_handle).unwrap();
+            }
+        }
+    });
+    let (code, verdict) = run(&endpoint, &["--messages", "2", "--timeout", "100"]).await;
+    assert_eq!((code, &verdict["verdict"], &verdict["lost"]), (Some(1), &"violated".into(), &1.into()), "{verdict}");
+}
+
+#[tokio::test]
+async fn a_page_of_the_log_that_cannot_be_read_loses_none_of_the_others() {
+    let services = Services::on_real_clock(1).unwrap();
+    let mut log = services.logs.writer("g");
+    for n in 0..10_005 {
+        log.write_all(format!("{{\"n\":{n}}}\n").as_bytes()).unwrap();
+    }
+    let client = Client::new(&services.sdk_config());
+    let requests = AtomicUsize::new(0);
+    services.faults.set(move |_| (requests.fetch_add(1, Ordering::SeqCst) >= 1).then_some(Fault::Refused(403)));
+    let mut tail = LogTail::new("g", 0, Duration::from_secs(30));
+    tail.poll(&client).await.unwrap_err();
+    services.faults.clear();
+    assert_eq!(tail.poll(&client).await.unwrap().len(), 10_005);
+    assert_eq!(tail.poll(&client).await.unwrap().len(), 0);
+}

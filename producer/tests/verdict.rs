@@ -1,0 +1,207 @@
+//! What is said of a run, from what was seen of it: above all, when it is not well.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, SystemTime};
+
+use claim::{Claim, Event, EventIdPointer, ObjectPrefix};
+use clap::Parser as _;
+use producer::cli::{Cli, Command};
+use producer::events::Plan;
+use producer::function_logs::IngestOutcome;
+use producer::read_back::Object;
+use producer::send::Sent;
+use producer::verdict::{Reading, Run, Verdict};
+use producer::watch::{Observation, Source};
+
+fn pointer() -> EventIdPointer {
+    EventIdPointer::parse("/event_id").unwrap()
+}
+
+fn prefix() -> ObjectPrefix {
+    ObjectPrefix::parse("events/").unwrap()
+}
+
+/// Makes something of a run that went well go wrong.
+type Break = fn(&mut World);
+
+/// A run that went well: the messages `m0`, `m1`, .. were all sent, and each event was won by the first of its own.
+struct World {
+    plan: Plan,
+    sent: Sent,
+    seen: Observation,
+}
+
+impl World {
+    fn of(arguments: &[&str]) -> Self {
+        let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
+        let Command::Run(args) = cli.command();
+        let plan = Plan::new(&args, &pointer(), 1 << 20).unwrap();
+        let mut sent = Sent { message_ids: vec![None; plan.messages.len()], ..Sent::default() };
+        let mut seen = Observation { queue_settled: true, drained: true, ..Observation::default() };
+        for (index, message) in plan.messages.iter().enumerate() {
+            let id = format!("m{index}");
+            sent.message_ids[index] = Some(id.clone());
+            sent.confirmed.insert(id.clone(), index);
+            let leads = plan.messages_of[message.event][0] == index;
+            seen.logs.outcomes.insert(id.clone(), if leads { IngestOutcome::Won } else { IngestOutcome::Duplicate });
+            if leads {
+                let event = Event::parse(&message.body, &pointer()).unwrap();
+                let window = Duration::from_secs(60);
+                let claim = Claim::new(&event, &id, &message.body, SystemTime::now(), window, &[7; 10]).unwrap();
+                let key = prefix().object_key(&claim);
+                seen.logs.keys.insert(event.id, HashSet::from([key.clone()]));
+                seen.claims.insert(message.event, claim);
+                seen.objects.insert(message.event, Object { key, versions: 1, is_as_sent: true });
+            }
+        }
+        Self { plan, sent, seen }
+    }
+
+    fn reading(&self) -> Reading {
+        let started = SystemTime::now() - Duration::from_secs(5);
+        let Self { plan, sent, seen } = self;
+        Run { plan, sent, seen, prefix: &prefix(), started }.reading(Duration::from_secs(1))
+    }
+
+    /// The verdict, and the invariants that were not held, with `None` where that cannot be told.
+    fn judged(&self) -> (Verdict, Vec<(&'static str, Option<bool>)>) {
+        let reading = self.reading();
+        let others = reading.invariants.iter().filter(|invariant| invariant.held != Some(true));
+        (reading.verdict, others.map(|invariant| (invariant.name, invariant.held)).collect())
+    }
+}
+
+#[test]
+fn a_run_in_which_all_went_well_held() {
+    let world = World::of(&["--messages", "3", "--distinct", "--copies", "2"]);
+    assert_eq!(world.judged(), (Verdict::Held, vec![]));
+    let reading = world.reading();
+    assert_eq!((reading.lost, reading.pending, reading.extra, reading.earlier_claims), (Some(0), 0, Some(0), Some(0)));
+}
+
+#[test]
+fn an_acknowledged_message_without_a_claim_is_lost() {
+    let mut world = World::of(&["--messages", "3"]);
+    world.seen.claims.clear();
+    world.seen.objects.clear();
+    world.seen.logs.keys.clear();
+    world.seen.missing_claims.insert(0);
+    assert_eq!(world.judged(), (Verdict::Violated, vec![("each event has a claim", Some(false))]));
+    assert_eq!(world.reading().lost, Some(1));
+}
+
+#[test]
+fn an_object_that_the_log_names_and_the_lake_does_not_have_is_lost_and_not_extra() {
+    let mut world = World::of(&["--messages", "3"]);
+    world.seen.objects.clear();
+    world.seen.missing_objects.insert(0);
+    assert_eq!(world.judged(), (Verdict::Violated, vec![("each claim has its object", Some(false))]));
+    assert_eq!((world.reading().lost, world.reading().extra), (Some(1), Some(0)));
+}
+
+#[test]
+fn a_claim_that_is_not_archived_when_the_time_is_up_is_pending_and_not_lost() {
+    let mut world = World::of(&["--messages", "3"]);
+    world.seen.objects.clear();
+    world.seen.logs.keys.clear();
+    world.seen.drained = false;
+    assert_eq!(world.judged(), (Verdict::Inconclusive, vec![("each claim has its object", None)]));
+    assert_eq!((world.reading().lost, world.reading().pending), (Some(0), 1));
+}
+
+#[test]
+fn a_message_that_is_nowhere_is_lost_only_once_the_queue_has_been_empty_for_long() {
+    let name = "each message was won, a duplicate or a conflict, or is a dead letter";
+    let mut world = World::of(&["--messages", "3"]);
+    world.seen.logs.outcomes.remove("m2");
+    assert_eq!(world.judged(), (Verdict::Violated, vec![(name, Some(false))]));
+    world.seen.queue_settled = false;
+    assert_eq!(world.judged(), (Verdict::Inconclusive, vec![(name, None)]));
+}
+
+#[test]
+fn a_send_whose_answer_was_lost_may_have_been_delivered_and_is_no_violation() {
+    let mut world = World::of(&["--messages", "2", "--distinct"]);
+    world.sent.confirmed.remove("m1");
+    world.sent.message_ids[1] = None;
+    world.sent.unconfirmed.push((1, "timeout".to_owned()));
+    assert_eq!(world.judged(), (Verdict::Held, vec![]), "it was delivered");
+    world.seen.claims.remove(&1);
+    world.seen.objects.remove(&1);
+    assert_eq!(world.judged(), (Verdict::Held, vec![]), "it was delivered, and its claim not looked up");
+    world.seen.logs.keys.remove("grid_stress_999-2");
+    assert_eq!(world.judged(), (Verdict::Held, vec![]), "it was not delivered");
+}
+
+#[test]
+fn a_run_of_which_nothing_was_confirmed_shows_nothing() {
+    let mut world = World::of(&["--messages", "1"]);
+    world.sent = Sent { message_ids: vec![None], unconfirmed: vec![(0, "timeout".to_owned())], ..Sent::default() };
+    world.seen = Observation { drained: true, queue_settled: true, ..Observation::default() };
+    assert_eq!(world.judged(), (Verdict::Inconclusive, vec![]));
+}
+
+#[test]
+fn a_rejected_event_is_a_violation_even_as_a_dead_letter() {
+    let mut world = World::of(&["--messages", "1"]);
+    world.seen = Observation { drained: true, queue_settled: true, ..Observation::default() };
+    world.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Rejected);
+    world.seen.dead_letters.insert("m0".to_owned());
+    assert_eq!(world.judged(), (Verdict::Violated, vec![("no event was rejected", Some(false))]));
+    // The same that only failed, as in an outage, is where it should be.
+    world.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Failed);
+    assert_eq!(world.judged(), (Verdict::Held, vec![]));
+    assert_eq!((world.reading().dead_letters, world.reading().lost), (Some(1), Some(0)));
+}
+
+#[test]
+fn whatever_is_twice_or_not_as_sent_is_a_violation() {
+    let broken: [(&str, Break); 4] = [
+        ("no event was won twice", |world| {
+            world.seen.logs.outcomes.insert("m1".to_owned(), IngestOutcome::Won);
+        }),
+        ("each object has one version", |world| world.seen.objects.get_mut(&0).unwrap().versions = 2),
+        ("each object holds its event as sent", |world| world.seen.objects.get_mut(&0).unwrap().is_as_sent = false),
+        ("there is no other object of these events", |world| {
+            world.seen.logs.keys.get_mut("grid_stress_999").unwrap().insert("events/other.json".to_owned());
+        }),
+    ];
+    for (name, break_it) in broken {
+        let mut world = World::of(&["--messages", "2"]);
+        break_it(&mut world);
+        assert_eq!(world.judged(), (Verdict::Violated, vec![(name, Some(false))]));
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_null_and_the_verdict_inconclusive() {
+    for (source, name) in [
+        (Source::Table, "claims"),
+        (Source::Bucket, "objects"),
+        (Source::IngestLog, "duplicates"),
+        (Source::ArchiveLog, "extra"),
+        (Source::DeadLetterQueue, "dead_letters"),
+    ] {
+        let mut world = World::of(&["--messages", "2"]);
+        world.seen.unreadable = BTreeMap::from([(source, "no".to_owned())]);
+        let json = serde_json::to_value(world.reading()).unwrap();
+        assert_eq!((&json[name], &json["verdict"]), (&serde_json::Value::Null, &"inconclusive".into()), "{json}");
+    }
+}
+
+#[test]
+fn a_claim_of_an_earlier_run_is_said_to_be_one_and_that_of_an_unconfirmed_send_is_not() {
+    let mut world = World::of(&["--messages", "2"]);
+    world.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Duplicate);
+    let claim = world.seen.claims.get_mut(&0).unwrap();
+    claim.message_id = "of another run".to_owned();
+    assert_eq!(world.reading().earlier_claims, Some(0));
+    world.seen.claims.get_mut(&0).unwrap().claimed_at -= Duration::from_secs(60);
+    let key = prefix().object_key(&world.seen.claims[&0]);
+    world.seen.logs.keys = HashMap::new();
+    world.seen.objects.get_mut(&0).unwrap().key = key;
+    assert_eq!(world.judged(), (Verdict::Held, vec![]));
+    assert_eq!(world.reading().earlier_claims, Some(1));
+}
