@@ -46,19 +46,14 @@ resource "aws_glue_catalog_table" "events" {
     # An event may be any JSON value, and is to come out as it was sent. The Hive JSON SerDe wants one schema for all events.
     # The OpenX one takes any value for a string, but writes objects anew and cannot tell "1" from 1. A line always has
     # the same five names in the same order, so that a regular expression finds them, and the event is the rest, to the byte.
-    # (?s): JSON may hold U+2028 and U+0085 unescaped, which a dot would otherwise stop at.
+    # Within a JSON string each quotation mark is escaped, so that no value holds the `","` which ends it here. (?s): JSON may
+    # hold U+2028 and U+0085 unescaped, which a dot would otherwise stop at.
     ser_de_info {
       name                  = "line"
       serialization_library = "org.apache.hadoop.hive.serde2.RegexSerDe"
 
       parameters = {
-        "input.regex" = join("", [
-          "(?s)^\\{\"event_id\":\"([^\"\\\\]*(?:\\\\.[^\"\\\\]*)*)\"",
-          ",\"claim_id\":\"([^\"]*)\"",
-          ",\"claimed_at\":\"([^\"]*)\"",
-          ",\"message_id\":\"([^\"\\\\]*(?:\\\\.[^\"\\\\]*)*)\"",
-          ",\"event\":(.*)\\}$",
-        ])
+        "input.regex" = "(?s)^\\{\"event_id\":\"(.*?)\",\"claim_id\":\"(.*?)\",\"claimed_at\":\"(.*?)\",\"message_id\":\"(.*?)\",\"event\":(.*)\\}$"
       }
     }
 
