@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use serde::Deserialize;
 
 /// Reads a log group as it grows.
@@ -36,11 +37,8 @@ impl LogTail {
             let answer = request.set_next_token(token).send().await;
             let answer = answer.with_context(|| format!("the log group {} cannot be read", self.group))?;
             for event in answer.events.unwrap_or_default() {
-                let (Some(id), Some(line)) = (event.event_id, event.message) else { continue };
                 latest_ms = latest_ms.max(event.timestamp.unwrap_or_default());
-                if self.seen.insert(id) {
-                    lines.push(line);
-                }
+                lines.extend(self.unseen(event));
             }
             token = answer.next_token;
             if token.is_none() {
@@ -49,6 +47,13 @@ impl LogTail {
         }
         self.from_ms = self.from_ms.max(latest_ms - self.delay_ms);
         Ok(lines)
+    }
+
+    /// An event's line, unless it was read before. An emulator may give its events no id; then the line, which has a time and
+    /// names a message, stands for it.
+    fn unseen(&mut self, event: FilteredLogEvent) -> Option<String> {
+        let line = event.message?;
+        self.seen.insert(event.event_id.unwrap_or_else(|| line.clone())).then_some(line)
     }
 }
 
@@ -118,6 +123,23 @@ impl FunctionLogs {
                 self.written_ms.push(at.timestamp_millis());
             }
             self.keys.entry(event_id).or_default().insert(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_once_whether_its_event_has_an_id_or_not() {
+        let mut tail = LogTail::new("group", 0, Duration::ZERO);
+        let event = |id: Option<&str>, line: &str| {
+            FilteredLogEvent::builder().set_event_id(id.map(str::to_owned)).message(line).build()
+        };
+        for (id, line) in [(Some("1"), "same"), (Some("2"), "same"), (None, "a"), (None, "b")] {
+            assert_eq!(tail.unseen(event(id, line)), Some(line.to_owned()));
+            assert_eq!(tail.unseen(event(id, line)), None);
         }
     }
 }
