@@ -166,6 +166,12 @@ run "athena_finds_every_object_by_day_and_hour_and_reads_any_event_as_it_was_sen
     error_message = "A line does not come apart into its five columns."
   }
 
+  # Terraform's expressions stop at a newline only. Athena's are Java's, which stop at U+2028 and U+0085 too, unless told not to.
+  assert {
+    condition     = startswith(one(one(aws_glue_catalog_table.events["lake"].storage_descriptor).ser_de_info).parameters["input.regex"], "(?s)")
+    error_message = "In Java, a dot would not match all that an event may hold."
+  }
+
   assert {
     condition     = one(aws_glue_catalog_table.events["lake"].storage_descriptor).columns[*].name == tolist(["event_id", "claim_id", "claimed_at", "message_id", "event"])
     error_message = "The columns are not the names of an object's line, in its order."
