@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use serde::Deserialize;
 use tokio::sync::Notify;
 
@@ -49,17 +50,20 @@ impl LogTail {
         let mut lines = Vec::new();
         let mut latest_ms = self.from_ms;
         for event in read {
-            let (Some(id), Some(line), Some(at_ms)) = (event.event_id, event.message, event.timestamp) else {
-                continue;
-            };
-            latest_ms = latest_ms.max(at_ms);
-            if self.seen.insert(id, at_ms).is_none() {
-                lines.push(line);
-            }
+            latest_ms = latest_ms.max(event.timestamp.unwrap_or_default());
+            lines.extend(self.unseen(event));
         }
         self.from_ms = self.from_ms.max(latest_ms - self.delay_ms);
         self.seen.retain(|_, at_ms| *at_ms >= self.from_ms);
         Ok(lines)
+    }
+
+    /// An event's line, unless it was read before. An emulator may give its events no id; then the line, which has a time and
+    /// names a message, stands for it.
+    fn unseen(&mut self, event: FilteredLogEvent) -> Option<String> {
+        let line = event.message?;
+        let id = event.event_id.unwrap_or_else(|| line.clone());
+        self.seen.insert(id, event.timestamp.unwrap_or(self.from_ms)).is_none().then_some(line)
     }
 }
 
@@ -201,6 +205,23 @@ impl<'a> LogReader<'a> {
                 () = done.notified() => return,
                 () = tokio::time::sleep(self.connected.poll_interval) => {}
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_once_whether_its_event_has_an_id_or_not() {
+        let mut tail = LogTail::new("group", 0, Duration::ZERO);
+        let event = |id: Option<&str>, line: &str| {
+            FilteredLogEvent::builder().set_event_id(id.map(str::to_owned)).message(line).build()
+        };
+        for (id, line) in [(Some("1"), "same"), (Some("2"), "same"), (None, "a"), (None, "b")] {
+            assert_eq!(tail.unseen(event(id, line)), Some(line.to_owned()));
+            assert_eq!(tail.unseen(event(id, line)), None);
         }
     }
 }

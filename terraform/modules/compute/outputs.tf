@@ -1,0 +1,29 @@
+output "ingest_function_name" {
+  description = "Name of `ingest-fn`."
+  value       = aws_lambda_function.ingest.function_name
+}
+
+output "archive_function_name" {
+  description = "Name of `archive-fn`."
+  value       = aws_lambda_function.archive.function_name
+}
+
+output "ingest_log_group" {
+  description = "Log group of `ingest-fn`."
+  value       = aws_cloudwatch_log_group.ingest.name
+}
+
+output "archive_log_group" {
+  description = "Log group of `archive-fn`."
+  value       = aws_cloudwatch_log_group.archive.name
+}
+
+output "ingest_log_group_arn" {
+  description = "ARN of `ingest-fn`'s log group."
+  value       = aws_cloudwatch_log_group.ingest.arn
+}
+
+output "archive_log_group_arn" {
+  description = "ARN of `archive-fn`'s log group."
+  value       = aws_cloudwatch_log_group.archive.arn
+}

@@ -1,0 +1,49 @@
+output "queue_url" {
+  description = "Where producers send."
+  value       = aws_sqs_queue.queue.url
+}
+
+output "queue_arn" {
+  description = "ARN of the queue."
+  value       = aws_sqs_queue.queue.arn
+}
+
+output "queue_name" {
+  description = "Name of the queue."
+  value       = aws_sqs_queue.queue.name
+}
+
+output "max_message_bytes" {
+  description = "Largest message that the queue takes."
+  value       = aws_sqs_queue.queue.max_message_size
+}
+
+output "dlq_url" {
+  description = "Dead-letter queue."
+  value       = aws_sqs_queue.dlq.url
+}
+
+output "dlq_arn" {
+  description = "ARN of the dead-letter queue."
+  value       = aws_sqs_queue.dlq.arn
+}
+
+output "dlq_name" {
+  description = "Name of the dead-letter queue."
+  value       = aws_sqs_queue.dlq.name
+}
+
+output "on_failure_queue_url" {
+  description = "Queue that names the stream records that were given up."
+  value       = aws_sqs_queue.on_failure.url
+}
+
+output "on_failure_queue_arn" {
+  description = "ARN of the on-failure queue."
+  value       = aws_sqs_queue.on_failure.arn
+}
+
+output "on_failure_queue_name" {
+  description = "Name of the on-failure queue."
+  value       = aws_sqs_queue.on_failure.name
+}

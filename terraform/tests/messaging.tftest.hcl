@@ -1,0 +1,61 @@
+# The queues.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  name_prefix = "stack"
+  account_id  = "123456789012"
+}
+
+run "a_message_is_hidden_for_six_timeouts_and_the_window_and_becomes_a_dead_letter_after_its_receives" {
+  module {
+    source = "./modules/messaging"
+  }
+
+  variables {
+    region                       = "sa-east-1"
+    function_timeout_seconds     = 20
+    batching_window_seconds      = 7
+    max_receive_count            = 4
+    queue_retention_seconds      = 3600
+    dlq_retention_seconds        = 172800
+    on_failure_retention_seconds = 259200
+  }
+
+  assert {
+    condition     = aws_sqs_queue.queue.visibility_timeout_seconds == 127
+    error_message = "The visibility timeout must be 6 x 20 + 7 seconds."
+  }
+
+  assert {
+    condition     = jsondecode(aws_sqs_queue.queue.redrive_policy) == { deadLetterTargetArn = aws_sqs_queue.dlq.arn, maxReceiveCount = 4 }
+    error_message = "The queue must hand over to its dead-letter queue after max_receive_count receives."
+  }
+
+  assert {
+    condition = jsondecode(aws_sqs_queue.dlq.redrive_allow_policy) == {
+      redrivePermission = "byQueue"
+      sourceQueueArns   = ["arn:aws:sqs:sa-east-1:123456789012:stack-ingestion-queue"]
+    }
+    error_message = "The dead-letter queue must take from the queue alone."
+  }
+
+  assert {
+    condition     = jsondecode(aws_sqs_queue.on_failure.redrive_allow_policy) == { redrivePermission = "denyAll" }
+    error_message = "The on-failure queue is no queue's dead-letter queue."
+  }
+
+  assert {
+    condition = {
+      for queue in [aws_sqs_queue.queue, aws_sqs_queue.dlq, aws_sqs_queue.on_failure] :
+      queue.name => [queue.message_retention_seconds, queue.sqs_managed_sse_enabled]
+      } == {
+      stack-ingestion-queue    = [3600, true]
+      stack-ingestion-dlq      = [172800, true]
+      stack-archive-on-failure = [259200, true]
+    }
+    error_message = "A queue has another retention, or no encryption."
+  }
+}

@@ -1,0 +1,33 @@
+# What only AWS knows is made up here, where its form is checked.
+
+mock_data "aws_caller_identity" {
+  defaults = { account_id = "123456789012" }
+}
+
+mock_data "aws_partition" {
+  defaults = { partition = "aws" }
+}
+
+mock_data "aws_iam_policy_document" {
+  defaults = { json = "{}" }
+}
+
+mock_resource "aws_iam_role" {
+  defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+}
+
+mock_resource "aws_sqs_queue" {
+  defaults = { arn = "arn:aws:sqs:sa-east-1:123456789012:mock" }
+}
+
+mock_resource "aws_dynamodb_table" {
+  defaults = { stream_arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/mock/stream/2026-11-23T00:00:00.000" }
+}
+
+mock_resource "aws_lambda_function" {
+  defaults = { arn = "arn:aws:lambda:sa-east-1:123456789012:function:mock" }
+}
+
+mock_resource "aws_sns_topic" {
+  defaults = { arn = "arn:aws:sns:sa-east-1:123456789012:mock" }
+}
