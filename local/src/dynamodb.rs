@@ -103,7 +103,7 @@ impl Tables {
             // Of the stream's own API, whose operations have names of their own.
             "DescribeStream" => call(body, |request| db.describe_stream(request)),
             "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),
-            "GetRecords" => call(body, |request| db.get_records(request).map(in_the_apis_words)),
+            "GetRecords" => call(body, |request| db.get_records(request).map(|answer| in_the_apis_words(&answer))),
             _ => Err(DynoxideError::ValidationException(format!("{operation} is not embedded"))),
         };
         match answer {
@@ -115,7 +115,7 @@ impl Tables {
 
 /// Lambda hands a record on with `type` and `principalId` of whoever deleted the item, and so does dynoxide. The stream's
 /// own API capitalises them.
-fn in_the_apis_words(answer: GetRecordsResponse) -> serde_json::Value {
+fn in_the_apis_words(answer: &GetRecordsResponse) -> serde_json::Value {
     let mut answer = json!(answer);
     for record in answer["Records"].as_array_mut().into_iter().flatten() {
         if let Some(by) = record.get_mut("userIdentity") {
