@@ -54,9 +54,9 @@ const AT_ONCE: usize = 12;
 #[derive(Debug)]
 struct Instead(String);
 
-impl<E: std::error::Error> From<E> for Instead {
+impl<E: std::error::Error + 'static> From<E> for Instead {
     fn from(error: E) -> Self {
-        Self(aws_sdk_sqs::error::DisplayErrorContext(error).to_string())
+        Self(batch::error_chain(&error))
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use aws_sdk_s3::error::DisplayErrorContext;
-
 use crate::Instead;
 use crate::engine::Service;
 use crate::stage::Stage;
@@ -39,10 +37,10 @@ struct Removals<'a> {
 }
 
 impl Removals<'_> {
-    fn note<T, E: std::error::Error>(&mut self, what: &str, result: Result<T, E>) {
+    fn note<T, E: std::error::Error + 'static>(&mut self, what: &str, result: Result<T, E>) {
         match result {
             Ok(_) => self.removed += 1,
-            Err(error) => self.left.push(format!("{what}: {}", DisplayErrorContext(error))),
+            Err(error) => self.left.push(format!("{what}: {}", batch::error_chain(&error))),
         }
     }
 }
