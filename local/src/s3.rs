@@ -9,8 +9,9 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http_body_util::BodyExt as _;
 use s3s::dto::{
-    ETag, GetObjectInput, GetObjectOutput, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsV2Input,
-    ListObjectsV2Output, Object, ObjectVersion, PutObjectInput, PutObjectOutput, StreamingBlob,
+    DeleteMarkerEntry, DeleteObjectInput, DeleteObjectOutput, ETag, GetObjectInput, GetObjectOutput,
+    ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, ObjectVersion,
+    PutObjectInput, PutObjectOutput, StreamingBlob,
 };
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
@@ -36,8 +37,27 @@ type Keys = BTreeMap<String, Vec<Version>>;
 #[derive(Clone)]
 struct Version {
     id: String,
-    content: Bytes,
+    /// A version without one is a delete marker.
+    object: Option<Content>,
+}
+
+#[derive(Clone)]
+struct Content {
+    bytes: Bytes,
     etag: ETag,
+}
+
+/// What a key holds now, unless its latest version is a delete marker.
+fn current(versions: &[Version]) -> Option<(&Version, &Content)> {
+    let latest = versions.last()?;
+    Some((latest, latest.object.as_ref()?))
+}
+
+/// Gives a key a further version, and that its id.
+fn add_version(versions: &mut Vec<Version>, object: Option<Content>) -> String {
+    let id = format!("version-{}", versions.len() + 1);
+    versions.push(Version { id: id.clone(), object });
+    id
 }
 
 impl Default for DataLakes {
@@ -54,10 +74,12 @@ impl DataLakes {
         self.buckets.lock().entry(name.to_owned()).or_default();
     }
 
-    /// The content of every version of every key in a bucket.
+    /// The content of every version of every key in a bucket; delete markers have none.
     #[must_use]
     pub fn versions(&self, bucket: &str) -> BTreeMap<String, Vec<Bytes>> {
-        let contents = |versions: &Vec<Version>| versions.iter().map(|version| version.content.clone()).collect();
+        let contents = |versions: &Vec<Version>| {
+            versions.iter().filter_map(|version| Some(version.object.as_ref()?.bytes.clone())).collect()
+        };
         let buckets = self.buckets.lock();
         buckets.get(bucket).into_iter().flatten().map(|(key, versions)| (key.clone(), contents(versions))).collect()
     }
@@ -92,12 +114,11 @@ impl S3 for Buckets {
         let mut buckets = self.lock();
         let versions =
             buckets.get_mut(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?.entry(input.key).or_default();
-        if input.if_none_match.is_some_and(|condition| condition.is_any()) && !versions.is_empty() {
+        if input.if_none_match.is_some_and(|condition| condition.is_any()) && current(versions).is_some() {
             return Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"));
         }
         let etag = ETag::Strong(md5_hex(&content));
-        let id = format!("version-{}", versions.len() + 1);
-        versions.push(Version { id: id.clone(), content: content.into(), etag: etag.clone() });
+        let id = add_version(versions, Some(Content { bytes: content.into(), etag: etag.clone() }));
         let output = PutObjectOutput { e_tag: Some(etag), version_id: Some(id), ..PutObjectOutput::default() };
         Ok(S3Response::new(output))
     }
@@ -105,15 +126,28 @@ impl S3 for Buckets {
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let buckets = self.lock();
         let bucket = buckets.get(&request.input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
-        let latest = bucket.get(&request.input.key).and_then(|versions| versions.last());
-        let version = latest.ok_or_else(|| s3_error!(NoSuchKey))?.clone();
+        let latest = bucket.get(&request.input.key).and_then(|versions| current(versions));
+        let (version, content) = latest.ok_or_else(|| s3_error!(NoSuchKey))?;
         Ok(S3Response::new(GetObjectOutput {
-            content_length: i64::try_from(version.content.len()).ok(),
-            body: Some(StreamingBlob::from(s3s::Body::from(version.content))),
-            e_tag: Some(version.etag),
-            version_id: Some(version.id),
+            content_length: i64::try_from(content.bytes.len()).ok(),
+            body: Some(StreamingBlob::from(s3s::Body::from(content.bytes.clone()))),
+            e_tag: Some(content.etag.clone()),
+            version_id: Some(version.id.clone()),
             ..GetObjectOutput::default()
         }))
+    }
+
+    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let input = request.input;
+        if input.version_id.is_some() {
+            return Err(s3_error!(NotImplemented, "Versions are kept for ever"));
+        }
+        let mut buckets = self.lock();
+        let bucket = buckets.get_mut(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
+        let id = add_version(bucket.entry(input.key).or_default(), None);
+        let output =
+            DeleteObjectOutput { delete_marker: Some(true), version_id: Some(id), ..DeleteObjectOutput::default() };
+        Ok(S3Response::new(output))
     }
 
     async fn list_objects_v2(
@@ -125,15 +159,15 @@ impl S3 for Buckets {
         let bucket = buckets.get(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
         let prefix = input.prefix.clone().unwrap_or_default();
         let after = input.continuation_token.or(input.start_after);
-        let mut keys = keys_under(bucket, &prefix, after.as_deref());
+        let mut keys = keys_under(bucket, &prefix, after.as_deref())
+            .filter_map(|(key, versions)| Some((key, current(versions)?.1)));
         let max = page_size(input.max_keys);
         let contents: Vec<Object> = keys
             .by_ref()
             .take(max)
-            .filter_map(|(key, versions)| {
-                let latest = versions.last()?;
-                let size = i64::try_from(latest.content.len()).ok();
-                Some(Object { key: Some(key.clone()), size, e_tag: Some(latest.etag.clone()), ..Object::default() })
+            .map(|(key, content)| {
+                let size = i64::try_from(content.bytes.len()).ok();
+                Object { key: Some(key.clone()), size, e_tag: Some(content.etag.clone()), ..Object::default() }
             })
             .collect();
         let more = keys.next().is_some();
@@ -160,25 +194,34 @@ impl S3 for Buckets {
         let mut keys = keys_under(bucket, &prefix, input.key_marker.as_deref());
         // Pages end between keys, never within one: a page may be somewhat longer than asked.
         let max = page_size(input.max_keys);
-        let (mut listed, mut last_key) = (Vec::new(), None);
+        let (mut listed, mut markers, mut last_key) = (Vec::new(), Vec::new(), None);
         for (key, versions) in keys.by_ref() {
-            let newest_first = versions.iter().rev().enumerate().map(|(age, version)| ObjectVersion {
-                key: Some(key.clone()),
-                version_id: Some(version.id.clone()),
-                is_latest: Some(age == 0),
-                size: i64::try_from(version.content.len()).ok(),
-                e_tag: Some(version.etag.clone()),
-                ..ObjectVersion::default()
-            });
-            listed.extend(newest_first);
+            for (age, version) in versions.iter().rev().enumerate() {
+                let (key, version_id, is_latest) = (Some(key.clone()), Some(version.id.clone()), Some(age == 0));
+                match &version.object {
+                    Some(content) => listed.push(ObjectVersion {
+                        key,
+                        version_id,
+                        is_latest,
+                        size: i64::try_from(content.bytes.len()).ok(),
+                        e_tag: Some(content.etag.clone()),
+                        ..ObjectVersion::default()
+                    }),
+                    None => {
+                        let marker = DeleteMarkerEntry { key, version_id, is_latest, ..DeleteMarkerEntry::default() };
+                        markers.push(marker);
+                    }
+                }
+            }
             last_key = Some(key.clone());
-            if listed.len() >= max {
+            if listed.len() + markers.len() >= max {
                 break;
             }
         }
         let more = keys.next().is_some();
         let output = ListObjectVersionsOutput {
             versions: Some(listed),
+            delete_markers: Some(markers),
             is_truncated: Some(more),
             next_key_marker: last_key.filter(|_| more),
             name: Some(input.bucket),

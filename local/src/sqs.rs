@@ -126,7 +126,7 @@ impl Sqs {
     /// Enqueues a message and gives its id.
     ///
     /// # Errors
-    /// When there is no such queue, or the body is empty or too large.
+    /// When there is no such queue, or the body is empty, too large, or holds characters that SQS does not carry.
     pub fn send(&self, queue: &str, body: &str) -> Result<String, SqsError> {
         let mut state = self.lock();
         let id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid().to_string();
@@ -142,6 +142,9 @@ impl Sqs {
                 "InvalidParameterValue",
                 &format!("One or more parameters are invalid. Reason: {reason}"),
             ));
+        }
+        if !body.chars().all(is_carried) {
+            return Err(invalid("InvalidMessageContents", "Invalid characters found in the message body."));
         }
         let message = Message {
             id: id.clone(),
@@ -338,6 +341,11 @@ impl Queue {
             parsed.ok_or_else(|| invalid("ReceiptHandleIsInvalid", "The input receipt handle is not a valid one."))?;
         Ok(self.messages.get(&handle).filter(|message| message.receive_count == count).map(|_| handle))
     }
+}
+
+/// The characters of XML 1.0, by the API reference's page on `SendMessage`.
+fn is_carried(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
 pub(crate) fn invalid(code: &'static str, message: &str) -> SqsError {

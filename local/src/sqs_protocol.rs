@@ -36,6 +36,11 @@ struct Receive {
     max_number_of_messages: usize,
     wait_time_seconds: Option<u64>,
     visibility_timeout: Option<u64>,
+    #[serde(default)]
+    message_system_attribute_names: Vec<String>,
+    /// What the former was called before.
+    #[serde(default)]
+    attribute_names: Vec<String>,
 }
 
 fn one() -> usize {
@@ -90,11 +95,12 @@ async fn dispatch(sqs: &Sqs, operation: &str, request: &Value) -> Result<Value, 
             each(&entries, |entry| send(sqs, queue, entry))
         }
         "ReceiveMessage" => {
-            let Receive { max_number_of_messages, wait_time_seconds, visibility_timeout } = parse(request)?;
-            let wait = Duration::from_secs(wait_time_seconds.unwrap_or(0).min(20));
-            let visibility = visibility_timeout.map(Duration::from_secs);
-            let messages = sqs.receive(queue, max_number_of_messages, wait, visibility).await?;
-            let messages: Vec<_> = messages.iter().map(message).collect();
+            let request: Receive = parse(request)?;
+            let wait = Duration::from_secs(request.wait_time_seconds.unwrap_or(0).min(20));
+            let visibility = request.visibility_timeout.map(Duration::from_secs);
+            let messages = sqs.receive(queue, request.max_number_of_messages, wait, visibility).await?;
+            let asked = [request.message_system_attribute_names, request.attribute_names].concat();
+            let messages: Vec<_> = messages.iter().map(|received| message(received, &asked)).collect();
             Ok(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) })
         }
         "DeleteMessage" => delete(sqs, queue, request),
@@ -157,18 +163,29 @@ fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) ->
     Ok(json!({ "Successful": successful, "Failed": failed }))
 }
 
-fn message(received: &Received) -> Value {
-    json!({
+/// With those of its system attributes that were asked for.
+fn message(received: &Received, asked: &[String]) -> Value {
+    let attributes = [
+        ("ApproximateReceiveCount", received.receive_count.to_string()),
+        ("SentTimestamp", received.sent_ms.to_string()),
+        ("ApproximateFirstReceiveTimestamp", received.first_received_ms.to_string()),
+    ];
+    let is_asked = |name: &str| asked.iter().any(|asked| asked == name || asked == "All");
+    let attributes: serde_json::Map<_, _> = attributes
+        .into_iter()
+        .filter(|(name, _)| is_asked(name))
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    let mut message = json!({
         "MessageId": received.message_id,
         "ReceiptHandle": received.receipt_handle,
         "Body": received.body,
         "MD5OfBody": received.body_md5,
-        "Attributes": {
-            "ApproximateReceiveCount": received.receive_count.to_string(),
-            "SentTimestamp": received.sent_ms.to_string(),
-            "ApproximateFirstReceiveTimestamp": received.first_received_ms.to_string(),
-        },
-    })
+    });
+    if !attributes.is_empty() {
+        message["Attributes"] = attributes.into();
+    }
+    message
 }
 
 fn attributes(sqs: &Sqs, queue: &str) -> Result<Value, SqsError> {
