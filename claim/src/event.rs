@@ -11,6 +11,8 @@ use jsonptr::Pointer;
 use sha2::{Digest as _, Sha256};
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ReaderSettings, ValueType};
 
+use crate::excerpt::Excerpt;
+
 /// Arrays and objects may be nested this deep, which is also where `serde_json` stops by default.
 pub const MAX_NESTING: u32 = 128;
 
@@ -28,7 +30,7 @@ pub enum EventError {
     NotJson(#[source] ReaderError),
     /// RFC 8259 leaves open which of the two counts, so readers differ.
     #[error("the body has the name {0:?} twice in one object")]
-    RepeatedName(String),
+    RepeatedName(Excerpt),
     /// The pointer leads nowhere.
     #[error("the body has no event id at `{pointer}`")]
     NoId {
@@ -342,7 +344,7 @@ impl Canonical {
         let start = members[0].start;
         members.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(pair) = members.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            return Err(EventError::RepeatedName(pair[0].name.clone()));
+            return Err(EventError::RepeatedName(Excerpt::of(&pair[0].name)));
         }
         let mut sorted = Vec::with_capacity(self.out.len() - start);
         for member in members {

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::event::{Digest, Event, EventError};
+use crate::excerpt::Excerpt;
 
 /// What a partition key begins with.
 pub const KEY_PREFIX: &str = "EVENT#";
@@ -102,7 +103,7 @@ pub enum ClaimError {
         /// Its name.
         attribute: &'static str,
         /// Its value.
-        value: String,
+        value: Excerpt,
         /// What would be right.
         expected: &'static str,
     },
@@ -231,25 +232,35 @@ impl Claim {
     pub fn from_item(item: impl Into<serde_dynamo::Item>) -> Result<Self, ClaimError> {
         let item: Item<'static> = serde_dynamo::from_item(item.into()).map_err(ClaimError::Attributes)?;
         if item.sk != SORT_KEY {
-            return Err(ClaimError::Value { attribute: "sk", value: item.sk.into_owned(), expected: SORT_KEY });
+            return Err(ClaimError::Value { attribute: "sk", value: Excerpt::of(&item.sk), expected: SORT_KEY });
         }
         let event_id = match item.pk.strip_prefix(KEY_PREFIX) {
             Some(event_id) if !event_id.is_empty() => event_id.to_owned(),
-            _ => return Err(ClaimError::Value { attribute: "pk", value: item.pk, expected: "EVENT#<event id>" }),
+            _ => {
+                return Err(ClaimError::Value {
+                    attribute: "pk",
+                    value: Excerpt::of(&item.pk),
+                    expected: "EVENT#<event id>",
+                });
+            }
         };
         let claim_id = match Uuid::try_parse(&item.claim_id) {
             // Other spellings of a UUID would become other object keys.
             Ok(claim_id) if claim_id.to_string() == item.claim_id => claim_id,
             _ => {
                 let expected = "a UUID in its hyphenated form";
-                return Err(ClaimError::Value { attribute: "claim_id", value: item.claim_id, expected });
+                return Err(ClaimError::Value { attribute: "claim_id", value: Excerpt::of(&item.claim_id), expected });
             }
         };
         let claimed_at = match NaiveDateTime::parse_from_str(&item.claimed_at, "%Y-%m-%dT%H:%M:%S%.3fZ") {
             Ok(claimed_at) if rfc3339(claimed_at.and_utc()) == item.claimed_at => claimed_at.and_utc(),
             _ => {
                 let expected = "a time in RFC 3339, UTC, with milliseconds";
-                return Err(ClaimError::Value { attribute: "claimed_at", value: item.claimed_at, expected });
+                return Err(ClaimError::Value {
+                    attribute: "claimed_at",
+                    value: Excerpt::of(&item.claimed_at),
+                    expected,
+                });
             }
         };
         let body = match (item.body, item.body_zstd) {

@@ -107,6 +107,17 @@ fn a_name_that_is_repeated_in_one_object_is_refused_however_it_is_written() {
 }
 
 #[test]
+fn an_error_quotes_at_the_most_a_hundred_characters_of_a_name() {
+    for name in ["x".repeat(400_000), "é".repeat(200_000)] {
+        let error = Digest::of(&format!(r#"{{"{name}":1,"{name}":2}}"#)).unwrap_err().to_string();
+        let quoted: String = name.chars().take(100).collect();
+        assert_eq!(error, format!("the body has the name \"{quoted}…\" twice in one object"));
+    }
+    let error = Digest::of(r#"{"a":1,"a":1}"#).unwrap_err().to_string();
+    assert_eq!(error, r#"the body has the name "a" twice in one object"#);
+}
+
+#[test]
 fn nesting_is_allowed_to_128_and_a_million_brackets_are_refused_without_a_crash() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(Digest::of(&nested(128)).is_ok());

@@ -140,6 +140,8 @@ fn an_item_that_is_no_claim_says_which_attribute_is_wrong() {
             other => panic!("{name} = {value:?} gives {other:?}"),
         }
     }
+    let error = with("claimed_at", text(&"9".repeat(300_000))).unwrap_err().to_string();
+    assert!(error.contains("`claimed_at`") && error.len() < 300, "a value is not quoted whole: {} bytes", error.len());
     assert!(matches!(with("ttl", Some(AttributeValue::N("-1".into()))), Err(ClaimError::Attributes(_))));
     assert!(matches!(with("body", None), Err(ClaimError::Bodies("neither"))));
     assert!(matches!(with("body_zstd", Some(AttributeValue::B(vec![1]))), Err(ClaimError::Bodies("both"))));
