@@ -191,13 +191,14 @@ impl Report {
     fn rejected(&mut self, rejected: Rejected) {
         self.rejected += 1;
         let Rejected { message_id, event_id, reason } = rejected;
-        tracing::info!(outcome = "rejected", event_id, message_id, error = reason);
+        tracing::info!(outcome = "rejected", event_id, message_id, error = batch::logs::cut(reason));
         self.report(message_id.as_deref());
     }
 
     fn failed(&mut self, message_id: Option<&str>, event_id: Option<&str>, error: &(dyn std::error::Error + 'static)) {
         self.failed += 1;
-        tracing::info!(outcome = "failed", event_id, message_id, error = error_chain(error));
+        let error = batch::logs::cut(error_chain(error));
+        tracing::info!(outcome = "failed", event_id, message_id, error);
         self.report(message_id);
     }
 

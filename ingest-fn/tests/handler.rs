@@ -149,6 +149,20 @@ async fn a_record_that_names_no_message_fails_the_batch_and_the_others_are_claim
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_message() {
+    let world = World::new(&[]);
+    let long = "x".repeat(400_000);
+    let repeated_name = json!({"messageId":"m0","body":format!(r#"{{"event_id":"a","{long}":1,"{long}":2}}"#)});
+    // serde_json says which text it found in place of an object.
+    let no_sqs_message = json!({"messageId":"m1","body":r#"{"event_id":"a"}"#,"attributes":long});
+    assert_eq!(world.deliver_records(vec![repeated_name, no_sqs_message]).await, ["m0", "m1"]);
+    assert_eq!(world.outcomes(), ["m0 rejected", "m1 rejected"]);
+    for line in world.services.logs.lines("log") {
+        assert!(line.len() < 2_000, "{} bytes: {}", line.len(), line.chars().take(300).collect::<String>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads() {
     let world = World::new(&[]);
     let bodies = [
