@@ -252,14 +252,15 @@ impl StreamMapping {
     fn give_up_what_is_too_old(&self, shard: &str, batch: &mut Batch) -> Result<(), StreamMappingError> {
         let now = self.services.clock.now();
         let age = |record: &Record| now.duration_since(record.created_at).unwrap_or_default();
-        // What has left the stream is gone, whatever the mapping's settings say.
-        batch.records.retain(|record| age(record) < STREAM_RETENTION);
+        // The mapping's own limit comes first: what leaves the stream in the middle of a back-off is past it too, and is named.
         if let Some(maximum) = self.settings.maximum_record_age {
             let too_old: Vec<Record> = batch.records.extract_if(.., |record| age(record) > maximum).collect();
             if !too_old.is_empty() {
                 self.tell_on_failure(shard, &too_old, "RecordAgeExceeded", batch.tries)?;
             }
         }
+        // What has left the stream is gone, whatever the mapping's settings say.
+        batch.records.retain(|record| age(record) < STREAM_RETENTION);
         Ok(())
     }
 

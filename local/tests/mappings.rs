@@ -207,6 +207,49 @@ mod stream {
         }
     }
 
+    /// A stream, and a queue that is told what was given up.
+    struct Stream {
+        services: Arc<Services>,
+        arn: String,
+        client: aws_sdk_dynamodb::Client,
+    }
+
+    impl Stream {
+        fn new() -> Self {
+            let services = services();
+            let long = QueueSettings { visibility_timeout: FAR, retention: FAR, redrive: None };
+            services.sqs.create_queue("given-up", long);
+            let arn = services.tables.create_claim_table("claims");
+            let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+            Self { services, arn, client }
+        }
+
+        /// Puts a record, with a filler of so many bytes.
+        async fn put(&self, n: &str, filler: usize) {
+            let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+            let put = self.client.put_item().table_name("claims").item("pk", text(n)).item("sk", text("CLAIM"));
+            put.item("n", text(n)).item("filler", text(&"x".repeat(filler))).send().await.unwrap();
+        }
+
+        /// Runs a mapping, until the test ends, to a function that takes `works` for a batch.
+        fn map(&self, settings: StreamMappingSettings, works: Duration, answer: Arc<Answer>) -> Batches {
+            let (function, batches) = function(&self.services, works, answer);
+            let mapping = StreamMapping::new(Arc::clone(&self.services), &self.arn, function, settings);
+            tokio::spawn(mapping.run());
+            batches
+        }
+
+        /// Messages in the on-failure queue.
+        async fn told(&self) -> Vec<Value> {
+            let told = self.services.sqs.receive("given-up", 10, Duration::ZERO, None).await.unwrap();
+            told.iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
+        }
+    }
+
+    fn ended(batches: &Batches) -> bool {
+        batches.lock().unwrap().last().is_some_and(|(_, ids)| ids.contains(&"end".to_owned()))
+    }
+
     /// Puts records `0`, `1`, .. into the stream, runs the mapping until the function did, or was told to give up, all of
     /// them, and gives the batches and the messages to the on-failure queue.
     async fn run(
@@ -214,29 +257,27 @@ mod stream {
         records: usize,
         answer: Arc<Answer>,
     ) -> (Vec<Vec<String>>, Vec<Value>) {
-        let services = services();
-        let long = QueueSettings { visibility_timeout: FAR, retention: FAR, redrive: None };
-        services.sqs.create_queue("given-up", long);
-        let stream = services.tables.create_claim_table("claims");
-        let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
-        for n in 0..=records {
-            // The last one, which ends the test, is claimed with the others and never fails.
-            let n = if n == records { "end".to_owned() } else { n.to_string() };
-            let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-            let put = client.put_item().table_name("claims").item("pk", text(&n)).item("sk", text("CLAIM"));
-            put.item("n", text(&n)).send().await.unwrap();
+        run_slowly(settings, Duration::ZERO, records, answer).await
+    }
+
+    async fn run_slowly(
+        settings: StreamMappingSettings,
+        works: Duration,
+        records: usize,
+        answer: Arc<Answer>,
+    ) -> (Vec<Vec<String>>, Vec<Value>) {
+        let stream = Stream::new();
+        for n in 0..records {
+            stream.put(&n.to_string(), 0).await;
         }
-        let (function, batches) = function(&services, Duration::ZERO, answer);
-        let mapping = tokio::spawn(StreamMapping::new(Arc::clone(&services), &stream, function, settings).run());
-        let given_up = || services.sqs.counts("given-up").unwrap().visible > 0;
-        let ended = || batches.lock().unwrap().last().is_some_and(|(_, ids)| ids.contains(&"end".to_owned()));
-        until(|| given_up() || ended()).await;
+        // The last one, which ends the test, is claimed with the others and never fails.
+        stream.put("end", 0).await;
+        let batches = stream.map(settings, works, answer);
+        let given_up = || stream.services.sqs.counts("given-up").unwrap().visible > 0;
+        until(|| given_up() || ended(&batches)).await;
         // What is given up together with others, or comes after it, has its time.
         sleep(Duration::from_secs(3_600)).await;
-        mapping.abort();
-        let told = services.sqs.receive("given-up", 10, Duration::ZERO, None).await.unwrap();
-        let told = told.iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect();
-        (ids(&batches), told)
+        (ids(&batches), stream.told().await)
     }
 
     fn failing(bad: &'static str) -> Arc<Answer> {
@@ -297,6 +338,35 @@ mod stream {
         // What comes after it in its shard waits for it, and grows too old as well.
         assert_eq!(told.iter().map(|told| &told["DDBStreamBatchInfo"]["batchSize"]).collect::<Vec<_>>(), [4, 1]);
         assert_eq!(told[0]["requestContext"]["condition"], "RecordAgeExceeded");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_leaves_the_stream_while_it_waits_for_its_next_try_is_named_if_there_is_a_record_age() {
+        let settings = StreamMappingSettings { maximum_record_age: Some(Duration::from_secs(79_200)), ..settings() };
+        let stream = Stream::new();
+        stream.put("0", 0).await;
+        stream.put("1", 0).await;
+        let batches = stream.map(settings, Duration::ZERO, failing("0"));
+        until(|| !ids(&batches).is_empty()).await;
+        tokio::time::advance(Duration::from_secs(25 * 3_600)).await;
+        until(|| stream.services.sqs.counts("given-up").unwrap().visible > 0).await;
+        let told = stream.told().await;
+        assert_eq!(told[0]["requestContext"]["condition"], "RecordAgeExceeded");
+        assert_eq!(told[0]["DDBStreamBatchInfo"]["batchSize"], 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_record_age_what_leaves_the_stream_after_a_day_is_lost_in_silence_and_the_shard_goes_on() {
+        let stream = Stream::new();
+        stream.put("0", 0).await;
+        let batches = stream.map(settings(), Duration::ZERO, failing("0"));
+        sleep(Duration::from_secs(12 * 3_600)).await;
+        stream.put("end", 0).await;
+        until(|| ended(&batches)).await;
+        let (last_try, _) = batches.lock().unwrap().iter().rfind(|(_, ids)| *ids == ["0"]).unwrap().clone();
+        let (next, _) = batches.lock().unwrap().last().unwrap().clone();
+        assert!(next - last_try < Duration::from_secs(60), "{:?}", next - last_try);
+        assert!(stream.told().await.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
