@@ -287,6 +287,34 @@ mod stream {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_batch_that_is_not_full_waits_for_its_window_from_its_first_record() {
+        let stream = Stream::new();
+        let batches = stream.map(settings(), Duration::ZERO, Arc::new(|_| Ok(Value::Null)));
+        sleep(Duration::from_secs(60)).await;
+        let begun = Instant::now();
+        stream.put("0", 0).await;
+        sleep(Duration::from_secs(3)).await;
+        stream.put("1", 0).await;
+        until(|| !ids(&batches).is_empty()).await;
+        let (at, ids) = batches.lock().unwrap()[0].clone();
+        assert_eq!(ids, ["0", "1"]);
+        assert!((5..6).contains(&(at - begun).as_secs()), "{:?}", at - begun);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payload_is_never_larger_than_6_mb_and_what_did_not_fit_comes_next() {
+        let stream = Stream::new();
+        let names: Vec<String> = (0..20).map(|n| n.to_string()).chain(["end".to_owned()]).collect();
+        for name in &names {
+            stream.put(name, 390 * 1024).await;
+        }
+        let settings = StreamMappingSettings { batch_size: 100, ..settings() };
+        let batches = stream.map(settings, Duration::ZERO, Arc::new(|_| Ok(Value::Null)));
+        until(|| ended(&batches)).await;
+        assert_eq!(ids(&batches), [&names[..15], &names[15..]]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn everything_from_the_lowest_failed_record_comes_again_before_the_shard_goes_on() {
         let tries = AtomicUsize::new(0);
         let answer = move |_: &[String]| match tries.fetch_add(1, Ordering::SeqCst) {
@@ -307,6 +335,45 @@ mod stream {
             [&["0", "1", "2", "3"], &["0", "1"], &["2", "3"], &["2"], &["2"], &["3"], &["end"]];
         assert_eq!(batches, expected);
         assert_eq!(told.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_bisecting_an_error_a_timeout_and_an_answer_that_makes_no_sense_bring_the_whole_batch_again() {
+        let settings =
+            || StreamMappingSettings { maximum_retry_attempts: Some(1), bisect_on_error: false, ..settings() };
+        let answers: Vec<(Duration, Result<Value, String>)> = vec![
+            (Duration::ZERO, Err("unhandled".into())),
+            (TIMEOUT * 2, Ok(json!({}))),
+            (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "" }] }))),
+            (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "unknown" }] }))),
+        ];
+        for (works, answer) in answers {
+            let said = format!("{answer:?}");
+            let (batches, told) = run_slowly(settings(), works, 4, Arc::new(move |_| answer.clone())).await;
+            assert_eq!(batches[..2], vec![vec!["0", "1", "2", "3"]; 2], "{said}");
+            assert_eq!(batches[2..], vec![vec!["end"]; 2], "{said}");
+            let sizes: Vec<_> = told.iter().map(|told| &told["DDBStreamBatchInfo"]["batchSize"]).collect();
+            assert_eq!(sizes, [4, 1], "{said}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bisecting_or_not_what_the_function_named_comes_again_from_the_lowest() {
+        for bisect_on_error in [true, false] {
+            let settings = StreamMappingSettings { maximum_retry_attempts: Some(1), bisect_on_error, ..settings() };
+            let (batches, told) = run(settings, 4, failing("2")).await;
+            let expected: [&[&str]; 3] = [&["0", "1", "2", "3"], &["2", "3"], &["end"]];
+            assert_eq!(batches, expected);
+            assert_eq!(told[0]["DDBStreamBatchInfo"]["batchSize"], 2);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_report_batch_item_failures_every_answer_is_a_success() {
+        let settings = StreamMappingSettings { report_batch_item_failures: false, ..settings() };
+        let (batches, told) = run(settings, 3, failing("1")).await;
+        assert_eq!(batches, [["0", "1", "2", "end"]]);
+        assert!(told.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
