@@ -384,6 +384,7 @@ mod stream {
         assert_eq!(batches, expected);
         let [message] = &told[..] else { panic!("{told:?}") };
         assert_eq!(message["requestContext"]["condition"], "RetryAttemptsExhausted");
+        assert!(message["requestContext"]["requestId"].is_string() && message["responseContext"].is_object());
         let info = &message["DDBStreamBatchInfo"];
         assert_eq!(info["batchSize"], 1);
         assert_eq!(info["startSequenceNumber"], info["endSequenceNumber"]);
