@@ -126,7 +126,7 @@ impl Sqs {
     /// Enqueues a message and gives its id.
     ///
     /// # Errors
-    /// When there is no such queue, or the body is empty or too large.
+    /// When there is no such queue, or the body is empty, too large, or has a character that SQS refuses.
     pub fn send(&self, queue: &str, body: &str) -> Result<String, SqsError> {
         let mut state = self.lock();
         let id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid().to_string();
@@ -142,6 +142,12 @@ impl Sqs {
                 "InvalidParameterValue",
                 &format!("One or more parameters are invalid. Reason: {reason}"),
             ));
+        }
+        // What XML 1.0 has no place for, which SQS once spoke.
+        let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+        if let Some(refused) = body.chars().find(|c| !allowed(*c)) {
+            let message = format!("Invalid binary character '#x{:X}' was found in the message body.", u32::from(refused));
+            return Err(invalid("InvalidMessageContents", &message));
         }
         let message = Message {
             id: id.clone(),

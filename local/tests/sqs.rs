@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use local::sqs::{Counts, MAX_MESSAGE_BYTES, QueueSettings, Received, Redrive, Sqs};
 use local::{Clock, Services, queue_url};
+use serde_json::{Value, json};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NOW: Duration = Duration::ZERO;
@@ -20,6 +21,15 @@ fn queue() -> Sqs {
     let sqs = Sqs::new(Clock::real(), 1);
     sqs.create_queue("q", settings(None));
     sqs
+}
+
+/// Asks queue `q` what no SDK would send: HTTP status and answer.
+async fn ask(services: &Services, operation: &str, request: &Value) -> (u16, Value) {
+    let mut request = request.clone();
+    request["QueueUrl"] = queue_url("q").into();
+    let http = http::Request::post("/").header("x-amz-target", format!("AmazonSQS.{operation}"));
+    let response = services.answer(http.body(request.to_string().into()).unwrap()).await.unwrap();
+    (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
 }
 
 async fn receive(sqs: &Sqs, queue: &str) -> Vec<Received> {
@@ -131,6 +141,23 @@ async fn a_body_is_1_to_1_mib_and_a_receive_takes_1_to_10() {
         assert_eq!(sqs.receive("q", max, NOW, None).await.unwrap_err().code, "InvalidParameterValue");
     }
     sqs.send("nowhere", "a").unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_has_no_control_characters_but_white_space_and_no_noncharacters() {
+    let services = Services::on_clock(Clock::real(), 1);
+    services.sqs.create_queue("q", settings(None));
+    services.sqs.send("q", "\t\n\r \u{7f}\u{d7ff}\u{e000}\u{fffd}\u{10000}\u{10ffff}").unwrap();
+    for refused in ["\0", "\u{1}", "\u{8}", "\u{b}", "\u{1f}", "\u{fffe}", "\u{ffff}"] {
+        assert_eq!(services.sqs.send("q", refused).unwrap_err().code, "InvalidMessageContents", "{refused:?}");
+    }
+    let entries = json!([{ "Id": "good", "MessageBody": "a" }, { "Id": "bad", "MessageBody": "\u{ffff}" }]);
+    let (status, answer) = ask(&services, "SendMessageBatch", &json!({ "Entries": entries })).await;
+    assert_eq!((status, &answer["Successful"][0]["Id"]), (200, &json!("good")));
+    assert_eq!(
+        (&answer["Failed"][0]["Id"], &answer["Failed"][0]["Code"]),
+        (&json!("bad"), &json!("InvalidMessageContents"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
