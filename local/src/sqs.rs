@@ -4,7 +4,7 @@
 //! Left out: FIFO queues, delays, message attributes. Where SQS promises little (order, stale receipt handles), this
 //! does the least that it may.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -91,13 +91,15 @@ struct Queue {
     settings: QueueSettings,
     visible: VecDeque<u64>,
     hidden: BTreeSet<(Instant, u64)>,
-    messages: HashMap<u64, Message>,
+    /// By handle, and so in the order of their first enqueue: a dead letter keeps its handle.
+    messages: BTreeMap<u64, Message>,
     changed: Arc<Notify>,
 }
 
 struct Message {
     id: String,
     body: String,
+    sent_at: Instant,
     sent_ms: u64,
     first_received_ms: u64,
     receive_count: u32,
@@ -118,7 +120,7 @@ impl Sqs {
             settings,
             visible: VecDeque::new(),
             hidden: BTreeSet::new(),
-            messages: HashMap::new(),
+            messages: BTreeMap::new(),
             changed: Arc::default(),
         });
     }
@@ -152,6 +154,7 @@ impl Sqs {
         let message = Message {
             id: id.clone(),
             body: body.to_owned(),
+            sent_at: Instant::now(),
             sent_ms: self.clock.now_ms(),
             first_received_ms: 0,
             receive_count: 0,
@@ -216,10 +219,6 @@ impl Sqs {
             && let Some(handle) = queue.visible.pop_front()
         {
             let message = queue.messages.get_mut(&handle).expect("a visible message is in the queue");
-            if now_ms.saturating_sub(message.sent_ms) > as_ms(queue.settings.retention) {
-                queue.messages.remove(&handle);
-                continue;
-            }
             if queue.settings.redrive.as_ref().is_some_and(|redrive| message.receive_count >= redrive.max_receive_count)
             {
                 dead.extend(queue.messages.remove(&handle).map(|message| (handle, message)));
@@ -315,13 +314,33 @@ impl Sqs {
 }
 
 impl State {
+    /// A queue, without the messages whose retention is over.
     fn queue(&mut self, name: &str) -> Result<&mut Queue, SqsError> {
         let missing = || invalid("QueueDoesNotExist", &format!("The specified queue does not exist: {name}"));
-        self.queues.get_mut(name).ok_or_else(missing)
+        let queue = self.queues.get_mut(name).ok_or_else(missing)?;
+        queue.delete_what_is_too_old(Instant::now());
+        Ok(queue)
     }
 }
 
 impl Queue {
+    /// Waiting, in flight or never received: retention makes no difference.
+    fn delete_what_is_too_old(&mut self, now: Instant) {
+        let mut any_visible = false;
+        while let Some(oldest) = self.messages.first_entry()
+            && now.duration_since(oldest.get().sent_at) > self.settings.retention
+        {
+            let (handle, message) = oldest.remove_entry();
+            match message.hidden_until {
+                Some(until) => drop(self.hidden.remove(&(until, handle))),
+                None => any_visible = true,
+            }
+        }
+        if any_visible {
+            self.visible.retain(|handle| self.messages.contains_key(handle));
+        }
+    }
+
     /// Messages whose visibility timeout has run out can be received again.
     fn show_what_is_due(&mut self, now: Instant) {
         while let Some(&(until, handle)) = self.hidden.first()
@@ -352,8 +371,4 @@ pub(crate) fn invalid(code: &'static str, message: &str) -> SqsError {
 
 pub(crate) fn md5_hex(body: impl AsRef<[u8]>) -> String {
     Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn as_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -110,6 +110,40 @@ async fn what_nobody_received_within_the_retention_is_deleted_and_no_dead_letter
 }
 
 #[tokio::test(start_paused = true)]
+async fn retention_takes_what_is_in_flight_and_what_nobody_asked_for_and_the_counts_say_so() {
+    let sqs = Sqs::new(Clock::real(), 1);
+    let hour = MINUTE * 60;
+    sqs.create_queue("q", QueueSettings { visibility_timeout: hour * 10, retention: hour, redrive: None });
+    sqs.send("q", "in flight").unwrap();
+    sqs.send("q", "never received").unwrap();
+    let handle = sqs.receive("q", 1, NOW, None).await.unwrap().remove(0).receipt_handle;
+    tokio::time::advance(hour).await;
+    sqs.send("q", "younger").unwrap();
+    assert_eq!(sqs.counts("q").unwrap(), Counts { visible: 2, in_flight: 1 });
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(sqs.counts("q").unwrap(), Counts { visible: 1, in_flight: 0 });
+    assert_eq!(sqs.change_visibility("q", &handle, NOW).unwrap_err().code, "MessageNotInflight");
+    sqs.delete("q", &handle).unwrap();
+    assert_eq!(receive(&sqs, "q").await[0].body, "younger");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_as_old_as_it_was_in_its_first_queue() {
+    let sqs = queue();
+    sqs.create_queue("dlq", settings(None));
+    let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 1 };
+    sqs.create_queue("main", settings(Some(redrive)));
+    sqs.send("main", "a").unwrap();
+    tokio::time::advance(MINUTE * 30).await;
+    receive(&sqs, "main").await;
+    tokio::time::advance(MINUTE).await;
+    assert!(receive(&sqs, "main").await.is_empty());
+    assert_eq!(sqs.counts("dlq").unwrap().visible, 1);
+    tokio::time::advance(MINUTE * 29 + Duration::from_millis(1)).await;
+    assert_eq!(sqs.counts("dlq").unwrap(), Counts::default());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_long_poll_ends_with_the_first_message_or_with_its_time() {
     let sqs = Arc::new(queue());
     let poll = |sqs: &Arc<Sqs>| {
