@@ -115,8 +115,18 @@ impl Sqs {
     }
 
     /// Creates a queue, or leaves the one of that name as it is.
+    ///
+    /// # Panics
+    /// If its dead-letter queue is not there, as SQS refuses it too: dead letters would have nowhere to go.
     pub fn create_queue(&self, name: &str, settings: QueueSettings) {
-        self.lock().queues.entry(name.to_owned()).or_insert_with(|| Queue {
+        let mut state = self.lock();
+        if let Some(Redrive { dead_letter_queue, .. }) = &settings.redrive {
+            assert!(
+                state.queues.contains_key(dead_letter_queue),
+                "dead-letter queue {dead_letter_queue} does not exist"
+            );
+        }
+        state.queues.entry(name.to_owned()).or_insert_with(|| Queue {
             settings,
             visible: VecDeque::new(),
             hidden: BTreeSet::new(),
@@ -148,7 +158,8 @@ impl Sqs {
         // What XML 1.0 has no place for, which SQS once spoke.
         let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
         if let Some(refused) = body.chars().find(|c| !allowed(*c)) {
-            let message = format!("Invalid binary character '#x{:X}' was found in the message body.", u32::from(refused));
+            let message =
+                format!("Invalid binary character '#x{:X}' was found in the message body.", u32::from(refused));
             return Err(invalid("InvalidMessageContents", &message));
         }
         let message = Message {
@@ -241,7 +252,7 @@ impl Sqs {
             });
         }
         if let Some(redrive) = queue.settings.redrive.clone() {
-            let target = state.queue(&redrive.dead_letter_queue)?;
+            let target = state.queue(&redrive.dead_letter_queue).expect("it was there when its source was created");
             for (handle, message) in dead {
                 // The message keeps its id, its first enqueue time and its receive count.
                 target.messages.insert(handle, Message { hidden_until: None, ..message });

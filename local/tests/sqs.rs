@@ -97,6 +97,13 @@ async fn after_its_receives_a_message_goes_to_the_dead_letter_queue_with_its_id_
     assert_eq!(sqs.counts("main").unwrap(), Counts::default());
 }
 
+#[test]
+#[should_panic(expected = "dead-letter queue dlq does not exist")]
+fn a_queue_cannot_be_created_before_its_dead_letter_queue() {
+    let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 3 };
+    Sqs::new(Clock::real(), 1).create_queue("main", settings(Some(redrive)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_nobody_received_within_the_retention_is_deleted_and_no_dead_letter() {
     let sqs = queue();
