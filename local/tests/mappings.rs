@@ -140,6 +140,33 @@ mod queue {
         assert_eq!(ids(&batches).iter().map(Vec::len).collect::<Vec<_>>(), [5, 5, 2]);
     }
 
+    #[test]
+    fn settings_that_aws_refuses_are_refused() {
+        let refused = |settings: SqsMappingSettings| {
+            let new = move || {
+                let services = services();
+                let (function, _) = function(&services, Duration::ZERO, Arc::new(|_| Ok(Value::Null)));
+                drop(SqsMapping::new(services, "q", function, settings));
+            };
+            std::panic::catch_unwind(new).is_err()
+        };
+        let with = |batch_size, window_ms, maximum_concurrency| SqsMappingSettings {
+            batch_size,
+            batching_window: Duration::from_millis(window_ms),
+            maximum_concurrency,
+            ..settings()
+        };
+        for (batch_size, window_ms, maximum_concurrency) in [(10, 0, 2), (11, 1_000, 2), (10_000, 300_000, 1_000)] {
+            assert!(!refused(with(batch_size, window_ms, maximum_concurrency)));
+        }
+        for (batch_size, window_ms, maximum_concurrency) in
+            [(0, 0, 2), (11, 999, 2), (10_001, 1_000, 2), (10, 300_001, 2), (10, 0, 1), (10, 0, 1_001)]
+        {
+            let settings = with(batch_size, window_ms, maximum_concurrency);
+            assert!(refused(settings.clone()), "{settings:?}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn no_more_invocations_run_at_once_than_the_maximum_concurrency() {
         let begun = Instant::now();
