@@ -227,3 +227,48 @@ async fn a_batch_is_ten_entries_of_distinct_ids_and_1_mib_together() {
         assert!(error.contains(code), "{error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_entry_has_an_id_of_at_most_80_safe_characters() {
+    let services = Services::on_clock(Clock::real(), 1);
+    services.sqs.create_queue("q", settings(None));
+    let entry = |id: Value| json!({ "Entries": [{ "Id": id, "MessageBody": "a" }] });
+    for id in ["a".repeat(80), "_-9Z".to_owned()] {
+        assert_eq!(ask(&services, "SendMessageBatch", &entry(json!(id))).await.0, 200, "{id}");
+    }
+    for (id, code) in [
+        (Value::Null, "MissingParameter"),
+        (json!(""), "InvalidBatchEntryId"),
+        (json!("a".repeat(81)), "InvalidBatchEntryId"),
+        (json!("a b"), "InvalidBatchEntryId"),
+        (json!("é"), "InvalidBatchEntryId"),
+    ] {
+        let (status, answer) = ask(&services, "SendMessageBatch", &entry(id.clone())).await;
+        assert_eq!((status, &answer["__type"]), (400, &json!(format!("com.amazonaws.sqs#{code}"))), "{id}");
+    }
+    assert_eq!(services.sqs.counts("q").unwrap().visible, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_poll_waits_20_seconds_and_a_visibility_timeout_is_12_hours_at_the_most() {
+    let services = Services::on_clock(Clock::real(), 1);
+    services.sqs.create_queue("q", settings(None));
+    services.sqs.send("q", "a").unwrap();
+    let handle = services.sqs.receive("q", 1, NOW, None).await.unwrap().remove(0).receipt_handle;
+    let change = |timeout: Value| json!({ "ReceiptHandle": handle, "VisibilityTimeout": timeout });
+    for (operation, request) in [
+        ("ReceiveMessage", json!({ "WaitTimeSeconds": 20, "VisibilityTimeout": 43_200 })),
+        ("ChangeMessageVisibility", change(json!(43_200))),
+    ] {
+        assert_eq!(ask(&services, operation, &request).await.0, 200, "{request}");
+    }
+    for (operation, request, code) in [
+        ("ReceiveMessage", json!({ "WaitTimeSeconds": 21 }), "InvalidParameterValue"),
+        ("ReceiveMessage", json!({ "VisibilityTimeout": 43_201 }), "InvalidParameterValue"),
+        ("ChangeMessageVisibility", change(json!(43_201)), "InvalidParameterValue"),
+        ("ChangeMessageVisibility", change(Value::Null), "MissingParameter"),
+    ] {
+        let (status, answer) = ask(&services, operation, &request).await;
+        assert_eq!((status, &answer["__type"]), (400, &json!(format!("com.amazonaws.sqs#{code}"))), "{request}");
+    }
+}
