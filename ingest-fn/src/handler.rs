@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_smithy_async::time::SharedTimeSource;
+use batch::deadline::DeadlineReached;
 use batch::fence::{Panicked, fenced_async};
 use batch::{Deadline, Envelope, LogWriter, Summary, error_chain, metrics};
 use claim::{BodyTooLarge, Claim, Digest};
@@ -49,6 +50,8 @@ enum Unsettled {
     TooLarge(#[from] BodyTooLarge),
     #[error(transparent)]
     Panicked(#[from] Panicked),
+    #[error(transparent)]
+    Late(#[from] DeadlineReached),
 }
 
 impl Handler {
@@ -75,13 +78,17 @@ impl Handler {
             report.rejected(rejected);
         }
         for message_id in plan.unread {
-            report.failed(message_id.as_deref(), None, &batch::deadline::DeadlineReached);
+            report.failed(message_id.as_deref(), None, &DeadlineReached);
         }
 
         let groups = &plan.groups;
         let mut done = vec![false; groups.len()];
         let mut settling = stream::iter(0..groups.len())
-            .map(|index| async move { (index, self.settle(&groups[index].leader).await) })
+            .map(|index| async move {
+                // What the cache settles is ready at once, and `limit` looks at the time only when it has to wait.
+                let late = deadline.is_reached();
+                (index, if late { Err(DeadlineReached.into()) } else { self.settle(&groups[index].leader).await })
+            })
             .buffer_unordered(MAX_IN_FLIGHT);
         while let Ok(Some((index, settled))) = deadline.limit(settling.next()).await {
             done[index] = true;
@@ -89,7 +96,7 @@ impl Handler {
         }
         drop(settling);
         for (group, _) in groups.iter().zip(done).filter(|(_, done)| !done) {
-            report.group(group, Err(&batch::deadline::DeadlineReached));
+            report.group(group, Err(&DeadlineReached));
         }
 
         self.summary.write(&metrics::Batch {

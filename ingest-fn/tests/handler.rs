@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt as _;
 use ingest_fn::{ClaimTable, Config, Handler};
 use local::wire::{Fault, Service};
 use local::{Clock, Services, names};
@@ -66,8 +68,12 @@ impl World {
     }
 
     async fn deliver_records(&self, records: Vec<Value>) -> Vec<String> {
+        self.deliver_within(30_000, records).await
+    }
+
+    async fn deliver_within(&self, left_ms: u64, records: Vec<Value>) -> Vec<String> {
         let mut context = lambda_runtime::Context::default();
-        context.deadline = self.services.clock.now_ms() + 30_000;
+        context.deadline = self.services.clock.now_ms() + left_ms;
         let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
         let log = batch::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
         let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
@@ -265,6 +271,32 @@ async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     assert_eq!(world.deliver(&bodies).await.len(), 49);
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_known_events_stops_in_time_too() {
+    let mut world = World::new(&[]);
+    let bodies: Vec<String> = (0..50).map(|n| format!(r#"{{"event_id":"{n}"}}"#)).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    assert!(world.deliver(&bodies).await.is_empty());
+    // Each log line takes a second of a slow function, which waits for nothing.
+    let log = world.log.clone();
+    world.log = batch::LogWriter::new(move |line| {
+        let _ = tokio::time::advance(Duration::from_secs(1)).now_or_never();
+        log.clone().write_all(line)
+    });
+    let failed = world.deliver(&bodies).await.len();
+    assert!((20..=22).contains(&failed), "{failed} of 50 were left after 29 seconds");
+    assert_eq!(world.puts(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_no_time_to_read_is_reported_message_by_message() {
+    let world = World::new(&[]);
+    let good = json!({"messageId":"m0","body":r#"{"event_id":"a"}"#});
+    assert_eq!(world.deliver_within(0, vec![good, json!({"messageId":"m1","body":"x"}), json!(7)]).await, ["", "m0", "m1"]);
+    assert_eq!(world.outcomes(), ["- failed", "m0 failed", "m1 failed"]);
+    assert_eq!(world.puts(), 0);
 }
 
 #[tokio::test(start_paused = true)]
