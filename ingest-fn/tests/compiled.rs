@@ -87,6 +87,15 @@ async fn a_missing_or_malformed_variable_ends_init_with_one_line_that_names_it()
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_variable_that_is_no_text_is_malformed_and_not_missing() {
+    let no_text: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"60\xff");
+    let output = function(&[("TABLE_NAME", "t")]).env("DEDUP_WINDOW_SECONDS", no_text).output().await.unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success() && out.contains("environment variable DEDUP_WINDOW_SECONDS is"), "{out}");
+}
+
 /// Largest payload of an invocation, in bytes.
 const PAYLOAD: usize = 6 * 1024 * 1024;
 
