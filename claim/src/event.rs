@@ -13,7 +13,8 @@ use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ReaderSettings,
 
 use crate::excerpt::Excerpt;
 
-/// Arrays and objects may be nested this deep, which is also where `serde_json` stops by default.
+/// Arrays and objects may be nested this deep. The object's line has one level more, and `serde_json` reads 127 by default:
+/// what is nested deeper than 126 is archived as it is, and its readers must allow for it.
 pub const MAX_NESTING: u32 = 128;
 
 /// Largest partition key that DynamoDB takes, in bytes.

@@ -148,6 +148,17 @@ fn an_item_that_is_no_claim_says_which_attribute_is_wrong() {
 }
 
 #[test]
+fn a_body_of_the_deepest_nesting_has_an_object_and_a_default_reader_takes_126_levels_of_it() {
+    let line = |depth: usize| {
+        let body = format!(r#"{{"event_id":"a","x":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+        object::object_line(&claim(&body)).unwrap()
+    };
+    assert!(serde_json::from_slice::<serde_json::Value>(&line(126)).is_ok());
+    assert!(serde_json::from_slice::<serde_json::Value>(&line(127)).is_err());
+    assert!(line(128).ends_with(b"}}\n"));
+}
+
+#[test]
 fn what_does_not_decompress_to_text_of_at_most_a_mebibyte_is_an_error() {
     let with = |frame: Vec<u8>| Claim { body: Body::Zstd(frame), ..claim(r#"{"event_id":"a"}"#) };
     let bomb = zstd::bulk::compress(&vec![b' '; MAX_BODY_BYTES + 1], 3).unwrap();
