@@ -83,12 +83,21 @@ fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
 const BODY: &str = "body";
 const BODY_ZSTD: &str = "body_zstd";
 
-/// The item does not fit into DynamoDB, even compressed.
-#[derive(Debug, thiserror::Error)]
-#[error("the claim of this body takes {item_bytes} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB stores")]
-pub struct BodyTooLarge {
-    /// Size of the item, counted as DynamoDB counts it.
-    pub item_bytes: usize,
+/// The body cannot be claimed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyTooLarge {
+    /// The item does not fit into DynamoDB, even compressed.
+    #[error("the claim of this body takes {item_bytes} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB stores")]
+    Item {
+        /// Size of the item, counted as DynamoDB counts it.
+        item_bytes: usize,
+    },
+    /// It is longer than any that SQS lets through, and would not be decompressed again.
+    #[error("the body takes {body_bytes} bytes, more than the {MAX_BODY_BYTES} of the largest message")]
+    Body {
+        /// Its length.
+        body_bytes: usize,
+    },
 }
 
 /// Why an item is not a claim, or not one that can be archived.
@@ -145,7 +154,7 @@ impl Claim {
     /// the SDK's retries resend the same bytes.
     ///
     /// # Errors
-    /// When the item would be larger than DynamoDB stores, even compressed.
+    /// When the item would be larger than DynamoDB stores, even compressed, or the body is over [`MAX_BODY_BYTES`].
     ///
     /// # Panics
     /// If `now` is before 1970.
@@ -157,6 +166,9 @@ impl Claim {
         window: Duration,
         random: &[u8; 10],
     ) -> Result<Self, BodyTooLarge> {
+        if body.len() > MAX_BODY_BYTES {
+            return Err(BodyTooLarge::Body { body_bytes: body.len() });
+        }
         let now = now.duration_since(SystemTime::UNIX_EPOCH).expect("the wall clock is past 1970");
         let now_ms = u64::try_from(now.as_millis()).expect("the wall clock is before the year 500,000,000");
         let claim = Self {
@@ -169,8 +181,8 @@ impl Claim {
             body: Body::smallest(body),
         };
         let item_bytes = claim.item_bytes();
-        if item_bytes > MAX_ITEM_BYTES || body.len() > MAX_BODY_BYTES {
-            return Err(BodyTooLarge { item_bytes: item_bytes.max(body.len()) });
+        if item_bytes > MAX_ITEM_BYTES {
+            return Err(BodyTooLarge::Item { item_bytes });
         }
         Ok(claim)
     }

@@ -98,14 +98,16 @@ fn the_largest_item_is_accepted_and_one_byte_more_is_refused() {
     let largest = fits(low).unwrap();
     assert!(largest.item_bytes() <= MAX_ITEM_BYTES && largest.item_bytes() > MAX_ITEM_BYTES - 10);
     assert_eq!(size_as_dynamodb_counts(&largest.to_item()), largest.item_bytes());
-    assert!(fits(high).unwrap_err().item_bytes > MAX_ITEM_BYTES);
+    let error = fits(high).unwrap_err();
+    assert!(matches!(error, claim::BodyTooLarge::Item { item_bytes } if item_bytes > MAX_ITEM_BYTES), "{error}");
 }
 
 #[test]
 fn a_mebibyte_that_compresses_is_accepted_and_no_body_beyond_it() {
     let padded = |bytes: usize| format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16));
     assert_eq!(claim(&padded(MAX_BODY_BYTES)).body_text().unwrap().len(), MAX_BODY_BYTES);
-    assert!(try_claim(&padded(MAX_BODY_BYTES + 1)).is_err());
+    let error = try_claim(&padded(MAX_BODY_BYTES + 1)).unwrap_err().to_string();
+    assert_eq!(error, "the body takes 1048577 bytes, more than the 1048576 of the largest message");
 }
 
 #[test]
