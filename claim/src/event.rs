@@ -3,8 +3,9 @@
 //! A body is one JSON value that no two readers can read differently: no name twice in an object, no unpaired surrogate
 //! (both are what RFC 7493, I-JSON, asks for) and no nesting beyond [`MAX_NESTING`]. One pass over the tokens finds the event id
 //! and writes the canonical form that the digest is taken of. There is no recursion, so no input can exhaust the stack;
-//! memory is about twice the body's length.
+//! memory is at most twice the body's length, and a few words for each name of an object that is being read.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use jsonptr::Pointer;
@@ -193,9 +194,9 @@ enum Items {
     Object { members: Vec<Member> },
 }
 
-/// One `"name":value` of an open object, where it stands in the canonical form so far.
+/// One `"name":value` of an open object, where it stands in the canonical form so far. A mebibyte has room for more than a
+/// hundred thousand of them, so the name is not kept a second time.
 struct Member {
-    name: String,
     start: usize,
     end: usize,
 }
@@ -240,16 +241,15 @@ fn read(body: &str, pointer: Option<&Vec<String>>) -> Result<(Digest, Found), Ev
                         expected.is_some_and(|token| *token == index.to_string())
                     }
                     Items::Object { members } => {
-                        let name = json.next_name_owned().map_err(EventError::NotJson)?;
+                        let name = json.next_name().map_err(EventError::NotJson)?;
                         if !members.is_empty() {
                             canonical.out.push(b',');
                         }
                         let start = canonical.out.len();
-                        write_string(&mut canonical.out, &name);
+                        write_string(&mut canonical.out, name);
                         canonical.out.push(b':');
-                        let on_path = expected.is_some_and(|token| *token == name);
-                        members.push(Member { name, start, end: start });
-                        on_path
+                        members.push(Member { start, end: start });
+                        expected.is_some_and(|token| *token == name)
                     }
                 }
             }
@@ -331,7 +331,7 @@ impl Canonical {
         match closed.items {
             Items::Array { .. } => self.out.push(b']'),
             Items::Object { mut members } => {
-                if !members.is_sorted_by(|a, b| a.name < b.name) {
+                if !members.is_sorted_by(|a, b| self.by_name(a, b).is_lt()) {
                     self.sort(&mut members)?;
                 }
                 self.out.push(b'}');
@@ -341,11 +341,16 @@ impl Canonical {
         Ok(())
     }
 
+    fn by_name(&self, a: &Member, b: &Member) -> Ordering {
+        name(&self.out[a.start..]).cmp(name(&self.out[b.start..]))
+    }
+
     fn sort(&mut self, members: &mut [Member]) -> Result<(), EventError> {
         let start = members[0].start;
-        members.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(pair) = members.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            return Err(EventError::RepeatedName(Excerpt::of(&pair[0].name)));
+        members.sort_unstable_by(|a, b| self.by_name(a, b));
+        if let Some(pair) = members.windows(2).find(|pair| self.by_name(&pair[0], &pair[1]).is_eq()) {
+            let name: Vec<u8> = name(&self.out[pair[0].start..]).collect();
+            return Err(EventError::RepeatedName(Excerpt::of(&String::from_utf8_lossy(&name))));
         }
         let mut sorted = Vec::with_capacity(self.out.len() - start);
         for member in members {
@@ -358,6 +363,28 @@ impl Canonical {
         self.out.extend_from_slice(&sorted);
         Ok(())
     }
+}
+
+/// The name that a member begins with, byte by byte, without the escapes that [`write_string`] gave it.
+fn name(member: &[u8]) -> impl Iterator<Item = u8> {
+    let mut bytes = member[1..].iter().copied();
+    std::iter::from_fn(move || match bytes.next()? {
+        b'"' => None,
+        b'\\' => Some(match bytes.next()? {
+            b'b' => 0x08,
+            b't' => b'\t',
+            b'n' => b'\n',
+            b'f' => 0x0c,
+            b'r' => b'\r',
+            // `\u00` and two lower-case digits of a control character.
+            b'u' => bytes.by_ref().take(4).fold(0, |value, digit| {
+                let digit = if digit.is_ascii_digit() { digit - b'0' } else { digit - b'a' + 10 };
+                value * 16 + digit
+            }),
+            quote_or_backslash => quote_or_backslash,
+        }),
+        byte => Some(byte),
+    })
 }
 
 fn write_string(out: &mut Vec<u8>, value: &str) {

@@ -154,6 +154,19 @@ fn the_digest_is_a_version_and_sha_256_of_the_documented_canonical_form() {
 fn names_are_sorted_by_their_utf_8_and_not_by_their_escapes_or_utf_16() {
     // By UTF-8, U+FF5E comes before U+1F600; by UTF-16 code units it would come after. `"` sorts as itself, not as `\`.
     assert_eq!(digest(r#"{"～":1,"😀":2,"\"":3,"A":4}"#), digest(r#"{"\"":3,"A":4,"～":1,"😀":2}"#));
+    // Escaped in whatever way JSON knows, and one the beginning of another.
+    assert_eq!(
+        digest(
+            r#"{"b":0,"\u001fz":1,"\t":2,"\u0001":3,"":4,"\\":5,"\n":6,"a":7,"aa":8,"\b":9,"\f":10,"\r":11,"/":12}"#
+        ),
+        digest(
+            r#"{"":4,"\u0001":3,"\b":9,"\t":2,"\n":6,"\f":10,"\r":11,"\u001fz":1,"\/":12,"\\":5,"a":7,"aa":8,"b":0}"#
+        )
+    );
+    assert_eq!(
+        digest(r#"{"\t":1,"\u0001":2," ":3}"#).to_string(),
+        "01".to_owned() + "d3489047d67ca80d06e09a775ef3910d31ee9be27aa38b9208bce86622125124"
+    );
     let by_utf8 = Digest::of(r#"{"～":1,"😀":2}"#).unwrap();
     assert_eq!(
         by_utf8.to_string(),
