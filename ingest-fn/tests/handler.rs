@@ -360,10 +360,27 @@ async fn a_batch_of_known_events_stops_in_time_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_mebibytes_of_bodies_or_ten_small_ones_are_in_flight_at_once() {
+    for (filler, at_once) in [(1_000_000, 2), (500_000, 4), (10, 10)] {
+        let world = World::new(&[]);
+        world.fail(|_| Some(Fault::RequestDelayed(Duration::from_secs(1))));
+        let begun = tokio::time::Instant::now();
+        let body = |n| format!(r#"{{"event_id":"{n}","x":"{}"}}"#, "x".repeat(filler));
+        let bodies: Vec<String> = (0..20).map(body).collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        assert!(world.deliver(&bodies).await.is_empty());
+        assert_eq!(begun.elapsed().as_secs(), 20 / at_once, "{at_once} at once, of a second each");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_there_is_no_time_to_read_is_reported_message_by_message() {
     let world = World::new(&[]);
     let good = json!({"messageId":"m0","body":r#"{"event_id":"a"}"#});
-    assert_eq!(world.deliver_within(0, vec![good, json!({"messageId":"m1","body":"x"}), json!(7)]).await, ["", "m0", "m1"]);
+    assert_eq!(
+        world.deliver_within(0, vec![good, json!({"messageId":"m1","body":"x"}), json!(7)]).await,
+        ["", "m0", "m1"]
+    );
     assert_eq!(world.outcomes(), ["- failed", "m0 failed", "m1 failed"]);
     assert_eq!(world.puts(), 0);
 }
