@@ -188,10 +188,12 @@ impl Report {
             }
             Archived::Quarantined { key, reason } => {
                 self.quarantined += 1;
-                tracing::info!(outcome = "quarantined", event_id, claim_id, sequence_number, key, error = reason);
+                let error = batch::logs::cut(reason);
+                tracing::info!(outcome = "quarantined", event_id, claim_id, sequence_number, key, error);
             }
             Archived::Failed { key, error } => {
                 self.failed += 1;
+                let error = batch::logs::cut(error);
                 tracing::info!(outcome = "failed", event_id, claim_id, sequence_number, key, error);
                 // Without a sequence number the record cannot be reported by itself, and must not be passed over: an
                 // empty identifier makes Lambda deliver the whole batch again.

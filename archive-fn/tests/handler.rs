@@ -173,6 +173,45 @@ async fn a_write_whose_answer_was_lost_is_found_there_by_the_retry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_too_long_is_asked_for_again_and_found_there() {
+    let world = World::new();
+    world.fail(|n| (n == 0).then_some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
+    let begun = tokio::time::Instant::now();
+    assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 already_there"]);
+    assert_eq!(begun.elapsed().as_secs(), 4, "an attempt takes four seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_never_come_are_a_failure_after_twelve_seconds() {
+    let world = World::new();
+    world.fail(|_| Some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
+    let begun = tokio::time::Instant::now();
+    assert_eq!(world.deliver(&[record(1, "{}")]).await, ["1"]);
+    assert_eq!(world.outcomes(), ["1 failed"]);
+    assert_eq!(begun.elapsed().as_secs(), 12, "all attempts together take twelve seconds");
+    // The object is there all the same, once.
+    world.services.faults.clear();
+    assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+    assert_eq!((world.outcomes(), world.lake()[0].1), (vec!["1 already_there".to_owned()], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_on_which_our_own_code_panics_is_kept_whole_and_costs_no_other() {
+    let world = World::new();
+    world.services.faults.set(|call| {
+        assert!(!call.operation.ends_with("000000000002.json"), "on purpose");
+        None
+    });
+    let records = [record(1, "{}"), record(2, "{}"), record(3, "{}")];
+    assert!(world.deliver(&records).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written", "2 quarantined", "3 written"]);
+    let lake = world.lake();
+    let (_, _, kept) = lake.iter().find(|(key, ..)| key == "events/_unusable/2.json").unwrap();
+    assert_eq!(serde_json::from_str::<Value>(kept).unwrap(), records[1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_409_is_tried_again_and_never_taken_for_already_there() {
     let world = World::new();
     world.fail(|n| (n < 2).then_some(Fault::Refused(409)));
@@ -227,6 +266,21 @@ async fn a_record_that_can_never_be_written_is_kept_whole_and_holds_up_nobody() 
         assert_eq!((key, *versions), (&format!("events/_unusable/{number}.json"), 1));
         assert_eq!(serde_json::from_str::<Value>(content).unwrap(), unusable);
         assert_eq!(world.lines().pop().unwrap()["Quarantined"], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_record() {
+    let world = World::new();
+    let long = "x".repeat(300_000);
+    let (mut bad_value, mut bad_type) = (record(1, "{}"), record(2, "{}"));
+    bad_value["dynamodb"]["NewImage"]["claimed_at"]["S"] = long.as_str().into();
+    // serde_json says which text it found in place of a number.
+    bad_type["dynamodb"]["SizeBytes"] = long.as_str().into();
+    assert!(world.deliver(&[bad_value, bad_type]).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 quarantined", "2 quarantined"]);
+    for line in world.services.logs.lines("log") {
+        assert!(line.len() < 2_000, "{} bytes: {}", line.len(), line.chars().take(300).collect::<String>());
     }
 }
 

@@ -1,12 +1,18 @@
 //! Environment variables, read once per cold start through a look-up, so that tests never set any.
 
+use std::env::VarError;
 use std::fmt::Display;
 use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
 
 /// Where variables are looked up.
-pub struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
+pub struct Environment<'a>(LookUp<'a>);
+
+enum LookUp<'a> {
+    Process,
+    Given(&'a dyn Fn(&str) -> Option<String>),
+}
 
 /// A variable that the function cannot start without, or cannot start with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,15 +35,36 @@ pub enum EnvironmentError {
 impl<'a> Environment<'a> {
     /// `look_up` gives a variable's value, if it is set.
     pub fn new(look_up: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self(look_up)
+        Self(LookUp::Given(look_up))
+    }
+
+    /// The process's own.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self(LookUp::Process)
+    }
+
+    /// A value that is no text is not missing: a default in its place would be none that anyone chose.
+    fn value(&self, variable: &'static str) -> Result<Option<String>, EnvironmentError> {
+        match self.0 {
+            LookUp::Given(look_up) => Ok(look_up(variable)),
+            LookUp::Process => match std::env::var(variable) {
+                Ok(value) => Ok(Some(value)),
+                Err(VarError::NotPresent) => Ok(None),
+                Err(VarError::NotUnicode(value)) => {
+                    let (value, problem) = (value.to_string_lossy().into_owned(), "must be UTF-8".to_owned());
+                    Err(EnvironmentError::Malformed { variable, value, problem })
+                }
+            },
+        }
     }
 
     /// A variable that must be there.
     ///
     /// # Errors
-    /// When it is missing or empty.
+    /// When it is missing, empty or no text.
     pub fn required(&self, variable: &'static str) -> Result<String, EnvironmentError> {
-        (self.0)(variable).filter(|value| !value.is_empty()).ok_or(EnvironmentError::Missing(variable))
+        self.value(variable)?.filter(|value| !value.is_empty()).ok_or(EnvironmentError::Missing(variable))
     }
 
     /// A variable that may be missing. `parse` says what is wrong with a value.
@@ -50,7 +77,7 @@ impl<'a> Environment<'a> {
         default: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<T, EnvironmentError> {
-        let value = (self.0)(variable).unwrap_or_else(|| default.to_owned());
+        let value = self.value(variable)?.unwrap_or_else(|| default.to_owned());
         parse(&value).map_err(|problem| EnvironmentError::Malformed { variable, value, problem: problem.to_string() })
     }
 

@@ -41,7 +41,7 @@ pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -
 
 /// Reads the process's own environment.
 pub fn process_environment<T>(read: impl FnOnce(&Environment<'_>) -> T) -> T {
-    read(&Environment::new(&|variable| std::env::var(variable).ok()))
+    read(&Environment::of_process())
 }
 
 /// The clock of a deployed function.

@@ -49,6 +49,20 @@ impl MakeWriter<'_> for LogWriter {
     }
 }
 
+/// Longest text of an error in a log line, in characters.
+const MAX_ERROR_CHARS: usize = 1_000;
+
+/// An error's text as a log line has room for it. Some libraries quote what they could not read, however long it is;
+/// Lambda splits a long line, and its halves are no JSON.
+#[must_use]
+pub fn cut(mut error: String) -> String {
+    if let Some((end, _)) = error.char_indices().nth(MAX_ERROR_CHARS) {
+        error.truncate(end);
+        error.push('…');
+    }
+    error
+}
+
 struct Clock(SharedTimeSource);
 
 impl FormatTime for Clock {

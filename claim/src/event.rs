@@ -3,15 +3,19 @@
 //! A body is one JSON value that no two readers can read differently: no name twice in an object, no unpaired surrogate
 //! (both are what RFC 7493, I-JSON, asks for) and no nesting beyond [`MAX_NESTING`]. One pass over the tokens finds the event id
 //! and writes the canonical form that the digest is taken of. There is no recursion, so no input can exhaust the stack;
-//! memory is about twice the body's length.
+//! memory is at most twice the body's length, and a few words for each name of an object that is being read.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use jsonptr::Pointer;
 use sha2::{Digest as _, Sha256};
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ReaderSettings, ValueType};
 
-/// Arrays and objects may be nested this deep, which is also where `serde_json` stops by default.
+use crate::excerpt::Excerpt;
+
+/// Arrays and objects may be nested this deep. The object's line has one level more, and `serde_json` reads 127 by default:
+/// what is nested deeper than 126 is archived as it is, and its readers must allow for it.
 pub const MAX_NESTING: u32 = 128;
 
 /// Largest partition key that DynamoDB takes, in bytes.
@@ -28,7 +32,7 @@ pub enum EventError {
     NotJson(#[source] ReaderError),
     /// RFC 8259 leaves open which of the two counts, so readers differ.
     #[error("the body has the name {0:?} twice in one object")]
-    RepeatedName(String),
+    RepeatedName(Excerpt),
     /// The pointer leads nowhere.
     #[error("the body has no event id at `{pointer}`")]
     NoId {
@@ -190,9 +194,9 @@ enum Items {
     Object { members: Vec<Member> },
 }
 
-/// One `"name":value` of an open object, where it stands in the canonical form so far.
+/// One `"name":value` of an open object, where it stands in the canonical form so far. A mebibyte has room for more than a
+/// hundred thousand of them, so the name is not kept a second time.
 struct Member {
-    name: String,
     start: usize,
     end: usize,
 }
@@ -237,16 +241,15 @@ fn read(body: &str, pointer: Option<&Vec<String>>) -> Result<(Digest, Found), Ev
                         expected.is_some_and(|token| *token == index.to_string())
                     }
                     Items::Object { members } => {
-                        let name = json.next_name_owned().map_err(EventError::NotJson)?;
+                        let name = json.next_name().map_err(EventError::NotJson)?;
                         if !members.is_empty() {
                             canonical.out.push(b',');
                         }
                         let start = canonical.out.len();
-                        write_string(&mut canonical.out, &name);
+                        write_string(&mut canonical.out, name);
                         canonical.out.push(b':');
-                        let on_path = expected.is_some_and(|token| *token == name);
-                        members.push(Member { name, start, end: start });
-                        on_path
+                        members.push(Member { start, end: start });
+                        expected.is_some_and(|token| *token == name)
                     }
                 }
             }
@@ -328,7 +331,7 @@ impl Canonical {
         match closed.items {
             Items::Array { .. } => self.out.push(b']'),
             Items::Object { mut members } => {
-                if !members.is_sorted_by(|a, b| a.name < b.name) {
+                if !members.is_sorted_by(|a, b| self.by_name(a, b).is_lt()) {
                     self.sort(&mut members)?;
                 }
                 self.out.push(b'}');
@@ -338,11 +341,16 @@ impl Canonical {
         Ok(())
     }
 
+    fn by_name(&self, a: &Member, b: &Member) -> Ordering {
+        name(&self.out[a.start..]).cmp(name(&self.out[b.start..]))
+    }
+
     fn sort(&mut self, members: &mut [Member]) -> Result<(), EventError> {
         let start = members[0].start;
-        members.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(pair) = members.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            return Err(EventError::RepeatedName(pair[0].name.clone()));
+        members.sort_unstable_by(|a, b| self.by_name(a, b));
+        if let Some(pair) = members.windows(2).find(|pair| self.by_name(&pair[0], &pair[1]).is_eq()) {
+            let name: Vec<u8> = name(&self.out[pair[0].start..]).collect();
+            return Err(EventError::RepeatedName(Excerpt::of(&String::from_utf8_lossy(&name))));
         }
         let mut sorted = Vec::with_capacity(self.out.len() - start);
         for member in members {
@@ -355,6 +363,28 @@ impl Canonical {
         self.out.extend_from_slice(&sorted);
         Ok(())
     }
+}
+
+/// The name that a member begins with, byte by byte, without the escapes that [`write_string`] gave it.
+fn name(member: &[u8]) -> impl Iterator<Item = u8> {
+    let mut bytes = member[1..].iter().copied();
+    std::iter::from_fn(move || match bytes.next()? {
+        b'"' => None,
+        b'\\' => Some(match bytes.next()? {
+            b'b' => 0x08,
+            b't' => b'\t',
+            b'n' => b'\n',
+            b'f' => 0x0c,
+            b'r' => b'\r',
+            // `\u00` and two lower-case digits of a control character.
+            b'u' => bytes.by_ref().take(4).fold(0, |value, digit| {
+                let digit = if digit.is_ascii_digit() { digit - b'0' } else { digit - b'a' + 10 };
+                value * 16 + digit
+            }),
+            quote_or_backslash => quote_or_backslash,
+        }),
+        byte => Some(byte),
+    })
 }
 
 fn write_string(out: &mut Vec<u8>, value: &str) {

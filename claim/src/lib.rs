@@ -11,9 +11,11 @@
 //! | [`object`] | the object's key and its one line of JSON |
 
 pub mod event;
+mod excerpt;
 pub mod object;
 pub mod record;
 
 pub use event::{Digest, Event, EventError, EventIdPointer};
+pub use excerpt::Excerpt;
 pub use object::{ObjectPrefix, ObjectPrefixError};
 pub use record::{Body, BodyTooLarge, Claim, ClaimError};

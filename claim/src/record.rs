@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::event::{Digest, Event, EventError};
+use crate::excerpt::Excerpt;
 
 /// What a partition key begins with.
 pub const KEY_PREFIX: &str = "EVENT#";
@@ -82,12 +83,21 @@ fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
 const BODY: &str = "body";
 const BODY_ZSTD: &str = "body_zstd";
 
-/// The item does not fit into DynamoDB, even compressed.
-#[derive(Debug, thiserror::Error)]
-#[error("the claim of this body takes {item_bytes} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB stores")]
-pub struct BodyTooLarge {
-    /// Size of the item, counted as DynamoDB counts it.
-    pub item_bytes: usize,
+/// The body cannot be claimed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyTooLarge {
+    /// The item does not fit into DynamoDB, even compressed.
+    #[error("the claim of this body takes {item_bytes} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB stores")]
+    Item {
+        /// Size of the item, counted as DynamoDB counts it.
+        item_bytes: usize,
+    },
+    /// It is longer than any that SQS lets through, and would not be decompressed again.
+    #[error("the body takes {body_bytes} bytes, more than the {MAX_BODY_BYTES} of the largest message")]
+    Body {
+        /// Its length.
+        body_bytes: usize,
+    },
 }
 
 /// Why an item is not a claim, or not one that can be archived.
@@ -102,7 +112,7 @@ pub enum ClaimError {
         /// Its name.
         attribute: &'static str,
         /// Its value.
-        value: String,
+        value: Excerpt,
         /// What would be right.
         expected: &'static str,
     },
@@ -144,7 +154,7 @@ impl Claim {
     /// the SDK's retries resend the same bytes.
     ///
     /// # Errors
-    /// When the item would be larger than DynamoDB stores, even compressed.
+    /// When the item would be larger than DynamoDB stores, even compressed, or the body is over [`MAX_BODY_BYTES`].
     ///
     /// # Panics
     /// If `now` is before 1970.
@@ -156,6 +166,9 @@ impl Claim {
         window: Duration,
         random: &[u8; 10],
     ) -> Result<Self, BodyTooLarge> {
+        if body.len() > MAX_BODY_BYTES {
+            return Err(BodyTooLarge::Body { body_bytes: body.len() });
+        }
         let now = now.duration_since(SystemTime::UNIX_EPOCH).expect("the wall clock is past 1970");
         let now_ms = u64::try_from(now.as_millis()).expect("the wall clock is before the year 500,000,000");
         let claim = Self {
@@ -168,8 +181,8 @@ impl Claim {
             body: Body::smallest(body),
         };
         let item_bytes = claim.item_bytes();
-        if item_bytes > MAX_ITEM_BYTES || body.len() > MAX_BODY_BYTES {
-            return Err(BodyTooLarge { item_bytes: item_bytes.max(body.len()) });
+        if item_bytes > MAX_ITEM_BYTES {
+            return Err(BodyTooLarge::Item { item_bytes });
         }
         Ok(claim)
     }
@@ -231,25 +244,35 @@ impl Claim {
     pub fn from_item(item: impl Into<serde_dynamo::Item>) -> Result<Self, ClaimError> {
         let item: Item<'static> = serde_dynamo::from_item(item.into()).map_err(ClaimError::Attributes)?;
         if item.sk != SORT_KEY {
-            return Err(ClaimError::Value { attribute: "sk", value: item.sk.into_owned(), expected: SORT_KEY });
+            return Err(ClaimError::Value { attribute: "sk", value: Excerpt::of(&item.sk), expected: SORT_KEY });
         }
         let event_id = match item.pk.strip_prefix(KEY_PREFIX) {
             Some(event_id) if !event_id.is_empty() => event_id.to_owned(),
-            _ => return Err(ClaimError::Value { attribute: "pk", value: item.pk, expected: "EVENT#<event id>" }),
+            _ => {
+                return Err(ClaimError::Value {
+                    attribute: "pk",
+                    value: Excerpt::of(&item.pk),
+                    expected: "EVENT#<event id>",
+                });
+            }
         };
         let claim_id = match Uuid::try_parse(&item.claim_id) {
             // Other spellings of a UUID would become other object keys.
             Ok(claim_id) if claim_id.to_string() == item.claim_id => claim_id,
             _ => {
                 let expected = "a UUID in its hyphenated form";
-                return Err(ClaimError::Value { attribute: "claim_id", value: item.claim_id, expected });
+                return Err(ClaimError::Value { attribute: "claim_id", value: Excerpt::of(&item.claim_id), expected });
             }
         };
         let claimed_at = match NaiveDateTime::parse_from_str(&item.claimed_at, "%Y-%m-%dT%H:%M:%S%.3fZ") {
             Ok(claimed_at) if rfc3339(claimed_at.and_utc()) == item.claimed_at => claimed_at.and_utc(),
             _ => {
                 let expected = "a time in RFC 3339, UTC, with milliseconds";
-                return Err(ClaimError::Value { attribute: "claimed_at", value: item.claimed_at, expected });
+                return Err(ClaimError::Value {
+                    attribute: "claimed_at",
+                    value: Excerpt::of(&item.claimed_at),
+                    expected,
+                });
             }
         };
         let body = match (item.body, item.body_zstd) {

@@ -107,6 +107,17 @@ fn a_name_that_is_repeated_in_one_object_is_refused_however_it_is_written() {
 }
 
 #[test]
+fn an_error_quotes_at_the_most_a_hundred_characters_of_a_name() {
+    for name in ["x".repeat(400_000), "é".repeat(200_000)] {
+        let error = Digest::of(&format!(r#"{{"{name}":1,"{name}":2}}"#)).unwrap_err().to_string();
+        let quoted: String = name.chars().take(100).collect();
+        assert_eq!(error, format!("the body has the name \"{quoted}…\" twice in one object"));
+    }
+    let error = Digest::of(r#"{"a":1,"a":1}"#).unwrap_err().to_string();
+    assert_eq!(error, r#"the body has the name "a" twice in one object"#);
+}
+
+#[test]
 fn nesting_is_allowed_to_128_and_a_million_brackets_are_refused_without_a_crash() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(Digest::of(&nested(128)).is_ok());
@@ -143,6 +154,19 @@ fn the_digest_is_a_version_and_sha_256_of_the_documented_canonical_form() {
 fn names_are_sorted_by_their_utf_8_and_not_by_their_escapes_or_utf_16() {
     // By UTF-8, U+FF5E comes before U+1F600; by UTF-16 code units it would come after. `"` sorts as itself, not as `\`.
     assert_eq!(digest(r#"{"～":1,"😀":2,"\"":3,"A":4}"#), digest(r#"{"\"":3,"A":4,"～":1,"😀":2}"#));
+    // Escaped in whatever way JSON knows, and one the beginning of another.
+    assert_eq!(
+        digest(
+            r#"{"b":0,"\u001fz":1,"\t":2,"\u0001":3,"":4,"\\":5,"\n":6,"a":7,"aa":8,"\b":9,"\f":10,"\r":11,"/":12}"#
+        ),
+        digest(
+            r#"{"":4,"\u0001":3,"\b":9,"\t":2,"\n":6,"\f":10,"\r":11,"\u001fz":1,"\/":12,"\\":5,"a":7,"aa":8,"b":0}"#
+        )
+    );
+    assert_eq!(
+        digest(r#"{"\t":1,"\u0001":2," ":3}"#).to_string(),
+        "01".to_owned() + "d3489047d67ca80d06e09a775ef3910d31ee9be27aa38b9208bce86622125124"
+    );
     let by_utf8 = Digest::of(r#"{"～":1,"😀":2}"#).unwrap();
     assert_eq!(
         by_utf8.to_string(),

@@ -98,14 +98,16 @@ fn the_largest_item_is_accepted_and_one_byte_more_is_refused() {
     let largest = fits(low).unwrap();
     assert!(largest.item_bytes() <= MAX_ITEM_BYTES && largest.item_bytes() > MAX_ITEM_BYTES - 10);
     assert_eq!(size_as_dynamodb_counts(&largest.to_item()), largest.item_bytes());
-    assert!(fits(high).unwrap_err().item_bytes > MAX_ITEM_BYTES);
+    let error = fits(high).unwrap_err();
+    assert!(matches!(error, claim::BodyTooLarge::Item { item_bytes } if item_bytes > MAX_ITEM_BYTES), "{error}");
 }
 
 #[test]
 fn a_mebibyte_that_compresses_is_accepted_and_no_body_beyond_it() {
     let padded = |bytes: usize| format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16));
     assert_eq!(claim(&padded(MAX_BODY_BYTES)).body_text().unwrap().len(), MAX_BODY_BYTES);
-    assert!(try_claim(&padded(MAX_BODY_BYTES + 1)).is_err());
+    let error = try_claim(&padded(MAX_BODY_BYTES + 1)).unwrap_err().to_string();
+    assert_eq!(error, "the body takes 1048577 bytes, more than the 1048576 of the largest message");
 }
 
 #[test]
@@ -140,9 +142,22 @@ fn an_item_that_is_no_claim_says_which_attribute_is_wrong() {
             other => panic!("{name} = {value:?} gives {other:?}"),
         }
     }
+    let error = with("claimed_at", text(&"9".repeat(300_000))).unwrap_err().to_string();
+    assert!(error.contains("`claimed_at`") && error.len() < 300, "a value is not quoted whole: {} bytes", error.len());
     assert!(matches!(with("ttl", Some(AttributeValue::N("-1".into()))), Err(ClaimError::Attributes(_))));
     assert!(matches!(with("body", None), Err(ClaimError::Bodies("neither"))));
     assert!(matches!(with("body_zstd", Some(AttributeValue::B(vec![1]))), Err(ClaimError::Bodies("both"))));
+}
+
+#[test]
+fn a_body_of_the_deepest_nesting_has_an_object_and_a_default_reader_takes_126_levels_of_it() {
+    let line = |depth: usize| {
+        let body = format!(r#"{{"event_id":"a","x":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+        object::object_line(&claim(&body)).unwrap()
+    };
+    assert!(serde_json::from_slice::<serde_json::Value>(&line(126)).is_ok());
+    assert!(serde_json::from_slice::<serde_json::Value>(&line(127)).is_err());
+    assert!(line(128).ends_with(b"}}\n"));
 }
 
 #[test]

@@ -56,7 +56,12 @@ impl Config {
         Ok(Self {
             table_name: environment.required("TABLE_NAME")?,
             window: Duration::from_secs(window),
-            event_id_pointer: environment.parsed("EVENT_ID_POINTER", "/event_id", EventIdPointer::parse)?,
+            // RFC 6901's empty pointer is the whole body. An event that is nothing but its id is not what is meant; a
+            // variable that nobody filled is, and would make every other body a dead letter.
+            event_id_pointer: environment.parsed("EVENT_ID_POINTER", "/event_id", |value| match value {
+                "" => Err("must not be empty".to_owned()),
+                pointer => EventIdPointer::parse(pointer).map_err(|error| error.to_string()),
+            })?,
             on_conflict: environment.parsed("ON_CONFLICT", "acknowledge", |value| match value {
                 "acknowledge" => Ok(OnConflict::Acknowledge),
                 "dead-letter" => Ok(OnConflict::DeadLetter),
@@ -93,6 +98,7 @@ mod tests {
         for (variable, value) in [
             ("DEDUP_WINDOW_SECONDS", "0"),
             ("DEDUP_WINDOW_SECONDS", "two weeks"),
+            ("EVENT_ID_POINTER", ""),
             ("EVENT_ID_POINTER", "event_id"),
             ("EVENT_ID_POINTER", "/a~2"),
             ("ON_CONFLICT", "Acknowledge"),

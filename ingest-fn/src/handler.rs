@@ -5,12 +5,14 @@ use std::time::SystemTime;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_smithy_async::time::SharedTimeSource;
+use batch::deadline::DeadlineReached;
 use batch::fence::{Panicked, fenced_async};
 use batch::{Deadline, Envelope, LogWriter, Summary, error_chain, metrics};
 use claim::{BodyTooLarge, Claim, Digest};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use lambda_runtime::LambdaEvent;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Random;
 use crate::claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim};
@@ -22,11 +24,17 @@ use crate::warm_cache::WarmCache;
 /// a fraction of a core, to save milliseconds.
 const MAX_IN_FLIGHT: usize = 10;
 
+/// Bodies in flight at once, in KiB. A claim in flight holds its body about five times over, as text, item, request and,
+/// when it lost, the old item: two of the largest, or ten of the usual small ones, are what a function of 128 MB has room
+/// for.
+const MAX_IN_FLIGHT_KIB: u32 = 2 * 1_024;
+
 /// What a Lambda environment keeps between batches.
 pub struct Handler {
     config: Config,
     table: ClaimTable,
     cache: WarmCache,
+    room: Semaphore,
     summary: Summary,
     clock: SharedTimeSource,
     random: Random,
@@ -49,6 +57,8 @@ enum Unsettled {
     TooLarge(#[from] BodyTooLarge),
     #[error(transparent)]
     Panicked(#[from] Panicked),
+    #[error(transparent)]
+    Late(#[from] DeadlineReached),
 }
 
 impl Handler {
@@ -58,7 +68,8 @@ impl Handler {
     pub fn new(config: Config, table: ClaimTable, log: LogWriter, clock: SharedTimeSource, random: Random) -> Self {
         let cache = WarmCache::new(config.claim_cache_entries);
         let summary = Summary::new(log, &config.function_name);
-        Self { config, table, cache, summary, clock, random }
+        let room = Semaphore::new(MAX_IN_FLIGHT_KIB as usize);
+        Self { config, table, cache, room, summary, clock, random }
     }
 
     /// Claims each event of a batch once. The response names the messages that must come again: those that can never be
@@ -75,13 +86,19 @@ impl Handler {
             report.rejected(rejected);
         }
         for message_id in plan.unread {
-            report.failed(message_id.as_deref(), None, &batch::deadline::DeadlineReached);
+            report.failed(message_id.as_deref(), None, &DeadlineReached);
         }
 
         let groups = &plan.groups;
         let mut done = vec![false; groups.len()];
         let mut settling = stream::iter(0..groups.len())
-            .map(|index| async move { (index, self.settle(&groups[index].leader).await) })
+            .map(|index| async move {
+                let leader = &groups[index].leader;
+                let _room = self.room_for(leader).await;
+                // What the cache settles is ready at once, and `limit` looks at the time only when it has to wait.
+                let late = deadline.is_reached();
+                (index, if late { Err(DeadlineReached.into()) } else { self.settle(leader).await })
+            })
             .buffer_unordered(MAX_IN_FLIGHT);
         while let Ok(Some((index, settled))) = deadline.limit(settling.next()).await {
             done[index] = true;
@@ -89,7 +106,7 @@ impl Handler {
         }
         drop(settling);
         for (group, _) in groups.iter().zip(done).filter(|(_, done)| !done) {
-            report.group(group, Err(&batch::deadline::DeadlineReached));
+            report.group(group, Err(&DeadlineReached));
         }
 
         self.summary.write(&metrics::Batch {
@@ -109,6 +126,12 @@ impl Handler {
 
     async fn settle(&self, leader: &Leader) -> Result<Settled, Unsettled> {
         fenced_async(self.claim(leader)).await?
+    }
+
+    /// Given back when the claim is settled, or dropped at the deadline.
+    async fn room_for(&self, leader: &Leader) -> SemaphorePermit<'_> {
+        let kib = u32::try_from(leader.body.len().div_ceil(1_024)).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT_KIB);
+        self.room.acquire_many(kib).await.expect("the semaphore is never closed")
     }
 
     async fn claim(&self, leader: &Leader) -> Result<Settled, Unsettled> {
@@ -191,13 +214,14 @@ impl Report {
     fn rejected(&mut self, rejected: Rejected) {
         self.rejected += 1;
         let Rejected { message_id, event_id, reason } = rejected;
-        tracing::info!(outcome = "rejected", event_id, message_id, error = reason);
+        tracing::info!(outcome = "rejected", event_id, message_id, error = batch::logs::cut(reason));
         self.report(message_id.as_deref());
     }
 
     fn failed(&mut self, message_id: Option<&str>, event_id: Option<&str>, error: &(dyn std::error::Error + 'static)) {
         self.failed += 1;
-        tracing::info!(outcome = "failed", event_id, message_id, error = error_chain(error));
+        let error = batch::logs::cut(error_chain(error));
+        tracing::info!(outcome = "failed", event_id, message_id, error);
         self.report(message_id);
     }
 

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use local::runtime_api::{RuntimeApi, serve_aws};
 use local::{Services, names};
 use serde_json::{Value, json};
@@ -19,11 +22,16 @@ fn function(set: &[(&str, &str)]) -> Command {
     command
 }
 
-async fn start() -> (std::sync::Arc<Services>, RuntimeApi, Child) {
+async fn start(function_timeout: Duration) -> (Arc<Services>, RuntimeApi, Child) {
     let services = Services::on_real_clock(1).unwrap();
     let _ = services.tables.create_claim_table(names::TABLE);
-    let aws = format!("http://{}", serve_aws(services.clone()).await.unwrap());
-    let api = RuntimeApi::start(Duration::from_secs(30)).await.unwrap();
+    let (api, child) = cold_start(&services, function_timeout).await;
+    (services, api, child)
+}
+
+async fn cold_start(services: &Arc<Services>, function_timeout: Duration) -> (RuntimeApi, Child) {
+    let aws = format!("http://{}", serve_aws(Arc::clone(services)).await.unwrap());
+    let api = RuntimeApi::start(function_timeout).await.unwrap();
     let child = function(&[
         ("TABLE_NAME", names::TABLE),
         ("AWS_LAMBDA_RUNTIME_API", &api.address.to_string()),
@@ -38,12 +46,15 @@ async fn start() -> (std::sync::Arc<Services>, RuntimeApi, Child) {
     .stdout(std::process::Stdio::null())
     .spawn()
     .unwrap();
-    (services, api, child)
+    (api, child)
 }
+
+/// Lambda's longest function timeout.
+const LONG: Duration = Duration::from_secs(900);
 
 /// The response to an event, within a bound.
 async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
-    let reply = tokio::time::timeout(Duration::from_secs(60), api.invoke(request_id, event.to_string())).await;
+    let reply = tokio::time::timeout(LONG, api.invoke(request_id, event.to_string())).await;
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
@@ -58,7 +69,7 @@ fn message(id: &str, body: &str) -> Value {
 
 #[tokio::test]
 async fn the_compiled_function_claims_the_good_messages_of_a_real_event_and_reports_the_bad() {
-    let (_services, api, _child) = start().await;
+    let (services, api, _child) = start(Duration::from_secs(30)).await;
     let mut event: Value = serde_json::from_str(FIXTURE).unwrap();
     let bad_id = event["Records"][0]["messageId"].clone();
     event["Records"]
@@ -70,6 +81,17 @@ async fn the_compiled_function_claims_the_good_messages_of_a_real_event_and_repo
     assert_eq!(response, json!({ "batchItemFailures": [{ "itemIdentifier": bad_id }] }));
     let response = invoke(&api, "2", &json!({ "Records": [message("c", r#"{"event_id":"b"}"#)] })).await;
     assert_eq!(response, json!({ "batchItemFailures": [] }));
+
+    let claims = aws_sdk_dynamodb::Client::new(&services.sdk_config()).scan().table_name(names::TABLE).send().await;
+    let text = |item: &HashMap<String, AttributeValue>, name: &str| item[name].as_s().unwrap().clone();
+    let item = |item| ["pk", "sk", "message_id", "body"].map(|name| text(item, name));
+    let mut items: Vec<_> = claims.unwrap().items().iter().map(item).collect();
+    items.sort();
+    let expected = [
+        ["EVENT#a", "CLAIM", "a", r#"{"event_id":"a"}"#].map(str::to_owned),
+        ["EVENT#b", "CLAIM", "c", r#"{"event_id":"b"}"#].map(str::to_owned),
+    ];
+    assert_eq!(items, expected);
 }
 
 #[tokio::test]
@@ -87,33 +109,92 @@ async fn a_missing_or_malformed_variable_ends_init_with_one_line_that_names_it()
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_variable_that_is_no_text_is_malformed_and_not_missing() {
+    let no_text: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"60\xff");
+    let output = function(&[("TABLE_NAME", "t")]).env("DEDUP_WINDOW_SECONDS", no_text).output().await.unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success() && out.contains("environment variable DEDUP_WINDOW_SECONDS is"), "{out}");
+}
+
 /// Largest payload of an invocation, in bytes.
 const PAYLOAD: usize = 6 * 1024 * 1024;
+
+/// A batch of as many messages, with these bodies, as a payload takes.
+#[cfg(target_os = "linux")]
+fn batch(bodies: impl Iterator<Item = String>) -> Value {
+    // Nothing but what the function reads, so that the rest of the payload is bodies.
+    let records = bodies.enumerate().map(|(n, body)| json!({ "messageId": format!("m{n}"), "body": body }));
+    let batch = json!({ "Records": records.collect::<Vec<_>>() });
+    let bytes = batch.to_string().len();
+    assert!((PAYLOAD * 9 / 10..PAYLOAD).contains(&bytes), "{bytes} bytes");
+    batch
+}
+
+/// A body that compresses to just under the largest item.
+#[cfg(target_os = "linux")]
+fn noise(id: &str, seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let printable: Vec<char> = (' '..='~').filter(|char| !"\"\\".contains(*char)).collect();
+    let noise: String = std::iter::repeat_with(|| printable[random.usize(..printable.len())]).take(490_000).collect();
+    format!(r#"{{"event_id":"{id}","noise":"{noise}"}}"#)
+}
+
+/// A body of 115,000 names of three letters, in descending order, so that they must be sorted.
+#[cfg(target_os = "linux")]
+fn many_names(id: &str) -> String {
+    let letter = |n: usize| char::from(b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"[n % 64]);
+    let name = |n: usize| format!(",\"{}{}{}\":1", letter(n / 4_096), letter(n / 64), letter(n));
+    format!(r#"{{"event_id":"{id}"{}}}"#, (0..115_000).rev().map(name).collect::<String>())
+}
+
+/// Of a process, in kB.
+#[cfg(target_os = "linux")]
+fn peak_memory(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.split_whitespace().next().unwrap().parse().unwrap()
+}
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn peak_memory_stays_under_64_mb_with_the_largest_batches_and_a_full_cache() {
-    let (_services, api, child) = start().await;
-    // Ten thousand small messages fill the cache.
-    let small = (0..10_000).map(|n| message(&format!("m{n}"), &format!(r#"{{"event_id":"{n}"}}"#)));
-    let small: Vec<Value> = small
-        .map(|mut record| {
-            record.as_object_mut().unwrap().retain(|name, _| name == "messageId" || name == "body");
-            record
-        })
-        .collect();
-    invoke(&api, "small", &json!({ "Records": small })).await;
-    // Then messages of almost 1 MiB each that compress well, as many as a payload takes.
-    let filler = "0123456789".repeat(100_000);
-    let large = (0..6).map(|n| message(&format!("l{n}"), &format!(r#"{{"event_id":"l{n}","x":"{filler}"}}"#)));
-    let large = json!({ "Records": large.collect::<Vec<_>>() });
-    assert!(large.to_string().len() < PAYLOAD);
-    for round in 0..3 {
-        assert_eq!(invoke(&api, &format!("large{round}"), &large).await, json!({ "batchItemFailures": [] }));
+    let nothing_failed = json!({ "batchItemFailures": [] });
+    let noises = |first: u64, seed: u64| batch((first..first + 12).map(|n| noise(&format!("noise{n}"), seed + n)));
+    // Events for conflicts later on.
+    let (services, api, _child) = start(LONG).await;
+    for first in [0, 12, 24] {
+        assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak_kb: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
-    assert!(peak_kb < 64 * 1024, "{peak_kb} kB");
-    println!("peak resident memory: {peak_kb} kB");
+
+    // An environment that does not know them.
+    let (api, child) = cold_start(&services, LONG).await;
+    let mut peaks = Vec::new();
+    let mut check = |what: &str| peaks.push((what.to_owned(), peak_memory(&child)));
+    let small = batch((0..10_000).map(|n| format!(r#"{{"event_id":"{n}","x":"{}"}}"#, "x".repeat(540))));
+    assert_eq!(invoke(&api, "small", &small).await, nothing_failed);
+    check("10,000 small messages, which fill the cache");
+    let filler = "0123456789".repeat(100_000);
+    let large = batch((0..6).map(|n| format!(r#"{{"event_id":"large{n}","x":"{filler}"}}"#)));
+    for round in 0..3 {
+        assert_eq!(invoke(&api, &format!("large{round}"), &large).await, nothing_failed);
+    }
+    check("6 messages of 1 MB that compress well");
+    for round in 0..2 {
+        let names = batch((0..5).map(|n| many_names(&format!("names{round}-{n}"))));
+        assert_eq!(invoke(&api, &format!("names{round}"), &names).await, nothing_failed);
+    }
+    check("5 messages of 115,000 names");
+    for first in [100, 112, 124] {
+        assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
+    }
+    check("12 messages that hardly compress");
+    // Each answer brings the old item.
+    for first in [0, 12, 24] {
+        assert_eq!(invoke(&api, &format!("conflicts{first}"), &noises(first, 1_000)).await, nothing_failed);
+    }
+    check("12 conflicts with items that hardly compress");
+    peaks.iter().for_each(|(what, kb)| println!("peak resident memory after {what}: {kb} kB"));
+    assert!(peaks.iter().all(|(_, kb)| *kb < 64 * 1024), "{peaks:?}");
 }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashMap;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt as _;
 use ingest_fn::{ClaimTable, Config, Handler};
 use local::wire::{Fault, Service};
 use local::{Clock, Services, names};
@@ -66,8 +69,12 @@ impl World {
     }
 
     async fn deliver_records(&self, records: Vec<Value>) -> Vec<String> {
+        self.deliver_within(30_000, records).await
+    }
+
+    async fn deliver_within(&self, left_ms: u64, records: Vec<Value>) -> Vec<String> {
         let mut context = lambda_runtime::Context::default();
-        context.deadline = self.services.clock.now_ms() + 30_000;
+        context.deadline = self.services.clock.now_ms() + left_ms;
         let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
         let log = batch::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
         let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
@@ -76,6 +83,14 @@ impl World {
             response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         reported.sort();
         reported
+    }
+
+    /// Puts an item into the table by hand.
+    async fn hold(&self, item: Value) {
+        let item: HashMap<String, serde_dynamo::AttributeValue> = serde_json::from_value(item).unwrap();
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let put = client.put_item().table_name(names::TABLE).set_item(Some(serde_dynamo::Item::from(item).into()));
+        put.send().await.unwrap();
     }
 
     /// All log lines, since the beginning.
@@ -149,6 +164,20 @@ async fn a_record_that_names_no_message_fails_the_batch_and_the_others_are_claim
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_message() {
+    let world = World::new(&[]);
+    let long = "x".repeat(400_000);
+    let repeated_name = json!({"messageId":"m0","body":format!(r#"{{"event_id":"a","{long}":1,"{long}":2}}"#)});
+    // serde_json says which text it found in place of an object.
+    let no_sqs_message = json!({"messageId":"m1","body":r#"{"event_id":"a"}"#,"attributes":long});
+    assert_eq!(world.deliver_records(vec![repeated_name, no_sqs_message]).await, ["m0", "m1"]);
+    assert_eq!(world.outcomes(), ["m0 rejected", "m1 rejected"]);
+    for line in world.services.logs.lines("log") {
+        assert!(line.len() < 2_000, "{} bytes: {}", line.len(), line.chars().take(300).collect::<String>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads() {
     let world = World::new(&[]);
     let bodies = [
@@ -186,6 +215,66 @@ async fn a_write_whose_answer_was_lost_is_recognised_as_our_own() {
     let puts = world.puts.lock().unwrap().clone();
     assert_eq!(puts.len(), 2);
     assert_eq!(puts[0], puts[1], "the retry resends the same bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_too_long_is_asked_for_again_and_recognised_as_our_own() {
+    let world = World::new(&[]);
+    world.fail(|n| (n == 0).then_some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
+    let begun = tokio::time::Instant::now();
+    assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty());
+    assert_eq!((world.outcomes(), world.puts()), (vec!["m0 won".to_owned()], 2));
+    assert_eq!(begun.elapsed().as_secs(), 4, "an attempt takes four seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_never_come_are_a_failure_after_twelve_seconds_and_nothing_is_remembered() {
+    let world = World::new(&[]);
+    world.fail(|_| Some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
+    let begun = tokio::time::Instant::now();
+    let bodies = [r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#];
+    assert_eq!(world.deliver(&bodies).await, ["m0", "m1"]);
+    assert_eq!(world.outcomes(), ["m0 failed", "m1 failed"]);
+    assert_eq!(begun.elapsed().as_secs(), 12, "all attempts together take twelve seconds");
+    // The claim is in the table all the same.
+    world.fail(|_| None);
+    assert!(world.deliver(&bodies).await.is_empty());
+    assert_eq!((world.outcomes(), world.puts()), (vec!["m0 duplicate".to_owned(), "m1 duplicate".to_owned()], 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_held_by_nobody_knows_what_is_no_duplicate() {
+    let text = |text: &str| json!({ "S": text });
+    let ttl = json!({ "N": (NOW + 60).to_string() });
+    let no_claim = json!({ "pk": text("EVENT#a"), "sk": text("CLAIM"), "ttl": ttl });
+    let other_digest = |body: &str| {
+        let digest = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC";
+        json!({
+            "pk": text("EVENT#a"), "sk": text("CLAIM"), "ttl": ttl, "digest": { "B": digest }, "message_id": text("m"),
+            "claim_id": text("019b8a1e-0000-7000-8000-000000000000"), "claimed_at": text("2027-01-15T07:59:58.500Z"),
+            "body": text(body),
+        })
+    };
+    let body = r#"{"event_id":"a"}"#;
+    for (item, fault, said) in [
+        (other_digest(body), Some(Fault::OldItemWithheld), "a claim that the table did not return"),
+        (no_claim, None, "an item that is no readable claim"),
+        (other_digest(r#"{"a":1,"a":2}"#), None, "a claim whose content cannot be compared"),
+    ] {
+        let world = World::new(&[]);
+        world.hold(item).await;
+        world.fail(move |_| fault);
+        for _ in 0..2 {
+            assert_eq!(world.deliver(&[body, body]).await, ["m0", "m1"], "nothing was remembered");
+            assert_eq!(world.outcomes(), ["m0 failed", "m1 failed"]);
+        }
+        assert!(world.lines()[0]["error"].as_str().unwrap().contains(said), "{}", world.lines()[0]);
+    }
+    // A digest of another version by itself is no obstacle: the body is compared.
+    let world = World::new(&[]);
+    world.hold(other_digest(body)).await;
+    assert!(world.deliver(&[body]).await.is_empty());
+    assert_eq!(world.outcomes(), ["m0 duplicate"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,6 +340,49 @@ async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     assert_eq!(world.deliver(&bodies).await.len(), 49);
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_known_events_stops_in_time_too() {
+    let mut world = World::new(&[]);
+    let bodies: Vec<String> = (0..50).map(|n| format!(r#"{{"event_id":"{n}"}}"#)).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    assert!(world.deliver(&bodies).await.is_empty());
+    // Each log line takes a second of a slow function, which waits for nothing.
+    let log = world.log.clone();
+    world.log = batch::LogWriter::new(move |line| {
+        let _ = tokio::time::advance(Duration::from_secs(1)).now_or_never();
+        log.clone().write_all(line)
+    });
+    let failed = world.deliver(&bodies).await.len();
+    assert_eq!(failed, 50 - 29, "a second is kept back of thirty");
+    assert_eq!(world.puts(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_mebibytes_of_bodies_or_ten_small_ones_are_in_flight_at_once() {
+    for (filler, at_once) in [(1_000_000, 2), (500_000, 4), (10, 10)] {
+        let world = World::new(&[]);
+        world.fail(|_| Some(Fault::RequestDelayed(Duration::from_secs(1))));
+        let begun = tokio::time::Instant::now();
+        let body = |n| format!(r#"{{"event_id":"{n}","x":"{}"}}"#, "x".repeat(filler));
+        let bodies: Vec<String> = (0..20).map(body).collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        assert!(world.deliver(&bodies).await.is_empty());
+        assert_eq!(begun.elapsed().as_secs(), 20 / at_once, "{at_once} at once, of a second each");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_no_time_to_read_is_reported_message_by_message() {
+    let world = World::new(&[]);
+    let good = json!({"messageId":"m0","body":r#"{"event_id":"a"}"#});
+    assert_eq!(
+        world.deliver_within(0, vec![good, json!({"messageId":"m1","body":"x"}), json!(7)]).await,
+        ["", "m0", "m1"]
+    );
+    assert_eq!(world.outcomes(), ["- failed", "m0 failed", "m1 failed"]);
+    assert_eq!(world.puts(), 0);
 }
 
 #[tokio::test(start_paused = true)]

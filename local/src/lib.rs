@@ -2,7 +2,8 @@
 //! process.
 //!
 //! The functions are the real ones, called with JSON and answering with JSON, and their SDK clients are the real ones,
-//! with an HTTP client that ends here. All time comes from one [`Clock`], which a test can stop.
+//! with an HTTP client that ends here. All time comes from one [`Clock`], which a test can stop; only
+//! [`runtime_api`], which talks to other processes, goes by the machine's.
 //!
 //! | module | what it stands for |
 //! | --- | --- |

@@ -4,7 +4,7 @@
 //! Left out: FIFO queues, delays, message attributes. Where SQS promises little (order, stale receipt handles), this
 //! does the least that it may.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -91,13 +91,15 @@ struct Queue {
     settings: QueueSettings,
     visible: VecDeque<u64>,
     hidden: BTreeSet<(Instant, u64)>,
-    messages: HashMap<u64, Message>,
+    /// By handle, and so in the order of their first enqueue: a dead letter keeps its handle.
+    messages: BTreeMap<u64, Message>,
     changed: Arc<Notify>,
 }
 
 struct Message {
     id: String,
     body: String,
+    sent_at: Instant,
     sent_ms: u64,
     first_received_ms: u64,
     receive_count: u32,
@@ -113,12 +115,22 @@ impl Sqs {
     }
 
     /// Creates a queue, or leaves the one of that name as it is.
+    ///
+    /// # Panics
+    /// If its dead-letter queue is not there, as SQS refuses it too: dead letters would have nowhere to go.
     pub fn create_queue(&self, name: &str, settings: QueueSettings) {
-        self.lock().queues.entry(name.to_owned()).or_insert_with(|| Queue {
+        let mut state = self.lock();
+        if let Some(Redrive { dead_letter_queue, .. }) = &settings.redrive {
+            assert!(
+                state.queues.contains_key(dead_letter_queue),
+                "dead-letter queue {dead_letter_queue} does not exist"
+            );
+        }
+        state.queues.entry(name.to_owned()).or_insert_with(|| Queue {
             settings,
             visible: VecDeque::new(),
             hidden: BTreeSet::new(),
-            messages: HashMap::new(),
+            messages: BTreeMap::new(),
             changed: Arc::default(),
         });
     }
@@ -126,7 +138,7 @@ impl Sqs {
     /// Enqueues a message and gives its id.
     ///
     /// # Errors
-    /// When there is no such queue, or the body is empty, too large, or holds characters that SQS does not carry.
+    /// When there is no such queue, or the body is empty, too large, or has a character that SQS refuses.
     pub fn send(&self, queue: &str, body: &str) -> Result<String, SqsError> {
         let mut state = self.lock();
         let id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid().to_string();
@@ -143,12 +155,15 @@ impl Sqs {
                 &format!("One or more parameters are invalid. Reason: {reason}"),
             ));
         }
-        if !body.chars().all(is_carried) {
-            return Err(invalid("InvalidMessageContents", "Invalid characters found in the message body."));
+        if let Some(refused) = body.chars().find(|c| !is_carried(*c)) {
+            let message =
+                format!("Invalid binary character '#x{:X}' was found in the message body.", u32::from(refused));
+            return Err(invalid("InvalidMessageContents", &message));
         }
         let message = Message {
             id: id.clone(),
             body: body.to_owned(),
+            sent_at: Instant::now(),
             sent_ms: self.clock.now_ms(),
             first_received_ms: 0,
             receive_count: 0,
@@ -213,10 +228,6 @@ impl Sqs {
             && let Some(handle) = queue.visible.pop_front()
         {
             let message = queue.messages.get_mut(&handle).expect("a visible message is in the queue");
-            if now_ms.saturating_sub(message.sent_ms) > as_ms(queue.settings.retention) {
-                queue.messages.remove(&handle);
-                continue;
-            }
             if queue.settings.redrive.as_ref().is_some_and(|redrive| message.receive_count >= redrive.max_receive_count)
             {
                 dead.extend(queue.messages.remove(&handle).map(|message| (handle, message)));
@@ -239,7 +250,7 @@ impl Sqs {
             });
         }
         if let Some(redrive) = queue.settings.redrive.clone() {
-            let target = state.queue(&redrive.dead_letter_queue)?;
+            let target = state.queue(&redrive.dead_letter_queue).expect("it was there when its source was created");
             for (handle, message) in dead {
                 // The message keeps its id, its first enqueue time and its receive count.
                 target.messages.insert(handle, Message { hidden_until: None, ..message });
@@ -312,13 +323,33 @@ impl Sqs {
 }
 
 impl State {
+    /// A queue, without the messages whose retention is over.
     fn queue(&mut self, name: &str) -> Result<&mut Queue, SqsError> {
         let missing = || invalid("QueueDoesNotExist", &format!("The specified queue does not exist: {name}"));
-        self.queues.get_mut(name).ok_or_else(missing)
+        let queue = self.queues.get_mut(name).ok_or_else(missing)?;
+        queue.delete_what_is_too_old(Instant::now());
+        Ok(queue)
     }
 }
 
 impl Queue {
+    /// Waiting, in flight or never received: retention makes no difference.
+    fn delete_what_is_too_old(&mut self, now: Instant) {
+        let mut any_visible = false;
+        while let Some(oldest) = self.messages.first_entry()
+            && now.duration_since(oldest.get().sent_at) > self.settings.retention
+        {
+            let (handle, message) = oldest.remove_entry();
+            match message.hidden_until {
+                Some(until) => drop(self.hidden.remove(&(until, handle))),
+                None => any_visible = true,
+            }
+        }
+        if any_visible {
+            self.visible.retain(|handle| self.messages.contains_key(handle));
+        }
+    }
+
     /// Messages whose visibility timeout has run out can be received again.
     fn show_what_is_due(&mut self, now: Instant) {
         while let Some(&(until, handle)) = self.hidden.first()
@@ -354,8 +385,4 @@ pub(crate) fn invalid(code: &'static str, message: &str) -> SqsError {
 
 pub(crate) fn md5_hex(body: impl AsRef<[u8]>) -> String {
     Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn as_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -47,8 +47,18 @@ pub struct SqsMapping {
 
 impl SqsMapping {
     /// Does nothing until [`run`](Self::run).
+    ///
+    /// # Panics
+    /// On settings that AWS refuses: a batch is of 1 to 10,000 messages, a window takes at the most five minutes, and at least
+    /// a second if a batch may have more than ten messages, and the maximum concurrency is 2 to 1,000.
     #[must_use]
     pub fn new(services: Arc<Services>, queue: &str, function: Arc<Function>, settings: SqsMappingSettings) -> Self {
+        let SqsMappingSettings { batch_size, batching_window, maximum_concurrency, .. } = settings;
+        let (second, most) = (Duration::from_secs(1), Duration::from_secs(300));
+        assert!((1..=10_000).contains(&batch_size), "a batch of {batch_size} messages");
+        assert!(batching_window <= most, "a batching window of {batching_window:?}");
+        assert!(batch_size <= 10 || batching_window >= second, "a batch of {batch_size} within {batching_window:?}");
+        assert!((2..=1_000).contains(&maximum_concurrency), "a maximum concurrency of {maximum_concurrency}");
         Self { services, queue: queue.to_owned(), function, settings }
     }
 

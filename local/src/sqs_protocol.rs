@@ -51,8 +51,7 @@ fn one() -> usize {
 #[serde(rename_all = "PascalCase")]
 struct Handle {
     receipt_handle: String,
-    #[serde(default)]
-    visibility_timeout: u64,
+    visibility_timeout: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -96,8 +95,8 @@ async fn dispatch(sqs: &Sqs, operation: &str, request: &Value) -> Result<Value, 
         }
         "ReceiveMessage" => {
             let request: Receive = parse(request)?;
-            let wait = Duration::from_secs(request.wait_time_seconds.unwrap_or(0).min(20));
-            let visibility = request.visibility_timeout.map(Duration::from_secs);
+            let wait = at_most(20, "WaitTimeSeconds", request.wait_time_seconds.unwrap_or(0))?;
+            let visibility = request.visibility_timeout.map(visibility).transpose()?;
             let messages = sqs.receive(queue, request.max_number_of_messages, wait, visibility).await?;
             let asked = [request.message_system_attribute_names, request.attribute_names].concat();
             let messages: Vec<_> = messages.iter().map(|received| message(received, &asked)).collect();
@@ -110,7 +109,8 @@ async fn dispatch(sqs: &Sqs, operation: &str, request: &Value) -> Result<Value, 
         }
         "ChangeMessageVisibility" => {
             let Handle { receipt_handle, visibility_timeout } = parse(request)?;
-            sqs.change_visibility(queue, &receipt_handle, Duration::from_secs(visibility_timeout))?;
+            let missing = || invalid("MissingParameter", "The request must contain the parameter VisibilityTimeout.");
+            sqs.change_visibility(queue, &receipt_handle, visibility(visibility_timeout.ok_or_else(missing)?)?)?;
             Ok(json!({}))
         }
         "GetQueueAttributes" => attributes(sqs, queue),
@@ -120,6 +120,20 @@ async fn dispatch(sqs: &Sqs, operation: &str, request: &Value) -> Result<Value, 
 
 fn parse<T: DeserializeOwned>(request: &Value) -> Result<T, SqsError> {
     T::deserialize(request).map_err(|error| invalid("MissingParameter", &error.to_string()))
+}
+
+fn at_most(most: u64, parameter: &str, seconds: u64) -> Result<Duration, SqsError> {
+    if seconds > most {
+        let message =
+            format!("Value {seconds} for parameter {parameter} is invalid. Reason: Must be from 0 to {most}.");
+        return Err(invalid("InvalidParameterValue", &message));
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+/// Twelve hours at the most.
+fn visibility(seconds: u64) -> Result<Duration, SqsError> {
+    at_most(43_200, "VisibilityTimeout", seconds)
 }
 
 fn send(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
@@ -143,6 +157,15 @@ fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) ->
     }
     if entries.len() > 10 {
         return Err(invalid("TooManyEntriesInBatchRequest", "The maximum number of entries per request is 10."));
+    }
+    for entry in entries {
+        let missing = || invalid("MissingParameter", "Each batch entry must contain the parameter Id.");
+        let id = entry["Id"].as_str().ok_or_else(missing)?;
+        let usable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !(1..=80).contains(&id.len()) || !id.bytes().all(usable) {
+            let message = "A batch entry id is 1 to 80 alphanumeric characters, hyphens and underscores.";
+            return Err(invalid("InvalidBatchEntryId", message));
+        }
     }
     let ids: std::collections::HashSet<_> = entries.iter().map(|entry| entry["Id"].as_str()).collect();
     if ids.len() != entries.len() {

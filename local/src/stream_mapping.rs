@@ -17,6 +17,7 @@ use dynoxide::actions::describe_stream::DescribeStreamRequest;
 use dynoxide::actions::get_records::GetRecordsRequest;
 use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
 use dynoxide::errors::DynoxideError;
+use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -252,18 +253,19 @@ impl StreamMapping {
     fn give_up_what_is_too_old(&self, shard: &str, batch: &mut Batch) -> Result<(), StreamMappingError> {
         let now = self.services.clock.now();
         let age = |record: &Record| now.duration_since(record.created_at).unwrap_or_default();
-        // What has left the stream is gone, whatever the mapping's settings say.
-        batch.records.retain(|record| age(record) < STREAM_RETENTION);
+        // The mapping's own limit comes first: what leaves the stream in the middle of a back-off is past it too, and is named.
         if let Some(maximum) = self.settings.maximum_record_age {
             let too_old: Vec<Record> = batch.records.extract_if(.., |record| age(record) > maximum).collect();
             if !too_old.is_empty() {
                 self.tell_on_failure(shard, &too_old, "RecordAgeExceeded", batch.tries)?;
             }
         }
+        // What has left the stream is gone, whatever the mapping's settings say.
+        batch.records.retain(|record| age(record) < STREAM_RETENTION);
         Ok(())
     }
 
-    /// Metadata only, in the form that the guide shows: the records themselves must be read from the stream, or, for
+    /// Metadata only, in the form that the guide shows, of a function that failed: the records themselves must be read from the stream, or, for
     /// claims, from the table.
     fn tell_on_failure(
         &self,
@@ -277,10 +279,15 @@ impl StreamMapping {
         };
         let message = json!({
             "requestContext": {
-                "functionArn": format!("{}:$LATEST", self.function.arn()),
+                // The function does not tell the last invocation's: one that is the same in every run.
+                "requestId": uuid::Builder::from_md5_bytes(Md5::digest(&first.sequence_number).into())
+                    .into_uuid()
+                    .to_string(),
+                "functionArn": self.function.arn(),
                 "condition": condition,
                 "approximateInvokeCount": tries,
             },
+            "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
             "version": "1.0",
             "timestamp": rfc3339(self.services.clock.now()),
             "DDBStreamBatchInfo": {

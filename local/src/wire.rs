@@ -49,6 +49,8 @@ pub enum Fault {
     RequestLost,
     /// The service does it, and the connection breaks before the answer is back.
     AnswerLost,
+    /// The service does it, and says that the condition failed without showing the item that is there.
+    OldItemWithheld,
     /// The service says "too many requests", in its own words.
     Throttled,
     /// The service answers with this HTTP status and does nothing.
@@ -129,6 +131,7 @@ impl Services {
                 answer(request).await?;
                 return lost("connection reset before the answer came");
             }
+            Some(Fault::OldItemWithheld) => without_item(&answer(request).await?),
             Some(Fault::Throttled) => throttled(service),
             Some(Fault::Refused(status)) => refused(service, status),
             Some(Fault::AnswerDelayed(delay)) => {
@@ -148,6 +151,12 @@ impl Services {
 fn json_response(status: u16, body: impl Into<Bytes>) -> Response<Bytes> {
     let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
     response.body(body.into()).expect("the status is a number of HTTP's")
+}
+
+fn without_item(response: &Response<Bytes>) -> Response<Bytes> {
+    let mut body: serde_json::Value = serde_json::from_slice(response.body()).expect("the table answers with JSON");
+    body.as_object_mut().map(|answer| answer.remove("Item"));
+    json_response(response.status().as_u16(), body.to_string())
 }
 
 fn throttled(service: Service) -> Response<Bytes> {

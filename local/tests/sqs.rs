@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use local::sqs::{Counts, MAX_MESSAGE_BYTES, QueueSettings, Received, Redrive, Sqs};
 use local::{Clock, Services, queue_url};
+use serde_json::{Value, json};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NOW: Duration = Duration::ZERO;
@@ -20,6 +21,15 @@ fn queue() -> Sqs {
     let sqs = Sqs::new(Clock::real(), 1);
     sqs.create_queue("q", settings(None));
     sqs
+}
+
+/// Asks queue `q` what no SDK would send: HTTP status and answer.
+async fn ask(services: &Services, operation: &str, request: &Value) -> (u16, Value) {
+    let mut request = request.clone();
+    request["QueueUrl"] = queue_url("q").into();
+    let http = http::Request::post("/").header("x-amz-target", format!("AmazonSQS.{operation}"));
+    let response = services.answer(http.body(request.to_string().into()).unwrap()).await.unwrap();
+    (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
 }
 
 async fn receive(sqs: &Sqs, queue: &str) -> Vec<Received> {
@@ -87,6 +97,13 @@ async fn after_its_receives_a_message_goes_to_the_dead_letter_queue_with_its_id_
     assert_eq!(sqs.counts("main").unwrap(), Counts::default());
 }
 
+#[test]
+#[should_panic(expected = "dead-letter queue dlq does not exist")]
+fn a_queue_cannot_be_created_before_its_dead_letter_queue() {
+    let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 3 };
+    Sqs::new(Clock::real(), 1).create_queue("main", settings(Some(redrive)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_nobody_received_within_the_retention_is_deleted_and_no_dead_letter() {
     let sqs = queue();
@@ -97,6 +114,40 @@ async fn what_nobody_received_within_the_retention_is_deleted_and_no_dead_letter
     tokio::time::advance(MINUTE * 60 + Duration::from_millis(1)).await;
     assert!(receive(&sqs, "main").await.is_empty());
     assert!(receive(&sqs, "dlq").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retention_takes_what_is_in_flight_and_what_nobody_asked_for_and_the_counts_say_so() {
+    let sqs = Sqs::new(Clock::real(), 1);
+    let hour = MINUTE * 60;
+    sqs.create_queue("q", QueueSettings { visibility_timeout: hour * 10, retention: hour, redrive: None });
+    sqs.send("q", "in flight").unwrap();
+    sqs.send("q", "never received").unwrap();
+    let handle = sqs.receive("q", 1, NOW, None).await.unwrap().remove(0).receipt_handle;
+    tokio::time::advance(hour).await;
+    sqs.send("q", "younger").unwrap();
+    assert_eq!(sqs.counts("q").unwrap(), Counts { visible: 2, in_flight: 1 });
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(sqs.counts("q").unwrap(), Counts { visible: 1, in_flight: 0 });
+    assert_eq!(sqs.change_visibility("q", &handle, NOW).unwrap_err().code, "MessageNotInflight");
+    sqs.delete("q", &handle).unwrap();
+    assert_eq!(receive(&sqs, "q").await[0].body, "younger");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_as_old_as_it_was_in_its_first_queue() {
+    let sqs = queue();
+    sqs.create_queue("dlq", settings(None));
+    let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 1 };
+    sqs.create_queue("main", settings(Some(redrive)));
+    sqs.send("main", "a").unwrap();
+    tokio::time::advance(MINUTE * 30).await;
+    receive(&sqs, "main").await;
+    tokio::time::advance(MINUTE).await;
+    assert!(receive(&sqs, "main").await.is_empty());
+    assert_eq!(sqs.counts("dlq").unwrap().visible, 1);
+    tokio::time::advance(MINUTE * 29 + Duration::from_millis(1)).await;
+    assert_eq!(sqs.counts("dlq").unwrap(), Counts::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,6 +185,23 @@ async fn a_body_is_1_to_1_mib_and_a_receive_takes_1_to_10() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_has_no_control_characters_but_white_space_and_no_noncharacters() {
+    let services = Services::on_clock(Clock::real(), 1);
+    services.sqs.create_queue("q", settings(None));
+    services.sqs.send("q", "\t\n\r \u{7f}\u{d7ff}\u{e000}\u{fffd}\u{10000}\u{10ffff}").unwrap();
+    for refused in ["\0", "\u{1}", "\u{8}", "\u{b}", "\u{1f}", "\u{fffe}", "\u{ffff}"] {
+        assert_eq!(services.sqs.send("q", refused).unwrap_err().code, "InvalidMessageContents", "{refused:?}");
+    }
+    let entries = json!([{ "Id": "good", "MessageBody": "a" }, { "Id": "bad", "MessageBody": "\u{ffff}" }]);
+    let (status, answer) = ask(&services, "SendMessageBatch", &json!({ "Entries": entries })).await;
+    assert_eq!((status, &answer["Successful"][0]["Id"]), (200, &json!("good")));
+    assert_eq!(
+        (&answer["Failed"][0]["Id"], &answer["Failed"][0]["Code"]),
+        (&json!("bad"), &json!("InvalidMessageContents"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_ten_entries_of_distinct_ids_and_1_mib_together() {
     let services = Services::on_clock(Clock::real(), 1);
     services.sqs.create_queue("q", settings(None));
@@ -157,5 +225,50 @@ async fn a_batch_is_ten_entries_of_distinct_ids_and_1_mib_together() {
     ] {
         let error = send(entries).await.unwrap_err();
         assert!(error.contains(code), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_entry_has_an_id_of_at_most_80_safe_characters() {
+    let services = Services::on_clock(Clock::real(), 1);
+    services.sqs.create_queue("q", settings(None));
+    let entry = |id: Value| json!({ "Entries": [{ "Id": id, "MessageBody": "a" }] });
+    for id in ["a".repeat(80), "_-9Z".to_owned()] {
+        assert_eq!(ask(&services, "SendMessageBatch", &entry(json!(id))).await.0, 200, "{id}");
+    }
+    for (id, code) in [
+        (Value::Null, "MissingParameter"),
+        (json!(""), "InvalidBatchEntryId"),
+        (json!("a".repeat(81)), "InvalidBatchEntryId"),
+        (json!("a b"), "InvalidBatchEntryId"),
+        (json!("é"), "InvalidBatchEntryId"),
+    ] {
+        let (status, answer) = ask(&services, "SendMessageBatch", &entry(id.clone())).await;
+        assert_eq!((status, &answer["__type"]), (400, &json!(format!("com.amazonaws.sqs#{code}"))), "{id}");
+    }
+    assert_eq!(services.sqs.counts("q").unwrap().visible, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_poll_waits_20_seconds_and_a_visibility_timeout_is_12_hours_at_the_most() {
+    let services = Services::on_clock(Clock::real(), 1);
+    services.sqs.create_queue("q", settings(None));
+    services.sqs.send("q", "a").unwrap();
+    let handle = services.sqs.receive("q", 1, NOW, None).await.unwrap().remove(0).receipt_handle;
+    let change = |timeout: Value| json!({ "ReceiptHandle": handle, "VisibilityTimeout": timeout });
+    for (operation, request) in [
+        ("ReceiveMessage", json!({ "WaitTimeSeconds": 20, "VisibilityTimeout": 43_200 })),
+        ("ChangeMessageVisibility", change(json!(43_200))),
+    ] {
+        assert_eq!(ask(&services, operation, &request).await.0, 200, "{request}");
+    }
+    for (operation, request, code) in [
+        ("ReceiveMessage", json!({ "WaitTimeSeconds": 21 }), "InvalidParameterValue"),
+        ("ReceiveMessage", json!({ "VisibilityTimeout": 43_201 }), "InvalidParameterValue"),
+        ("ChangeMessageVisibility", change(json!(43_201)), "InvalidParameterValue"),
+        ("ChangeMessageVisibility", change(Value::Null), "MissingParameter"),
+    ] {
+        let (status, answer) = ask(&services, operation, &request).await;
+        assert_eq!((status, &answer["__type"]), (400, &json!(format!("com.amazonaws.sqs#{code}"))), "{request}");
     }
 }
