@@ -49,7 +49,7 @@ fn what_must_always_hold_holds_with_two_duplicates_and_a_conflict() {
 }
 
 #[test]
-#[ignore = "takes minutes and gigabytes"]
+#[ignore = "nine million states: a minute and a half"]
 fn what_must_always_hold_holds_with_more_faults_and_more_time() {
     hold_in_every_state("two duplicates, two faults", Protocol { faults: 2, ..DUPLICATES });
 }
