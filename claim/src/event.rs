@@ -11,7 +11,7 @@ use jsonptr::Pointer;
 use sha2::{Digest as _, Sha256};
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ReaderSettings, ValueType};
 
-/// Arrays and objects may be nested this deep, which is also where `serde_json` stops by default.
+/// Arrays and objects may be nested this deep. An object's line is one deeper; `serde_json` by default reads 127.
 pub const MAX_NESTING: u32 = 128;
 
 /// Largest partition key that DynamoDB takes, in bytes.
