@@ -5,6 +5,7 @@
 //! into one folder.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "how often it was killed is the test's report")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

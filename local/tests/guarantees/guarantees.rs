@@ -9,7 +9,9 @@ use local::{PipelineSettings, names};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{DAY, FAULTS, VISIBILITY, World, body, counted, fate, key, services, stream_record, until};
+use crate::world::{
+    DAY, FAULTS, VISIBILITY, World, body, counted, fate, key, services, stream_record, until, until_within,
+};
 
 /// Something goes wrong with three of ten requests.
 fn seeded(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static {
@@ -41,7 +43,10 @@ async fn exactly_one_object_with_one_version() {
     let world = World::start();
     world.fail(Service::S3, |call| call.operation.starts_with("PUT ").then_some(Fault::Refused(403)));
     world.send(&body("given up"));
-    until("the record is given up", || world.services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible > 0).await;
+    until_within(DAY, "the record is given up", || {
+        world.services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible > 0
+    })
+    .await;
     let told = world.take_all(names::ON_FAILURE_QUEUE).await;
     let told: Value = serde_json::from_str(told.values().next().unwrap()).unwrap();
     let record = world.lines(names::ARCHIVE_FUNCTION)[0]["sequence_number"].clone();

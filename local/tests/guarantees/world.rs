@@ -157,14 +157,19 @@ pub(crate) fn services() -> Arc<Services> {
     Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 1)
 }
 
-/// Waits, in the clock's time, until something is so.
+/// Waits, in the clock's time, until something is so: two hours at the most, in which a message is received thrice.
 pub(crate) async fn until(what: &str, done: impl Fn() -> bool) {
+    until_within(Duration::from_secs(7_200), what, done).await;
+}
+
+/// As [`until`], with another bound.
+pub(crate) async fn until_within(bound: Duration, what: &str, done: impl Fn() -> bool) {
     let waiting = async {
         while !done() {
             sleep(Duration::from_millis(500)).await;
         }
     };
-    timeout(2 * DAY, waiting).await.unwrap_or_else(|_| panic!("not so in two days: {what}"));
+    timeout(bound, waiting).await.unwrap_or_else(|_| panic!("not so within {bound:?}: {what}"));
 }
 
 pub(crate) fn counted(outcomes: &[(&str, usize)]) -> BTreeMap<String, usize> {
