@@ -18,3 +18,4 @@ mod record;
 pub use config::Config;
 pub use data_lake::{DataLake, DataLakeError, PutOutcome};
 pub use handler::Handler;
+pub use record::Record;

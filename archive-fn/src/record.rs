@@ -10,18 +10,27 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// What is to be done with a record.
-pub(crate) enum Record {
+pub enum Record {
     /// Not a new claim: a deletion, another kind of item, or an event name that nobody knows.
     Skipped,
     /// A new claim, and the object's content.
-    Claim { claim: Box<Claim>, line: Vec<u8> },
+    Claim {
+        /// As the new image has it.
+        claim: Box<Claim>,
+        /// One line of JSON and a newline.
+        line: Vec<u8>,
+    },
     /// It says that it is a claim, and can never be archived.
-    Unusable { reason: String },
+    Unusable {
+        /// For the log.
+        reason: String,
+    },
 }
 
 impl Record {
     /// INSERT and MODIFY count: a claim that replaces an expired one, which DynamoDB has not deleted yet, is a MODIFY.
-    pub(crate) fn read(record: &RawValue) -> Self {
+    #[must_use]
+    pub fn read(record: &RawValue) -> Self {
         let typed: EventRecord = match serde_json::from_str(record.get()) {
             Ok(typed) => typed,
             Err(error) if says_that_it_is_a_claim(record) => {

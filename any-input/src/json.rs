@@ -1,0 +1,179 @@
+//! A strict JSON reader, to compare with: plain, slow, and not ours where it matters, the tokens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A value, with the text of each of its tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Json {
+    /// A number, `true`, `false` or `null`, as written.
+    Token(String),
+    Text(Text),
+    Array(Vec<Json>),
+    Object(Vec<(Text, Json)>),
+}
+
+/// A string, as written and as meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text {
+    raw: String,
+    pub(crate) value: String,
+}
+
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+impl Json {
+    /// `None` if two readers could read the text differently, or it is nested deeper than `nesting`.
+    pub(crate) fn read(text: &str, nesting: usize) -> Option<Self> {
+        let raw: &RawValue = serde_json::from_str(text).ok()?;
+        match raw.get().as_bytes().first()? {
+            b'"' => Some(Self::Text(Text::read(raw)?)),
+            b'[' => {
+                let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+                let nesting = nesting.checked_sub(1)?;
+                items.into_iter().map(|item| Self::read(item.get(), nesting)).collect::<Option<_>>().map(Self::Array)
+            }
+            b'{' => {
+                let Members(members) = serde_json::from_str(raw.get()).ok()?;
+                let nesting = nesting.checked_sub(1)?;
+                let member =
+                    |(name, value): (_, &RawValue)| Some((Text::read(name)?, Self::read(value.get(), nesting)?));
+                let members: Vec<(Text, Self)> = members.into_iter().map(member).collect::<Option<_>>()?;
+                let names: BTreeSet<&str> = members.iter().map(|(name, _)| name.value.as_str()).collect();
+                (names.len() == members.len()).then_some(Self::Object(members))
+            }
+            _ => Some(Self::Token(raw.get().to_owned())),
+        }
+    }
+
+    pub(crate) fn member(&self, name: &str) -> Option<&Self> {
+        let Self::Object(members) = self else { return None };
+        members.iter().find(|(text, _)| text.value == name).map(|(_, value)| value)
+    }
+
+    /// The event id that a value is, if it is one.
+    pub(crate) fn as_event_id(&self) -> Option<&str> {
+        let id = match self {
+            Self::Text(text) => &text.value,
+            Self::Token(token) if is_integer(token) => token,
+            _ => return None,
+        };
+        (1..=2_042).contains(&id.len()).then_some(id)
+    }
+
+    /// As written, without white space between tokens.
+    pub(crate) fn compact(&self) -> String {
+        match self {
+            Self::Token(token) => token.clone(),
+            Self::Text(text) => text.raw.clone(),
+            Self::Array(items) => format!("[{}]", joined(items.iter().map(Self::compact))),
+            Self::Object(members) => {
+                format!(
+                    "{{{}}}",
+                    joined(members.iter().map(|(name, value)| format!("{}:{}", name.raw, value.compact())))
+                )
+            }
+        }
+    }
+
+    /// Names sorted by their UTF-8, strings with the fewest escapes, numbers as written.
+    pub(crate) fn canonical(&self) -> String {
+        match self {
+            Self::Token(token) => token.clone(),
+            Self::Text(text) => text.canonical(),
+            Self::Array(items) => format!("[{}]", joined(items.iter().map(Self::canonical))),
+            Self::Object(members) => {
+                let sorted: BTreeMap<&[u8], String> = members
+                    .iter()
+                    .map(|(name, value)| (name.value.as_bytes(), format!("{}:{}", name.canonical(), value.canonical())))
+                    .collect();
+                format!("{{{}}}", joined(sorted.into_values()))
+            }
+        }
+    }
+
+    /// The same value as another serialiser might write it: members the other way round, white space, every string escaped.
+    pub(crate) fn rewritten(&self) -> String {
+        match self {
+            Self::Token(token) => format!(" {token}\r\n"),
+            Self::Text(text) => text.escaped(),
+            Self::Array(items) => format!("\t[{} ]", joined(items.iter().map(Self::rewritten))),
+            Self::Object(members) => {
+                let members =
+                    members.iter().rev().map(|(name, value)| format!("\n{} :{}", name.escaped(), value.rewritten()));
+                format!("{{{}}}", joined(members))
+            }
+        }
+    }
+
+    /// Another value: its first leaf is something else.
+    pub(crate) fn changed(&self) -> Self {
+        let mut changed = self.clone();
+        match &mut changed {
+            Self::Token(token) => if token == "0" { "1" } else { "0" }.clone_into(token),
+            Self::Text(text) => *text = Text { raw: r#""\u0000""#.to_owned(), value: "\0".to_owned() }.unless(text),
+            Self::Array(items) => match items.first_mut() {
+                Some(first) => *first = first.changed(),
+                None => items.push(Self::Token("0".to_owned())),
+            },
+            Self::Object(members) => match members.first_mut() {
+                Some((_, first)) => *first = first.changed(),
+                None => return Self::Array(Vec::new()),
+            },
+        }
+        changed
+    }
+}
+
+impl Text {
+    fn read(raw: &RawValue) -> Option<Self> {
+        Some(Self { raw: raw.get().to_owned(), value: serde_json::from_str(raw.get()).ok()? })
+    }
+
+    fn canonical(&self) -> String {
+        serde_json::to_string(&self.value).expect("a string can be written")
+    }
+
+    fn escaped(&self) -> String {
+        let units = self.value.encode_utf16().map(|unit| format!("\\u{unit:04X}"));
+        format!("\"{}\"", units.collect::<String>())
+    }
+
+    /// This one, or `x` if that is what the other says already.
+    fn unless(self, other: &Self) -> Self {
+        if self.value == other.value { Self { raw: r#""x""#.to_owned(), value: "x".to_owned() } } else { self }
+    }
+}
+
+fn is_integer(token: &str) -> bool {
+    token.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) && !token.contains(['.', 'e', 'E'])
+}
+
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(",")
+}

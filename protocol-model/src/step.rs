@@ -1,0 +1,351 @@
+//! What can happen in a state, and what it does.
+
+use crate::{Action, Archived, Claim, Environment, Message, Mistake, Place, Protocol, Record, State, Step, Work};
+
+/// The SDK sends a request again this often.
+const RETRIES: u8 = 1;
+
+/// Everything that can happen next.
+///
+/// `archive-fn` begins when everything before the stream is at rest. It neither reads the clock nor is heard by anybody,
+/// and it may take as few records at a time as it likes, so whatever it could do earlier it can still do then, with the same
+/// outcome: no interleaving is lost that could be told apart, and most of the states are spared.
+pub(crate) fn possible(protocol: &Protocol, state: &State, actions: &mut Vec<Action>) {
+    let may_fail = state.faults_left > 0;
+    if state.ingest_is_at_rest() {
+        archive_possible(protocol, state, may_fail, actions);
+    } else {
+        ingest_possible(protocol, state, may_fail, actions);
+    }
+}
+
+fn ingest_possible(protocol: &Protocol, state: &State, may_fail: bool, actions: &mut Vec<Action>) {
+    if state.second < protocol.last_second {
+        actions.push(Action::Tick);
+    }
+    if state.table.is_some_and(|claim| protocol.ttl(claim) < state.second) {
+        actions.push(Action::TtlDeletes);
+    }
+    let mut requests = state.claim_requests.clone();
+    requests.dedup();
+    for claim in requests {
+        actions.push(Action::ClaimAnswered(claim));
+        if may_fail {
+            actions.extend([Action::ClaimAnswerLost(claim), Action::ClaimRequestLost(claim)]);
+        }
+    }
+    for (environment, Environment { work, .. }) in state.environments.iter().enumerate() {
+        match work {
+            None => {
+                let batches = batches(protocol, state).into_iter();
+                actions.extend(batches.map(|batch| Action::Receive { environment, batch }));
+            }
+            Some(work) => {
+                match work.step {
+                    Step::Asking { .. } if may_fail => actions.push(Action::AttemptTimedOut { environment }),
+                    Step::Asking { .. } => {}
+                    Step::Unanswered { retries_left } => {
+                        actions.push(Action::GiveUp { environment });
+                        if retries_left > 0 {
+                            actions.push(Action::Retry { environment });
+                        }
+                    }
+                    Step::Confirmed | Step::Failed => actions.push(Action::Respond { environment }),
+                }
+                if may_fail {
+                    actions.push(Action::Kill { environment });
+                }
+            }
+        }
+    }
+    for (index, message) in (0..).zip(&state.messages) {
+        if may_fail && matches!(message.place, Place::With(_)) {
+            actions.push(Action::VisibleAgain { message: index });
+        }
+    }
+}
+
+fn archive_possible(protocol: &Protocol, state: &State, may_fail: bool, actions: &mut Vec<Action>) {
+    match &state.archiving {
+        None => {
+            let left = state.stream.len() - state.checkpoint;
+            actions.extend((1..=left.min(protocol.batch)).map(|records| Action::Archive { records }));
+            if may_fail && state.checkpoint > 0 {
+                actions.push(Action::Rewind);
+            }
+        }
+        Some(records) => {
+            let pending = (0..records.len()).filter(|record| records[*record] == Archived::Pending);
+            for record in pending.clone() {
+                actions.push(Action::ObjectAnswered { record });
+                if may_fail {
+                    actions.extend([
+                        Action::ObjectAnswerLost { record },
+                        Action::ObjectRefused { record, conflict: true },
+                        Action::ObjectRefused { record, conflict: false },
+                        Action::ObjectTimedOut { record },
+                    ]);
+                }
+            }
+            if pending.count() == 0 {
+                actions.push(Action::ArchiveResponds);
+            }
+            if may_fail {
+                actions.push(Action::KillArchive);
+            }
+        }
+    }
+    let mut late = state.late_object_requests.clone();
+    late.dedup();
+    actions.extend(late.into_iter().map(Action::ObjectArrivesLate));
+}
+
+/// Every message that is visible by itself, and every two of them, either of them leading.
+fn batches(protocol: &Protocol, state: &State) -> Vec<Vec<u8>> {
+    let visible = (0..).zip(&state.messages).filter(|(_, message)| message.place == Place::Visible);
+    let visible: Vec<u8> = visible.map(|(index, _)| index).collect();
+    let mut batches: Vec<Vec<u8>> = visible.iter().map(|&message| vec![message]).collect();
+    if protocol.batch > 1 {
+        for &leader in &visible {
+            batches.extend(visible.iter().filter(|&&other| other != leader).map(|&follower| vec![leader, follower]));
+        }
+    }
+    batches
+}
+
+/// Does one of them.
+pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
+    match action {
+        Action::Tick => state.second += 1,
+        Action::TtlDeletes => state.table = None,
+        Action::Receive { environment, batch } => receive(protocol, state, environment, batch),
+        Action::ClaimAnswered(claim) => {
+            let confirmed = put_item(protocol, state, claim);
+            answer(state, claim, confirmed);
+        }
+        Action::ClaimAnswerLost(claim) => {
+            state.faults_left -= 1;
+            put_item(protocol, state, claim);
+            unanswered(state, claim);
+        }
+        Action::ClaimRequestLost(claim) => {
+            state.faults_left -= 1;
+            remove_first(&mut state.claim_requests, claim);
+            unanswered(state, claim);
+        }
+        Action::AttemptTimedOut { environment } => {
+            state.faults_left -= 1;
+            let claim = work(state, environment).claim;
+            unanswered(state, claim);
+        }
+        Action::Retry { environment } => {
+            let fresh = protocol.has(Mistake::FreshClaimIdOnRetry);
+            let work = work(state, environment);
+            let Step::Unanswered { retries_left } = work.step else {
+                unreachable!("only what is unanswered is retried")
+            };
+            work.step = Step::Asking { retries_left: retries_left - 1 };
+            work.claim.retry += u8::from(fresh);
+            let claim = work.claim;
+            send(state, claim);
+        }
+        Action::GiveUp { environment } => {
+            let unknown_is_duplicate = protocol.has(Mistake::UnknownIsDuplicate);
+            work(state, environment).step = if unknown_is_duplicate { Step::Confirmed } else { Step::Failed };
+        }
+        Action::Respond { environment } => respond(protocol, state, environment),
+        Action::Kill { environment } => {
+            state.faults_left -= 1;
+            let killed = std::mem::take(&mut state.environments[environment]);
+            for message in killed.work.into_iter().flat_map(|work| work.batch) {
+                come_again(protocol, state, message, environment);
+            }
+        }
+        Action::VisibleAgain { message } => {
+            state.faults_left -= 1;
+            let message = &mut state.messages[usize::from(message)];
+            message.place = unless_dead(protocol, *message);
+        }
+        Action::Archive { records } => {
+            let records = &state.stream[state.checkpoint..state.checkpoint + records];
+            let passed_over = |record: &Record| protocol.has(Mistake::InsertOnly) && record.is_modify;
+            let begun = |record| if passed_over(record) { Archived::Done } else { Archived::Pending };
+            state.archiving = Some(records.iter().map(begun).collect());
+        }
+        Action::ObjectAnswered { record } => {
+            put_object(protocol, state, archived_claim(state, record));
+            archived(state, record, Archived::Done);
+        }
+        Action::ObjectAnswerLost { record } => {
+            state.faults_left -= 1;
+            put_object(protocol, state, archived_claim(state, record));
+            archived(state, record, Archived::Failed);
+        }
+        Action::ObjectRefused { record, conflict } => {
+            state.faults_left -= 1;
+            let done = conflict && protocol.has(Mistake::ConflictIsAlreadyThere);
+            archived(state, record, if done { Archived::Done } else { Archived::Failed });
+        }
+        Action::ObjectTimedOut { record } => {
+            state.faults_left -= 1;
+            let claim = archived_claim(state, record);
+            state.late_object_requests.push(claim);
+            state.late_object_requests.sort_unstable();
+            archived(state, record, Archived::Failed);
+        }
+        Action::ObjectArrivesLate(claim) => {
+            remove_first(&mut state.late_object_requests, claim);
+            put_object(protocol, state, claim);
+        }
+        Action::ArchiveResponds => {
+            let records = state.archiving.take().expect("only what is being archived is responded to");
+            let mut failed = (0..records.len()).filter(|record| records[*record] == Archived::Failed);
+            let at_the_highest = protocol.has(Mistake::CheckpointAtTheHighestFailure);
+            let restart = if at_the_highest { failed.next_back() } else { failed.next() };
+            state.checkpoint += restart.unwrap_or(records.len());
+        }
+        Action::KillArchive => {
+            state.faults_left -= 1;
+            state.archiving = None;
+        }
+        Action::Rewind => {
+            state.faults_left -= 1;
+            state.checkpoint = 0;
+        }
+    }
+}
+
+fn receive(protocol: &Protocol, state: &mut State, environment: usize, batch: Vec<u8>) {
+    for &message in &batch {
+        let message = &mut state.messages[usize::from(message)];
+        message.receives += 1;
+        message.place = Place::With(environment);
+    }
+    let at = protocol.clock(state, environment);
+    let holds = |claim: &Claim| protocol.ttl(*claim) >= at || protocol.has(Mistake::CachedBeyondTtl);
+    if let Some(claim) = state.environments[environment].cache.filter(holds) {
+        state.environments[environment].work = Some(Work { batch, at, claim, step: Step::Confirmed });
+        return;
+    }
+    let message = batch[0];
+    let claim = Claim { message, receive: state.messages[usize::from(message)].receives, retry: 0, at };
+    let early = protocol.has(Mistake::AcknowledgedBeforeTheWrite);
+    let step = if early { Step::Confirmed } else { Step::Asking { retries_left: RETRIES } };
+    state.environments[environment].work = Some(Work { batch, at, claim, step });
+    if protocol.has(Mistake::CachedBeforeConfirmation) {
+        state.environments[environment].cache = Some(claim);
+    }
+    send(state, claim);
+}
+
+fn send(state: &mut State, claim: Claim) {
+    state.claim_requests.push(claim);
+    state.claim_requests.sort_unstable();
+}
+
+/// A `PutItem` request reaches the table. Gives the claim that holds: the new one, or the old item that is returned.
+fn put_item(protocol: &Protocol, state: &mut State, claim: Claim) -> Claim {
+    remove_first(&mut state.claim_requests, claim);
+    let written = state.second;
+    let may_replace = |old: Claim| match protocol.mistake {
+        Some(Mistake::NoCondition) => true,
+        Some(Mistake::NoExpiryInCondition) => false,
+        _ => protocol.ttl(old) < claim.at,
+    };
+    match state.table {
+        Some(old) if !may_replace(old) => old,
+        old => {
+            state.table = Some(claim);
+            state.stream.push(Record { claim, is_modify: old.is_some(), written });
+            claim
+        }
+    }
+}
+
+/// Whoever waits for this claim's answer gets it.
+fn answer(state: &mut State, claim: Claim, confirmed: Claim) {
+    for environment in &mut state.environments {
+        if let Some(work) = environment.work.as_mut().filter(|work| work.is_asking_for(claim)) {
+            work.claim = confirmed;
+            work.step = Step::Confirmed;
+            environment.cache = Some(confirmed);
+        }
+    }
+}
+
+/// Whoever waits for this claim's answer waits in vain.
+fn unanswered(state: &mut State, claim: Claim) {
+    for environment in &mut state.environments {
+        if let Some(work) = environment.work.as_mut().filter(|work| work.is_asking_for(claim))
+            && let Step::Asking { retries_left } = work.step
+        {
+            work.step = Step::Unanswered { retries_left };
+        }
+    }
+}
+
+impl Work {
+    fn is_asking_for(&self, claim: Claim) -> bool {
+        matches!(self.step, Step::Asking { .. }) && self.claim == claim
+    }
+}
+
+fn respond(protocol: &Protocol, state: &mut State, environment: usize) {
+    let work = state.environments[environment].work.take().expect("only a batch in work is responded to");
+    let leader = work.batch[0];
+    for (position, &message) in work.batch.iter().enumerate() {
+        let follows = position > 0;
+        let acknowledged =
+            work.step == Step::Confirmed || follows && protocol.has(Mistake::FollowersOfAFailedLeaderAcknowledged);
+        if acknowledged {
+            let by_leader = follows && protocol.has(Mistake::FollowersJudgedByTheirLeader);
+            let says_the_same = protocol.say_the_same(message, if by_leader { leader } else { work.claim.message });
+            let place = &mut state.messages[usize::from(message)].place;
+            // A receipt handle that has become stale still deletes, unless the message is gone from the queue.
+            if matches!(place, Place::Visible | Place::With(_)) {
+                *place = Place::Acknowledged { by: work.claim, says_the_same };
+            }
+        } else {
+            come_again(protocol, state, message, environment);
+        }
+    }
+}
+
+/// A message that was not acknowledged by an environment, unless somebody else has it by now.
+fn come_again(protocol: &Protocol, state: &mut State, message: u8, environment: usize) {
+    let message = &mut state.messages[usize::from(message)];
+    if message.place == Place::With(environment) {
+        message.place = unless_dead(protocol, *message);
+    }
+}
+
+fn unless_dead(protocol: &Protocol, message: Message) -> Place {
+    if message.receives < protocol.max_receives { Place::Visible } else { Place::Dead }
+}
+
+fn archived_claim(state: &State, record: usize) -> Claim {
+    state.stream[state.checkpoint + record].claim
+}
+
+fn archived(state: &mut State, record: usize, how: Archived) {
+    state.archiving.as_mut().expect("only what is being archived ends")[record] = how;
+}
+
+fn put_object(protocol: &Protocol, state: &mut State, claim: Claim) {
+    match state.lake.iter_mut().find(|(key, _)| *key == claim) {
+        Some((_, versions)) => *versions += u8::from(protocol.has(Mistake::NoIfNoneMatch)),
+        None => {
+            state.lake.push((claim, 1));
+            state.lake.sort_unstable();
+        }
+    }
+}
+
+fn work(state: &mut State, environment: usize) -> &mut Work {
+    state.environments[environment].work.as_mut().expect("only an environment at work does this")
+}
+
+fn remove_first(claims: &mut Vec<Claim>, claim: Claim) {
+    let position = claims.iter().position(|other| *other == claim).expect("only what is on its way arrives");
+    claims.remove(position);
+}
