@@ -131,14 +131,14 @@ variable "dedup_window_seconds" {
 }
 
 variable "event_id_pointer" {
-  description = "JSON Pointer (RFC 6901) to the event id in a message's body; empty is the whole body."
+  description = "JSON Pointer (RFC 6901) to the event id in a message's body."
   type        = string
   default     = "/event_id"
   nullable    = false
 
   validation {
-    condition     = can(regex("^(/([^~/]|~[01])*)*$", var.event_id_pointer))
-    error_message = "event_id_pointer must be empty or begin with /, with ~ only as ~0 or ~1 (RFC 6901): ingest-fn refuses to start with anything else."
+    condition     = can(regex("^(/([^~/]|~[01])*)+$", var.event_id_pointer))
+    error_message = "event_id_pointer must begin with /, with ~ only as ~0 or ~1 (RFC 6901): ingest-fn refuses to start with anything else."
   }
 }
 

@@ -62,10 +62,10 @@ fn is_number(value: &str, least: u128, most: u128) -> bool {
         && number.is_ok_and(|number| (least..=most).contains(&number))
 }
 
-/// RFC 6901, section 3.
+/// RFC 6901, section 3, without the empty pointer, which more likely is a variable that somebody left empty.
 fn is_pointer(value: &str) -> bool {
     let escapes = value.split('~').skip(1);
-    (value.is_empty() || value.starts_with('/')) && escapes.into_iter().all(|rest| rest.starts_with(['0', '1']))
+    value.starts_with('/') && escapes.into_iter().all(|rest| rest.starts_with(['0', '1']))
 }
 
 fn is_prefix(value: &str) -> bool {

@@ -196,12 +196,14 @@ run "what_ingest_fn_would_not_start_with_is_refused" {
   expect_failures = [var.event_id_pointer, var.on_conflict, var.claim_cache_entries]
 }
 
-run "the_whole_body_may_be_the_event_id" {
+run "an_empty_pointer_is_refused_as_ingest_fn_refuses_it" {
   command = plan
 
   variables {
     event_id_pointer = ""
   }
+
+  expect_failures = [var.event_id_pointer]
 }
 
 run "keys_are_named_by_arn_and_not_by_alias" {
