@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use batch::deliberate_fault::DeliberateFault::CheckpointAtHighestFailure;
 use batch::logs::rfc3339;
 use dynoxide::actions::describe_stream::DescribeStreamRequest;
 use dynoxide::actions::get_records::GetRecordsRequest;
@@ -272,7 +273,9 @@ impl StreamMapping {
             Failures::All => Try::Failed,
             // Lambda goes back to the lowest, and sends everything after it again, done or not.
             Failures::Some(failed) => {
-                failed.iter().filter_map(|id| position(id)).min().map_or(Try::Done, Try::DoneBefore)
+                let positions = failed.iter().filter_map(|id| position(id));
+                let from = if CheckpointAtHighestFailure.is_planted() { positions.max() } else { positions.min() };
+                from.map_or(Try::Done, Try::DoneBefore)
             }
         }
     }
