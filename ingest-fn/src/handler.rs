@@ -177,10 +177,10 @@ impl Report {
                         true => DeliberateFault::SameFollowersAcknowledged,
                         false => DeliberateFault::OtherFollowersAcknowledged,
                     };
-                    if fault.is_planted() {
-                        continue;
-                    }
                     self.failed(Some(&follower.message_id), Some(&event.id), error);
+                    if fault.is_planted() {
+                        self.response.batch_item_failures.pop();
+                    }
                 }
                 return;
             }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::faults::FaultKind;
+use crate::reference_model::Violation;
 use crate::scenario::Scenario;
 use crate::world::{Outcome, run};
 
@@ -19,7 +20,9 @@ pub struct Totals {
     /// Faults that happened, by kind.
     pub faults: BTreeMap<FaultKind, u64>,
     /// Seeds that failed, each with what was violated.
-    pub failures: BTreeMap<u64, Vec<String>>,
+    pub failures: BTreeMap<u64, Vec<Violation>>,
+    /// How messages, claims and records ended.
+    pub ends: BTreeMap<&'static str, u64>,
 }
 
 impl Totals {
@@ -29,8 +32,11 @@ impl Totals {
         for (kind, hits) in outcome.hits {
             *self.faults.entry(kind).or_default() += hits;
         }
-        if !outcome.violations.is_empty() {
-            self.failures.insert(seed, outcome.violations);
+        for (how, number) in outcome.judgement.ends {
+            *self.ends.entry(how).or_default() += number;
+        }
+        if !outcome.judgement.violations.is_empty() {
+            self.failures.insert(seed, outcome.judgement.violations);
         }
     }
 }

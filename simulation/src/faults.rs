@@ -127,13 +127,13 @@ impl Dice {
             let random = Rng::with_seed(scenario.seed.wrapping_mul(1_000).wrapping_add(kind as u64));
             (kind, Die { rate, random, hits: 0 })
         };
+        let mut dice: BTreeMap<FaultKind, Die> = scenario.rates.iter().map(die).collect();
         let outages =
             if scenario.rates.contains_key(&FaultKind::Outage) { scenario.outages.clone() } else { Vec::new() };
-        let state = State {
-            calm: false,
-            dice: scenario.rates.iter().map(die).collect(),
-            latency: Rng::with_seed(!scenario.seed),
-        };
+        if scenario.skew_ms > 0 {
+            dice.entry(FaultKind::ClockSkew).and_modify(|die| die.hits = 1);
+        }
+        let state = State { calm: false, dice, latency: Rng::with_seed(!scenario.seed) };
         Self { recorder, outages, poll_interval: scenario.poll_interval, state: Mutex::new(state) }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use simulation::campaign::{self, Totals};
-use simulation::shrink::{Shrunk, shrink};
+use simulation::shrink::shrink;
 use simulation::{FaultKind, Scenario, history};
 
 /// Runs the real handlers through seeded worlds in which everything goes wrong, and holds what comes out against a reference
@@ -73,11 +73,10 @@ fn replayed(seed: u64, cli: &Cli) -> Result<Scenario, String> {
 fn replay(scenario: &Scenario) -> ExitCode {
     let outcome = simulation::run(scenario);
     print!("{}", history::text(&outcome.history));
-    for violation in &outcome.violations {
-        println!("violated: {violation}");
-    }
-    println!("seed {}: {} violations", scenario.seed, outcome.violations.len());
-    if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let violations = &outcome.judgement.violations;
+    violations.iter().for_each(|violation| println!("violated: {violation}"));
+    println!("seed {}: {} violations", scenario.seed, violations.len());
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn explore(cli: &Cli) -> ExitCode {
@@ -97,14 +96,19 @@ fn explore(cli: &Cli) -> ExitCode {
     for (kind, hits) in &totals.faults {
         println!("    {:<20} {hits:>12}", kind.to_string());
     }
+    println!("  ends");
+    for (how, number) in &totals.ends {
+        println!("    {how:<40} {number:>12}");
+    }
     println!("  violations {:>12}", totals.failures.values().map(Vec::len).sum::<usize>());
     for (seed, violations) in &totals.failures {
         println!("\nseed {seed}:");
         violations.iter().take(5).for_each(|violation| println!("  {violation}"));
         let whole = Scenario::from_seed(*seed);
         println!("  replay it:     cargo run -p simulation -- --seed {seed}");
-        let Shrunk { messages, faults, .. } = &shrink(&whole, |violations| !violations.is_empty());
-        let shrunk = Shrunk { seed: *seed, messages: messages.clone(), faults: faults.clone() };
+        // What is left must violate the same rule, and not only some rule.
+        let rule = violations[0].rule;
+        let shrunk = shrink(&whole, |violations| violations.iter().any(|violation| violation.rule == rule));
         println!("  and shrunk:    {}", shrunk.command());
     }
     if totals.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

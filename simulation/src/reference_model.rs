@@ -2,6 +2,7 @@
 //! from what the handlers say or from how they do it. Times are judged to the second, and clocks to their skew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use batch::logs::rfc3339;
@@ -20,15 +21,74 @@ const PREFIX: &str = "events/";
 /// back-offs between them, and a minute on the way.
 const LATEST_ARRIVAL_MS: u64 = 80_000;
 
-/// Everything that did not hold, one line each. An empty list is what must always come out.
+/// What must always hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// A claim is of a message, from one reading of a clock, and of an event that no other claim holds.
+    Claim,
+    /// What is acknowledged is won, a duplicate, or a conflict that the configuration acknowledges.
+    Acknowledged,
+    /// A warm cache holds what the table has confirmed.
+    Cache,
+    /// A function stops in time.
+    InTime,
+    /// No item takes its batch with it.
+    OneItem,
+    /// No message vanishes, or is a dead letter without a reason.
+    Message,
+    /// Each claim has one object with one version and the winner's content, or was given up and is named; there are no others.
+    Object,
+    /// The table holds the claims that it took, and nothing else.
+    Table,
+    /// Without faults, everything comes to rest.
+    Rest,
+    /// What the handlers log is so. Everything else is judged without what they say.
+    Log,
+}
+
+/// Something that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What should have held.
+    pub rule: Rule,
+    /// What was instead.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rule, self.what)
+    }
+}
+
+/// What a world came to.
+#[derive(Debug, Default)]
+pub struct Judgement {
+    /// None of them should be.
+    pub violations: Vec<Violation>,
+    /// How many messages, claims and records ended in which way, to show that there were any.
+    pub ends: BTreeMap<&'static str, u64>,
+}
+
+impl Judgement {
+    fn violated(&mut self, rule: Rule, what: String) {
+        self.violations.push(Violation { rule, what });
+    }
+
+    fn ended(&mut self, how: &'static str) {
+        *self.ends.entry(how).or_default() += 1;
+    }
+}
+
+/// Judges a world by its history and by what remains of it.
 #[must_use]
-pub fn violations(scenario: &Scenario, history: &History, remains: &Remains) -> Vec<String> {
+pub fn judge(scenario: &Scenario, history: &History, remains: &Remains) -> Judgement {
     let mut model = Model::new(scenario);
     for (at_ms, entry) in history {
         model.happens(*at_ms, entry);
     }
     model.remains(remains);
-    model.violations
+    model.judgement
 }
 
 /// A message as the queue took it.
@@ -50,7 +110,7 @@ struct Invocation<'a> {
 
 struct Model<'a> {
     scenario: &'a Scenario,
-    violations: Vec<String>,
+    judgement: Judgement,
     taken: BTreeMap<&'a str, Taken<'a>>,
     invocations: BTreeMap<u64, Invocation<'a>>,
     /// By claim id, with the moment at which the table took it first.
@@ -64,17 +124,13 @@ impl<'a> Model<'a> {
     fn new(scenario: &'a Scenario) -> Self {
         Self {
             scenario,
-            violations: Vec::new(),
+            judgement: Judgement::default(),
             taken: BTreeMap::new(),
             invocations: BTreeMap::new(),
             claims: BTreeMap::new(),
             won: BTreeSet::new(),
             table: BTreeMap::new(),
         }
-    }
-
-    fn violated(&mut self, what: String) {
-        self.violations.push(what);
     }
 
     fn wall_ms(&self, at_ms: u64) -> u64 {
@@ -95,14 +151,16 @@ impl<'a> Model<'a> {
                     let message = taken.message;
                     self.take(new, message);
                 }
-                None => self.violated(format!("the dead letter {old} was never sent")),
+                None => self.judgement.violated(Rule::Message, format!("the dead letter {old} was never sent")),
             },
             // The others are indefinite: whether the queue took them is seen from the queue alone.
             Entry::Sent { messages, known: Ok(()) } => {
                 let taken: BTreeSet<usize> = self.taken.values().map(|taken| taken.message).collect();
                 for message in messages.iter().filter(|message| !taken.contains(message)) {
-                    self.violations
-                        .push(format!("the producer was told that message {message} was taken, and it was not"));
+                    self.judgement.violated(
+                        Rule::Message,
+                        format!("the producer was told that message {message} was taken, and it was not"),
+                    );
                 }
             }
             Entry::Invoked { invocation, function, wall_seconds, items, .. } => {
@@ -116,7 +174,10 @@ impl<'a> Model<'a> {
                 let Some(of) = self.invocations.get_mut(invocation) else { return };
                 let first = *of.claims.entry(pk).or_insert(claim_id);
                 if first != claim_id {
-                    self.violated(format!("#{invocation} tries to claim {pk} by two claims, {first} and {claim_id}"));
+                    self.judgement.violated(
+                        Rule::Claim,
+                        format!("#{invocation} tries to claim {pk} by two claims, {first} and {claim_id}"),
+                    );
                 }
             }
             Entry::Claimed(claimed) => self.claimed(at_ms, claimed),
@@ -130,10 +191,14 @@ impl<'a> Model<'a> {
             }
             Entry::Answered { invocation, failed, remembered } => self.answered(*invocation, failed, remembered),
             Entry::Refused { invocation, error } => {
-                self.violated(format!("#{invocation} failed as a whole: {error}"));
+                self.judgement.violated(Rule::OneItem, format!("#{invocation} failed as a whole: {error}"));
             }
-            Entry::TimedOut { invocation } => self.violated(format!("#{invocation} did not stop in time")),
-            Entry::Crashed { invocation } => self.violated(format!("#{invocation} panicked on one item of its batch")),
+            Entry::TimedOut { invocation } => {
+                self.judgement.violated(Rule::InTime, format!("#{invocation} did not stop in time"))
+            }
+            Entry::Crashed { invocation } => {
+                self.judgement.violated(Rule::OneItem, format!("#{invocation} panicked on one item of its batch"))
+            }
             _ => {}
         }
     }
@@ -152,26 +217,35 @@ impl<'a> Model<'a> {
         let rival = self.claims.values().find(|(_, rival)| rival.pk == *pk && rival.ttl >= latest_expiry);
         if let Some((_, rival)) = rival {
             let (rival, until) = (&rival.claim_id, rival.ttl);
-            self.violations.push(format!("{claim_id} claims {pk}, which {rival} holds until {until}"));
+            self.judgement.violated(Rule::Claim, format!("{claim_id} claims {pk}, which {rival} holds until {until}"));
         }
         let is_of_message = match self.taken.get(message_id.as_str()).map(|taken| taken.meaning) {
             Some(Meaning::Event { id, .. }) => *pk == format!("{KEY_PREFIX}{id}"),
             Some(Meaning::NoEvent) | None => false,
         };
         if !is_of_message {
-            self.violated(format!("{claim_id} claims {pk} for message {message_id}, which says nothing of it"));
+            self.judgement.violated(
+                Rule::Claim,
+                format!("{claim_id} claims {pk} for message {message_id}, which says nothing of it"),
+            );
         }
         // The first 48 bits of a UUIDv7.
         let read_ms = u64::from_str_radix(&claim_id.replace('-', "")[..12], 16).unwrap_or_default();
         let read_at = SystemTime::UNIX_EPOCH + Duration::from_millis(read_ms);
         if *ttl != read_ms / 1_000 + self.scenario.window_seconds || *claimed_at != rfc3339(read_at) {
-            self.violated(format!(
-                "{claim_id} holds from {claimed_at} until {ttl}, which is not one reading of a clock"
-            ));
+            self.judgement.violated(
+                Rule::Claim,
+                format!("{claim_id} holds from {claimed_at} until {ttl}, which is not one reading of a clock"),
+            );
         }
         if !(wall_ms.saturating_sub(LATEST_ARRIVAL_MS + skew_ms)..=wall_ms + skew_ms).contains(&read_ms) {
-            self.violated(format!("{claim_id} was claimed at {claimed_at}, and the table took it at {wall_ms}"));
+            self.judgement.violated(
+                Rule::Claim,
+                format!("{claim_id} was claimed at {claimed_at}, and the table took it at {wall_ms}"),
+            );
         }
+        let is_again = self.claims.values().any(|(_, earlier)| earlier.pk == *pk);
+        self.judgement.ended(if is_again { "events won again after their window" } else { "events won" });
         self.claims.insert(claim_id, (at_ms, claimed));
     }
 
@@ -189,7 +263,8 @@ impl<'a> Model<'a> {
         let Some(of) = self.invocations.get(&invocation) else { return };
         let (is_ingest, wall_seconds, items, outcomes) = (of.is_ingest, of.wall_seconds, of.items, of.outcomes);
         if outcomes != items.len() {
-            self.violated(format!("#{invocation} logged {outcomes} outcomes of {} items", items.len()));
+            self.judgement
+                .violated(Rule::Log, format!("#{invocation} logged {outcomes} outcomes of {} items", items.len()));
         }
         if !is_ingest {
             return;
@@ -197,15 +272,20 @@ impl<'a> Model<'a> {
         for id in items.iter().filter(|id| !failed.contains(id)) {
             let Some(taken) = self.taken.get_mut(id.as_str()) else { continue };
             taken.acknowledged = true;
+            self.judgement.ended("messages acknowledged");
             let Meaning::Event { id: event_id, content, .. } = taken.meaning else {
-                self.violated(format!("#{invocation} acknowledged {id}, which is no event"));
+                self.judgement
+                    .violated(Rule::Acknowledged, format!("#{invocation} acknowledged {id}, which is no event"));
                 continue;
             };
             let pk = format!("{KEY_PREFIX}{event_id}");
             let mut holds = self.claims.values().filter(|(_, claim)| claim.pk == pk && claim.ttl >= wall_seconds);
             let conflict_is_fine = !self.scenario.conflict_is_dead_letter;
             if !holds.any(|(_, claim)| conflict_is_fine || self.content(claim) == Some(*content)) {
-                self.violated(format!("#{invocation} acknowledged {id}, and no claim of {pk} held that allows it"));
+                self.judgement.violated(
+                    Rule::Acknowledged,
+                    format!("#{invocation} acknowledged {id}, and no claim of {pk} held that allows it"),
+                );
             }
         }
         for Remembered { key, claim_id, digest } in remembered {
@@ -214,7 +294,10 @@ impl<'a> Model<'a> {
                 claim.digest == *digest && hash.starts_with(key)
             });
             if !confirmed {
-                self.violated(format!("#{invocation} remembers {claim_id}, which the table has not confirmed so"));
+                self.judgement.violated(
+                    Rule::Cache,
+                    format!("#{invocation} remembers {claim_id}, which the table has not confirmed so"),
+                );
             }
         }
     }
@@ -228,7 +311,9 @@ impl<'a> Model<'a> {
         }
         let own = of.claims.values().any(|own| *own == claim_id);
         let Some(Taken { meaning, .. }) = self.taken.get(message_id) else {
-            return self.violated(format!("#{invocation} logged {outcome} of {message_id}, which was never sent"));
+            return self
+                .judgement
+                .violated(Rule::Log, format!("#{invocation} logged {outcome} of {message_id}, which was never sent"));
         };
         let claim = self.claims.get(claim_id).map(|(_, claim)| *claim);
         let same = match (meaning, claim) {
@@ -246,12 +331,17 @@ impl<'a> Model<'a> {
             _ => false,
         };
         if !true_ {
-            self.violated(format!("#{invocation} logged {outcome} of {message_id} by {claim_id}, which is not so"));
+            self.judgement.violated(
+                Rule::Log,
+                format!("#{invocation} logged {outcome} of {message_id} by {claim_id}, which is not so"),
+            );
         }
     }
 
     fn remains(&mut self, remains: &Remains) {
-        self.violations.extend(remains.unrest.iter().cloned());
+        for what in &remains.unrest {
+            self.judgement.violated(Rule::Rest, what.clone());
+        }
         self.messages_remain(remains);
         self.objects_remain(remains);
 
@@ -266,7 +356,8 @@ impl<'a> Model<'a> {
             };
             if !is_right {
                 let (expected, found) = (expected.get(pk), remains.table.get(pk));
-                self.violations.push(format!("the table has {found:?} for {pk}, and should have {expected:?}"));
+                self.judgement
+                    .violated(Rule::Table, format!("the table has {found:?} for {pk}, and should have {expected:?}"));
             }
         }
     }
@@ -275,12 +366,16 @@ impl<'a> Model<'a> {
     /// been redriven when nothing went wrong any more.
     fn messages_remain(&mut self, remains: &Remains) {
         for id in remains.dead_letters.iter().filter(|id| !self.taken.contains_key(id.as_str())) {
-            self.violations.push(format!("the dead letter {id} was never sent"));
+            self.judgement.violated(Rule::Message, format!("the dead letter {id} was never sent"));
         }
         for (id, taken) in &self.taken {
             let is_dead = remains.dead_letters.contains(*id);
+            if is_dead {
+                let is_event = matches!(taken.meaning, Meaning::Event { .. });
+                self.judgement.ended(if is_event { "dead letters: conflicts" } else { "dead letters: no events" });
+            }
             if !is_dead && !taken.acknowledged && !taken.redriven {
-                self.violations.push(format!("message {id} vanished"));
+                self.judgement.violated(Rule::Message, format!("message {id} vanished"));
             }
             if let Meaning::Event { id: event_id, content, .. } = taken.meaning
                 && is_dead
@@ -289,7 +384,8 @@ impl<'a> Model<'a> {
                 let is_conflict = self.scenario.conflict_is_dead_letter
                     && self.claims.values().any(|(_, claim)| claim.pk == pk && self.content(claim) != Some(*content));
                 if !is_conflict && !remains.by_hand.contains_key(&pk) {
-                    self.violations.push(format!("message {id} about {pk} is a dead letter without a reason"));
+                    self.judgement
+                        .violated(Rule::Message, format!("message {id} about {pk} is a dead letter without a reason"));
                 }
             }
         }
@@ -319,20 +415,24 @@ impl<'a> Model<'a> {
         }
         for (key, versions) in &remains.objects {
             let Some((_, content)) = expected.get(key) else {
-                self.violations.push(format!("{key} is nobody's object"));
+                self.judgement.violated(Rule::Object, format!("{key} is nobody's object"));
                 continue;
             };
+            self.judgement.ended(if content.is_some() { "objects" } else { "records quarantined" });
             if versions.len() != 1 {
-                self.violations.push(format!("{key} has {} versions", versions.len()));
+                self.judgement.violated(Rule::Object, format!("{key} has {} versions", versions.len()));
             }
             if content.as_ref().is_some_and(|content| versions.iter().any(|version| version != content.as_bytes())) {
-                self.violations.push(format!("{key} does not hold what its claim says"));
+                self.judgement.violated(Rule::Object, format!("{key} does not hold what its claim says"));
             }
         }
         let numbers: BTreeSet<&String> = remains.sequence_numbers.values().flatten().collect();
         for (first, last) in &remains.given_up {
             if !numbers.contains(first) || !numbers.contains(last) {
-                self.violations.push(format!("the on-failure queue names {first} to {last}, which are no records"));
+                self.judgement.violated(
+                    Rule::Object,
+                    format!("the on-failure queue names {first} to {last}, which are no records"),
+                );
             }
         }
         let is_named = |name: &str| {
@@ -341,9 +441,15 @@ impl<'a> Model<'a> {
         };
         for (key, (name, _)) in expected.iter().filter(|(key, _)| !remains.objects.contains_key(*key)) {
             if !is_named(name) {
-                self.violations.push(format!("{name} has no object {key}, and the on-failure queue does not name it"));
+                self.judgement.violated(
+                    Rule::Object,
+                    format!("{name} has no object {key}, and the on-failure queue does not name it"),
+                );
             } else if !self.scenario.gives_up() {
-                self.violations.push(format!("{name} was given up, though nothing kept it for so long"));
+                self.judgement
+                    .violated(Rule::Object, format!("{name} was given up, though nothing kept it for so long"));
+            } else {
+                self.judgement.ended("records given up");
             }
         }
     }

@@ -126,7 +126,7 @@ impl Scenario {
             stream_batch: [1, 3, 10, 100, 100][settings.usize(..5)],
             bisect: settings.bool(),
             record_age_seconds,
-            poll_interval: Duration::from_millis([250, 1_000, 3_000][settings.usize(..3)]),
+            poll_interval: Duration::from_millis([500, 1_000, 3_000][settings.usize(..3)]),
             skew_ms: [0, 200, 3_000][settings.usize(..3)],
             messages,
             steps: Vec::new(),
@@ -197,7 +197,9 @@ fn rates(random: &mut Rng) -> Rates {
     let of = |kind: &FaultKind| {
         let at_most = match kind {
             FaultKind::RequestLost | FaultKind::AnswerLost | FaultKind::Throttled | FaultKind::ServerError => 0.3,
-            FaultKind::Unavailable | FaultKind::Conflict => 0.3,
+            FaultKind::Unavailable => 0.3,
+            // The SDK tries four times: few conflicts would come through.
+            FaultKind::Conflict => 0.9,
             FaultKind::RequestLate | FaultKind::AnswerLate => 0.15,
             FaultKind::Killed | FaultKind::BatchTwice | FaultKind::BatchAnswerLost | FaultKind::ReadAnew => 0.3,
             FaultKind::MessageTwice | FaultKind::VisibilityRunsOut | FaultKind::CheckpointLost => 0.3,
@@ -219,7 +221,7 @@ fn outages(random: &mut Rng) -> (Vec<Outage>, u64) {
         .map(|_| {
             let service = services[random.usize(..services.len())];
             let fault = match (service, random.u8(..5)) {
-                (Service::S3, 0) => Fault::Refused(409),
+                (Service::S3, 0..2) => Fault::Refused(409),
                 (_, 1) => Fault::Throttled,
                 (_, 2) => Fault::Refused(503),
                 (_, 3) => Fault::RequestLost,

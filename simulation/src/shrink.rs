@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::faults::{self, FaultKind};
+use crate::faults::FaultKind;
+use crate::reference_model::Violation;
 use crate::scenario::Scenario;
 use crate::world::run;
 
@@ -36,8 +37,8 @@ impl Shrunk {
 
 /// Shrinks a scenario that fails. `fails` says whether what came out is still the failure that is looked for.
 #[must_use]
-pub fn shrink(scenario: &Scenario, fails: impl Fn(&[String]) -> bool) -> Shrunk {
-    let still_fails = |shrunk: &Shrunk| fails(&run(&shrunk.apply(scenario.clone())).violations);
+pub fn shrink(scenario: &Scenario, fails: impl Fn(&[Violation]) -> bool) -> Shrunk {
+    let still_fails = |shrunk: &Shrunk| fails(&run(&shrunk.apply(scenario.clone())).judgement.violations);
     let mut shrunk = Shrunk { seed: scenario.seed, messages: scenario.sent(), faults: scenario.faults() };
     loop {
         let before = (shrunk.messages.len(), shrunk.faults.len());
@@ -69,10 +70,4 @@ fn halve<T: Ord + Copy>(set: &BTreeSet<T>, fails: impl Fn(&BTreeSet<T>) -> bool)
         part /= 2;
     }
     kept.into_iter().collect()
-}
-
-/// Every kind of fault there is.
-#[must_use]
-pub fn all_faults() -> BTreeSet<FaultKind> {
-    faults::all().iter().copied().collect()
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::environment::Environments;
 use crate::faults::{Dice, FaultKind};
 use crate::history::{Entry, History, Recorder};
-use crate::reference_model;
+use crate::reference_model::{self, Judgement};
 use crate::scenario::{Scenario, Step};
 use crate::workload::Meaning;
 
@@ -39,8 +39,8 @@ const DEAD_LETTER_SECONDS: u64 = 13 * 86_400;
 /// What came of a scenario.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What must always hold and did not, one line each.
-    pub violations: Vec<String>,
+    /// What must always hold and did not, and how messages ended.
+    pub judgement: Judgement,
     /// What happened.
     pub history: History,
     /// How often each kind of fault happened.
@@ -365,9 +365,9 @@ impl<'a> World<'a> {
         unrest.extend(broken.ok());
         let remains = self.remains(unrest).await;
         let history = self.recorder.end();
-        let violations = reference_model::violations(self.scenario, &history, &remains);
+        let judgement = reference_model::judge(self.scenario, &history, &remains);
         let messages = self.scenario.sent().len() + 1;
-        Outcome { violations, history, hits: self.dice.hits(), messages }
+        Outcome { judgement, history, hits: self.dice.hits(), messages }
     }
 
     async fn remains(&mut self, unrest: Vec<String>) -> Remains {
