@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_smithy_async::time::SharedTimeSource;
 use batch::deadline::DeadlineReached;
+use batch::deliberate_fault::{DeliberateFault, trap};
 use batch::fence::{fenced, fenced_async};
 use batch::{Deadline, Envelope, LogWriter, Summary, error_chain, metrics};
 use claim::Claim;
@@ -125,6 +126,7 @@ impl Handler {
     }
 
     async fn write(&self, claim: &Claim, line: Vec<u8>) -> Archived {
+        trap("write", &claim.event_id);
         let key = self.config.object_prefix.object_key(claim);
         match self.lake.put(&key, line).await {
             Ok(outcome) => {
@@ -139,6 +141,9 @@ impl Handler {
     /// Keeps a record whole that can never be archived. It is not reported, so that it holds up nobody; but if even
     /// keeping it fails, it is.
     async fn quarantine(&self, subject: &Subject, record: &RawValue, reason: String) -> Archived {
+        if DeliberateFault::UnusableReported.is_planted() {
+            return Archived::Failed { key: None, error: reason };
+        }
         let key = self.config.object_prefix.quarantine_key(subject.sequence_number.as_deref(), record.get());
         match fenced_async(self.lake.put(&key, record.get().as_bytes().to_vec())).await {
             Ok(Ok(PutOutcome::Written | PutOutcome::AlreadyThere)) => Archived::Quarantined { key, reason },

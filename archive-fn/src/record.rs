@@ -1,6 +1,7 @@
 //! A stream record, read: is it a claim, and what object does it become?
 
 use aws_lambda_events::dynamodb::EventRecord;
+use batch::deliberate_fault::{DeliberateFault, trap};
 use batch::error_chain;
 use claim::record::SORT_KEY;
 use claim::{Claim, object};
@@ -44,6 +45,7 @@ impl Record {
             return Self::Skipped;
         }
         let claim = Claim::from_item(image);
+        claim.iter().for_each(|claim| trap("record", &claim.event_id));
         match claim.and_then(|claim| object::object_line(&claim).map(|line| (claim, line))) {
             Ok((claim, line)) => Self::Claim { claim: Box::new(claim), line },
             Err(error) => Self::Unusable { reason: error_chain(&error) },
@@ -52,7 +54,7 @@ impl Record {
 }
 
 fn is_new(event_name: &str) -> bool {
-    matches!(event_name, "INSERT" | "MODIFY")
+    event_name == "INSERT" || event_name == "MODIFY" && !DeliberateFault::InsertOnly.is_planted()
 }
 
 /// Of a record that does not deserialise: as much as can be told without its types. One that cannot be told at all is

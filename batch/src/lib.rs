@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`envelope`] | the event as raw records, so that one that does not fit costs itself alone |
 //! | [`deadline`] | stopping in time |
+//! | [`deliberate_fault`] | faults on purpose, for the simulation; compiled out elsewhere |
 //! | [`fence`] | a panic that costs one record |
 //! | [`logs`] | JSON lines, and where they go |
 //! | [`metrics`] | a batch's summary line, which is its CloudWatch metrics too |
@@ -12,6 +13,7 @@
 //! | [`function`] | the start of the process, once per cold start |
 
 pub mod deadline;
+pub mod deliberate_fault;
 pub mod envelope;
 pub mod environment;
 pub mod fence;

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use batch::deliberate_fault::DeliberateFault::{ClaimWithoutCondition, ThrottleIsDuplicate};
 use claim::{Claim, ClaimError, Digest, EventError};
 
 /// The table of claims.
@@ -83,12 +84,16 @@ impl ClaimTable {
     /// When it is not known who holds the event.
     pub async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, ClaimTableError> {
         let now = claim.claimed_at.timestamp();
+        let condition = match ClaimWithoutCondition.is_planted() {
+            false => "attribute_not_exists(pk) OR #ttl < :now",
+            true => "attribute_not_exists(pk) OR attribute_exists(pk) OR #ttl < :now",
+        };
         let result = self
             .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(claim.to_item().into()))
-            .condition_expression("attribute_not_exists(pk) OR #ttl < :now")
+            .condition_expression(condition)
             // `ttl` is one of DynamoDB's reserved words.
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
@@ -101,6 +106,11 @@ impl ClaimTable {
             Ok(_) => return Ok(ClaimOutcome::Won),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => refused.item().cloned(),
+                Some(PutItemError::ProvisionedThroughputExceededException(_)) if ThrottleIsDuplicate.is_planted() => {
+                    let digest = Digest::from_stored(&claim.digest).expect("it was computed here");
+                    let held = HeldClaim { claim_id: claim.claim_id, digest, ttl: claim.ttl };
+                    return Ok(ClaimOutcome::Lost(held));
+                }
                 _ => {
                     let (table, source) = (self.name.clone(), Box::new(error));
                     return Err(ClaimTableError::Request { event_id: event_id(), table, source });

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_smithy_async::time::SharedTimeSource;
 use batch::deadline::DeadlineReached;
+use batch::deliberate_fault::{self, DeliberateFault};
 use batch::fence::{Panicked, fenced_async};
 use batch::{Deadline, Envelope, LogWriter, Summary, error_chain, metrics};
 use claim::{BodyTooLarge, Claim, Digest};
@@ -124,6 +125,14 @@ impl Handler {
         Ok(report.response)
     }
 
+    /// What this environment remembers: for each event, by the first half of the SHA-256 of its id, a claim. For the
+    /// simulation to look into.
+    #[cfg(feature = "deliberate-faults")]
+    #[must_use]
+    pub fn remembered(&self) -> Vec<([u8; 16], HeldClaim)> {
+        self.cache.entries()
+    }
+
     async fn settle(&self, leader: &Leader) -> Result<Settled, Unsettled> {
         fenced_async(self.claim(leader)).await?
     }
@@ -141,11 +150,22 @@ impl Handler {
             return Ok(Settled::Held(held));
         }
         let Leader { message_id, event, body } = leader;
+        deliberate_fault::trap("claim", &event.id);
         let claim = Claim::new(event, message_id, body, now, self.config.window, &(self.random)())?;
-        let settled = match self.table.claim(&claim).await? {
-            ClaimOutcome::Won => {
-                Settled::Won(HeldClaim { claim_id: claim.claim_id, digest: event.digest, ttl: claim.ttl })
+        let won = HeldClaim { claim_id: claim.claim_id, digest: event.digest, ttl: claim.ttl };
+        if DeliberateFault::CachedBeforeConfirmation.is_planted() {
+            self.cache.confirm(&event.id, won);
+        }
+        let outcome = match self.table.claim(&claim).await {
+            Err(_) if DeliberateFault::AcknowledgedBeforeWrite.is_planted() => ClaimOutcome::Won,
+            Err(_) if DeliberateFault::FreshClaimIdOnRetry.is_planted() => {
+                let fresh = Claim::new(event, message_id, body, now, self.config.window, &(self.random)())?;
+                self.table.claim(&fresh).await?
             }
+            outcome => outcome?,
+        };
+        let settled = match outcome {
+            ClaimOutcome::Won => Settled::Won(won),
             ClaimOutcome::Lost(held) => Settled::Held(held),
         };
         // Only here, where the table has confirmed it.
@@ -176,7 +196,14 @@ impl Report {
             Err(error) => {
                 self.failed(Some(message_id), Some(&event.id), error);
                 for follower in &group.followers {
+                    let fault = match follower.digest == event.digest {
+                        true => DeliberateFault::SameFollowersAcknowledged,
+                        false => DeliberateFault::OtherFollowersAcknowledged,
+                    };
                     self.failed(Some(&follower.message_id), Some(&event.id), error);
+                    if fault.is_planted() {
+                        self.response.batch_item_failures.pop();
+                    }
                 }
                 return;
             }
@@ -191,6 +218,8 @@ impl Report {
                 held
             }
         };
+        let by_leader = HeldClaim { digest: event.digest, ..*held };
+        let held = if DeliberateFault::FollowerJudgedByLeader.is_planted() { &by_leader } else { held };
         for follower in &group.followers {
             self.judge(&follower.message_id, &event.id, follower.digest, held);
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use aws_lambda_events::sqs::SqsMessage;
+use batch::deliberate_fault;
 use batch::fence::fenced;
 use batch::{Deadline, error_chain};
 use claim::{Claim, Digest, Event, EventIdPointer};
@@ -90,6 +91,7 @@ impl Leader {
         };
         let body = message.body.unwrap_or_default();
         let event = Event::parse(&body, pointer).map_err(|error| reject(None, error_chain(&error)))?;
+        deliberate_fault::trap("plan", &event.id);
         Claim::check_size(&event, &message_id, &body)
             .map_err(|error| reject(Some(event.id.clone()), error_chain(&error)))?;
         Ok(Self { message_id, event, body })

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
+use batch::deliberate_fault::missed_seconds;
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
@@ -25,14 +26,24 @@ impl WarmCache {
     pub(crate) fn get(&self, event_id: &str, now_seconds: u64) -> Option<HeldClaim> {
         let mut cache = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let held = *cache.get(&key(event_id))?;
-        (held.ttl >= now_seconds).then_some(held)
+        (held.ttl >= now_seconds - missed_seconds()).then_some(held)
     }
 
     /// Takes in a claim that the table confirmed.
-    pub(crate) fn confirm(&self, event_id: &str, held: HeldClaim) {
+    pub(crate) fn confirm(&self, event_id: &str, mut held: HeldClaim) {
+        held.ttl -= missed_seconds();
         if let Some(cache) = &self.0 {
             cache.lock().unwrap_or_else(PoisonError::into_inner).put(key(event_id), held);
         }
+    }
+}
+
+/// What a cache holds: for each event, by the first half of the SHA-256 of its id, a claim.
+#[cfg(feature = "deliberate-faults")]
+impl WarmCache {
+    pub(crate) fn entries(&self) -> Vec<(Key, HeldClaim)> {
+        let Some(cache) = &self.0 else { return Vec::new() };
+        cache.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(key, held)| (*key, *held)).collect()
     }
 }
 

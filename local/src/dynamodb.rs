@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use dynoxide::Database;
 use dynoxide::actions::create_table::CreateTableRequest;
-use dynoxide::actions::get_records::GetRecordsResponse;
+use dynoxide::actions::describe_stream::DescribeStreamRequest;
+use dynoxide::actions::get_records::{GetRecordsRequest, GetRecordsResponse};
+use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
 use dynoxide::actions::update_time_to_live::UpdateTimeToLiveRequest;
 use dynoxide::errors::DynoxideError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::clock::Clock;
 
@@ -86,6 +88,38 @@ impl Tables {
     #[must_use]
     pub fn sweep_ttl(&self) -> usize {
         self.database.sweep_ttl().expect("the database in memory answers")
+    }
+
+    /// The sequence number and new image of every record of a stream, the oldest first. dynoxide keeps them for good.
+    ///
+    /// # Panics
+    /// If there is no such stream.
+    #[must_use]
+    pub fn stream_records(&self, stream_arn: &str) -> Vec<(String, Option<Value>)> {
+        let describe = DescribeStreamRequest { stream_arn: stream_arn.to_owned(), ..DescribeStreamRequest::default() };
+        let stream = self.database.describe_stream(describe).expect("the stream is there").stream_description;
+        let mut records = Vec::new();
+        for shard in stream.shards {
+            let from_the_start = GetShardIteratorRequest {
+                stream_arn: stream_arn.to_owned(),
+                shard_id: shard.shard_id,
+                shard_iterator_type: "TRIM_HORIZON".to_owned(),
+                sequence_number: None,
+            };
+            let iterator = self.database.get_shard_iterator(from_the_start).expect("the shard is there");
+            let mut next = iterator.shard_iterator;
+            while let Some(shard_iterator) = next {
+                let page = GetRecordsRequest { shard_iterator, limit: None };
+                let page = self.database.get_records(page).expect("the iterator is dynoxide's own");
+                next = page.next_shard_iterator.filter(|_| !page.records.is_empty());
+                records.extend(page.records.into_iter().map(|record| {
+                    let image = record.dynamodb.new_image;
+                    let image = image.map(|image| serde_json::to_value(image).expect("an item is JSON"));
+                    (record.dynamodb.sequence_number, image)
+                }));
+            }
+        }
+        records
     }
 
     pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {

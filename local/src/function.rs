@@ -1,7 +1,7 @@
 //! A Lambda function, as the event source mappings see it: JSON in, JSON out, in time or not at all.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use batch::fence::fenced_async;
@@ -13,6 +13,7 @@ use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
 use tracing::level_filters::LevelFilter;
 
+use crate::chaos::{Calm, Chaos};
 use crate::clock::Clock;
 use crate::names::{ACCOUNT, REGION};
 
@@ -26,6 +27,7 @@ pub struct Function {
     clock: Clock,
     log: Dispatch,
     cold_start: Box<dyn Fn() -> Environment + Send + Sync>,
+    chaos: Arc<dyn Chaos>,
     state: Mutex<State>,
 }
 
@@ -62,8 +64,21 @@ impl Function {
             clock,
             log: logs::dispatch(log, LevelFilter::INFO, clock.shared()),
             cold_start: Box::new(cold_start),
+            chaos: Arc::new(Calm),
             state: Mutex::new(State { idle: Vec::new(), random: fastrand::Rng::with_seed(seed) }),
         }
+    }
+
+    /// The same, where `chaos` says which environment takes an invocation.
+    #[must_use]
+    pub fn in_chaos(self, chaos: Arc<dyn Chaos>) -> Self {
+        Self { chaos, ..self }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// As in metadata of failed invocations.
@@ -80,7 +95,8 @@ impl Function {
     pub async fn invoke(&self, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
         let (idle, random) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            (state.idle.pop(), state.random.u128(..))
+            let taken = self.chaos.environment(&self.name, state.idle.len());
+            (taken.map(|index| state.idle.swap_remove(index)), state.random.u128(..))
         };
         let environment = idle.unwrap_or_else(|| tracing::dispatcher::with_default(&self.log, &self.cold_start));
         let mut context = Context::default();

@@ -13,10 +13,12 @@
 //! | [`logs`] | CloudWatch Logs |
 //! | [`wire`] | the way there, and what goes wrong on it |
 //! | [`function`] | Lambda's execution environments |
+//! | [`chaos`] | what queues and mappings may do, and seldom do |
 //! | [`sqs_mapping`], [`stream_mapping`], [`filter`], `batch_response` | Lambda's event source mappings |
 //! | [`pipeline`] | all of it, wired as Terraform wires it |
 //! | [`runtime_api`] | Lambda's Runtime API and an AWS endpoint on loopback, for compiled functions |
 
+pub mod chaos;
 pub mod clock;
 pub mod dynamodb;
 pub mod filter;

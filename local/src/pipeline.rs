@@ -83,6 +83,8 @@ pub struct Pipeline {
     pub ingest: Arc<Function>,
     /// Stream batch in, objects out.
     pub archive: Arc<Function>,
+    /// Of the table.
+    pub stream_arn: String,
     mappings: JoinSet<String>,
 }
 
@@ -93,6 +95,23 @@ impl Pipeline {
     /// If the table is there already.
     #[must_use]
     pub fn start(services: &Arc<Services>, settings: PipelineSettings, seed: u64) -> Self {
+        let sdk = services.sdk_config();
+        let ingest = ingest_function(services, &sdk, &settings, seed);
+        let archive = archive_function(services, &sdk, &settings);
+        Self::with_functions(services, settings, ingest, archive)
+    }
+
+    /// The same around two functions of the caller's.
+    ///
+    /// # Panics
+    /// If the table is there already.
+    #[must_use]
+    pub fn with_functions(
+        services: &Arc<Services>,
+        settings: PipelineSettings,
+        ingest: Function,
+        archive: Function,
+    ) -> Self {
         let services = Arc::clone(services);
         // Six times the function's timeout, plus the window, as AWS advises.
         let visibility_timeout = settings.function_timeout * 6 + settings.sqs_mapping.batching_window;
@@ -109,16 +128,14 @@ impl Pipeline {
         let stream_arn = services.tables.create_claim_table(names::TABLE);
         services.lakes.create_bucket(names::BUCKET);
 
-        let sdk = services.sdk_config();
-        let ingest = Arc::new(ingest_function(&services, &sdk, &settings, seed));
-        let archive = Arc::new(archive_function(&services, &sdk, &settings));
+        let (ingest, archive) = (Arc::new(ingest), Arc::new(archive));
         let to_ingest = SqsMapping::new(Arc::clone(&services), names::QUEUE, Arc::clone(&ingest), settings.sqs_mapping);
         let to_archive =
             StreamMapping::new(Arc::clone(&services), &stream_arn, Arc::clone(&archive), settings.stream_mapping);
         let mut mappings = JoinSet::new();
         mappings.spawn(async move { format!("the queue's mapping ended: {:?}", to_ingest.run().await) });
         mappings.spawn(async move { format!("the stream's mapping ended: {:?}", to_archive.run().await) });
-        Self { services, ingest, archive, mappings }
+        Self { services, ingest, archive, stream_arn, mappings }
     }
 
     /// Waits for a mapping to end, which none does unless something is broken, and says how it ended.

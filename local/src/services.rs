@@ -8,6 +8,7 @@ use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use batch::function;
 
+use crate::chaos::{Calm, Chaos};
 use crate::clock::Clock;
 use crate::dynamodb::Tables;
 use crate::logs::Logs;
@@ -30,13 +31,21 @@ pub struct Services {
     pub logs: Logs,
     /// What goes wrong on the way to them.
     pub faults: Faults,
+    /// What queues and mappings do that they seldom do.
+    pub chaos: Arc<dyn Chaos>,
 }
 
 impl Services {
     /// On a clock that tests control. `seed` decides the message ids.
     #[must_use]
     pub fn on_clock(clock: Clock, seed: u64) -> Arc<Self> {
-        Self::with(clock, Tables::on_clock(clock), seed)
+        Self::in_chaos(clock, seed, Arc::new(Calm))
+    }
+
+    /// The same, where queues and mappings do as `chaos` says.
+    #[must_use]
+    pub fn in_chaos(clock: Clock, seed: u64, chaos: Arc<dyn Chaos>) -> Arc<Self> {
+        Self::with(clock, Tables::on_clock(clock), seed, chaos)
     }
 
     /// On the real clock, for any number of events.
@@ -44,17 +53,18 @@ impl Services {
     /// # Errors
     /// When the table's database cannot be made.
     pub fn on_real_clock(seed: u64) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
-        Tables::on_real_clock().map(|tables| Self::with(Clock::real(), tables, seed))
+        Tables::on_real_clock().map(|tables| Self::with(Clock::real(), tables, seed, Arc::new(Calm)))
     }
 
-    fn with(clock: Clock, tables: Tables, seed: u64) -> Arc<Self> {
+    fn with(clock: Clock, tables: Tables, seed: u64, chaos: Arc<dyn Chaos>) -> Arc<Self> {
         Arc::new(Self {
             clock,
-            sqs: Sqs::new(clock, seed),
+            sqs: Sqs::in_chaos(clock, seed, Arc::clone(&chaos)),
             tables,
             lakes: DataLakes::default(),
             logs: Logs::new(clock),
             faults: Faults::default(),
+            chaos,
         })
     }
 

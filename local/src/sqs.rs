@@ -12,6 +12,7 @@ use md5::{Digest as _, Md5};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::chaos::{Calm, Chaos};
 use crate::clock::Clock;
 
 /// Largest message, and largest batch of messages, in bytes (since August 2025).
@@ -78,6 +79,7 @@ pub struct SqsError {
 /// All queues of a region.
 pub struct Sqs {
     clock: Clock,
+    chaos: Arc<dyn Chaos>,
     state: Mutex<State>,
 }
 
@@ -110,8 +112,14 @@ impl Sqs {
     /// Without any queue. `seed` decides the message ids.
     #[must_use]
     pub fn new(clock: Clock, seed: u64) -> Self {
+        Self::in_chaos(clock, seed, Arc::new(Calm))
+    }
+
+    /// The same, where queues do as `chaos` says.
+    #[must_use]
+    pub fn in_chaos(clock: Clock, seed: u64, chaos: Arc<dyn Chaos>) -> Self {
         let state = State { queues: HashMap::new(), random: fastrand::Rng::with_seed(seed), next: 0 };
-        Self { clock, state: Mutex::new(state) }
+        Self { clock, chaos, state: Mutex::new(state) }
     }
 
     /// Creates a queue, or leaves the one of that name as it is.
@@ -214,19 +222,23 @@ impl Sqs {
 
     fn receive_now(
         &self,
-        queue: &str,
+        name: &str,
         max: usize,
         visibility_timeout: Option<Duration>,
     ) -> Result<Vec<Received>, SqsError> {
         let (now, now_ms) = (Instant::now(), self.clock.now_ms());
         let mut state = self.lock();
-        let queue = state.queue(queue)?;
+        let queue = state.queue(name)?;
         queue.show_what_is_due(now);
-        let hidden_until = now + visibility_timeout.unwrap_or(queue.settings.visibility_timeout);
+        let visibility_timeout = visibility_timeout.unwrap_or(queue.settings.visibility_timeout);
         let (mut received, mut dead) = (Vec::new(), Vec::new());
         while received.len() < max
-            && let Some(handle) = queue.visible.pop_front()
+            && let Some(handle) = match queue.visible.len() {
+                0 => None,
+                waiting => queue.visible.remove(self.chaos.next_message(name, waiting)),
+            }
         {
+            let hidden_until = now + self.chaos.visibility(name).unwrap_or(visibility_timeout);
             let message = queue.messages.get_mut(&handle).expect("a visible message is in the queue");
             if queue.settings.redrive.as_ref().is_some_and(|redrive| message.receive_count >= redrive.max_receive_count)
             {

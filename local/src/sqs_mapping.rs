@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::batch_response::{Failures, failures};
+use crate::chaos::Delivery;
 use crate::function::Function;
 use crate::names::REGION;
 use crate::services::Services;
@@ -75,7 +76,7 @@ impl SqsMapping {
             let batch = this.gather(&mut pending).await?;
             let this = Arc::clone(&this);
             tokio::spawn(async move {
-                this.deliver(batch).await;
+                this.deliver(&batch).await;
                 drop(permit);
             });
         }
@@ -111,11 +112,27 @@ impl SqsMapping {
         }
     }
 
-    /// Invokes the function, and deletes what it did. All else becomes visible again when its timeout has run out.
-    async fn deliver(&self, batch: Vec<(Received, String)>) {
-        let (messages, records): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    async fn deliver(&self, batch: &[(Received, String)]) {
+        match self.services.chaos.delivery(self.function.name()) {
+            Delivery::Once => self.deliver_once(batch, true).await,
+            Delivery::AnswerLost => self.deliver_once(batch, false).await,
+            Delivery::Twice(later) => {
+                let again = async {
+                    tokio::time::sleep(later).await;
+                    self.deliver_once(batch, true).await;
+                };
+                futures_util::future::join(self.deliver_once(batch, true), again).await;
+            }
+        }
+    }
+
+    /// Invokes the function, and deletes what it did, if its answer comes. All else becomes visible again when its timeout
+    /// has run out.
+    async fn deliver_once(&self, batch: &[(Received, String)], answer_comes: bool) {
+        let (messages, records): (Vec<_>, Vec<_>) = batch.iter().map(|(m, r)| (m, r.as_str())).unzip();
         let failed = match self.function.invoke(payload(&records)).await {
             Err(_error) => return,
+            Ok(_) if !answer_comes => return,
             Ok(_) if !self.settings.report_batch_item_failures => Vec::new(),
             Ok(answer) => {
                 let in_batch = |id: &str| messages.iter().any(|message| message.message_id == id);
@@ -151,6 +168,6 @@ impl SqsMapping {
 }
 
 /// The event that a function gets: `{"Records":[..]}`.
-pub(crate) fn payload(records: &[String]) -> Vec<u8> {
+pub(crate) fn payload(records: &[&str]) -> Vec<u8> {
     format!(r#"{{"Records":[{}]}}"#, records.join(",")).into_bytes()
 }

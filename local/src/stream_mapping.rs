@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use batch::deliberate_fault::DeliberateFault::CheckpointAtHighestFailure;
 use batch::logs::rfc3339;
 use dynoxide::actions::describe_stream::DescribeStreamRequest;
 use dynoxide::actions::get_records::GetRecordsRequest;
@@ -22,14 +23,15 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::batch_response::{Failures, failures};
+use crate::chaos::Delivery;
 use crate::filter::FilterPattern;
 use crate::function::Function;
 use crate::services::Services;
-use crate::sqs::SqsError;
+use crate::sqs::{SqsError, md5_hex};
 use crate::sqs_mapping::{MAX_PAYLOAD_BYTES, payload};
 
-/// Lambda polls each shard four times a second.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Checkpoints that are remembered, so that a test can lose the last ones.
+const REMEMBERED_CHECKPOINTS: usize = 16;
 
 /// How long the stream keeps a record.
 const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -125,14 +127,20 @@ impl StreamMapping {
     }
 
     async fn run_shard(&self, shard: &str) -> Result<(), StreamMappingError> {
-        // The checkpoint: everything up to and including this record is done with.
-        let mut checkpoint = None;
+        // Everything up to and including the last checkpoint is done with. The first is the beginning of the shard.
+        let mut checkpoints = VecDeque::from([None]);
         loop {
+            let checkpoint = checkpoints.back().cloned().flatten();
             let (records, read_to) = self.gather(shard, checkpoint.as_deref()).await?;
-            if !records.is_empty() {
-                self.work_off(shard, Batch { records, tries: 0 }).await?;
+            if !records.is_empty() && !self.work_off(shard, Batch { records, tries: 0 }).await? {
+                continue;
             }
-            checkpoint = Some(read_to);
+            checkpoints.push_back(Some(read_to));
+            let kept = checkpoints.len() - self.services.chaos.batches_back().min(checkpoints.len() - 1);
+            checkpoints.truncate(kept);
+            if checkpoints.len() > REMEMBERED_CHECKPOINTS {
+                checkpoints.pop_front();
+            }
         }
     }
 
@@ -143,6 +151,8 @@ impl StreamMapping {
         let mut payload_bytes = payload(&[]).len();
         let mut window_ends: Option<Instant> = None;
         let mut read_to = after.map(str::to_owned);
+        let chaos = &self.services.chaos;
+        let batch_size = chaos.batch_size(self.settings.batch_size);
         loop {
             let mut found_any = false;
             for (sequence_number, created_at, mut value) in self.read(shard, read_to.as_deref())? {
@@ -161,18 +171,18 @@ impl StreamMapping {
                     records.push(Record { sequence_number: sequence_number.clone(), created_at, json });
                 }
                 read_to = Some(sequence_number);
-                if records.len() == self.settings.batch_size {
+                if records.len() == batch_size {
                     break;
                 }
             }
             let window_is_over = window_ends.is_none_or(|ends| Instant::now() >= ends);
             match read_to {
-                Some(read_to) if records.len() == self.settings.batch_size => return Ok((records, read_to)),
+                Some(read_to) if records.len() == batch_size => return Ok((records, read_to)),
                 Some(read_to) if window_is_over && (found_any || !records.is_empty()) => return Ok((records, read_to)),
                 still => read_to = still,
             }
             if !found_any {
-                tokio::time::sleep(POLL_INTERVAL).await;
+                tokio::time::sleep(chaos.poll_interval()).await;
             }
         }
     }
@@ -192,15 +202,18 @@ impl StreamMapping {
         let records = read.records.into_iter().map(|record| {
             let created_at = Duration::from_secs_f64(record.dynamodb.approximate_creation_date_time);
             let sequence_number = record.dynamodb.sequence_number.clone();
-            let value =
+            let mut value =
                 serde_json::to_value(record).map_err(|error| DynoxideError::InternalServerError(error.to_string()))?;
+            // dynoxide's is random, and would be all that differs between two runs of one seed.
+            value["eventID"] = md5_hex(&sequence_number).into();
             Ok((sequence_number, SystemTime::UNIX_EPOCH + created_at, value))
         });
         records.collect()
     }
 
-    /// Tries a batch, and what is left of it, until every record is done or given up.
-    async fn work_off(&self, shard: &str, batch: Batch) -> Result<(), StreamMappingError> {
+    /// Tries a batch, and what is left of it, until every record is done or given up. False if the mapping stops trying,
+    /// and has to read the batch anew.
+    async fn work_off(&self, shard: &str, batch: Batch) -> Result<bool, StreamMappingError> {
         let mut queue = VecDeque::from([batch]);
         while let Some(mut batch) = queue.pop_front() {
             self.give_up_what_is_too_old(shard, &mut batch)?;
@@ -221,6 +234,9 @@ impl StreamMapping {
                 }
                 Try::Failed => {}
             }
+            if self.services.chaos.reads_anew() {
+                return Ok(false);
+            }
             batch.tries += 1;
             if self.settings.maximum_retry_attempts.is_some_and(|maximum| batch.tries > maximum) {
                 self.tell_on_failure(shard, &batch.records, "RetryAttemptsExhausted", batch.tries)?;
@@ -230,12 +246,25 @@ impl StreamMapping {
             tokio::time::sleep(backoff).await;
             queue.push_front(batch);
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn try_once(&self, batch: &Batch) -> Try {
-        let records: Vec<String> = batch.records.iter().map(|record| record.json.clone()).collect();
-        let answer = match self.function.invoke(payload(&records)).await {
+        let records: Vec<&str> = batch.records.iter().map(|record| record.json.as_str()).collect();
+        let invoke = || self.function.invoke(payload(&records));
+        let delivery = self.services.chaos.delivery(self.function.name());
+        let answer = match delivery {
+            Delivery::Once | Delivery::AnswerLost => invoke().await,
+            Delivery::Twice(later) => {
+                let again = async {
+                    tokio::time::sleep(later).await;
+                    invoke().await
+                };
+                futures_util::future::join(invoke(), again).await.0
+            }
+        };
+        let answer = match answer {
+            Ok(_) if delivery == Delivery::AnswerLost => return Try::Failed,
             Err(_error) => return Try::Failed,
             Ok(_) if !self.settings.report_batch_item_failures => return Try::Done,
             Ok(answer) => answer,
@@ -245,7 +274,9 @@ impl StreamMapping {
             Failures::All => Try::Failed,
             // Lambda goes back to the lowest, and sends everything after it again, done or not.
             Failures::Some(failed) => {
-                failed.iter().filter_map(|id| position(id)).min().map_or(Try::Done, Try::DoneBefore)
+                let positions = failed.iter().filter_map(|id| position(id));
+                let from = if CheckpointAtHighestFailure.is_planted() { positions.max() } else { positions.min() };
+                from.map_or(Try::Done, Try::DoneBefore)
             }
         }
     }

@@ -57,7 +57,7 @@ pub enum Fault {
     Refused(u16),
     /// The service does it at once, and its answer takes so long.
     AnswerDelayed(Duration),
-    /// The request takes so long to reach the service.
+    /// The request takes so long to reach the service, and reaches it even if nobody waits for the answer any more.
     RequestDelayed(Duration),
 }
 
@@ -104,12 +104,18 @@ impl Services {
     /// When the request is not even HTTP that the service understands.
     pub async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
         let (service, operation) = addressee(&request);
+        let call = Call { service, operation, request: &request };
         let (status, body) = match service {
-            Service::S3 => return self.lakes.answer(request).await,
-            Service::Sqs => crate::sqs_protocol::answer(&self.sqs, &operation, request.body()).await,
-            Service::DynamoDb => self.tables.answer(&operation, request.body()),
-            Service::Logs => self.logs.answer(&operation, request.body()),
+            Service::S3 => {
+                let response = self.lakes.answer(request.clone()).await?;
+                self.chaos.answered(&call, response.status().as_u16(), response.body());
+                return Ok(response);
+            }
+            Service::Sqs => crate::sqs_protocol::answer(&self.sqs, &call.operation, request.body()).await,
+            Service::DynamoDb => self.tables.answer(&call.operation, request.body()),
+            Service::Logs => self.logs.answer(&call.operation, request.body()),
         };
+        self.chaos.answered(&call, status, &body);
         Ok(json_response(status, body))
     }
 
@@ -140,8 +146,13 @@ impl Services {
                 response
             }
             Some(Fault::RequestDelayed(delay)) => {
-                tokio::time::sleep(delay).await;
-                answer(request).await?
+                let this = Arc::clone(&self);
+                let arrives = tokio::spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    this.answer(request).await
+                });
+                let answer = arrives.await.map_err(|error| ConnectorError::other(error.into(), None))?;
+                answer.map_err(|error| ConnectorError::other(error.into(), None))?
             }
         };
         HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))

@@ -1,0 +1,86 @@
+//! Many seeds on all cores.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use crate::faults::FaultKind;
+use crate::reference_model::Violation;
+use crate::scenario::Scenario;
+use crate::world::{Outcome, run};
+
+/// What many seeds came to.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Worlds that were run.
+    pub seeds: u64,
+    /// Messages that were sent in them.
+    pub messages: u64,
+    /// Faults that happened, by kind.
+    pub faults: BTreeMap<FaultKind, u64>,
+    /// Seeds that failed, each with what was violated.
+    pub failures: BTreeMap<u64, Vec<Violation>>,
+    /// How messages, claims and records ended.
+    pub ends: BTreeMap<&'static str, u64>,
+}
+
+impl Totals {
+    fn add(&mut self, seed: u64, outcome: Outcome) {
+        self.seeds += 1;
+        self.messages += outcome.messages as u64;
+        for (kind, hits) in outcome.hits {
+            *self.faults.entry(kind).or_default() += hits;
+        }
+        for (how, number) in outcome.judgement.ends {
+            *self.ends.entry(how).or_default() += number;
+        }
+        if !outcome.judgement.violations.is_empty() {
+            self.failures.insert(seed, outcome.judgement.violations);
+        }
+    }
+}
+
+/// Runs seeds from `first` on, each as `scenario` makes it, on `threads` threads, for as long as `goes_on` says of what
+/// they came to so far. Seeds are taken in order, and those that are under way at the end are finished.
+///
+/// # Panics
+/// If a world panics, which none should.
+pub fn run_seeds(
+    first: u64,
+    threads: usize,
+    scenario: impl Fn(u64) -> Scenario + Sync,
+    goes_on: impl Fn(&Totals) -> bool + Sync,
+) -> Totals {
+    let next = AtomicU64::new(first);
+    let totals = Mutex::new(Totals::default());
+    let lock = || totals.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while goes_on(&lock()) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let outcome = run(&scenario(seed));
+                    lock().add(seed, outcome);
+                }
+            });
+        }
+    });
+    totals.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As many threads as there are cores.
+#[must_use]
+pub fn all_cores() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Keeps traps, on which our own code panics on purpose, from filling standard error. Other panics are told as ever.
+pub fn silence_traps() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload_as_str().is_some_and(|text| text.starts_with("stepped into the trap")) {
+            tell(panic);
+        }
+    }));
+}
