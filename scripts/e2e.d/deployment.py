@@ -108,7 +108,8 @@ class Deployment:
         return {change["address"] for change in changes if change not in excused} | set(outputs), len(excused)
 
     def apply_saved(self, name: str) -> None:
-        self.must(self.terraform(f"{name}-apply", "apply", "-input=false", "-no-color", str(self.folder / f"{name}.tfplan")))
+        saved = self.folder / f"{name}.tfplan"
+        self.must(self.terraform(f"{name}-apply", "apply", "-input=false", "-no-color", str(saved)))
 
     def destroy(self) -> None:
         options = ["-auto-approve", "-input=false", "-no-color", *self._var_options()]

@@ -1,5 +1,5 @@
-"""ministack, an emulator of AWS that enforces IAM policies and runs the compiled functions as processes. It is started on a
-loopback address with TLS, because the data lake's bucket refuses anything else."""
+"""ministack, an emulator of AWS that enforces IAM policies and runs the compiled functions as processes. It is started
+on a loopback address with TLS, because the data lake's bucket refuses anything else."""
 
 import ipaddress
 import os
@@ -49,8 +49,8 @@ class Emulator:
         self.certificate = temporary / "ministack-tls" / "server.crt"
         for needed in (temporary, folder / "home"):
             needed.mkdir(parents=True)
-        # Nothing is inherited: neither credentials and endpoints of the person who runs this, nor what would leak into the
-        # functions, which get the emulator's own variables.
+        # Nothing is inherited: neither credentials and endpoints of the person who runs this, nor what would leak into
+        # the functions, which get the emulator's own variables.
         common = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "HOME": str(folder / "home"),

@@ -21,7 +21,8 @@ UNUSABLE = 2
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description="Deploys the stack into an emulator on loopback and uses it.")
-    arguments.add_argument("--endpoint", help="where the emulator is to listen [default: AWS_ENDPOINT_URL, else a free port]")
+    what = "where the emulator is to listen [default: AWS_ENDPOINT_URL, else a free port]"
+    arguments.add_argument("--endpoint", help=what)
     try:
         endpoint = loopback_endpoint(arguments.parse_args().endpoint or os.environ.get("AWS_ENDPOINT_URL"))
     except NotLoopback as problem:
@@ -64,18 +65,20 @@ def exercise(emulator: Emulator, producer: Path, folder: Path) -> None:
     step.shows("terraform apply makes the stack, and a second apply meanwhile is locked out", why)
     changes, excused = deployment.planned_changes("plan")
     must(not changes, f"a second plan would change {sorted(changes)}")
-    step.shows("a second plan changes nothing", f"but for {excused} alarms, which the emulator does not describe in full")
+    but = f"but for {excused} alarms, which the emulator does not describe in full"
+    step.shows("a second plan changes nothing", but)
 
     stack = StackInUse(emulator, deployment.outputs(), deployment.module, producer, folder)
     one = {"sent": 50, "claims": 1, "objects": 1, "object_versions": 1}
     herd = stack.produce("herd", expected=one)
-    # Not 49 duplicates: a send that the SDK repeated, because its answer did not come, is in the queue under an id nobody knows.
+    # Not 49 duplicates: where the SDK repeated a send whose answer was lost, the first is in the queue, too, and may win.
     must(herd["new_claims"] + herd["duplicates"] == 50, f"not each of 50 messages was won or a duplicate: {herd}")
     step.shows("a herd of one event becomes one object", shown(herd))
     again = stack.produce("again", expected=one | {"new_claims": 0, "duplicates": 50})
     step.shows("the same herd again is all duplicates", shown(again))
     thousand = {"sent": 1000, "claims": 1000, "objects": 1000, "object_versions": 1000}
-    distinct = stack.produce("distinct", "--messages", "1000", "--distinct", "--event-id", "distinct", expected=thousand)
+    options = ["--messages", "1000", "--distinct", "--event-id", "distinct"]
+    distinct = stack.produce("distinct", *options, expected=thousand)
     step.shows("a thousand events become a thousand objects", shown(distinct))
     step.shows("bad messages become dead letters", stack.bad_messages_become_dead_letters())
 
@@ -87,7 +90,8 @@ def exercise(emulator: Emulator, producer: Path, folder: Path) -> None:
     step.shows("a plan sees a hand-made change and a changed variable, and nothing else", ", ".join(sorted(changes)))
     step.shows("an expired claim is claimed again", stack.an_expired_claim_is_claimed_again())
     step.shows("the archive's log names each object", stack.the_archive_log_names_each_object())
-    step.shows("each role may do its work and nothing else", probe_roles(emulator, stack.outputs, deployment.state_bucket))
+    probed = probe_roles(emulator, stack.outputs, other_bucket=deployment.state_bucket)
+    step.shows("each role may do its work and nothing else", probed)
 
     deployment.destroy()
     left = emulator.inventory() - before

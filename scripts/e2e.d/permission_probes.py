@@ -1,8 +1,8 @@
-"""What each role may do, and what it may not, tried with the role's own credentials. Calls that are allowed are tried too: were all
-refused, the others would show nothing.
+"""What each role may do, and what it may not, tried with the role's own credentials. Calls that are allowed are tried
+too: were all refused, the others would show nothing.
 
-Not tried: log streams and the table's stream, which the emulator checks under names that AWS has not. `terraform test` asserts those
-permissions in the policies."""
+Not tried: log streams and the table's stream, which the emulator checks under names that AWS has not. `terraform test`
+asserts those permissions in the policies."""
 
 from botocore.exceptions import ClientError
 
