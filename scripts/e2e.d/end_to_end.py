@@ -1,0 +1,132 @@
+"""The end-to-end test: see scripts/e2e."""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from children import tail
+from deployment import Deployment
+from emulator import Emulator, NotLoopback, loopback_endpoint
+from permission_probes import probe_roles
+from stack_in_use import StackInUse, must
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+UNUSABLE = 2
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description="Deploys the stack into an emulator on loopback and uses it.")
+    what = "where the emulator is to listen [default: AWS_ENDPOINT_URL, else a free port]"
+    arguments.add_argument("--endpoint", help=what)
+    try:
+        endpoint = loopback_endpoint(arguments.parse_args().endpoint or os.environ.get("AWS_ENDPOINT_URL"))
+    except NotLoopback as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return UNUSABLE
+    # Whoever ends this ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+
+    producer = build_producer()
+    folder = CHECKOUT / "target/e2e/run"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    emulator = Emulator(endpoint, folder)
+    try:
+        exercise(emulator, producer, folder)
+    except BaseException:
+        show_logs(emulator, folder)
+        raise
+    finally:
+        emulator.process.stop()
+    return 0
+
+
+def exercise(emulator: Emulator, producer: Path, folder: Path) -> None:
+    """Each step shows one thing, and says so."""
+    step = Steps()
+    emulator.wait_until_ready()
+    step.shows("the emulator listens on loopback, with TLS and IAM", emulator.endpoint)
+
+    deployment = Deployment(CHECKOUT, emulator, folder)
+    init = deployment.bootstrap()
+    must(deployment.bootstrap() == init, "the bootstrap script says something else when the state bucket is there")
+    step.shows("the bootstrap script makes the state bucket, and may be run again", " ".join(init))
+    deployment.init(init)
+    before = emulator.inventory()
+    step.shows("terraform init takes the command that it prints, and the lock file as it is")
+    why = deployment.apply_while_another_is_locked_out()
+    deployed = emulator.inventory()
+    must(before < deployed, "the apply made nothing")
+    step.shows("terraform apply makes the stack, and a second apply meanwhile is locked out", why)
+    changes, excused = deployment.planned_changes("plan")
+    must(not changes, f"a second plan would change {sorted(changes)}")
+    but = f"but for {excused} alarms, which the emulator does not describe in full"
+    step.shows("a second plan changes nothing", but)
+
+    stack = StackInUse(emulator, deployment.outputs(), deployment.module, producer, folder)
+    one = {"sent": 50, "claims": 1, "objects": 1, "object_versions": 1}
+    herd = stack.produce("herd", expected=one)
+    # Not 49 duplicates: where the SDK repeated a send whose answer was lost, the first is in the queue, too, and may win.
+    must(herd["new_claims"] + herd["duplicates"] == 50, f"not each of 50 messages was won or a duplicate: {herd}")
+    step.shows("a herd of one event becomes one object", shown(herd))
+    again = stack.produce("again", expected=one | {"new_claims": 0, "duplicates": 50})
+    step.shows("the same herd again is all duplicates", shown(again))
+    thousand = {"sent": 1000, "claims": 1000, "objects": 1000, "object_versions": 1000}
+    options = ["--messages", "1000", "--distinct", "--event-id", "distinct"]
+    distinct = stack.produce("distinct", *options, expected=thousand)
+    step.shows("a thousand events become a thousand objects", shown(distinct))
+    step.shows("bad messages become dead letters", stack.bad_messages_become_dead_letters())
+
+    deployment.variables["claim_cache_entries"] = "0"
+    changes, _ = deployment.planned_changes("plan-cache-off")
+    expected = {"module.messaging.aws_sqs_queue.queue", "module.compute.aws_lambda_function.ingest"}
+    must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
+    deployment.apply_saved("plan-cache-off")
+    step.shows("a plan sees a hand-made change and a changed variable, and nothing else", ", ".join(sorted(changes)))
+    step.shows("an expired claim is claimed again", stack.an_expired_claim_is_claimed_again())
+    step.shows("the archive's log names each object", stack.the_archive_log_names_each_object())
+    probed = probe_roles(emulator, stack.outputs, other_bucket=deployment.state_bucket)
+    step.shows("each role may do its work and nothing else", probed)
+
+    deployment.destroy()
+    left = emulator.inventory() - before
+    must(not left, f"left behind: {sorted(left)}")
+    step.shows("terraform destroy leaves nothing", f"of {len(deployed - before)} things that were listed before")
+
+
+def shown(reading: dict) -> str:
+    return ", ".join(f"{reading[name]} {name}" for name in ("sent", "new_claims", "duplicates", "objects"))
+
+
+class Steps:
+    """Says what a step has shown, and how long that took."""
+
+    def __init__(self):
+        self.began = time.monotonic()
+
+    def shows(self, what: str, detail: str = "") -> None:
+        now = time.monotonic()
+        print(f"ok {now - self.began:6.1f} s  {what}{': ' if detail else ''}{detail}", flush=True)
+        self.began = now
+
+
+def build_producer() -> Path:
+    command = ["cargo", "build", "--locked", "--workspace", "--bin", "producer"]
+    subprocess.run(command, cwd=CHECKOUT, check=True)
+    return CHECKOUT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/producer"
+
+
+def show_logs(emulator: Emulator, folder: Path) -> None:
+    """What the emulator and the functions, whose lines it prints, said last. The steps' own output is in the error."""
+    print(f"\nThe end of the emulator's log; all logs are in {folder}:\n", file=sys.stderr)
+    if emulator.log.exists():
+        print(tail(emulator.log.read_text(errors="replace"), lines=80), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What each role may do, and what it may not, tried with the role's own credentials. Calls that are allowed are tried
+too: were all refused, the others would show nothing.
+
+Not tried: log streams and the table's stream, which the emulator checks under names that AWS has not. `terraform test`
+asserts those permissions in the policies."""
+
+from botocore.exceptions import ClientError
+
+from emulator import Emulator
+from stack_in_use import must
+
+DENIED = {"AccessDenied", "AccessDeniedException"}
+
+
+def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) -> str:
+    """Returns how many calls were tried."""
+    queue, dlq, on_failure = (outputs[name] for name in ("sqs_queue_url", "sqs_dlq_url", "on_failure_queue_url"))
+    table, bucket, prefix = (outputs[name] for name in ("dynamodb_table_name", "s3_bucket_name", "object_prefix"))
+    some_object = emulator.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)["Contents"][0]["Key"]
+    key = {"pk": {"S": "EVENT#grid_stress_999"}, "sk": {"S": "CLAIM"}}
+    probe_item = {"pk": {"S": "PROBE"}, "sk": {"S": "PROBE"}}
+
+    def new_object(bucket: str, key: str) -> tuple:
+        return ("s3", "put_object", {"Bucket": bucket, "Key": key, "Body": b"probe", "IfNoneMatch": "*"})
+
+    put_item = ("dynamodb", "put_item", {"TableName": table, "Item": probe_item})
+    nobody_may = [
+        ("dynamodb", "get_item", {"TableName": table, "Key": key}),
+        ("dynamodb", "scan", {"TableName": table}),
+        ("dynamodb", "delete_item", {"TableName": table, "Key": key}),
+        ("dynamodb", "update_item", {"TableName": table, "Key": key, "AttributeUpdates": {}}),
+        ("dynamodb", "batch_write_item", {"RequestItems": {table: [{"PutRequest": {"Item": probe_item}}]}}),
+        ("dynamodb", "delete_table", {"TableName": table}),
+        ("s3", "get_object", {"Bucket": bucket, "Key": some_object}),
+        ("s3", "list_objects_v2", {"Bucket": bucket}),
+        ("s3", "delete_object", {"Bucket": bucket, "Key": some_object}),
+        ("s3", "put_bucket_versioning", {"Bucket": bucket, "VersioningConfiguration": {"Status": "Suspended"}}),
+        new_object(bucket, "outside-of-the-prefix"),
+        new_object(other_bucket, prefix + "probe"),
+        ("sqs", "send_message", {"QueueUrl": queue, "MessageBody": "probe"}),
+        ("sqs", "receive_message", {"QueueUrl": dlq}),
+        ("sqs", "receive_message", {"QueueUrl": on_failure}),
+        ("sqs", "purge_queue", {"QueueUrl": queue}),
+        ("lambda", "invoke", {"FunctionName": outputs["ingest_function_name"]}),
+        ("logs", "delete_log_group", {"logGroupName": outputs["ingest_log_group"]}),
+        ("iam", "list_roles", {}),
+        ("sts", "assume_role", {"RoleArn": outputs["archive_role_arn"], "RoleSessionName": "probe"}),
+    ]
+    probes = {
+        "ingest": {
+            "allowed": [put_item, ("sqs", "receive_message", {"QueueUrl": queue})],
+            "denied": [
+                *nobody_may,
+                new_object(bucket, prefix + "probe"),
+                ("sqs", "send_message", {"QueueUrl": on_failure, "MessageBody": "probe"}),
+            ],
+        },
+        "archive": {
+            "allowed": [
+                new_object(bucket, prefix + "probe"),
+                ("sqs", "send_message", {"QueueUrl": on_failure, "MessageBody": "probe"}),
+            ],
+            "denied": [
+                *nobody_may,
+                put_item,
+                ("sqs", "receive_message", {"QueueUrl": queue}),
+            ],
+        },
+    }
+    wrong = []
+    for role, calls in probes.items():
+        arn = outputs[f"{role}_role_arn"]
+        session = emulator.client("sts").assume_role(RoleArn=arn, RoleSessionName="probe")["Credentials"]
+        services = {service for tried in calls.values() for service, _, _ in tried}
+        clients = {service: emulator.client(service, session) for service in services}
+        for expected, tried in calls.items():
+            for service, operation, arguments in tried:
+                came_to = outcome(clients[service], operation, arguments)
+                if came_to != expected:
+                    wrong.append(f"{role}: {service} {operation} {arguments} was to be {expected}, but: {came_to}")
+    must(not wrong, "\n".join(wrong))
+    numbers = {role: {kind: len(tried) for kind, tried in calls.items()} for role, calls in probes.items()}
+    return "; ".join(f"{role}: {n['allowed']} calls allowed, {n['denied']} denied" for role, n in numbers.items())
+
+
+def outcome(client, operation: str, arguments: dict) -> str:
+    try:
+        getattr(client, operation)(**arguments)
+    except ClientError as error:
+        return "denied" if error.response["Error"]["Code"] in DENIED else str(error)
+    return "allowed"
