@@ -1,8 +1,8 @@
 //! Both compiled functions as child processes, killed with SIGKILL at random moments under load, and started again as
 //! Lambda does. What is in the lake afterwards is as if nothing had happened.
 //!
-//! `ingest-fn` is another package's binary, which cargo names to no test of this one: `cargo test --workspace` puts both
-//! into one folder.
+//! `ingest-fn` is another package's binary, of which cargo tells a test of this one nothing: `cargo test --workspace` puts
+//! both into one folder, and a narrower command may leave an old one there, which is refused.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "how often it was killed is the test's report")]
@@ -73,7 +73,6 @@ struct Process {
 
 impl Compiled {
     fn new(binary: PathBuf, aws: SocketAddr, name: &'static str, own: (&'static str, &str), seed: u64) -> Arc<Self> {
-        assert!(binary.exists(), "{} is not there: `cargo test --workspace` builds it", binary.display());
         let variables = vec![
             ("AWS_LAMBDA_FUNCTION_NAME", name.to_owned()),
             ("AWS_ENDPOINT_URL", format!("http://{aws}")),
@@ -165,6 +164,24 @@ impl Compiled {
     }
 }
 
+/// The other function's binary, beside this package's own, if it is not older than what it is made of.
+fn ingest_fn() -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_archive-fn")).with_file_name("ingest-fn");
+    let binary = binary.with_extension(std::env::consts::EXE_EXTENSION);
+    let modified = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    // Cargo lists a binary's sources beside it, as make would: `binary: source source`, a space in a path escaped.
+    let sources = std::fs::read_to_string(binary.with_extension("d")).unwrap_or_default().replace("\\ ", "\0");
+    let (_, sources) = sources.split_once(": ").unwrap_or_default();
+    let mut sources = sources.split_whitespace().map(|source| modified(Path::new(&source.replace('\0', " "))));
+    let is_fresh = sources.clone().count() > 0 && sources.all(|source| source <= modified(&binary));
+    assert!(
+        is_fresh,
+        "{} is missing or old: `cargo test --workspace` builds it, also with `--test compiled --test killed`",
+        binary.display()
+    );
+    binary
+}
+
 async fn claims(services: &Arc<Services>) -> Vec<Claim> {
     let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
     let mut pages = client.scan().table_name(names::TABLE).into_paginator().send();
@@ -190,8 +207,7 @@ async fn whenever_the_processes_are_killed_each_event_becomes_one_object_with_on
 
     let aws = serve_aws(Arc::clone(&services)).await.unwrap();
     let archive = Path::new(env!("CARGO_BIN_EXE_archive-fn")).to_owned();
-    let ingest = archive.with_file_name(format!("ingest-fn{}", std::env::consts::EXE_SUFFIX));
-    let ingest = Compiled::new(ingest, aws, names::INGEST_FUNCTION, ("TABLE_NAME", names::TABLE), seed);
+    let ingest = Compiled::new(ingest_fn(), aws, names::INGEST_FUNCTION, ("TABLE_NAME", names::TABLE), seed);
     let archive = Compiled::new(archive, aws, names::ARCHIVE_FUNCTION, ("BUCKET_NAME", names::BUCKET), seed + 1);
 
     let mut bodies: Vec<String> = (0..EVENTS * COPIES)
