@@ -77,8 +77,8 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     let connected = &connected;
     let observe = async {
         // The functions' clocks may be a little behind ours.
-        let started_at = started_at - Duration::from_secs(5);
-        let since_1970 = started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let read_from = started_at - Duration::from_secs(5);
+        let since_1970 = read_from.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let started_ms = i64::try_from(since_1970.as_millis()).unwrap_or_default();
         let show = |line: &str| say(args, line.trim_end());
         let mut reader = LogReader::new(connected, &plan, started_ms, args.logs.then_some(&show as &dyn Fn(&str)));

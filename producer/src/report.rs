@@ -9,8 +9,8 @@ use crate::verdict::{Reading, Verdict};
 /// # Errors
 /// When `out` cannot be written to.
 pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
-    let new = match reading.earlier_claims {
-        Some(earlier) if earlier > 0 => format!("   ({earlier} of an earlier run)"),
+    let new = match (reading.claims, reading.new_claims) {
+        (Some(claims), Some(new)) if new < claims => format!("   ({} of an earlier run)", claims - new),
         _ => String::new(),
     };
     let mut row = |name: &str, number: Option<usize>, note: &str| match number {

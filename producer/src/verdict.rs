@@ -51,8 +51,8 @@ pub struct Reading {
     pub events: usize,
     /// Events that have a claim.
     pub claims: Option<usize>,
-    /// Claims that were there before this run.
-    pub earlier_claims: Option<usize>,
+    /// Those of them that were not there before this run.
+    pub new_claims: Option<usize>,
     /// Messages acknowledged as duplicates.
     pub duplicates: Option<usize>,
     /// Messages whose event was claimed with other content.
@@ -91,7 +91,7 @@ pub struct Run<'a> {
     pub seen: &'a Observation,
     /// Where the lake begins in its bucket.
     pub prefix: &'a ObjectPrefix,
-    /// When the first message was sent, give or take the clocks.
+    /// When the first message was sent.
     pub started: SystemTime,
 }
 
@@ -103,8 +103,9 @@ impl Run<'_> {
         let Observation { logs, claims, objects, dead_letters, .. } = seen;
         let when = |sources: &[Source], number: usize| self.knows(sources).then_some(number);
         let count = |wanted| sent.confirmed.keys().filter(|id| logs.outcomes.get(*id) == Some(&wanted)).count();
-        let is_earlier = |claim: &&Claim| {
-            !sent.confirmed.contains_key(&claim.message_id) && SystemTime::from(claim.claimed_at) < self.started
+        // A send of this run that was not confirmed, or whose answer was lost and that was sent again, may have won.
+        let is_new = |claim: &&Claim| {
+            sent.confirmed.contains_key(&claim.message_id) || SystemTime::from(claim.claimed_at) >= self.started
         };
         let invariants = self.invariants();
         let verdict = if invariants.iter().any(|invariant| invariant.held == Some(false)) {
@@ -121,7 +122,7 @@ impl Run<'_> {
             unconfirmed: sent.unconfirmed.len(),
             events: plan.event_ids.len(),
             claims: when(&[Source::Table], claims.len()),
-            earlier_claims: when(&[Source::Table], claims.values().filter(is_earlier).count()),
+            new_claims: when(&[Source::Table], claims.values().filter(is_new).count()),
             duplicates: when(&[Source::IngestLog], count(IngestOutcome::Duplicate)),
             conflicts: when(&[Source::IngestLog], count(IngestOutcome::Conflict)),
             rejected: when(&[Source::IngestLog], count(IngestOutcome::Rejected)),

@@ -78,7 +78,7 @@ fn a_run_in_which_all_went_well_held() {
     let world = World::of(&["--messages", "3", "--distinct", "--copies", "2"]);
     assert_eq!(world.judged(), (Verdict::Held, vec![]));
     let reading = world.reading();
-    assert_eq!((reading.lost, reading.pending, reading.extra, reading.earlier_claims), (Some(0), 0, Some(0), Some(0)));
+    assert_eq!((reading.lost, reading.pending, reading.extra, reading.new_claims), (Some(0), 0, Some(0), Some(3)));
 }
 
 #[test]
@@ -197,11 +197,11 @@ fn a_claim_of_an_earlier_run_is_said_to_be_one_and_that_of_an_unconfirmed_send_i
     world.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Duplicate);
     let claim = world.seen.claims.get_mut(&0).unwrap();
     claim.message_id = "of another run".to_owned();
-    assert_eq!(world.reading().earlier_claims, Some(0));
+    assert_eq!(world.reading().new_claims, Some(1));
     world.seen.claims.get_mut(&0).unwrap().claimed_at -= Duration::from_secs(60);
     let key = prefix().object_key(&world.seen.claims[&0]);
     world.seen.logs.keys = HashMap::new();
     world.seen.objects.get_mut(&0).unwrap().key = key;
     assert_eq!(world.judged(), (Verdict::Held, vec![]));
-    assert_eq!(world.reading().earlier_claims, Some(1));
+    assert_eq!(world.reading().new_claims, Some(0));
 }
