@@ -71,7 +71,7 @@ def exercise(emulator: Emulator, producer: Path, folder: Path) -> None:
     stack = StackInUse(emulator, deployment.outputs(), deployment.module, producer, folder)
     one = {"sent": 50, "claims": 1, "objects": 1, "object_versions": 1}
     herd = stack.produce("herd", expected=one)
-    # Not 49 duplicates: where the SDK repeated a send whose answer was lost, the first is in the queue, too, and may win.
+    # Not 49 duplicates: where the SDK repeated a send whose answer was lost, both are in the queue, and either may win.
     must(herd["new_claims"] + herd["duplicates"] == 50, f"not each of 50 messages was won or a duplicate: {herd}")
     step.shows("a herd of one event becomes one object", shown(herd))
     again = stack.produce("again", expected=one | {"new_claims": 0, "duplicates": 50})
