@@ -240,7 +240,7 @@ async fn a_record_has_its_name_key_sequence_number_and_time(stage: Arc<Stage>) -
 async fn the_image_of_a_claim_is_the_claim(stage: Arc<Stage>) -> Outcome {
     let (table, now) = (stage.streamed().await?, now_seconds());
     let odd = format!("{}-ä\u{1F41F}\"\\\u{7f}/ ", stage.unique("image"));
-    let claim = Claim { body: claim::Body::Zstd((0..=255).collect()), ..claim(&odd, now) };
+    let claim = Claim { body: claim::Body::Zstd((0..=255).collect()), ..claim(&odd, now + HOUR) };
     put(&stage, table, &claim, now).await?;
     same("claims in the stream", claims(&records(&stage, &odd, 1).await?)?, vec![claim])
 }
