@@ -13,6 +13,9 @@ use tokio::process::{Child, Command};
 /// `aws_lambda_events` 1.2.1 (MIT), `src/fixtures/example-dynamodb-event.json`.
 const FIXTURE: &str = include_str!("fixtures/example-dynamodb-event.json");
 
+/// Ten times the deployed function's: what is measured here is memory, and an unoptimised build on a busy machine is slow.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
 /// The function, without any variable but these.
 fn function(set: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_archive-fn"));
@@ -24,7 +27,7 @@ async fn start() -> (Arc<Services>, RuntimeApi, Child) {
     let services = Services::on_real_clock(1).unwrap();
     services.lakes.create_bucket(names::BUCKET);
     let aws = format!("http://{}", serve_aws(services.clone()).await.unwrap());
-    let api = RuntimeApi::start(Duration::from_secs(30)).await.unwrap();
+    let api = RuntimeApi::start(TIMEOUT).await.unwrap();
     let child = function(&[
         ("BUCKET_NAME", names::BUCKET),
         ("AWS_LAMBDA_RUNTIME_API", &api.address.to_string()),
@@ -44,7 +47,7 @@ async fn start() -> (Arc<Services>, RuntimeApi, Child) {
 
 /// The response to an event, within a bound.
 async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
-    let reply = tokio::time::timeout(Duration::from_secs(60), api.invoke(request_id, event.to_string())).await;
+    let reply = tokio::time::timeout(TIMEOUT, api.invoke(request_id, event.to_string())).await;
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
