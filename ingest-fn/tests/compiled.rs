@@ -195,6 +195,8 @@ async fn peak_memory_stays_under_64_mb_with_the_largest_batches_and_a_full_cache
         assert_eq!(invoke(&api, &format!("conflicts{first}"), &noises(first, 1_000)).await, nothing_failed);
     }
     check("12 conflicts with items that hardly compress");
-    peaks.iter().for_each(|(what, kb)| println!("peak resident memory after {what}: {kb} kB"));
+    for (what, kb) in &peaks {
+        println!("peak resident memory after {what}: {kb} kB");
+    }
     assert!(peaks.iter().all(|(_, kb)| *kb < 64 * 1024), "{peaks:?}");
 }
