@@ -45,7 +45,9 @@ impl Record {
             return Self::Skipped;
         }
         let claim = Claim::from_item(image);
-        claim.iter().for_each(|claim| trap("record", &claim.event_id));
+        if let Ok(claim) = &claim {
+            trap("record", &claim.event_id);
+        }
         match claim.and_then(|claim| object::object_line(&claim).map(|line| (claim, line))) {
             Ok((claim, line)) => Self::Claim { claim: Box::new(claim), line },
             Err(error) => Self::Unusable { reason: error_chain(&error) },

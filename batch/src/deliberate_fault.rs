@@ -67,7 +67,7 @@ impl DeliberateFault {
     /// Never.
     #[cfg(not(feature = "deliberate-faults"))]
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn is_planted(self) -> bool {
         false
     }
@@ -77,7 +77,7 @@ impl DeliberateFault {
 pub const TRAP: &str = "trap-";
 
 /// Panics on an event id that is a trap for `place`: `trap-<place>..`. What the fence is for.
-#[inline(always)]
+#[inline]
 pub fn trap(place: &str, event_id: &str) {
     #[cfg(feature = "deliberate-faults")]
     assert!(
@@ -121,7 +121,7 @@ pub use planted::{plant, set_frozen_seconds, set_traps};
 
 /// For [`DeliberateFault::CacheByMonotonicClock`]: seconds of the wall clock that a monotonic clock has missed.
 #[must_use]
-#[inline(always)]
+#[inline]
 pub fn missed_seconds() -> u64 {
     #[cfg(feature = "deliberate-faults")]
     if DeliberateFault::CacheByMonotonicClock.is_planted() {

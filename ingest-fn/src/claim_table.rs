@@ -84,9 +84,10 @@ impl ClaimTable {
     /// When it is not known who holds the event.
     pub async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, ClaimTableError> {
         let now = claim.claimed_at.timestamp();
-        let condition = match ClaimWithoutCondition.is_planted() {
-            false => "attribute_not_exists(pk) OR #ttl < :now",
-            true => "attribute_not_exists(pk) OR attribute_exists(pk) OR #ttl < :now",
+        let condition = if ClaimWithoutCondition.is_planted() {
+            "attribute_not_exists(pk) OR attribute_exists(pk) OR #ttl < :now"
+        } else {
+            "attribute_not_exists(pk) OR #ttl < :now"
         };
         let result = self
             .client

@@ -196,9 +196,10 @@ impl Report {
             Err(error) => {
                 self.failed(Some(message_id), Some(&event.id), error);
                 for follower in &group.followers {
-                    let fault = match follower.digest == event.digest {
-                        true => DeliberateFault::SameFollowersAcknowledged,
-                        false => DeliberateFault::OtherFollowersAcknowledged,
+                    let fault = if follower.digest == event.digest {
+                        DeliberateFault::SameFollowersAcknowledged
+                    } else {
+                        DeliberateFault::OtherFollowersAcknowledged
                     };
                     self.failed(Some(&follower.message_id), Some(&event.id), error);
                     if fault.is_planted() {

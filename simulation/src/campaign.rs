@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 
 use crate::faults::FaultKind;
@@ -77,10 +77,13 @@ pub fn all_cores() -> usize {
 
 /// Keeps traps, on which our own code panics on purpose, from filling standard error. Other panics are told as ever.
 pub fn silence_traps() {
-    let tell = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !panic.payload_as_str().is_some_and(|text| text.starts_with("stepped into the trap")) {
-            tell(panic);
-        }
-    }));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !panic.payload_as_str().is_some_and(|text| text.starts_with("stepped into the trap")) {
+                tell(panic);
+            }
+        }));
+    });
 }

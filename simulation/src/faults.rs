@@ -123,11 +123,11 @@ impl Dice {
     /// For one world.
     #[must_use]
     pub fn new(scenario: &Scenario, recorder: Arc<Recorder>) -> Self {
-        let die = |(&kind, &rate): (&FaultKind, &f64)| {
+        let new = |(&kind, &rate): (&FaultKind, &f64)| {
             let random = Rng::with_seed(scenario.seed.wrapping_mul(1_000).wrapping_add(kind as u64));
             (kind, Die { rate, random, hits: 0 })
         };
-        let mut dice: BTreeMap<FaultKind, Die> = scenario.rates.iter().map(die).collect();
+        let mut dice: BTreeMap<FaultKind, Die> = scenario.rates.iter().map(new).collect();
         let outages =
             if scenario.rates.contains_key(&FaultKind::Outage) { scenario.outages.clone() } else { Vec::new() };
         if scenario.skew_ms > 0 {

@@ -177,6 +177,7 @@ struct State {
     ended: bool,
     /// Claims and poison in the table that have no object yet: claim id, or partition key.
     without_object: BTreeSet<String>,
+    with_object: BTreeSet<String>,
 }
 
 impl Recorder {
@@ -195,14 +196,20 @@ impl Recorder {
         }
     }
 
-    /// The table holds something that must become an object: a claim by its id, another record by its partition key.
+    /// The table holds something that must become an object: a claim by its id, another record by its partition key. A retry may
+    /// bring a claim back that has its object, and was deleted.
     pub fn awaits_object(&self, name: &str) {
-        self.lock().without_object.insert(name.to_owned());
+        let mut state = self.lock();
+        if !state.with_object.contains(name) {
+            state.without_object.insert(name.to_owned());
+        }
     }
 
     /// It has become one.
     pub fn has_object(&self, name: &str) {
-        self.lock().without_object.remove(name);
+        let mut state = self.lock();
+        state.without_object.remove(name);
+        state.with_object.insert(name.to_owned());
     }
 
     /// What has not become an object yet.

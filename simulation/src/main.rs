@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use simulation::campaign::{self, Totals};
+use simulation::reference_model::Violation;
 use simulation::shrink::shrink;
 use simulation::{FaultKind, Scenario, history};
+
+/// Of seeds that fail, and of what each of them violates, so many are shown.
+const SHOWN: usize = 5;
 
 /// Runs the real handlers through seeded worlds in which everything goes wrong, and holds what comes out against a reference
 /// model.
@@ -74,7 +78,9 @@ fn replay(scenario: &Scenario) -> ExitCode {
     let outcome = simulation::run(scenario);
     print!("{}", history::text(&outcome.history));
     let violations = &outcome.judgement.violations;
-    violations.iter().for_each(|violation| println!("violated: {violation}"));
+    for violation in violations {
+        println!("violated: {violation}");
+    }
     println!("seed {}: {} violations", scenario.seed, violations.len());
     if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -101,15 +107,16 @@ fn explore(cli: &Cli) -> ExitCode {
         println!("    {how:<40} {number:>12}");
     }
     println!("  violations {:>12}", totals.failures.values().map(Vec::len).sum::<usize>());
-    for (seed, violations) in &totals.failures {
+    for (seed, violations) in totals.failures.iter().take(SHOWN) {
         println!("\nseed {seed}:");
-        violations.iter().take(5).for_each(|violation| println!("  {violation}"));
-        let whole = Scenario::from_seed(*seed);
-        println!("  replay it:     cargo run -p simulation -- --seed {seed}");
+        for violation in violations.iter().take(SHOWN) {
+            println!("  {violation}");
+        }
+        println!("  replay it:    cargo run -p simulation -- --seed {seed}");
         // What is left must violate the same rule, and not only some rule.
         let rule = violations[0].rule;
-        let shrunk = shrink(&whole, |violations| violations.iter().any(|violation| violation.rule == rule));
-        println!("  and shrunk:    {}", shrunk.command());
+        let same_rule = |found: &[Violation]| found.iter().any(|violation| violation.rule == rule);
+        println!("  and shrunk:   {}", shrink(&Scenario::from_seed(*seed), same_rule).command());
     }
     if totals.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -194,10 +194,10 @@ impl<'a> Model<'a> {
                 self.judgement.violated(Rule::OneItem, format!("#{invocation} failed as a whole: {error}"));
             }
             Entry::TimedOut { invocation } => {
-                self.judgement.violated(Rule::InTime, format!("#{invocation} did not stop in time"))
+                self.judgement.violated(Rule::InTime, format!("#{invocation} did not stop in time"));
             }
             Entry::Crashed { invocation } => {
-                self.judgement.violated(Rule::OneItem, format!("#{invocation} panicked on one item of its batch"))
+                self.judgement.violated(Rule::OneItem, format!("#{invocation} panicked on one item of its batch"));
             }
             _ => {}
         }

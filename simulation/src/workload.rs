@@ -74,7 +74,7 @@ pub fn messages(random: &mut Rng, count: usize, mix: Mix, pointer: &str) -> Vec<
                 return Message { body: poison(random), meaning: Meaning::NoEvent };
             }
             let id = random_id(random.usize(..mix.events));
-            event(random, id, mix.contents, pointer, String::new())
+            event(random, id, mix.contents, pointer, "")
         })
         .collect();
     if mix.large && !messages.is_empty() {
@@ -87,7 +87,7 @@ pub fn messages(random: &mut Rng, count: usize, mix: Mix, pointer: &str) -> Vec<
 /// A message that has nothing special about it, and an event of its own.
 #[must_use]
 pub fn plain(id: &str, pointer: &str) -> Message {
-    event(&mut Rng::with_seed(0), id.to_owned(), 1, pointer, String::new())
+    event(&mut Rng::with_seed(0), id.to_owned(), 1, pointer, "")
 }
 
 /// The n-th event's id. The first ones are such as make trouble.
@@ -102,7 +102,7 @@ fn random_id(n: usize) -> String {
 }
 
 /// A body about an event, written in one of several ways that say the same.
-fn event(random: &mut Rng, id: String, contents: u64, pointer: &str, padding: String) -> Message {
+fn event(random: &mut Rng, id: String, contents: u64, pointer: &str, padding: &str) -> Message {
     let content = random.u64(..contents);
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     // An integer is the same id as its text, though a body with the one does not say the same as a body with the other.
@@ -120,7 +120,7 @@ fn event(random: &mut Rng, id: String, contents: u64, pointer: &str, padding: St
         ("\"list\"", "[null,true,{},[]]".to_owned()),
     ];
     if !padding.is_empty() {
-        members.push(("\"padding\"", quoted(&padding)));
+        members.push(("\"padding\"", quoted(padding)));
     }
     random.shuffle(&mut members);
     let spaced = random.bool();
@@ -143,18 +143,18 @@ fn large(random: &mut Rng, pointer: &str) -> Message {
     match random.u8(..3) {
         // Compresses to nothing.
         0 => {
-            let without = event(&mut Rng::with_seed(0), id.clone(), 1, pointer, "x".to_owned()).body.len();
-            event(&mut Rng::with_seed(0), id, 1, pointer, "x".repeat(MAX_MESSAGE_BYTES - without + 1))
+            let without = event(&mut Rng::with_seed(0), id.clone(), 1, pointer, "x").body.len();
+            event(&mut Rng::with_seed(0), id, 1, pointer, &"x".repeat(MAX_MESSAGE_BYTES - without + 1))
         }
         // Six bits a letter: compresses to three quarters, which fits into an item of 400 KiB.
         1 => {
             let padding = letters(random, 450 * 1024);
-            event(random, id, 1, pointer, padding)
+            event(random, id, 1, pointer, &padding)
         }
         // And this does not.
         _ => {
             let padding = letters(random, 700 * 1024);
-            let Message { body, .. } = event(random, id, 1, pointer, padding);
+            let Message { body, .. } = event(random, id, 1, pointer, &padding);
             Message { body, meaning: Meaning::NoEvent }
         }
     }

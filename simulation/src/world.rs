@@ -202,7 +202,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Moves what is in the dead-letter queue back, as StartMessageMoveTask does: with a new id and a new enqueue time.
+    /// Moves what is in the dead-letter queue back, as `StartMessageMoveTask` does: with a new id and a new enqueue time.
     async fn redrive(&mut self) {
         self.passed_seconds = 0;
         let sqs = &self.services.sqs;

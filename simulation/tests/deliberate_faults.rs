@@ -2,7 +2,7 @@
 //! what the handlers log, and finds nothing in the same seeds without it. How many seeds it took is printed
 //! (`-- --nocapture`).
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "the number of seeds is for people")]
 
 use batch::deliberate_fault::DeliberateFault;
 use simulation::reference_model::Rule;
@@ -19,7 +19,7 @@ fn is_caught(fault: DeliberateFault) {
         if let Some(violation) = judgement.violations.iter().find(|violation| violation.rule != Rule::Log) {
             let seeds = seed + 1;
             let what = violation.to_string().escape_debug().to_string();
-            println!("{fault:?}: caught by {seeds} seeds; {}", what.chars().take(150).collect::<String>());
+            println!("{fault:?}: caught by {seeds} seeds; {what:.150}");
             let honest = run(&scenario).judgement.violations;
             assert!(honest.is_empty(), "seed {seed} fails without {fault:?} too: {honest:?}");
             return;
