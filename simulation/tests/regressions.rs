@@ -1,0 +1,32 @@
+//! Shrunk worlds that once failed. Each first makes sure that what it is about still happens in it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use simulation::history::Entry;
+use simulation::shrink::Shrunk;
+use simulation::world::Outcome;
+use simulation::{FaultKind, Scenario, campaign, run};
+
+fn replay(seed: u64, messages: &[usize], faults: &[FaultKind]) -> Outcome {
+    campaign::silence_traps();
+    let shrunk =
+        Shrunk { seed, messages: messages.iter().copied().collect(), faults: faults.iter().copied().collect() };
+    run(&shrunk.apply(Scenario::from_seed(seed)))
+}
+
+/// The reference model was wrong here, not the code: after the window, and after TTL has deleted the claim, the SDK's retry
+/// of a write whose answer is late brings the same claim back. It has its object already, and gets no other.
+#[test]
+fn regression_a_retry_brings_back_a_claim_that_was_archived_and_deleted() {
+    let outcome = replay(814, &[41, 44], &[FaultKind::AnswerLate, FaultKind::TtlDeletion]);
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, entry) in &outcome.history {
+        if let Entry::Claimed(claimed) = entry {
+            *taken.entry(&claimed.claim_id).or_default() += 1;
+        }
+    }
+    assert!(taken.values().any(|&times| times > 1), "the world has changed: look for another seed");
+    assert!(outcome.judgement.violations.is_empty(), "{:?}", outcome.judgement.violations);
+}
