@@ -163,9 +163,14 @@ fn names_are_sorted_by_their_utf_8_and_not_by_their_escapes_or_utf_16() {
             r#"{"":4,"\u0001":3,"\b":9,"\t":2,"\n":6,"\f":10,"\r":11,"\u001fz":1,"\/":12,"\\":5,"a":7,"aa":8,"b":0}"#
         )
     );
+    // sha256sum of the canonical form, in which the names' values are 12, 1, 6, 0, 3, 4, 5, 7, 2, 8, 11, 9, 13, 10, 14, 15.
+    let every_escape = concat!(
+        r#"{"\t":0,"\u0001":1," ":2,"\n":3,"\f":4,"\r":5,"\b":6,"\u001f":7,"#,
+        r#""\"":8,"\\":9,"a":10,"/":11,"":12,"]":13,"o":14,"z":15}"#
+    );
     assert_eq!(
-        digest(r#"{"\t":1,"\u0001":2," ":3}"#).to_string(),
-        "01".to_owned() + "d3489047d67ca80d06e09a775ef3910d31ee9be27aa38b9208bce86622125124"
+        digest(every_escape).to_string(),
+        "01".to_owned() + "54a15e41fd85273d37723e258f1be710974d6ce6ec5fec4beabf5bf07cb7cbd6"
     );
     let by_utf8 = Digest::of(r#"{"～":1,"😀":2}"#).unwrap();
     assert_eq!(
