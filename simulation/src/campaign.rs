@@ -6,7 +6,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 
 use crate::faults::FaultKind;
-use crate::reference_model::Violation;
+use crate::judgement::Violation;
 use crate::scenario::Scenario;
 use crate::world::{Outcome, run};
 

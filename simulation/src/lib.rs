@@ -12,7 +12,9 @@
 //! | [`environment`] | Lambda's environments, with clocks that are off, killed at any await |
 //! | [`world`] | one run, from the first message until nothing moves any more |
 //! | [`history`] | what happened in it, in order |
+//! | [`poison_record`] | what somebody puts into the table that can never be archived |
 //! | [`reference_model`] | what may come out, by the history of what the services did |
+//! | [`judgement`] | which rules did not hold, and how everything ended |
 //! | [`campaign`] | many seeds on all cores |
 //! | [`shrink`] | less of a seed that still fails |
 
@@ -20,6 +22,8 @@ pub mod campaign;
 pub mod environment;
 pub mod faults;
 pub mod history;
+pub mod judgement;
+pub mod poison_record;
 pub mod reference_model;
 pub mod scenario;
 pub mod shrink;

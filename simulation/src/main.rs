@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use simulation::campaign::{self, Totals};
-use simulation::reference_model::Violation;
+use simulation::judgement::Violation;
 use simulation::shrink::shrink;
 use simulation::{FaultKind, Scenario, history};
 

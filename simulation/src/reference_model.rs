@@ -2,7 +2,6 @@
 //! from what the handlers say or from how they do it. Times are judged to the second, and clocks to their skew.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use batch::logs::rfc3339;
@@ -10,6 +9,7 @@ use claim::record::KEY_PREFIX;
 use sha2::{Digest as _, Sha256};
 
 use crate::history::{Claimed, Entry, History, Remembered};
+use crate::judgement::{Judgement, Rule};
 use crate::scenario::Scenario;
 use crate::workload::Meaning;
 use crate::world::Remains;
@@ -20,65 +20,6 @@ const PREFIX: &str = "events/";
 /// A claim's write may arrive this much later than the clock was read for it: four attempts of up to four seconds, the
 /// back-offs between them, and a minute on the way.
 const LATEST_ARRIVAL_MS: u64 = 80_000;
-
-/// What must always hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// A claim is of a message, from one reading of a clock, and of an event that no other claim holds.
-    Claim,
-    /// What is acknowledged is won, a duplicate, or a conflict that the configuration acknowledges.
-    Acknowledged,
-    /// A warm cache holds what the table has confirmed.
-    Cache,
-    /// A function stops in time.
-    InTime,
-    /// No item takes its batch with it.
-    OneItem,
-    /// No message vanishes, or is a dead letter without a reason.
-    Message,
-    /// Each claim has one object with one version and the winner's content, or was given up and is named; there are no others.
-    Object,
-    /// The table holds the claims that it took, and nothing else.
-    Table,
-    /// Without faults, everything comes to rest.
-    Rest,
-    /// What the handlers log is so. Everything else is judged without what they say.
-    Log,
-}
-
-/// Something that did not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// What should have held.
-    pub rule: Rule,
-    /// What was instead.
-    pub what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.rule, self.what)
-    }
-}
-
-/// What a world came to.
-#[derive(Debug, Default)]
-pub struct Judgement {
-    /// None of them should be.
-    pub violations: Vec<Violation>,
-    /// How many messages, claims and records ended in which way, to show that there were any.
-    pub ends: BTreeMap<&'static str, u64>,
-}
-
-impl Judgement {
-    fn violated(&mut self, rule: Rule, what: String) {
-        self.violations.push(Violation { rule, what });
-    }
-
-    fn ended(&mut self, how: &'static str) {
-        *self.ends.entry(how).or_default() += 1;
-    }
-}
 
 /// Judges a world by its history and by what remains of it.
 #[must_use]

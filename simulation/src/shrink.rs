@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::faults::FaultKind;
-use crate::reference_model::Violation;
+use crate::judgement::Violation;
 use crate::scenario::Scenario;
 use crate::world::run;
 

@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use aws_smithy_runtime::client::retries::RetryPartition;
-use aws_smithy_types::Blob;
 use batch::{Environment, deliberate_fault};
 use bytes::Bytes;
 use claim::record::KEY_PREFIX;
@@ -20,7 +18,9 @@ use tokio::time::Instant;
 use crate::environment::Environments;
 use crate::faults::{Dice, FaultKind};
 use crate::history::{Entry, History, Recorder};
-use crate::reference_model::{self, Judgement};
+use crate::judgement::Judgement;
+use crate::poison_record::{BY_HAND, PoisonRecord};
+use crate::reference_model;
 use crate::scenario::{Scenario, Step};
 use crate::workload::Meaning;
 
@@ -241,44 +241,12 @@ impl<'a> World<'a> {
 
     /// Puts an item into the table that `archive-fn` has to quarantine, or to pass over.
     async fn put_by_hand(&mut self, pk: &str, n: usize) {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let mut item: BTreeMap<&str, AttributeValue> = [
-            ("pk", text(pk)),
-            ("sk", text("CLAIM")),
-            ("claim_id", text("018cc251-f400-7000-8000-000000000000")),
-            ("claimed_at", text("2027-01-15T08:00:00.000Z")),
-            ("ttl", AttributeValue::N("4000000000".to_owned())),
-            ("digest", AttributeValue::B(Blob::new([1; 33]))),
-            ("message_id", text("by hand")),
-            ("body", text("{}")),
-        ]
-        .into();
-        match n % 10 {
-            0 => drop(item.remove("ttl")),
-            1 => drop(item.remove("body")),
-            2 => drop(item.insert("body_zstd", AttributeValue::B(Blob::new([1, 2, 3])))),
-            3 => {
-                item.remove("body");
-                item.insert("body_zstd", AttributeValue::B(Blob::new(*b"not zstd")));
-            }
-            4 => drop(item.insert("claim_id", text("018CC251-F400-7000-8000-000000000000"))),
-            5 => drop(item.insert("claimed_at", text("yesterday"))),
-            6 => drop(item.insert("body", text("{\"not\": json"))),
-            7 => drop(item.insert("digest", text("text"))),
-            // Our own code panics on reading these, and on writing them; the fence must hold.
-            8 => drop(item.insert("pk", text(&format!("{KEY_PREFIX}trap-record-{}", self.by_hand.len())))),
-            _ => drop(item.insert("pk", text(&format!("{KEY_PREFIX}trap-write-{}", self.by_hand.len())))),
-        }
-        let is_no_claim = n % 30 >= 20;
-        if is_no_claim {
-            item.insert("sk", text("OTHER"));
-        }
+        let PoisonRecord { item, is_quarantined } = PoisonRecord::new(n, pk, self.by_hand.len());
         let pk = item["pk"].as_s().expect("it is text").clone();
-        if !is_no_claim {
+        if is_quarantined {
             self.recorder.awaits_object(&pk);
         }
-        self.by_hand.insert(pk, !is_no_claim);
-        let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.by_hand.insert(pk, is_quarantined);
         let put = self.hand.put_item().table_name(names::TABLE).set_item(Some(item)).send().await;
         put.expect("nothing goes wrong with what is done by hand");
     }
@@ -341,7 +309,7 @@ impl<'a> World<'a> {
             let text = |name: &str| image[name]["S"].as_str().unwrap_or_default().to_owned();
             let pk = text("pk");
             let name =
-                if self.by_hand.contains_key(&pk) && text("message_id") == "by hand" { pk } else { text("claim_id") };
+                if self.by_hand.contains_key(&pk) && text("message_id") == BY_HAND { pk } else { text("claim_id") };
             numbers.entry(name).or_default().push(number);
         }
         numbers

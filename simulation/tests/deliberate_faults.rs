@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, reason = "the number of seeds is for people")]
 
 use batch::deliberate_fault::DeliberateFault;
-use simulation::reference_model::Rule;
+use simulation::judgement::Rule;
 use simulation::{Scenario, campaign, run};
 
 /// A fault that so many seeds do not catch is not caught.

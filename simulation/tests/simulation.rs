@@ -64,7 +64,7 @@ fn another_seed_gives_another_history() {
 #[test]
 fn a_failing_seed_is_shrunk_to_a_world_that_fails_by_the_same_rule() {
     use batch::deliberate_fault::DeliberateFault::AcknowledgedBeforeWrite;
-    use simulation::reference_model::{Rule, Violation};
+    use simulation::judgement::{Rule, Violation};
     campaign::silence_traps();
     let fails = |found: &[Violation]| found.iter().any(|violation| violation.rule == Rule::Acknowledged);
     let planted = |seed| Scenario::from_seed(seed).with_deliberate_fault(Some(AcknowledgedBeforeWrite));

@@ -1,0 +1,62 @@
+//! Items that somebody puts into the table by hand: such as say that they are claims and can never be archived, and such as
+//! are no claims at all.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_types::Blob;
+use claim::record::KEY_PREFIX;
+
+/// What the message id of each of them says.
+pub const BY_HAND: &str = "by hand";
+
+/// An item of the table.
+#[derive(Debug)]
+pub struct PoisonRecord {
+    /// Its attributes.
+    pub item: HashMap<String, AttributeValue>,
+    /// Whether `archive-fn` has to keep it whole; it has to pass over what is no claim.
+    pub is_quarantined: bool,
+}
+
+impl PoisonRecord {
+    /// The `kind`-th kind, under this partition key; those on which our own code panics have one of their own, which
+    /// `number` makes the only one of its kind.
+    #[must_use]
+    pub fn new(kind: usize, pk: &str, number: usize) -> Self {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let bytes = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
+        let mut item: HashMap<&str, AttributeValue> = [
+            ("pk", text(pk)),
+            ("sk", text("CLAIM")),
+            ("claim_id", text("018cc251-f400-7000-8000-000000000000")),
+            ("claimed_at", text("2027-01-15T08:00:00.000Z")),
+            ("ttl", AttributeValue::N("4000000000".to_owned())),
+            ("digest", bytes(&[1; 33])),
+            ("message_id", text(BY_HAND)),
+            ("body", text("{}")),
+        ]
+        .into();
+        match kind % 10 {
+            0 => drop(item.remove("ttl")),
+            1 => drop(item.remove("body")),
+            2 => drop(item.insert("body_zstd", bytes(&[1, 2, 3]))),
+            3 => {
+                item.remove("body");
+                item.insert("body_zstd", bytes(b"not zstd"));
+            }
+            4 => drop(item.insert("claim_id", text("018CC251-F400-7000-8000-000000000000"))),
+            5 => drop(item.insert("claimed_at", text("yesterday"))),
+            6 => drop(item.insert("body", text("{\"not\": json"))),
+            7 => drop(item.insert("digest", text("text"))),
+            8 => drop(item.insert("pk", text(&format!("{KEY_PREFIX}trap-record-{number}")))),
+            _ => drop(item.insert("pk", text(&format!("{KEY_PREFIX}trap-write-{number}")))),
+        }
+        let is_no_claim = kind % 30 >= 20;
+        if is_no_claim {
+            item.insert("sk", text("OTHER"));
+        }
+        let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { item, is_quarantined: !is_no_claim }
+    }
+}
