@@ -171,7 +171,11 @@ impl Dice {
         let fault = self.choose(call);
         let (operation, subject) = (operation(call).to_owned(), subject(call));
         self.recorder.note(Entry::Requested { invocation, operation, subject, fault });
-        fault.or_else(|| self.latency())
+        let fault = fault.or_else(|| self.latency());
+        if let Some(Fault::RequestDelayed(delay)) = fault {
+            self.recorder.arrives_after(delay);
+        }
+        fault
     }
 
     fn choose(&self, call: &Call<'_>) -> Option<Fault> {

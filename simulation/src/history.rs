@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use local::Clock;
 use local::wire::Fault;
@@ -178,6 +179,8 @@ struct State {
     /// Claims and poison in the table that have no object yet: claim id, or partition key.
     without_object: BTreeSet<String>,
     with_object: BTreeSet<String>,
+    running: BTreeSet<u64>,
+    all_arrived_ms: u64,
 }
 
 impl Recorder {
@@ -190,6 +193,15 @@ impl Recorder {
     /// Notes what happened.
     pub fn note(&self, entry: Entry) {
         let mut state = self.lock();
+        match &entry {
+            Entry::Invoked { invocation, .. } => drop(state.running.insert(*invocation)),
+            Entry::Answered { invocation, .. }
+            | Entry::Refused { invocation, .. }
+            | Entry::Killed { invocation }
+            | Entry::TimedOut { invocation }
+            | Entry::Crashed { invocation } => drop(state.running.remove(invocation)),
+            _ => {}
+        }
         if !state.ended {
             let at = self.clock.now_ms() - self.started_ms;
             state.history.push((at, entry));
@@ -216,6 +228,21 @@ impl Recorder {
     #[must_use]
     pub fn without_object(&self) -> BTreeSet<String> {
         self.lock().without_object.clone()
+    }
+
+    /// A request is on its way for so long.
+    pub fn arrives_after(&self, delay: Duration) {
+        let arrives_ms = self.elapsed_ms() + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let mut state = self.lock();
+        state.all_arrived_ms = state.all_arrived_ms.max(arrives_ms);
+    }
+
+    /// Whether no function runs, and no request is on its way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let now_ms = self.elapsed_ms();
+        let state = self.lock();
+        state.running.is_empty() && state.all_arrived_ms < now_ms
     }
 
     /// Ends the history, and gives it.

@@ -251,7 +251,8 @@ impl<'a> World<'a> {
         put.expect("nothing goes wrong with what is done by hand");
     }
 
-    /// Waits until nothing is under way any more: the queue is empty, and each claim has its object, or was given up.
+    /// Waits until nothing is under way any more: no function runs, no request is on its way, the queue is empty, and each
+    /// claim has its object, or was given up.
     async fn rest(&mut self, bound: Duration) -> Result<(), String> {
         let give_up = Instant::now() + bound;
         loop {
@@ -263,7 +264,7 @@ impl<'a> World<'a> {
                 self.read_on_failure_queue().await;
                 without_object.retain(|name| !self.is_given_up(name));
             }
-            if messages == 0 && without_object.is_empty() && self.sending.is_empty() {
+            if messages == 0 && without_object.is_empty() && self.sending.is_empty() && self.recorder.is_idle() {
                 return Ok(());
             }
             if Instant::now() >= give_up {
