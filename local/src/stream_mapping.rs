@@ -296,8 +296,8 @@ impl StreamMapping {
         Ok(())
     }
 
-    /// Metadata only, in the form that the guide shows, of a function that failed: the records themselves must be read from the stream, or, for
-    /// claims, from the table.
+    /// Metadata only, in the form that the guide shows for a function that failed: the records themselves must be read from
+    /// the stream, or, for claims, from the table.
     fn tell_on_failure(
         &self,
         shard: &str,
