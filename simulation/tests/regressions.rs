@@ -30,3 +30,16 @@ fn regression_a_retry_brings_back_a_claim_that_was_archived_and_deleted() {
     assert!(taken.values().any(|&times| times > 1), "the world has changed: look for another seed");
     assert!(outcome.judgement.violations.is_empty(), "{:?}", outcome.judgement.violations);
 }
+
+/// The world was wrong here, not the code: days were passed over while a request of a killed function was on its way, which
+/// then reached the table days after its clock was read. Requests do not travel for days.
+#[test]
+fn regression_no_request_is_days_on_its_way() {
+    let messages = [0, 1, 2, 4, 5, 7, 13, 15, 20, 21, 22, 25, 27];
+    let faults = [FaultKind::RequestLate, FaultKind::Outage, FaultKind::Killed, FaultKind::DaysPass];
+    let outcome = replay(22_094, &messages, &faults);
+    for kind in faults {
+        assert!(outcome.hits.get(&kind).is_some_and(|&hits| hits > 0), "there was no {kind}: look for another seed");
+    }
+    assert!(outcome.judgement.violations.is_empty(), "{:?}", outcome.judgement.violations);
+}
