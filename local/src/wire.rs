@@ -111,7 +111,7 @@ impl Services {
                 self.chaos.answered(&call, response.status().as_u16(), response.body());
                 return Ok(response);
             }
-            Service::Sqs => crate::sqs_protocol::answer(&self.sqs, &call.operation, request.body()).await,
+            Service::Sqs => crate::sqs_protocol::answer(&self.sqs, &call.operation, &request).await,
             Service::DynamoDb => self.tables.answer(&call.operation, request.body()),
             Service::Logs => self.logs.answer(&call.operation, request.body()),
         };
