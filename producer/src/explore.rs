@@ -67,16 +67,17 @@ fn greeting(address: SocketAddr) -> String {
 
 and then, for example:
 
-    aws sqs send-message --queue-url $SQS_QUEUE_URL --message-body '{{"event_id":"a","x":1.50}}'
+    aws sqs send-message --endpoint-url $AWS_ENDPOINT_URL --queue-url $SQS_QUEUE_URL --message-body '{{"event_id":"a","x":1.50}}'
     aws dynamodb get-item --table-name {table} --key '{{"pk":{{"S":"EVENT#a"}},"sk":{{"S":"CLAIM"}}}}'
     aws s3 ls --recursive s3://{bucket}/
     aws logs filter-log-events --log-group-name {archive_log} --filter-pattern '{{ $.event_id = "a" }}'
-    aws sqs receive-message --queue-url {dlq}
-    aws sqs get-queue-attributes --queue-url {on_failure} --attribute-names All
+    aws sqs receive-message --endpoint-url $AWS_ENDPOINT_URL --queue-url {dlq}
+    aws sqs get-queue-attributes --endpoint-url $AWS_ENDPOINT_URL --queue-url {on_failure} --attribute-names All
     cargo run -p producer -- trace a --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log} --on-failure-url {on_failure}
     cargo run -p producer -- run --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log}
 
-ingest-fn waits 5 s for its batch to fill, as deployed. What both functions log:
+(Version 1 of the AWS CLI obeys AWS_ENDPOINT_URL for all services but SQS.) ingest-fn waits 5 s for its batch to fill, as
+deployed. What both functions log:
 "#
     )
 }
