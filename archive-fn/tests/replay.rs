@@ -331,6 +331,42 @@ async fn a_checkpoint_of_another_replay_or_one_that_is_in_use_is_not_touched() {
     assert!(refused.to_string().contains("is no checkpoint folder"), "{refused}");
 }
 
+/// Puts so many claims of an hour long past into the table, and the object of the first into the lake.
+async fn put_claims(services: &Arc<Services>, claims: u32) {
+    services.lakes.create_bucket(names::BUCKET);
+    let _stream = services.tables.create_claim_table(names::TABLE);
+    let sdk = services.sdk_config();
+    let (dynamodb, lake) =
+        (aws_sdk_dynamodb::Client::new(&sdk), archive_fn::DataLake::new((&sdk).into(), names::BUCKET));
+    for number in 0..claims {
+        let body = format!(r#"{{"event_id":"e{number}"}}"#);
+        let event = claim::Event::parse(&body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let mut random = [0; 10];
+        random[6..].copy_from_slice(&number.to_be_bytes());
+        let claim = Claim::new(&event, "m", &body, now, DAY, &random).unwrap();
+        dynamodb.put_item().table_name(names::TABLE).set_item(Some(claim.to_item().into())).send().await.unwrap();
+        if number == 0 {
+            let key = ObjectPrefix::parse("events/").unwrap().object_key(&claim);
+            lake.put(&key, claim::object::object_line(&claim).unwrap()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_takes_nothing_ends_the_run_and_the_next_goes_on_from_there() {
+    let services =
+        Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 7);
+    put_claims(&services, 300).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&services, &folder.path().join("checkpoint"));
+    break_s3(&services);
+    let ended = run(&services, &settings).await.unwrap_err().to_string();
+    assert!(ended.starts_with("200 objects in a row could not be written") && ended.contains("Unavailable"), "{ended}");
+    services.faults.clear();
+    assert_eq!(run(&services, &settings).await.unwrap().written, 299);
+}
+
 mod command {
     //! The compiled tool against a loopback endpoint.
 
@@ -341,27 +377,9 @@ mod command {
 
     use super::*;
 
-    /// A table of claims of an hour long past, and a lake with the object of the first.
     async fn start(claims: u32) -> (Arc<Services>, String) {
         let services = Services::on_real_clock(1).unwrap();
-        services.lakes.create_bucket(names::BUCKET);
-        let _stream = services.tables.create_claim_table(names::TABLE);
-        let sdk = services.sdk_config();
-        let (dynamodb, lake) =
-            (aws_sdk_dynamodb::Client::new(&sdk), archive_fn::DataLake::new((&sdk).into(), names::BUCKET));
-        for number in 0..claims {
-            let body = format!(r#"{{"event_id":"e{number}"}}"#);
-            let event = claim::Event::parse(&body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
-            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-            let mut random = [0; 10];
-            random[6..].copy_from_slice(&number.to_be_bytes());
-            let claim = Claim::new(&event, "m", &body, now, DAY, &random).unwrap();
-            dynamodb.put_item().table_name(names::TABLE).set_item(Some(claim.to_item().into())).send().await.unwrap();
-            if number == 0 {
-                let key = ObjectPrefix::parse("events/").unwrap().object_key(&claim);
-                lake.put(&key, claim::object::object_line(&claim).unwrap()).await.unwrap();
-            }
-        }
+        put_claims(&services, claims).await;
         let endpoint = format!("http://{}", serve_aws(services.clone()).await.unwrap());
         (services, endpoint)
     }

@@ -37,7 +37,7 @@ const UNREACHABLE: u8 = 4;
 ///
 /// Exit codes: 0 no claim is left without its object; 1 some are, and this was a dry run; 2 the command or the checkpoint folder
 /// cannot be used, or the lake is empty; 3 some objects could not be written, and are tried again by the next run; 4 the table or
-/// the bucket cannot be read: the next run goes on from there.
+/// the bucket cannot be read, or written to at all: the next run goes on from there.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -112,7 +112,7 @@ async fn main() -> ExitCode {
             note(&format!("error: {}", error_chain(&error)));
             match error {
                 ReplayError::NewLake { .. } | ReplayError::Worklist(_) => UNUSABLE.into(),
-                ReplayError::Table { .. } | ReplayError::Bucket { .. } => UNREACHABLE.into(),
+                ReplayError::Table { .. } | ReplayError::Bucket { .. } | ReplayError::Outage(_) => UNREACHABLE.into(),
             }
         }
     }

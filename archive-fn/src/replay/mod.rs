@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use batch::error_chain;
+use batch::fence::fenced_async;
 use chrono::{DateTime, Utc};
 use claim::ObjectPrefix;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -48,6 +49,9 @@ const PARTITIONS_AT_ONCE: usize = 4;
 
 /// Objects in flight at once, of each of those partitions. Each may hold a body of 1 MiB twice.
 const OBJECTS_AT_ONCE: usize = 8;
+
+/// So many failures in a row, each after the SDK's own tries, are an outage: the rest would fail too, and take days to do so.
+const OUTAGE: u32 = 200;
 
 /// How often to say how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -124,6 +128,9 @@ pub enum ReplayError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Nothing can be written.
+    #[error("{OUTAGE} objects in a row could not be written, and the rest is not tried; the last: {0}")]
+    Outage(String),
     /// The bucket cannot be listed.
     #[error("s3://{bucket} cannot be listed")]
     Bucket {
@@ -138,7 +145,7 @@ pub enum ReplayError {
 ///
 /// # Errors
 /// When the table or the bucket cannot be read, the lake is a new one, or the checkpoint folder cannot be used. A single object
-/// that cannot be written is none: it is in the outcome.
+/// that cannot be written is none: it is in the outcome. Some hundred in a row are.
 pub async fn replay(sdk: &SdkConfig, settings: &Settings, note: &dyn Fn(&str)) -> Result<Outcome, ReplayError> {
     let lake = Lake::new(sdk, settings);
     if !settings.new_lake && lake.is_new().await? {
@@ -156,7 +163,16 @@ pub async fn replay(sdk: &SdkConfig, settings: &Settings, note: &dyn Fn(&str)) -
     let limiter = Limiter::new(settings.rate);
     let data_lake = DataLake::new(sdk.into(), &settings.bucket);
     let progress = Progress::new(note);
-    let replay = Replay { settings, lake, table, data_lake, limiter, progress, written: Cell::new(0) };
+    let replay = Replay {
+        settings,
+        lake,
+        table,
+        data_lake,
+        limiter,
+        progress,
+        written: Cell::new(0),
+        failed_in_a_row: Cell::new(0),
+    };
     let mut outcome = Outcome { until, ..Outcome::default() };
     let partitions = worklist.partitions()?;
     let (mut done, total) = (0_usize, partitions.len());
@@ -213,6 +229,7 @@ struct Replay<'a> {
     progress: Progress<'a>,
     /// For progress alone.
     written: Cell<u64>,
+    failed_in_a_row: Cell<u32>,
 }
 
 impl Replay<'_> {
@@ -224,23 +241,26 @@ impl Replay<'_> {
         if !missing.is_empty() {
             outcome.missing.insert(partition.clone(), missing.len() as u64);
         }
-        let left = if self.settings.write { self.write(&missing, &mut outcome).await } else { missing };
+        let left = if self.settings.write { self.write(&missing, &mut outcome).await? } else { missing };
         // What is left of the partition is what a next replay has to look at.
         worklist.replace(&partition, &left)?;
         Ok(outcome)
     }
 
     /// Writes the objects of claims, and gives back those that failed.
-    async fn write(&self, missing: &[Claimed], outcome: &mut Outcome) -> Vec<Claimed> {
+    async fn write(&self, missing: &[Claimed], outcome: &mut Outcome) -> Result<Vec<Claimed>, ReplayError> {
         let mut failed = Vec::new();
         let mut writing = stream::iter(missing)
             .map(|claimed| async move {
                 self.limiter.wait().await;
                 let prefix = &self.settings.object_prefix;
-                (claimed, rewrite::rewrite(&self.table, &self.data_lake, prefix, claimed).await)
+                let rewriting = rewrite::rewrite(&self.table, &self.data_lake, prefix, claimed);
+                // A claim on which our own code panics costs itself alone.
+                (claimed, fenced_async(rewriting).await.unwrap_or_else(|panic| Err(panic.into())))
             })
             .buffer_unordered(OBJECTS_AT_ONCE);
         while let Some((claimed, rewritten)) = writing.next().await {
+            self.failed_in_a_row.set(if rewritten.is_err() { self.failed_in_a_row.get() + 1 } else { 0 });
             match rewritten {
                 Ok(Rewritten::Written) => {
                     outcome.written += 1;
@@ -251,6 +271,9 @@ impl Replay<'_> {
                 Ok(Rewritten::Unusable { reason }) => {
                     outcome.unusable.push((claim::Claim::partition_key(&claimed.event_id), reason));
                 }
+                Err(error) if self.failed_in_a_row.get() >= OUTAGE => {
+                    return Err(ReplayError::Outage(error_chain(&error)));
+                }
                 Err(error) => {
                     outcome.failed.push((claim::Claim::partition_key(&claimed.event_id), error_chain(&error)));
                     failed.push(claimed.clone());
@@ -258,7 +281,7 @@ impl Replay<'_> {
             }
             self.progress.say(|| format!("{} objects written", self.written.get()));
         }
-        failed
+        Ok(failed)
     }
 
     async fn quarantine(&self, partition_key: &str) -> Result<(), String> {

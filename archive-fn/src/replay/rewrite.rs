@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use batch::error_chain;
+use batch::fence::Panicked;
 use claim::record::SORT_KEY;
 use claim::{Claim, ObjectPrefix, object};
 
@@ -44,6 +45,8 @@ pub(super) enum RewriteError {
     Get(String, #[source] Box<SdkError<GetItemError>>),
     #[error(transparent)]
     Put(#[from] DataLakeError),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
 }
 
 /// What became of a claim that had no object.
