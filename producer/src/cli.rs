@@ -110,9 +110,9 @@ pub struct LocalArgs {
     #[arg(long, default_value_t = 4566)]
     pub port: u16,
 
-    /// Where a message's body has its event id (RFC 6901) [default: /event_id]
-    #[arg(long, value_name = "POINTER", value_parser = EventIdPointer::parse)]
-    pub event_id_pointer: Option<EventIdPointer>,
+    /// Where a message's body has its event id (RFC 6901)
+    #[arg(long, value_name = "POINTER", default_value = "/event_id", value_parser = EventIdPointer::parse)]
+    pub event_id_pointer: EventIdPointer,
 }
 
 /// Which event's story is told, and from where.
@@ -130,7 +130,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "URL")]
     pub on_failure_url: Option<String>,
 
-    /// Where a message's body has its event id, if the Terraform outputs do not say [default: /event_id]
+    /// Where a message's body has its event id, if the Terraform outputs do not say [default: `/event_id`]
     #[arg(long, value_name = "POINTER", value_parser = EventIdPointer::parse)]
     pub event_id_pointer: Option<EventIdPointer>,
 

@@ -22,9 +22,7 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
     let services = Services::on_real_clock(seed).context("the embedded table cannot be made");
     let services = services.map_err(Failure::Unreachable)?;
     let mut settings = PipelineSettings::default();
-    if let Some(pointer) = &args.event_id_pointer {
-        settings.ingest.event_id_pointer = pointer.clone();
-    }
+    settings.ingest.event_id_pointer = args.event_id_pointer.clone();
     let address = local::endpoint::serve_aws_on(args.port, services.clone()).await;
     let address =
         address.with_context(|| format!("port {} of 127.0.0.1 cannot be had", args.port)).map_err(Failure::Unusable)?;
@@ -37,7 +35,9 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
             let lines = services.logs.lines_after(group, *shown);
             *shown += lines.len();
             let function = group.rsplit('/').next().unwrap_or(group);
-            lines.iter().for_each(|line| say(&format!("{function}  {line}")));
+            for line in lines {
+                say(&format!("{function}  {line}"));
+            }
         }
         tokio::select! {
             ended = tokio::signal::ctrl_c() => {
