@@ -26,12 +26,16 @@ pub async fn serve_aws_on(port: u16, services: Arc<Services>) -> std::io::Result
     .await
 }
 
-async fn answer(services: &Services, request: Request<Bytes>) -> Response<Bytes> {
+async fn answer(services: &Arc<Services>, request: Request<Bytes>) -> Response<Bytes> {
     // A signature says which service it is for: the one thing that all of AWS's protocols have in common.
     match signed_for(&request) {
         Some(service) if !EMBEDDED.contains(&service) => not_embedded(service, &request),
         _ => match unchunked(request) {
-            Some(request) => services.answer(request).await.unwrap_or_else(|error| response(400, error)),
+            // What the in-process client sees as a broken connection is a 502 here, as from a proxy: not known either.
+            Some(request) => Arc::clone(services).faulty_answer(request).await.unwrap_or_else(|error| {
+                let status = if error.is_io() { 502 } else { 400 };
+                response(status, error.to_string())
+            }),
             None => response(400, "the body is not aws-chunked, as its headers say".to_owned()),
         },
     }
