@@ -108,11 +108,12 @@ fn settings(services: &Services, checkpoint: &Path) -> Settings {
         bucket: names::BUCKET.to_owned(),
         object_prefix: ObjectPrefix::parse("events/").unwrap(),
         since: None,
-        until: services.clock.now().into(),
+        until: Some(services.clock.now().into()),
         write: true,
         new_lake: false,
         rate: NonZeroU32::new(1_000).unwrap(),
         segments: NonZeroU32::new(3).unwrap(),
+        scan_rate: NonZeroU32::new(1_000).unwrap(),
         checkpoint: checkpoint.to_owned(),
     }
 }
@@ -175,12 +176,10 @@ async fn a_replay_killed_at_any_request_goes_on_where_it_was_and_no_object_gets_
 }
 
 #[tokio::test(start_paused = true)]
-async fn beside_a_running_archive_no_object_gets_a_second_version() {
-    let (services, _pipeline) = start();
-    send(&services, "before", 0..1);
-    until(|| lake(&services).len() == 1).await;
+async fn beside_a_running_archive_what_was_given_up_and_what_comes_meanwhile_is_written_once() {
+    let (services, _pipeline) = outage().await;
     break_s3(&services);
-    send(&services, "during", 0..50);
+    send(&services, "late", 0..50);
     until(|| services.sqs.counts(names::QUEUE).unwrap() == local::sqs::Counts::default()).await;
 
     // Both begin to write at once: the archive sends its batch again within its back-off.
@@ -192,12 +191,13 @@ async fn beside_a_running_archive_no_object_gets_a_second_version() {
     let mut settings = settings(&services, &folder.path().join("checkpoint"));
     settings.rate = NonZeroU32::new(2).unwrap();
     let outcome = run(&services, &settings).await.unwrap();
-    assert_eq!((outcome.missing.values().sum::<u64>(), outcome.failed.len()), (50, 0));
-    assert!(outcome.written > 0 && outcome.already_there > 0, "both wrote: {outcome:?}");
+    assert_eq!((outcome.missing.values().sum::<u64>(), outcome.failed.len()), (100, 0));
+    assert!(outcome.written >= 50 && outcome.already_there > 0, "both wrote: {outcome:?}");
     sleep(MINUTE * 5).await;
     let lake = lake(&services);
-    assert_eq!(lake.len(), 51);
+    assert_eq!(lake.len(), 110);
     assert!(lake.values().all(|versions| versions.len() == 1));
+    assert!(services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible > 0, "pointers are deleted by hand");
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +214,7 @@ async fn expired_claims_that_are_still_in_the_table_are_written_and_deleted_ones
     run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
     assert_eq!(services.tables.sweep_ttl(), 60);
     let outcome = run(&services, &settings).await.unwrap();
-    assert_eq!((outcome.written, outcome.gone, outcome.failed.len()), (0, 30, 0));
+    assert_eq!((outcome.written, outcome.gone.len(), outcome.failed.len()), (0, 30, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +226,7 @@ async fn a_claim_that_replaced_the_missing_one_is_left_to_the_stream() {
     run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
     damage(&services, "during-7", "SET claim_id = :v", "019bc1a2-0000-7000-8000-000000000000").await;
     let outcome = run(&services, &settings).await.unwrap();
-    assert_eq!((outcome.written, outcome.gone, outcome.failed.len()), (49, 1, 0));
+    assert_eq!((outcome.written, outcome.gone, outcome.failed.len()), (49, vec!["EVENT#during-7".to_owned()], 0));
     assert_eq!(lake(&services).len(), 59);
 }
 
@@ -314,9 +314,16 @@ async fn a_checkpoint_of_another_replay_or_one_that_is_in_use_is_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&services, &folder.path().join("checkpoint"));
     run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
-    let other = Settings { since: Some(services.clock.now().into()), ..settings.clone() };
-    let refused = run(&services, &other).await.unwrap_err().to_string();
-    assert!(refused.contains("is of the replay of dynamo-locking-dev-ingestion-state"), "{refused}");
+    let hour = Some("2027-01-15T09:00:00Z".parse().unwrap());
+    for other in [
+        Settings { since: hour, ..settings.clone() },
+        Settings { until: hour, ..settings.clone() },
+        Settings { table: "another".to_owned(), ..settings.clone() },
+        Settings { object_prefix: ObjectPrefix::parse("event/").unwrap(), new_lake: true, ..settings.clone() },
+    ] {
+        let refused = run(&services, &other).await.unwrap_err().to_string();
+        assert!(refused.contains("is of the replay of dynamo-locking-dev-ingestion-state"), "{refused}");
+    }
 
     services.faults.set(|_| Some(Fault::RequestDelayed(Duration::from_secs(1))));
     let (sdk, first) = (services.sdk_config(), settings.clone());
@@ -331,32 +338,147 @@ async fn a_checkpoint_of_another_replay_or_one_that_is_in_use_is_not_touched() {
     assert!(refused.to_string().contains("is no checkpoint folder"), "{refused}");
 }
 
-/// Puts so many claims of an hour long past into the table, and the object of the first into the lake.
-async fn put_claims(services: &Arc<Services>, claims: u32) {
+/// An hour long past.
+const HOUR_BEGINS_MS: u64 = 1_700_002_800_000;
+
+fn services() -> Arc<Services> {
+    let services =
+        Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 7);
     services.lakes.create_bucket(names::BUCKET);
     let _stream = services.tables.create_claim_table(names::TABLE);
-    let sdk = services.sdk_config();
-    let (dynamodb, lake) =
-        (aws_sdk_dynamodb::Client::new(&sdk), archive_fn::DataLake::new((&sdk).into(), names::BUCKET));
-    for number in 0..claims {
-        let body = format!(r#"{{"event_id":"e{number}"}}"#);
-        let event = claim::Event::parse(&body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let mut random = [0; 10];
-        random[6..].copy_from_slice(&number.to_be_bytes());
-        let claim = Claim::new(&event, "m", &body, now, DAY, &random).unwrap();
+    services
+}
+
+/// The claim of the event `e<number>` at this time. Of claims of one millisecond, the ids are in the order of the numbers.
+fn claim_at(at_ms: u64, number: u32) -> Claim {
+    let body = format!(r#"{{"event_id":"e{number}"}}"#);
+    let event = claim::Event::parse(&body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    let mut random = [0; 10];
+    random[6..].copy_from_slice(&number.to_be_bytes());
+    Claim::new(&event, "m", &body, SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms), DAY, &random).unwrap()
+}
+
+fn key_of(claim: &Claim) -> String {
+    ObjectPrefix::parse("events/").unwrap().object_key(claim)
+}
+
+async fn put_in_table(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
+    let dynamodb = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+    for claim in claims {
         dynamodb.put_item().table_name(names::TABLE).set_item(Some(claim.to_item().into())).send().await.unwrap();
-        if number == 0 {
-            let key = ObjectPrefix::parse("events/").unwrap().object_key(&claim);
-            lake.put(&key, claim::object::object_line(&claim).unwrap()).await.unwrap();
-        }
+    }
+}
+
+async fn put_in_lake(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
+    let lake = archive_fn::DataLake::new((&services.sdk_config()).into(), names::BUCKET);
+    for claim in claims {
+        lake.put(&key_of(&claim), claim::object::object_line(&claim).unwrap()).await.unwrap();
+    }
+}
+
+/// Puts so many claims of an hour long past into the table, and the object of the first into the lake.
+async fn put_claims(services: &Arc<Services>, claims: u32) {
+    put_in_table(services, (0..claims).map(|number| claim_at(HOUR_BEGINS_MS, number))).await;
+    put_in_lake(services, [claim_at(HOUR_BEGINS_MS, 0)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_is_listed_to_its_end_and_a_lake_may_hold_more_than_the_table() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    let claims = |numbers: std::ops::Range<u32>| numbers.map(|number| claim_at(HOUR_BEGINS_MS, number));
+    put_in_lake(&services, claims(0..999).chain(claims(1_000..2_003))).await;
+    put_in_table(&services, claims(995..1_005).chain(claims(1_995..2_005))).await;
+    let outcome = run(&services, &settings(&services, &folder.path().join("checkpoint"))).await.unwrap();
+    assert_eq!((outcome.compared, outcome.written, outcome.already_there), (20, 3, 0));
+    assert_eq!(lake(&services).len(), 2_005);
+    for number in [999, 2_003, 2_004] {
+        assert!(lake(&services).contains_key(&key_of(&claim_at(HOUR_BEGINS_MS, number))), "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_begins_with_its_first_millisecond_and_so_do_since_and_until() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    let times = [HOUR_BEGINS_MS - 1, HOUR_BEGINS_MS, HOUR_BEGINS_MS + 1];
+    put_in_table(&services, times.into_iter().zip(0..).map(|(at_ms, number)| claim_at(at_ms, number))).await;
+    let all = Settings { new_lake: true, write: false, ..settings(&services, &folder.path().join("checkpoint")) };
+    let missing = run(&services, &all).await.unwrap().missing;
+    assert_eq!(
+        missing,
+        BTreeMap::from([("dt=2023-11-14/hour=22".to_owned(), 1), ("dt=2023-11-14/hour=23".to_owned(), 2)])
+    );
+
+    let hour = Some("2023-11-14T23:00:00Z".parse().unwrap());
+    for (since, until, compared) in [(hour, all.until, 2), (None, hour, 1), (hour, hour, 0)] {
+        let checkpoint = folder.path().join(format!("{compared}"));
+        let outcome = run(&services, &Settings { since, until, checkpoint, ..all.clone() }).await.unwrap();
+        assert_eq!(outcome.compared, compared, "{since:?} {until:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_claimed_anew_gets_its_new_object_and_the_old_one_stays() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    let (old, new) = (claim_at(HOUR_BEGINS_MS - 1, 1), claim_at(HOUR_BEGINS_MS, 1));
+    put_in_lake(&services, [old.clone()]).await;
+    put_in_table(&services, [old.clone(), new.clone()]).await;
+    let outcome = run(&services, &settings(&services, &folder.path().join("checkpoint"))).await.unwrap();
+    assert_eq!((outcome.compared, outcome.written), (1, 1));
+    let lake = lake(&services);
+    assert_eq!(lake.keys().cloned().collect::<Vec<_>>(), [key_of(&old), key_of(&new)]);
+    assert!(lake.values().all(|versions| versions.len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_the_table_nor_the_lake_is_asked_faster_than_the_rates_allow() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    put_claims(&services, 41).await;
+    let one = NonZeroU32::new(1).unwrap();
+    let slow = Settings { write: false, scan_rate: one, ..settings(&services, &folder.path().join("checkpoint")) };
+    let begun = tokio::time::Instant::now();
+    run(&services, &slow).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 2, "three segments are a page each, and the first need not wait");
+
+    let begun = tokio::time::Instant::now();
+    let outcome = run(&services, &Settings { write: true, rate: NonZeroU32::new(2).unwrap(), ..slow }).await.unwrap();
+    assert_eq!(outcome.written, 40);
+    assert_eq!(begun.elapsed().as_secs(), 19, "39 half seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_lost_is_a_failure_and_the_next_run_finds_the_object() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    put_claims(&services, 41).await;
+    let settings = settings(&services, &folder.path().join("checkpoint"));
+    services.faults.set(|call| call.operation.starts_with("PUT").then_some(Fault::AnswerLost));
+    let outcome = run(&services, &settings).await.unwrap();
+    assert_eq!((outcome.written, outcome.already_there, outcome.failed.len()), (0, 0, 40));
+    services.faults.clear();
+    let outcome = run(&services, &settings).await.unwrap();
+    assert_eq!((outcome.compared, outcome.missing.len(), outcome.written), (40, 0, 0));
+    assert!(lake(&services).len() == 41 && lake(&services).values().all(|versions| versions.len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_checkpoint_is_said_to_be_one_and_nothing_is_written() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    put_claims(&services, 3).await;
+    let settings = settings(&services, &folder.path().join("checkpoint"));
+    for file in ["checkpoint.json", "dt=2023-11-14_hour=23.ndjson"] {
+        run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+        std::fs::write(settings.checkpoint.join(file), "{\"scope\": 1}\n").unwrap();
+        let refused = run(&services, &settings).await.unwrap_err();
+        assert!(matches!(refused, ReplayError::Worklist(_)), "{refused}");
+        let refused = refused.to_string();
+        assert!(refused.contains(file) && refused.contains("delete its folder to begin anew"), "{refused}");
+        assert_eq!(lake(&services).len(), 1);
+        std::fs::remove_dir_all(&settings.checkpoint).unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bucket_that_takes_nothing_ends_the_run_and_the_next_goes_on_from_there() {
-    let services =
-        Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 7);
+    let services = services();
     put_claims(&services, 300).await;
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&services, &folder.path().join("checkpoint"));
@@ -379,6 +501,8 @@ mod command {
 
     async fn start(claims: u32) -> (Arc<Services>, String) {
         let services = Services::on_real_clock(1).unwrap();
+        services.lakes.create_bucket(names::BUCKET);
+        let _stream = services.tables.create_claim_table(names::TABLE);
         put_claims(&services, claims).await;
         let endpoint = format!("http://{}", serve_aws(services.clone()).await.unwrap());
         (services, endpoint)
@@ -406,7 +530,7 @@ mod command {
         let folder = tempfile::tempdir().unwrap();
         let (code, out, _) = run(folder.path(), &endpoint, &STACK).await;
         assert_eq!(code, 1, "{out}");
-        assert!(out.starts_with("dt=2023-11-14/hour=22: 20 claims without an object\ncompared 21 claims made before "));
+        assert!(out.starts_with("dt=2023-11-14/hour=23: 20 claims without an object\ncompared 21 claims made before "));
         assert!(out.contains("this was a dry run"), "{out}");
         assert_eq!(lake(&services).len(), 1);
 
@@ -443,6 +567,39 @@ mod command {
         assert_eq!(code, 0, "{out}{err}");
         assert!(out.contains(&format!("{} written, 0 already there", 300 - before)), "{before} were there: {out}");
         assert_eq!(lake(&services).len(), 300);
+        assert!(lake(&services).values().all(|versions| versions.len() == 1));
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_or_not_answered_is_not_written_and_the_exit_code_says_so() {
+        let (services, endpoint) = start(300).await;
+        let folder = tempfile::tempdir().unwrap();
+        let write = [&STACK[..], &["--write", "--rate", "1000"]].concat();
+        // Their claim ids end with their numbers.
+        let is_write_of_a_few = |call: &local::wire::Call<'_>| {
+            call.operation.starts_with("PUT") && ["7.json", "f.json"].iter().any(|end| call.operation.ends_with(end))
+        };
+        services.faults.set(move |call| is_write_of_a_few(call).then_some(Fault::Refused(403)));
+        let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+        assert_eq!(code, 3, "{out}{err}");
+        assert!(
+            out.contains("262 written, 0 already there, 0 no longer in the table, 0 quarantined, 37 failed"),
+            "{out}"
+        );
+        assert!(out.contains("failed: EVENT#e7: writing s3://") && out.contains("failed: and 17 more"), "{out}");
+        assert_eq!(lake(&services).len(), 263);
+
+        services.faults.set(|call| call.operation.starts_with("PUT").then_some(Fault::Refused(403)));
+        put_in_table(&services, (300..600).map(|number| claim_at(HOUR_BEGINS_MS, number))).await;
+        std::fs::remove_dir_all(folder.path().join("replay-checkpoint")).unwrap();
+        let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+        assert_eq!((code, out.as_str()), (4, ""), "{err}");
+        assert!(err.contains("200 objects in a row could not be written"), "{err}");
+
+        services.faults.clear();
+        let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+        assert_eq!(code, 0, "{out}{err}");
+        assert_eq!(lake(&services).len(), 600);
         assert!(lake(&services).values().all(|versions| versions.len() == 1));
     }
 

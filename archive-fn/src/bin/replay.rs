@@ -15,9 +15,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use claim::ObjectPrefix;
 use clap::Parser;
 
-/// Younger claims are on their way: the stream carries them within seconds, and after an outage within its backlog.
-const ON_ITS_WAY: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
-
 /// As many keys of a kind are listed. The checkpoint folder has all of them.
 const MOST_LISTED: usize = 20;
 
@@ -61,7 +58,7 @@ struct Cli {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<DateTime<Utc>>,
 
-    /// Leave claims made at or after this moment to the stream [default: 15 minutes ago]
+    /// Leave claims made at or after this moment to the stream [default: 15 minutes before the replay began]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<DateTime<Utc>>,
 
@@ -72,6 +69,10 @@ struct Cli {
     /// Segments in which the table is scanned at once
     #[arg(long, value_name = "NUMBER", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=100))]
     segments: u32,
+
+    /// Pages of the table to read in a second at the most; each is of 1 MB, which is 256 read units
+    #[arg(long, value_name = "PAGES", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    scan_rate: u32,
 
     /// There may be nothing under the prefix yet
     #[arg(long)]
@@ -95,7 +96,7 @@ async fn main() -> ExitCode {
             return UNUSABLE.into();
         }
     };
-    let settings = cli.settings(Utc::now());
+    let settings = cli.settings();
     match replay(&sdk_config().await, &settings, &note).await {
         Ok(outcome) => {
             let shown = show(&outcome, &settings, &mut io::stdout().lock());
@@ -119,18 +120,19 @@ async fn main() -> ExitCode {
 }
 
 impl Cli {
-    fn settings(self, now: DateTime<Utc>) -> Settings {
+    fn settings(self) -> Settings {
         let more_than_0 = |number| NonZeroU32::new(number).expect("the range begins at 1");
         Settings {
             table: self.table,
             bucket: self.bucket,
             object_prefix: self.object_prefix,
             since: self.since,
-            until: self.until.unwrap_or(now - ON_ITS_WAY),
+            until: self.until,
             write: self.write,
             new_lake: self.new_lake,
             rate: more_than_0(self.rate),
             segments: more_than_0(self.segments),
+            scan_rate: more_than_0(self.scan_rate),
             checkpoint: self.checkpoint,
         }
     }
@@ -158,7 +160,9 @@ fn show(outcome: &Outcome, settings: &Settings, out: &mut impl io::Write) -> io:
     for (partition, missing) in &outcome.missing {
         writeln!(out, "{partition}: {missing} {} without an object", claims(*missing))?;
     }
-    for (what, items) in [("unusable", &outcome.unusable), ("failed", &outcome.failed)] {
+    let gone = |key: &String| (key.clone(), "deleted or replaced since its claim was found".to_owned());
+    let gone: Vec<_> = outcome.gone.iter().map(gone).collect();
+    for (what, items) in [("gone", &gone), ("unusable", &outcome.unusable), ("failed", &outcome.failed)] {
         for (partition_key, why) in items.iter().take(MOST_LISTED) {
             writeln!(out, "{what}: {partition_key}: {why}")?;
         }
@@ -166,7 +170,7 @@ fn show(outcome: &Outcome, settings: &Settings, out: &mut impl io::Write) -> io:
             writeln!(out, "{what}: and {more} more")?;
         }
     }
-    let Outcome { compared, missing, written, already_there, gone, unusable, failed, until } = outcome;
+    let Outcome { compared, missing, written, already_there, unusable, failed, until, .. } = outcome;
     let missing: u64 = missing.values().sum();
     writeln!(
         out,
@@ -174,7 +178,7 @@ fn show(outcome: &Outcome, settings: &Settings, out: &mut impl io::Write) -> io:
         claims(*compared),
         until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
     )?;
-    let (unusable, failed) = (unusable.len(), failed.len());
+    let (gone, unusable, failed) = (gone.len(), unusable.len(), failed.len());
     if settings.write {
         writeln!(
             out,

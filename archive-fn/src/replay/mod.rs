@@ -53,6 +53,9 @@ const OBJECTS_AT_ONCE: usize = 8;
 /// So many failures in a row, each after the SDK's own tries, are an outage: the rest would fail too, and take days to do so.
 const OUTAGE: u32 = 200;
 
+/// What [`Settings::until`] is if nothing is said.
+const ON_ITS_WAY: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+
 /// How often to say how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -67,8 +70,9 @@ pub struct Settings {
     pub object_prefix: ObjectPrefix,
     /// Claims made before this moment are passed over.
     pub since: Option<DateTime<Utc>>,
-    /// Claims made at or after this moment are left to the stream.
-    pub until: DateTime<Utc>,
+    /// Claims made at or after this moment are left to the stream. `None` is 15 minutes before the replay begins: younger ones are
+    /// on their way, which takes seconds, and after an outage as long as the backlog.
+    pub until: Option<DateTime<Utc>>,
     /// Write the missing objects. Otherwise they are only counted.
     pub write: bool,
     /// There may be nothing under the prefix yet.
@@ -77,6 +81,8 @@ pub struct Settings {
     pub rate: NonZeroU32,
     /// Segments of the parallel scan.
     pub segments: NonZeroU32,
+    /// Pages of the table read in a second at the most, in all segments. Each is of 1 MB, which is 256 read units.
+    pub scan_rate: NonZeroU32,
     /// Folder that keeps what was found and how far it is.
     pub checkpoint: PathBuf,
 }
@@ -92,8 +98,8 @@ pub struct Outcome {
     pub written: u64,
     /// Missing when the lake was listed, and there when it was to be written: the archive was faster.
     pub already_there: u64,
-    /// Claims that were no longer in the table when they were to be written: deleted or replaced.
-    pub gone: u64,
+    /// Claims, by partition key, that were no longer in the table when they were to be written: deleted or replaced.
+    pub gone: Vec<String>,
     /// Items that say they are claims and can never be archived, by partition key, with the reason. A writing replay has kept each
     /// whole under `<prefix>_unusable/`.
     pub unusable: Vec<(String, String)>,
@@ -214,7 +220,7 @@ impl Outcome {
         self.missing.extend(other.missing);
         self.written += other.written;
         self.already_there += other.already_there;
-        self.gone += other.gone;
+        self.gone.extend(other.gone);
         self.unusable.extend(other.unusable);
         self.failed.extend(other.failed);
     }
@@ -267,7 +273,7 @@ impl Replay<'_> {
                     self.written.set(self.written.get() + 1);
                 }
                 Ok(Rewritten::AlreadyThere) => outcome.already_there += 1,
-                Ok(Rewritten::Gone) => outcome.gone += 1,
+                Ok(Rewritten::Gone) => outcome.gone.push(claim::Claim::partition_key(&claimed.event_id)),
                 Ok(Rewritten::Unusable { reason }) => {
                     outcome.unusable.push((claim::Claim::partition_key(&claimed.event_id), reason));
                 }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::rewrite::{Item, Table};
 use super::worklist::{Position, Worklist};
-use super::{Claimed, Progress, ReplayError, Settings};
+use super::{Claimed, Limiter, Progress, ReplayError, Settings};
 
 /// All of a claim but the body. DynamoDB charges the whole item all the same; this spares the way here.
 const WITHOUT_BODY: &str = "pk, sk, claim_id, claimed_at, #ttl, digest, message_id";
@@ -42,10 +42,12 @@ pub(super) async fn scan(
 ) -> Result<(), ReplayError> {
     let positions = worklist.positions().to_vec();
     let segments = positions.len();
+    let limiter = Limiter::new(settings.scan_rate);
     let (sender, mut pages) = mpsc::channel(PAGES_WAITING);
     let reading = positions.into_iter().enumerate();
-    let reading: Vec<_> =
-        reading.map(|(segment, position)| read_segment(table, segment, segments, position, sender.clone())).collect();
+    let reading: Vec<_> = reading
+        .map(|(segment, position)| read_segment(table, &limiter, segment, segments, position, sender.clone()))
+        .collect();
     drop(sender);
     let until = worklist.until();
     let progress = Progress::new(note);
@@ -75,6 +77,7 @@ pub(super) async fn scan(
 
 async fn read_segment(
     table: &Table,
+    limiter: &Limiter,
     segment: usize,
     segments: usize,
     mut position: Position,
@@ -87,6 +90,7 @@ async fn read_segment(
             Position::Start => None,
             Position::After(pk, sk) => Some(key(pk, sk)),
         };
+        limiter.wait().await;
         let request = table
             .client
             .scan()

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Claimed, Settings};
+use super::{Claimed, ON_ITS_WAY, Settings};
 
 /// The scan's position is saved whenever so much is waiting to be written, in bytes: some ten thousand claims.
 const WRITE_AT: usize = 1024 * 1024;
@@ -31,7 +31,7 @@ pub enum WorklistError {
     #[error("the checkpoint {0} cannot be read or written")]
     Io(PathBuf, #[source] io::Error),
     /// A file of it is not as a replay writes it.
-    #[error("the checkpoint {0} is not as a replay writes it")]
+    #[error("the checkpoint {0} is not as a replay writes it: delete its folder to begin anew")]
     Malformed(PathBuf, #[source] serde_json::Error),
     /// It is of another table, lake or time.
     #[error(
@@ -119,7 +119,7 @@ impl Worklist {
         };
         let begun = Checkpoint {
             scope: scope.clone(),
-            until: settings.until,
+            until: settings.until.unwrap_or_else(|| Utc::now() - ON_ITS_WAY),
             positions: vec![Position::Start; settings.segments.get() as usize],
             compared: false,
         };
@@ -129,7 +129,7 @@ impl Worklist {
             let text = fs::read(&file).map_err(|error| WorklistError::Io(file.clone(), error))?;
             let found: Checkpoint =
                 serde_json::from_slice(&text).map_err(|error| WorklistError::Malformed(file.clone(), error))?;
-            if found.scope != scope {
+            if found.scope != scope || settings.until.is_some_and(|until| until != found.until) {
                 return Err(WorklistError::OfAnother { folder: worklist.folder, of: found.describe() });
             }
             if found.compared && !settings.write {
@@ -195,6 +195,8 @@ impl Worklist {
             append().map_err(|error| WorklistError::Io(file.clone(), error))?;
         }
         self.waiting_bytes = 0;
+        // Else a power failure may leave a position without the new files before it.
+        self.sync_names()?;
         self.write(CHECKPOINT, &serde_json::to_vec(&self.checkpoint).expect("texts and times can be encoded"))
     }
 
@@ -207,7 +209,14 @@ impl Worklist {
             written.sync_data()?;
             fs::rename(&new, &file)
         };
-        write().map_err(|error| WorklistError::Io(file.clone(), error))
+        write().map_err(|error| WorklistError::Io(file.clone(), error))?;
+        self.sync_names()
+    }
+
+    /// A file's content and its name go to the disk separately, where a folder can be opened as a file.
+    fn sync_names(&self) -> Result<(), WorklistError> {
+        let sync = || if cfg!(unix) { File::open(&self.folder)?.sync_all() } else { Ok(()) };
+        sync().map_err(|error| WorklistError::Io(self.folder.clone(), error))
     }
 
     /// Those that have claims to look at, in the order of time.
