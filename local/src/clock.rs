@@ -32,6 +32,12 @@ impl Clock {
         self.epoch + self.started.elapsed()
     }
 
+    /// What it told first.
+    #[must_use]
+    pub fn started_at(&self) -> SystemTime {
+        self.epoch
+    }
+
     /// Since 1970.
     #[must_use]
     pub fn since_epoch(&self) -> Duration {

@@ -133,8 +133,11 @@ impl Tables {
             "Query" => call(body, |request| db.query(request)),
             "Scan" => call(body, |request| db.scan(request)),
             "DescribeTable" => call(body, |request| db.describe_table(request)),
+            "ListTables" => call(body, |request| db.list_tables(request)),
+            "DescribeTimeToLive" => call(body, |request| db.describe_time_to_live(request)),
             "BatchExecuteStatement" => call(body, |request| db.batch_execute_statement(request)),
             // Of the stream's own API, whose operations have names of their own.
+            "ListStreams" => call(body, |request| db.list_streams(request)),
             "DescribeStream" => call(body, |request| db.describe_stream(request)),
             "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),
             "GetRecords" => call(body, |request| db.get_records(request).map(|answer| in_the_apis_words(&answer))),

@@ -16,11 +16,13 @@
 //! | [`chaos`] | what queues and mappings may do, and seldom do |
 //! | [`sqs_mapping`], [`stream_mapping`], [`filter`], `batch_response` | Lambda's event source mappings |
 //! | [`pipeline`] | all of it, wired as Terraform wires it |
-//! | [`runtime_api`] | Lambda's Runtime API and an AWS endpoint on loopback, for compiled functions |
+//! | [`runtime_api`] | Lambda's Runtime API on loopback, for compiled functions |
+//! | [`endpoint`] | all services behind one address of loopback |
 
 pub mod chaos;
 pub mod clock;
 pub mod dynamodb;
+pub mod endpoint;
 pub mod filter;
 pub mod function;
 pub mod logs;

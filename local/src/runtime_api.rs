@@ -46,7 +46,7 @@ impl RuntimeApi {
         let waiting = tokio::sync::Mutex::new(waiting);
         let state = Arc::new(State { waiting, replies: Mutex::default(), function_timeout });
         let served = Arc::clone(&state);
-        let address = serve(move |request| {
+        let address = serve(0, move |request| {
             let state = Arc::clone(&served);
             async move { state.answer(request).await }
         })
@@ -109,23 +109,18 @@ fn status(status: u16) -> Response<Bytes> {
 /// # Errors
 /// When no port can be had.
 pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
-    serve(move |request| {
-        let services = Arc::clone(&services);
-        async move {
-            services.answer(request).await.unwrap_or_else(|error| {
-                Response::builder().status(400).body(error.into()).expect("the status is a number of HTTP's")
-            })
-        }
-    })
-    .await
+    crate::endpoint::serve_aws_on(0, services).await
 }
 
-/// HTTP/1.1 on a free port of loopback, until the runtime ends.
-async fn serve<F>(handle: impl Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static) -> std::io::Result<SocketAddr>
+/// HTTP/1.1 on a port of loopback, or on a free one if it is 0, until the runtime ends.
+pub(crate) async fn serve<F>(
+    port: u16,
+    handle: impl Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
+) -> std::io::Result<SocketAddr>
 where
     F: Future<Output = Response<Bytes>> + Send + 'static,
 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         loop {

@@ -4,18 +4,22 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http_body_util::BodyExt as _;
 use s3s::dto::{
-    DeleteMarkerEntry, DeleteObjectInput, DeleteObjectOutput, ETag, GetObjectInput, GetObjectOutput,
-    ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, ObjectVersion,
-    PutObjectInput, PutObjectOutput, StreamingBlob,
+    Bucket, CommonPrefix, DeleteMarkerEntry, DeleteObjectInput, DeleteObjectOutput, ETag, GetBucketLocationInput,
+    GetBucketLocationOutput, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
+    HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
+    ListObjectsV2Input, ListObjectsV2Output, Object, ObjectVersion, PutObjectInput, PutObjectOutput, StreamingBlob,
 };
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
+use crate::clock::Clock;
+use crate::names::REGION;
 use crate::sqs::md5_hex;
 
 /// Most keys in one answer, by the API reference.
@@ -29,8 +33,11 @@ pub struct DataLakes {
 }
 
 /// Bucket → key → versions, the oldest first.
-#[derive(Clone, Default)]
-struct Buckets(Arc<Mutex<BTreeMap<String, Keys>>>);
+#[derive(Clone)]
+struct Buckets {
+    clock: Clock,
+    state: Arc<Mutex<BTreeMap<String, Keys>>>,
+}
 
 type Keys = BTreeMap<String, Vec<Version>>;
 
@@ -39,6 +46,7 @@ struct Version {
     id: String,
     /// A version without one is a delete marker.
     object: Option<Content>,
+    written_at: SystemTime,
 }
 
 #[derive(Clone)]
@@ -54,21 +62,21 @@ fn current(versions: &[Version]) -> Option<(&Version, &Content)> {
 }
 
 /// Gives a key a further version, and that its id.
-fn add_version(versions: &mut Vec<Version>, object: Option<Content>) -> String {
+fn add_version(versions: &mut Vec<Version>, object: Option<Content>, written_at: SystemTime) -> String {
     let id = format!("version-{}", versions.len() + 1);
-    versions.push(Version { id: id.clone(), object });
+    versions.push(Version { id: id.clone(), object, written_at });
     id
 }
 
-impl Default for DataLakes {
-    fn default() -> Self {
-        let buckets = Buckets::default();
+impl DataLakes {
+    /// Without any bucket.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        let buckets = Buckets { clock, state: Arc::default() };
         let service = Arc::new(S3ServiceBuilder::new(buckets.clone()).build());
         Self { buckets, service }
     }
-}
 
-impl DataLakes {
     /// Creates a bucket, or leaves the one of that name as it is.
     pub fn create_bucket(&self, name: &str) {
         self.buckets.lock().entry(name.to_owned()).or_default();
@@ -97,7 +105,21 @@ impl DataLakes {
 
 impl Buckets {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Keys>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a key holds now, or held as the version that is asked for.
+    fn version(&self, bucket: &str, key: &str, id: Option<&str>) -> S3Result<(Version, Content)> {
+        let buckets = self.lock();
+        let versions = buckets.get(bucket).ok_or_else(|| s3_error!(NoSuchBucket))?.get(key);
+        let versions = versions.ok_or_else(|| s3_error!(NoSuchKey))?;
+        let version = match id {
+            None => versions.last(),
+            Some(id) => versions.iter().find(|version| version.id == id),
+        };
+        let version = version.ok_or_else(|| s3_error!(NoSuchVersion))?.clone();
+        let content = version.object.clone().ok_or_else(|| s3_error!(NoSuchKey))?;
+        Ok((version, content))
     }
 }
 
@@ -118,23 +140,70 @@ impl S3 for Buckets {
             return Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"));
         }
         let etag = ETag::Strong(md5_hex(&content));
-        let id = add_version(versions, Some(Content { bytes: content.into(), etag: etag.clone() }));
+        let id = add_version(versions, Some(Content { bytes: content.into(), etag: etag.clone() }), self.clock.now());
         let output = PutObjectOutput { e_tag: Some(etag), version_id: Some(id), ..PutObjectOutput::default() };
         Ok(S3Response::new(output))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        let buckets = self.lock();
-        let bucket = buckets.get(&request.input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
-        let latest = bucket.get(&request.input.key).and_then(|versions| current(versions));
-        let (version, content) = latest.ok_or_else(|| s3_error!(NoSuchKey))?;
+        let GetObjectInput { bucket, key, version_id, range, .. } = request.input;
+        let (version, Content { bytes, etag }) = self.version(&bucket, &key, version_id.as_deref())?;
+        let whole = bytes.len() as u64;
+        let (bytes, content_range) = match range {
+            None => (bytes, None),
+            Some(range) => {
+                let part = range.check(whole).map_err(|_| s3_error!(InvalidRange))?;
+                let text = format!("bytes {}-{}/{whole}", part.start, part.end - 1);
+                let as_index = |position: u64| usize::try_from(position).map_err(|_| s3_error!(InvalidRange));
+                (bytes.slice(as_index(part.start)?..as_index(part.end)?), Some(text))
+            }
+        };
         Ok(S3Response::new(GetObjectOutput {
-            content_length: i64::try_from(content.bytes.len()).ok(),
-            body: Some(StreamingBlob::from(s3s::Body::from(content.bytes.clone()))),
-            e_tag: Some(content.etag.clone()),
-            version_id: Some(version.id.clone()),
+            content_length: i64::try_from(bytes.len()).ok(),
+            content_range,
+            body: Some(StreamingBlob::from(s3s::Body::from(bytes))),
+            e_tag: Some(etag),
+            version_id: Some(version.id),
+            last_modified: Some(version.written_at.into()),
             ..GetObjectOutput::default()
         }))
+    }
+
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let HeadObjectInput { bucket, key, version_id, .. } = request.input;
+        let (version, Content { bytes, etag }) = self.version(&bucket, &key, version_id.as_deref())?;
+        Ok(S3Response::new(HeadObjectOutput {
+            content_length: i64::try_from(bytes.len()).ok(),
+            e_tag: Some(etag),
+            version_id: Some(version.id),
+            last_modified: Some(version.written_at.into()),
+            ..HeadObjectOutput::default()
+        }))
+    }
+
+    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.lock().get(&request.input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
+        Ok(S3Response::new(HeadBucketOutput { bucket_region: Some(REGION.to_owned()), ..HeadBucketOutput::default() }))
+    }
+
+    async fn get_bucket_location(
+        &self,
+        request: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        self.lock().get(&request.input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
+        let location_constraint = Some(REGION.to_owned().into());
+        Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
+    }
+
+    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+        let created = self.clock.started_at();
+        let bucket = |name: &String| Bucket {
+            name: Some(name.clone()),
+            creation_date: Some(created.into()),
+            ..Bucket::default()
+        };
+        let buckets = Some(self.lock().keys().map(bucket).collect());
+        Ok(S3Response::new(ListBucketsOutput { buckets, ..ListBucketsOutput::default() }))
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
@@ -144,7 +213,7 @@ impl S3 for Buckets {
         }
         let mut buckets = self.lock();
         let bucket = buckets.get_mut(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
-        let id = add_version(bucket.entry(input.key).or_default(), None);
+        let id = add_version(bucket.entry(input.key).or_default(), None, self.clock.now());
         let output =
             DeleteObjectOutput { delete_marker: Some(true), version_id: Some(id), ..DeleteObjectOutput::default() };
         Ok(S3Response::new(output))
@@ -158,24 +227,48 @@ impl S3 for Buckets {
         let buckets = self.lock();
         let bucket = buckets.get(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
         let prefix = input.prefix.clone().unwrap_or_default();
-        let after = input.continuation_token.or(input.start_after);
-        let mut keys = keys_under(bucket, &prefix, after.as_deref())
-            .filter_map(|(key, versions)| Some((key, current(versions)?.1)));
+        let delimiter = input.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
         let max = page_size(input.max_keys);
-        let contents: Vec<Object> = keys
-            .by_ref()
-            .take(max)
-            .map(|(key, content)| {
-                let size = i64::try_from(content.bytes.len()).ok();
-                Object { key: Some(key.clone()), size, e_tag: Some(content.etag.clone()), ..Object::default() }
-            })
-            .collect();
-        let more = keys.next().is_some();
+        let (mut contents, mut folders) = (Vec::new(), Vec::new());
+        // The last key or folder of the page: what comes next begins after it, and after all that is in it.
+        let mut after = input.continuation_token.or(input.start_after);
+        let mut more = false;
+        loop {
+            let in_folder = |key: &str| match (&after, delimiter) {
+                (Some(after), Some(delimiter)) => after.ends_with(delimiter) && key.starts_with(after.as_str()),
+                _ => false,
+            };
+            let mut keys = keys_under(bucket, &prefix, after.as_deref())
+                .filter_map(|(key, versions)| Some((key, versions.last()?.written_at, current(versions)?.1)));
+            let Some((key, written_at, content)) = keys.find(|(key, ..)| !in_folder(key)) else { break };
+            drop(keys);
+            if contents.len() + folders.len() == max {
+                more = true;
+                break;
+            }
+            let folder_ends = delimiter.and_then(|d| Some(prefix.len() + key[prefix.len()..].find(d)? + d.len()));
+            if let Some(ends) = folder_ends {
+                after = Some(key[..ends].to_owned());
+                folders.push(CommonPrefix { prefix: after.clone() });
+            } else {
+                after = Some(key.clone());
+                contents.push(Object {
+                    key: Some(key.clone()),
+                    size: i64::try_from(content.bytes.len()).ok(),
+                    e_tag: Some(content.etag.clone()),
+                    last_modified: Some(written_at.into()),
+                    ..Object::default()
+                });
+            }
+        }
         let output = ListObjectsV2Output {
-            key_count: i32::try_from(contents.len()).ok(),
+            key_count: i32::try_from(contents.len() + folders.len()).ok(),
             is_truncated: Some(more),
-            next_continuation_token: contents.last().filter(|_| more).and_then(|last| last.key.clone()),
+            next_continuation_token: after.filter(|_| more),
             contents: Some(contents),
+            common_prefixes: Some(folders),
+            delimiter: input.delimiter,
+            max_keys: i32::try_from(max).ok(),
             name: Some(input.bucket),
             prefix: input.prefix,
             ..ListObjectsV2Output::default()
@@ -205,6 +298,7 @@ impl S3 for Buckets {
                         is_latest,
                         size: i64::try_from(content.bytes.len()).ok(),
                         e_tag: Some(content.etag.clone()),
+                        last_modified: Some(version.written_at.into()),
                         ..ObjectVersion::default()
                     }),
                     None => {
@@ -238,8 +332,8 @@ fn page_size(asked: Option<i32>) -> usize {
 
 fn keys_under<'a>(
     keys: &'a Keys,
-    prefix: &'a str,
-    after: Option<&'a str>,
+    prefix: &str,
+    after: Option<&str>,
 ) -> impl Iterator<Item = (&'a String, &'a Vec<Version>)> {
     let from = match after {
         Some(after) if after >= prefix => Bound::Excluded(after),

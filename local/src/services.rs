@@ -61,7 +61,7 @@ impl Services {
             clock,
             sqs: Sqs::in_chaos(clock, seed, Arc::clone(&chaos)),
             tables,
-            lakes: DataLakes::default(),
+            lakes: DataLakes::new(clock),
             logs: Logs::new(clock),
             faults: Faults::default(),
             chaos,

@@ -321,6 +321,12 @@ impl Sqs {
         Ok(Counts { visible: queue.visible.len(), in_flight: queue.hidden.len() })
     }
 
+    /// All queues, in order.
+    #[must_use]
+    pub fn queue_names(&self) -> BTreeSet<String> {
+        self.lock().queues.keys().cloned().collect()
+    }
+
     /// How a queue behaves.
     ///
     /// # Errors

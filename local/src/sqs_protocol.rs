@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,6 +21,13 @@ struct OneQueue {
 #[serde(rename_all = "PascalCase")]
 struct GetQueueUrl {
     queue_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListQueues {
+    #[serde(default)]
+    queue_name_prefix: String,
 }
 
 #[derive(Deserialize)]
@@ -60,10 +69,23 @@ struct Entries {
     entries: Vec<Value>,
 }
 
+/// Operations on one queue.
+const EMBEDDED: [&str; 7] = [
+    "SendMessage",
+    "SendMessageBatch",
+    "ReceiveMessage",
+    "DeleteMessage",
+    "DeleteMessageBatch",
+    "ChangeMessageVisibility",
+    "GetQueueAttributes",
+];
+
 /// Answers one request: HTTP status and body.
-pub(crate) async fn answer(sqs: &Sqs, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {
-    let answer = match serde_json::from_slice::<Value>(body) {
-        Ok(request) => dispatch(sqs, operation, &request).await,
+pub(crate) async fn answer(sqs: &Sqs, operation: &str, request: &Request<Bytes>) -> (u16, Vec<u8>) {
+    // A client that came over a socket is told URLs that lead back there.
+    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let answer = match serde_json::from_slice::<Value>(request.body()) {
+        Ok(request) => dispatch(sqs, operation, &request, host).await,
         Err(error) => Err(invalid("SerializationException", &error.to_string())),
     };
     match answer {
@@ -74,11 +96,23 @@ pub(crate) async fn answer(sqs: &Sqs, operation: &str, body: &[u8]) -> (u16, Vec
     }
 }
 
-async fn dispatch(sqs: &Sqs, operation: &str, request: &Value) -> Result<Value, SqsError> {
-    if operation == "GetQueueUrl" {
-        let GetQueueUrl { queue_name } = parse(request)?;
-        sqs.settings(&queue_name)?;
-        return Ok(json!({ "QueueUrl": queue_url(&queue_name) }));
+async fn dispatch(sqs: &Sqs, operation: &str, request: &Value, host: Option<&str>) -> Result<Value, SqsError> {
+    let url = |name: &str| host.map_or_else(|| queue_url(name), |host| format!("http://{host}/{ACCOUNT}/{name}"));
+    match operation {
+        "GetQueueUrl" => {
+            let GetQueueUrl { queue_name } = parse(request)?;
+            sqs.settings(&queue_name)?;
+            return Ok(json!({ "QueueUrl": url(&queue_name) }));
+        }
+        "ListQueues" => {
+            let ListQueues { queue_name_prefix } = parse(request)?;
+            let names = sqs.queue_names().into_iter().filter(|name| name.starts_with(&queue_name_prefix));
+            return Ok(json!({ "QueueUrls": names.map(|name| url(&name)).collect::<Vec<_>>() }));
+        }
+        _ if !EMBEDDED.contains(&operation) => {
+            return Err(invalid("UnsupportedOperation", &format!("{operation} is not embedded")));
+        }
+        _ => {}
     }
     let OneQueue { queue_url } = parse(request)?;
     let queue = queue_url.rsplit('/').next().unwrap_or_default();

@@ -111,7 +111,7 @@ impl Services {
                 self.chaos.answered(&call, response.status().as_u16(), response.body());
                 return Ok(response);
             }
-            Service::Sqs => crate::sqs_protocol::answer(&self.sqs, &call.operation, request.body()).await,
+            Service::Sqs => crate::sqs_protocol::answer(&self.sqs, &call.operation, &request).await,
             Service::DynamoDb => self.tables.answer(&call.operation, request.body()),
             Service::Logs => self.logs.answer(&call.operation, request.body()),
         };
@@ -123,27 +123,35 @@ impl Services {
         let request = request.try_into_http1x().map_err(|error| ConnectorError::other(error.into(), None))?;
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(ConnectorError::io)?.to_bytes();
-        let request = Request::from_parts(head, body);
+        let response = self.faulty_answer(Request::from_parts(head, body)).await?;
+        HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
+    }
+
+    /// Does what a request asks, unless something goes wrong on its way there or back.
+    pub(crate) async fn faulty_answer(
+        self: Arc<Self>,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, ConnectorError> {
         let (service, operation) = addressee(&request);
         let fault = self.faults.of(&Call { service, operation, request: &request });
 
         let lost = |what: &str| Err(ConnectorError::io(what.to_owned().into()));
         let answer =
             |request| async { self.answer(request).await.map_err(|error| ConnectorError::other(error.into(), None)) };
-        let response = match fault {
-            None => answer(request).await?,
-            Some(Fault::RequestLost) => return lost("connection reset before the request was sent"),
+        match fault {
+            None => answer(request).await,
+            Some(Fault::RequestLost) => lost("connection reset before the request was sent"),
             Some(Fault::AnswerLost) => {
                 answer(request).await?;
-                return lost("connection reset before the answer came");
+                lost("connection reset before the answer came")
             }
-            Some(Fault::OldItemWithheld) => without_item(&answer(request).await?),
-            Some(Fault::Throttled) => throttled(service),
-            Some(Fault::Refused(status)) => refused(service, status),
+            Some(Fault::OldItemWithheld) => Ok(without_item(&answer(request).await?)),
+            Some(Fault::Throttled) => Ok(throttled(service)),
+            Some(Fault::Refused(status)) => Ok(refused(service, status)),
             Some(Fault::AnswerDelayed(delay)) => {
                 let response = answer(request).await?;
                 tokio::time::sleep(delay).await;
-                response
+                Ok(response)
             }
             Some(Fault::RequestDelayed(delay)) => {
                 let this = Arc::clone(&self);
@@ -152,10 +160,9 @@ impl Services {
                     this.answer(request).await
                 });
                 let answer = arrives.await.map_err(|error| ConnectorError::other(error.into(), None))?;
-                answer.map_err(|error| ConnectorError::other(error.into(), None))?
+                answer.map_err(|error| ConnectorError::other(error.into(), None))
             }
-        };
-        HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use claim::EventIdPointer;
 use clap::{Args, Parser, Subcommand};
 
@@ -36,6 +37,14 @@ impl Cli {
 pub enum Command {
     /// Sends messages and judges what came of them: what is done without a command
     Run(Box<RunArgs>),
+    /// Keeps the embedded pipeline up behind one address of 127.0.0.1, for the AWS CLI, boto3 and the commands here
+    #[cfg(feature = "embedded")]
+    Local(LocalArgs),
+    /// Tells one event's story from table, lake, queues and logs, or where it is stuck
+    ///
+    /// Exit codes: 0 it is archived; 1 it is not, or its object has more than one version; 2 the command or the Terraform state
+    /// cannot be used; 3 it cannot be told, because something could not be read; 4 the stack cannot be reached.
+    Trace(Box<TraceArgs>),
 }
 
 /// What a run sends, where to, and how it is told.
@@ -90,6 +99,46 @@ pub struct RunArgs {
     pub logs: bool,
 
     /// Print nothing but the verdict, as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the embedded pipeline is kept up.
+#[derive(Debug, Args)]
+pub struct LocalArgs {
+    /// Port of 127.0.0.1, or 0 for a free one
+    #[arg(long, default_value_t = 4566)]
+    pub port: u16,
+
+    /// Where a message's body has its event id (RFC 6901)
+    #[arg(long, value_name = "POINTER", default_value = "/event_id", value_parser = EventIdPointer::parse)]
+    pub event_id_pointer: EventIdPointer,
+}
+
+/// Which event's story is told, and from where.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The event
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub event_id: String,
+
+    /// The stack to look at.
+    #[command(flatten)]
+    pub target: TargetArgs,
+
+    /// The stream mapping's on-failure queue, if the Terraform outputs do not say
+    #[arg(long, value_name = "URL")]
+    pub on_failure_url: Option<String>,
+
+    /// Where a message's body has its event id, if the Terraform outputs do not say [default: `/event_id`]
+    #[arg(long, value_name = "POINTER", value_parser = EventIdPointer::parse)]
+    pub event_id_pointer: Option<EventIdPointer>,
+
+    /// Search the logs from here on: 2026-11-23T09:41:07Z [default: a day before the claim, or before now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<DateTime<Utc>>,
+
+    /// Print nothing but the story, as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -151,6 +200,11 @@ fn event_id(value: &str) -> Result<String, String> {
         bytes if bytes > most => Err(format!("must not be longer than {most} bytes")),
         _ => Ok(value.to_owned()),
     }
+}
+
+fn moment(value: &str) -> Result<DateTime<Utc>, String> {
+    let time = DateTime::parse_from_rfc3339(value);
+    time.map(|time| time.to_utc()).map_err(|_| "must be a time as 2026-11-23T09:41:07Z".to_owned())
 }
 
 fn folder(value: &str) -> Result<PathBuf, String> {

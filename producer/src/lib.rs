@@ -8,9 +8,13 @@
 //! | [`events`], [`send`] | what is sent, and sending it |
 //! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting until the pipeline is drained, and reading what came out |
 //! | [`verdict`], [`report`] | what that means, and showing it |
+//! | [`trace`](mod@trace) | one event's story |
+//! | `explore` | the embedded pipeline, kept up for whoever wants to look around |
 
 pub mod cli;
 pub mod events;
+#[cfg(feature = "embedded")]
+pub mod explore;
 pub mod function_logs;
 pub mod read_back;
 pub mod report;
@@ -19,6 +23,7 @@ pub mod send;
 pub mod stack;
 pub mod target;
 pub mod terraform;
+pub mod trace;
 pub mod verdict;
 pub mod watch;
 
@@ -28,11 +33,12 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use claim::{EventIdPointer, ObjectPrefix};
 
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, TraceArgs};
 use crate::events::Plan;
 use crate::function_logs::LogReader;
 use crate::stack::Connected;
 use crate::target::Target;
+use crate::trace::Story;
 use crate::verdict::{Run, Verdict};
 use crate::watch::Watch;
 
@@ -59,7 +65,7 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         Target::resolve(&args.target, environment_url).await.map_err(|error| Failure::Unusable(error.into()))?
     };
     say(args, &target.to_string());
-    let pointer = pointer(args, &target).map_err(Failure::Unusable)?;
+    let pointer = pointer(args.event_id_pointer.as_ref(), &target).map_err(Failure::Unusable)?;
     let mut connected = Connected::to(&target, &pointer).await.map_err(Failure::Unreachable)?;
     let prefix = &connected.stack.object_prefix;
     let prefix = ObjectPrefix::parse(prefix)
@@ -121,9 +127,44 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     }
 }
 
+/// Tells an event's story, prints it, and gives it.
+///
+/// # Errors
+/// When there is no stack to ask.
+pub async fn trace(args: &TraceArgs) -> Result<Story, Failure> {
+    let environment_url = std::env::var("SQS_QUEUE_URL").ok();
+    let target = Target::resolve(&args.target, environment_url).await;
+    let mut target = target.map_err(|error| Failure::Unusable(error.into()))?;
+    let pointer = pointer(args.event_id_pointer.as_ref(), &target).map_err(Failure::Unusable)?;
+    let Some(stack) = &mut target.stack else {
+        let text = "there is no stack to look at: name its queue with --queue-url or SQS_QUEUE_URL, or its Terraform folder. The \
+                    embedded pipeline is kept up by `producer local`";
+        return Err(Failure::Unusable(anyhow::anyhow!(text)));
+    };
+    stack.on_failure_url = args.on_failure_url.clone().or(stack.on_failure_url.take());
+    let prefix = ObjectPrefix::parse(&stack.object_prefix)
+        .with_context(|| format!("the object prefix {:?}", stack.object_prefix))
+        .map_err(Failure::Unusable)?;
+    let connected = Connected::to(&target, &pointer).await.map_err(Failure::Unreachable)?;
+    let (event_id, now) = (&args.event_id, chrono::Utc::now());
+    let story = trace::trace(&connected, event_id, &prefix, &pointer, args.since, now).await;
+    let mut out = io::stdout().lock();
+    let written = if args.json {
+        serde_json::to_writer_pretty(&mut out, &story).map_err(io::Error::from).and_then(|()| writeln!(out))
+    } else {
+        story.write(&mut out)
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Unreachable(anyhow::Error::new(error).context("the story cannot be printed")))
+        }
+        _ => Ok(story),
+    }
+}
+
 /// Where the events' ids stand: as the command line says, else as the stack says.
-fn pointer(args: &RunArgs, target: &Target) -> anyhow::Result<EventIdPointer> {
-    if let Some(pointer) = &args.event_id_pointer {
+fn pointer(given: Option<&EventIdPointer>, target: &Target) -> anyhow::Result<EventIdPointer> {
+    if let Some(pointer) = given {
         return Ok(pointer.clone());
     }
     let of_stack = target.stack.as_ref().and_then(|stack| stack.event_id_pointer.as_deref()).unwrap_or("/event_id");

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use producer::Failure;
-use producer::cli::{Cli, Command, RunArgs, one_line};
+use producer::cli::{Cli, Command, RunArgs, TraceArgs, one_line};
+use producer::trace::Place;
 use producer::verdict::Verdict;
 
+/// An invariant does not hold; of a trace, the event is not archived.
 const VIOLATED: u8 = 1;
 const UNUSABLE: u8 = 2;
 const INCONCLUSIVE: u8 = 3;
@@ -22,6 +24,9 @@ async fn main() -> ExitCode {
     };
     match cli.command() {
         Command::Run(args) => run(&args).await,
+        #[cfg(feature = "embedded")]
+        Command::Local(args) => producer::explore::local(&args).await.map_or_else(no_answer, |()| ExitCode::SUCCESS),
+        Command::Trace(args) => trace(&args).await,
     }
 }
 
@@ -30,8 +35,23 @@ async fn run(args: &RunArgs) -> ExitCode {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Violated) => VIOLATED.into(),
         Ok(Verdict::Inconclusive) => INCONCLUSIVE.into(),
-        Err(Failure::Unusable(error)) => fail(UNUSABLE, &format!("error: {error:#}")),
-        Err(Failure::Unreachable(error)) => fail(UNREACHABLE, &format!("error: {error:#}")),
+        Err(failure) => no_answer(failure),
+    }
+}
+
+async fn trace(args: &TraceArgs) -> ExitCode {
+    match producer::trace(args).await {
+        Ok(story) if story.place == Place::Archived => ExitCode::SUCCESS,
+        Ok(story) if story.is_sure() => VIOLATED.into(),
+        Ok(_) => INCONCLUSIVE.into(),
+        Err(failure) => no_answer(failure),
+    }
+}
+
+fn no_answer(failure: Failure) -> ExitCode {
+    match failure {
+        Failure::Unusable(error) => fail(UNUSABLE, &format!("error: {error:#}")),
+        Failure::Unreachable(error) => fail(UNREACHABLE, &format!("error: {error:#}")),
     }
 }
 

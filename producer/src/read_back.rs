@@ -126,7 +126,11 @@ pub async fn objects(
 }
 
 /// How many versions a key has, and the content of the latest.
-async fn read_object(connected: &Connected, bucket: &str, key: &str) -> anyhow::Result<Option<(usize, Vec<u8>)>> {
+pub(crate) async fn read_object(
+    connected: &Connected,
+    bucket: &str,
+    key: &str,
+) -> anyhow::Result<Option<(usize, Vec<u8>)>> {
     let cannot = || format!("s3://{bucket}/{key} cannot be read");
     let listed = connected.s3.list_object_versions().bucket(bucket).prefix(key).send().await.with_context(cannot)?;
     let versions = listed.versions().iter().filter(|version| version.key() == Some(key)).count();

@@ -96,6 +96,7 @@ impl Connected {
             ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
             archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
             dlq_url: None,
+            on_failure_url: Some(local::queue_url(names::ON_FAILURE_QUEUE)),
             event_id_pointer: None,
         };
         let mut connected = Self::with(&services.sdk_config(), stack);
@@ -111,7 +112,9 @@ impl Connected {
         anyhow::bail!("this producer was built without the embedded pipeline")
     }
 
-    fn with(sdk: &SdkConfig, stack: Stack) -> Self {
+    /// By these clients' settings. The queue has not been asked for anything yet.
+    #[must_use]
+    pub fn with(sdk: &SdkConfig, stack: Stack) -> Self {
         Self {
             sqs: aws_sdk_sqs::Client::new(sdk),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),

@@ -45,6 +45,8 @@ pub struct Stack {
     pub archive_log_group: Option<String>,
     /// If the queue's redrive policy does not say.
     pub dlq_url: Option<String>,
+    /// The stream mapping's on-failure queue.
+    pub on_failure_url: Option<String>,
     /// Where the event id stands in a body.
     pub event_id_pointer: Option<String>,
 }
@@ -92,6 +94,7 @@ impl Target {
             ingest_log_group: args.ingest_log_group.clone().or_else(|| output("ingest_log_group")),
             archive_log_group: args.archive_log_group.clone().or_else(|| output("archive_log_group")),
             dlq_url: args.dlq_url.clone().or_else(|| output("sqs_dlq_url")),
+            on_failure_url: output("on_failure_queue_url"),
             event_id_pointer: output("event_id_pointer"),
             queue_url,
         };

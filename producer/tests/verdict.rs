@@ -36,7 +36,7 @@ struct World {
 impl World {
     fn of(arguments: &[&str]) -> Self {
         let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
-        let Command::Run(args) = cli.command();
+        let Command::Run(args) = cli.command() else { panic!("{arguments:?} is no run") };
         let plan = Plan::new(&args, &pointer(), 1 << 20).unwrap();
         let mut sent = Sent { message_ids: vec![None; plan.messages.len()], ..Sent::default() };
         let mut seen = Observation { queue_settled: true, drained: true, ..Observation::default() };

@@ -1,0 +1,71 @@
+//! The lake's side: which of a partition's claims have an object.
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::Client;
+use uuid::Uuid;
+
+use super::{Claimed, ReplayError, Settings};
+
+/// The bucket, to be listed.
+pub(super) struct Lake {
+    client: Client,
+    bucket: String,
+    prefix: String,
+}
+
+impl Lake {
+    pub(super) fn new(sdk: &SdkConfig, settings: &Settings) -> Self {
+        Self { client: Client::new(sdk), bucket: settings.bucket.clone(), prefix: settings.object_prefix.to_string() }
+    }
+
+    /// Nothing was ever archived under the prefix. (A quarantined record is no object of the lake.)
+    pub(super) async fn is_new(&self) -> Result<bool, ReplayError> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}dt=", self.prefix));
+        let answer = Box::pin(request.max_keys(1).send()).await.map_err(|error| self.cannot(error))?;
+        Ok(answer.contents().is_empty())
+    }
+
+    /// Those of a partition's claims that have no object, in the order of their ids. S3 lists keys in the order of their UTF-8,
+    /// which for UUIDs in their one spelling is the order of the ids, so both sides are gone through once.
+    pub(super) async fn without_object(
+        &self,
+        partition: &str,
+        mut claims: Vec<Claimed>,
+    ) -> Result<Vec<Claimed>, ReplayError> {
+        claims.sort_unstable();
+        // A page of the scan that was noted twice.
+        claims.dedup();
+        let folder = format!("{}{partition}/", self.prefix);
+        let mut missing = Vec::new();
+        let mut claims = claims.into_iter().peekable();
+        let mut token = None;
+        loop {
+            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(&folder);
+            let request = request.set_continuation_token(token);
+            let answer = Box::pin(request.send()).await.map_err(|error| self.cannot(error))?;
+            for object in answer.contents() {
+                let Some(claim_id) = object.key().and_then(|key| claim_id(key, &folder)) else { continue };
+                while let Some(claimed) = claims.next_if(|claimed| claimed.claim_id < claim_id) {
+                    missing.push(claimed);
+                }
+                while claims.next_if(|claimed| claimed.claim_id == claim_id).is_some() {}
+            }
+            token = answer.next_continuation_token;
+            if token.is_none() || claims.peek().is_none() {
+                break;
+            }
+        }
+        missing.extend(claims);
+        Ok(missing)
+    }
+
+    fn cannot(&self, error: impl std::error::Error + Send + Sync + 'static) -> ReplayError {
+        ReplayError::Bucket { bucket: self.bucket.clone(), source: Box::new(error) }
+    }
+}
+
+/// Of a key that the archive could have written; of others none.
+fn claim_id(key: &str, folder: &str) -> Option<Uuid> {
+    let name = key.strip_prefix(folder)?.strip_suffix(".json")?;
+    Uuid::try_parse(name).ok().filter(|claim_id| claim_id.to_string() == name)
+}

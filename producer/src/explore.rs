@@ -1,0 +1,88 @@
+//! `producer local`: the embedded pipeline, kept up behind one address of loopback for whoever wants to look around.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use local::{Pipeline, PipelineSettings, Services, names};
+
+use crate::Failure;
+use crate::cli::LocalArgs;
+
+/// How often new log lines are shown.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Serves until Ctrl-C.
+///
+/// # Errors
+/// When the port cannot be had, or the pipeline breaks.
+pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
+    let seed = fastrand::u64(..);
+    let services = Services::on_real_clock(seed).context("the embedded table cannot be made");
+    let services = services.map_err(Failure::Unreachable)?;
+    let mut settings = PipelineSettings::default();
+    settings.ingest.event_id_pointer = args.event_id_pointer.clone();
+    let address = local::endpoint::serve_aws_on(args.port, services.clone()).await;
+    let address =
+        address.with_context(|| format!("port {} of 127.0.0.1 cannot be had", args.port)).map_err(Failure::Unusable)?;
+    let mut pipeline = Pipeline::start(&services, settings, seed);
+    say(&greeting(address));
+    let groups = [names::log_group(names::INGEST_FUNCTION), names::log_group(names::ARCHIVE_FUNCTION)];
+    let mut shown = [0; 2];
+    loop {
+        for (group, shown) in groups.iter().zip(&mut shown) {
+            let lines = services.logs.lines_after(group, *shown);
+            *shown += lines.len();
+            let function = group.rsplit('/').next().unwrap_or(group);
+            for line in lines {
+                say(&format!("{function}  {line}"));
+            }
+        }
+        tokio::select! {
+            ended = tokio::signal::ctrl_c() => {
+                say("ended, and all that was in it is gone");
+                return ended.context("Ctrl-C cannot be waited for").map_err(Failure::Unreachable);
+            }
+            broken = pipeline.broken() => {
+                return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {broken}")));
+            }
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        }
+    }
+}
+
+fn greeting(address: SocketAddr) -> String {
+    let (table, bucket, region) = (names::TABLE, names::BUCKET, names::REGION);
+    let (ingest_log, archive_log) =
+        (names::log_group(names::INGEST_FUNCTION), names::log_group(names::ARCHIVE_FUNCTION));
+    let url = |queue| format!("http://{address}/{}/{queue}", names::ACCOUNT);
+    let (queue, dlq, on_failure) = (url(names::QUEUE), url(names::DEAD_LETTER_QUEUE), url(names::ON_FAILURE_QUEUE));
+    format!(
+        r#"the embedded pipeline is up, and Ctrl-C ends it. In another terminal:
+
+    export AWS_ENDPOINT_URL=http://{address} AWS_REGION={region} AWS_DEFAULT_REGION={region}
+    export AWS_ACCESS_KEY_ID=embedded AWS_SECRET_ACCESS_KEY=embedded
+    export SQS_QUEUE_URL={queue}
+
+and then, for example:
+
+    aws sqs send-message --endpoint-url $AWS_ENDPOINT_URL --queue-url $SQS_QUEUE_URL --message-body '{{"event_id":"a","x":1.50}}'
+    aws dynamodb get-item --table-name {table} --key '{{"pk":{{"S":"EVENT#a"}},"sk":{{"S":"CLAIM"}}}}'
+    aws s3 ls --recursive s3://{bucket}/
+    aws logs filter-log-events --log-group-name {archive_log} --filter-pattern '{{ $.event_id = "a" }}'
+    aws sqs receive-message --endpoint-url $AWS_ENDPOINT_URL --queue-url {dlq}
+    aws sqs get-queue-attributes --endpoint-url $AWS_ENDPOINT_URL --queue-url {on_failure} --attribute-names All
+    cargo run -p producer -- trace a --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log} --on-failure-url {on_failure}
+    cargo run -p producer -- run --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log}
+
+(Version 1 of the AWS CLI obeys AWS_ENDPOINT_URL for all services but SQS.) ingest-fn waits 5 s for its batch to fill, as
+deployed. What both functions log:
+"#
+    )
+}
+
+fn say(text: &str) {
+    // Whoever closed the terminal's end of the pipe may still use the pipeline.
+    let _ = writeln!(io::stdout(), "{text}");
+}

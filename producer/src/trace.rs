@@ -1,0 +1,555 @@
+//! `producer trace EVENT_ID`: one event's story from table, lake, queues and logs, or where it is stuck.
+//!
+//! Nothing is received from the ingestion queue: that would count against a message's receives. So of a message that waits
+//! there, no more can be told than that the queue is not empty.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use aws_sdk_cloudwatchlogs::Client as LogsClient;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::MessageSystemAttributeName;
+use chrono::{DateTime, SecondsFormat, Utc};
+use claim::record::SORT_KEY;
+use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
+use serde::{Deserialize, Serialize};
+
+use crate::read_back;
+use crate::stack::Connected;
+
+/// The stream's mapping gives a record up at this age (`maximum_record_age`, 79,200 s).
+const GIVEN_UP_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(22);
+
+/// Before its claim, a message may have waited in the queue for so long (its retention).
+const BEFORE_CLAIM: chrono::TimeDelta = chrono::TimeDelta::days(1);
+
+/// Pages of a log search at the most. CloudWatch answers five a second, many of them empty.
+const MOST_PAGES: usize = 500;
+
+/// A dead-letter queue with more messages is not searched to its end.
+const MOST_DEAD_LETTERS: usize = 1_000;
+
+/// A dead letter that was looked at is hidden from others for so long, in seconds.
+const DEAD_LETTER_HIDDEN_SECONDS: i32 = 20;
+
+/// A person is shown as many lines of a kind.
+const MOST_SHOWN: usize = 10;
+
+/// Where an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// It has its object, with one version.
+    Archived,
+    /// Its object has more versions than one: something has written to the lake that is not this system.
+    Overwritten,
+    /// It has a claim, and the stream still carries that to `archive-fn`.
+    InStream,
+    /// It has a claim and no object, and the stream's mapping has given up on it.
+    GivenUp,
+    /// Its stream record can never be archived, and is kept whole.
+    Quarantined,
+    /// The table has an item for it that is no claim.
+    UnusableClaim,
+    /// `ingest-fn` has refused or failed it, and it will be received again.
+    InQueue,
+    /// It is a dead letter.
+    DeadLetter,
+    /// There is no trace of it.
+    NotSeen,
+}
+
+/// One event's story. Times are RFC 3339, UTC.
+#[derive(Debug, Serialize)]
+pub struct Story {
+    /// Whose.
+    pub event_id: String,
+    /// Where it is.
+    pub place: Place,
+    /// The same in words, with what to do about it.
+    pub explanation: String,
+    /// Its claim, if the table has one.
+    pub claim: Option<ClaimStory>,
+    /// What `ingest-fn` said of its messages, in order.
+    pub ingest: Vec<IngestLine>,
+    /// What `archive-fn` said of its claims, in order.
+    pub archive: Vec<ArchiveLine>,
+    /// Its object, if there is one.
+    pub object: Option<ObjectStory>,
+    /// Its messages in the dead-letter queue, as far as that was searched.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Messages in the ingestion queue, of whatever events.
+    pub queue_depth: Option<u64>,
+    /// Pointers in the on-failure queue, to whatever claims.
+    pub on_failure_depth: Option<u64>,
+    /// The logs were searched from here on.
+    pub logs_since: String,
+    /// What could not be read, and why.
+    pub unreadable: BTreeMap<&'static str, String>,
+}
+
+/// Who holds the event.
+#[derive(Debug, Serialize)]
+pub struct ClaimStory {
+    /// Names the object too.
+    pub claim_id: String,
+    /// When.
+    pub claimed_at: String,
+    /// Of the SQS message that won.
+    pub message_id: String,
+    /// Up to and including this second.
+    pub holds_until: String,
+    /// The window is over, and the item is not deleted yet.
+    pub expired: bool,
+    /// Of the content, as in the logs.
+    pub digest: String,
+}
+
+/// A line of `ingest-fn`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngestLine {
+    timestamp: String,
+    event_id: Option<String>,
+    /// `won`, `duplicate`, `conflict`, `rejected` or `failed`.
+    pub outcome: String,
+    /// Of the SQS message.
+    pub message_id: Option<String>,
+    claim_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// A line of `archive-fn`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveLine {
+    timestamp: String,
+    event_id: Option<String>,
+    /// `written`, `already_there`, `quarantined` or `failed`.
+    pub outcome: String,
+    claim_id: Option<String>,
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// What is in the lake.
+#[derive(Debug, Serialize)]
+pub struct ObjectStory {
+    /// Its key.
+    pub key: String,
+    /// How many versions the key has.
+    pub versions: usize,
+    /// Of the latest.
+    pub bytes: usize,
+    /// It is byte for byte what the claim in the table becomes; `None` if that claim is gone.
+    pub as_claimed: Option<bool>,
+}
+
+/// A message in the dead-letter queue.
+#[derive(Debug, Serialize)]
+pub struct DeadLetter {
+    /// Of the SQS message.
+    pub message_id: String,
+    /// When it was first enqueued.
+    pub sent_at: Option<String>,
+    /// It is an event of this id; otherwise it is no event, and its text names the id.
+    pub is_event: bool,
+}
+
+/// Finds out what is known of an event. `since` is where the logs are searched from, if not from a day before its claim, or now.
+pub async fn trace(
+    connected: &Connected,
+    event_id: &str,
+    prefix: &ObjectPrefix,
+    pointer: &EventIdPointer,
+    since: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Story {
+    let mut tracing = Tracing { connected, event_id, unreadable: BTreeMap::new() };
+    let item = tracing.claim().await;
+    let claim = item.as_ref().and_then(|claim| claim.as_ref().ok());
+    let since = since.unwrap_or_else(|| claim.map_or(now, |claim| claim.claimed_at.min(now)) - BEFORE_CLAIM);
+    let stack = &connected.stack;
+    let ingest = tracing.log_lines("ingest log", stack.ingest_log_group.as_deref(), since).await;
+    let ingest: Vec<IngestLine> = of_event(&ingest, |line: &IngestLine| line.event_id.as_deref() == Some(event_id));
+    let archive = tracing.log_lines("archive log", stack.archive_log_group.as_deref(), since).await;
+    let archive: Vec<ArchiveLine> = of_event(&archive, |line: &ArchiveLine| line.event_id.as_deref() == Some(event_id));
+    let object = tracing.object(claim, &archive, prefix).await;
+
+    let is_settled = claim.is_some() && ingest.iter().all(|line| ["won", "duplicate"].contains(&line.outcome.as_str()));
+    let dead_letters = if is_settled { Vec::new() } else { tracing.dead_letters(pointer).await };
+    let queue_depth = tracing.depth("queue", Some(&stack.queue_url)).await;
+    let on_failure_depth = match &object {
+        None if claim.is_some() => tracing.depth("on-failure queue", stack.on_failure_url.as_deref()).await,
+        _ => None,
+    };
+    let mut story = Story {
+        event_id: event_id.to_owned(),
+        place: Place::NotSeen,
+        explanation: String::new(),
+        claim: claim.map(|claim| ClaimStory::of(claim, now)),
+        ingest,
+        archive,
+        object,
+        dead_letters,
+        queue_depth,
+        on_failure_depth,
+        logs_since: rfc3339(since),
+        unreadable: tracing.unreadable,
+    };
+    (story.place, story.explanation) = story.judge(item.as_ref(), now);
+    story
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn of_event<'a, Line: Deserialize<'a>>(lines: &'a [String], is_ours: impl Fn(&Line) -> bool) -> Vec<Line> {
+    // Summary lines and other lines that are about no message do not fit, and are not wanted.
+    lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(is_ours).collect()
+}
+
+impl ClaimStory {
+    fn of(claim: &Claim, now: DateTime<Utc>) -> Self {
+        let holds_until = i64::try_from(claim.ttl).ok().and_then(|ttl| DateTime::from_timestamp(ttl, 0));
+        Self {
+            claim_id: claim.claim_id.to_string(),
+            claimed_at: claim.claimed_at_text(),
+            message_id: claim.message_id.clone(),
+            holds_until: holds_until.map_or_else(|| claim.ttl.to_string(), rfc3339),
+            expired: holds_until.is_some_and(|until| until.timestamp() < now.timestamp()),
+            digest: claim.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
+}
+
+impl Story {
+    fn judge(&self, item: Option<&Result<Claim, String>>, now: DateTime<Utc>) -> (Place, String) {
+        if let Some(object) = &self.object {
+            return match object.versions {
+                1 => (Place::Archived, "it is archived".to_owned()),
+                versions => (
+                    Place::Overwritten,
+                    format!("its object has {versions} versions: something else writes to the lake"),
+                ),
+            };
+        }
+        match item {
+            Some(Err(why)) => (Place::UnusableClaim, format!("the table holds an item for it that is no claim: {why}")),
+            Some(Ok(claim)) => self.judge_claimed(claim, now),
+            None => self.judge_unclaimed(),
+        }
+    }
+
+    fn judge_claimed(&self, claim: &Claim, now: DateTime<Utc>) -> (Place, String) {
+        let claim_id = claim.claim_id.to_string();
+        let last = self.archive.iter().rfind(|line| line.claim_id.as_ref() == Some(&claim_id));
+        if let Some(ArchiveLine { outcome, key: Some(key), .. }) = last
+            && outcome == "quarantined"
+        {
+            return (
+                Place::Quarantined,
+                format!("it can never be archived; its stream record is kept whole under {key}"),
+            );
+        }
+        let age = now - claim.claimed_at;
+        if age >= GIVEN_UP_AFTER {
+            let pointers = self.on_failure_depth.map_or_else(String::new, |depth| {
+                format!("; the on-failure queue holds {depth} {}", if depth == 1 { "pointer" } else { "pointers" })
+            });
+            let text = "it was claimed, and has no object after 22 hours: the stream's mapping has given it up";
+            return (Place::GivenUp, format!("{text}{pointers}. `replay` writes it"));
+        }
+        let said = match last {
+            Some(line) => format!("archive-fn last said: {}", line.error.as_deref().unwrap_or(&line.outcome)),
+            None => "archive-fn has not said anything of it yet".to_owned(),
+        };
+        (Place::InStream, format!("it was claimed {} ago and is on its way to the lake; {said}", in_words(age)))
+    }
+
+    fn judge_unclaimed(&self) -> (Place, String) {
+        let reason = |line: &IngestLine| line.error.clone().unwrap_or_else(|| line.outcome.clone());
+        let refused = self.ingest.iter().rfind(|line| ["rejected", "failed"].contains(&line.outcome.as_str()));
+        if !self.dead_letters.is_empty() {
+            let why = refused.map_or_else(String::new, |line| format!("; ingest-fn last said: {}", reason(line)));
+            return (Place::DeadLetter, format!("it has no claim, and is in the dead-letter queue{why}"));
+        }
+        if let Some(line) = refused {
+            let text = "it has no claim, and its message comes again until it is a dead letter";
+            return (Place::InQueue, format!("{text}; ingest-fn last said: {}", reason(line)));
+        }
+        if self.ingest.iter().any(|line| line.outcome == "won") {
+            let text = "it was claimed; the claim has expired and is deleted, and there is no object under the keys that the log names";
+            return (Place::GivenUp, text.to_owned());
+        }
+        let text = match self.queue_depth {
+            Some(0) => "it has no claim, no line in the log, and the queue is empty: it was never sent, or before then"
+                .to_owned(),
+            Some(depth) => format!(
+                "it has no claim and no line in the log; the queue holds {depth} messages, and it may be among them"
+            ),
+            None => "it has no claim and no line in the log".to_owned(),
+        };
+        (Place::NotSeen, format!("{text} (logs since {})", self.logs_since))
+    }
+
+    /// Nothing that could not be read would put the event elsewhere.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        self.unreadable.is_empty()
+    }
+
+    /// What a person reads.
+    ///
+    /// # Errors
+    /// When `out` cannot be written to.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "event {}", self.event_id)?;
+        if let Some(claim) = &self.claim {
+            let until = if claim.expired { "held until" } else { "holds until" };
+            writeln!(out, "  {}  claimed by message {}", claim.claimed_at, claim.message_id)?;
+            writeln!(
+                out,
+                "  {:24}  claim {}, digest {}, {until} {}",
+                "", claim.claim_id, claim.digest, claim.holds_until
+            )?;
+        }
+        for line in self.ingest.iter().take(MOST_SHOWN) {
+            let message_id = line.message_id.as_deref().unwrap_or("without an id");
+            write!(out, "  {}  ingest-fn: message {message_id}: {}", line.timestamp, line.outcome)?;
+            if let (Some(digest), Some(held)) = (&line.digest, &line.held_digest) {
+                write!(out, ", digest {digest} against {held}")?;
+            }
+            writeln!(out, "{}", line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())?;
+        }
+        more(out, self.ingest.len())?;
+        for line in self.archive.iter().take(MOST_SHOWN) {
+            write!(out, "  {}  archive-fn: {}", line.timestamp, line.outcome)?;
+            if let Some(lag_ms) = line.lag_ms {
+                write!(out, " {lag_ms} ms after the claim")?;
+            }
+            writeln!(out, "{}", line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())?;
+        }
+        more(out, self.archive.len())?;
+        for letter in self.dead_letters.iter().take(MOST_SHOWN) {
+            let sent_at = letter.sent_at.as_deref().unwrap_or("");
+            let what = if letter.is_event { "" } else { ", which is no event but names it," };
+            writeln!(out, "  {sent_at:24}  sent: message {}{what} is a dead letter", letter.message_id)?;
+        }
+        more(out, self.dead_letters.len())?;
+        if let Some(ObjectStory { key, versions, bytes, as_claimed }) = &self.object {
+            let content = match as_claimed {
+                Some(true) => "as claimed",
+                Some(false) => "NOT as claimed",
+                None => "of a claim that is deleted",
+            };
+            let plural = if *versions == 1 { "" } else { "s" };
+            writeln!(out, "  object {key}: {versions} version{plural}, {bytes} bytes, {content}")?;
+        }
+        for (source, why) in &self.unreadable {
+            writeln!(out, "  not read: {source}: {why}")?;
+        }
+        writeln!(out, "{}", self.explanation)
+    }
+}
+
+fn more(out: &mut impl Write, lines: usize) -> io::Result<()> {
+    match lines.checked_sub(MOST_SHOWN) {
+        Some(more @ 1..) => writeln!(out, "  {:24}  and {more} more", ""),
+        _ => Ok(()),
+    }
+}
+
+fn in_words(age: chrono::TimeDelta) -> String {
+    match age.num_seconds() {
+        seconds @ ..120 => format!("{} s", seconds.max(0)),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3_600),
+    }
+}
+
+/// Reads what there is, and notes what cannot be read.
+struct Tracing<'a> {
+    connected: &'a Connected,
+    event_id: &'a str,
+    unreadable: BTreeMap<&'static str, String>,
+}
+
+impl Tracing<'_> {
+    fn note<T>(&mut self, source: &'static str, read: anyhow::Result<T>) -> Option<T> {
+        read.inspect_err(|error| drop(self.unreadable.insert(source, format!("{error:#}")))).ok()
+    }
+
+    fn unknown(&mut self, source: &'static str, flag: &str) {
+        self.unreadable.insert(source, format!("no {flag}, and no Terraform outputs of this queue's stack"));
+    }
+
+    /// `Err` is an item that is no claim.
+    async fn claim(&mut self) -> Option<Result<Claim, String>> {
+        let Some(table) = &self.connected.stack.table else {
+            self.unknown("table", "--table");
+            return None;
+        };
+        let pk = AttributeValue::S(Claim::partition_key(self.event_id));
+        let request = self.connected.dynamodb.get_item().table_name(table).key("pk", pk);
+        let request = request.key("sk", AttributeValue::S(SORT_KEY.to_owned())).consistent_read(true);
+        let answer = request.send().await.with_context(|| format!("the table {table} cannot be read"));
+        let item = self.note("table", answer)?.item?;
+        Some(Claim::from_item(item).map_err(|error| format!("{:#}", anyhow::Error::new(error))))
+    }
+
+    async fn log_lines(&mut self, source: &'static str, group: Option<&str>, since: DateTime<Utc>) -> Vec<String> {
+        let Some(group) = group else {
+            self.unknown(source, if source == "ingest log" { "--ingest-log-group" } else { "--archive-log-group" });
+            return Vec::new();
+        };
+        let read = search(&self.connected.logs, group, &pattern(self.event_id), since).await;
+        match self.note(source, read) {
+            Some((lines, true)) => lines,
+            Some((lines, false)) => {
+                let why =
+                    format!("not searched to its end within {MOST_PAGES} pages: a later --since makes it shorter");
+                self.unreadable.insert(source, why);
+                lines
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Under the claim's key, or, if the claim is gone, under one that the log names.
+    async fn object(
+        &mut self,
+        claim: Option<&Claim>,
+        archive: &[ArchiveLine],
+        prefix: &ObjectPrefix,
+    ) -> Option<ObjectStory> {
+        let connected = self.connected;
+        let Some(bucket) = &connected.stack.bucket else {
+            self.unknown("bucket", "--bucket");
+            return None;
+        };
+        let named = || {
+            let is_object = |line: &&ArchiveLine| ["written", "already_there"].contains(&line.outcome.as_str());
+            archive.iter().rfind(is_object).and_then(|line| line.key.clone())
+        };
+        let key = claim.map(|claim| prefix.object_key(claim)).or_else(named)?;
+        let read = read_back::read_object(connected, bucket, &key).await;
+        let (versions, content) = self.note("bucket", read)??;
+        let as_claimed = claim.map(|claim| object::object_line(claim).is_ok_and(|line| line == content));
+        Some(ObjectStory { key, versions, bytes: content.len(), as_claimed })
+    }
+
+    async fn depth(&mut self, source: &'static str, url: Option<&str>) -> Option<u64> {
+        let Some(url) = url else {
+            self.unknown(source, "--on-failure-url");
+            return None;
+        };
+        let depth = read_back::depth(self.connected, url).await;
+        self.note(source, depth)
+    }
+
+    async fn dead_letters(&mut self, pointer: &EventIdPointer) -> Vec<DeadLetter> {
+        let Some(url) = self.connected.dlq_url.clone() else {
+            self.unknown("dead-letter queue", "--dlq-url, no redrive policy");
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let searched = self.search_dead_letters(&url, pointer, &mut found).await;
+        self.note("dead-letter queue", searched);
+        found
+    }
+
+    async fn search_dead_letters(
+        &self,
+        url: &str,
+        pointer: &EventIdPointer,
+        found: &mut Vec<DeadLetter>,
+    ) -> anyhow::Result<()> {
+        let quoted = serde_json::Value::from(self.event_id).to_string();
+        for _ in 0..MOST_DEAD_LETTERS / 10 {
+            let request = self.connected.sqs.receive_message().queue_url(url).max_number_of_messages(10);
+            let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
+            let answer = request.visibility_timeout(DEAD_LETTER_HIDDEN_SECONDS).wait_time_seconds(0).send().await;
+            let messages = answer.with_context(|| format!("the dead-letter queue {url} cannot be read"))?.messages;
+            let messages = messages.unwrap_or_default();
+            if messages.is_empty() {
+                return Ok(());
+            }
+            for message in messages {
+                let body = message.body.as_deref().unwrap_or_default();
+                let is_event = Event::parse(body, pointer).is_ok_and(|event| event.id == self.event_id);
+                if !is_event && !body.contains(&quoted) {
+                    continue;
+                }
+                let sent = message.attributes.as_ref().and_then(|attributes| {
+                    let milliseconds = attributes.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()?;
+                    DateTime::from_timestamp_millis(milliseconds)
+                });
+                let message_id = message.message_id.unwrap_or_default();
+                found.push(DeadLetter { message_id, sent_at: sent.map(rfc3339), is_event });
+            }
+        }
+        anyhow::bail!("{url} holds more than {MOST_DEAD_LETTERS} messages, and was not searched to its end")
+    }
+}
+
+/// A log group's lines that match, and whether the search came to the group's end.
+async fn search(
+    client: &LogsClient,
+    group: &str,
+    pattern: &str,
+    since: DateTime<Utc>,
+) -> anyhow::Result<(Vec<String>, bool)> {
+    let (mut lines, mut token) = (Vec::new(), None);
+    for _ in 0..MOST_PAGES {
+        let request = client.filter_log_events().log_group_name(group).filter_pattern(pattern);
+        let request = request.start_time(since.timestamp_millis()).set_next_token(token);
+        let answer = request.send().await.with_context(|| format!("the log group {group} cannot be read"))?;
+        lines.extend(answer.events.unwrap_or_default().into_iter().filter_map(|event| event.message));
+        token = answer.next_token;
+        if token.is_none() {
+            return Ok((lines, true));
+        }
+    }
+    Ok((lines, false))
+}
+
+/// A CloudWatch Logs filter pattern for the lines of an event. How a pattern escapes quotes and the like is not documented well
+/// enough to rely on, `*` stands for anything in it, and it has at most 1,024 characters. So an id is asked for up to its first
+/// doubtful character, and what else that finds is sorted out afterwards.
+fn pattern(event_id: &str) -> String {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || " -_.:/@#=+,;".contains(c);
+    let doubtful = |(at, c): (usize, char)| (!is_safe(c) || at >= 900).then_some(at);
+    let (text, rest) = match event_id.char_indices().find_map(doubtful) {
+        Some(at) => (&event_id[..at], "*"),
+        None => (event_id, ""),
+    };
+    format!(r#"{{ $.event_id = "{text}{rest}" }}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pattern;
+
+    #[test]
+    fn a_pattern_holds_no_character_that_it_would_have_to_escape() {
+        for (event_id, expected) in [
+            ("grid_stress_999", r#"{ $.event_id = "grid_stress_999" }"#),
+            (r#"a"b"#, r#"{ $.event_id = "a*" }"#),
+            ("a*b", r#"{ $.event_id = "a*" }"#),
+            ("é", r#"{ $.event_id = "*" }"#),
+            (r"a\", r#"{ $.event_id = "a*" }"#),
+        ] {
+            assert_eq!(pattern(event_id), expected);
+        }
+        assert!(pattern(&"x".repeat(2_000)).len() < 1_024);
+    }
+}

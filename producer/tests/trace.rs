@@ -1,0 +1,189 @@
+//! Where an event is, as `trace` tells it from the embedded services.
+
+#![cfg(feature = "embedded")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use claim::{EventIdPointer, ObjectPrefix};
+use local::wire::{Fault, Service};
+use local::{Clock, Pipeline, PipelineSettings, Services, names, queue_url};
+use producer::stack::Connected;
+use producer::target::Stack;
+use producer::trace::{Place, Story, trace};
+use tokio::time::{sleep, timeout};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+struct World {
+    services: Arc<Services>,
+    pipeline: Option<Pipeline>,
+}
+
+impl World {
+    fn start() -> Self {
+        let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let services = Services::on_clock(clock, 7);
+        let mut settings = PipelineSettings::default();
+        settings.stream_mapping.maximum_record_age = Some(HOUR / 6);
+        let pipeline = Pipeline::start(&services, settings, 7);
+        Self { services, pipeline: Some(pipeline) }
+    }
+
+    fn send(&self, body: &str) {
+        self.services.sqs.send(names::QUEUE, body).unwrap();
+    }
+
+    async fn until(&self, done: impl Fn(&Services) -> bool) {
+        let waiting = async {
+            while !done(&self.services) {
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        timeout(DAY, waiting).await.expect("the condition comes true");
+    }
+
+    fn fail(&self, service: Service, operation: &'static str) {
+        let fails =
+            move |call: &local::wire::Call<'_>| call.service == service && call.operation.starts_with(operation);
+        self.services.faults.set(move |call| fails(call).then_some(Fault::Refused(503)));
+    }
+
+    async fn trace(&self, event_id: &str) -> Story {
+        let stack = Stack {
+            queue_url: queue_url(names::QUEUE),
+            table: Some(names::TABLE.to_owned()),
+            bucket: Some(names::BUCKET.to_owned()),
+            object_prefix: "events/".to_owned(),
+            ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
+            archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
+            dlq_url: Some(queue_url(names::DEAD_LETTER_QUEUE)),
+            on_failure_url: Some(queue_url(names::ON_FAILURE_QUEUE)),
+            event_id_pointer: None,
+        };
+        let connected = Connected::with(&self.services.sdk_config(), stack);
+        let prefix = ObjectPrefix::parse("events/").unwrap();
+        let pointer = EventIdPointer::parse("/event_id").unwrap();
+        let story = trace(&connected, event_id, &prefix, &pointer, None, self.services.clock.now().into()).await;
+        assert!(story.unreadable.is_empty(), "{:?}", story.unreadable);
+        story
+    }
+}
+
+fn outcomes(story: &Story) -> Vec<&str> {
+    story.ingest.iter().map(|line| line.outcome.as_str()).collect()
+}
+
+fn text(story: &Story) -> String {
+    let mut out = Vec::new();
+    story.write(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archived_event_is_told_with_its_duplicates_and_conflicts_and_no_other_events() {
+    let world = World::start();
+    for id in [r#"odd "id" \ * é"#, "odd", "a"] {
+        let quoted = serde_json::Value::from(id);
+        for x in [1, 1, 2] {
+            world.send(&format!(r#"{{"event_id":{quoted},"x":{x}}}"#));
+        }
+    }
+    world.until(|services| services.lakes.versions(names::BUCKET).len() == 3).await;
+    sleep(HOUR).await;
+    for id in [r#"odd "id" \ * é"#, "odd", "a"] {
+        let story = world.trace(id).await;
+        assert_eq!((story.place, story.event_id.as_str()), (Place::Archived, id));
+        let mut outcomes = outcomes(&story);
+        outcomes.sort_unstable();
+        assert_eq!(outcomes, ["conflict", "duplicate", "won"], "{id}");
+        let object = story.object.as_ref().unwrap();
+        assert_eq!((object.versions, object.as_claimed), (1, Some(true)));
+        assert_eq!(story.archive.iter().map(|line| line.outcome.as_str()).collect::<Vec<_>>(), ["written"]);
+        let text = text(&story);
+        for says in [
+            "claimed by message",
+            ": conflict, digest ",
+            " against ",
+            "archive-fn: written",
+            "1 version,",
+            "as claimed",
+        ] {
+            assert!(text.contains(says), "{says}: {text}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_without_object_is_in_the_stream_until_its_mapping_gives_up() {
+    let mut world = World::start();
+    world.fail(Service::S3, "PUT");
+    world.send(r#"{"event_id":"a"}"#);
+    sleep(HOUR / 12).await;
+    let story = world.trace("a").await;
+    assert_eq!((story.place, outcomes(&story)), (Place::InStream, vec!["won"]));
+    assert!(story.explanation.contains("ServiceUnavailable"), "{}", story.explanation);
+    world.until(|services| services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible == 1).await;
+    // Nothing else happens in 22 hours, and polling for it takes a while.
+    world.pipeline = None;
+    sleep(HOUR * 22).await;
+    let story = world.trace("a").await;
+    assert_eq!(story.place, Place::GivenUp);
+    assert!(
+        story.explanation.contains("the on-failure queue holds 1 pointer. `replay` writes it"),
+        "{}",
+        story.explanation
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_no_event_is_found_in_the_dead_letter_queue_by_the_id_that_it_names() {
+    let world = World::start();
+    world.send(r#"{"event_id":"a","event_id":"a"}"#);
+    world.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
+    let story = world.trace("a").await;
+    assert_eq!((story.place, story.dead_letters.len(), story.dead_letters[0].is_event), (Place::DeadLetter, 1, false));
+    assert!(text(&story).contains("2027-01-15T08:00:00.000Z  sent: message "), "{}", text(&story));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_the_table_refuses_is_in_the_queue_and_then_a_dead_letter() {
+    let world = World::start();
+    world.fail(Service::DynamoDb, "PutItem");
+    world.send(r#"{"event_id":"a"}"#);
+    sleep(Duration::from_secs(60)).await;
+    let story = world.trace("a").await;
+    assert_eq!((story.place, outcomes(&story)), (Place::InQueue, vec!["failed"]));
+    world.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
+    let story = world.trace("a").await;
+    assert_eq!((story.place, story.dead_letters[0].is_event), (Place::DeadLetter, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_nobody_sent_has_left_no_trace() {
+    let world = World::start();
+    let story = world.trace("a").await;
+    assert_eq!(story.place, Place::NotSeen);
+    assert!(story.explanation.contains("the queue is empty"), "{}", story.explanation);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archived_event_whose_claim_is_deleted_is_found_by_the_key_that_the_log_names() {
+    let world = World::start();
+    world.send(r#"{"event_id":"a"}"#);
+    world.until(|services| services.lakes.versions(names::BUCKET).len() == 1).await;
+    let client = aws_sdk_dynamodb::Client::new(&world.services.sdk_config());
+    let key = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    client
+        .delete_item()
+        .table_name(names::TABLE)
+        .key("pk", key("EVENT#a"))
+        .key("sk", key("CLAIM"))
+        .send()
+        .await
+        .unwrap();
+    let story = world.trace("a").await;
+    assert_eq!((story.place, story.object.unwrap().as_claimed), (Place::Archived, None));
+}

@@ -1,0 +1,262 @@
+"""What a user of `producer local` would try, with boto3 and the AWS CLI. Run by scripts/check-explore."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import ClientError
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCER = ROOT / "target/debug/producer"
+REPLAY = ROOT / "target/debug/replay"
+TABLE = "dynamo-locking-dev-ingestion-state"
+BUCKET = "dynamo-locking-dev-ingestion-data"
+INGEST_LOG = "/aws/lambda/dynamo-locking-dev-ingest-fn"
+ARCHIVE_LOG = "/aws/lambda/dynamo-locking-dev-archive-fn"
+PATIENCE = 60  # seconds
+
+
+class Local:
+    """A running `producer local`: its lines as they come, and what it says to export."""
+
+    def __init__(self):
+        # Whatever this machine has of AWS must not decide the outcome.
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        self.environment |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_PAGER": ""}
+        self.environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        command = [PRODUCER, "local", "--port", "0"]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True)
+        self.lines: list[str] = []
+        threading.Thread(target=self.read, daemon=True).start()
+        wait_for(lambda: any("What both functions log" in line for line in self.lines), "the greeting")
+        exports = [line.split()[1:] for line in self.lines if line.startswith("    export ")]
+        self.exports = dict(pair.split("=", 1) for pairs in exports for pair in pairs)
+        self.environment |= self.exports
+        self.examples = [line.strip() for line in self.lines if line.startswith(("    aws ", "    cargo "))]
+
+    def read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def shell(self, command: str, **more: str) -> subprocess.CompletedProcess:
+        """Runs a command as printed; what cargo would build and run is run."""
+        command = re.sub(r"cargo run -p producer --", str(PRODUCER), command)
+        command = re.sub(r"cargo run -p archive-fn --features replay --bin replay --", str(REPLAY), command)
+        run = ["bash", "-euo", "pipefail", "-c", command]
+        return subprocess.run(run, cwd=ROOT, env=self.environment | more, capture_output=True, text=True, timeout=PATIENCE)
+
+    def must(self, command: str, **more: str) -> str:
+        done = self.shell(command, **more)
+        assert done.returncode == 0, f"{command}\nended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(PATIENCE) == 0, "Ctrl-C is no error"
+        wait_for(lambda: self.lines[-1].startswith("ended"), "the last line")
+
+
+def wait_for(done, what: str):
+    give_up = time.monotonic() + PATIENCE
+    while not (found := done()):
+        assert time.monotonic() < give_up, f"{what} did not come"
+        time.sleep(0.1)
+    return found
+
+
+def refused(call, code: str, text: str):
+    try:
+        call()
+    except ClientError as error:
+        said = error.response["Error"]
+        assert code in said["Code"] and text in said["Message"], said
+    else:
+        raise AssertionError(f"{code} was expected")
+
+
+def keys(s3, **arguments) -> list[str]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, **arguments)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def the_printed_commands_work_as_printed(local: Local):
+    assert len(local.examples) == 8, local.examples
+    send = [command for command in local.examples if "send-message" in command]
+    local.must(send[0])
+    wait_for(lambda: "EVENT#a" in local.must(next(e for e in local.examples if "get-item" in e)), "the claim")
+    wait_for(lambda: ".json" in local.must(next(e for e in local.examples if "s3 ls" in e)), "the object")
+    for command in local.examples:
+        local.must(command)
+    logged = local.must(next(e for e in local.examples if "filter-log-events" in e))
+    assert json.loads(json.loads(logged)["events"][0]["message"])["outcome"] == "written", logged
+    trace = local.must(next(e for e in local.examples if " trace " in e))
+    assert trace.rstrip().endswith("it is archived"), trace
+
+
+def duplicates_sent_with_boto3_become_one_object(local: Local):
+    sqs, s3 = boto3.client("sqs"), boto3.client("s3")
+    url = sqs.get_queue_url(QueueName="dynamo-locking-dev-ingestion-queue")["QueueUrl"]
+    assert url == local.exports["SQS_QUEUE_URL"], url
+    body = '{ "event_id": "boto", "x": 1.50 }'
+    assert sqs.send_message(QueueUrl=url, MessageBody=body)["MessageId"]
+    entries = [{"Id": str(number), "MessageBody": body} for number in range(10)]
+    assert len(sqs.send_message_batch(QueueUrl=url, Entries=entries)["Successful"]) == 10
+    claim_key = {"pk": "EVENT#boto", "sk": "CLAIM"}
+    table = boto3.resource("dynamodb").Table(TABLE)
+    claim = wait_for(lambda: table.get_item(Key=claim_key).get("Item"), "the claim")
+    key = f"events/dt={claim['claimed_at'][:10]}/hour={claim['claimed_at'][11:13]}/{claim['claim_id']}.json"
+    wait_for(lambda: key in keys(s3, Prefix="events/"), "the object")
+    line = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+    assert line.endswith('"event":{"event_id":"boto","x":1.50}}\n'), line
+    assert s3.head_object(Bucket=BUCKET, Key=key)["ContentLength"] == len(line)
+    assert len(s3.list_object_versions(Bucket=BUCKET, Prefix=key)["Versions"]) == 1
+    outcomes = [json.loads(line)["outcome"] for line in local_log("boto", INGEST_LOG)]
+    assert sorted(outcomes) == ["duplicate"] * 10 + ["won"], outcomes
+    wait_for(lambda: any('"written"' in line and '"boto"' in line for line in local.lines), "the log line in the terminal")
+
+
+def local_log(event_id: str, group: str) -> list[str]:
+    logs = boto3.client("logs")
+    pattern = f'{{ $.event_id = "{event_id}" }}'
+    wait_for(lambda: len(logs.filter_log_events(logGroupName=group, filterPattern=pattern)["events"]) >= 11, "the log")
+    return [event["message"] for event in logs.filter_log_events(logGroupName=group, filterPattern=pattern)["events"]]
+
+
+def table_and_stream_can_be_read(_: Local):
+    dynamodb, streams = boto3.client("dynamodb"), boto3.client("dynamodbstreams")
+    assert dynamodb.list_tables()["TableNames"] == [TABLE]
+    found = dynamodb.query(
+        TableName=TABLE,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": "EVENT#boto"}},
+    )
+    assert found["Count"] == 1, found
+    pages = dynamodb.get_paginator("scan").paginate(TableName=TABLE, PaginationConfig={"PageSize": 1})
+    scanned = [item["pk"]["S"] for page in pages for item in page["Items"]]
+    assert "EVENT#a" in scanned and "EVENT#boto" in scanned, scanned
+    assert dynamodb.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]["AttributeName"] == "ttl"
+    arn = dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
+    shard = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+    arguments = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = streams.get_shard_iterator(**arguments)["ShardIterator"]
+    records = streams.get_records(ShardIterator=iterator)["Records"]
+    assert {"EVENT#a", "EVENT#boto"} <= {record["dynamodb"]["Keys"]["pk"]["S"] for record in records}
+
+
+def queues_can_be_looked_at(_: Local):
+    sqs = boto3.client("sqs")
+    urls = sqs.list_queues(QueueNamePrefix="dynamo-locking-dev-ingestion")["QueueUrls"]
+    assert [url.rsplit("/", 1)[1] for url in urls] == ["dynamo-locking-dev-ingestion-dlq", "dynamo-locking-dev-ingestion-queue"]
+    attributes = sqs.get_queue_attributes(QueueUrl=urls[1], AttributeNames=["All"])["Attributes"]
+    assert json.loads(attributes["RedrivePolicy"])["deadLetterTargetArn"].endswith("-dlq"), attributes
+    sqs.send_message(QueueUrl=urls[0], MessageBody="mine")
+    letter = sqs.receive_message(QueueUrl=urls[0], WaitTimeSeconds=1)["Messages"][0]
+    assert letter["Body"] == "mine"
+    sqs.delete_message(QueueUrl=urls[0], ReceiptHandle=letter["ReceiptHandle"])
+
+
+def files_go_in_and_out_of_the_bucket(local: Local):
+    s3, folder = boto3.client("s3"), ROOT / "target/check-explore"
+    mine = folder / "mine.bin"
+    mine.write_bytes(os.urandom(200_000))
+    for number in range(5):
+        s3.upload_file(str(mine), BUCKET, f"mine/{number % 2}/{number}.bin")
+    s3.download_file(BUCKET, "mine/0/2.bin", str(folder / "back.bin"))
+    assert (folder / "back.bin").read_bytes() == mine.read_bytes(), "uploaded in chunks with a checksum"
+    local.must(f"aws s3 cp {mine} s3://{BUCKET}/mine/cli.bin && aws s3 cp s3://{BUCKET}/mine/cli.bin {folder}/back.bin")
+    assert (folder / "back.bin").read_bytes() == mine.read_bytes()
+    assert s3.get_object(Bucket=BUCKET, Key="mine/cli.bin", Range="bytes=3-7")["Body"].read() == mine.read_bytes()[3:8]
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=BUCKET, Prefix="mine/", Delimiter="/", PaginationConfig={"PageSize": 1}
+    )
+    pages = list(pages)
+    folders = [folder["Prefix"] for page in pages for folder in page.get("CommonPrefixes", [])]
+    files = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    assert (folders, files) == (["mine/0/", "mine/1/"], ["mine/cli.bin"]), (folders, files)
+    assert len(keys(s3, Prefix="mine/", PaginationConfig={"PageSize": 2})) == 6
+    assert s3.put_object(Bucket=BUCKET, Key="mine/once", Body=b"1", IfNoneMatch="*")
+    refused(lambda: s3.put_object(Bucket=BUCKET, Key="mine/once", Body=b"2", IfNoneMatch="*"), "PreconditionFailed", "")
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == [BUCKET]
+
+
+def what_is_not_embedded_says_so(_: Local):
+    sqs, url = boto3.client("sqs"), os.environ["SQS_QUEUE_URL"]
+    attribute = {"k": {"DataType": "String", "StringValue": "v"}}
+    refused(
+        lambda: sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attribute),
+        "UnsupportedOperation",
+        "message attributes and delays are not embedded",
+    )
+    refused(lambda: sqs.purge_queue(QueueUrl=url), "UnsupportedOperation", "PurgeQueue is not embedded")
+    refused(lambda: sqs.get_queue_url(QueueName="x"), "QueueDoesNotExist", "x")
+    logs = boto3.client("logs")
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    assert groups == sorted([INGEST_LOG, ARCHIVE_LOG]), groups
+    other = {"logGroupName": INGEST_LOG, "filterPattern": "ERROR"}
+    refused(lambda: logs.filter_log_events(**other), "InvalidParameterException", "alone is embedded, not ERROR")
+    refused(lambda: boto3.client("dynamodb").delete_table(TableName=TABLE), "ValidationException", "not embedded")
+    refused(lambda: boto3.client("s3").delete_bucket(Bucket=BUCKET), "NotImplemented", "")
+    refused(lambda: boto3.client("lambda").list_functions(), "", "lambda is not embedded")
+    refused(lambda: boto3.client("sts").get_caller_identity(), "", "sts is not embedded")
+
+
+def the_runbooks_commands_work_as_printed(local: Local):
+    """Blocks marked `sh`; those marked `sh deployed` need Terraform or Lambda, and `sh untried` what no emulator does."""
+    account = urllib.parse.urlparse(local.exports["SQS_QUEUE_URL"]).path.split("/")[1]
+    url = lambda name: f"{local.exports['AWS_ENDPOINT_URL']}/{account}/{name}"
+    names = {
+        "QUEUE": local.exports["SQS_QUEUE_URL"],
+        "DLQ": url("dynamo-locking-dev-ingestion-dlq"),
+        "ON_FAILURE": url("dynamo-locking-dev-archive-on-failure"),
+        "TABLE": TABLE,
+        "BUCKET": BUCKET,
+        "PREFIX": "events/",
+        "INGEST_LOG": INGEST_LOG,
+        "ARCHIVE_LOG": ARCHIVE_LOG,
+        "EVENT_ID": "boto",
+    }
+    sqs = boto3.client("sqs")
+    text = (ROOT / "docs/runbook.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 5, f"the runbook has {len(blocks)} blocks that can be run here"
+    for block in blocks:
+        # Each finds what it is about: a dead letter, and a pointer of a given-up record.
+        sqs.send_message(QueueUrl=names["DLQ"], MessageBody="no event")
+        sqs.send_message(QueueUrl=names["ON_FAILURE"], MessageBody='{"DDBStreamBatchInfo":{}}')
+        # Version 1 of the AWS CLI obeys AWS_ENDPOINT_URL for all services but SQS.
+        local.must('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n' + block, **names)
+
+
+def main():
+    local = Local()
+    os.environ.clear()
+    os.environ.update(local.environment)
+    checks = [
+        the_printed_commands_work_as_printed,
+        duplicates_sent_with_boto3_become_one_object,
+        table_and_stream_can_be_read,
+        queues_can_be_looked_at,
+        files_go_in_and_out_of_the_bucket,
+        what_is_not_embedded_says_so,
+        the_runbooks_commands_work_as_printed,
+    ]
+    try:
+        for check in checks:
+            check(local)
+            print(f"ok  {check.__name__.replace('_', ' ')}", flush=True)
+        local.end()
+        print("ok  Ctrl-C ends it")
+    finally:
+        local.process.kill()
+    print(f"{len(checks) + 1} passed, 0 failed")
+
+
+main()
