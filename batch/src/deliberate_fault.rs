@@ -21,6 +21,12 @@ pub enum DeliberateFault {
     FollowerJudgedByLeader,
     /// `ingest-fn` tries again with another claim id.
     FreshClaimIdOnRetry,
+    /// `ingest-fn` takes `DuplicateItem` for its own insert, which it has not looked at.
+    DuplicateItemIsOwn,
+    /// `ingest-fn` takes a batched insert for done, whatever the error inside the answer says.
+    StatementErrorIsWon,
+    /// `ingest-fn` goes on with another claim id after a batched insert.
+    FreshClaimIdAfterInsert,
     /// `ingest-fn` times cache entries by a clock that stands still while the environment is frozen.
     CacheByMonotonicClock,
     /// Both functions let a panic on one record take the whole batch.
@@ -39,7 +45,7 @@ pub enum DeliberateFault {
 
 impl DeliberateFault {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::ClaimWithoutCondition,
         Self::ThrottleIsDuplicate,
         Self::AcknowledgedBeforeWrite,
@@ -48,6 +54,9 @@ impl DeliberateFault {
         Self::OtherFollowersAcknowledged,
         Self::FollowerJudgedByLeader,
         Self::FreshClaimIdOnRetry,
+        Self::DuplicateItemIsOwn,
+        Self::StatementErrorIsWon,
+        Self::FreshClaimIdAfterInsert,
         Self::CacheByMonotonicClock,
         Self::PanicUnfenced,
         Self::PutWithoutIfNoneMatch,

@@ -1,10 +1,19 @@
-//! The one request that this function makes: the conditional write of a claim.
+//! The requests that this function makes: the conditional write of one claim, and, with `CLAIM_WRITES=batch`, the insertion
+//! of many.
+
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::batch_execute_statement::BatchExecuteStatementError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use batch::deliberate_fault::DeliberateFault::{ClaimWithoutCondition, ThrottleIsDuplicate};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse,
+    ReturnValuesOnConditionCheckFailure,
+};
+use batch::deliberate_fault::DeliberateFault::{
+    ClaimWithoutCondition, DuplicateItemIsOwn, StatementErrorIsWon, ThrottleIsDuplicate,
+};
 use claim::{Claim, ClaimError, Digest, EventError};
 
 /// The table of claims.
@@ -70,6 +79,32 @@ pub enum ClaimTableError {
     },
 }
 
+/// Most statements that `BatchExecuteStatement` takes ("Quotas" in DynamoDB's developer guide).
+pub const MAX_STATEMENTS: usize = 25;
+
+/// Of none of a request's claims it is known whether it is in the table. None may be taken for won or for a duplicate.
+#[derive(Debug, thiserror::Error)]
+pub enum InsertError {
+    /// The request failed, was throttled, or its answer was lost: each of its inserts may have taken effect or not.
+    #[error("inserting {claims} claims into table {table:?} failed")]
+    Request {
+        /// How many.
+        claims: usize,
+        /// The table.
+        table: String,
+        /// Boxed, because it is large.
+        source: Box<SdkError<BatchExecuteStatementError>>,
+    },
+    /// Which answer is whose cannot be told.
+    #[error("inserting {claims} claims was answered {answers} times")]
+    Answers {
+        /// How many.
+        claims: usize,
+        /// How many answers there were.
+        answers: usize,
+    },
+}
+
 impl ClaimTable {
     /// Of this name, in the client's region.
     #[must_use]
@@ -130,5 +165,48 @@ impl ClaimTable {
             .map_err(unreadable)?
             .map_err(|source| ClaimTableError::IncomparableOldItem { event_id: event_id(), source })?;
         Ok(ClaimOutcome::Lost(HeldClaim { claim_id: old.claim_id, digest, ttl: old.ttl }))
+    }
+
+    /// Tries to insert at most [`MAX_STATEMENTS`] claims of different events in one request. `PartiQL`'s INSERT fails by itself
+    /// where there is an item, expired or not, without telling which. Gives for each claim, in order, whether this request
+    /// put it into the table for certain. Of the others nothing is known, not even that they did not get there: a retry of
+    /// the SDK's meets what its first attempt has inserted. So each of them must be [claimed](Self::claim), by the same claim.
+    ///
+    /// # Errors
+    /// When that holds of all of them.
+    pub async fn insert(&self, claims: &[Claim]) -> Result<Vec<bool>, InsertError> {
+        let statements = claims.iter().map(|claim| self.insertion(claim)).collect();
+        let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
+        let responses = match answer {
+            Ok(answer) => answer.responses.unwrap_or_default(),
+            Err(error) => {
+                let (table, source) = (self.name.clone(), Box::new(error));
+                return Err(InsertError::Request { claims: claims.len(), table, source });
+            }
+        };
+        if responses.len() != claims.len() {
+            return Err(InsertError::Answers { claims: claims.len(), answers: responses.len() });
+        }
+        // "The values of the list are ordered according to the ordering of the request statements" (API reference).
+        Ok(responses.iter().map(is_inserted).collect())
+    }
+
+    fn insertion(&self, claim: &Claim) -> BatchStatementRequest {
+        let item: HashMap<String, AttributeValue> = claim.to_item().into();
+        let (names, values): (Vec<_>, Vec<_>) =
+            item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
+        // A table's name has no quotation marks: see `Config`.
+        let statement = format!("INSERT INTO \"{}\" VALUE {{{}}}", self.name, names.join(", "));
+        let request = BatchStatementRequest::builder().statement(statement).set_parameters(Some(values));
+        request.build().expect("the statement is set")
+    }
+}
+
+fn is_inserted(response: &BatchStatementResponse) -> bool {
+    match response.error.as_ref().map(|error| error.code.as_ref()) {
+        None => true,
+        Some(Some(BatchStatementErrorCodeEnum::DuplicateItem)) => DuplicateItemIsOwn.is_planted(),
+        // A throttle among them: the SDK does not try again what is inside an answer of 200.
+        Some(_) => StatementErrorIsWon.is_planted(),
     }
 }

@@ -28,6 +28,16 @@ pub enum OnConflict {
     DeadLetter,
 }
 
+/// How claims are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimWrites {
+    /// Each by a conditional `PutItem`.
+    Single,
+    /// Those of a batch by `BatchExecuteStatement` first, and what that leaves open by a conditional `PutItem` each. Cheaper for
+    /// new events, and dearer for duplicates, which take two requests.
+    Batch,
+}
+
 /// What the function is told by its environment.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -41,6 +51,8 @@ pub struct Config {
     pub on_conflict: OnConflict,
     /// `CLAIM_CACHE_ENTRIES`; `None` if it is 0, which switches the cache off.
     pub claim_cache_entries: Option<NonZeroUsize>,
+    /// `CLAIM_WRITES`.
+    pub claim_writes: ClaimWrites,
     /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the metrics' dimension.
     pub function_name: String,
 }
@@ -53,8 +65,21 @@ impl Config {
     pub fn from_environment(environment: &Environment<'_>) -> Result<Self, EnvironmentError> {
         let window = environment.number("DEDUP_WINDOW_SECONDS", DEFAULT_WINDOW_SECONDS, 1..=MAX_WINDOW_SECONDS)?;
         let entries = environment.number("CLAIM_CACHE_ENTRIES", DEFAULT_CACHE_ENTRIES, 0..=MAX_CACHE_ENTRIES)?;
+        let claim_writes = environment.parsed("CLAIM_WRITES", "single", |value| match value {
+            "single" => Ok(ClaimWrites::Single),
+            "batch" => Ok(ClaimWrites::Batch),
+            _ => Err("must be `single` or `batch`"),
+        })?;
+        let table_name = environment.required("TABLE_NAME")?;
+        if claim_writes == ClaimWrites::Batch {
+            // It stands in a statement, in quotation marks.
+            environment.parsed("TABLE_NAME", "", |value| {
+                let is_name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+                is_name.then_some(()).ok_or("must be a name, and no ARN, with CLAIM_WRITES=batch")
+            })?;
+        }
         Ok(Self {
-            table_name: environment.required("TABLE_NAME")?,
+            table_name,
             window: Duration::from_secs(window),
             // RFC 6901's empty pointer is the whole body. An event that is nothing but its id is not what is meant; a
             // variable that nobody filled is, and would make every other body a dead letter.
@@ -68,6 +93,7 @@ impl Config {
                 _ => Err("must be `acknowledge` or `dead-letter`"),
             })?,
             claim_cache_entries: NonZeroUsize::new(entries),
+            claim_writes,
             function_name: environment.function_name("ingest-fn")?,
         })
     }
@@ -89,6 +115,7 @@ mod tests {
         assert_eq!(config.event_id_pointer.to_string(), "/event_id");
         assert_eq!(config.on_conflict, OnConflict::Acknowledge);
         assert_eq!(config.claim_cache_entries.unwrap().get(), 10_000);
+        assert_eq!(config.claim_writes, ClaimWrites::Single);
         assert_eq!(read(&[("TABLE_NAME", "t"), ("CLAIM_CACHE_ENTRIES", "0")]).unwrap().claim_cache_entries, None);
     }
 
@@ -104,9 +131,22 @@ mod tests {
             ("ON_CONFLICT", "Acknowledge"),
             ("CLAIM_CACHE_ENTRIES", "-1"),
             ("CLAIM_CACHE_ENTRIES", "1000001"),
+            ("CLAIM_WRITES", "batched"),
         ] {
             let error = read(&[("TABLE_NAME", "t"), (variable, value)]).unwrap_err();
             assert!(error.starts_with(&format!("environment variable {variable} is {value:?}: ")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_table_whose_claims_are_batched_is_known_by_its_name() {
+        let arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims";
+        assert_eq!(read(&[("TABLE_NAME", arn)]).unwrap().table_name, arn);
+        for table in [arn, "a\" VALUE {}; --", "a b"] {
+            let error = read(&[("TABLE_NAME", table), ("CLAIM_WRITES", "batch")]).unwrap_err();
+            assert!(error.starts_with(&format!("environment variable TABLE_NAME is {table:?}: ")), "{error}");
+        }
+        let config = read(&[("TABLE_NAME", "dynamo-locking_1.claims"), ("CLAIM_WRITES", "batch")]).unwrap();
+        assert_eq!(config.claim_writes, ClaimWrites::Batch);
     }
 }

@@ -12,13 +12,15 @@
 //! It never reads the table, never deletes from it, and never writes to S3.
 
 mod claim_table;
+mod claimer;
 mod config;
 mod handler;
 mod plan;
+mod report;
 mod warm_cache;
 
-pub use claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim};
-pub use config::{Config, OnConflict};
+pub use claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim, InsertError, MAX_STATEMENTS};
+pub use config::{ClaimWrites, Config, OnConflict};
 pub use handler::Handler;
 
 /// Gives the ten random bytes of each claim id.

@@ -11,7 +11,7 @@
 //! | [`dynamodb`] | the table and its stream (the `dynoxide` emulator) |
 //! | [`s3`] | the data lake (the `s3s` library over a map) |
 //! | [`logs`] | CloudWatch Logs |
-//! | [`wire`] | the way there, and what goes wrong on it |
+//! | [`wire`], `statements` | the way there, and what goes wrong on it |
 //! | [`function`] | Lambda's execution environments |
 //! | [`chaos`] | what queues and mappings may do, and seldom do |
 //! | [`sqs_mapping`], [`stream_mapping`], [`filter`], `batch_response` | Lambda's event source mappings |
@@ -38,6 +38,7 @@ pub mod wire;
 
 mod batch_response;
 mod sqs_protocol;
+mod statements;
 
 pub use clock::Clock;
 pub use pipeline::{Pipeline, PipelineSettings};

@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 
 use crate::services::Services;
+use crate::statements::Statements;
 
 /// An embedded service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,14 @@ pub enum Fault {
     OldItemWithheld,
     /// The service says "too many requests", in its own words.
     Throttled,
+    /// Of a request of many statements, those whose bit is set are not done, and the answer, which is a good one, says
+    /// "too many requests" of each. Another request is done.
+    StatementsThrottled(u32),
+    /// Of a request of many statements, those whose bit is set are done, and the answer, which is a good one, says of each that
+    /// something went wrong within the service. Another request is done.
+    StatementsUnknown(u32),
+    /// All statements of a request are done, and the answers to those whose bit is set left out. Another request is done.
+    StatementsUnanswered(u32),
     /// The service answers with this HTTP status and does nothing.
     Refused(u16),
     /// The service does it at once, and its answer takes so long.
@@ -147,6 +156,16 @@ impl Services {
             }
             Some(Fault::OldItemWithheld) => Ok(without_item(&answer(request).await?)),
             Some(Fault::Throttled) => Ok(throttled(service)),
+            Some(
+                fault @ (Fault::StatementsThrottled(_) | Fault::StatementsUnknown(_) | Fault::StatementsUnanswered(_)),
+            ) => {
+                let some = Statements::of(&request, fault);
+                let response = match some.that_arrive(request) {
+                    Some(request) => answer(request).await?,
+                    None => json_response(200, json!({ "Responses": [] }).to_string()),
+                };
+                Ok(some.answered(response))
+            }
             Some(Fault::Refused(status)) => Ok(refused(service, status)),
             Some(Fault::AnswerDelayed(delay)) => {
                 let response = answer(request).await?;
@@ -166,7 +185,7 @@ impl Services {
     }
 }
 
-fn json_response(status: u16, body: impl Into<Bytes>) -> Response<Bytes> {
+pub(crate) fn json_response(status: u16, body: impl Into<Bytes>) -> Response<Bytes> {
     let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
     response.body(body.into()).expect("the status is a number of HTTP's")
 }

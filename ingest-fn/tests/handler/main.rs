@@ -2,123 +2,63 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::HashMap;
+mod batched;
+mod world;
+
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use ingest_fn::{ClaimTable, Config, Handler};
-use local::wire::{Fault, Service};
-use local::{Clock, Services, names};
+use local::wire::Fault;
 use serde_json::{Value, json};
-use tracing::instrument::WithSubscriber as _;
-use tracing::level_filters::LevelFilter;
 
-const NOW: u64 = 1_800_000_000;
-const WINDOW: u64 = 1_000;
+use crate::world::{NOW, WINDOW, World};
 
-/// One warm environment of the function, and what it talks to.
-struct World {
-    services: Arc<Services>,
-    handler: Handler,
-    log: batch::LogWriter,
-    /// Bodies of the `PutItem` requests that were sent.
-    puts: Arc<Mutex<Vec<Value>>>,
+/// What holds however claims are written.
+macro_rules! with_both_writes {
+    ($($name:ident)*) => {
+        mod with_single_writes {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $name() {
+                    super::$name("single").await;
+                }
+            )*
+        }
+
+        mod with_batched_writes {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $name() {
+                    super::$name("batch").await;
+                }
+            )*
+        }
+    };
 }
 
-impl World {
-    fn new(set: &[(&str, &str)]) -> Self {
-        let calls = AtomicUsize::new(0);
-        Self::with(set, Box::new(move || [u8::try_from(calls.fetch_add(1, Ordering::SeqCst) % 256).unwrap(); 10]))
-    }
-
-    fn with(set: &[(&str, &str)], random: ingest_fn::Random) -> Self {
-        let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
-        let services = Services::on_clock(clock, 1);
-        let _ = services.tables.create_claim_table(names::TABLE);
-        let look_up = |variable: &str| match variable {
-            "TABLE_NAME" => Some(names::TABLE.to_owned()),
-            "DEDUP_WINDOW_SECONDS" => Some(WINDOW.to_string()),
-            _ => set.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned()),
-        };
-        let config = Config::from_environment(&batch::Environment::new(&look_up)).unwrap();
-        let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&services.sdk_config()), names::TABLE);
-        let log = services.logs.writer("log");
-        let handler = Handler::new(config, table, log.clone(), clock.shared(), random);
-        let world = Self { services, handler, log, puts: Arc::default() };
-        world.fail(|_| None);
-        world
-    }
-
-    /// From now on, the n-th request goes wrong so.
-    fn fail(&self, fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) {
-        let (puts, count) = (Arc::clone(&self.puts), AtomicUsize::new(0));
-        self.services.faults.set(move |call| {
-            assert_eq!((call.service, call.operation.as_str()), (Service::DynamoDb, "PutItem"));
-            puts.lock().unwrap().push(serde_json::from_slice(call.request.body()).unwrap());
-            fault(count.fetch_add(1, Ordering::SeqCst))
-        });
-    }
-
-    /// Delivers bodies as messages `m0`, `m1`, .. and gives the ids that were reported, in order.
-    async fn deliver(&self, bodies: &[&str]) -> Vec<String> {
-        let records = bodies.iter().enumerate().map(|(n, body)| json!({"messageId": format!("m{n}"), "body": body}));
-        self.deliver_records(records.collect()).await
-    }
-
-    async fn deliver_records(&self, records: Vec<Value>) -> Vec<String> {
-        self.deliver_within(30_000, records).await
-    }
-
-    async fn deliver_within(&self, left_ms: u64, records: Vec<Value>) -> Vec<String> {
-        let mut context = lambda_runtime::Context::default();
-        context.deadline = self.services.clock.now_ms() + left_ms;
-        let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
-        let log = batch::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
-        let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
-        let response = work.await.unwrap();
-        let mut reported: Vec<_> =
-            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-        reported.sort();
-        reported
-    }
-
-    /// Puts an item into the table by hand.
-    async fn hold(&self, item: Value) {
-        let item: HashMap<String, serde_dynamo::AttributeValue> = serde_json::from_value(item).unwrap();
-        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
-        let put = client.put_item().table_name(names::TABLE).set_item(Some(serde_dynamo::Item::from(item).into()));
-        put.send().await.unwrap();
-    }
-
-    /// All log lines, since the beginning.
-    fn lines(&self) -> Vec<Value> {
-        self.services.logs.lines("log").iter().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    /// `message_id outcome`, in order, of the last batch.
-    fn outcomes(&self) -> Vec<String> {
-        let mut lines = self.lines();
-        assert_eq!(lines.pop().unwrap()["message"], "batch done");
-        let batch = lines.rsplit(|line| line["message"] == "batch done").next().unwrap();
-        let outcome = |line: &Value| {
-            Some(format!("{} {}", line["message_id"].as_str().unwrap_or("-"), line["outcome"].as_str()?))
-        };
-        let mut outcomes: Vec<String> = batch.iter().filter_map(outcome).collect();
-        outcomes.sort();
-        outcomes
-    }
-
-    fn puts(&self) -> usize {
-        self.puts.lock().unwrap().len()
-    }
+with_both_writes! {
+    one_bad_message_does_not_fail_its_batch
+    a_record_that_names_no_message_fails_the_batch_and_the_others_are_claimed_all_the_same
+    a_log_line_stays_short_however_long_what_is_wrong_with_a_message
+    messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads
+    what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_failure
+    a_write_whose_answer_was_lost_is_recognised_as_our_own
+    an_answer_that_takes_too_long_is_asked_for_again_and_recognised_as_our_own
+    answers_that_never_come_are_a_failure_after_twelve_seconds_and_nothing_is_remembered
+    an_event_that_is_held_by_nobody_knows_what_is_no_duplicate
+    a_follower_is_judged_by_the_confirmed_claim_and_not_by_its_leader
+    the_window_is_kept_to_the_second_and_never_extended_by_duplicates
+    a_known_event_costs_no_request_while_its_claim_holds
+    the_claim_is_the_item_and_the_condition_that_others_rely_on
+    what_there_is_no_time_to_read_is_reported_message_by_message
+    a_panic_on_one_message_costs_that_message_alone
+    the_summary_line_is_cloudwatch_metrics_of_the_batch
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_bad_message_does_not_fail_its_batch() {
-    let world = World::new(&[("EVENT_ID_POINTER", "/meta/id")]);
+async fn one_bad_message_does_not_fail_its_batch(writes: &str) {
+    let world = World::new(writes, &[("EVENT_ID_POINTER", "/meta/id")]);
     let deep = format!(r#"{{"meta":{{"id":"d"}},"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     let long = format!(r#"{{"meta":{{"id":"{}"}}}}"#, "x".repeat(2_043));
     let mut random = fastrand::Rng::with_seed(1);
@@ -155,17 +95,15 @@ async fn one_bad_message_does_not_fail_its_batch() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_record_that_names_no_message_fails_the_batch_and_the_others_are_claimed_all_the_same() {
-    let world = World::new(&[]);
+async fn a_record_that_names_no_message_fails_the_batch_and_the_others_are_claimed_all_the_same(writes: &str) {
+    let world = World::new(writes, &[]);
     let reported = world.deliver_records(vec![json!(7), json!({"messageId":"m1","body":r#"{"event_id":"a"}"#})]).await;
     assert_eq!(reported, [""]);
     assert_eq!(world.outcomes(), ["- rejected", "m1 won"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_message() {
-    let world = World::new(&[]);
+async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_message(writes: &str) {
+    let world = World::new(writes, &[]);
     let long = "x".repeat(400_000);
     let repeated_name = json!({"messageId":"m0","body":format!(r#"{{"event_id":"a","{long}":1,"{long}":2}}"#)});
     // serde_json says which text it found in place of an object.
@@ -177,9 +115,8 @@ async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_message() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads() {
-    let world = World::new(&[]);
+async fn messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads(writes: &str) {
+    let world = World::new(writes, &[]);
     let bodies = [
         r#"{"event_id":"a","x":}"#,
         r#"{"event_id":"a","x":1}"#,
@@ -189,13 +126,12 @@ async fn messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads() {
     ];
     assert_eq!(world.deliver(&bodies).await, ["m0"]);
     assert_eq!(world.outcomes(), ["m0 rejected", "m1 won", "m2 duplicate", "m3 duplicate", "m4 conflict"]);
-    assert_eq!(world.puts(), 1);
+    assert_eq!(world.requests(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_failure() {
+async fn what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_failure(writes: &str) {
     for fault in [Fault::Throttled, Fault::Refused(500), Fault::Refused(503), Fault::RequestLost, Fault::Refused(403)] {
-        let world = World::new(&[]);
+        let world = World::new(writes, &[]);
         world.fail(move |_| Some(fault));
         let bodies = [r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#, r#"{"event_id":"a","x":2}"#];
         assert_eq!(world.deliver(&bodies).await, ["m0", "m1", "m2"], "{fault:?}");
@@ -206,30 +142,27 @@ async fn what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_write_whose_answer_was_lost_is_recognised_as_our_own() {
-    let world = World::new(&[]);
+async fn a_write_whose_answer_was_lost_is_recognised_as_our_own(writes: &str) {
+    let world = World::new(writes, &[]);
     world.fail(|n| (n == 0).then_some(Fault::AnswerLost));
     assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty());
     assert_eq!(world.outcomes(), ["m0 won"]);
-    let puts = world.puts.lock().unwrap().clone();
+    let puts = world.sent("PutItem");
     assert_eq!(puts.len(), 2);
     assert_eq!(puts[0], puts[1], "the retry resends the same bytes");
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_answer_that_takes_too_long_is_asked_for_again_and_recognised_as_our_own() {
-    let world = World::new(&[]);
+async fn an_answer_that_takes_too_long_is_asked_for_again_and_recognised_as_our_own(writes: &str) {
+    let world = World::new(writes, &[]);
     world.fail(|n| (n == 0).then_some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty());
-    assert_eq!((world.outcomes(), world.puts()), (vec!["m0 won".to_owned()], 2));
+    assert_eq!((world.outcomes(), world.requests()), (vec!["m0 won".to_owned()], 2));
     assert_eq!(begun.elapsed().as_secs(), 4, "an attempt takes four seconds");
 }
 
-#[tokio::test(start_paused = true)]
-async fn answers_that_never_come_are_a_failure_after_twelve_seconds_and_nothing_is_remembered() {
-    let world = World::new(&[]);
+async fn answers_that_never_come_are_a_failure_after_twelve_seconds_and_nothing_is_remembered(writes: &str) {
+    let world = World::new(writes, &[]);
     world.fail(|_| Some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     let bodies = [r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#];
@@ -239,11 +172,10 @@ async fn answers_that_never_come_are_a_failure_after_twelve_seconds_and_nothing_
     // The claim is in the table all the same.
     world.fail(|_| None);
     assert!(world.deliver(&bodies).await.is_empty());
-    assert_eq!((world.outcomes(), world.puts()), (vec!["m0 duplicate".to_owned(), "m1 duplicate".to_owned()], 4));
+    assert_eq!((world.outcomes(), world.requests()), (vec!["m0 duplicate".to_owned(), "m1 duplicate".to_owned()], 4));
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_event_that_is_held_by_nobody_knows_what_is_no_duplicate() {
+async fn an_event_that_is_held_by_nobody_knows_what_is_no_duplicate(writes: &str) {
     let text = |text: &str| json!({ "S": text });
     let ttl = json!({ "N": (NOW + 60).to_string() });
     let no_claim = json!({ "pk": text("EVENT#a"), "sk": text("CLAIM"), "ttl": ttl });
@@ -261,7 +193,7 @@ async fn an_event_that_is_held_by_nobody_knows_what_is_no_duplicate() {
         (no_claim, None, "an item that is no readable claim"),
         (other_digest(r#"{"a":1,"a":2}"#), None, "a claim whose content cannot be compared"),
     ] {
-        let world = World::new(&[]);
+        let world = World::new(writes, &[]);
         world.hold(item).await;
         world.fail(move |_| fault);
         for _ in 0..2 {
@@ -271,15 +203,14 @@ async fn an_event_that_is_held_by_nobody_knows_what_is_no_duplicate() {
         assert!(world.lines()[0]["error"].as_str().unwrap().contains(said), "{}", world.lines()[0]);
     }
     // A digest of another version by itself is no obstacle: the body is compared.
-    let world = World::new(&[]);
+    let world = World::new(writes, &[]);
     world.hold(other_digest(body)).await;
     assert!(world.deliver(&[body]).await.is_empty());
     assert_eq!(world.outcomes(), ["m0 duplicate"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_follower_is_judged_by_the_confirmed_claim_and_not_by_its_leader() {
-    let world = World::new(&[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
+async fn a_follower_is_judged_by_the_confirmed_claim_and_not_by_its_leader(writes: &str) {
+    let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
     world.deliver(&[r#"{"event_id":"a","x":1}"#]).await;
     let reported = world.deliver(&[r#"{"event_id":"a","x":2}"#, r#"{"event_id":"a","x":1}"#]).await;
     assert_eq!(world.outcomes(), ["m0 conflict", "m1 duplicate"]);
@@ -289,10 +220,9 @@ async fn a_follower_is_judged_by_the_confirmed_claim_and_not_by_its_leader() {
     assert_ne!(conflict["digest"], conflict["held_digest"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_window_is_kept_to_the_second_and_never_extended_by_duplicates() {
+async fn the_window_is_kept_to_the_second_and_never_extended_by_duplicates(writes: &str) {
     for cache in ["0", "10000"] {
-        let world = World::new(&[("CLAIM_CACHE_ENTRIES", cache)]);
+        let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", cache)]);
         let body = [r#"{"event_id":"a"}"#];
         let tries = [(0, "won"), (WINDOW / 2, "duplicate"), (WINDOW / 2, "duplicate"), (1, "won"), (1, "duplicate")];
         for (later, outcome) in tries {
@@ -303,22 +233,20 @@ async fn the_window_is_kept_to_the_second_and_never_extended_by_duplicates() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_known_event_costs_no_request_while_its_claim_holds() {
-    let world = World::new(&[]);
+async fn a_known_event_costs_no_request_while_its_claim_holds(writes: &str) {
+    let world = World::new(writes, &[]);
     let body = r#"{"event_id":"a"}"#;
     for _ in 0..100 {
         assert!(world.deliver(&[body; 10]).await.is_empty());
     }
-    assert_eq!(world.puts(), 1);
+    assert_eq!(world.requests(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_claim_is_the_item_and_the_condition_that_others_rely_on() {
-    let world = World::new(&[]);
+async fn the_claim_is_the_item_and_the_condition_that_others_rely_on(writes: &str) {
+    let world = World::new(writes, &[]);
     let body = r#"{"event_id":"a","voltage":1.50}"#;
     world.deliver(&[body]).await;
-    let put = world.puts.lock().unwrap()[0].clone();
+    let put = world.sent("PutItem")[0].clone();
     let item = &put["Item"];
     assert_eq!((&item["pk"]["S"], &item["sk"]["S"]), (&json!("EVENT#a"), &json!("CLAIM")));
     assert_eq!(item["claimed_at"]["S"], "2027-01-15T08:00:00.000Z");
@@ -333,7 +261,7 @@ async fn the_claim_is_the_item_and_the_condition_that_others_rely_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
-    let world = World::new(&[]);
+    let world = World::new("single", &[]);
     world.fail(|n| (n != 0).then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     let bodies: Vec<String> = (0..50).map(|n| format!(r#"{{"event_id":"{n}"}}"#)).collect();
@@ -344,7 +272,7 @@ async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_of_known_events_stops_in_time_too() {
-    let mut world = World::new(&[]);
+    let mut world = World::new("single", &[]);
     let bodies: Vec<String> = (0..50).map(|n| format!(r#"{{"event_id":"{n}"}}"#)).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     assert!(world.deliver(&bodies).await.is_empty());
@@ -356,13 +284,13 @@ async fn a_batch_of_known_events_stops_in_time_too() {
     });
     let failed = world.deliver(&bodies).await.len();
     assert_eq!(failed, 50 - 29, "a second is kept back of thirty");
-    assert_eq!(world.puts(), 50);
+    assert_eq!(world.requests(), 50);
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_mebibytes_of_bodies_or_ten_small_ones_are_in_flight_at_once() {
     for (filler, at_once) in [(1_000_000, 2), (500_000, 4), (10, 10)] {
-        let world = World::new(&[]);
+        let world = World::new("single", &[]);
         world.fail(|_| Some(Fault::RequestDelayed(Duration::from_secs(1))));
         let begun = tokio::time::Instant::now();
         let body = |n| format!(r#"{{"event_id":"{n}","x":"{}"}}"#, "x".repeat(filler));
@@ -373,35 +301,32 @@ async fn two_mebibytes_of_bodies_or_ten_small_ones_are_in_flight_at_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_there_is_no_time_to_read_is_reported_message_by_message() {
-    let world = World::new(&[]);
+async fn what_there_is_no_time_to_read_is_reported_message_by_message(writes: &str) {
+    let world = World::new(writes, &[]);
     let good = json!({"messageId":"m0","body":r#"{"event_id":"a"}"#});
     assert_eq!(
         world.deliver_within(0, vec![good, json!({"messageId":"m1","body":"x"}), json!(7)]).await,
         ["", "m0", "m1"]
     );
     assert_eq!(world.outcomes(), ["- failed", "m0 failed", "m1 failed"]);
-    assert_eq!(world.puts(), 0);
+    assert_eq!(world.requests(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_panic_on_one_message_costs_that_message_alone() {
+async fn a_panic_on_one_message_costs_that_message_alone(writes: &str) {
     let calls = AtomicUsize::new(0);
     let random = move || {
         let call = calls.fetch_add(1, Ordering::SeqCst);
         assert_ne!(call, 1, "on purpose");
         [9; 10]
     };
-    let world = World::with(&[], Box::new(random));
+    let world = World::with(writes, &[], Box::new(random));
     let bodies = [r#"{"event_id":"a"}"#, r#"{"event_id":"b"}"#, r#"{"event_id":"c"}"#];
     assert_eq!(world.deliver(&bodies).await, ["m1"]);
     assert_eq!(world.outcomes(), ["m0 won", "m1 failed", "m2 won"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_summary_line_is_cloudwatch_metrics_of_the_batch() {
-    let world = World::new(&[]);
+async fn the_summary_line_is_cloudwatch_metrics_of_the_batch(writes: &str) {
+    let world = World::new(writes, &[]);
     world.deliver(&[r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#, "x"]).await;
     let line = world.lines().pop().unwrap();
     let directive = &line["_aws"]["CloudWatchMetrics"][0];

@@ -1,0 +1,103 @@
+//! Judges messages, writes their log lines, and gathers the partial batch response.
+
+use aws_lambda_events::sqs::SqsBatchResponse;
+use batch::deliberate_fault::DeliberateFault;
+use batch::error_chain;
+use claim::Digest;
+
+use crate::claim_table::HeldClaim;
+use crate::claimer::Settled;
+use crate::config::OnConflict;
+use crate::plan::{Group, Leader, Rejected};
+
+/// What became of a batch.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) response: SqsBatchResponse,
+    pub(crate) on_conflict: Option<OnConflict>,
+    pub(crate) won: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) conflict: u64,
+    pub(crate) rejected: u64,
+    pub(crate) failed: u64,
+}
+
+impl Report {
+    /// All messages of one event: the leader by how it was settled, each follower by the claim that is confirmed. If
+    /// nothing is, none of them may be acknowledged.
+    pub(crate) fn group(&mut self, group: &Group, settled: Result<&Settled, &(dyn std::error::Error + 'static)>) {
+        let Leader { message_id, event, .. } = &group.leader;
+        let held = match settled {
+            Err(error) => {
+                self.failed(Some(message_id), Some(&event.id), error);
+                for follower in &group.followers {
+                    let fault = if follower.digest == event.digest {
+                        DeliberateFault::SameFollowersAcknowledged
+                    } else {
+                        DeliberateFault::OtherFollowersAcknowledged
+                    };
+                    self.failed(Some(&follower.message_id), Some(&event.id), error);
+                    if fault.is_planted() {
+                        self.response.batch_item_failures.pop();
+                    }
+                }
+                return;
+            }
+            Ok(Settled::Won(held)) => {
+                self.won += 1;
+                let claim_id = tracing::field::display(held.claim_id);
+                tracing::info!(outcome = "won", event_id = event.id, claim_id, message_id);
+                held
+            }
+            Ok(Settled::Held(held)) => {
+                self.judge(message_id, &event.id, event.digest, held);
+                held
+            }
+        };
+        let by_leader = HeldClaim { digest: event.digest, ..*held };
+        let held = if DeliberateFault::FollowerJudgedByLeader.is_planted() { &by_leader } else { held };
+        for follower in &group.followers {
+            self.judge(&follower.message_id, &event.id, follower.digest, held);
+        }
+    }
+
+    fn judge(&mut self, message_id: &str, event_id: &str, digest: Digest, held: &HeldClaim) {
+        let claim_id = tracing::field::display(held.claim_id);
+        if digest == held.digest {
+            self.duplicate += 1;
+            tracing::info!(outcome = "duplicate", event_id, claim_id, message_id);
+            return;
+        }
+        self.conflict += 1;
+        let (digest, held_digest) = (tracing::field::display(digest), tracing::field::display(held.digest));
+        tracing::info!(outcome = "conflict", event_id, claim_id, message_id, digest, held_digest);
+        if self.on_conflict == Some(OnConflict::DeadLetter) {
+            self.response.add_failure(message_id);
+        }
+    }
+
+    pub(crate) fn rejected(&mut self, rejected: Rejected) {
+        self.rejected += 1;
+        let Rejected { message_id, event_id, reason } = rejected;
+        tracing::info!(outcome = "rejected", event_id, message_id, error = batch::logs::cut(reason));
+        self.report(message_id.as_deref());
+    }
+
+    pub(crate) fn failed(
+        &mut self,
+        message_id: Option<&str>,
+        event_id: Option<&str>,
+        error: &(dyn std::error::Error + 'static),
+    ) {
+        self.failed += 1;
+        let error = batch::logs::cut(error_chain(error));
+        tracing::info!(outcome = "failed", event_id, message_id, error);
+        self.report(message_id);
+    }
+
+    /// A record that does not say which message it is cannot be reported by itself, and must not be acknowledged: an empty
+    /// identifier makes Lambda deliver the whole batch again.
+    fn report(&mut self, message_id: Option<&str>) {
+        self.response.add_failure(message_id.unwrap_or_default());
+    }
+}

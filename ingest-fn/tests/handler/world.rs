@@ -1,0 +1,126 @@
+//! One warm environment on the embedded table.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use ingest_fn::{ClaimTable, Config, Handler};
+use local::wire::{Fault, Service};
+use local::{Clock, Services, names};
+use serde_json::{Value, json};
+use tracing::instrument::WithSubscriber as _;
+use tracing::level_filters::LevelFilter;
+
+pub(crate) const NOW: u64 = 1_800_000_000;
+pub(crate) const WINDOW: u64 = 1_000;
+
+/// One warm environment of the function, and what it talks to.
+pub(crate) struct World {
+    pub(crate) services: Arc<Services>,
+    handler: Handler,
+    pub(crate) log: batch::LogWriter,
+    /// Operation and body of the requests that were sent.
+    sent: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl World {
+    pub(crate) fn new(writes: &str, set: &[(&str, &str)]) -> Self {
+        let calls = AtomicUsize::new(0);
+        Self::with(
+            writes,
+            set,
+            Box::new(move || [u8::try_from(calls.fetch_add(1, Ordering::SeqCst) % 256).unwrap(); 10]),
+        )
+    }
+
+    pub(crate) fn with(writes: &str, set: &[(&str, &str)], random: ingest_fn::Random) -> Self {
+        let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
+        let services = Services::on_clock(clock, 1);
+        let _ = services.tables.create_claim_table(names::TABLE);
+        let look_up = |variable: &str| match variable {
+            "TABLE_NAME" => Some(names::TABLE.to_owned()),
+            "DEDUP_WINDOW_SECONDS" => Some(WINDOW.to_string()),
+            "CLAIM_WRITES" => Some(writes.to_owned()),
+            _ => set.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned()),
+        };
+        let config = Config::from_environment(&batch::Environment::new(&look_up)).unwrap();
+        let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&services.sdk_config()), names::TABLE);
+        let log = services.logs.writer("log");
+        let handler = Handler::new(config, table, log.clone(), clock.shared(), random);
+        let world = Self { services, handler, log, sent: Arc::default() };
+        world.fail(|_| None);
+        world
+    }
+
+    /// From now on, the n-th request goes wrong so.
+    pub(crate) fn fail(&self, fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) {
+        let (sent, count) = (Arc::clone(&self.sent), AtomicUsize::new(0));
+        self.services.faults.set(move |call| {
+            assert_eq!(call.service, Service::DynamoDb);
+            let body = serde_json::from_slice(call.request.body()).unwrap();
+            sent.lock().unwrap().push((call.operation.clone(), body));
+            fault(count.fetch_add(1, Ordering::SeqCst))
+        });
+    }
+
+    /// Delivers bodies as messages `m0`, `m1`, .. and gives the ids that were reported, in order.
+    pub(crate) async fn deliver(&self, bodies: &[&str]) -> Vec<String> {
+        let records = bodies.iter().enumerate().map(|(n, body)| json!({"messageId": format!("m{n}"), "body": body}));
+        self.deliver_records(records.collect()).await
+    }
+
+    pub(crate) async fn deliver_records(&self, records: Vec<Value>) -> Vec<String> {
+        self.deliver_within(30_000, records).await
+    }
+
+    pub(crate) async fn deliver_within(&self, left_ms: u64, records: Vec<Value>) -> Vec<String> {
+        let mut context = lambda_runtime::Context::default();
+        context.deadline = self.services.clock.now_ms() + left_ms;
+        let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
+        let log = batch::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
+        let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
+        let response = work.await.unwrap();
+        let mut reported: Vec<_> =
+            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        reported.sort();
+        reported
+    }
+
+    /// Puts an item into the table by hand.
+    pub(crate) async fn hold(&self, item: Value) {
+        let item: HashMap<String, serde_dynamo::AttributeValue> = serde_json::from_value(item).unwrap();
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let put = client.put_item().table_name(names::TABLE).set_item(Some(serde_dynamo::Item::from(item).into()));
+        put.send().await.unwrap();
+    }
+
+    /// All log lines, since the beginning.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.services.logs.lines("log").iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// `message_id outcome`, in order, of the last batch.
+    pub(crate) fn outcomes(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        assert_eq!(lines.pop().unwrap()["message"], "batch done");
+        let batch = lines.rsplit(|line| line["message"] == "batch done").next().unwrap();
+        let outcome = |line: &Value| {
+            Some(format!("{} {}", line["message_id"].as_str().unwrap_or("-"), line["outcome"].as_str()?))
+        };
+        let mut outcomes: Vec<String> = batch.iter().filter_map(outcome).collect();
+        outcomes.sort();
+        outcomes
+    }
+
+    /// Bodies of the requests for an operation.
+    pub(crate) fn sent(&self, operation: &str) -> Vec<Value> {
+        let sent = self.sent.lock().unwrap();
+        sent.iter().filter(|(of, _)| of == operation).map(|(_, body)| body.clone()).collect()
+    }
+
+    /// How many were sent.
+    pub(crate) fn requests(&self) -> usize {
+        self.sent.lock().unwrap().len()
+    }
+}
