@@ -70,6 +70,10 @@ pub enum FaultKind {
     Redrive,
     /// Somebody puts into the table what cannot be archived.
     PoisonRecord,
+    /// Some claims of a request of many are throttled.
+    StatementsThrottled,
+    /// Some claims of a request of many are inserted, and the answer says that something went wrong with them.
+    StatementsUnknown,
 }
 
 /// All kinds, in order.
@@ -169,8 +173,10 @@ impl Dice {
             return None;
         }
         let fault = self.choose(call);
-        let (operation, subject) = (operation(call).to_owned(), subject(call));
-        self.recorder.note(Entry::Requested { invocation, operation, subject, fault });
+        for subject in subjects(call) {
+            let operation = operation(call).to_owned();
+            self.recorder.note(Entry::Requested { invocation, operation, subject, fault });
+        }
         let fault = fault.or_else(|| self.latency());
         if let Some(Fault::RequestDelayed(delay)) = fault {
             self.recorder.arrives_after(delay);
@@ -190,7 +196,7 @@ impl Dice {
             return Some(outage.fault);
         }
         let seconds = |random: &mut Rng| Duration::from_millis(random.u64(1_000..60_000));
-        let s3 = call.service == Service::S3;
+        let (s3, batch) = (call.service == Service::S3, call.operation == "BatchExecuteStatement");
         all().iter().find_map(|&kind| {
             let of = |fault: fn(&mut Rng) -> Fault| self.roll(kind).map(|mut random| fault(&mut random));
             match kind {
@@ -200,6 +206,12 @@ impl Dice {
                 FaultKind::ServerError => of(|_| Fault::Refused(500)),
                 FaultKind::Unavailable => of(|_| Fault::Refused(503)),
                 FaultKind::Conflict if s3 => of(|_| Fault::Refused(409)),
+                FaultKind::StatementsThrottled if batch => {
+                    self.roll(kind).map(|mut random| Fault::StatementsThrottled(random.u32(1..)))
+                }
+                FaultKind::StatementsUnknown if batch => {
+                    self.roll(kind).map(|mut random| Fault::StatementsUnknown(random.u32(1..)))
+                }
                 FaultKind::RequestLate => self.roll(kind).map(|mut random| Fault::RequestDelayed(seconds(&mut random))),
                 FaultKind::AnswerLate => self.roll(kind).map(|mut random| Fault::AnswerDelayed(seconds(&mut random))),
                 _ => None,
@@ -221,6 +233,19 @@ impl Dice {
         let random = self.roll(kind)?;
         self.recorder.note(Entry::Fault(kind));
         Some(random)
+    }
+
+    /// The table took a claim.
+    fn claimed(&self, item: &Value) {
+        self.recorder.awaits_object(&text(item, "claim_id", "S"));
+        self.recorder.note(Entry::Claimed(Claimed {
+            pk: text(item, "pk", "S"),
+            claim_id: text(item, "claim_id", "S"),
+            claimed_at: text(item, "claimed_at", "S"),
+            ttl: text(item, "ttl", "N").parse().unwrap_or_default(),
+            digest: text(item, "digest", "B"),
+            message_id: text(item, "message_id", "S"),
+        }));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -281,20 +306,21 @@ impl Chaos for Dice {
         match (call.service, operation(call)) {
             (Service::DynamoDb, "PutItem") if status == 200 => {
                 let request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
-                let item = &request["Item"];
-                let text = |name: &str, kind: &str| item[name][kind].as_str().unwrap_or_default().to_owned();
                 if request["ConditionExpression"].is_null() {
-                    return self.recorder.note(Entry::PutByHand { pk: text("pk", "S") });
+                    return self.recorder.note(Entry::PutByHand { pk: text(&request["Item"], "pk", "S") });
                 }
-                self.recorder.awaits_object(&text("claim_id", "S"));
-                self.recorder.note(Entry::Claimed(Claimed {
-                    pk: text("pk", "S"),
-                    claim_id: text("claim_id", "S"),
-                    claimed_at: text("claimed_at", "S"),
-                    ttl: text("ttl", "N").parse().unwrap_or_default(),
-                    digest: text("digest", "B"),
-                    message_id: text("message_id", "S"),
-                }));
+                self.claimed(&request["Item"]);
+            }
+            (Service::DynamoDb, "BatchExecuteStatement") if status == 200 => {
+                let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+                let answers = answer["Responses"].as_array().into_iter().flatten();
+                for ((item, answer), subject) in items(call).iter().zip(answers).zip(subjects(call)) {
+                    if answer["Error"].is_null() {
+                        self.claimed(item);
+                    } else {
+                        self.recorder.note(Entry::Declined { status: 400, subject });
+                    }
+                }
             }
             (Service::S3, "PUT") if status == 200 => {
                 let content = call.request.body();
@@ -317,7 +343,9 @@ impl Chaos for Dice {
                 }
             }
             (Service::DynamoDb | Service::S3, _) if status >= 400 => {
-                self.recorder.note(Entry::Declined { status, subject: subject(call) });
+                for subject in subjects(call) {
+                    self.recorder.note(Entry::Declined { status, subject });
+                }
             }
             _ => {}
         }
@@ -335,14 +363,30 @@ fn object_key(call: &Call<'_>) -> String {
 }
 
 /// What a request is about.
-fn subject(call: &Call<'_>) -> String {
+fn subjects(call: &Call<'_>) -> Vec<String> {
     match call.service {
-        Service::S3 => object_key(call),
+        Service::S3 => vec![object_key(call)],
         Service::DynamoDb => {
-            let request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
-            let text = |name: &str| request["Item"][name]["S"].as_str().unwrap_or_default();
-            format!("{} {}", text("claim_id"), text("pk"))
+            let claim = |item: &Value| format!("{} {}", text(item, "claim_id", "S"), text(item, "pk", "S"));
+            items(call).iter().map(claim).collect()
         }
-        Service::Sqs | Service::Logs => String::new(),
+        Service::Sqs | Service::Logs => vec![String::new()],
     }
+}
+
+/// The items that a request is to write.
+fn items(call: &Call<'_>) -> Vec<Value> {
+    let mut request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
+    let Some(statements) = request["Statements"].as_array() else { return vec![request["Item"].take()] };
+    // INSERT INTO "table" VALUE {'name': ?, 'name': ?}
+    let item = |statement: &Value| {
+        let names = statement["Statement"].as_str().unwrap_or_default().split('\'').skip(1).step_by(2);
+        let values = statement["Parameters"].as_array().into_iter().flatten().cloned();
+        names.map(ToOwned::to_owned).zip(values).collect::<serde_json::Map<_, _>>().into()
+    };
+    statements.iter().map(item).collect()
+}
+
+fn text(item: &Value, name: &str, kind: &str) -> String {
+    item[name][kind].as_str().unwrap_or_default().to_owned()
 }

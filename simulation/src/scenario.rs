@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use batch::deliberate_fault::DeliberateFault;
 use fastrand::Rng;
+use ingest_fn::ClaimWrites;
 use local::wire::{Fault, Service};
 
 use crate::faults::{self, FaultKind, Outage, Rates};
@@ -35,6 +36,8 @@ pub struct Scenario {
     pub conflict_is_dead_letter: bool,
     /// `CLAIM_CACHE_ENTRIES`.
     pub cache_entries: usize,
+    /// `CLAIM_WRITES`.
+    pub claim_writes: ClaimWrites,
     /// Of both functions, in seconds.
     pub timeout_seconds: u64,
     /// Messages in a batch.
@@ -110,8 +113,17 @@ impl Scenario {
         let mut messages = workload::messages(&mut work, count, mix, event_id_pointer);
         messages.push(workload::plain("the last event", event_id_pointer));
 
-        let rates = rates(&mut wrong);
+        let mut rates = rates(&mut wrong);
         let (outages, record_age_seconds) = outages(&mut wrong);
+        // Apart, so that worlds with single writes are what they were before there were others.
+        let mut batched = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let claim_writes = if batched.bool() { ClaimWrites::Batch } else { ClaimWrites::Single };
+        for kind in [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown] {
+            let rate = batched.f64() * 0.3;
+            if claim_writes == ClaimWrites::Batch && batched.bool() {
+                rates.insert(kind, rate);
+            }
+        }
         let mut scenario = Self {
             seed,
             epoch: Duration::from_millis(EPOCH_SECONDS * 1_000 + settings.u64(..1_000)),
@@ -119,6 +131,7 @@ impl Scenario {
             event_id_pointer,
             conflict_is_dead_letter: settings.bool(),
             cache_entries: [0, 1, 10_000, 10_000][settings.usize(..4)],
+            claim_writes,
             timeout_seconds: [3, 10, 30][settings.usize(..3)],
             queue_batch: [1, 2, 10, 10, 10, 50][settings.usize(..6)],
             batching_window_seconds: [0, 1, 5][settings.usize(..3)],
@@ -217,7 +230,8 @@ fn rates(random: &mut Rng) -> Rates {
         let rate = if at_most < 1.0 { random.f64() * at_most * intensity } else { 1.0 };
         random.bool().then_some((*kind, rate))
     };
-    faults::all().iter().filter_map(of).collect()
+    let batched = [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown];
+    faults::all().iter().filter(|kind| !batched.contains(kind)).filter_map(of).collect()
 }
 
 /// Outages, and the age at which records are given up: in a few worlds S3 is away for longer than that.

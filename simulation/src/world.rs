@@ -9,6 +9,7 @@ use aws_smithy_runtime::client::retries::RetryPartition;
 use batch::{Environment, deliberate_fault};
 use bytes::Bytes;
 use claim::record::KEY_PREFIX;
+use ingest_fn::ClaimWrites;
 use local::sqs::MAX_MESSAGE_BYTES;
 use local::{Clock, Pipeline, PipelineSettings, Services, names, queue_url};
 use serde_json::Value;
@@ -377,6 +378,7 @@ fn settings(scenario: &Scenario) -> PipelineSettings {
         "EVENT_ID_POINTER" => Some(scenario.event_id_pointer.to_owned()),
         "ON_CONFLICT" => scenario.conflict_is_dead_letter.then(|| "dead-letter".to_owned()),
         "CLAIM_CACHE_ENTRIES" => Some(scenario.cache_entries.to_string()),
+        "CLAIM_WRITES" => (scenario.claim_writes == ClaimWrites::Batch).then(|| "batch".to_owned()),
         _ => None,
     };
     let ingest = ingest_fn::Config::from_environment(&Environment::new(&variable));

@@ -53,6 +53,9 @@ caught! {
     acknowledging_followers_of_a_failed_leader_that_say_something_else_is_caught OtherFollowersAcknowledged
     judging_a_follower_by_its_leader_is_caught FollowerJudgedByLeader
     a_fresh_claim_id_on_each_retry_is_caught FreshClaimIdOnRetry
+    a_duplicate_item_taken_for_an_insert_of_our_own_is_caught DuplicateItemIsOwn
+    an_error_within_a_good_answer_taken_for_success_is_caught StatementErrorIsWon
+    a_fresh_claim_id_after_a_batched_insert_is_caught FreshClaimIdAfterInsert
     a_cache_timed_by_a_clock_that_stands_still_while_frozen_is_caught CacheByMonotonicClock
     a_panic_without_a_fence_is_caught PanicUnfenced
     a_put_without_if_none_match_is_caught PutWithoutIfNoneMatch

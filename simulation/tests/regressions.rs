@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use ingest_fn::ClaimWrites;
 use simulation::history::Entry;
 use simulation::shrink::Shrunk;
 use simulation::world::Outcome;
@@ -13,7 +14,8 @@ fn replay(seed: u64, messages: &[usize], faults: &[FaultKind]) -> Outcome {
     campaign::silence_traps();
     let shrunk =
         Shrunk { seed, messages: messages.iter().copied().collect(), faults: faults.iter().copied().collect() };
-    run(&shrunk.apply(Scenario::from_seed(seed)))
+    // All of them are from before there were others.
+    run(&Scenario { claim_writes: ClaimWrites::Single, ..shrunk.apply(Scenario::from_seed(seed)) })
 }
 
 /// The reference model was wrong here, not the code: after the window, and after TTL has deleted the claim, the SDK's retry
