@@ -44,6 +44,7 @@ module "iam" {
   region                = var.region
   queue_arn             = module.messaging.queue_arn
   table_arn             = module.storage.table_arn
+  claim_writes          = var.claim_writes
   stream_arn            = module.storage.stream_arn
   bucket_arn            = module.storage.bucket_arn
   object_prefix         = var.object_prefix
@@ -71,6 +72,7 @@ module "compute" {
   dedup_window_seconds = var.dedup_window_seconds
   event_id_pointer     = var.event_id_pointer
   on_conflict          = var.on_conflict
+  claim_writes         = var.claim_writes
   claim_cache_entries  = var.claim_cache_entries
 
   queue_arn                      = module.messaging.queue_arn

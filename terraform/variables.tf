@@ -154,6 +154,18 @@ variable "on_conflict" {
   }
 }
 
+variable "claim_writes" {
+  description = "How `ingest-fn` writes the claims of a batch: `single`, each by itself, or `batch`, many in one request, which takes less of new events and more of duplicates."
+  type        = string
+  default     = "single"
+  nullable    = false
+
+  validation {
+    condition     = contains(["single", "batch"], var.claim_writes)
+    error_message = "claim_writes must be single or batch: ingest-fn refuses to start with anything else."
+  }
+}
+
 variable "claim_cache_entries" {
   description = "Claims that a warm environment of `ingest-fn` remembers; 0 switches the cache off."
   type        = number

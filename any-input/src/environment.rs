@@ -20,7 +20,10 @@ pub fn environment(input: &[u8]) {
     judge(
         ingest.as_ref().err(),
         &[
+            // An ARN would not do in a statement.
+            if set.get("CLAIM_WRITES") == Some(&"batch") { is("TABLE_NAME", is_table_name) } else { has("TABLE_NAME") },
             has("TABLE_NAME"),
+            is("CLAIM_WRITES", |value| value == "single" || value == "batch"),
             is("DEDUP_WINDOW_SECONDS", |value| is_number(value, 1, 100 * 366 * 86_400)),
             is("EVENT_ID_POINTER", is_pointer),
             is("ON_CONFLICT", |value| value == "acknowledge" || value == "dead-letter"),
@@ -66,6 +69,10 @@ fn is_number(value: &str, least: u128, most: u128) -> bool {
 fn is_pointer(value: &str) -> bool {
     let escapes = value.split('~').skip(1);
     value.starts_with('/') && escapes.into_iter().all(|rest| rest.starts_with(['0', '1']))
+}
+
+fn is_table_name(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
 fn is_prefix(value: &str) -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use archive_fn::DataLake;
 use aws_config::SdkConfig;
+use aws_smithy_runtime::client::retries::RetryPartition;
 use ingest_fn::ClaimTable;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -153,7 +154,8 @@ fn ingest_function(services: &Arc<Services>, sdk: &SdkConfig, settings: &Pipelin
     let (clock, sdk, config, writer) = (services.clock, sdk.clone(), settings.ingest.clone(), log.clone());
     let environments = std::sync::atomic::AtomicU64::new(0);
     Function::new(names::INGEST_FUNCTION, settings.function_timeout, clock, log, move || {
-        let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&sdk), &config.table_name);
+        let client = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_partition(own_retry_quota()).build();
+        let table = ClaimTable::new(aws_sdk_dynamodb::Client::from_conf(client), &config.table_name);
         let environment_number = environments.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let random = random(seed ^ (environment_number << 32));
         let handler = ingest_fn::Handler::new(config.clone(), table, writer.clone(), clock.shared(), random);
@@ -169,13 +171,19 @@ fn archive_function(services: &Arc<Services>, sdk: &SdkConfig, settings: &Pipeli
     let log = services.logs.writer(&names::log_group(names::ARCHIVE_FUNCTION));
     let (clock, sdk, config, writer) = (services.clock, sdk.clone(), settings.archive.clone(), log.clone());
     Function::new(names::ARCHIVE_FUNCTION, settings.function_timeout, clock, log, move || {
-        let lake = DataLake::new((&sdk).into(), &config.bucket_name);
+        let client = aws_sdk_s3::config::Builder::from(&sdk).retry_partition(own_retry_quota());
+        let lake = DataLake::new(client, &config.bucket_name);
         let handler = Arc::new(archive_fn::Handler::new(config.clone(), lake, writer.clone(), clock.shared()));
         environment(move |event| {
             let handler = Arc::clone(&handler);
             async move { handler.handle(event).await }
         })
     })
+}
+
+/// The SDK keeps a quota of retries for each process, and an environment of Lambda is one.
+fn own_retry_quota() -> RetryPartition {
+    RetryPartition::custom("environment").build()
 }
 
 fn random(seed: u64) -> ingest_fn::Random {

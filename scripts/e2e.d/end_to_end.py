@@ -88,6 +88,16 @@ def exercise(emulator: Emulator, producer: Path, folder: Path) -> None:
     must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
     deployment.apply_saved("plan-cache-off")
     step.shows("a plan sees a hand-made change and a changed variable, and nothing else", ", ".join(sorted(changes)))
+    deployment.variables["claim_writes"] = "batch"
+    changes, _ = deployment.planned_changes("plan-batched")
+    expected = {"module.iam.aws_iam_role_policy.ingest", "module.compute.aws_lambda_function.ingest"}
+    must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
+    deployment.apply_saved("plan-batched")
+    twice = {"sent": 600, "claims": 300, "objects": 300, "object_versions": 300}
+    options = ["--messages", "300", "--distinct", "--copies", "2", "--event-id", "batched"]
+    batched = stack.produce("batched", *options, expected=twice)
+    stack.no_batched_claim_was_refused()
+    step.shows("with batched claims, 300 events sent twice become 300 objects", shown(batched))
     step.shows("an expired claim is claimed again", stack.an_expired_claim_is_claimed_again())
     step.shows("the archive's log names each object", stack.the_archive_log_names_each_object())
     probed = probe_roles(emulator, stack.outputs, other_bucket=deployment.state_bucket)

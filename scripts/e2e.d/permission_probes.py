@@ -23,6 +23,11 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
     def new_object(bucket: str, key: str) -> tuple:
         return ("s3", "put_object", {"Bucket": bucket, "Key": key, "Body": b"probe", "IfNoneMatch": "*"})
 
+    def statement(text: str) -> tuple:
+        return ("dynamodb", "execute_statement", {"Statement": text})
+
+    where = "WHERE pk = 'EVENT#grid_stress_999' AND sk = 'CLAIM'"
+    insert = statement(f"INSERT INTO \"{table}\" VALUE {{'pk': 'PROBE', 'sk': 'INSERTED'}}")
     put_item = ("dynamodb", "put_item", {"TableName": table, "Item": probe_item})
     nobody_may = [
         ("dynamodb", "get_item", {"TableName": table, "Key": key}),
@@ -30,6 +35,9 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
         ("dynamodb", "delete_item", {"TableName": table, "Key": key}),
         ("dynamodb", "update_item", {"TableName": table, "Key": key, "AttributeUpdates": {}}),
         ("dynamodb", "batch_write_item", {"RequestItems": {table: [{"PutRequest": {"Item": probe_item}}]}}),
+        statement(f'SELECT * FROM "{table}" {where}'),
+        statement(f'UPDATE "{table}" SET message_id = 1 {where}'),
+        statement(f'DELETE FROM "{table}" {where}'),
         ("dynamodb", "delete_table", {"TableName": table}),
         ("s3", "get_object", {"Bucket": bucket, "Key": some_object}),
         ("s3", "list_objects_v2", {"Bucket": bucket}),
@@ -48,7 +56,7 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
     ]
     probes = {
         "ingest": {
-            "allowed": [put_item, ("sqs", "receive_message", {"QueueUrl": queue})],
+            "allowed": [put_item, insert, ("sqs", "receive_message", {"QueueUrl": queue})],
             "denied": [
                 *nobody_may,
                 new_object(bucket, prefix + "probe"),
@@ -63,6 +71,7 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
             "denied": [
                 *nobody_may,
                 put_item,
+                insert,
                 ("sqs", "receive_message", {"QueueUrl": queue}),
             ],
         },

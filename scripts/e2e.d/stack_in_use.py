@@ -76,6 +76,11 @@ class StackInUse:
             must(outcomes[id] == ["rejected"] * 3, f"{what}: the message came to {outcomes[id]}")
         return f"{len(bad)} kinds of bad messages, each rejected three times; the good one among them was won"
 
+    def no_batched_claim_was_refused(self) -> None:
+        """Each would have been tried again by itself: what came of it does not show that they were batched."""
+        refused = [line for line in self.log_lines("ingest_log_group") if line.get("level") == "WARN"]
+        must(not refused, f"batched claims were refused: {refused[:3]}")
+
     def an_expired_claim_is_claimed_again(self) -> str:
         body = '{"event_id":"expires"}'
         first = self.send_and_wait(body, "won")

@@ -23,6 +23,7 @@ variables {
   event_id_pointer                       = "/detail/id"
   on_conflict                            = "dead-letter"
   claim_cache_entries                    = 0
+  claim_writes                           = "batch"
   queue_arn                              = "arn:aws:sqs:sa-east-1:123456789012:queue"
   stream_arn                             = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2026-11-23T00:00:00.000"
   on_failure_queue_arn                   = "arn:aws:sqs:sa-east-1:123456789012:on-failure"
@@ -49,6 +50,7 @@ run "each_function_is_told_exactly_what_its_configuration_reads" {
       EVENT_ID_POINTER     = "/detail/id"
       ON_CONFLICT          = "dead-letter"
       CLAIM_CACHE_ENTRIES  = "0"
+      CLAIM_WRITES         = "batch"
     })
     error_message = "ingest-fn has another environment than its configuration reads."
   }

@@ -16,6 +16,7 @@ variables {
   region                = "sa-east-1"
   queue_arn             = "arn:aws:sqs:sa-east-1:123456789012:queue"
   table_arn             = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims"
+  claim_writes          = "single"
   stream_arn            = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2026-11-23T00:00:00.000"
   bucket_arn            = "arn:aws:s3:::lake"
   bucket_name           = "lake"
@@ -58,6 +59,30 @@ run "ingest_may_put_claims_and_consume_its_queue_and_nothing_else" {
       "Allow logs:PutLogEvents arn:aws:logs:sa-east-1:123456789012:log-group:/aws/lambda/ingest:*",
       "Allow xray:PutTraceSegments *",
       "Allow xray:PutTelemetryRecords *",
+    ])
+    error_message = "The policy of ingest-fn is another: ${aws_iam_role_policy.ingest.policy}"
+  }
+}
+
+run "batched_claims_add_the_insertion_by_partiql_and_nothing_else" {
+  command = plan
+
+  module {
+    source = "./modules/iam"
+  }
+
+  variables {
+    claim_writes = "batch"
+  }
+
+  assert {
+    condition = toset(flatten([
+      for s in jsondecode(aws_iam_role_policy.ingest.policy).Statement :
+      [for pair in setproduct(flatten([s.Action]), flatten([s.Resource])) : "${s.Effect} ${pair[0]} ${pair[1]}"]
+      if strcontains(jsonencode(s.Action), "dynamodb:")
+      ])) == toset([
+      "Allow dynamodb:PutItem arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
+      "Allow dynamodb:PartiQLInsert arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
     ])
     error_message = "The policy of ingest-fn is another: ${aws_iam_role_policy.ingest.policy}"
   }

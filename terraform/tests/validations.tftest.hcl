@@ -191,9 +191,10 @@ run "what_ingest_fn_would_not_start_with_is_refused" {
     event_id_pointer    = "event_id"
     on_conflict         = "Acknowledge"
     claim_cache_entries = 1000001
+    claim_writes        = "batched"
   }
 
-  expect_failures = [var.event_id_pointer, var.on_conflict, var.claim_cache_entries]
+  expect_failures = [var.event_id_pointer, var.on_conflict, var.claim_cache_entries, var.claim_writes]
 }
 
 run "an_empty_pointer_is_refused_as_ingest_fn_refuses_it" {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use archive_fn::DataLake;
+use ingest_fn::ClaimWrites;
 use local::function::{Function, environment};
 use local::sqs::QueueSettings;
 use local::stream_mapping::StreamMapping;
@@ -16,7 +17,7 @@ use crate::world::{DAY, VISIBILITY, World, body, counted, services, until};
 /// A message that is redriven twice, or sent again after the dedup window (16 days), may be archived twice.
 #[tokio::test(start_paused = true)]
 async fn after_the_window_an_event_is_new() {
-    let world = World::start();
+    let world = World::start(ClaimWrites::Single);
     for _ in 0..2 {
         world.send(&body("sent again"));
         world.drained().await;
@@ -24,7 +25,7 @@ async fn after_the_window_an_event_is_new() {
     }
     assert_eq!(world.lake().len(), 2);
 
-    let world = World::start();
+    let world = World::start(ClaimWrites::Single);
     world.send(&body("redriven twice"));
     world.drained().await;
     // A duplicate is in the dead-letter queue for 13 days, and after its redrive for as long again.
@@ -48,7 +49,7 @@ async fn after_the_window_an_event_is_new() {
 /// A changed `OBJECT_PREFIX` is a new lake.
 #[tokio::test(start_paused = true)]
 async fn another_prefix_is_another_lake() {
-    let world = World::start();
+    let world = World::start(ClaimWrites::Single);
     world.send(&body("a"));
     world.drained().await;
 
@@ -85,7 +86,7 @@ async fn another_prefix_is_another_lake() {
 /// Warm functions do not see a hand edit of the table until the claim's `ttl`.
 #[tokio::test(start_paused = true)]
 async fn a_hand_edit_is_not_seen_while_warm() {
-    let world = World::start();
+    let world = World::start(ClaimWrites::Single);
     world.send(&body("a"));
     world.drained().await;
     let client = aws_sdk_dynamodb::Client::new(&world.services.sdk_config());
@@ -120,7 +121,7 @@ async fn what_nobody_receives_is_gone() {
 /// With `ON_CONFLICT=acknowledge`, a body that says something else than the one that won is dropped; both digests are logged.
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_dropped() {
-    let world = World::start();
+    let world = World::start(ClaimWrites::Single);
     world.send(&json!({ "event_id": "a", "says": "one thing" }).to_string());
     world.drained().await;
     let other = world.send(&json!({ "event_id": "a", "says": "another" }).to_string());

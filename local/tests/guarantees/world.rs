@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{Claim, Digest, ObjectPrefix, object};
+use ingest_fn::ClaimWrites;
 use local::wire::{Call, Fault, Service};
 use local::{Clock, Pipeline, PipelineSettings, Services, names};
 use serde_json::{Value, json};
@@ -33,8 +34,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn start() -> Self {
-        Self::with(&services(), PipelineSettings::default())
+    pub(crate) fn start(writes: ClaimWrites) -> Self {
+        Self::with(&services(), settings(writes))
     }
 
     pub(crate) fn with(services: &Arc<Services>, settings: PipelineSettings) -> Self {
@@ -51,13 +52,13 @@ impl World {
         self.services.faults.set(move |call| if call.service == service { choose(call) } else { None });
     }
 
-    /// From now on, the numbers of `PutItem` and `PutObject` requests are counted.
+    /// From now on, the numbers of requests that write claims, and of `PutObject` requests, are counted.
     pub(crate) fn count(&self) -> Arc<Mutex<(usize, usize)>> {
         let counts = Arc::new(Mutex::new((0, 0)));
         let seen = Arc::clone(&counts);
         self.services.faults.set(move |call| {
             let mut counts = seen.lock().unwrap();
-            counts.0 += usize::from(call.operation == "PutItem");
+            counts.0 += usize::from(writes_claims(call));
             counts.1 += usize::from(call.operation.starts_with("PUT "));
             None
         });
@@ -153,8 +154,19 @@ impl World {
     }
 }
 
+pub(crate) fn settings(writes: ClaimWrites) -> PipelineSettings {
+    let mut settings = PipelineSettings::default();
+    settings.ingest.claim_writes = writes;
+    settings
+}
+
 pub(crate) fn services() -> Arc<Services> {
     Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 1)
+}
+
+/// Whether a request is to write one claim, or many.
+pub(crate) fn writes_claims(call: &Call<'_>) -> bool {
+    matches!(call.operation.as_str(), "PutItem" | "BatchExecuteStatement")
 }
 
 /// Waits, in the clock's time, until something is so: two hours at the most, in which a message is received thrice.

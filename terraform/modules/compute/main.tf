@@ -45,6 +45,7 @@ resource "aws_lambda_function" "ingest" {
       EVENT_ID_POINTER     = var.event_id_pointer
       ON_CONFLICT          = var.on_conflict
       CLAIM_CACHE_ENTRIES  = var.claim_cache_entries
+      CLAIM_WRITES         = var.claim_writes
     }
   }
 

@@ -70,6 +70,12 @@ variable "on_conflict" {
   nullable    = false
 }
 
+variable "claim_writes" {
+  description = "How `ingest-fn` writes the claims of a batch: `single` or `batch`."
+  type        = string
+  nullable    = false
+}
+
 variable "claim_cache_entries" {
   description = "Claims that a warm environment of `ingest-fn` remembers; 0 switches the cache off."
   type        = number

@@ -29,9 +29,10 @@ data "aws_iam_policy_document" "ingest" {
   }
 
   # A claim is one conditional put: it reads nothing, changes nothing and deletes nothing.
+  # Of PartiQL's statements, an INSERT alone has this permission; it cannot change what is there.
   statement {
     sid       = "PutClaim"
-    actions   = ["dynamodb:PutItem"]
+    actions   = concat(["dynamodb:PutItem"], var.claim_writes == "batch" ? ["dynamodb:PartiQLInsert"] : [])
     resources = [var.table_arn]
   }
 

@@ -22,6 +22,12 @@ variable "table_arn" {
   nullable    = false
 }
 
+variable "claim_writes" {
+  description = "How `ingest-fn` writes claims: with `batch`, it may insert them by PartiQL too."
+  type        = string
+  nullable    = false
+}
+
 variable "stream_arn" {
   description = "Stream that `archive-fn` reads."
   type        = string
