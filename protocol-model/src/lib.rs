@@ -36,6 +36,8 @@ pub struct Protocol {
     pub faults: u8,
     /// Messages in a batch, and records in one, at the most.
     pub batch: usize,
+    /// Claims are inserted first, as with `CLAIM_WRITES=batch`, and put where that leaves them open.
+    pub batched: bool,
     /// What is wrong with the protocol, if anything.
     pub mistake: Option<Mistake>,
 }
@@ -57,6 +59,10 @@ pub enum Mistake {
     CachedBeyondTtl,
     /// A retry makes a claim of its own.
     FreshClaimIdOnRetry,
+    /// `DuplicateItem` counts as "that is our own insert".
+    DuplicateItemIsOwn,
+    /// What an insert leaves open is put as a claim of its own.
+    FreshClaimIdAfterInsert,
     /// Only the leader is reported when its write fails.
     FollowersOfAFailedLeaderAcknowledged,
     /// A follower is compared with its leader and not with the claim that holds.
@@ -73,7 +79,7 @@ pub enum Mistake {
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::NoCondition,
         Self::NoExpiryInCondition,
         Self::AcknowledgedBeforeTheWrite,
@@ -81,6 +87,8 @@ impl Mistake {
         Self::CachedBeforeConfirmation,
         Self::CachedBeyondTtl,
         Self::FreshClaimIdOnRetry,
+        Self::DuplicateItemIsOwn,
+        Self::FreshClaimIdAfterInsert,
         Self::FollowersOfAFailedLeaderAcknowledged,
         Self::FollowersJudgedByTheirLeader,
         Self::InsertOnly,
@@ -103,6 +111,15 @@ pub struct Claim {
     pub at: u8,
 }
 
+/// A request to write a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimRequest {
+    /// Which.
+    pub claim: Claim,
+    /// Done only if there is no item, and says nothing of one that there is. Else it is the conditional put.
+    pub is_insert: bool,
+}
+
 /// All that can be told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
@@ -114,8 +131,8 @@ pub struct State {
     pub messages: Vec<Message>,
     /// Of `ingest-fn`.
     pub environments: [Environment; 2],
-    /// `PutItem` requests on their way, in order of the claim. Any of them may arrive next.
-    pub claim_requests: Vec<Claim>,
+    /// Requests to write a claim that are on their way, in order. Any of them may arrive next.
+    pub claim_requests: Vec<ClaimRequest>,
     /// The event's item.
     pub table: Option<Claim>,
     /// Every write to the table, in order.
@@ -180,9 +197,9 @@ pub struct Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Waiting for an answer.
-    Asking { retries_left: u8 },
+    Asking { retries_left: u8, is_insert: bool },
     /// No answer came.
-    Unanswered { retries_left: u8 },
+    Unanswered { retries_left: u8, is_insert: bool },
     /// It is known which claim holds.
     Confirmed,
     /// It is not.
@@ -219,12 +236,12 @@ pub enum Action {
     Tick,
     /// An environment receives a batch of these messages.
     Receive { environment: usize, batch: Vec<u8> },
-    /// A `PutItem` request arrives, and its answer comes back if somebody still waits for it.
-    ClaimAnswered(Claim),
-    /// A `PutItem` request arrives, and its answer is lost.
-    ClaimAnswerLost(Claim),
-    /// A `PutItem` request is lost, or throttled.
-    ClaimRequestLost(Claim),
+    /// A request to write a claim arrives, and its answer comes back if somebody still waits for it.
+    ClaimAnswered(ClaimRequest),
+    /// A request to write a claim arrives, and its answer is lost, or says that something went wrong.
+    ClaimAnswerLost(ClaimRequest),
+    /// A request to write a claim is lost, or throttled.
+    ClaimRequestLost(ClaimRequest),
     /// An attempt times out, and its request is still on its way.
     AttemptTimedOut { environment: usize },
     /// The SDK sends the same request again.

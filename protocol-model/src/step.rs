@@ -1,6 +1,8 @@
 //! What can happen in a state, and what it does.
 
-use crate::{Action, Archived, Claim, Environment, Message, Mistake, Place, Protocol, Record, State, Step, Work};
+use crate::{
+    Action, Archived, Claim, ClaimRequest, Environment, Message, Mistake, Place, Protocol, Record, State, Step, Work,
+};
 
 /// The SDK sends a request again this often.
 const RETRIES: u8 = 1;
@@ -28,10 +30,10 @@ fn ingest_possible(protocol: &Protocol, state: &State, may_fail: bool, actions: 
     }
     let mut requests = state.claim_requests.clone();
     requests.dedup();
-    for claim in requests {
-        actions.push(Action::ClaimAnswered(claim));
+    for request in requests {
+        actions.push(Action::ClaimAnswered(request));
         if may_fail {
-            actions.extend([Action::ClaimAnswerLost(claim), Action::ClaimRequestLost(claim)]);
+            actions.extend([Action::ClaimAnswerLost(request), Action::ClaimRequestLost(request)]);
         }
     }
     for (environment, Environment { work, .. }) in state.environments.iter().enumerate() {
@@ -44,7 +46,7 @@ fn ingest_possible(protocol: &Protocol, state: &State, may_fail: bool, actions: 
                 match work.step {
                     Step::Asking { .. } if may_fail => actions.push(Action::AttemptTimedOut { environment }),
                     Step::Asking { .. } => {}
-                    Step::Unanswered { retries_left } => {
+                    Step::Unanswered { retries_left, .. } => {
                         actions.push(Action::GiveUp { environment });
                         if retries_left > 0 {
                             actions.push(Action::Retry { environment });
@@ -119,39 +121,45 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
         Action::Tick => state.second += 1,
         Action::TtlDeletes => state.table = None,
         Action::Receive { environment, batch } => receive(protocol, state, environment, batch),
-        Action::ClaimAnswered(claim) => {
-            let confirmed = put_item(protocol, state, claim);
-            answer(state, claim, confirmed);
-        }
-        Action::ClaimAnswerLost(claim) => {
+        Action::ClaimAnswered(request) => match write_claim(protocol, state, request) {
+            Some(confirmed) => answer(state, request, confirmed),
+            None => left_open(protocol, state, request),
+        },
+        Action::ClaimAnswerLost(request) => {
             state.faults_left -= 1;
-            put_item(protocol, state, claim);
-            unanswered(state, claim);
+            write_claim(protocol, state, request);
+            unanswered(state, request);
         }
-        Action::ClaimRequestLost(claim) => {
+        Action::ClaimRequestLost(request) => {
             state.faults_left -= 1;
-            remove_first(&mut state.claim_requests, claim);
-            unanswered(state, claim);
+            remove_first(&mut state.claim_requests, request);
+            unanswered(state, request);
         }
         Action::AttemptTimedOut { environment } => {
             state.faults_left -= 1;
-            let claim = work(state, environment).claim;
-            unanswered(state, claim);
+            let work = work(state, environment);
+            let Step::Asking { is_insert, .. } = work.step else { unreachable!("only an attempt times out") };
+            let request = ClaimRequest { claim: work.claim, is_insert };
+            unanswered(state, request);
         }
         Action::Retry { environment } => {
             let fresh = protocol.has(Mistake::FreshClaimIdOnRetry);
             let work = work(state, environment);
-            let Step::Unanswered { retries_left } = work.step else {
+            let Step::Unanswered { retries_left, is_insert } = work.step else {
                 unreachable!("only what is unanswered is retried")
             };
-            work.step = Step::Asking { retries_left: retries_left - 1 };
+            work.step = Step::Asking { retries_left: retries_left - 1, is_insert };
             work.claim.retry += u8::from(fresh);
-            let claim = work.claim;
-            send(state, claim);
+            let request = ClaimRequest { claim: work.claim, is_insert };
+            send(state, request);
         }
         Action::GiveUp { environment } => {
             let unknown_is_duplicate = protocol.has(Mistake::UnknownIsDuplicate);
-            work(state, environment).step = if unknown_is_duplicate { Step::Confirmed } else { Step::Failed };
+            let work = work(state, environment);
+            match work.step {
+                Step::Unanswered { is_insert: true, .. } => put(protocol, state, environment),
+                _ => work.step = if unknown_is_duplicate { Step::Confirmed } else { Step::Failed },
+            }
         }
         Action::Respond { environment } => respond(protocol, state, environment),
         Action::Kill { environment } => {
@@ -230,22 +238,37 @@ fn receive(protocol: &Protocol, state: &mut State, environment: usize, batch: Ve
     let message = batch[0];
     let claim = Claim { message, receive: state.messages[usize::from(message)].receives, retry: 0, at };
     let early = protocol.has(Mistake::AcknowledgedBeforeTheWrite);
-    let step = if early { Step::Confirmed } else { Step::Asking { retries_left: RETRIES } };
+    let is_insert = protocol.batched;
+    let step = if early { Step::Confirmed } else { Step::Asking { retries_left: RETRIES, is_insert } };
     state.environments[environment].work = Some(Work { batch, at, claim, step });
     if protocol.has(Mistake::CachedBeforeConfirmation) {
         state.environments[environment].cache = Some(claim);
     }
-    send(state, claim);
+    send(state, ClaimRequest { claim, is_insert });
 }
 
-fn send(state: &mut State, claim: Claim) {
-    state.claim_requests.push(claim);
+fn send(state: &mut State, request: ClaimRequest) {
+    state.claim_requests.push(request);
     state.claim_requests.sort_unstable();
 }
 
-/// A `PutItem` request reaches the table. Gives the claim that holds: the new one, or the old item that is returned.
-fn put_item(protocol: &Protocol, state: &mut State, claim: Claim) -> Claim {
-    remove_first(&mut state.claim_requests, claim);
+/// After an insert that has left the claim open: the same claim, by the conditional put.
+fn put(protocol: &Protocol, state: &mut State, environment: usize) {
+    let fresh = protocol.has(Mistake::FreshClaimIdAfterInsert);
+    let work = work(state, environment);
+    work.step = Step::Asking { retries_left: RETRIES, is_insert: false };
+    work.claim.retry += u8::from(fresh);
+    let request = ClaimRequest { claim: work.claim, is_insert: false };
+    send(state, request);
+}
+
+/// A request reaches the table. Gives the claim that holds: the new one, or the old item that a put is told.
+fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) -> Option<Claim> {
+    remove_first(&mut state.claim_requests, request);
+    let ClaimRequest { claim, is_insert } = request;
+    if is_insert && state.table.is_some() {
+        return None;
+    }
     let written = state.second;
     let may_replace = |old: Claim| match protocol.mistake {
         Some(Mistake::NoCondition) => true,
@@ -253,19 +276,19 @@ fn put_item(protocol: &Protocol, state: &mut State, claim: Claim) -> Claim {
         _ => protocol.ttl(old) < claim.at,
     };
     match state.table {
-        Some(old) if !may_replace(old) => old,
+        Some(old) if !may_replace(old) => Some(old),
         old => {
             state.table = Some(claim);
             state.stream.push(Record { claim, is_modify: old.is_some(), written });
-            claim
+            Some(claim)
         }
     }
 }
 
-/// Whoever waits for this claim's answer gets it.
-fn answer(state: &mut State, claim: Claim, confirmed: Claim) {
+/// Whoever waits for this request's answer gets it.
+fn answer(state: &mut State, request: ClaimRequest, confirmed: Claim) {
     for environment in &mut state.environments {
-        if let Some(work) = environment.work.as_mut().filter(|work| work.is_asking_for(claim)) {
+        if let Some(work) = environment.work.as_mut().filter(|work| work.is_asking_for(request)) {
             work.claim = confirmed;
             work.step = Step::Confirmed;
             environment.cache = Some(confirmed);
@@ -273,20 +296,33 @@ fn answer(state: &mut State, claim: Claim, confirmed: Claim) {
     }
 }
 
-/// Whoever waits for this claim's answer waits in vain.
-fn unanswered(state: &mut State, claim: Claim) {
+/// Whoever waits for this insert's answer is told that there is an item.
+fn left_open(protocol: &Protocol, state: &mut State, request: ClaimRequest) {
+    if protocol.has(Mistake::DuplicateItemIsOwn) {
+        return answer(state, request, request.claim);
+    }
+    for environment in 0..state.environments.len() {
+        if state.environments[environment].work.as_ref().is_some_and(|work| work.is_asking_for(request)) {
+            put(protocol, state, environment);
+        }
+    }
+}
+
+/// Whoever waits for this request's answer waits in vain.
+fn unanswered(state: &mut State, request: ClaimRequest) {
     for environment in &mut state.environments {
-        if let Some(work) = environment.work.as_mut().filter(|work| work.is_asking_for(claim))
-            && let Step::Asking { retries_left } = work.step
+        if let Some(work) = environment.work.as_mut().filter(|work| work.is_asking_for(request))
+            && let Step::Asking { retries_left, is_insert } = work.step
         {
-            work.step = Step::Unanswered { retries_left };
+            work.step = Step::Unanswered { retries_left, is_insert };
         }
     }
 }
 
 impl Work {
-    fn is_asking_for(&self, claim: Claim) -> bool {
-        matches!(self.step, Step::Asking { .. }) && self.claim == claim
+    fn is_asking_for(&self, request: ClaimRequest) -> bool {
+        let Step::Asking { is_insert, .. } = self.step else { return false };
+        request == ClaimRequest { claim: self.claim, is_insert }
     }
 }
 
@@ -345,7 +381,7 @@ fn work(state: &mut State, environment: usize) -> &mut Work {
     state.environments[environment].work.as_mut().expect("only an environment at work does this")
 }
 
-fn remove_first(claims: &mut Vec<Claim>, claim: Claim) {
-    let position = claims.iter().position(|other| *other == claim).expect("only what is on its way arrives");
-    claims.remove(position);
+fn remove_first<Request: PartialEq>(requests: &mut Vec<Request>, request: Request) {
+    let position = requests.iter().position(|other| *other == request).expect("only what is on its way arrives");
+    requests.remove(position);
 }

@@ -17,6 +17,7 @@ const DUPLICATES: Protocol = Protocol {
     max_receives: 2,
     faults: 1,
     batch: 2,
+    batched: false,
     mistake: None,
 };
 
@@ -49,6 +50,12 @@ fn what_must_always_hold_holds_with_two_duplicates_and_a_conflict() {
 }
 
 #[test]
+fn what_must_always_hold_holds_with_batched_claims() {
+    hold_in_every_state("two duplicates, batched, one fault", Protocol { batched: true, ..DUPLICATES });
+    hold_in_every_state("a conflict, batched, two faults", Protocol { batched: true, ..CONFLICT });
+}
+
+#[test]
 #[ignore = "nine million states: a minute and a half"]
 fn what_must_always_hold_holds_with_more_faults_and_more_time() {
     hold_in_every_state("two duplicates, two faults", Protocol { faults: 2, ..DUPLICATES });
@@ -61,6 +68,7 @@ fn violated_by(mistake: Mistake) -> &'static str {
         Mistake::NoExpiryInCondition | Mistake::CachedBeyondTtl => {
             "a claim is held against a message only while it holds"
         }
+        Mistake::DuplicateItemIsOwn => "nothing is remembered that the table did not confirm",
         Mistake::AcknowledgedBeforeTheWrite
         | Mistake::UnknownIsDuplicate
         | Mistake::FollowersOfAFailedLeaderAcknowledged
@@ -68,7 +76,9 @@ fn violated_by(mistake: Mistake) -> &'static str {
             "a message is acknowledged only by a claim in the table, for what it says"
         }
         Mistake::CachedBeforeConfirmation => "nothing is remembered that the table did not confirm",
-        Mistake::FreshClaimIdOnRetry => "one receive of a message makes at most one object",
+        Mistake::FreshClaimIdOnRetry | Mistake::FreshClaimIdAfterInsert => {
+            "one receive of a message makes at most one object"
+        }
         Mistake::InsertOnly | Mistake::ConflictIsAlreadyThere | Mistake::CheckpointAtTheHighestFailure => {
             "in the end each claim has its object"
         }
@@ -81,7 +91,8 @@ fn every_mistake_is_found() {
     for mistake in Mistake::ALL {
         let property = violated_by(mistake);
         let found = HasDiscoveries::AnyOf(BTreeSet::from([property]));
-        let protocol = Protocol { mistake: Some(mistake), ..CONFLICT };
+        let batched = matches!(mistake, Mistake::DuplicateItemIsOwn | Mistake::FreshClaimIdAfterInsert);
+        let protocol = Protocol { batched, mistake: Some(mistake), ..CONFLICT };
         let checker = protocol.checker().finish_when(found).spawn_bfs().join();
         let steps = checker.assert_any_discovery(property).into_actions();
         println!("{mistake:?}: \"{property}\" is violated by");
