@@ -42,6 +42,12 @@ pub enum Command {
     Local(LocalArgs),
     /// Tells one event's story from table, lake, queues and logs, or where it is stuck
     ///
+    /// Of AWS it reads with your own credentials, which need: dynamodb:GetItem on the table; s3:ListBucketVersions on the bucket
+    /// and s3:GetObject under the prefix; logs:FilterLogEvents on both log groups; sqs:GetQueueAttributes on the queues, and
+    /// sqs:ReceiveMessage on the dead-letter queue, which hides what it looks at for 20 s; and with customer-managed keys
+    /// kms:Decrypt. Searching the logs costs nothing by the gigabyte, and goes through all that was logged since --since, some pages a
+    /// second: a busy log takes minutes, and after 500 pages the story says that it was not searched to its end.
+    ///
     /// Exit codes: 0 it is archived; 1 it is not, or its object has more than one version; 2 the command or the Terraform state
     /// cannot be used; 3 it cannot be told, because something could not be read; 4 the stack cannot be reached.
     Trace(Box<TraceArgs>),

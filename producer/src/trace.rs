@@ -58,6 +58,8 @@ pub enum Place {
     DeadLetter,
     /// There is no trace of it.
     NotSeen,
+    /// It cannot be told, because something could not be read.
+    Unknown,
 }
 
 /// One event's story. Times are RFC 3339, UTC.
@@ -243,10 +245,19 @@ impl Story {
             };
         }
         match item {
-            Some(Err(why)) => (Place::UnusableClaim, format!("the table holds an item for it that is no claim: {why}")),
+            Some(Err(why)) => {
+                let kept = "archive-fn keeps such records whole under `<prefix>_unusable/`";
+                (Place::UnusableClaim, format!("the table holds an item for it that is no claim: {why}. {kept}"))
+            }
+            Some(Ok(_)) if self.is_unreadable("bucket") => cannot_tell("it was claimed, and whether it is archived"),
             Some(Ok(claim)) => self.judge_claimed(claim, now),
+            None if self.is_unreadable("table") => cannot_tell("whether it was claimed"),
             None => self.judge_unclaimed(),
         }
+    }
+
+    fn is_unreadable(&self, source: &str) -> bool {
+        self.unreadable.contains_key(source)
     }
 
     fn judge_claimed(&self, claim: &Claim, now: DateTime<Utc>) -> (Place, String) {
@@ -270,6 +281,7 @@ impl Story {
         }
         let said = match last {
             Some(line) => format!("archive-fn last said: {}", line.error.as_deref().unwrap_or(&line.outcome)),
+            None if self.is_unreadable("archive log") => "what archive-fn said of it cannot be told".to_owned(),
             None => "archive-fn has not said anything of it yet".to_owned(),
         };
         (Place::InStream, format!("it was claimed {} ago and is on its way to the lake; {said}", in_words(age)))
@@ -281,6 +293,10 @@ impl Story {
         if !self.dead_letters.is_empty() {
             let why = refused.map_or_else(String::new, |line| format!("; ingest-fn last said: {}", reason(line)));
             return (Place::DeadLetter, format!("it has no claim, and is in the dead-letter queue{why}"));
+        }
+        if ["ingest log", "archive log", "bucket", "dead-letter queue"].iter().any(|source| self.is_unreadable(source))
+        {
+            return cannot_tell("it has no claim, and what became of it");
         }
         if let Some(line) = refused {
             let text = "it has no claim, and its message comes again until it is a dead letter";
@@ -366,6 +382,10 @@ fn more(out: &mut impl Write, lines: usize) -> io::Result<()> {
         Some(more @ 1..) => writeln!(out, "  {:24}  and {more} more", ""),
         _ => Ok(()),
     }
+}
+
+fn cannot_tell(what: &str) -> (Place, String) {
+    (Place::Unknown, format!("{what} cannot be told: see what was not read"))
 }
 
 fn in_words(age: chrono::TimeDelta) -> String {

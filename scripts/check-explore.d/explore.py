@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 import urllib.parse
+import uuid
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import boto3
@@ -22,6 +24,9 @@ BUCKET = "dynamo-locking-dev-ingestion-data"
 INGEST_LOG = "/aws/lambda/dynamo-locking-dev-ingest-fn"
 ARCHIVE_LOG = "/aws/lambda/dynamo-locking-dev-archive-fn"
 PATIENCE = 60  # seconds
+
+# What kind of block it is, "" being one that is run here, and its text.
+BLOCKS = re.findall(r"^```sh ?(\w*)\n(.*?)^```$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
 class Local:
@@ -209,7 +214,7 @@ def what_is_not_embedded_says_so(_: Local):
 
 
 def the_runbooks_commands_work_as_printed(local: Local):
-    """Blocks marked `sh`; those marked `sh deployed` need Terraform or Lambda, and `sh untried` what no emulator does."""
+    """Those that are marked `deployed` are for scripts/e2e."""
     account = urllib.parse.urlparse(local.exports["SQS_QUEUE_URL"]).path.split("/")[1]
     url = lambda name: f"{local.exports['AWS_ENDPOINT_URL']}/{account}/{name}"
     names = {
@@ -224,15 +229,77 @@ def the_runbooks_commands_work_as_printed(local: Local):
         "EVENT_ID": "boto",
     }
     sqs = boto3.client("sqs")
-    text = (ROOT / "docs/runbook.md").read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 5, f"the runbook has {len(blocks)} blocks that can be run here"
-    for block in blocks:
-        # Each finds what it is about: a dead letter, and a pointer of a given-up record.
+    # Each block finds what it is about: dead letters, pointers, and a claim without an object.
+    for number in range(3):
         sqs.send_message(QueueUrl=names["DLQ"], MessageBody="no event")
         sqs.send_message(QueueUrl=names["ON_FAILURE"], MessageBody='{"DDBStreamBatchInfo":{}}')
+    given_up = a_claim_without_object()
+    replays = []
+    for kind, block in BLOCKS:
+        if kind:
+            continue
         # Version 1 of the AWS CLI obeys AWS_ENDPOINT_URL for all services but SQS.
-        local.must('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n' + block, **names)
+        said = local.must('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n' + block, **names)
+        replays += [said] if "--bin replay" in block else []
+        if "delete-message" in block:
+            attributes = sqs.get_queue_attributes(QueueUrl=names["ON_FAILURE"], AttributeNames=["All"])["Attributes"]
+            assert attributes["ApproximateNumberOfMessages"] == "0", attributes
+    found, written, after = replays
+    assert "1 claim without an object" in found and "nothing was written" in found, found
+    assert "1 written, 0 already there" in written, written
+    assert after.endswith(": 0 without an object\n"), after
+    versions = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix=given_up)
+    assert len(versions["Versions"]) == 2 and len(versions["DeleteMarkers"]) == 1, versions
+
+
+def a_claim_without_object() -> str:
+    """What the stream has given up, as `replay` sees it: a claim of yesterday, and its object deleted. Gives the object's key."""
+    dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
+    item = dynamodb.get_item(TableName=TABLE, Key={"pk": {"S": "EVENT#boto"}, "sk": {"S": "CLAIM"}})["Item"]
+    yesterday = datetime.now(timezone.utc) - timedelta(days=1)
+    milliseconds = int(yesterday.timestamp() * 1000)
+    claim_id = str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62 | 1))
+    claimed_at = yesterday.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03}Z"
+    item |= {"pk": {"S": "EVENT#given-up"}, "claim_id": {"S": claim_id}, "claimed_at": {"S": claimed_at}}
+    dynamodb.put_item(TableName=TABLE, Item=item)
+    key = f"events/dt={claimed_at[:10]}/hour={claimed_at[11:13]}/{claim_id}.json"
+    wait_for(lambda: key in keys(s3, Prefix="events/"), "the object")
+    s3.delete_object(Bucket=BUCKET, Key=key)
+    return key
+
+
+def the_runbook_is_whole(_: Local):
+    """Its alarms are those that Terraform makes, and each of its commands is run here, or by scripts/e2e, or is said to be untried."""
+    text = (ROOT / "docs/runbook.md").read_text()
+    rows = re.search(r"^\| alarm \|.*?\n\n", text, re.MULTILINE | re.DOTALL)[0].strip().splitlines()[2:]
+    described = sorted(name for row in rows for name in re.findall(r"`([a-z-]+)`", row.split("|")[1]))
+    # Of what Terraform's own test expects, which fails if an alarm is missing there.
+    expected = (ROOT / "terraform/tests/observability.tftest.hcl").read_text()
+    made = sorted(re.findall(r"^ +stack-([a-z-]+) += ", expected, re.MULTILINE))
+    assert described == made and len(made) > 10, (described, made)
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    links = set(re.findall(r"\]\(#([a-z-]+)\)", text))
+    assert links <= anchors and len(links) > 5, links - anchors
+    fences = re.findall(r"^```(.+)$", text, re.MULTILINE)
+    assert len(fences) == len(BLOCKS) and set(fences) == {"sh", "sh deployed", "sh untried"}, fences
+    untried = [block for kind, block in BLOCKS if kind == "untried"]
+    assert len(untried) == 1 and "start-message-move-task" in untried[0], untried
+
+
+def a_port_in_use_is_said_to_be(local: Local):
+    port = local.exports["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]
+    second = local.shell(f"{PRODUCER} local --port {port}")
+    assert second.returncode == 2 and second.stdout == "", second
+    assert second.stderr.startswith(f"error: port {port} of 127.0.0.1 cannot be had: ") and second.stderr.count("\n") == 1, second
+
+
+def it_listens_on_loopback_alone(local: Local):
+    port = int(local.exports["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
+    rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    # Address and port in hexadecimal, the address backwards; 0A is LISTEN.
+    listening = [row[1] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port]
+    assert listening == [f"0100007F:{port:04X}"], listening
 
 
 def main():
@@ -246,7 +313,10 @@ def main():
         queues_can_be_looked_at,
         files_go_in_and_out_of_the_bucket,
         what_is_not_embedded_says_so,
+        the_runbook_is_whole,
         the_runbooks_commands_work_as_printed,
+        a_port_in_use_is_said_to_be,
+        it_listens_on_loopback_alone,
     ]
     try:
         for check in checks:
