@@ -53,7 +53,18 @@ impl Services {
     /// # Errors
     /// When the table's database cannot be made.
     pub fn on_real_clock(seed: u64) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
-        Tables::on_real_clock().map(|tables| Self::with(Clock::real(), tables, seed, Arc::new(Calm)))
+        Self::on_real_clock_in_chaos(seed, Arc::new(Calm))
+    }
+
+    /// The same, where queues and mappings do as `chaos` says.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn on_real_clock_in_chaos(
+        seed: u64,
+        chaos: Arc<dyn Chaos>,
+    ) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
+        Tables::on_real_clock().map(|tables| Self::with(Clock::real(), tables, seed, chaos))
     }
 
     fn with(clock: Clock, tables: Tables, seed: u64, chaos: Arc<dyn Chaos>) -> Arc<Self> {

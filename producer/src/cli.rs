@@ -7,13 +7,16 @@ use chrono::{DateTime, Utc};
 use claim::EventIdPointer;
 use clap::{Args, Parser, Subcommand};
 
+use crate::scenario::Name;
+
 /// Most messages of a run. Each takes about a kilobyte of the producer's memory until the verdict.
 pub const MOST_MESSAGES: u32 = 2_000_000;
 
 /// Floods the pipeline with duplicates, waits until it is drained, and shows that each event became one object.
 ///
 /// Exit codes of a run: 0 every invariant held; 1 one was violated; 2 the command, a file or the Terraform state cannot be used,
-/// and nothing was sent; 3 inconclusive: something could not be read, or was not done in time; 4 the stack cannot be reached.
+/// and nothing was sent; 3 inconclusive: something could not be read, was not done in time, or Ctrl-C ended the run before that, and
+/// what was seen until then violates nothing; 4 the stack cannot be reached.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -37,6 +40,8 @@ impl Cli {
 pub enum Command {
     /// Sends messages and judges what came of them: what is done without a command
     Run(Box<RunArgs>),
+    /// Says which scenarios there are: what each sends, and what must come of it
+    List,
     /// Keeps the embedded pipeline up behind one address of 127.0.0.1, for the AWS CLI, boto3 and the commands here
     #[cfg(feature = "embedded")]
     Local(LocalArgs),
@@ -56,11 +61,27 @@ pub enum Command {
 /// What a run sends, where to, and how it is told.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// How many messages to send
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_MESSAGES)), conflicts_with = "file")]
-    pub messages: u32,
+    /// The scenario to run, of those that `list` shows [default: herd]
+    #[arg(value_name = "NAME", value_enum, hide_possible_values = true, conflicts_with_all = ["file", "distinct"])]
+    pub scenario: Option<Name>,
 
-    /// How many to send at once
+    /// How many messages to send [default: as the scenario says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_MESSAGES)), conflicts_with_all = ["file", "duration"])]
+    pub messages: Option<u32>,
+
+    /// Messages a second [default: as fast as they go, but for soak]
+    #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: Option<u32>,
+
+    /// Send for so long, at --rate
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "file")]
+    pub duration: Option<Duration>,
+
+    /// Messages in a request [default: 1 for herd, whose point is many single sends, and else 10]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=10))]
+    pub batch_size: Option<u8>,
+
+    /// How many requests to send at once
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub concurrency: u32,
 
@@ -71,6 +92,14 @@ pub struct RunArgs {
     /// Each message is an event of its own: the event id gets a number
     #[arg(long, conflicts_with = "file")]
     pub distinct: bool,
+
+    /// Share of the messages that are duplicates, from 0 to 1, in scenarios that mix [default: 0.5]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub duplicates: Option<f64>,
+
+    /// Exponent of Zipf's law, by which those duplicates fall on the events: 0 is evenly [default: 1]
+    #[arg(long, value_name = "EXPONENT", value_parser = exponent)]
+    pub zipf: Option<f64>,
 
     /// Send these events instead: one JSON value a line, as they are
     #[arg(long, value_name = "FILE.ndjson")]
@@ -84,7 +113,7 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub copies: u32,
 
-    /// Decides the content of the mock readings and the order of copies
+    /// Decides what is sent and in which order: the same seed sends the same messages, byte for byte
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
@@ -200,11 +229,26 @@ impl TargetArgs {
 }
 
 fn event_id(value: &str) -> Result<String, String> {
-    let most = claim::event::MAX_EVENT_ID_BYTES - 10;
+    // A scenario appends its name and a number: `-redelivery-2000000`.
+    let most = claim::event::MAX_EVENT_ID_BYTES - 20;
     match value.len() {
         0 => Err("must not be empty".to_owned()),
         bytes if bytes > most => Err(format!("must not be longer than {most} bytes")),
         _ => Ok(value.to_owned()),
+    }
+}
+
+fn share(value: &str) -> Result<f64, String> {
+    match value.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be a number from 0 to 1".to_owned()),
+    }
+}
+
+fn exponent(value: &str) -> Result<f64, String> {
+    match value.parse() {
+        Ok(exponent) if (0.0..=10.0).contains(&exponent) => Ok(exponent),
+        _ => Err("must be a number from 0 to 10".to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 
 use crate::events::Plan;
+use crate::progress::Progress;
 use crate::stack::Connected;
 use crate::watch::Source;
 
@@ -89,6 +90,7 @@ struct IngestLine {
     outcome: IngestOutcome,
     message_id: String,
     event_id: Option<String>,
+    claim_id: Option<String>,
 }
 
 /// A line of `archive-fn` about an object.
@@ -98,6 +100,7 @@ struct ArchiveLine {
     key: String,
     outcome: String,
     timestamp: String,
+    lag_ms: Option<u64>,
 }
 
 /// What was read so far of the logs of both functions, as far as it is of this run's events.
@@ -105,35 +108,56 @@ struct ArchiveLine {
 pub struct FunctionLogs {
     /// By message id; messages of others among them, if they carry one of this run's events, or none that can be told.
     pub outcomes: HashMap<String, IngestOutcome>,
-    /// Ids of the events of which `archive-fn` says that they have an object, and the keys of those.
-    pub keys: HashMap<String, HashSet<String>>,
-    /// When each object of this run was written, in milliseconds since 1970.
-    pub written_ms: Vec<i64>,
+    /// How many of those messages it has acknowledged.
+    pub acknowledged: usize,
+    /// How many it won.
+    pub won: usize,
+    /// By event id: the claim by which messages were judged, or `None` if that were several, as around the end of a dedup window.
+    pub claim_ids: HashMap<String, Option<String>>,
+    /// Ids of the events of which `archive-fn` says that they have an object; the keys of those, and when it first said so, in
+    /// milliseconds since 1970 by its own clock.
+    pub keys: HashMap<String, BTreeMap<String, i64>>,
+    /// Ids of events of which it says so again: there may be a further version by now.
+    pub written_again: HashSet<String>,
+    /// From claim to object, of the last line about an object that was written, in milliseconds.
+    pub lag_ms: Option<u64>,
 }
 
 impl FunctionLogs {
     /// Takes in a line of `ingest-fn`; lines of other events, and others than those about messages, are passed over.
     pub fn ingest(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
-        if let Ok(IngestLine { outcome, message_id, event_id }) = serde_json::from_str(line)
-            && event_id.is_none_or(|event_id| is_ours(&event_id))
-        {
-            let best = self.outcomes.entry(message_id).or_insert(outcome);
-            *best = outcome.max(*best);
+        let Ok(IngestLine { outcome, message_id, event_id, claim_id }) = serde_json::from_str(line) else { return };
+        if event_id.as_deref().is_some_and(|event_id| !is_ours(event_id)) {
+            return;
+        }
+        let before = self.outcomes.get(&message_id).copied();
+        let best = before.map_or(outcome, |before| outcome.max(before));
+        let counts = |is: fn(IngestOutcome) -> bool| usize::from(is(best) && !before.is_some_and(is));
+        self.acknowledged += counts(|outcome| outcome >= IngestOutcome::Duplicate);
+        self.won += counts(|outcome| outcome == IngestOutcome::Won);
+        self.outcomes.insert(message_id, best);
+        if let (Some(event_id), Some(claim_id)) = (event_id, claim_id) {
+            let only = self.claim_ids.entry(event_id).or_insert_with(|| Some(claim_id.clone()));
+            if *only != Some(claim_id) {
+                *only = None;
+            }
         }
     }
 
     /// Takes in a line of `archive-fn`.
     pub fn archive(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
-        if let Ok(ArchiveLine { event_id, key, outcome, timestamp }) = serde_json::from_str(line)
+        if let Ok(ArchiveLine { event_id, key, outcome, timestamp, lag_ms }) = serde_json::from_str(line)
             && ["written", "already_there"].contains(&outcome.as_str())
             && is_ours(&event_id)
         {
-            if let Ok(at) = chrono::DateTime::parse_from_rfc3339(&timestamp)
-                && outcome == "written"
-            {
-                self.written_ms.push(at.timestamp_millis());
+            self.lag_ms = lag_ms.or(self.lag_ms);
+            let at_ms = chrono::DateTime::parse_from_rfc3339(&timestamp).map_or(i64::MAX, |at| at.timestamp_millis());
+            let keys = self.keys.entry(event_id.clone()).or_default();
+            if outcome == "written" && keys.contains_key(&key) {
+                self.written_again.insert(event_id);
             }
-            self.keys.entry(event_id).or_default().insert(key);
+            let first = keys.entry(key).or_insert(at_ms);
+            *first = at_ms.min(*first);
         }
     }
 }
@@ -147,23 +171,25 @@ pub struct LogReader<'a> {
     pub logs: FunctionLogs,
     /// Logs that cannot be read, and why.
     pub unreadable: BTreeMap<Source, String>,
-    /// Where the lines are shown as they come.
-    show: Option<&'a dyn Fn(&str)>,
+    progress: &'a Progress,
+    /// The lines are shown as they come.
+    show: bool,
 }
 
 impl<'a> LogReader<'a> {
     /// From `from_ms` on, in milliseconds since 1970.
     #[must_use]
-    pub fn new(connected: &'a Connected, plan: &'a Plan, from_ms: i64, show: Option<&'a dyn Fn(&str)>) -> Self {
+    pub fn new(connected: &'a Connected, plan: &'a Plan, from_ms: i64, progress: &'a Progress, show: bool) -> Self {
         let stack = &connected.stack;
         let groups = [(Source::IngestLog, &stack.ingest_log_group), (Source::ArchiveLog, &stack.archive_log_group)];
         let tail = |group: &String| LogTail::new(group, from_ms, connected.log_delay);
         Self {
             connected,
-            event_ids: plan.event_ids.iter().map(String::as_str).collect(),
+            event_ids: plan.event_ids.iter().chain(&plan.rejected_ids).map(String::as_str).collect(),
             tails: groups.into_iter().filter_map(|(source, group)| Some((source, group.as_ref().map(tail)?))).collect(),
             logs: FunctionLogs::default(),
             unreadable: BTreeMap::new(),
+            progress,
             show,
         }
     }
@@ -186,7 +212,9 @@ impl<'a> LogReader<'a> {
             };
             self.unreadable.remove(source);
             for line in lines {
-                self.show.inspect(|show| show(&line));
+                if self.show {
+                    self.progress.say(line.trim_end());
+                }
                 let is_ours = |event_id: &str| self.event_ids.contains(event_id);
                 match source {
                     Source::IngestLog => self.logs.ingest(&line, is_ours),
@@ -194,6 +222,11 @@ impl<'a> LogReader<'a> {
                 }
             }
         }
+        let counts = &self.progress.counts;
+        counts.acknowledged.set(self.logs.acknowledged);
+        counts.claimed.set(self.logs.won);
+        counts.archived.set(self.logs.keys.len());
+        counts.lag_ms.set(self.logs.lag_ms);
     }
 
     /// Reads until `done` is told.

@@ -24,6 +24,10 @@ async fn main() -> ExitCode {
     };
     match cli.command() {
         Command::Run(args) => run(&args).await,
+        Command::List => match producer::scenario::list(&mut io::stdout().lock()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(UNUSABLE, &format!("error: {error}")),
+            _ => ExitCode::SUCCESS,
+        },
         #[cfg(feature = "embedded")]
         Command::Local(args) => producer::explore::local(&args).await.map_or_else(no_answer, |()| ExitCode::SUCCESS),
         Command::Trace(args) => trace(&args).await,
@@ -52,6 +56,7 @@ fn no_answer(failure: Failure) -> ExitCode {
     match failure {
         Failure::Unusable(error) => fail(UNUSABLE, &format!("error: {error:#}")),
         Failure::Unreachable(error) => fail(UNREACHABLE, &format!("error: {error:#}")),
+        Failure::Interrupted => fail(INCONCLUSIVE, "interrupted: there is no report"),
     }
 }
 

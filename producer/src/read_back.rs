@@ -6,6 +6,7 @@ use std::future::Future;
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_s3::types::DeleteMarkerEntry;
 use claim::record::SORT_KEY;
 use claim::{Claim, Digest, ObjectPrefix};
 use futures_util::{StreamExt as _, stream};
@@ -125,7 +126,7 @@ pub async fn objects(
     LookedUp::gather(lookups).await
 }
 
-/// How many versions a key has, and the content of the latest.
+/// How many versions a key has, and the content of the latest; `None` too if that is a delete marker.
 pub(crate) async fn read_object(
     connected: &Connected,
     bucket: &str,
@@ -134,7 +135,8 @@ pub(crate) async fn read_object(
     let cannot = || format!("s3://{bucket}/{key} cannot be read");
     let listed = connected.s3.list_object_versions().bucket(bucket).prefix(key).send().await.with_context(cannot)?;
     let versions = listed.versions().iter().filter(|version| version.key() == Some(key)).count();
-    if versions == 0 {
+    let is_deleted = |marker: &DeleteMarkerEntry| marker.key() == Some(key) && marker.is_latest() == Some(true);
+    if versions == 0 || listed.delete_markers().iter().any(is_deleted) {
         return Ok(None);
     }
     let object = connected.s3.get_object().bucket(bucket).key(key).send().await.with_context(cannot)?;
@@ -166,7 +168,7 @@ fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, se
     let winner = sent.confirmed.get(&claim.message_id).map(|&index| &plan.messages[index]);
     let same_event = || plan.messages_of[event_index].iter().map(|&index| &plan.messages[index]);
     let digest = Digest::from_stored(&claim.digest);
-    let expected = match winner.or_else(|| same_event().find(|message| Some(message.digest) == digest)) {
+    let expected = match winner.or_else(|| same_event().find(|message| digest.is_some() && message.digest == digest)) {
         Some(message) => message.body.to_string(),
         None => match claim.body_text() {
             Ok(body) => body.into_owned(),

@@ -4,6 +4,9 @@ use std::io::{self, Write};
 
 use crate::verdict::{Reading, Verdict};
 
+/// A person is shown as many offending ids.
+const MOST_SHOWN: usize = 5;
+
 /// Writes the numbers, then what could not be read, then each invariant, then the verdict.
 ///
 /// # Errors
@@ -21,10 +24,18 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
     if reading.unconfirmed > 0 {
         row("unconfirmed", Some(reading.unconfirmed), "   (may have been sent or not)")?;
     }
+    if reading.refused > 0 {
+        row("refused", Some(reading.refused), "   (by SQS)")?;
+    }
+    if reading.unsent > 0 {
+        row("unsent", Some(reading.unsent), "   (the time was up, or Ctrl-C came)")?;
+    }
     row("claims", reading.claims, &new)?;
     row("duplicates", reading.duplicates, "")?;
     row("conflicts", reading.conflicts, "")?;
-    row("rejected", reading.rejected, "")?;
+    let of_these =
+        if reading.to_be_rejected > 0 { format!("   (of {} to be)", reading.to_be_rejected) } else { String::new() };
+    row("rejected", reading.rejected, &of_these)?;
     row("objects", reading.objects, "")?;
     row("object versions", reading.object_versions, "")?;
     row("dead letters", reading.dead_letters, "")?;
@@ -49,9 +60,11 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
             Some(false) => "FAIL",
             None => "????",
         };
-        let examples = match invariant.examples.join(", ") {
-            none if none.is_empty() => none,
-            some => format!(": {some}"),
+        let shown = &invariant.examples[..invariant.examples.len().min(MOST_SHOWN)];
+        let examples = match (shown.len(), invariant.offenders - shown.len()) {
+            (0, _) => String::new(),
+            (_, 0) => format!(": {}", shown.join(", ")),
+            (_, more) => format!(": {} and {more} more", shown.join(", ")),
         };
         writeln!(out, "{outcome}  {}{examples}", invariant.name)?;
     }
@@ -60,5 +73,6 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
         Verdict::Violated => "violated",
         Verdict::Inconclusive => "inconclusive",
     };
-    writeln!(out, "verdict: {verdict}")
+    let partial = if reading.partial { " (partial: Ctrl-C ended the run)" } else { "" };
+    writeln!(out, "verdict: {verdict}{partial}")
 }

@@ -1,13 +1,19 @@
 //! Sending.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
 
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
 use crate::events::Plan;
+use crate::progress::Progress;
 use crate::stack::Connected;
-use crate::watch::PROGRESS_INTERVAL;
+
+/// With a rate, no request holds the messages of more than a tenth of a second: a steady rate is not one burst a second.
+const BURSTS_A_SECOND: u32 = 10;
 
 /// What became of the sends.
 #[derive(Default)]
@@ -16,46 +22,150 @@ pub struct Sent {
     pub confirmed: HashMap<String, usize>,
     /// The same the other way round: by index, the message id.
     pub message_ids: Vec<Option<String>>,
+    /// By index, when its request was begun, in milliseconds since 1970 by this machine's clock.
+    pub sent_ms: Vec<Option<i64>>,
     /// Indices of messages that SQS did not confirm, and why. They may be in the queue or not.
     pub unconfirmed: Vec<(usize, String)>,
+    /// Indices of messages that SQS said it does not take, and why.
+    pub refused: Vec<(usize, String)>,
+    /// How many were not sent at all, because the time was up or Ctrl-C came first.
+    pub unsent: usize,
 }
 
-/// Sends all messages of a plan, each by itself, so many at once: this is the herd. What has not begun at `give_up` is not sent.
-/// `progress` is told now and then how far it is.
-pub async fn send_all(
-    connected: &Connected,
-    plan: &Plan,
-    concurrency: usize,
-    give_up: Instant,
-    progress: impl Fn(&str),
-) -> Sent {
-    let (sqs, queue_url) = (&connected.sqs, &connected.stack.queue_url);
-    let mut sends = stream::iter(0..plan.messages.len())
-        .map(|index| async move {
-            if Instant::now() >= give_up {
-                return (index, Err("the time was up before it was sent".to_owned()));
+/// How messages are sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// Requests at once.
+    pub concurrency: usize,
+    /// Messages in a request: 1 to 10.
+    pub batch_size: usize,
+    /// Messages a second; `None` is as fast as they go.
+    pub rate: Option<u32>,
+    /// What has not begun then is not sent.
+    pub give_up: Instant,
+}
+
+/// What became of one message.
+enum Outcome {
+    Confirmed(String),
+    Unconfirmed(String),
+    Refused(String),
+    Unsent,
+}
+
+/// Sends all messages of a plan, until the time is up or `progress` is told to stop.
+pub async fn send_all(connected: &Connected, plan: &Plan, how: Sending, progress: &Progress) -> Sent {
+    let begun = Instant::now();
+    let requests = requests(plan, how, connected.max_message_bytes);
+    let mut sends = stream::iter(requests)
+        .map(|messages| async move {
+            if let Some(rate) = how.rate {
+                // A request goes out when the last of its messages is due.
+                let messages_before = u32::try_from(messages.end).expect("a run has two million messages at the most");
+                let due = Duration::from_secs(1) * messages_before / rate;
+                tokio::select! {
+                    () = tokio::time::sleep_until((begun + due).min(how.give_up)) => {}
+                    () = progress.stopped() => {}
+                }
             }
-            let request = sqs.send_message().queue_url(queue_url).message_body(&*plan.messages[index].body);
-            match request.send().await {
-                Ok(answer) => (index, answer.message_id.ok_or("the answer has no message id".to_owned())),
-                Err(error) => (index, Err(format!("{:#}", anyhow::Error::new(error)))),
+            if Instant::now() >= how.give_up || progress.is_stopped() {
+                return messages.map(|index| (index, None, Outcome::Unsent)).collect::<Vec<_>>();
             }
+            let sent_ms = now_ms();
+            let outcomes = send(connected, plan, messages.clone()).await;
+            messages.zip(outcomes).map(|(index, outcome)| (index, Some(sent_ms), outcome)).collect()
         })
-        .buffer_unordered(concurrency);
-    let mut sent = Sent { message_ids: vec![None; plan.messages.len()], ..Sent::default() };
-    let mut next_progress = Instant::now() + PROGRESS_INTERVAL;
-    while let Some((index, outcome)) = sends.next().await {
-        if Instant::now() >= next_progress {
-            next_progress = Instant::now() + PROGRESS_INTERVAL;
-            progress(&format!("{} of {} messages sent", sent.confirmed.len(), plan.messages.len()));
-        }
-        match outcome {
-            Ok(message_id) => {
-                sent.message_ids[index] = Some(message_id.clone());
-                sent.confirmed.insert(message_id, index);
+        .buffer_unordered(how.concurrency);
+    let count = plan.messages.len();
+    let mut sent = Sent { message_ids: vec![None; count], sent_ms: vec![None; count], ..Sent::default() };
+    while let Some(outcomes) = sends.next().await {
+        for (index, sent_ms, outcome) in outcomes {
+            sent.sent_ms[index] = sent_ms;
+            match outcome {
+                Outcome::Confirmed(message_id) => {
+                    sent.message_ids[index] = Some(message_id.clone());
+                    sent.confirmed.insert(message_id, index);
+                }
+                Outcome::Unconfirmed(problem) => sent.unconfirmed.push((index, problem)),
+                Outcome::Refused(problem) => sent.refused.push((index, problem)),
+                Outcome::Unsent => sent.unsent += 1,
             }
-            Err(problem) => sent.unconfirmed.push((index, problem)),
         }
+        progress.counts.sent.set(sent.confirmed.len());
     }
     sent
+}
+
+/// Which messages go together: as many as may be, in their order, and together no larger than one message may be, which is the
+/// limit of a batch too.
+fn requests(plan: &Plan, how: Sending, max_bytes: usize) -> Vec<Range<usize>> {
+    let in_burst = how.rate.map_or(usize::MAX, |rate| rate.div_ceil(BURSTS_A_SECOND) as usize);
+    let most = how.batch_size.min(in_burst);
+    let mut requests: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (index, message) in plan.messages.iter().enumerate() {
+        bytes += message.body.len();
+        match requests.last_mut() {
+            Some(last) if last.len() < most && bytes <= max_bytes => last.end = index + 1,
+            _ => {
+                requests.push(index..index + 1);
+                bytes = message.body.len();
+            }
+        }
+    }
+    requests
+}
+
+/// One outcome for each of the messages.
+async fn send(connected: &Connected, plan: &Plan, messages: Range<usize>) -> Vec<Outcome> {
+    let (sqs, queue_url) = (&connected.sqs, &connected.stack.queue_url);
+    let body = |index: usize| plan.messages[index].body.to_string();
+    if messages.len() == 1 {
+        let request = sqs.send_message().queue_url(queue_url).message_body(body(messages.start));
+        let outcome = match request.send().await {
+            Ok(answer) => confirmed(answer.message_id),
+            Err(error) => Outcome::Unconfirmed(format!("{:#}", anyhow::Error::new(error))),
+        };
+        return vec![outcome];
+    }
+    let entry = |index: usize| {
+        let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body(index));
+        entry.build().expect("it has an id and a body")
+    };
+    let request =
+        sqs.send_message_batch().queue_url(queue_url).set_entries(Some(messages.clone().map(entry).collect()));
+    let answer = match request.send().await {
+        Ok(answer) => answer,
+        // An answer that was lost is one for each of the messages.
+        Err(error) => {
+            let problem = format!("{:#}", anyhow::Error::new(error));
+            return messages.map(|_| Outcome::Unconfirmed(problem.clone())).collect();
+        }
+    };
+    let mut outcomes: HashMap<String, Outcome> = HashMap::new();
+    for entry in answer.successful {
+        outcomes.insert(entry.id, confirmed(Some(entry.message_id)));
+    }
+    for entry in answer.failed {
+        let problem = format!("{}: {}", entry.code, entry.message.as_deref().unwrap_or("no message"));
+        // What is the sender's fault is so at each try. What is not may have been taken by an earlier try of the SDK's, whose
+        // answer was lost.
+        let outcome = if entry.sender_fault { Outcome::Refused(problem) } else { Outcome::Unconfirmed(problem) };
+        outcomes.insert(entry.id, outcome);
+    }
+    let missing = || Outcome::Unconfirmed("the answer does not say what became of it".to_owned());
+    messages.map(|index| outcomes.remove(&index.to_string()).unwrap_or_else(missing)).collect()
+}
+
+fn confirmed(message_id: Option<String>) -> Outcome {
+    match message_id.filter(|id| !id.is_empty()) {
+        Some(message_id) => Outcome::Confirmed(message_id),
+        None => Outcome::Unconfirmed("the answer has no message id".to_owned()),
+    }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }

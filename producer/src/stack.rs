@@ -8,10 +8,11 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use claim::EventIdPointer;
 
+use crate::scenario::Scenario;
 use crate::target::{Stack, Target};
 
 #[cfg(feature = "embedded")]
-use local::Pipeline as EmbeddedPipeline;
+use {crate::embedded::World, local::Pipeline as EmbeddedPipeline};
 
 /// There is none in this build.
 #[cfg(not(feature = "embedded"))]
@@ -44,6 +45,9 @@ pub struct Connected {
     pub poll_interval: Duration,
     /// A log line may turn up so much later than one with a later timestamp.
     pub log_delay: Duration,
+    /// What the scenario does to the embedded pipeline.
+    #[cfg(feature = "embedded")]
+    disturbances: Option<std::sync::Arc<crate::embedded::Disturbances>>,
     /// Keeps the embedded pipeline running.
     pipeline: Option<EmbeddedPipeline>,
 }
@@ -53,10 +57,10 @@ impl Connected {
     ///
     /// # Errors
     /// When the queue cannot be reached.
-    pub async fn to(target: &Target, pointer: &EventIdPointer) -> anyhow::Result<Self> {
+    pub async fn to(target: &Target, pointer: &EventIdPointer, scenario: &Scenario) -> anyhow::Result<Self> {
         match &target.stack {
             Some(stack) => Self::deployed(stack).await,
-            None => Self::embedded(pointer).await,
+            None => Self::embedded(pointer, scenario).await,
         }
     }
 
@@ -81,34 +85,56 @@ impl Connected {
     }
 
     #[cfg(feature = "embedded")]
-    async fn embedded(pointer: &EventIdPointer) -> anyhow::Result<Self> {
+    async fn embedded(pointer: &EventIdPointer, scenario: &Scenario) -> anyhow::Result<Self> {
+        let seed = fastrand::u64(..);
+        let world = World::new(pointer, scenario, seed)?;
+        let mut connected = Self::inside(&world);
+        connected.pipeline = Some(world.start(seed));
+        connected.describe_queue().await?;
+        Ok(connected)
+    }
+
+    /// Inside an embedded world whose pipeline somebody else starts.
+    #[cfg(feature = "embedded")]
+    #[must_use]
+    pub fn inside(world: &World) -> Self {
         use local::names;
 
-        let seed = fastrand::u64(..);
-        let services = local::Services::on_real_clock(seed).context("the embedded table cannot be made")?;
-        let mut settings = local::PipelineSettings::default();
-        settings.ingest.event_id_pointer = pointer.clone();
         let stack = Stack {
             queue_url: local::queue_url(names::QUEUE),
             table: Some(names::TABLE.to_owned()),
             bucket: Some(names::BUCKET.to_owned()),
-            object_prefix: settings.archive.object_prefix.to_string(),
+            object_prefix: world.settings.archive.object_prefix.to_string(),
             ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
             archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
             dlq_url: None,
             on_failure_url: Some(local::queue_url(names::ON_FAILURE_QUEUE)),
             event_id_pointer: None,
         };
-        let mut connected = Self::with(&services.sdk_config(), stack);
-        connected.pipeline = Some(local::Pipeline::start(&services, settings, seed));
+        let mut connected = Self::with(&world.services.sdk_config(), stack);
+        connected.disturbances = Some(std::sync::Arc::clone(&world.disturbances));
         connected.poll_interval = Duration::from_millis(200);
         connected.log_delay = Duration::ZERO;
-        connected.describe_queue().await?;
-        Ok(connected)
+        connected
+    }
+
+    /// Whether all took place that the scenario does to the embedded pipeline.
+    #[cfg(feature = "embedded")]
+    #[must_use]
+    pub fn was_disturbed(&self, scenario: &Scenario) -> bool {
+        let took_place = |disturbance| self.disturbances.as_ref().is_some_and(|all| all.took_place(disturbance));
+        scenario.disturbance.is_some_and(took_place)
+    }
+
+    /// Nothing is done to a deployed stack.
+    #[cfg(not(feature = "embedded"))]
+    #[must_use]
+    pub fn was_disturbed(&self, _: &Scenario) -> bool {
+        false
     }
 
     #[cfg(not(feature = "embedded"))]
-    async fn embedded(_: &EventIdPointer) -> anyhow::Result<Self> {
+    async fn embedded(_: &EventIdPointer, _: &Scenario) -> anyhow::Result<Self> {
         anyhow::bail!("this producer was built without the embedded pipeline")
     }
 
@@ -124,12 +150,18 @@ impl Connected {
             dlq_url: stack.dlq_url.clone(),
             poll_interval: Duration::from_secs(2),
             log_delay: Duration::from_secs(30),
+            #[cfg(feature = "embedded")]
+            disturbances: None,
             pipeline: None,
             stack,
         }
     }
 
-    async fn describe_queue(&mut self) -> anyhow::Result<()> {
+    /// Asks the queue what it takes, and where its dead letters go.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn describe_queue(&mut self) -> anyhow::Result<()> {
         let url = &self.stack.queue_url;
         let names = [QueueAttributeName::MaximumMessageSize, QueueAttributeName::RedrivePolicy];
         let request = self.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));

@@ -9,15 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::events::Plan;
 use crate::function_logs::{FunctionLogs, IngestOutcome, LogReader};
+use crate::progress::Progress;
 use crate::read_back::{self, LookedUp, Object};
 use crate::send::Sent;
 use crate::stack::Connected;
 
 /// SQS's counts are approximate: a queue is empty when it looks so as often in a row.
 const EMPTY_LOOKS: u32 = 3;
-
-/// How often to say how far it is.
-pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The last look gets this long. Single requests are bounded too, but a look makes many.
 const LAST_LOOK: Duration = Duration::from_secs(60);
@@ -105,30 +103,31 @@ impl<'a> Watch<'a> {
         Self { connected, plan, sent, prefix, event_of_id, reader, seen, empty_looks: 0, empty_since }
     }
 
-    /// Looks until everything is settled, or the time is up. `progress` is told now and then how far it is.
-    pub async fn until_drained(mut self, timeout: Duration, progress: impl Fn(&str)) -> Observation {
+    /// Looks until everything is settled, the time is up, or `progress` is told to stop.
+    pub async fn until_drained(mut self, timeout: Duration, progress: &Progress) -> Observation {
         let give_up = Instant::now() + timeout;
-        let mut next_progress = Instant::now() + PROGRESS_INTERVAL;
         loop {
-            let last = Instant::now() >= give_up;
-            if timeout_at(give_up + LAST_LOOK, self.look(last)).await.is_err() {
-                self.seen.unreadable.insert(Source::Queue, "the stack did not answer in time".to_owned());
-                return self.end();
+            let last = Instant::now() >= give_up || progress.is_stopped();
+            let look_ends = if progress.is_stopped() { Instant::now() } else { give_up } + LAST_LOOK;
+            let looked = tokio::select! {
+                biased;
+                looked = timeout_at(look_ends, self.look(last)) => Some(looked),
+                // The last look is not broken off.
+                () = progress.stopped(), if !last => None,
+            };
+            match looked {
+                Some(Err(_elapsed)) => {
+                    self.seen.unreadable.insert(Source::Queue, "the stack did not answer in time".to_owned());
+                    return self.end();
+                }
+                Some(Ok(())) if self.seen.drained || last => return self.end(),
+                _ => {}
             }
-            if self.seen.drained || last {
-                return self.end();
+            progress.counts.dead_letters.set(self.seen.dead_letters.len());
+            tokio::select! {
+                () = tokio::time::sleep(self.connected.poll_interval.min(give_up - Instant::now())) => {}
+                () = progress.stopped() => {}
             }
-            if Instant::now() >= next_progress {
-                next_progress = Instant::now() + PROGRESS_INTERVAL;
-                progress(&format!(
-                    "{} of {} messages settled, {} of {} events archived",
-                    self.sent.confirmed.keys().filter(|id| self.is_settled(id)).count(),
-                    self.sent.confirmed.len(),
-                    self.seen.objects.len(),
-                    self.plan.event_ids.len(),
-                ));
-            }
-            tokio::time::sleep(self.connected.poll_interval.min(give_up - Instant::now())).await;
         }
     }
 
@@ -210,7 +209,7 @@ impl<'a> Watch<'a> {
         let all = all || gone || !self.is_readable(Source::IngestLog);
         let acknowledged: HashSet<usize> = {
             let ids = self.sent.confirmed.iter().filter(|(id, _)| self.is_acknowledged(id));
-            ids.map(|(_, &index)| self.plan.messages[index].event).collect()
+            ids.filter_map(|(_, &index)| self.plan.messages[index].event).collect()
         };
         // A send that was not confirmed may have won its event: the archive's log tells.
         let archived: HashSet<usize> =
@@ -240,6 +239,10 @@ impl<'a> Watch<'a> {
     async fn read_objects(&mut self, all: bool) {
         let Some(bucket) = &self.connected.stack.bucket else { return };
         let all = all || !self.is_readable(Source::ArchiveLog);
+        // What was read of an object that was written once more since then does not count.
+        for event_id in self.reader.logs.written_again.drain() {
+            self.event_of_id.get(event_id.as_str()).map(|event| self.seen.objects.remove(event));
+        }
         let is_due = |claim: &Claim| {
             all || self.reader.logs.keys.contains_key(&claim.event_id)
                 || !self.sent.confirmed.contains_key(&claim.message_id)
@@ -261,7 +264,7 @@ impl<'a> Watch<'a> {
                 None => {
                     let claim = &self.seen.claims[&event];
                     let keys = self.reader.logs.keys.get(&claim.event_id);
-                    if keys.is_some_and(|keys| keys.contains(&self.prefix.object_key(claim))) {
+                    if keys.is_some_and(|keys| keys.contains_key(&self.prefix.object_key(claim))) {
                         self.seen.missing_objects.insert(event);
                     }
                 }
@@ -270,10 +273,9 @@ impl<'a> Watch<'a> {
     }
 
     async fn read_dead_letters(&mut self) {
-        let Some(url) = self.connected.dlq_url.clone() else { return };
-        let mut seen = std::mem::take(&mut self.seen.dead_letters);
-        let searched = read_back::dead_letters(self.connected, &url, self.sent, &mut seen).await;
-        self.seen.dead_letters = seen;
+        let Some(url) = &self.connected.dlq_url else { return };
+        // What was seen so far stays seen if Ctrl-C breaks this off: it is hidden for a while.
+        let searched = read_back::dead_letters(self.connected, url, self.sent, &mut self.seen.dead_letters).await;
         let searched = searched.and_then(|all| {
             if all { Ok(()) } else { Err(anyhow::anyhow!("{url} holds too many messages to be searched")) }
         });
@@ -304,7 +306,7 @@ impl<'a> Watch<'a> {
             return false;
         }
         let events: HashSet<usize> =
-            self.sent.confirmed.values().map(|&index| self.plan.messages[index].event).collect();
+            self.sent.confirmed.values().filter_map(|&index| self.plan.messages[index].event).collect();
         let is_answered = |event: &usize| {
             self.seen.claims.contains_key(event)
                 || self.seen.missing_claims.contains(event)

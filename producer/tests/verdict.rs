@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use claim::{Claim, Event, EventIdPointer, ObjectPrefix};
@@ -11,6 +11,7 @@ use producer::cli::{Cli, Command};
 use producer::events::Plan;
 use producer::function_logs::IngestOutcome;
 use producer::read_back::Object;
+use producer::scenario::Scenario;
 use producer::send::Sent;
 use producer::verdict::{Reading, Run, Verdict};
 use producer::watch::{Observation, Source};
@@ -28,6 +29,7 @@ type Break = fn(&mut World);
 
 /// A run that went well: the messages `m0`, `m1`, .. were all sent, and each event was won by the first of its own.
 struct World {
+    scenario: &'static Scenario,
     plan: Plan,
     sent: Sent,
     seen: Observation,
@@ -44,25 +46,40 @@ impl World {
             let id = format!("m{index}");
             sent.message_ids[index] = Some(id.clone());
             sent.confirmed.insert(id.clone(), index);
-            let leads = plan.messages_of[message.event][0] == index;
-            seen.logs.outcomes.insert(id.clone(), if leads { IngestOutcome::Won } else { IngestOutcome::Duplicate });
-            if leads {
+            let Some(of) = message.event else {
+                seen.logs.outcomes.insert(id.clone(), IngestOutcome::Rejected);
+                seen.dead_letters.insert(id);
+                continue;
+            };
+            let leader = plan.messages_of[of][0];
+            let outcome = match index {
+                index if index == leader => IngestOutcome::Won,
+                _ if plan.messages[leader].digest == message.digest => IngestOutcome::Duplicate,
+                _ => IngestOutcome::Conflict,
+            };
+            seen.logs.outcomes.insert(id.clone(), outcome);
+            if outcome == IngestOutcome::Won {
                 let event = Event::parse(&message.body, &pointer()).unwrap();
                 let window = Duration::from_secs(60);
                 let claim = Claim::new(&event, &id, &message.body, SystemTime::now(), window, &[7; 10]).unwrap();
                 let key = prefix().object_key(&claim);
-                seen.logs.keys.insert(event.id, HashSet::from([key.clone()]));
-                seen.claims.insert(message.event, claim);
-                seen.objects.insert(message.event, Object { key, versions: 1, is_as_sent: true });
+                seen.logs.claim_ids.insert(event.id.clone(), Some(claim.claim_id.to_string()));
+                seen.logs.keys.insert(event.id, BTreeMap::from([(key.clone(), 0)]));
+                seen.claims.insert(of, claim);
+                seen.objects.insert(of, Object { key, versions: 1, is_as_sent: true });
             }
         }
-        Self { plan, sent, seen }
+        Self { scenario: Scenario::chosen(&args), plan, sent, seen }
     }
 
     fn reading(&self) -> Reading {
+        self.run(&prefix(), true, false).reading(Duration::from_secs(1))
+    }
+
+    fn run<'a>(&'a self, prefix: &'a ObjectPrefix, was_disturbed: bool, is_partial: bool) -> Run<'a> {
         let started = SystemTime::now() - Duration::from_secs(5);
-        let Self { plan, sent, seen } = self;
-        Run { plan, sent, seen, prefix: &prefix(), started }.reading(Duration::from_secs(1))
+        let Self { scenario, plan, sent, seen } = self;
+        Run { scenario, plan, sent, seen, prefix, started, was_disturbed, is_partial }
     }
 
     /// The verdict, and the invariants that were not held, with `None` where that cannot be told.
@@ -158,14 +175,17 @@ fn a_rejected_event_is_a_violation_even_as_a_dead_letter() {
 
 #[test]
 fn whatever_is_twice_or_not_as_sent_is_a_violation() {
-    let broken: [(&str, Break); 4] = [
+    let broken: [(&str, Break); 5] = [
+        ("duplicates say what their claim says, and conflicts do not", |world| {
+            world.seen.logs.outcomes.insert("m1".to_owned(), IngestOutcome::Conflict);
+        }),
         ("no event was won twice", |world| {
             world.seen.logs.outcomes.insert("m1".to_owned(), IngestOutcome::Won);
         }),
         ("each object has one version", |world| world.seen.objects.get_mut(&0).unwrap().versions = 2),
         ("each object holds its event as sent", |world| world.seen.objects.get_mut(&0).unwrap().is_as_sent = false),
         ("there is no other object of these events", |world| {
-            world.seen.logs.keys.get_mut("grid_stress_999").unwrap().insert("events/other.json".to_owned());
+            world.seen.logs.keys.get_mut("grid_stress_999").unwrap().insert("events/other.json".to_owned(), 0);
         }),
     ];
     for (name, break_it) in broken {
@@ -204,4 +224,68 @@ fn a_claim_of_an_earlier_run_is_said_to_be_one_and_that_of_an_unconfirmed_send_i
     world.seen.objects.get_mut(&0).unwrap().key = key;
     assert_eq!(world.judged(), (Verdict::Held, vec![]));
     assert_eq!(world.reading().new_claims, Some(0));
+}
+
+#[test]
+fn what_each_scenario_sends_holds_if_all_goes_well() {
+    for name in ["herd", "distinct", "mixed", "conflicts", "poison", "large", "redelivery", "outage", "soak"] {
+        let world = World::of(&["run", name]);
+        assert_eq!(world.judged(), (Verdict::Held, vec![]), "{name}");
+    }
+}
+
+#[test]
+fn a_duplicate_that_says_something_else_is_a_violation_unless_it_was_held_against_another_claim() {
+    let name = "duplicates say what their claim says, and conflicts do not";
+    let mut world = World::of(&["run", "conflicts"]);
+    let conflict = world.seen.logs.outcomes.values_mut().find(|outcome| **outcome == IngestOutcome::Conflict);
+    *conflict.unwrap() = IngestOutcome::Duplicate;
+    assert_eq!(world.judged(), (Verdict::Violated, vec![(name, Some(false))]));
+    // The dedup window ended meanwhile.
+    world.seen.logs.claim_ids.values_mut().for_each(|claim_id| *claim_id = None);
+    assert_eq!(world.judged(), (Verdict::Held, vec![]));
+}
+
+#[test]
+fn what_cannot_be_claimed_is_a_violation_if_it_is_acknowledged_or_gone_and_not_if_it_is_on_its_way() {
+    let name = "what cannot be claimed is a dead letter, and is not acknowledged";
+    let accounted = "each message was won, a duplicate or a conflict, or is a dead letter";
+    let world = || World::of(&["run", "poison", "--messages", "5"]);
+    let mut acknowledged = world();
+    acknowledged.seen.logs.outcomes.insert("m4".to_owned(), IngestOutcome::Duplicate);
+    assert_eq!(acknowledged.judged(), (Verdict::Violated, vec![(name, Some(false))]));
+    let mut gone = world();
+    gone.seen.dead_letters.clear();
+    assert_eq!(gone.judged(), (Verdict::Violated, vec![(accounted, Some(false)), (name, Some(false))]));
+    gone.seen.queue_settled = false;
+    assert_eq!(gone.judged(), (Verdict::Inconclusive, vec![(accounted, None), (name, None)]));
+}
+
+#[test]
+fn where_only_poison_may_die_another_dead_letter_is_a_violation_and_elsewhere_it_is_not() {
+    for (scenario, verdict) in [("poison", Verdict::Violated), ("distinct", Verdict::Held)] {
+        let mut world = World::of(&["run", scenario, "--messages", "5"]);
+        world.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Failed);
+        world.seen.dead_letters.insert("m0".to_owned());
+        world.seen.claims.remove(&0);
+        world.seen.objects.remove(&0);
+        world.seen.logs.keys.remove(&world.plan.event_ids[0]);
+        assert_eq!(world.judged().0, verdict, "{scenario}");
+    }
+}
+
+#[test]
+fn a_scenario_whose_disturbance_did_not_take_place_shows_nothing() {
+    let world = World::of(&["run", "outage"]);
+    assert_eq!(world.run(&prefix(), true, false).reading(Duration::ZERO).verdict, Verdict::Held);
+    assert_eq!(world.run(&prefix(), false, false).reading(Duration::ZERO).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn a_partial_run_never_holds_and_is_violated_if_something_was_seen() {
+    let mut world = World::of(&["--messages", "2"]);
+    let verdict = |world: &World| world.run(&prefix(), true, true).reading(Duration::ZERO).verdict;
+    assert_eq!(verdict(&world), Verdict::Inconclusive);
+    world.seen.objects.get_mut(&0).unwrap().versions = 2;
+    assert_eq!(verdict(&world), Verdict::Violated);
 }

@@ -1,19 +1,23 @@
 //! What a run showed: the numbers, each invariant, and the verdict.
 
-use std::collections::{BTreeMap, HashMap};
+mod invariants;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use claim::{Claim, ObjectPrefix};
 use serde::Serialize;
 
 use crate::events::Plan;
 use crate::function_logs::IngestOutcome;
 use crate::read_back::Object;
+use crate::scenario::{Name, Scenario};
 use crate::send::Sent;
 use crate::watch::{Observation, Source};
 
 /// As many offending ids are named.
-const MOST_EXAMPLES: usize = 5;
+const MOST_EXAMPLES: usize = 100;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,8 +38,10 @@ pub struct Invariant {
     pub name: &'static str,
     /// `None` if it cannot be told.
     pub held: Option<bool>,
-    /// Ids that violate it, or, if it cannot be told, of which it cannot be; `[]` if it held.
+    /// Ids that violate it, or, if it cannot be told, of which it cannot be; `[]` if it held. No more than a hundred.
     pub examples: Vec<String>,
+    /// How many of them there are.
+    pub offenders: usize,
 }
 
 /// All that is said of a run. A number that could not be read is `None`.
@@ -43,11 +49,33 @@ pub struct Invariant {
 pub struct Reading {
     /// The verdict.
     pub verdict: Verdict,
+    /// Ctrl-C ended the run before it was done. Then the verdict is never `held`.
+    pub partial: bool,
+    /// What was run.
+    pub scenario: Name,
+    /// What that is, in a line.
+    pub about: &'static str,
+    /// What it sends, in a line.
+    pub sends: &'static str,
+    /// What must come of it, in a line.
+    pub expects: &'static str,
+    /// `--seed`.
+    pub seed: u64,
+    /// Where it was sent, and why there.
+    pub target: String,
+    /// When the first message was sent: RFC 3339, UTC, by the producer's clock.
+    pub started_at: String,
     /// Messages that SQS confirmed.
     pub sent: usize,
     /// Messages that SQS did not confirm: they may be in the queue or not.
     pub unconfirmed: usize,
-    /// Distinct event ids among all messages.
+    /// Messages that SQS said it does not take.
+    pub refused: usize,
+    /// Messages that were not sent, because the time was up or Ctrl-C came first.
+    pub unsent: usize,
+    /// Messages that cannot be claimed, and so must be rejected and become dead letters, of those that SQS confirmed.
+    pub to_be_rejected: usize,
+    /// Distinct event ids among the messages that can be claimed.
     pub events: usize,
     /// Events that have a claim.
     pub claims: Option<usize>,
@@ -83,6 +111,8 @@ pub struct Reading {
 
 /// A run, and what was seen of it.
 pub struct Run<'a> {
+    /// Of what kind.
+    pub scenario: &'a Scenario,
     /// What was to be sent.
     pub plan: &'a Plan,
     /// What was.
@@ -93,13 +123,17 @@ pub struct Run<'a> {
     pub prefix: &'a ObjectPrefix,
     /// When the first message was sent.
     pub started: SystemTime,
+    /// What the scenario does to the embedded pipeline took place.
+    pub was_disturbed: bool,
+    /// Ctrl-C ended it.
+    pub is_partial: bool,
 }
 
 impl Run<'_> {
     /// Judges the run, which took so long.
     #[must_use]
     pub fn reading(&self, took: Duration) -> Reading {
-        let Self { plan, sent, seen, .. } = *self;
+        let Self { scenario, plan, sent, seen, .. } = *self;
         let Observation { logs, claims, objects, dead_letters, .. } = seen;
         let when = |sources: &[Source], number: usize| self.knows(sources).then_some(number);
         let count = |wanted| sent.confirmed.keys().filter(|id| logs.outcomes.get(*id) == Some(&wanted)).count();
@@ -110,7 +144,10 @@ impl Run<'_> {
         let invariants = self.invariants();
         let verdict = if invariants.iter().any(|invariant| invariant.held == Some(false)) {
             Verdict::Violated
-        } else if invariants.iter().all(|invariant| invariant.held == Some(true)) && !sent.confirmed.is_empty() {
+        } else if invariants.iter().all(|invariant| invariant.held == Some(true))
+            && !sent.confirmed.is_empty()
+            && !self.is_partial
+        {
             Verdict::Held
         } else {
             Verdict::Inconclusive
@@ -118,8 +155,19 @@ impl Run<'_> {
         let in_lake = [Source::Table, Source::Bucket];
         Reading {
             verdict,
+            partial: self.is_partial,
+            scenario: scenario.name,
+            about: scenario.about,
+            sends: scenario.sends,
+            expects: scenario.expects,
+            seed: 0,
+            target: String::new(),
+            started_at: DateTime::<Utc>::from(self.started).to_rfc3339_opts(SecondsFormat::Millis, true),
             sent: sent.confirmed.len(),
             unconfirmed: sent.unconfirmed.len(),
+            refused: sent.refused.len(),
+            unsent: sent.unsent,
+            to_be_rejected: self.to_be_rejected().count(),
             events: plan.event_ids.len(),
             claims: when(&[Source::Table], claims.len()),
             new_claims: when(&[Source::Table], claims.values().filter(is_new).count()),
@@ -135,75 +183,22 @@ impl Run<'_> {
             time: (took.as_secs_f64() * 1_000.0).round() / 1_000.0,
             invariants,
             unreadable: seen.unreadable.clone(),
-            objects_per_second_by_tenth: rates(&logs.written_ms),
+            objects_per_second_by_tenth: rates(self.written_ms()),
         }
     }
 
-    fn invariants(&self) -> Vec<Invariant> {
-        let Self { sent, seen, .. } = *self;
-        let (logs, claims, objects) = (&seen.logs, &seen.claims, &seen.objects);
-        let (in_lake, id) = ([Source::Table, Source::Bucket], |event: usize| self.plan.event_ids[event].clone());
+    /// Confirmed messages that cannot be claimed.
+    fn to_be_rejected(&self) -> impl Iterator<Item = &String> {
+        let confirmed = self.sent.confirmed.iter();
+        confirmed.filter(|(_, index)| self.plan.messages[**index].event.is_none()).map(|(id, _)| id)
+    }
 
-        let outcome = |id: &String| logs.outcomes.get(id);
-        let unaccounted = sent.confirmed.keys().filter(|id| {
-            outcome(id).is_none_or(|outcome| *outcome < IngestOutcome::Duplicate) && !seen.dead_letters.contains(*id)
-        });
-        let mut wins: HashMap<usize, usize> = HashMap::new();
-        for (_, &index) in sent.confirmed.iter().filter(|(id, _)| outcome(id) == Some(&IngestOutcome::Won)) {
-            *wins.entry(self.plan.messages[index].event).or_default() += 1;
-        }
-        let keys_where = |test: fn(&Object) -> bool| objects.values().filter(move |object| test(object));
-        vec![
-            // A message that is neither here nor there is lost once the queue has been empty for long enough.
-            judge(
-                "each message was won, a duplicate or a conflict, or is a dead letter",
-                self.knows(&[Source::Queue, Source::IngestLog, Source::DeadLetterQueue]),
-                unaccounted.map(|id| (seen.queue_settled, id.clone())),
-            ),
-            judge(
-                "no event was rejected",
-                self.knows(&[Source::IngestLog]),
-                sent.confirmed
-                    .keys()
-                    .filter(|id| outcome(id) == Some(&IngestOutcome::Rejected))
-                    .map(|id| (true, id.clone())),
-            ),
-            judge(
-                "no event was won twice",
-                self.knows(&[Source::IngestLog]),
-                wins.into_iter().filter(|(_, wins)| *wins > 1).map(|(event, _)| (true, id(event))),
-            ),
-            judge(
-                "each event has a claim",
-                self.knows(&[Source::Table]),
-                self.unarchived()
-                    .filter(|event| !claims.contains_key(event))
-                    .map(|event| (seen.missing_claims.contains(&event), id(event))),
-            ),
-            judge(
-                "each claim has its object",
-                self.knows(&in_lake),
-                claims
-                    .keys()
-                    .filter(|event| !objects.contains_key(event))
-                    .map(|event| (seen.missing_objects.contains(event), id(*event))),
-            ),
-            judge(
-                "each object has one version",
-                self.knows(&in_lake),
-                keys_where(|object| object.versions != 1).map(|object| (true, object.key.clone())),
-            ),
-            judge(
-                "each object holds its event as sent",
-                self.knows(&in_lake),
-                keys_where(|object| !object.is_as_sent).map(|object| (true, object.key.clone())),
-            ),
-            judge(
-                "there is no other object of these events",
-                self.knows(&[Source::Table, Source::ArchiveLog]),
-                self.extra().into_iter().map(|key| (true, key)),
-            ),
-        ]
+    /// When each object was written, as far as the archive's log says.
+    fn written_ms(&self) -> Vec<i64> {
+        let of_object = |(event, object): (&usize, &Object)| {
+            self.seen.logs.keys.get(&self.plan.event_ids[*event])?.get(&object.key).copied()
+        };
+        self.seen.objects.iter().filter_map(of_object).filter(|at_ms| *at_ms < i64::MAX).collect()
     }
 
     fn knows(&self, sources: &[Source]) -> bool {
@@ -232,34 +227,16 @@ impl Run<'_> {
             let expected = self.seen.claims.get(&event).map(|claim| self.prefix.object_key(claim));
             // Without a claim, nothing is known of what the keys should be, unless it is known that there is none.
             let is_known = expected.is_some() || self.seen.missing_claims.contains(&event);
-            Some(self.seen.logs.keys.get(id)?.iter().filter(move |key| is_known && Some(*key) != expected.as_ref()))
+            Some(self.seen.logs.keys.get(id)?.keys().filter(move |key| is_known && Some(*key) != expected.as_ref()))
         });
         keys.flatten().cloned().collect()
     }
 }
 
-/// `offenders` come with whether it is certain that they are ones. One that is certain is enough to know.
-fn judge(name: &'static str, known: bool, offenders: impl Iterator<Item = (bool, String)>) -> Invariant {
-    let (mut certain, mut open) = (Vec::new(), Vec::new());
-    for (is_certain, id) in offenders {
-        if is_certain { certain.push(id) } else { open.push(id) }
-    }
-    let (held, mut examples) = match (known, certain.is_empty(), open.is_empty()) {
-        (false, ..) => (None, Vec::new()),
-        (true, false, _) => (Some(false), certain),
-        (true, true, false) => (None, open),
-        (true, true, true) => (Some(true), Vec::new()),
-    };
-    examples.sort();
-    examples.truncate(MOST_EXAMPLES);
-    Invariant { name, held, examples }
-}
-
-fn rates(written_ms: &[i64]) -> Vec<u64> {
+fn rates(mut written_ms: Vec<i64>) -> Vec<u64> {
     if written_ms.len() < 1_000 {
         return Vec::new();
     }
-    let mut written_ms = written_ms.to_vec();
     written_ms.sort_unstable();
     let tenth = written_ms.len() / 10;
     let rate = |objects: &[i64]| {

@@ -1,0 +1,129 @@
+//! A run: sending, watching, judging.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use claim::{EventIdPointer, ObjectPrefix};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::cli::RunArgs;
+use crate::events::Plan;
+use crate::function_logs::LogReader;
+use crate::progress::Progress;
+use crate::scenario::Scenario;
+use crate::send::{Sending, send_all};
+use crate::stack::Connected;
+use crate::target::Target;
+use crate::verdict::{Reading, Run};
+use crate::watch::Watch;
+use crate::{Failure, pointer, stack};
+
+/// The functions' clocks may be so much behind ours.
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
+
+/// Does what the command line asks for, and says what came of it.
+///
+/// # Errors
+/// When there is nothing to judge.
+pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<Reading, Failure> {
+    let target = if args.local {
+        Target::embedded()
+    } else {
+        let environment_url = std::env::var("SQS_QUEUE_URL").ok();
+        Target::resolve(&args.target, environment_url).await.map_err(|error| Failure::Unusable(error.into()))?
+    };
+    progress.say(&target.to_string());
+    let scenario = Scenario::chosen(args);
+    if scenario.is_embedded_only() && target.stack.is_some() {
+        let text =
+            format!("{} does to its pipeline what cannot be done to a deployed one: give --local", scenario.name);
+        return Err(Failure::Unusable(anyhow::anyhow!(text)));
+    }
+    let pointer = pointer(args.event_id_pointer.as_ref(), &target).map_err(Failure::Unusable)?;
+    let mut connected = Connected::to(&target, &pointer, scenario).await.map_err(Failure::Unreachable)?;
+    let mut pipeline = connected.take_pipeline();
+    let judged = judge(&connected, args, &pointer, progress);
+    tokio::select! {
+        reading = judged => reading.map(|reading| Reading { target: target.to_string(), ..reading }),
+        broken = stack::broken(&mut pipeline) => {
+            Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {broken}")))
+        }
+    }
+}
+
+/// Sends, waits until all is done or the time is up, and judges what there is then.
+///
+/// # Errors
+/// When what is to be sent cannot be made. Nothing was sent.
+pub async fn judge(
+    connected: &Connected,
+    args: &RunArgs,
+    pointer: &EventIdPointer,
+    progress: &Progress,
+) -> Result<Reading, Failure> {
+    let scenario = Scenario::chosen(args);
+    let prefix = &connected.stack.object_prefix;
+    let prefix = ObjectPrefix::parse(prefix)
+        .with_context(|| format!("the object prefix {prefix:?}"))
+        .map_err(Failure::Unusable)?;
+    let plan =
+        Plan::new(args, pointer, connected.max_message_bytes).map_err(|error| Failure::Unusable(error.into()))?;
+    let how = Sending {
+        concurrency: args.concurrency as usize,
+        batch_size: args.batch_size.unwrap_or(scenario.batch_size).into(),
+        rate: args.rate.or(scenario.rate),
+        give_up: Instant::now() + args.timeout.max(args.duration.unwrap_or_default()),
+    };
+    progress.say(&announcement(&plan, how, scenario));
+    let (started, started_at) = (Instant::now(), SystemTime::now());
+    let since_1970 = (started_at - CLOCK_DIFFERENCE).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let read_from_ms = i64::try_from(since_1970.as_millis()).unwrap_or_default();
+    let mut reader = LogReader::new(connected, &plan, read_from_ms, progress, args.logs);
+
+    let observe = async {
+        let all_sent = Notify::new();
+        let sending = async {
+            let sent = send_all(connected, &plan, how, progress).await;
+            all_sent.notify_one();
+            sent
+        };
+        let (sent, ()) = tokio::join!(sending, reader.follow(&all_sent));
+        for (what, problems) in [("not confirmed", &sent.unconfirmed), ("refused", &sent.refused)] {
+            if let Some((_, problem)) = problems.first() {
+                progress.say(&format!("{} messages were {what}, the first because: {problem}", problems.len()));
+            }
+        }
+        let sent_in = started.elapsed();
+        progress.say(&format!("sent in {:.2} s; waiting for the pipeline to drain", sent_in.as_secs_f64()));
+        let watch = Watch::new(connected, prefix.clone(), &plan, &sent, reader);
+        let seen = watch.until_drained(args.timeout, progress).await;
+        (sent, seen)
+    };
+    let (sent, seen) = tokio::select! {
+        observed = observe => observed,
+        () = progress.show(plan.messages.len()) => unreachable!("it is shown until it is dropped"),
+    };
+    progress.end();
+    let run = Run {
+        scenario,
+        plan: &plan,
+        sent: &sent,
+        seen: &seen,
+        prefix: &prefix,
+        started: started_at,
+        was_disturbed: connected.was_disturbed(scenario),
+        is_partial: progress.is_stopped(),
+    };
+    Ok(Reading { seed: args.seed, ..run.reading(started.elapsed()) })
+}
+
+fn announcement(plan: &Plan, how: Sending, scenario: &Scenario) -> String {
+    let what = |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
+    let (messages, events) = (what(plan.messages.len(), "message"), what(plan.event_ids.len(), "event"));
+    let rejected = plan.messages.iter().filter(|message| message.event.is_none()).count();
+    let rejected = if rejected == 0 { String::new() } else { format!(" and {rejected} that cannot be claimed") };
+    let rate = how.rate.map(|rate| format!(", {rate} a second")).unwrap_or_default();
+    let batches = if how.batch_size == 1 { String::new() } else { format!(" batches of up to {}", how.batch_size) };
+    format!("{}: sending {messages} of {events}{rejected}, {}{batches} at a time{rate}", scenario.name, how.concurrency)
+}
