@@ -46,12 +46,23 @@ impl Statements {
         let mut answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
         let Some(answers) = answer["Responses"].as_array_mut() else { return response };
         let error = |code: &str| json!({ "Error": { "Code": code, "Message": "injected" } });
+        // A statement that was taken out, or whose answer is to be, shifts those after it.
         match self.fault {
             Fault::StatementsThrottled(_) => {
-                self.which.iter().for_each(|n| answers.insert(*n, error("ThrottlingError")))
+                for n in &self.which {
+                    answers.insert(*n, error("ThrottlingError"));
+                }
             }
-            Fault::StatementsUnknown(_) => self.which.iter().for_each(|n| answers[*n] = error("InternalServerError")),
-            _ => self.which.iter().rev().for_each(|n| drop(answers.remove(*n))),
+            Fault::StatementsUnknown(_) => {
+                for n in &self.which {
+                    answers[*n] = error("InternalServerError");
+                }
+            }
+            _ => {
+                for n in self.which.iter().rev() {
+                    answers.remove(*n);
+                }
+            }
         }
         json_response(200, answer.to_string())
     }

@@ -142,17 +142,7 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
             let request = ClaimRequest { claim: work.claim, is_insert };
             unanswered(state, request);
         }
-        Action::Retry { environment } => {
-            let fresh = protocol.has(Mistake::FreshClaimIdOnRetry);
-            let work = work(state, environment);
-            let Step::Unanswered { retries_left, is_insert } = work.step else {
-                unreachable!("only what is unanswered is retried")
-            };
-            work.step = Step::Asking { retries_left: retries_left - 1, is_insert };
-            work.claim.retry += u8::from(fresh);
-            let request = ClaimRequest { claim: work.claim, is_insert };
-            send(state, request);
-        }
+        Action::Retry { environment } => retry(protocol, state, environment),
         Action::GiveUp { environment } => {
             let unknown_is_duplicate = protocol.has(Mistake::UnknownIsDuplicate);
             let work = work(state, environment);
@@ -250,6 +240,18 @@ fn receive(protocol: &Protocol, state: &mut State, environment: usize, batch: Ve
 fn send(state: &mut State, request: ClaimRequest) {
     state.claim_requests.push(request);
     state.claim_requests.sort_unstable();
+}
+
+fn retry(protocol: &Protocol, state: &mut State, environment: usize) {
+    let fresh = protocol.has(Mistake::FreshClaimIdOnRetry);
+    let work = work(state, environment);
+    let Step::Unanswered { retries_left, is_insert } = work.step else {
+        unreachable!("only what is unanswered is retried")
+    };
+    work.step = Step::Asking { retries_left: retries_left - 1, is_insert };
+    work.claim.retry += u8::from(fresh);
+    let request = ClaimRequest { claim: work.claim, is_insert };
+    send(state, request);
 }
 
 /// After an insert that has left the claim open: the same claim, by the conditional put.
@@ -381,7 +383,7 @@ fn work(state: &mut State, environment: usize) -> &mut Work {
     state.environments[environment].work.as_mut().expect("only an environment at work does this")
 }
 
-fn remove_first<Request: PartialEq>(requests: &mut Vec<Request>, request: Request) {
+fn remove_first<Request: PartialEq + Copy>(requests: &mut Vec<Request>, request: Request) {
     let position = requests.iter().position(|other| *other == request).expect("only what is on its way arrives");
     requests.remove(position);
 }

@@ -68,14 +68,15 @@ fn violated_by(mistake: Mistake) -> &'static str {
         Mistake::NoExpiryInCondition | Mistake::CachedBeyondTtl => {
             "a claim is held against a message only while it holds"
         }
-        Mistake::DuplicateItemIsOwn => "nothing is remembered that the table did not confirm",
         Mistake::AcknowledgedBeforeTheWrite
         | Mistake::UnknownIsDuplicate
         | Mistake::FollowersOfAFailedLeaderAcknowledged
         | Mistake::FollowersJudgedByTheirLeader => {
             "a message is acknowledged only by a claim in the table, for what it says"
         }
-        Mistake::CachedBeforeConfirmation => "nothing is remembered that the table did not confirm",
+        Mistake::CachedBeforeConfirmation | Mistake::DuplicateItemIsOwn => {
+            "nothing is remembered that the table did not confirm"
+        }
         Mistake::FreshClaimIdOnRetry | Mistake::FreshClaimIdAfterInsert => {
             "one receive of a message makes at most one object"
         }
