@@ -36,6 +36,12 @@ impl Deadline {
         timeout_at(self.0, work).await.map_err(|_elapsed| DeadlineReached)
     }
 
+    /// How long there is until then.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
     /// Whether it is time to stop.
     #[must_use]
     pub fn is_reached(self) -> bool {

@@ -1,7 +1,7 @@
 //! The requests that this function makes: the conditional write of one claim, and, with `CLAIM_WRITES=batch`, the insertion
 //! of many.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -79,8 +79,27 @@ pub enum ClaimTableError {
     },
 }
 
-/// Most statements that `BatchExecuteStatement` takes ("Quotas" in DynamoDB's developer guide).
+/// Most statements that `BatchExecuteStatement` takes (its API reference: "Array Members: Maximum number of 25 items").
 pub const MAX_STATEMENTS: usize = 25;
+
+/// What a request to insert many claims came to.
+#[derive(Debug)]
+pub struct Inserts {
+    /// For each claim, in order, whether this request put it into the table for certain.
+    pub done: Vec<bool>,
+    /// Of what was refused for another reason than that there is an item, the first.
+    pub refused: Option<Refused>,
+}
+
+/// An insert that was refused by itself, inside a good answer.
+#[derive(Debug, thiserror::Error)]
+#[error("an insert was refused: {code}: {message}")]
+pub struct Refused {
+    /// DynamoDB's word for it.
+    pub code: String,
+    /// And what it says of it.
+    pub message: String,
+}
 
 /// Of none of a request's claims it is known whether it is in the table. None may be taken for won or for a duplicate.
 #[derive(Debug, thiserror::Error)]
@@ -168,13 +187,12 @@ impl ClaimTable {
     }
 
     /// Tries to insert at most [`MAX_STATEMENTS`] claims of different events in one request. `PartiQL`'s INSERT fails by itself
-    /// where there is an item, expired or not, without telling which. Gives for each claim, in order, whether this request
-    /// put it into the table for certain. Of the others nothing is known, not even that they did not get there: a retry of
+    /// where there is an item, expired or not, without telling which. Of claims that are not done nothing is known, not even that they did not get there: a retry of
     /// the SDK's meets what its first attempt has inserted. So each of them must be [claimed](Self::claim), by the same claim.
     ///
     /// # Errors
     /// When that holds of all of them.
-    pub async fn insert(&self, claims: &[Claim]) -> Result<Vec<bool>, InsertError> {
+    pub async fn insert(&self, claims: &[Claim]) -> Result<Inserts, InsertError> {
         let statements = claims.iter().map(|claim| self.insertion(claim)).collect();
         let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
         let responses = match answer {
@@ -188,11 +206,12 @@ impl ClaimTable {
             return Err(InsertError::Answers { claims: claims.len(), answers: responses.len() });
         }
         // "The values of the list are ordered according to the ordering of the request statements" (API reference).
-        Ok(responses.iter().map(is_inserted).collect())
+        Ok(Inserts { done: responses.iter().map(is_inserted).collect(), refused: responses.iter().find_map(refused) })
     }
 
     fn insertion(&self, claim: &Claim) -> BatchStatementRequest {
         let item: HashMap<String, AttributeValue> = claim.to_item().into();
+        let item = BTreeMap::from_iter(item);
         let (names, values): (Vec<_>, Vec<_>) =
             item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
         // A table's name has no quotation marks: see `Config`.
@@ -209,4 +228,13 @@ fn is_inserted(response: &BatchStatementResponse) -> bool {
         // A throttle among them: the SDK does not try again what is inside an answer of 200.
         Some(_) => StatementErrorIsWon.is_planted(),
     }
+}
+
+fn refused(response: &BatchStatementResponse) -> Option<Refused> {
+    let error = response.error.as_ref()?;
+    if error.code == Some(BatchStatementErrorCodeEnum::DuplicateItem) {
+        return None;
+    }
+    let code = error.code.as_ref().map_or("no code", BatchStatementErrorCodeEnum::as_str).to_owned();
+    Some(Refused { code, message: error.message.clone().unwrap_or_default() })
 }

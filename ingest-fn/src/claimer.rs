@@ -4,6 +4,7 @@
 //! alone: that this insert was done. The second is the conditional put that `single` makes at once; it settles whatever the
 //! first has left open, by the same claim. So window, conflict and the recognition of our own write are the put's in both.
 
+use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::SharedTimeSource;
@@ -12,11 +13,12 @@ use batch::deliberate_fault::{self, DeliberateFault};
 use batch::fence::{Panicked, fenced, fenced_async};
 use batch::{Deadline, error_chain};
 use claim::{BodyTooLarge, Claim};
-use futures_util::stream::{self, Stream, StreamExt as _};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::Random;
-use crate::claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim, MAX_STATEMENTS};
+use crate::claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim, Inserts, MAX_STATEMENTS};
 use crate::config::{ClaimWrites, Config};
 use crate::plan::{Group, Leader};
 use crate::warm_cache::WarmCache;
@@ -37,6 +39,10 @@ const MAX_INSERTS_IN_FLIGHT: usize = 4;
 /// A larger body costs so much by itself that a request of its own does not show.
 const MAX_INSERT_BYTES: usize = 256 * 1_024;
 
+/// Longest that a request of many claims may take, all its attempts together: as long as one attempt. What is open then has
+/// the rest of the time for its put.
+const MAX_INSERT_TIME: Duration = Duration::from_secs(4);
+
 /// Settles events. Lives as long as its Lambda environment.
 pub(crate) struct Claimer {
     window: Duration,
@@ -56,6 +62,14 @@ pub(crate) enum Settled {
     Held(HeldClaim),
 }
 
+/// Groups, by index.
+struct Requests {
+    /// Those whose claims are tried in one request.
+    together: VecDeque<Vec<usize>>,
+    /// Those that have no first step.
+    alone: Vec<usize>,
+}
+
 /// Why an event could not be settled. Nothing is known of it, and all its messages must come again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unsettled {
@@ -69,11 +83,12 @@ pub(crate) enum Unsettled {
     Late(#[from] DeadlineReached),
 }
 
-/// Where an event is after the first step.
-enum FirstStep {
-    Settled(Settled),
-    /// By this claim, of which it is not known whether it is in the table. None if nothing was tried.
-    Open(Option<Claim>),
+/// What a request of many claims came to, by the groups' indices.
+#[derive(Default)]
+struct FirstStep {
+    settled: Vec<(usize, Result<Settled, Unsettled>)>,
+    /// With the claim of which it is not known whether it is in the table.
+    open: Vec<(usize, Claim)>,
 }
 
 /// A reading of the wall clock.
@@ -94,26 +109,39 @@ impl Claimer {
         Self { window, writes, table, cache, room, clock, random }
     }
 
-    /// Settles the leader of each group, and gives the group's index with what became of it, as soon as it is known.
-    pub(crate) fn settle<'a>(
-        &'a self,
-        groups: &'a [Group],
+    /// Settles the leader of each group, and tells the group's index with what became of it as soon as that is known. What is
+    /// still under way at the deadline is for the caller to drop.
+    pub(crate) async fn settle(
+        &self,
+        groups: &[Group],
         deadline: Deadline,
-    ) -> impl Stream<Item = (usize, Result<Settled, Unsettled>)> + 'a {
-        // A first step is not polled while ten second steps are under way. None of them waits for it: it holds no room.
-        stream::iter(self.requests(groups))
-            .map(move |request| self.first_step(groups, request, deadline))
-            .buffer_unordered(MAX_INSERTS_IN_FLIGHT)
-            .flat_map(stream::iter)
-            .map(move |(index, step)| async move {
-                let settled = match step {
-                    Ok(FirstStep::Settled(settled)) => Ok(settled),
-                    Ok(FirstStep::Open(claim)) => self.second_step(&groups[index].leader, claim, deadline).await,
-                    Err(unsettled) => Err(unsettled),
-                };
-                (index, settled)
-            })
-            .buffer_unordered(MAX_IN_FLIGHT)
+        mut tell: impl FnMut(usize, Result<Settled, Unsettled>),
+    ) {
+        let Requests { mut together, alone } = self.requests(groups);
+        let mut open: VecDeque<(usize, Option<Claim>)> = alone.into_iter().map(|index| (index, None)).collect();
+        let (mut first_steps, mut second_steps) = (FuturesUnordered::new(), FuturesUnordered::new());
+        loop {
+            while first_steps.len() < MAX_INSERTS_IN_FLIGHT
+                && let Some(request) = together.pop_front()
+            {
+                first_steps.push(self.first_step(groups, request, deadline));
+            }
+            while second_steps.len() < MAX_IN_FLIGHT
+                && let Some((index, claim)) = open.pop_front()
+            {
+                let leader = &groups[index].leader;
+                second_steps.push(async move { (index, self.second_step(leader, claim, deadline).await) });
+            }
+            tokio::select! {
+                biased;
+                Some(step) = first_steps.next() => {
+                    step.settled.into_iter().for_each(|(index, settled)| tell(index, settled));
+                    open.extend(step.open.into_iter().map(|(index, claim)| (index, Some(claim))));
+                }
+                Some((index, settled)) = second_steps.next() => tell(index, settled),
+                else => return,
+            }
+        }
     }
 
     #[cfg(feature = "deliberate-faults")]
@@ -121,68 +149,91 @@ impl Claimer {
         self.cache.entries()
     }
 
-    /// Which groups go into one request of the first step. One that is alone, as all are with single writes, has no first step.
-    fn requests(&self, groups: &[Group]) -> Vec<Vec<usize>> {
+    fn requests(&self, groups: &[Group]) -> Requests {
         let now = Now(self.clock.now());
-        let (mut alone, mut requests) = (Vec::new(), Vec::new());
+        let (mut alone, mut last, mut together) = (Vec::new(), Vec::new(), VecDeque::new());
         let (mut request, mut bytes) = (Vec::new(), 0);
         for (index, Group { leader, .. }) in groups.iter().enumerate() {
+            let body_bytes = leader.body.len();
             if self.writes == ClaimWrites::Single || self.known(leader, now).is_some() {
-                alone.push(vec![index]);
+                alone.push(index);
                 continue;
             }
-            if request.len() == MAX_STATEMENTS || bytes + leader.body.len() > MAX_INSERT_BYTES {
-                requests.push(std::mem::take(&mut request));
+            if body_bytes > MAX_INSERT_BYTES {
+                last.push(index);
+                continue;
+            }
+            if request.len() == MAX_STATEMENTS || bytes + body_bytes > MAX_INSERT_BYTES {
+                together.push_back(std::mem::take(&mut request));
                 bytes = 0;
             }
             request.push(index);
-            bytes += leader.body.len();
+            bytes += body_bytes;
         }
-        requests.push(request);
-        requests.append(&mut alone);
-        requests
+        // One by itself is better put at once.
+        if request.len() > 1 {
+            together.push_back(request)
+        } else {
+            last.append(&mut request)
+        }
+        // What the cache settles takes no time.
+        alone.append(&mut last);
+        Requests { together, alone }
     }
 
     /// Tries to insert a claim for each group of a request.
-    async fn first_step(
-        &self,
-        groups: &[Group],
-        request: Vec<usize>,
-        deadline: Deadline,
-    ) -> Vec<(usize, Result<FirstStep, Unsettled>)> {
-        if request.len() < 2 || deadline.is_reached() {
-            return request.into_iter().map(|index| (index, Ok(FirstStep::Open(None)))).collect();
-        }
+    async fn first_step(&self, groups: &[Group], request: Vec<usize>, deadline: Deadline) -> FirstStep {
         let now = Now(self.clock.now());
-        let (mut steps, mut indices, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut step, mut indices, mut claims) = (FirstStep::default(), Vec::new(), Vec::new());
         for index in request {
             match fenced(|| self.new_claim(&groups[index].leader, now)) {
                 Ok(Ok(claim)) => {
                     indices.push(index);
                     claims.push(claim);
                 }
-                Ok(Err(too_large)) => steps.push((index, Err(too_large.into()))),
-                Err(panicked) => steps.push((index, Err(panicked.into()))),
+                Ok(Err(too_large)) => step.settled.push((index, Err(too_large.into()))),
+                Err(panicked) => step.settled.push((index, Err(panicked.into()))),
             }
         }
-        let inserted = match fenced_async(self.table.insert(&claims)).await {
-            Ok(Ok(inserted)) => inserted,
-            Ok(Err(error)) => none_inserted(&error, claims.len()),
-            Err(panicked) => none_inserted(&panicked, claims.len()),
-        };
+        let inserted = self.insert(&claims, deadline).await;
         for ((index, claim), inserted) in indices.into_iter().zip(claims).zip(inserted) {
-            let leader = &groups[index].leader;
-            let step = if inserted {
-                FirstStep::Settled(self.confirmed(leader, Settled::Won(held_by(leader, &claim))))
+            if inserted {
+                let leader = &groups[index].leader;
+                let won = self.confirmed(leader, Settled::Won(held_by(leader, &claim)));
+                step.settled.push((index, Ok(won)));
             } else {
-                FirstStep::Open(Some(claim))
-            };
-            steps.push((index, Ok(step)));
+                step.open.push((index, claim));
+            }
         }
-        steps
+        step
     }
 
-    /// Settles an event for good. What is still under way at the deadline is dropped by the caller.
+    /// Whether each claim is in the table by this request for certain. Why others are not is told in a warning, unless it is that
+    /// there is an item: a role without `dynamodb:PartiQLInsert` shows here, again and again.
+    async fn insert(&self, claims: &[Claim], deadline: Deadline) -> Vec<bool> {
+        if claims.is_empty() || deadline.is_reached() {
+            return vec![false; claims.len()];
+        }
+        let request = timeout(MAX_INSERT_TIME.min(deadline.left() / 2), fenced_async(self.table.insert(claims)));
+        let (inserted, error) = match request.await {
+            Ok(Ok(Ok(Inserts { done, refused }))) => (done, refused.map(|refused| refused.to_string())),
+            Ok(Ok(Err(error))) => (vec![false; claims.len()], Some(error_chain(&error))),
+            Ok(Err(panicked)) => (vec![false; claims.len()], Some(panicked.to_string())),
+            Err(elapsed) => (vec![false; claims.len()], Some(format!("there was no answer in time: {elapsed}"))),
+        };
+        if let Some(error) = error {
+            let open = inserted.iter().filter(|inserted| !**inserted).count();
+            tracing::warn!(
+                error = batch::logs::cut(error),
+                claims = claims.len(),
+                open,
+                "batched claims are left open"
+            );
+        }
+        inserted
+    }
+
+    /// Settles an event for good.
     async fn second_step(
         &self,
         leader: &Leader,
@@ -254,12 +305,4 @@ impl Claimer {
 
 fn held_by(leader: &Leader, claim: &Claim) -> HeldClaim {
     HeldClaim { claim_id: claim.claim_id, digest: leader.event.digest, ttl: claim.ttl }
-}
-
-/// A request of many claims that fails costs none of them anything: each goes on by itself. A role without
-/// `dynamodb:PartiQLInsert` shows here, again and again.
-fn none_inserted(error: &(dyn std::error::Error + 'static), claims: usize) -> Vec<bool> {
-    let error = batch::logs::cut(error_chain(error));
-    tracing::warn!(error, claims, "batched claims are tried one by one");
-    vec![false; claims]
 }

@@ -1,13 +1,11 @@
 //! The one loop: event in, partial batch response out.
 
 use std::convert::Infallible;
-use std::pin::pin;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_smithy_async::time::SharedTimeSource;
 use batch::deadline::DeadlineReached;
 use batch::{Deadline, Envelope, LogWriter, Summary, metrics};
-use futures_util::StreamExt as _;
 use lambda_runtime::LambdaEvent;
 
 use crate::Random;
@@ -54,14 +52,12 @@ impl Handler {
 
         let groups = &plan.groups;
         let mut done = vec![false; groups.len()];
-        {
-            // Dropped at the deadline, with all requests that are under way.
-            let mut settling = pin!(self.claimer.settle(groups, deadline));
-            while let Ok(Some((index, settled))) = deadline.limit(settling.next()).await {
-                done[index] = true;
-                report.group(&groups[index], settled.as_ref().map_err(|error| error as _));
-            }
-        }
+        let settling = self.claimer.settle(groups, deadline, |index, settled| {
+            done[index] = true;
+            report.group(&groups[index], settled.as_ref().map_err(|error| error as _));
+        });
+        let in_time = deadline.limit(settling).await;
+        debug_assert!(in_time.is_err() || done.iter().all(|done| *done), "all is settled, or it is late");
         for (group, _) in groups.iter().zip(done).filter(|(_, done)| !done) {
             report.group(group, Err(&DeadlineReached));
         }

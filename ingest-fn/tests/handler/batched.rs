@@ -28,7 +28,7 @@ fn requests(world: &World) -> (usize, usize) {
 
 #[tokio::test(start_paused = true)]
 async fn new_events_take_a_request_for_each_25_and_known_ones_none() {
-    let world = World::new("batch", &[]);
+    let world = World::batched(&[]);
     assert!(deliver(&world, &events(0..60)).await.is_empty());
     assert_eq!((count(&world, "won"), requests(&world)), (60, (3, 0)));
     let statements = |request: &Value| request["Statements"].as_array().unwrap().len();
@@ -45,16 +45,11 @@ async fn new_events_take_a_request_for_each_25_and_known_ones_none() {
 #[tokio::test(start_paused = true)]
 async fn a_batched_claim_is_the_item_that_a_single_one_is() {
     let scan = async |writes| {
-        let world = World::new(writes, &[]);
+        let world = if writes == "batch" { World::batched(&[]) } else { World::new(writes, &[]) };
         let large = format!(r#"{{"event_id":"large","x":"{}"}}"#, "x".repeat(1_000));
         deliver(&world, &[large, r#"{"event_id":"small","voltage":1.50}"#.to_owned()]).await;
         assert_eq!(requests(&world), if writes == "batch" { (1, 0) } else { (0, 2) });
-        let client = aws_sdk_dynamodb::Client::new(&world.services.sdk_config());
-        let items = client.scan().table_name(local::names::TABLE).send().await.unwrap().items.unwrap();
-        let mut items: Vec<claim::Claim> =
-            items.into_iter().map(|item| claim::Claim::from_item(item).unwrap()).collect();
-        items.sort_by(|one, other| one.event_id.cmp(&other.event_id));
-        items
+        world.claims().await
     };
     let batched = scan("batch").await;
     assert_eq!(batched.len(), 2);
@@ -63,7 +58,7 @@ async fn a_batched_claim_is_the_item_that_a_single_one_is() {
 
 #[tokio::test(start_paused = true)]
 async fn duplicates_and_conflicts_take_a_second_request_each_which_tells_who_holds_the_event() {
-    let world = World::new("batch", &[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
+    let world = World::batched(&[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
     deliver(&world, &events([0, 1])).await;
     let other = r#"{"event_id":"1","x":1}"#.to_owned();
     let bodies = [events([0]), vec![other], events([2])].concat();
@@ -74,7 +69,7 @@ async fn duplicates_and_conflicts_take_a_second_request_each_which_tells_who_hol
 
 #[tokio::test(start_paused = true)]
 async fn the_window_is_kept_to_the_second_by_the_second_step() {
-    let world = World::new("batch", &[]);
+    let world = World::batched(&[]);
     for (later, outcome) in [(0, "won"), (WINDOW, "duplicate"), (1, "won"), (WINDOW, "duplicate")] {
         tokio::time::advance(Duration::from_secs(later)).await;
         deliver(&world, &events(0..3)).await;
@@ -94,29 +89,37 @@ async fn an_insert_of_which_nothing_is_known_is_claimed_by_the_same_claim() {
         (Fault::Throttled, 0),
         (Fault::Refused(403), 0),
         (Fault::Refused(500), 0),
-        (Fault::RequestDelayed(hour), 12),
-        (Fault::AnswerDelayed(hour), 12),
+        (Fault::RequestDelayed(hour), 4),
+        (Fault::AnswerDelayed(hour), 4),
         (Fault::StatementsThrottled(0b101), 0),
         (Fault::StatementsThrottled(u32::MAX), 0),
         (Fault::StatementsUnknown(0b110), 0),
     ] {
-        let world = World::new("batch", &[]);
-        world.services.faults.set(move |call| (call.operation == "BatchExecuteStatement").then_some(fault));
+        let world = World::batched(&[]);
+        world.fail_on(move |operation, _| (operation == "BatchExecuteStatement").then_some(fault));
         let begun = tokio::time::Instant::now();
         assert!(deliver(&world, &events(0..3)).await.is_empty(), "{fault:?}");
         assert_eq!(count(&world, "won"), 3, "{fault:?}: {:?}", world.outcomes());
         let took = begun.elapsed().as_secs();
         assert!((seconds..=seconds + 1).contains(&took), "{fault:?}: {took} s");
 
-        world.fail(|_| None);
+        // What was tried first is what is there.
+        let inserts = world.sent("BatchExecuteStatement")[0].to_string();
+        let claims = world.claims().await;
+        assert_eq!(claims.len(), 3, "{fault:?}");
+        for claim in claims {
+            assert!(inserts.contains(&claim.claim_id.to_string()), "{fault:?}: {claim:?} is another than was tried");
+        }
+        let before = world.requests();
         assert!(deliver(&world, &events(0..3)).await.is_empty());
-        assert_eq!((count(&world, "duplicate"), world.requests()), (3, 0), "confirmed, so remembered: {fault:?}");
+        assert_eq!(count(&world, "duplicate"), 3, "{fault:?}");
+        assert_eq!(world.requests(), before, "confirmed, so remembered: {fault:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_meets_its_first_attempts_inserts_wins_by_them() {
-    let world = World::new("batch", &[]);
+    let world = World::batched(&[]);
     world.fail(|n| (n == 0).then_some(Fault::AnswerLost));
     assert!(deliver(&world, &events(0..3)).await.is_empty());
     assert_eq!((count(&world, "won"), requests(&world)), (3, (2, 3)));
@@ -131,13 +134,17 @@ async fn a_retry_that_meets_its_first_attempts_inserts_wins_by_them() {
 #[tokio::test(start_paused = true)]
 async fn what_neither_step_settles_is_failed_and_nothing_of_it_is_remembered() {
     for fault in [Fault::Throttled, Fault::Refused(500), Fault::RequestLost, Fault::Refused(403)] {
-        let world = World::new("batch", &[]);
+        let world = World::batched(&[]);
         world.fail(move |_| Some(fault));
         let bodies = [events([0, 0, 1]), vec![r#"{"event_id":"1","x":1}"#.to_owned()]].concat();
         assert_eq!(deliver(&world, &bodies).await, ["m0", "m1", "m2", "m3"], "{fault:?}");
         assert_eq!(count(&world, "failed"), 4, "{fault:?}");
-        let said = world.lines().into_iter().find(|line| line["message"] == "batched claims are tried one by one");
-        assert!(said.is_some_and(|line| line["claims"] == 2 && line["level"] == "WARN"), "{fault:?}");
+        let said = world.lines().into_iter().find(|line| line["message"] == "batched claims are left open").unwrap();
+        assert_eq!(
+            (&said["level"], &said["claims"], &said["open"]),
+            (&json!("WARN"), &json!(2), &json!(2)),
+            "{fault:?}"
+        );
         world.fail(|_| None);
         assert!(deliver(&world, &bodies).await.is_empty());
         assert_eq!(world.outcomes(), ["m0 won", "m1 duplicate", "m2 won", "m3 conflict"], "{fault:?}");
@@ -146,9 +153,9 @@ async fn what_neither_step_settles_is_failed_and_nothing_of_it_is_remembered() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_that_are_not_one_for_each_statement_are_believed_of_none() {
-    let world = World::new("batch", &[]);
+    let world = World::batched(&[]);
     let fault = Fault::StatementsUnanswered(0b1);
-    world.services.faults.set(move |call| (call.operation == "BatchExecuteStatement").then_some(fault));
+    world.fail_on(move |operation, _| (operation == "BatchExecuteStatement").then_some(fault));
     assert!(deliver(&world, &events(0..3)).await.is_empty());
     assert_eq!(count(&world, "won"), 3);
     let warning = world.lines().into_iter().find(|line| line["level"] == "WARN").unwrap();
@@ -157,20 +164,64 @@ async fn answers_that_are_not_one_for_each_statement_are_believed_of_none() {
 
 #[tokio::test(start_paused = true)]
 async fn what_neither_step_answers_before_the_deadline_is_reported_in_time() {
-    let world = World::new("batch", &[]);
+    let world = World::batched(&[]);
     // The first 25 are answered.
     world.fail(|n| (n != 0).then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     assert_eq!(deliver(&world, &events(0..60)).await.len(), 35);
     let took = begun.elapsed();
-    assert!((Duration::from_secs(24)..Duration::from_millis(29_100)).contains(&took), "{took:?}");
+    assert!((Duration::from_secs(29)..Duration::from_millis(29_100)).contains(&took), "{took:?}");
+}
+
+/// Inserts that hang have half of the time at the most, and the puts the rest.
+#[tokio::test(start_paused = true)]
+async fn a_short_timeout_is_enough_for_the_second_step() {
+    let world = World::batched(&[]);
+    let hangs = Fault::RequestDelayed(Duration::from_secs(3_600));
+    world.fail_on(move |operation, _| (operation == "BatchExecuteStatement").then_some(hangs));
+    let records = events(0..25).into_iter().enumerate();
+    let records = records.map(|(n, body)| json!({ "messageId": format!("m{n}"), "body": body })).collect();
+    assert!(world.deliver_within(3_000, records).await.is_empty());
+    assert_eq!(count(&world, "won"), 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_inside_a_good_answer_is_told() {
+    let world = World::batched(&[]);
+    world.fail_on(|operation, _| (operation == "BatchExecuteStatement").then_some(Fault::StatementsThrottled(0b10)));
+    assert!(deliver(&world, &events(0..3)).await.is_empty());
+    let said = world.lines().into_iter().find(|line| line["level"] == "WARN").unwrap();
+    assert_eq!(said["error"], "an insert was refused: ThrottlingError: injected");
+    assert_eq!((&said["claims"], &said["open"]), (&json!(3), &json!(1)));
+    // That there is an item is nothing to tell.
+    let world = World::batched(&[("CLAIM_CACHE_ENTRIES", "0")]);
+    deliver(&world, &events(0..3)).await;
+    deliver(&world, &events(0..3)).await;
+    assert_eq!(count(&world, "duplicate"), 3);
+    assert!(world.lines().iter().all(|line| line["level"] == "INFO"));
+}
+
+/// Those that have nothing to wait for wait for nobody.
+#[tokio::test(start_paused = true)]
+async fn known_events_and_confirmed_inserts_are_settled_while_puts_hang() {
+    let world = World::batched(&[]);
+    deliver(&world, &events(0..10)).await;
+    // Claims of another environment, which this one has to be told of.
+    world.hold_claims(10..20).await;
+    world.fail_on(|operation, _| (operation == "PutItem").then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
+    // Ten to be put hang, fifteen of their request are inserted, and ten are known.
+    let bodies = [events(10..35), events(0..10)].concat();
+    let mut failed = deliver(&world, &bodies).await;
+    failed.sort_by_key(|id| id[1..].parse::<usize>().unwrap());
+    assert_eq!(failed, (0..10).map(|n| format!("m{n}")).collect::<Vec<_>>());
+    assert_eq!((count(&world, "won"), count(&world, "duplicate")), (15, 10));
 }
 
 /// A request has a quarter of a mebibyte of bodies at the most, and four are in flight.
 #[tokio::test(start_paused = true)]
 async fn large_bodies_are_not_batched() {
-    for (filler, expected) in [(300_000, (0, 12)), (100_000, (6, 0)), (10, (1, 0))] {
-        let world = World::new("batch", &[]);
+    for (filler, expected) in [(300_000, (0, 12)), (120_000, (6, 0)), (10, (1, 0))] {
+        let world = World::batched(&[]);
         world.fail(|_| Some(Fault::RequestDelayed(Duration::from_secs(1))));
         let begun = tokio::time::Instant::now();
         let body = |n: usize| json!({ "event_id": n.to_string(), "x": "x".repeat(filler) }).to_string();
@@ -179,4 +230,16 @@ async fn large_bodies_are_not_batched() {
         assert_eq!(requests(&world), expected, "bodies of {filler} bytes");
         assert_eq!(begun.elapsed().as_secs(), 2 - u64::from(filler == 10), "four of 6, or six of 12, or one at once");
     }
+}
+
+/// A large body among small ones costs them nothing.
+#[tokio::test(start_paused = true)]
+async fn a_large_body_does_not_part_small_ones() {
+    let world = World::batched(&[]);
+    let body = |n: usize| {
+        let filler = if n % 2 == 0 { 300_000 } else { 10 };
+        json!({ "event_id": n.to_string(), "x": "x".repeat(filler) }).to_string()
+    };
+    assert!(deliver(&world, &(0..10).map(body).collect::<Vec<_>>()).await.is_empty());
+    assert_eq!(requests(&world), (1, 5));
 }

@@ -44,17 +44,11 @@ with_both_writes! {
     a_log_line_stays_short_however_long_what_is_wrong_with_a_message
     messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads
     what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_failure
-    a_write_whose_answer_was_lost_is_recognised_as_our_own
-    an_answer_that_takes_too_long_is_asked_for_again_and_recognised_as_our_own
-    answers_that_never_come_are_a_failure_after_twelve_seconds_and_nothing_is_remembered
     an_event_that_is_held_by_nobody_knows_what_is_no_duplicate
     a_follower_is_judged_by_the_confirmed_claim_and_not_by_its_leader
     the_window_is_kept_to_the_second_and_never_extended_by_duplicates
-    a_known_event_costs_no_request_while_its_claim_holds
-    the_claim_is_the_item_and_the_condition_that_others_rely_on
     what_there_is_no_time_to_read_is_reported_message_by_message
     a_panic_on_one_message_costs_that_message_alone
-    the_summary_line_is_cloudwatch_metrics_of_the_batch
 }
 
 async fn one_bad_message_does_not_fail_its_batch(writes: &str) {
@@ -142,8 +136,9 @@ async fn what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_
     }
 }
 
-async fn a_write_whose_answer_was_lost_is_recognised_as_our_own(writes: &str) {
-    let world = World::new(writes, &[]);
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_was_lost_is_recognised_as_our_own() {
+    let world = World::new("single", &[]);
     world.fail(|n| (n == 0).then_some(Fault::AnswerLost));
     assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty());
     assert_eq!(world.outcomes(), ["m0 won"]);
@@ -152,8 +147,9 @@ async fn a_write_whose_answer_was_lost_is_recognised_as_our_own(writes: &str) {
     assert_eq!(puts[0], puts[1], "the retry resends the same bytes");
 }
 
-async fn an_answer_that_takes_too_long_is_asked_for_again_and_recognised_as_our_own(writes: &str) {
-    let world = World::new(writes, &[]);
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_too_long_is_asked_for_again_and_recognised_as_our_own() {
+    let world = World::new("single", &[]);
     world.fail(|n| (n == 0).then_some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty());
@@ -161,8 +157,9 @@ async fn an_answer_that_takes_too_long_is_asked_for_again_and_recognised_as_our_
     assert_eq!(begun.elapsed().as_secs(), 4, "an attempt takes four seconds");
 }
 
-async fn answers_that_never_come_are_a_failure_after_twelve_seconds_and_nothing_is_remembered(writes: &str) {
-    let world = World::new(writes, &[]);
+#[tokio::test(start_paused = true)]
+async fn answers_that_never_come_are_a_failure_after_twelve_seconds_and_nothing_is_remembered() {
+    let world = World::new("single", &[]);
     world.fail(|_| Some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     let bodies = [r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#];
@@ -233,8 +230,9 @@ async fn the_window_is_kept_to_the_second_and_never_extended_by_duplicates(write
     }
 }
 
-async fn a_known_event_costs_no_request_while_its_claim_holds(writes: &str) {
-    let world = World::new(writes, &[]);
+#[tokio::test(start_paused = true)]
+async fn a_known_event_costs_no_request_while_its_claim_holds() {
+    let world = World::new("single", &[]);
     let body = r#"{"event_id":"a"}"#;
     for _ in 0..100 {
         assert!(world.deliver(&[body; 10]).await.is_empty());
@@ -242,8 +240,9 @@ async fn a_known_event_costs_no_request_while_its_claim_holds(writes: &str) {
     assert_eq!(world.requests(), 1);
 }
 
-async fn the_claim_is_the_item_and_the_condition_that_others_rely_on(writes: &str) {
-    let world = World::new(writes, &[]);
+#[tokio::test(start_paused = true)]
+async fn the_claim_is_the_item_and_the_condition_that_others_rely_on() {
+    let world = World::new("single", &[]);
     let body = r#"{"event_id":"a","voltage":1.50}"#;
     world.deliver(&[body]).await;
     let put = world.sent("PutItem")[0].clone();
@@ -325,8 +324,9 @@ async fn a_panic_on_one_message_costs_that_message_alone(writes: &str) {
     assert_eq!(world.outcomes(), ["m0 won", "m1 failed", "m2 won"]);
 }
 
-async fn the_summary_line_is_cloudwatch_metrics_of_the_batch(writes: &str) {
-    let world = World::new(writes, &[]);
+#[tokio::test(start_paused = true)]
+async fn the_summary_line_is_cloudwatch_metrics_of_the_batch() {
+    let world = World::new("single", &[]);
     world.deliver(&[r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#, "x"]).await;
     let line = world.lines().pop().unwrap();
     let directive = &line["_aws"]["CloudWatchMetrics"][0];

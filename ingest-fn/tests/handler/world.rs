@@ -1,10 +1,12 @@
 //! One warm environment on the embedded table.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use claim::{Claim, Event, EventIdPointer};
 use ingest_fn::{ClaimTable, Config, Handler};
 use local::wire::{Fault, Service};
 use local::{Clock, Services, names};
@@ -15,16 +17,22 @@ use tracing::level_filters::LevelFilter;
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const WINDOW: u64 = 1_000;
 
+const BYSTANDER: &str = "bystander";
+
 /// One warm environment of the function, and what it talks to.
 pub(crate) struct World {
     pub(crate) services: Arc<Services>,
     handler: Handler,
     pub(crate) log: batch::LogWriter,
+    /// Whether each batch has another event in it, of which nothing is said.
+    has_bystander: bool,
+    delivered: AtomicUsize,
     /// Operation and body of the requests that were sent.
     sent: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 impl World {
+    /// With batched claims, each batch has another event in it, since one by itself is not batched.
     pub(crate) fn new(writes: &str, set: &[(&str, &str)]) -> Self {
         let calls = AtomicUsize::new(0);
         Self::with(
@@ -32,6 +40,11 @@ impl World {
             set,
             Box::new(move || [u8::try_from(calls.fetch_add(1, Ordering::SeqCst) % 256).unwrap(); 10]),
         )
+    }
+
+    /// With batched claims, of events that are delivered and no others.
+    pub(crate) fn batched(set: &[(&str, &str)]) -> Self {
+        Self { has_bystander: false, ..Self::new("batch", set) }
     }
 
     pub(crate) fn with(writes: &str, set: &[(&str, &str)], random: ingest_fn::Random) -> Self {
@@ -48,19 +61,30 @@ impl World {
         let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&services.sdk_config()), names::TABLE);
         let log = services.logs.writer("log");
         let handler = Handler::new(config, table, log.clone(), clock.shared(), random);
-        let world = Self { services, handler, log, sent: Arc::default() };
+        let (has_bystander, delivered) = (writes == "batch", AtomicUsize::new(0));
+        let world = Self { services, handler, log, has_bystander, delivered, sent: Arc::default() };
         world.fail(|_| None);
         world
     }
 
     /// From now on, the n-th request goes wrong so.
     pub(crate) fn fail(&self, fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) {
+        self.fail_on(move |_, n| fault(n));
+    }
+
+    /// From now on, the n-th request, for this operation, goes wrong so.
+    pub(crate) fn fail_on(&self, fault: impl Fn(&str, usize) -> Option<Fault> + Send + Sync + 'static) {
         let (sent, count) = (Arc::clone(&self.sent), AtomicUsize::new(0));
         self.services.faults.set(move |call| {
             assert_eq!(call.service, Service::DynamoDb);
+            match call.operation.as_str() {
+                "PutItem" | "BatchExecuteStatement" => {}
+                "Scan" => return None, // a test's own
+                other => panic!("{other} was asked for"),
+            }
             let body = serde_json::from_slice(call.request.body()).unwrap();
             sent.lock().unwrap().push((call.operation.clone(), body));
-            fault(count.fetch_add(1, Ordering::SeqCst))
+            fault(&call.operation, count.fetch_add(1, Ordering::SeqCst))
         });
     }
 
@@ -74,7 +98,12 @@ impl World {
         self.deliver_within(30_000, records).await
     }
 
-    pub(crate) async fn deliver_within(&self, left_ms: u64, records: Vec<Value>) -> Vec<String> {
+    pub(crate) async fn deliver_within(&self, left_ms: u64, mut records: Vec<Value>) -> Vec<String> {
+        if self.has_bystander {
+            let id = format!("bystander {}", self.delivered.fetch_add(1, Ordering::SeqCst));
+            let body = json!({ "event_id": &id, "meta": { "id": &id } }).to_string();
+            records.push(json!({ "messageId": BYSTANDER, "body": body }));
+        }
         let mut context = lambda_runtime::Context::default();
         context.deadline = self.services.clock.now_ms() + left_ms;
         let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
@@ -83,8 +112,32 @@ impl World {
         let response = work.await.unwrap();
         let mut reported: Vec<_> =
             response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        reported.retain(|id| id != BYSTANDER);
         reported.sort();
         reported
+    }
+
+    /// What is claimed, in order of the event ids.
+    pub(crate) async fn claims(&self) -> Vec<Claim> {
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let items = client.scan().table_name(names::TABLE).send().await.unwrap().items.unwrap();
+        let mut claims: Vec<Claim> = items.into_iter().map(|item| Claim::from_item(item).unwrap()).collect();
+        claims.sort_by(|one, other| one.event_id.cmp(&other.event_id));
+        claims
+    }
+
+    /// Claims events as another environment does.
+    pub(crate) async fn hold_claims(&self, ids: Range<usize>) {
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        for id in ids {
+            let body = format!(r#"{{"event_id":"{id}"}}"#);
+            let event = Event::parse(&body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+            let claim = Claim::new(&event, "another", &body, now, Duration::from_secs(WINDOW), &[7; 10]).unwrap();
+            let put = client.put_item().table_name(names::TABLE).set_item(Some(claim.to_item().into()));
+            put.send().await.unwrap();
+        }
+        self.sent.lock().unwrap().clear();
     }
 
     /// Puts an item into the table by hand.
@@ -97,7 +150,9 @@ impl World {
 
     /// All log lines, since the beginning.
     pub(crate) fn lines(&self) -> Vec<Value> {
-        self.services.logs.lines("log").iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let lines = self.services.logs.lines("log");
+        let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["message_id"] != BYSTANDER).collect()
     }
 
     /// `message_id outcome`, in order, of the last batch.

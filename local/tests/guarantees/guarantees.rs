@@ -190,7 +190,7 @@ async fn a_bad_one_costs_itself_alone(writes: ClaimWrites) {
     assert_eq!(world.services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible, 0);
 }
 
-/// Messages of one event within a batch cost one write and share its fate.
+/// Messages of one event within a batch cost one write, or with batched claims an insert and at most one put, and share its fate.
 async fn one_write_for_one_event(writes: ClaimWrites) {
     let world = World::start(writes);
     let counts = world.count();
@@ -200,6 +200,21 @@ async fn one_write_for_one_event(writes: ClaimWrites) {
     world.drained().await;
     assert_eq!(*counts.lock().unwrap(), (1, 1), "requests to the table and to the lake");
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 1), ("duplicate", 9)]));
+
+    // Two events more, and then the same to an environment that has forgotten them.
+    let batched = writes == ClaimWrites::Batch;
+    for (forgotten, requests) in [(false, if batched { 1 } else { 2 }), (true, if batched { 3 } else { 2 })] {
+        if forgotten {
+            world.pipeline.ingest.scale_in();
+        }
+        let counts = world.count();
+        for n in 0..10 {
+            world.send(&body(if n % 2 == 0 { "b" } else { "c" }));
+        }
+        world.drained().await;
+        assert_eq!(counts.lock().unwrap().0, requests, "requests to the table, forgotten: {forgotten}");
+    }
+    assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 3), ("duplicate", 27)]));
 
     let world = World::start(writes);
     world.fail(Service::DynamoDb, |_| Some(Fault::Throttled));
@@ -216,15 +231,15 @@ async fn one_write_for_one_event(writes: ClaimWrites) {
 
 /// A function stops in time: what is not done a second before its deadline is reported as failed.
 async fn a_function_stops_in_time(writes: ClaimWrites) {
-    // Of its 40 items, one is quick. The others' requests take an hour, and the SDK gives each 12 s; there is no time for all.
+    // Of its 60 items, one is quick. The others' requests take an hour, and the SDK gives each 12 s; there is no time for all.
     let world = World::start(writes);
     world.services.faults.set(|call| {
         let is_quick = String::from_utf8_lossy(call.request.body()).contains("item-0");
         (!is_quick).then_some(Fault::RequestDelayed(Duration::from_secs(3_600)))
     });
-    let bodies: Vec<String> = (0..40).map(|n| body(&format!("item-{n}-"))).collect();
-    let messages = (0..40).zip(&bodies).map(|(n, body)| json!({ "messageId": n.to_string(), "body": body }));
-    let records = (0..40).zip(&bodies).map(|(n, body)| stream_record(n, body));
+    let bodies: Vec<String> = (0..60).map(|n| body(&format!("item-{n}-"))).collect();
+    let messages = (0..60).zip(&bodies).map(|(n, body)| json!({ "messageId": n.to_string(), "body": body }));
+    let records = (0..60).zip(&bodies).map(|(n, body)| stream_record(n, body));
     for (function, batch) in [
         (&world.pipeline.ingest, messages.collect::<Vec<Value>>()),
         (&world.pipeline.archive, records.collect::<Vec<Value>>()),
@@ -238,7 +253,7 @@ async fn a_function_stops_in_time(writes: ClaimWrites) {
         let failed: BTreeSet<&str> = failed.map(|failed| failed["itemIdentifier"].as_str().unwrap()).collect();
         // The quick one's request may have others' claims in it.
         let with_it = if function.name() == names::INGEST_FUNCTION && writes == ClaimWrites::Batch { 25 } else { 1 };
-        assert_eq!((failed.len(), failed.contains("0")), (40 - with_it, false));
+        assert_eq!((failed.len(), failed.contains("0")), (60 - with_it, false));
     }
 }
 
