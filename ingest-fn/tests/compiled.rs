@@ -22,18 +22,19 @@ fn function(set: &[(&str, &str)]) -> Command {
     command
 }
 
-async fn start(function_timeout: Duration) -> (Arc<Services>, RuntimeApi, Child) {
+async fn start(writes: &str, function_timeout: Duration) -> (Arc<Services>, RuntimeApi, Child) {
     let services = Services::on_real_clock(1).unwrap();
     let _ = services.tables.create_claim_table(names::TABLE);
-    let (api, child) = cold_start(&services, function_timeout).await;
+    let (api, child) = cold_start(&services, writes, function_timeout).await;
     (services, api, child)
 }
 
-async fn cold_start(services: &Arc<Services>, function_timeout: Duration) -> (RuntimeApi, Child) {
+async fn cold_start(services: &Arc<Services>, writes: &str, function_timeout: Duration) -> (RuntimeApi, Child) {
     let aws = format!("http://{}", serve_aws(Arc::clone(services)).await.unwrap());
     let api = RuntimeApi::start(function_timeout).await.unwrap();
     let child = function(&[
         ("TABLE_NAME", names::TABLE),
+        ("CLAIM_WRITES", writes),
         ("AWS_LAMBDA_RUNTIME_API", &api.address.to_string()),
         ("AWS_ENDPOINT_URL", &aws),
         ("AWS_REGION", names::REGION),
@@ -69,7 +70,13 @@ fn message(id: &str, body: &str) -> Value {
 
 #[tokio::test]
 async fn the_compiled_function_claims_the_good_messages_of_a_real_event_and_reports_the_bad() {
-    let (services, api, _child) = start(Duration::from_secs(30)).await;
+    for writes in ["single", "batch"] {
+        good_messages_are_claimed_and_bad_ones_reported(writes).await;
+    }
+}
+
+async fn good_messages_are_claimed_and_bad_ones_reported(writes: &str) {
+    let (services, api, _child) = start(writes, Duration::from_secs(30)).await;
     let mut event: Value = serde_json::from_str(FIXTURE).unwrap();
     let bad_id = event["Records"][0]["messageId"].clone();
     event["Records"]
@@ -79,7 +86,8 @@ async fn the_compiled_function_claims_the_good_messages_of_a_real_event_and_repo
     // The fixture's own body, "Hello from SQS!" and the like, is no event.
     let response = invoke(&api, "1", &event).await;
     assert_eq!(response, json!({ "batchItemFailures": [{ "itemIdentifier": bad_id }] }));
-    let response = invoke(&api, "2", &json!({ "Records": [message("c", r#"{"event_id":"b"}"#)] })).await;
+    let more = [message("c", r#"{"event_id":"b"}"#), message("d", r#"{"event_id":"c"}"#)];
+    let response = invoke(&api, "2", &json!({ "Records": more })).await;
     assert_eq!(response, json!({ "batchItemFailures": [] }));
 
     let claims = aws_sdk_dynamodb::Client::new(&services.sdk_config()).scan().table_name(names::TABLE).send().await;
@@ -90,6 +98,7 @@ async fn the_compiled_function_claims_the_good_messages_of_a_real_event_and_repo
     let expected = [
         ["EVENT#a", "CLAIM", "a", r#"{"event_id":"a"}"#].map(str::to_owned),
         ["EVENT#b", "CLAIM", "c", r#"{"event_id":"b"}"#].map(str::to_owned),
+        ["EVENT#c", "CLAIM", "d", r#"{"event_id":"c"}"#].map(str::to_owned),
     ];
     assert_eq!(items, expected);
 }
@@ -134,10 +143,10 @@ fn batch(bodies: impl Iterator<Item = String>) -> Value {
 
 /// A body that compresses to just under the largest item.
 #[cfg(target_os = "linux")]
-fn noise(id: &str, seed: u64) -> String {
+fn noise(id: &str, seed: u64, chars: usize) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
     let printable: Vec<char> = (' '..='~').filter(|char| !"\"\\".contains(*char)).collect();
-    let noise: String = std::iter::repeat_with(|| printable[random.usize(..printable.len())]).take(490_000).collect();
+    let noise: String = std::iter::repeat_with(|| printable[random.usize(..printable.len())]).take(chars).collect();
     format!(r#"{{"event_id":"{id}","noise":"{noise}"}}"#)
 }
 
@@ -160,16 +169,24 @@ fn peak_memory(child: &Child) -> u64 {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn peak_memory_stays_under_64_mb_with_the_largest_batches_and_a_full_cache() {
+    for writes in ["single", "batch"] {
+        peak_memory_stays_under_64_mb(writes).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn peak_memory_stays_under_64_mb(writes: &str) {
     let nothing_failed = json!({ "batchItemFailures": [] });
-    let noises = |first: u64, seed: u64| batch((first..first + 12).map(|n| noise(&format!("noise{n}"), seed + n)));
+    let noises =
+        |first: u64, seed: u64| batch((first..first + 12).map(|n| noise(&format!("noise{n}"), seed + n, 490_000)));
     // Events for conflicts later on.
-    let (services, api, _child) = start(LONG).await;
+    let (services, api, _child) = start(writes, LONG).await;
     for first in [0, 12, 24] {
         assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
     }
 
     // An environment that does not know them.
-    let (api, child) = cold_start(&services, LONG).await;
+    let (api, child) = cold_start(&services, writes, LONG).await;
     let mut peaks = Vec::new();
     let mut check = |what: &str| peaks.push((what.to_owned(), peak_memory(&child)));
     let small = batch((0..10_000).map(|n| format!(r#"{{"event_id":"{n}","x":"{}"}}"#, "x".repeat(540))));
@@ -190,13 +207,19 @@ async fn peak_memory_stays_under_64_mb_with_the_largest_batches_and_a_full_cache
         assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
     }
     check("12 messages that hardly compress");
+    // Two claims in a request, if they are batched.
+    for round in 0..2 {
+        let noises = batch((0..45).map(|n| noise(&format!("half{round}-{n}"), n, 131_000)));
+        assert_eq!(invoke(&api, &format!("half{round}"), &noises).await, nothing_failed);
+    }
+    check("45 messages of an eighth of a megabyte");
     // Each answer brings the old item.
     for first in [0, 12, 24] {
         assert_eq!(invoke(&api, &format!("conflicts{first}"), &noises(first, 1_000)).await, nothing_failed);
     }
     check("12 conflicts with items that hardly compress");
     for (what, kb) in &peaks {
-        println!("peak resident memory after {what}: {kb} kB");
+        println!("{writes}: peak resident memory after {what}: {kb} kB");
     }
     assert!(peaks.iter().all(|(_, kb)| *kb < 64 * 1024), "{peaks:?}");
 }

@@ -6,8 +6,7 @@
 //! delivered again; the clock moving on, and the table's TTL deleting whenever it likes afterwards. What must always hold
 //! is in `properties`. Each [`Mistake`] is a way to get the protocol wrong, which the same properties must find.
 //!
-//! Left out: message bodies that are no events, panics, deadlines and sizes, none of which is part of the protocol, and
-//! the mapping's record age, after which a claim without an object is named in the on-failure queue instead.
+//! Left out: message bodies that are no events, panics and sizes, none of which is part of the protocol, and the mapping's record age, after which a claim without an object is named in the on-failure queue instead.
 //!
 //! The checker is `stateright`, the one explicit-state checker for Rust that takes the model as Rust and has releases. Its
 //! `eventually` misses counterexamples where paths join ("fixme" in its tests), so it is not used: every action uses up
@@ -248,6 +247,8 @@ pub enum Action {
     Retry { environment: usize },
     /// The SDK gives up.
     GiveUp { environment: usize },
+    /// The deadline comes between an insert and its put.
+    OutOfTime { environment: usize },
     /// The response goes to the mapping, which deletes what it may.
     Respond { environment: usize },
     /// The process is killed, with all that it remembers.

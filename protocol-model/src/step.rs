@@ -46,8 +46,11 @@ fn ingest_possible(protocol: &Protocol, state: &State, may_fail: bool, actions: 
                 match work.step {
                     Step::Asking { .. } if may_fail => actions.push(Action::AttemptTimedOut { environment }),
                     Step::Asking { .. } => {}
-                    Step::Unanswered { retries_left, .. } => {
+                    Step::Unanswered { retries_left, is_insert } => {
                         actions.push(Action::GiveUp { environment });
+                        if is_insert {
+                            actions.push(Action::OutOfTime { environment });
+                        }
                         if retries_left > 0 {
                             actions.push(Action::Retry { environment });
                         }
@@ -151,6 +154,7 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
                 _ => work.step = if unknown_is_duplicate { Step::Confirmed } else { Step::Failed },
             }
         }
+        Action::OutOfTime { environment } => work(state, environment).step = Step::Failed,
         Action::Respond { environment } => respond(protocol, state, environment),
         Action::Kill { environment } => {
             state.faults_left -= 1;

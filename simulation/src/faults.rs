@@ -207,10 +207,10 @@ impl Dice {
                 FaultKind::Unavailable => of(|_| Fault::Refused(503)),
                 FaultKind::Conflict if s3 => of(|_| Fault::Refused(409)),
                 FaultKind::StatementsThrottled if batch => {
-                    self.roll(kind).map(|mut random| Fault::StatementsThrottled(random.u32(1..)))
+                    self.roll(kind).map(|mut random| Fault::StatementsThrottled(some_of(call, &mut random)))
                 }
                 FaultKind::StatementsUnknown if batch => {
-                    self.roll(kind).map(|mut random| Fault::StatementsUnknown(random.u32(1..)))
+                    self.roll(kind).map(|mut random| Fault::StatementsUnknown(some_of(call, &mut random)))
                 }
                 FaultKind::RequestLate => self.roll(kind).map(|mut random| Fault::RequestDelayed(seconds(&mut random))),
                 FaultKind::AnswerLate => self.roll(kind).map(|mut random| Fault::AnswerDelayed(seconds(&mut random))),
@@ -385,6 +385,12 @@ fn items(call: &Call<'_>) -> Vec<Value> {
         names.map(ToOwned::to_owned).zip(values).collect::<serde_json::Map<_, _>>().into()
     };
     statements.iter().map(item).collect()
+}
+
+/// Bits of some statements of a request.
+fn some_of(call: &Call<'_>, random: &mut Rng) -> u32 {
+    let statements = u32::try_from(items(call).len()).unwrap_or(1);
+    random.u32(1..1 << statements)
 }
 
 fn text(item: &Value, name: &str, kind: &str) -> String {

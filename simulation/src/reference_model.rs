@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use batch::logs::rfc3339;
 use claim::record::KEY_PREFIX;
+use ingest_fn::ClaimWrites;
 use sha2::{Digest as _, Sha256};
 
 use crate::history::{Claimed, Entry, History, Remembered};
@@ -17,9 +18,15 @@ use crate::world::Remains;
 /// The deployed prefix.
 const PREFIX: &str = "events/";
 
-/// A claim's write may arrive this much later than the clock was read for it: it is sent before the function's deadline, of
-/// thirty seconds at the most, and a minute on the way.
-const LATEST_ARRIVAL_MS: u64 = 90_000;
+/// A claim's write may arrive this much later than the clock was read for it: four attempts of up to four seconds, the
+/// back-offs between them, and a minute on the way. What was inserted first may be put until the deadline, of thirty seconds at
+/// the most.
+const fn latest_arrival_ms(writes: ClaimWrites) -> u64 {
+    match writes {
+        ClaimWrites::Single => 80_000,
+        ClaimWrites::Batch => 90_000,
+    }
+}
 
 /// Judges a world by its history and by what remains of it.
 #[must_use]
@@ -57,6 +64,10 @@ struct Model<'a> {
     /// By claim id, with the moment at which the table took it first.
     claims: BTreeMap<&'a str, (u64, &'a Claimed)>,
     won: BTreeSet<&'a str>,
+    /// Claims that were tried in a request of many.
+    inserts: BTreeSet<&'a str>,
+    /// Those of them that were then put.
+    puts_after_inserts: BTreeSet<&'a str>,
     /// Partition key to claim, for what is in the table now; none for what was put there by hand.
     table: BTreeMap<&'a str, Option<&'a Claimed>>,
 }
@@ -70,6 +81,8 @@ impl<'a> Model<'a> {
             invocations: BTreeMap::new(),
             claims: BTreeMap::new(),
             won: BTreeSet::new(),
+            inserts: BTreeSet::new(),
+            puts_after_inserts: BTreeSet::new(),
             table: BTreeMap::new(),
         }
     }
@@ -114,6 +127,11 @@ impl<'a> Model<'a> {
                 if matches!(operation.as_str(), "PutItem" | "BatchExecuteStatement") =>
             {
                 let (claim_id, pk) = subject.split_once(' ').unwrap_or_default();
+                if operation == "BatchExecuteStatement" {
+                    self.inserts.insert(claim_id);
+                } else if self.inserts.contains(claim_id) && self.puts_after_inserts.insert(claim_id) {
+                    self.judgement.ended("claims put after their insert");
+                }
                 let Some(of) = self.invocations.get_mut(invocation) else { return };
                 let first = *of.claims.entry(pk).or_insert(claim_id);
                 if first != claim_id {
@@ -181,7 +199,8 @@ impl<'a> Model<'a> {
                 format!("{claim_id} holds from {claimed_at} until {ttl}, which is not one reading of a clock"),
             );
         }
-        if !(wall_ms.saturating_sub(LATEST_ARRIVAL_MS + skew_ms)..=wall_ms + skew_ms).contains(&read_ms) {
+        let latest_ms = latest_arrival_ms(self.scenario.claim_writes);
+        if !(wall_ms.saturating_sub(latest_ms + skew_ms)..=wall_ms + skew_ms).contains(&read_ms) {
             self.judgement.violated(
                 Rule::Claim,
                 format!("{claim_id} was claimed at {claimed_at}, and the table took it at {wall_ms}"),
@@ -190,6 +209,9 @@ impl<'a> Model<'a> {
         let is_again = self.claims.values().any(|(_, earlier)| earlier.pk == *pk);
         self.judgement.ended(if is_again { "events won again after their window" } else { "events won" });
         self.claims.insert(claim_id, (at_ms, claimed));
+        if self.inserts.contains(claim_id.as_str()) && !self.puts_after_inserts.contains(claim_id.as_str()) {
+            self.judgement.ended("claims inserted in a batch");
+        }
     }
 
     /// What the claim says of its event.

@@ -30,6 +30,8 @@ fn what_must_always_hold_holds_in_2000_worlds_in_which_everything_goes_wrong() {
     for end in [
         "events won",
         "events won again after their window",
+        "claims inserted in a batch",
+        "claims put after their insert",
         "messages acknowledged",
         "dead letters: conflicts",
         "dead letters: no events",

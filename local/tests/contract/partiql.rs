@@ -125,7 +125,7 @@ async fn of_a_herd_of_batched_inserts_one_wins(stage: Arc<Stage>) -> Outcome {
     same("winners of each event", wins, vec![1; event_ids.len()])
 }
 
-/// A batched insert alone cannot keep the dedup window: what has expired needs the update.
+/// A batched insert alone cannot keep the dedup window: what has expired needs the conditional put.
 async fn an_insert_over_an_expired_item_that_is_still_there_is_a_duplicate_item(stage: Arc<Stage>) -> Outcome {
     let (table, now) = (stage.claims().await?, now_seconds());
     let event_id = stage.unique("insert-expired");
