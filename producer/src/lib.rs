@@ -8,7 +8,7 @@
 //! | [`scenario`], [`events`], [`send`] | what is sent, and sending it |
 //! | [`run`](mod@run), [`progress`] | a run from the first message to the verdict, and how far it is |
 //! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting until the pipeline is drained, and reading what came out |
-//! | [`verdict`], [`report`] | what that means, and showing it |
+//! | [`verdict`], [`measures`], [`report`] | what that means, what was measured, and showing it |
 //! | [`trace`](mod@trace) | one event's story |
 //! | `embedded` | the embedded pipeline of a run, and what scenarios do to it |
 //! | `explore` | the embedded pipeline, kept up for whoever wants to look around |
@@ -20,6 +20,7 @@ pub mod events;
 #[cfg(feature = "embedded")]
 pub mod explore;
 pub mod function_logs;
+pub mod measures;
 pub mod progress;
 pub mod read_back;
 pub mod report;
