@@ -35,7 +35,9 @@ pub mod trace;
 pub mod verdict;
 pub mod watch;
 
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use anyhow::Context as _;
 use claim::{EventIdPointer, ObjectPrefix};
@@ -67,6 +69,11 @@ pub enum Failure {
 /// # Errors
 /// When there is no verdict.
 pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
+    if let Some(file) = &args.report {
+        // It is better to know before an hour of sending. What is there already stays until there is a new one.
+        let opened = OpenOptions::new().append(true).create(true).open(file);
+        opened.with_context(|| cannot_write(file)).map_err(Failure::Unusable)?;
+    }
     let progress = Progress::new(args.json).on_terminal();
     let until_interrupted = async {
         // Where signals cannot be had, Ctrl-C ends the process as it always did.
@@ -83,19 +90,28 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         reading = run::run(args, &progress) => reading?,
         () = until_interrupted => return Err(Failure::Interrupted),
     };
+    // Whatever becomes of the page, the verdict is printed.
+    let page = args
+        .report
+        .as_ref()
+        .map_or(Ok(()), |file| fs::write(file, report::page::render(&reading)).with_context(|| cannot_write(file)));
     let mut out = io::stdout().lock();
     let written = if args.json {
         serde_json::to_writer_pretty(&mut out, &reading).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
-        writeln!(out).and_then(|()| report::write(&reading, &mut out))
+        writeln!(out).and_then(|()| report::text::write(&reading, &mut out))
     };
     match written {
         // Whoever stopped reading still gets the verdict, as the exit code.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Unreachable(anyhow::Error::new(error).context("the verdict cannot be printed")))
         }
-        _ => Ok(reading.verdict),
+        _ => page.map(|()| reading.verdict).map_err(Failure::Unreachable),
     }
+}
+
+fn cannot_write(report: &Path) -> String {
+    format!("the report {} cannot be written", report.display())
 }
 
 /// Tells an event's story, prints it, and gives it.

@@ -8,6 +8,9 @@ use super::Times;
 /// Percentiles are right to a thousandth.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
+/// Longer than a message can take: SQS keeps it 14 days at the most, and the stream another.
+const MOST_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
 /// By which clocks the steps are told.
 const CLOCKS: &str = "sent: the producer's clock when it began the request with the message that won; claimed: claimed_at, by the \
                       clock of ingest-fn; archived: the first line of archive-fn that names the object, by the clock of that \
@@ -41,7 +44,21 @@ pub struct Percentiles {
     pub max_ms: u64,
     /// So many of them seem to have arrived before they started, because clocks differ; they count as 0 ms.
     pub before_start: u64,
+    /// All the percentiles that are charted, from low to high.
+    pub curve: Vec<Point>,
 }
+
+/// So many events in a hundred took no longer than so long.
+#[derive(Debug, Serialize)]
+pub struct Point {
+    /// From 0 to 100.
+    pub percent: u8,
+    /// In milliseconds.
+    pub ms: u64,
+}
+
+/// The percentiles that are charted.
+const CHARTED: [u8; 22] = [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 99, 100];
 
 impl Latency {
     pub(crate) fn of(times: &[Times]) -> Self {
@@ -52,6 +69,12 @@ impl Latency {
             sent_to_archived: Percentiles::of(sent_to(|of| of.archived_ms)),
             clocks: CLOCKS,
         }
+    }
+
+    /// There is something to tell.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.steps().iter().any(|(_, percentiles)| percentiles.is_some())
     }
 
     /// Each step by its name.
@@ -67,7 +90,8 @@ impl Latency {
 
 impl Percentiles {
     fn of(differences_ms: impl Iterator<Item = i64>) -> Option<Self> {
-        let mut histogram: Histogram<u64> = Histogram::new(SIGNIFICANT_DIGITS).expect("3 digits are allowed");
+        let mut histogram: Histogram<u64> =
+            Histogram::new_with_max(MOST_MS, SIGNIFICANT_DIGITS).expect("both are allowed");
         let mut before_start = 0;
         for difference_ms in differences_ms {
             before_start += u64::from(difference_ms < 0);
@@ -83,6 +107,7 @@ impl Percentiles {
             p99_ms: at(0.99),
             max_ms,
             before_start,
+            curve: CHARTED.map(|percent| Point { percent, ms: at(f64::from(percent) / 100.0) }).into(),
         })
     }
 
@@ -111,6 +136,9 @@ mod tests {
         assert_eq!(of(&latency.sent_to_claimed), (101, 50, 99, 100, 1));
         assert_eq!(of(&latency.claimed_to_archived), (100, 1_000, 1_000, 1_000, 0));
         assert_eq!(of(&latency.sent_to_archived), (100, 1_050, 1_099, 1_100, 0));
+        // Days are told as well as milliseconds.
+        let slow = Latency::of(&[times(Some(0), 3, None), times(Some(0), 86_400_000, None)]);
+        assert_eq!(of(&slow.sent_to_claimed), (2, 3, 86_400_000, 86_400_000, 0));
         assert!(Latency::of(&[]).sent_to_claimed.is_none());
     }
 }

@@ -23,6 +23,14 @@ pub struct RepeatedEvent {
     pub conflicts: usize,
 }
 
+impl RepeatedEvent {
+    /// Both together.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.duplicates + self.conflicts
+    }
+}
+
 /// The events with the most duplicates and conflicts, the first first, and how many events have any.
 pub(crate) fn repeated_events(run: &Run<'_>) -> (Vec<RepeatedEvent>, usize) {
     let outcome = |index: &usize| run.sent.message_ids[*index].as_ref().and_then(|id| run.seen.logs.outcomes.get(id));

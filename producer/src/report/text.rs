@@ -48,7 +48,7 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
     if let Some(rate) = reading.sent_per_second {
         writeln!(out, "  {:<16}{rate:>9.2} messages a second", "sent at")?;
     }
-    if reading.latency.steps().iter().any(|(_, percentiles)| percentiles.is_some()) {
+    if reading.latency.is_known() {
         writeln!(out)?;
         writeln!(out, "  {:<22}{:>9}{:>9}{:>9}{:>9}", "latency in ms", "p50", "p90", "p99", "max")?;
     }
