@@ -92,12 +92,13 @@ impl Percentiles {
     fn of(differences_ms: impl Iterator<Item = i64>) -> Option<Self> {
         let mut histogram: Histogram<u64> =
             Histogram::new_with_max(MOST_MS, SIGNIFICANT_DIGITS).expect("both are allowed");
-        let mut before_start = 0;
+        let (mut before_start, mut max_ms) = (0, 0);
         for difference_ms in differences_ms {
             before_start += u64::from(difference_ms < 0);
-            histogram.saturating_record(u64::try_from(difference_ms).unwrap_or(0));
+            let ms = u64::try_from(difference_ms).unwrap_or(0);
+            histogram.saturating_record(ms);
+            max_ms = ms.max(max_ms);
         }
-        let max_ms = histogram.max();
         // A bucket's upper end may lie above all that is in it.
         let at = |quantile| histogram.value_at_quantile(quantile).min(max_ms);
         (!histogram.is_empty()).then(|| Self {
