@@ -136,6 +136,10 @@ pub struct RunArgs {
     /// Print nothing but the verdict, as one JSON object
     #[arg(long)]
     pub json: bool,
+
+    /// Write a page to look at, which needs nothing but itself
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 }
 
 /// Where the embedded pipeline is kept up.

@@ -8,7 +8,7 @@
 //! | [`scenario`], [`events`], [`send`] | what is sent, and sending it |
 //! | [`run`](mod@run), [`progress`] | a run from the first message to the verdict, and how far it is |
 //! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting until the pipeline is drained, and reading what came out |
-//! | [`verdict`], [`report`] | what that means, and showing it |
+//! | [`verdict`], [`measures`], [`report`] | what that means, what was measured, and showing it |
 //! | [`trace`](mod@trace) | one event's story |
 //! | `embedded` | the embedded pipeline of a run, and what scenarios do to it |
 //! | `explore` | the embedded pipeline, kept up for whoever wants to look around |
@@ -20,6 +20,7 @@ pub mod events;
 #[cfg(feature = "embedded")]
 pub mod explore;
 pub mod function_logs;
+pub mod measures;
 pub mod progress;
 pub mod read_back;
 pub mod report;
@@ -34,7 +35,9 @@ pub mod trace;
 pub mod verdict;
 pub mod watch;
 
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use anyhow::Context as _;
 use claim::{EventIdPointer, ObjectPrefix};
@@ -66,6 +69,11 @@ pub enum Failure {
 /// # Errors
 /// When there is no verdict.
 pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
+    if let Some(file) = &args.report {
+        // It is better to know before an hour of sending. What is there already stays until there is a new one.
+        let opened = OpenOptions::new().append(true).create(true).open(file);
+        opened.with_context(|| cannot_write(file)).map_err(Failure::Unusable)?;
+    }
     let progress = Progress::new(args.json).on_terminal();
     let until_interrupted = async {
         // Where signals cannot be had, Ctrl-C ends the process as it always did.
@@ -82,19 +90,28 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         reading = run::run(args, &progress) => reading?,
         () = until_interrupted => return Err(Failure::Interrupted),
     };
+    // Whatever becomes of the page, the verdict is printed.
+    let page = args
+        .report
+        .as_ref()
+        .map_or(Ok(()), |file| fs::write(file, report::page::render(&reading)).with_context(|| cannot_write(file)));
     let mut out = io::stdout().lock();
     let written = if args.json {
         serde_json::to_writer_pretty(&mut out, &reading).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
-        writeln!(out).and_then(|()| report::write(&reading, &mut out))
+        writeln!(out).and_then(|()| report::text::write(&reading, &mut out))
     };
     match written {
         // Whoever stopped reading still gets the verdict, as the exit code.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Unreachable(anyhow::Error::new(error).context("the verdict cannot be printed")))
         }
-        _ => Ok(reading.verdict),
+        _ => page.map(|()| reading.verdict).map_err(Failure::Unreachable),
     }
+}
+
+fn cannot_write(report: &Path) -> String {
+    format!("the report {} cannot be written", report.display())
 }
 
 /// Tells an event's story, prints it, and gives it.

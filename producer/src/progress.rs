@@ -33,8 +33,13 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Messages with which nothing more will happen.
+    fn done(&self) -> usize {
+        self.acknowledged.get() + self.dead_letters.get()
+    }
+
     fn line(&self, messages: usize) -> String {
-        let (sent, done) = (self.sent.get(), self.acknowledged.get() + self.dead_letters.get());
+        let (sent, done) = (self.sent.get(), self.done());
         let lag = self.lag_ms.get().map_or_else(|| "-".to_owned(), |lag_ms| format!("{lag_ms} ms"));
         format!(
             "{sent} of {messages} sent, {} claimed, {} archived, {} in flight, lag {lag}",
@@ -66,7 +71,7 @@ impl Progress {
     pub fn on_terminal(mut self) -> Self {
         if io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.set_style(ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("the template is right"));
+            bar.set_style(ProgressStyle::with_template("{bar:12} {wide_msg}").expect("the template is right"));
             self.bar = Some(bar);
         }
         self
@@ -81,6 +86,8 @@ impl Progress {
             match &self.bar {
                 Some(bar) => {
                     bar.set_message(line);
+                    bar.set_length(messages as u64);
+                    bar.set_position(self.counts.done().min(messages) as u64);
                     bar.tick();
                 }
                 None if Instant::now() >= next_line => {
@@ -112,8 +119,9 @@ impl Progress {
 
     fn beside_the_bar(&self, write: impl FnOnce()) {
         match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
+            // Before its first message, there is no line to take away.
+            Some(bar) if !bar.message().is_empty() => bar.suspend(write),
+            _ => write(),
         }
     }
 

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -139,6 +140,73 @@ fn what_cannot_be_used_is_one_line_and_exit_code_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {problem}");
         assert_eq!(problem.lines().count(), 1, "{problem}");
         assert!(says.iter().all(|says| problem.contains(says)), "{problem}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_run_with_a_report_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+    command.current_dir(folder.path()).args(["run", "soak", "--local", "--json", "--duration", "60"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    // A line of progress shows that messages are on their way.
+    let mut line = String::new();
+    while !line.contains(" of 3000 sent") {
+        line.clear();
+        assert!(told.read_line(&mut line).unwrap() > 0, "it ended by itself");
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &verdict["verdict"], &verdict["partial"]),
+        (Some(3), &"inconclusive".into(), &true.into())
+    );
+    let (sent, unsent) = (verdict["sent"].as_u64().unwrap(), verdict["unsent"].as_u64().unwrap());
+    assert!(sent > 0 && unsent > 0 && sent + unsent == 3_000, "{verdict}");
+    assert!(verdict["claims"].as_u64().unwrap() > 0, "{verdict}");
+    assert_eq!(verdict["lost"], 0, "{verdict}");
+}
+
+#[test]
+fn how_long_events_took_is_told_of_each_step_with_its_clocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let verdict = verdict(folder.path(), &["run", "mixed", "--local", "--messages", "40", "--json"]);
+    let latency = &verdict["latency"];
+    for step in ["sent_to_claimed", "claimed_to_archived", "sent_to_archived"] {
+        let ms = |name: &str| latency[step][name].as_u64().unwrap();
+        assert_eq!((ms("events"), ms("before_start")), (20, 0), "{verdict}");
+        assert!(ms("p50_ms") <= ms("p90_ms") && ms("p90_ms") <= ms("p99_ms") && ms("p99_ms") <= ms("max_ms"));
+    }
+    assert!(latency["clocks"].as_str().unwrap().contains("ingest-fn"));
+    let sum = |name: &str| {
+        verdict["timeline"][name].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((sum("sent"), sum("claimed"), sum("archived")), (40, 20, 20));
+    let repeated = verdict["repeated_events"].as_array().unwrap();
+    assert_eq!(repeated.iter().map(|event| event["duplicates"].as_u64().unwrap()).sum::<u64>(), 20);
+}
+
+#[test]
+fn the_scenarios_are_listed_and_one_that_there_is_not_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = String::from_utf8(producer(folder.path(), &["list"]).stdout).unwrap();
+    for name in ["herd", "distinct", "mixed", "conflicts", "poison", "large", "redelivery", "outage", "soak"] {
+        assert!(listed.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name}: {listed}");
+    }
+    for (arguments, says) in [
+        (&["run", "bogus"][..], "bogus"),
+        (&["run", "herd", "--file", "f"], "--file"),
+        (&["run", "herd", "--local", "--duplicates", "0.5"], "--duplicates"),
+        (&["run", "herd", "--local", "--duration", "5"], "--rate"),
+        (&["run", "mixed", "--local", "--duplicates", "2"], "0 to 1"),
+        (&["run", "outage", "--queue-url", "http://127.0.0.1:1/123456789012/q", "--object-prefix", "e/"], "--local"),
+    ] {
+        let output = producer(folder.path(), arguments);
+        let problem = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), problem.lines().count()), (Some(2), 1), "{arguments:?}: {problem}");
+        assert!(problem.contains(says), "{problem}");
     }
 }
 

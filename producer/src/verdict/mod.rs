@@ -11,7 +11,9 @@ use serde::Serialize;
 
 use crate::events::Plan;
 use crate::function_logs::IngestOutcome;
-use crate::read_back::Object;
+use crate::measures::latency::Latency;
+use crate::measures::timeline::Timeline;
+use crate::measures::{self, RepeatedEvent};
 use crate::scenario::{Name, Scenario};
 use crate::send::Sent;
 use crate::watch::{Observation, Source};
@@ -99,12 +101,22 @@ pub struct Reading {
     pub pending: usize,
     /// Objects beyond one for each claim.
     pub extra: Option<usize>,
+    /// Messages a second, as they were sent; `None` if that took less than a second.
+    pub sent_per_second: Option<f64>,
     /// From the first send until the pipeline was drained, in seconds.
     pub time: f64,
     /// Each of the things that must hold.
     pub invariants: Vec<Invariant>,
     /// What could not be read, and why.
     pub unreadable: BTreeMap<Source, String>,
+    /// How long events took.
+    pub latency: Latency,
+    /// When what happened.
+    pub timeline: Timeline,
+    /// The events with the most duplicates and conflicts: no more than 20.
+    pub repeated_events: Vec<RepeatedEvent>,
+    /// How many events have any.
+    pub events_repeated: usize,
     /// Objects written in a second, for each tenth of them; `[]` if there are fewer than a thousand.
     pub objects_per_second_by_tenth: Vec<u64>,
 }
@@ -137,10 +149,6 @@ impl Run<'_> {
         let Observation { logs, claims, objects, dead_letters, .. } = seen;
         let when = |sources: &[Source], number: usize| self.knows(sources).then_some(number);
         let count = |wanted| sent.confirmed.keys().filter(|id| logs.outcomes.get(*id) == Some(&wanted)).count();
-        // A send of this run that was not confirmed, or whose answer was lost and that was sent again, may have won.
-        let is_new = |claim: &&Claim| {
-            sent.confirmed.contains_key(&claim.message_id) || SystemTime::from(claim.claimed_at) >= self.started
-        };
         let invariants = self.invariants();
         let verdict = if invariants.iter().any(|invariant| invariant.held == Some(false)) {
             Verdict::Violated
@@ -153,6 +161,11 @@ impl Run<'_> {
             Verdict::Inconclusive
         };
         let in_lake = [Source::Table, Source::Bucket];
+        let times = measures::times(self);
+        let confirmed_ms = sent.confirmed.values().filter_map(|&index| *sent.sent_ms.get(index)?);
+        let confirmed_ms: Vec<i64> = confirmed_ms.collect();
+        let started_ms = DateTime::<Utc>::from(self.started).timestamp_millis();
+        let (repeated_events, events_repeated) = measures::repeated_events(self);
         Reading {
             verdict,
             partial: self.is_partial,
@@ -170,7 +183,7 @@ impl Run<'_> {
             to_be_rejected: self.to_be_rejected().count(),
             events: plan.event_ids.len(),
             claims: when(&[Source::Table], claims.len()),
-            new_claims: when(&[Source::Table], claims.values().filter(is_new).count()),
+            new_claims: when(&[Source::Table], claims.values().filter(|claim| self.is_new(claim)).count()),
             duplicates: when(&[Source::IngestLog], count(IngestOutcome::Duplicate)),
             conflicts: when(&[Source::IngestLog], count(IngestOutcome::Conflict)),
             rejected: when(&[Source::IngestLog], count(IngestOutcome::Rejected)),
@@ -180,25 +193,27 @@ impl Run<'_> {
             lost: when(&in_lake, self.unarchived().filter(|event| self.is_done_with(*event)).count()),
             pending: self.unarchived().filter(|event| !self.is_done_with(*event)).count(),
             extra: when(&[Source::Table, Source::ArchiveLog], self.extra().len()),
+            sent_per_second: per_second(&confirmed_ms),
             time: (took.as_secs_f64() * 1_000.0).round() / 1_000.0,
             invariants,
             unreadable: seen.unreadable.clone(),
-            objects_per_second_by_tenth: rates(self.written_ms()),
+            latency: Latency::of(&times),
+            timeline: Timeline::of(started_ms, &confirmed_ms, &times),
+            repeated_events,
+            events_repeated,
+            objects_per_second_by_tenth: rates(times.iter().filter_map(|of| of.archived_ms).collect()),
         }
+    }
+
+    /// A send of this run that was not confirmed, or whose answer was lost and that was sent again, may have won.
+    pub(crate) fn is_new(&self, claim: &Claim) -> bool {
+        self.sent.confirmed.contains_key(&claim.message_id) || SystemTime::from(claim.claimed_at) >= self.started
     }
 
     /// Confirmed messages that cannot be claimed.
     fn to_be_rejected(&self) -> impl Iterator<Item = &String> {
         let confirmed = self.sent.confirmed.iter();
         confirmed.filter(|(_, index)| self.plan.messages[**index].event.is_none()).map(|(id, _)| id)
-    }
-
-    /// When each object was written, as far as the archive's log says.
-    fn written_ms(&self) -> Vec<i64> {
-        let of_object = |(event, object): (&usize, &Object)| {
-            self.seen.logs.keys.get(&self.plan.event_ids[*event])?.get(&object.key).copied()
-        };
-        self.seen.objects.iter().filter_map(of_object).filter(|at_ms| *at_ms < i64::MAX).collect()
     }
 
     fn knows(&self, sources: &[Source]) -> bool {
@@ -231,6 +246,13 @@ impl Run<'_> {
         });
         keys.flatten().cloned().collect()
     }
+}
+
+fn per_second(sent_ms: &[i64]) -> Option<f64> {
+    let span_ms = sent_ms.iter().max()?.abs_diff(*sent_ms.iter().min()?);
+    #[expect(clippy::cast_precision_loss, reason = "a rate is told to a hundredth")]
+    let rate = (sent_ms.len() - 1) as f64 * 1_000.0 / span_ms as f64;
+    (span_ms >= 1_000).then_some((rate * 100.0).round() / 100.0)
 }
 
 fn rates(mut written_ms: Vec<i64>) -> Vec<u64> {

@@ -45,6 +45,19 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
     }
     row("extra", reading.extra, "")?;
     writeln!(out, "  {:<16}{:>9.2} s", "time", reading.time)?;
+    if let Some(rate) = reading.sent_per_second {
+        writeln!(out, "  {:<16}{rate:>9.2} messages a second", "sent at")?;
+    }
+    if reading.latency.is_known() {
+        writeln!(out)?;
+        writeln!(out, "  {:<22}{:>9}{:>9}{:>9}{:>9}", "latency in ms", "p50", "p90", "p99", "max")?;
+    }
+    for (step, percentiles) in reading.latency.steps() {
+        if let Some(percentiles) = percentiles {
+            let columns: String = percentiles.named().iter().map(|(_, ms)| format!("{ms:>9}")).collect();
+            writeln!(out, "  {step:<22}{columns}")?;
+        }
+    }
     if !reading.objects_per_second_by_tenth.is_empty() {
         let rates: Vec<String> = reading.objects_per_second_by_tenth.iter().map(u64::to_string).collect();
         writeln!(out, "  objects a second, by tenth of the run: {}", rates.join(" "))?;

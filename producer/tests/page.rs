@@ -1,0 +1,92 @@
+//! The page of a run that went wrong, and what ids can do to it. scripts/check-report opens the pages that these tests leave
+//! under the target folder's tmp/.
+
+#![cfg(feature = "embedded")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::Command;
+
+use producer::cli::{Cli, Command as Asked};
+use producer::embedded::World;
+use producer::progress::Progress;
+use producer::report::page;
+use producer::run::judge;
+use producer::scenario::Scenario;
+use producer::stack::Connected;
+use producer::verdict::{Reading, Verdict};
+
+use claim::EventIdPointer;
+use clap::Parser as _;
+
+const HOSTILE: &str = r#"<script>document.title="taken"</script>"><img src=x onerror=alert(1)>&amp;'"#;
+
+/// A reading of a run in the embedded pipeline.
+async fn reading(arguments: &[&str]) -> Reading {
+    let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
+    let Asked::Run(args) = cli.command() else { panic!("{arguments:?} is no run") };
+    let pointer = EventIdPointer::parse("/event_id").unwrap();
+    let world = World::new(&pointer, Scenario::chosen(&args), 7).unwrap();
+    let _pipeline = world.start(7);
+    let mut connected = Connected::inside(&world);
+    connected.describe_queue().await.unwrap();
+    judge(&connected, &args, &pointer, &Progress::new(true)).await.unwrap()
+}
+
+fn keep(name: &str, html: &str) {
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), html).unwrap();
+}
+
+#[tokio::test]
+async fn no_id_is_taken_for_a_part_of_the_page_wherever_it_stands() {
+    let mut reading = reading(&["run", "mixed", "--messages", "30", "--event-id", HOSTILE]).await;
+    reading.verdict = Verdict::Violated;
+    reading.target = HOSTILE.to_owned();
+    reading.unreadable.insert(producer::watch::Source::ArchiveLog, HOSTILE.to_owned());
+    let violated = &mut reading.invariants[4];
+    (violated.held, violated.offenders) = (Some(false), 123);
+    violated.examples = (0..100).map(|number| format!("{HOSTILE}-{number}")).collect();
+    let open = &mut reading.invariants[5];
+    (open.held, open.offenders, open.examples) = (None, 1, vec![HOSTILE.to_owned()]);
+    let html = page::render(&reading);
+    keep("report-violated.html", &html);
+    assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
+    assert!(html.matches("script&#62;").count() >= 100, "the ids are there, escaped: {html}");
+    assert!(html.contains("and 23 that are not named"), "{html}");
+    assert!(html.find("id=\"verdict\"").unwrap() < html.find("<svg").unwrap(), "the verdict comes first");
+}
+
+#[tokio::test]
+async fn a_page_of_a_run_of_which_nothing_came_is_a_page_too() {
+    let mut reading = reading(&["--messages", "1"]).await;
+    reading.latency.sent_to_claimed = None;
+    reading.latency.claimed_to_archived = None;
+    reading.latency.sent_to_archived = None;
+    (reading.claims, reading.objects, reading.partial) = (None, None, true);
+    reading.verdict = Verdict::Inconclusive;
+    let html = page::render(&reading);
+    keep("report-inconclusive.html", &html);
+    assert!(html.contains("not read") && html.contains("Partial"), "{html}");
+}
+
+#[test]
+fn the_page_is_one_file_that_asks_for_nothing_else_and_a_report_that_cannot_be_written_stops_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let producer = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+        command.current_dir(folder.path()).args(["run", "mixed", "--local"]).args(arguments).output().unwrap()
+    };
+    assert!(producer(&["--messages", "300", "--report", "report.html"]).status.success());
+    let html = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    keep("report-held.html", &html);
+    // The one address in it is the name of SVG's format.
+    let addresses: Vec<&str> = html.match_indices("//").map(|(at, _)| &html[at..at + 12]).collect();
+    assert!(addresses.iter().all(|address| *address == "//www.w3.org"), "{addresses:?}");
+    for asks in ["<script", "<img", "url(", "@import", "src="] {
+        assert!(!html.contains(asks), "{asks}");
+    }
+    let output = producer(&["--report", "nowhere/report.html"]);
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{problem}");
+    assert!(problem.contains("nowhere/report.html"), "{problem}");
+}
