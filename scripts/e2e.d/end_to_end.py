@@ -133,8 +133,8 @@ class Steps:
 
 
 def build(*names: str) -> list[Path]:
-    command = ["cargo", "build", "--locked", "--workspace", "--features", "archive-fn/replay"]
-    subprocess.run([*command, *(option for name in names for option in ("--bin", name))], cwd=CHECKOUT, check=True)
+    # As `cargo test --workspace` builds them, so that nothing is built twice; `replay` is built for tests alone.
+    subprocess.run(["cargo", "build", "--locked", "--workspace", "--bins", "--tests"], cwd=CHECKOUT, check=True)
     return [CHECKOUT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / name for name in names]
 
 
