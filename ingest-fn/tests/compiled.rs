@@ -1,6 +1,7 @@
 //! The compiled function as a child process, under a Runtime API and an AWS endpoint on loopback.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "the peaks of memory are for people")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -177,6 +177,10 @@ pub struct TraceArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<DateTime<Utc>>,
 
+    /// Age at which the stream's mapping gives a record up: the Terraform variable `archive_maximum_record_age_seconds`
+    #[arg(long, value_name = "SECONDS", default_value = "79200", value_parser = seconds)]
+    pub record_age: Duration,
+
     /// Print nothing but the story, as one JSON object
     #[arg(long)]
     pub json: bool,

@@ -135,7 +135,7 @@ pub async fn trace(args: &TraceArgs) -> Result<Story, Failure> {
     // What a stack is asked for does not depend on any scenario.
     let connected = Connected::to(&target, &pointer, Scenario::herd()).await.map_err(Failure::Unreachable)?;
     let (event_id, now) = (&args.event_id, chrono::Utc::now());
-    let story = trace::trace(&connected, event_id, &prefix, &pointer, args.since, now).await;
+    let story = trace::trace(&connected, event_id, &prefix, &pointer, args.since, args.record_age, now).await;
     let mut out = io::stdout().lock();
     let written = if args.json {
         serde_json::to_writer_pretty(&mut out, &story).map_err(io::Error::from).and_then(|()| writeln!(out))

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::Client as LogsClient;
@@ -17,9 +18,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::read_back;
 use crate::stack::Connected;
-
-/// The stream's mapping gives a record up at this age (`maximum_record_age`, 79,200 s).
-const GIVEN_UP_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(22);
 
 /// Before its claim, a message may have waited in the queue for so long (its retention).
 const BEFORE_CLAIM: chrono::TimeDelta = chrono::TimeDelta::days(1);
@@ -165,13 +163,15 @@ pub struct DeadLetter {
     pub is_event: bool,
 }
 
-/// Finds out what is known of an event. `since` is where the logs are searched from, if not from a day before its claim, or now.
+/// Finds out what is known of an event. `since` is where the logs are searched from, if not from a day before its claim, or now;
+/// `record_age` is the age at which the stream's mapping gives a record up.
 pub async fn trace(
     connected: &Connected,
     event_id: &str,
     prefix: &ObjectPrefix,
     pointer: &EventIdPointer,
     since: Option<DateTime<Utc>>,
+    record_age: Duration,
     now: DateTime<Utc>,
 ) -> Story {
     let mut tracing = Tracing { connected, event_id, unreadable: BTreeMap::new() };
@@ -206,7 +206,7 @@ pub async fn trace(
         logs_since: rfc3339(since),
         unreadable: tracing.unreadable,
     };
-    (story.place, story.explanation) = story.judge(item.as_ref(), now);
+    (story.place, story.explanation) = story.judge(item.as_ref(), record_age, now);
     story
 }
 
@@ -234,7 +234,7 @@ impl ClaimStory {
 }
 
 impl Story {
-    fn judge(&self, item: Option<&Result<Claim, String>>, now: DateTime<Utc>) -> (Place, String) {
+    fn judge(&self, item: Option<&Result<Claim, String>>, record_age: Duration, now: DateTime<Utc>) -> (Place, String) {
         if let Some(object) = &self.object {
             return match object.versions {
                 1 => (Place::Archived, "it is archived".to_owned()),
@@ -250,7 +250,7 @@ impl Story {
                 (Place::UnusableClaim, format!("the table holds an item for it that is no claim: {why}. {kept}"))
             }
             Some(Ok(_)) if self.is_unreadable("bucket") => cannot_tell("it was claimed, and whether it is archived"),
-            Some(Ok(claim)) => self.judge_claimed(claim, now),
+            Some(Ok(claim)) => self.judge_claimed(claim, record_age, now),
             None if self.is_unreadable("table") => cannot_tell("whether it was claimed"),
             None => self.judge_unclaimed(),
         }
@@ -260,7 +260,7 @@ impl Story {
         self.unreadable.contains_key(source)
     }
 
-    fn judge_claimed(&self, claim: &Claim, now: DateTime<Utc>) -> (Place, String) {
+    fn judge_claimed(&self, claim: &Claim, record_age: Duration, now: DateTime<Utc>) -> (Place, String) {
         let claim_id = claim.claim_id.to_string();
         let last = self.archive.iter().rfind(|line| line.claim_id.as_ref() == Some(&claim_id));
         if let Some(ArchiveLine { outcome, key: Some(key), .. }) = last
@@ -272,11 +272,12 @@ impl Story {
             );
         }
         let age = now - claim.claimed_at;
-        if age >= GIVEN_UP_AFTER {
+        if age.to_std().is_ok_and(|age| age >= record_age) {
             let pointers = self.on_failure_depth.map_or_else(String::new, |depth| {
                 format!("; the on-failure queue holds {depth} {}", if depth == 1 { "pointer" } else { "pointers" })
             });
-            let text = "it was claimed, and has no object after 22 hours: the stream's mapping has given it up";
+            let age = in_words(age);
+            let text = format!("it was claimed, and has no object after {age}: the stream's mapping has given it up");
             return (Place::GivenUp, format!("{text}{pointers}. `replay` writes it"));
         }
         let said = match last {

@@ -64,7 +64,7 @@ class Deployment:
         return Child(command, self.env, self.folder / f"{name}.log", self.module)
 
     def applying(self, name: str) -> Child:
-        return self.terraform(name, "apply", "-auto-approve", "-input=false", "-no-color", *self._var_options())
+        return self.terraform(name, "apply", "-auto-approve", "-input=false", "-no-color", *self.var_options())
 
     def must(self, child: Child, seconds: float = 300) -> str:
         code = child.wait(seconds)
@@ -99,7 +99,7 @@ class Deployment:
     def planned_changes(self, name: str) -> tuple[set[str], int]:
         """Plans. Returns the addresses of what the plan would change, and of how many resources it cannot be told."""
         saved = self.folder / f"{name}.tfplan"
-        options = ["-input=false", "-no-color", f"-out={saved}", *self._var_options()]
+        options = ["-input=false", "-no-color", f"-out={saved}", *self.var_options()]
         self.must(self.terraform(name, "plan", *options))
         plan = json.loads(self.must(self.terraform(f"{name}-json", "show", "-json", str(saved))))
         changes = [change for change in plan["resource_changes"] if change["change"]["actions"] != ["no-op"]]
@@ -112,12 +112,13 @@ class Deployment:
         self.must(self.terraform(f"{name}-apply", "apply", "-input=false", "-no-color", str(saved)))
 
     def destroy(self) -> None:
-        options = ["-auto-approve", "-input=false", "-no-color", *self._var_options()]
+        options = ["-auto-approve", "-input=false", "-no-color", *self.var_options()]
         self.must(self.terraform("destroy", "destroy", *options))
 
     def outputs(self) -> dict[str, str]:
         said = json.loads(self.must(self.terraform("output", "output", "-json")))
         return {name: output["value"] for name, output in said.items()}
 
-    def _var_options(self) -> list[str]:
+    def var_options(self) -> list[str]:
+        """Sets each variable that is not left to its default."""
         return [f"-var={name}={value}" for name, value in self.variables.items()]

@@ -13,6 +13,7 @@ from children import tail
 from deployment import Deployment
 from emulator import Emulator, NotLoopback, loopback_endpoint
 from permission_probes import probe_roles
+from runbook import Runbook
 from stack_in_use import StackInUse, must
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -31,13 +32,13 @@ def main() -> int:
     # Whoever ends this ends what it started, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
 
-    producer = build_producer()
+    producer, replay = build("producer", "replay")
     folder = CHECKOUT / "target/e2e/run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     emulator = Emulator(endpoint, folder)
     try:
-        exercise(emulator, producer, folder)
+        exercise(emulator, producer, replay, folder)
     except BaseException:
         show_logs(emulator, folder)
         raise
@@ -46,7 +47,7 @@ def main() -> int:
     return 0
 
 
-def exercise(emulator: Emulator, producer: Path, folder: Path) -> None:
+def exercise(emulator: Emulator, producer: Path, replay: Path, folder: Path) -> None:
     """Each step shows one thing, and says so."""
     step = Steps()
     emulator.wait_until_ready()
@@ -107,6 +108,12 @@ def exercise(emulator: Emulator, producer: Path, folder: Path) -> None:
     step.shows("the archive's log names each object", stack.the_archive_log_names_each_object())
     probed = probe_roles(emulator, stack.outputs, other_bucket=deployment.state_bucket)
     step.shows("each role may do its work and nothing else", probed)
+    runbook = Runbook(deployment, stack, replay)
+    step.shows("the runbook's names are the stack's", runbook.names_are_the_stacks())
+    listed = runbook.operators_tools_do_with_the_permissions_they_list("grid_stress_999")
+    step.shows("trace and replay do their work with the permissions that they list", listed)
+    step.shows("the runbook's commands work as printed", runbook.deployed_commands_work())
+    runbook.remove_roles()
 
     deployment.destroy()
     left = emulator.inventory() - before
@@ -130,10 +137,10 @@ class Steps:
         self.began = now
 
 
-def build_producer() -> Path:
-    command = ["cargo", "build", "--locked", "--workspace", "--bin", "producer"]
-    subprocess.run(command, cwd=CHECKOUT, check=True)
-    return CHECKOUT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/producer"
+def build(*names: str) -> list[Path]:
+    # As `cargo test --workspace` builds them, so that nothing is built twice; `replay` is built for tests alone.
+    subprocess.run(["cargo", "build", "--locked", "--workspace", "--bins", "--tests"], cwd=CHECKOUT, check=True)
+    return [CHECKOUT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / name for name in names]
 
 
 def show_logs(emulator: Emulator, folder: Path) -> None:

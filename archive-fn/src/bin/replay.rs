@@ -186,6 +186,12 @@ fn show(outcome: &Outcome, settings: &Settings, out: &mut impl io::Write) -> io:
              failed"
         )
     } else if missing > 0 || unusable > 0 {
+        if missing > 0 && missing == *compared {
+            writeln!(
+                out,
+                "not one of them has an object: is that the bucket and the prefix of this table's archive-fn?"
+            )?;
+        }
         writeln!(out, "this was a dry run: nothing was written. The same command with --write goes on from here")
     } else {
         Ok(())

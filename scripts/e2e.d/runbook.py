@@ -1,0 +1,128 @@
+"""What docs/runbook.md has for a deployed stack, run as it is printed there."""
+
+import json
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+
+from children import run
+from deployment import Deployment
+from stack_in_use import StackInUse, must
+from waiting import until
+
+# What each block leaves, in the order of the runbook; the first names the stack for those that follow.
+NAMES = {
+    "QUEUE": "sqs_queue_url",
+    "DLQ": "sqs_dlq_url",
+    "ON_FAILURE": "on_failure_queue_url",
+    "TABLE": "dynamodb_table_name",
+    "BUCKET": "s3_bucket_name",
+    "PREFIX": "object_prefix",
+    "INGEST_LOG": "ingest_log_group",
+    "ARCHIVE_LOG": "archive_log_group",
+}
+WINDOW_SECONDS = "1468800"  # 17 days
+
+
+class Runbook:
+    """Its commands are run next to the copy of the root module, by bash, with an operator's credentials."""
+
+    def __init__(self, deployment: Deployment, stack: StackInUse, replay: Path):
+        self.deployment, self.stack, self.replay = deployment, stack, replay
+        self.functions = stack.emulator.client("lambda")
+        self.roles: list[str] = []
+        text = (deployment.checkout / "docs/runbook.md").read_text()
+        self.names, *self.blocks = re.findall(r"^```sh deployed\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+    def shell(self, name: str, script: str, **more: str) -> str:
+        # What a person answers or keeps in a file of variables.
+        apply = ["-auto-approve", "-input=false", "-no-color", *self.deployment.var_options()]
+        env = self.deployment.env | {"TF_CLI_ARGS_apply": " ".join(apply)} | more
+        command = ["bash", "-euo", "pipefail", "-c", script]
+        return run(command, env, self.deployment.folder / f"runbook-{name}.log", self.deployment.folder, seconds=300)
+
+    def names_are_the_stacks(self) -> str:
+        said = self.shell("names", self.names + "\n".join(f'echo "{name}=${name}"' for name in NAMES))
+        expected = [f"{name}={self.stack.outputs[output]}" for name, output in NAMES.items()]
+        must(said.splitlines() == expected, f"the names are not those of the stack: {said}")
+        return f"{len(NAMES)} names"
+
+    def operators_tools_do_with_the_permissions_they_list(self, event_id: str) -> str:
+        """A role that has those alone: `trace` tells an archived event's story, and `replay` writes an object that is gone."""
+        names = {name: self.stack.outputs[output] for name, output in NAMES.items()}
+        table, bucket, prefix = names["TABLE"], names["BUCKET"], names["PREFIX"]
+        may_trace = {
+            "dynamodb:GetItem": [table_arn := f"arn:aws:dynamodb:*:*:table/{table}"],
+            "s3:ListBucketVersions": [bucket_arn := f"arn:aws:s3:::{bucket}"],
+            "s3:GetObject": [objects_arn := f"{bucket_arn}/{prefix}*"],
+            "logs:FilterLogEvents": ["arn:aws:logs:*:*:log-group:*"],
+            "sqs:GetQueueAttributes": ["arn:aws:sqs:*:*:*"],
+            "sqs:ReceiveMessage": ["arn:aws:sqs:*:*:*"],
+        }
+        may_replay = {
+            "dynamodb:Scan": [table_arn],
+            "dynamodb:GetItem": [table_arn],
+            "s3:ListBucket": [bucket_arn],
+            "s3:PutObject": [objects_arn],
+        }
+        producer = f'"{self.stack.producer_binary}"'
+        trace = f'{producer} trace {event_id} --queue-url "$QUEUE" --dlq-url "$DLQ" --on-failure-url "$ON_FAILURE" --table "$TABLE" \\\n'
+        trace += '--bucket "$BUCKET" --object-prefix "$PREFIX" --ingest-log-group "$INGEST_LOG" --archive-log-group "$ARCHIVE_LOG"'
+        story = self.shell("trace", trace, **names, **self.operator("trace", may_trace))
+        must(story.endswith("it is archived\n") and "not read" not in story, f"of an archived event, trace says {story}")
+
+        key = self.stack.s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}dt=", MaxKeys=1)["Contents"][0]["Key"]
+        self.stack.s3.delete_object(Bucket=bucket, Key=key)
+        options = '--table "$TABLE" --bucket "$BUCKET" --object-prefix "$PREFIX" --until "$UNTIL"'
+        names |= self.operator("replay", may_replay) | {"UNTIL": datetime.now(timezone.utc).isoformat()}
+        found = self.shell("replay-dry", f'! "{self.replay}" {options}', **names)
+        must(": 1 without an object" in found, f"of one object that is gone, replay says {found}")
+        written = self.shell("replay", f'"{self.replay}" {options} --write', **names)
+        must("1 written, 0 already there" in written, f"of one object that is gone, replay says {written}")
+        must(self.stack.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0, "the object is not there again")
+        return f"{len(may_trace)} and {len(may_replay)} actions"
+
+    def operator(self, name: str, may: dict[str, list[str]]) -> dict[str, str]:
+        """The credentials of a role that may do this and nothing else. The role is removed with the stack."""
+        iam, sts = self.stack.emulator.client("iam"), self.stack.emulator.client("sts")
+        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document([trust]))["Role"]["Arn"]
+        self.roles.append(name)
+        allowed = [{"Effect": "Allow", "Action": action, "Resource": on} for action, on in may.items()]
+        iam.put_role_policy(RoleName=name, PolicyName="listed", PolicyDocument=document(allowed))
+        session = sts.assume_role(RoleArn=arn, RoleSessionName="operator")["Credentials"]
+        return {
+            "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": session["SessionToken"],
+        }
+
+    def remove_roles(self) -> None:
+        iam = self.stack.emulator.client("iam")
+        for name in self.roles:
+            iam.delete_role_policy(RoleName=name, PolicyName="listed")
+            iam.delete_role(RoleName=name)
+
+    def deployed_commands_work(self) -> str:
+        """Rolling back, stopping a function, and another window."""
+        roll_back, disable, window = self.blocks
+        zips = self.shell("roll-back", roll_back, LAST_GOOD=str(self.deployment.checkout))
+        must("Apply complete!" in zips, f"the roll-back did not apply: {zips}")
+
+        function = self.stack.outputs["ingest_function_name"]
+        self.shell("disable", disable, FUNCTION=function)
+        until("the mapping is disabled", lambda: self.mapping(function)["State"] == "Disabled", seconds=30)
+        self.shell("enable", disable.replace("--no-enabled", "--enabled"), FUNCTION=function)
+        until("the mapping is enabled", lambda: self.mapping(function)["State"] == "Enabled", seconds=30)
+
+        self.shell("window", window, SECONDS_OF_WINDOW=WINDOW_SECONDS)
+        variables = self.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        must(variables["DEDUP_WINDOW_SECONDS"] == WINDOW_SECONDS, f"the function's variables are {variables}")
+        return "a roll-back, a mapping stopped and started, another window"
+
+    def mapping(self, function: str) -> dict:
+        return self.functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"][0]
+
+
+def document(statements: list[dict]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
