@@ -27,6 +27,8 @@ const SQS_CHUNK_BYTES: usize = 64 * 1024;
 pub struct Usage {
     /// Requests that came over the wire, by service and operation, billable or not.
     pub requests: BTreeMap<String, u64>,
+    /// Connections to the services' address on loopback, if they have one: on AWS, each is a TLS handshake.
+    pub connections: u64,
     /// SQS requests of producers, by 64 KB.
     pub sqs_sends: u64,
     /// SQS requests of Lambda that brought messages, by 64 KB.
@@ -79,6 +81,10 @@ impl Meter {
 
     fn lock(&self) -> MutexGuard<'_, Usage> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn connection(&self) {
+        self.lock().connections += 1;
     }
 
     /// A request that came over the wire, and the HTTP status of its answer.

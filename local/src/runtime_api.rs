@@ -49,10 +49,14 @@ impl RuntimeApi {
         let state =
             Arc::new(State { waiting, replies: Mutex::default(), function_timeout, first_asked: SetOnce::new() });
         let served = Arc::clone(&state);
-        let address = serve(0, move |request| {
-            let state = Arc::clone(&served);
-            async move { state.answer(request).await }
-        })
+        let address = serve(
+            0,
+            || (),
+            move |request| {
+                let state = Arc::clone(&served);
+                async move { state.answer(request).await }
+            },
+        )
         .await?;
         Ok(Self { address, events, state })
     }
@@ -103,6 +107,8 @@ impl State {
     fn invocation(&self, request_id: &str, event: Bytes) -> Response<Bytes> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Response::builder()
+            // As Lambda sends it; the Python runtime's client crashes without.
+            .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", request_id)
             .header("lambda-runtime-deadline-ms", (now + self.function_timeout).as_millis().to_string())
             .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:sa-east-1:123456789012:function:f")
@@ -124,9 +130,11 @@ pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
     crate::endpoint::serve_aws_on(0, services).await
 }
 
-/// HTTP/1.1 on a port of loopback, or on a free one if it is 0, until the runtime ends.
+/// HTTP/1.1 on a port of loopback, or on a free one if it is 0, until the runtime ends. `connected` is told of each
+/// connection.
 pub(crate) async fn serve<F>(
     port: u16,
+    connected: impl Fn() + Send + 'static,
     handle: impl Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
 ) -> std::io::Result<SocketAddr>
 where
@@ -137,6 +145,7 @@ where
     tokio::spawn(async move {
         loop {
             let Ok((connection, _)) = listener.accept().await else { return };
+            connected();
             let handle = handle.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request: Request<Incoming>| {
