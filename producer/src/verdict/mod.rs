@@ -107,6 +107,9 @@ pub struct Reading {
     pub unreadable: BTreeMap<Source, String>,
     /// Objects written in a second, for each tenth of them; `[]` if there are fewer than a thousand.
     pub objects_per_second_by_tenth: Vec<u64>,
+    /// What the run would have cost on AWS; of the embedded pipeline alone, which counts it.
+    #[cfg(feature = "embedded")]
+    pub bill: Option<crate::bill::Bill>,
 }
 
 /// A run, and what was seen of it.
@@ -184,6 +187,8 @@ impl Run<'_> {
             invariants,
             unreadable: seen.unreadable.clone(),
             objects_per_second_by_tenth: rates(self.written_ms()),
+            #[cfg(feature = "embedded")]
+            bill: None,
         }
     }
 
