@@ -172,9 +172,9 @@ impl Claimer {
         }
         // One by itself is better put at once.
         if request.len() > 1 {
-            together.push_back(request)
+            together.push_back(request);
         } else {
-            last.append(&mut request)
+            last.append(&mut request);
         }
         // What the cache settles takes no time.
         alone.append(&mut last);

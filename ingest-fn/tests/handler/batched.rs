@@ -237,7 +237,7 @@ async fn large_bodies_are_not_batched() {
 async fn a_large_body_does_not_part_small_ones() {
     let world = World::batched(&[]);
     let body = |n: usize| {
-        let filler = if n % 2 == 0 { 300_000 } else { 10 };
+        let filler = if n.is_multiple_of(2) { 300_000 } else { 10 };
         json!({ "event_id": n.to_string(), "x": "x".repeat(filler) }).to_string()
     };
     assert!(deliver(&world, &(0..10).map(body).collect::<Vec<_>>()).await.is_empty());
