@@ -5,8 +5,10 @@ use std::sync::Arc;
 use dynoxide::Database;
 use dynoxide::actions::create_table::CreateTableRequest;
 use dynoxide::actions::describe_stream::DescribeStreamRequest;
+use dynoxide::actions::describe_table::DescribeTableRequest;
 use dynoxide::actions::get_records::{GetRecordsRequest, GetRecordsResponse};
 use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
+use dynoxide::actions::list_tables::ListTablesRequest;
 use dynoxide::actions::update_time_to_live::UpdateTimeToLiveRequest;
 use dynoxide::errors::DynoxideError;
 use serde::Serialize;
@@ -14,10 +16,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::meter::Meter;
 
 /// All tables of a region, and their streams.
 pub struct Tables {
     pub(crate) database: Database,
+    pub(crate) meter: Meter,
 }
 
 impl Tables {
@@ -28,7 +32,7 @@ impl Tables {
     #[must_use]
     pub fn on_clock(clock: Clock) -> Self {
         let database = Database::memory_with_clock(Arc::new(clock)).expect("a database in memory can be opened");
-        Self { database }
+        Self { database, meter: Meter::default() }
     }
 
     /// On the real clock, for any number of records.
@@ -47,7 +51,7 @@ impl Tables {
             "CREATE INDEX stream_order ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
              CREATE INDEX shard_order ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));",
         )?;
-        Ok(Self { database })
+        Ok(Self { database, meter: Meter::default() })
     }
 
     /// The table of claims as Terraform makes it: keys `pk` and `sk`, on demand, TTL on `ttl`, a stream of new images. Gives
@@ -122,10 +126,23 @@ impl Tables {
         records
     }
 
+    /// Items and bytes of all tables, as DynamoDB counts them.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        let tables = self.database.list_tables(ListTablesRequest::default()).expect("the database answers").table_names;
+        let (mut items, mut bytes) = (0, 0);
+        for table_name in tables {
+            let request = DescribeTableRequest { table_name };
+            let table = self.database.describe_table(request).expect("the table was listed").table;
+            items += u64::try_from(table.item_count.unwrap_or_default()).unwrap_or_default();
+            bytes += u64::try_from(table.table_size_bytes.unwrap_or_default()).unwrap_or_default();
+        }
+        (items, bytes)
+    }
+
     pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {
         let db = &self.database;
         let answer = match operation {
-            "PutItem" => call(body, |request| db.put_item(request)),
+            "PutItem" => call(body, |request| self.meter.put_item(db, request)),
             "GetItem" => call(body, |request| db.get_item(request)),
             "UpdateItem" => call(body, |request| db.update_item(request)),
             "DeleteItem" => call(body, |request| db.delete_item(request)),
@@ -135,7 +152,7 @@ impl Tables {
             "DescribeTable" => call(body, |request| db.describe_table(request)),
             "ListTables" => call(body, |request| db.list_tables(request)),
             "DescribeTimeToLive" => call(body, |request| db.describe_time_to_live(request)),
-            "BatchExecuteStatement" => call(body, |request| db.batch_execute_statement(request)),
+            "BatchExecuteStatement" => call(body, |request| self.meter.batch_execute_statement(db, request)),
             // Of the stream's own API, whose operations have names of their own.
             "ListStreams" => call(body, |request| db.list_streams(request)),
             "DescribeStream" => call(body, |request| db.describe_stream(request)),

@@ -19,10 +19,15 @@ const EMBEDDED: [&str; 4] = ["sqs", "dynamodb", "s3", "logs"];
 /// # Errors
 /// When the port cannot be had.
 pub async fn serve_aws_on(port: u16, services: Arc<Services>) -> std::io::Result<SocketAddr> {
-    serve(port, move |request| {
-        let services = Arc::clone(&services);
-        async move { answer(&services, request).await }
-    })
+    let meter = services.meter.clone();
+    serve(
+        port,
+        move || meter.connection(),
+        move |request| {
+            let services = Arc::clone(&services);
+            async move { answer(&services, request).await }
+        },
+    )
     .await
 }
 

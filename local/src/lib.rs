@@ -15,6 +15,7 @@
 //! | [`function`] | Lambda's execution environments |
 //! | [`chaos`] | what queues and mappings may do, and seldom do |
 //! | [`sqs_mapping`], [`stream_mapping`], [`filter`], `batch_response` | Lambda's event source mappings |
+//! | [`meter`] | what all that would be charged for |
 //! | [`pipeline`] | all of it, wired as Terraform wires it |
 //! | [`runtime_api`] | Lambda's Runtime API on loopback, for compiled functions |
 //! | [`endpoint`] | all services behind one address of loopback |
@@ -26,6 +27,7 @@ pub mod endpoint;
 pub mod filter;
 pub mod function;
 pub mod logs;
+pub mod meter;
 pub mod names;
 pub mod pipeline;
 pub mod runtime_api;

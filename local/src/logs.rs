@@ -1,7 +1,7 @@
 //! CloudWatch Logs, as far as a reader of the functions' logs needs it: log groups in memory,
 //! `DescribeLogGroups`, and `FilterLogEvents` with the one kind of pattern that finds an event or an outcome.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use batch::LogWriter;
@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::meter::metrics_of;
 use crate::names::{ACCOUNT, REGION};
 
 /// Most events and bytes in one answer, by the API reference.
@@ -108,6 +109,20 @@ impl Logs {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let new = groups.get(group).and_then(|events| events.get(read..)).unwrap_or_default();
         new.iter().map(|event| event.message.clone()).collect()
+    }
+
+    /// Lines, their bytes, and the custom metrics that CloudWatch takes out of those in embedded metric format.
+    pub(crate) fn billable(&self) -> (u64, u64, BTreeSet<String>) {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut lines, mut bytes, mut metrics) = (0, 0, BTreeSet::new());
+        for event in groups.values().flatten() {
+            lines += 1;
+            bytes += event.message.len() as u64;
+            if event.message.contains("\"_aws\"") {
+                metrics.extend(metrics_of(&event.message));
+            }
+        }
+        (lines, bytes, metrics)
     }
 
     pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {

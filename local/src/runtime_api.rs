@@ -15,7 +15,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{SetOnce, mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::services::Services;
 
@@ -34,6 +35,7 @@ struct State {
     waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<(String, Bytes)>>,
     replies: Mutex<HashMap<String, oneshot::Sender<Reply>>>,
     function_timeout: Duration,
+    first_asked: SetOnce<Instant>,
 }
 
 impl RuntimeApi {
@@ -44,14 +46,24 @@ impl RuntimeApi {
     pub async fn start(function_timeout: Duration) -> std::io::Result<Self> {
         let (events, waiting) = mpsc::unbounded_channel();
         let waiting = tokio::sync::Mutex::new(waiting);
-        let state = Arc::new(State { waiting, replies: Mutex::default(), function_timeout });
+        let state =
+            Arc::new(State { waiting, replies: Mutex::default(), function_timeout, first_asked: SetOnce::new() });
         let served = Arc::clone(&state);
-        let address = serve(0, move |request| {
-            let state = Arc::clone(&served);
-            async move { state.answer(request).await }
-        })
+        let address = serve(
+            0,
+            || (),
+            move |request| {
+                let state = Arc::clone(&served);
+                async move { state.answer(request).await }
+            },
+        )
         .await?;
         Ok(Self { address, events, state })
+    }
+
+    /// When the function asked for an event for the first time, which is when its cold start was over. Waits for it.
+    pub async fn first_asked(&self) -> Instant {
+        *self.state.first_asked.wait().await
     }
 
     /// Hands an event to the function, once it asks, and waits for its reply. `None` if it is gone without one.
@@ -71,10 +83,14 @@ impl State {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let path: Vec<&str> = request.uri().path().trim_start_matches("/2018-06-01/runtime/").split('/').collect();
         match path[..] {
-            ["invocation", "next"] => match self.waiting.lock().await.recv().await {
-                Some((request_id, event)) => self.invocation(&request_id, event),
-                None => status(500),
-            },
+            ["invocation", "next"] => {
+                // Set already by every ask but the first.
+                let _ = self.first_asked.set(Instant::now());
+                match self.waiting.lock().await.recv().await {
+                    Some((request_id, event)) => self.invocation(&request_id, event),
+                    None => status(500),
+                }
+            }
             ["invocation", request_id, outcome @ ("response" | "error")] => {
                 if let Some(waiting) = self.replies().remove(request_id) {
                     let body = request.body().clone();
@@ -91,6 +107,8 @@ impl State {
     fn invocation(&self, request_id: &str, event: Bytes) -> Response<Bytes> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Response::builder()
+            // As Lambda sends it; the Python runtime's client crashes without.
+            .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", request_id)
             .header("lambda-runtime-deadline-ms", (now + self.function_timeout).as_millis().to_string())
             .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:sa-east-1:123456789012:function:f")
@@ -112,9 +130,11 @@ pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
     crate::endpoint::serve_aws_on(0, services).await
 }
 
-/// HTTP/1.1 on a port of loopback, or on a free one if it is 0, until the runtime ends.
+/// HTTP/1.1 on a port of loopback, or on a free one if it is 0, until the runtime ends. `connected` is told of each
+/// connection.
 pub(crate) async fn serve<F>(
     port: u16,
+    connected: impl Fn() + Send + 'static,
     handle: impl Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
 ) -> std::io::Result<SocketAddr>
 where
@@ -125,6 +145,7 @@ where
     tokio::spawn(async move {
         loop {
             let Ok((connection, _)) = listener.accept().await else { return };
+            connected();
             let handle = handle.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request: Request<Incoming>| {

@@ -92,6 +92,13 @@ impl DataLakes {
         buckets.get(bucket).into_iter().flatten().map(|(key, versions)| (key.clone(), contents(versions))).collect()
     }
 
+    /// Bytes of every version of every key in all buckets.
+    pub(crate) fn bytes(&self) -> u64 {
+        let buckets = self.buckets.lock();
+        let objects = buckets.values().flat_map(Keys::values).flatten().filter_map(|version| version.object.as_ref());
+        objects.map(|object| object.bytes.len() as u64).sum()
+    }
+
     pub(crate) async fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, String> {
         let mut request = request.map(s3s::Body::from);
         // Without a set of credentials to check it against, s3s answers 501 to a signed request.

@@ -12,6 +12,7 @@ use crate::chaos::{Calm, Chaos};
 use crate::clock::Clock;
 use crate::dynamodb::Tables;
 use crate::logs::Logs;
+use crate::meter::{Meter, Usage};
 use crate::names::REGION;
 use crate::s3::DataLakes;
 use crate::sqs::Sqs;
@@ -33,6 +34,7 @@ pub struct Services {
     pub faults: Faults,
     /// What queues and mappings do that they seldom do.
     pub chaos: Arc<dyn Chaos>,
+    pub(crate) meter: Meter,
 }
 
 impl Services {
@@ -68,6 +70,7 @@ impl Services {
     }
 
     fn with(clock: Clock, tables: Tables, seed: u64, chaos: Arc<dyn Chaos>) -> Arc<Self> {
+        let meter = tables.meter.clone();
         Arc::new(Self {
             clock,
             sqs: Sqs::in_chaos(clock, seed, Arc::clone(&chaos)),
@@ -76,7 +79,17 @@ impl Services {
             logs: Logs::new(clock),
             faults: Faults::default(),
             chaos,
+            meter,
         })
+    }
+
+    /// What all of it would be charged for, up to now.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let (log_lines, log_bytes, custom_metrics) = self.logs.billable();
+        let (table_items, table_bytes) = self.tables.size();
+        let lake_bytes = self.lakes.bytes();
+        Usage { log_lines, log_bytes, custom_metrics, table_bytes, table_items, lake_bytes, ..self.meter.counted() }
     }
 
     /// For clients that live on this region, with the functions' own timeouts and retries.

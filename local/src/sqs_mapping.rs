@@ -108,7 +108,9 @@ impl SqsMapping {
                 None => LONG_POLL,
             };
             let max = (self.settings.batch_size - batch.len()).min(10);
-            pending.extend(self.services.sqs.receive(&self.queue, max, wait, None).await?);
+            let received = self.services.sqs.receive(&self.queue, max, wait, None).await?;
+            self.services.meter.received(&received);
+            pending.extend(received);
         }
     }
 
@@ -130,7 +132,8 @@ impl SqsMapping {
     /// has run out.
     async fn deliver_once(&self, batch: &[(Received, String)], answer_comes: bool) {
         let (messages, records): (Vec<_>, Vec<_>) = batch.iter().map(|(m, r)| (m, r.as_str())).unzip();
-        let failed = match self.function.invoke(payload(&records)).await {
+        let invocation = self.function.invoke(payload(&records));
+        let failed = match self.services.meter.invocation(self.function.name(), invocation).await {
             Err(_error) => return,
             Ok(_) if !answer_comes => return,
             Ok(_) if !self.settings.report_batch_item_failures => Vec::new(),
@@ -142,7 +145,9 @@ impl SqsMapping {
                 }
             }
         };
-        for message in messages.iter().filter(|message| !failed.contains(&message.message_id)) {
+        let done: Vec<_> = messages.iter().filter(|message| !failed.contains(&message.message_id)).collect();
+        self.services.meter.deleted(done.len());
+        for message in done {
             self.services.sqs.delete(&self.queue, &message.receipt_handle).expect("the queue gave this handle");
         }
     }

@@ -251,8 +251,9 @@ impl StreamMapping {
 
     async fn try_once(&self, batch: &Batch) -> Try {
         let records: Vec<&str> = batch.records.iter().map(|record| record.json.as_str()).collect();
-        let invoke = || self.function.invoke(payload(&records));
-        let delivery = self.services.chaos.delivery(self.function.name());
+        let function = &self.function;
+        let invoke = || self.services.meter.invocation(function.name(), function.invoke(payload(&records)));
+        let delivery = self.services.chaos.delivery(function.name());
         let answer = match delivery {
             Delivery::Once | Delivery::AnswerLost => invoke().await,
             Delivery::Twice(later) => {

@@ -117,13 +117,16 @@ impl Services {
         let (status, body) = match service {
             Service::S3 => {
                 let response = self.lakes.answer(request.clone()).await?;
-                self.chaos.answered(&call, response.status().as_u16(), response.body());
+                let status = response.status().as_u16();
+                self.meter.answered(&call, status);
+                self.chaos.answered(&call, status, response.body());
                 return Ok(response);
             }
             Service::Sqs => crate::sqs_protocol::answer(&self.sqs, &call.operation, &request).await,
             Service::DynamoDb => self.tables.answer(&call.operation, request.body()),
             Service::Logs => self.logs.answer(&call.operation, request.body()),
         };
+        self.meter.answered(&call, status);
         self.chaos.answered(&call, status, &body);
         Ok(json_response(status, body))
     }

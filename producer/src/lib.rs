@@ -9,10 +9,13 @@
 //! | [`run`](mod@run), [`progress`] | a run from the first message to the verdict, and how far it is |
 //! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting until the pipeline is drained, and reading what came out |
 //! | [`verdict`], [`measures`], [`report`] | what that means, what was measured, and showing it |
+//! | `bill`, `prices` | what a run on the embedded pipeline would have cost on AWS |
 //! | [`trace`](mod@trace) | one event's story |
 //! | `embedded` | the embedded pipeline of a run, and what scenarios do to it |
 //! | `explore` | the embedded pipeline, kept up for whoever wants to look around |
 
+#[cfg(feature = "embedded")]
+pub mod bill;
 pub mod cli;
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -21,6 +24,8 @@ pub mod events;
 pub mod explore;
 pub mod function_logs;
 pub mod measures;
+#[cfg(feature = "embedded")]
+pub mod prices;
 pub mod progress;
 pub mod read_back;
 pub mod report;

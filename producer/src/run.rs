@@ -44,12 +44,18 @@ pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<Reading, 
     let mut connected = Connected::to(&target, &pointer, scenario).await.map_err(Failure::Unreachable)?;
     let mut pipeline = connected.take_pipeline();
     let judged = judge(&connected, args, &pointer, progress);
-    tokio::select! {
-        reading = judged => reading.map(|reading| Reading { target: target.to_string(), ..reading }),
+    let mut reading = tokio::select! {
+        reading = judged => reading?,
         broken = stack::broken(&mut pipeline) => {
-            Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {broken}")))
+            return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {broken}")));
         }
+    };
+    reading.target = target.to_string();
+    #[cfg(feature = "embedded")]
+    if let Some(pipeline) = &pipeline {
+        reading.bill = crate::bill::Bill::of(&pipeline.services.usage(), reading.sent, reading.events);
     }
+    Ok(reading)
 }
 
 /// Sends, waits until all is done or the time is up, and judges what there is then.

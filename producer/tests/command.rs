@@ -44,6 +44,11 @@ fn fifty_messages_of_one_event_become_one_object() {
     }
     assert_eq!(verdict["verdict"], "held");
     assert!(verdict["invariants"].as_array().unwrap().iter().all(|invariant| invariant["held"] == true));
+
+    let lines = verdict["bill"]["lines"].as_array().unwrap();
+    let units = |what| lines.iter().find(|line| line["what"] == what).unwrap()["units"].as_f64().unwrap();
+    assert_eq!((units("SQS: send"), units("DynamoDB: claims written"), units("S3: objects written")), (50.0, 1.0, 1.0));
+    assert!(verdict["bill"]["usd_per_million_events"]["us-east-1"].as_f64().unwrap() > 5.0, "{}", verdict["bill"]);
 }
 
 #[test]

@@ -63,6 +63,11 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  objects a second, by tenth of the run: {}", rates.join(" "))?;
     }
     writeln!(out)?;
+    #[cfg(feature = "embedded")]
+    if let Some(bill) = &reading.bill {
+        bill.write(out)?;
+        writeln!(out)?;
+    }
     for (source, problem) in &reading.unreadable {
         let source = serde_json::to_string(source).map_err(io::Error::other)?;
         writeln!(out, "could not be read: {}: {problem}", source.trim_matches('"'))?;

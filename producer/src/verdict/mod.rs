@@ -119,6 +119,9 @@ pub struct Reading {
     pub events_repeated: usize,
     /// Objects written in a second, for each tenth of them; `[]` if there are fewer than a thousand.
     pub objects_per_second_by_tenth: Vec<u64>,
+    /// What the run would have cost on AWS; of the embedded pipeline alone, which counts it.
+    #[cfg(feature = "embedded")]
+    pub bill: Option<crate::bill::Bill>,
 }
 
 /// A run, and what was seen of it.
@@ -202,6 +205,8 @@ impl Run<'_> {
             repeated_events,
             events_repeated,
             objects_per_second_by_tenth: rates(times.iter().filter_map(|of| of.archived_ms).collect()),
+            #[cfg(feature = "embedded")]
+            bill: None,
         }
     }
 

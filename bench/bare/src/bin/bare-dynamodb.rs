@@ -1,0 +1,56 @@
+//! Ten `PutItem`s at once, or, with `BARE_WRITES=execute`, one `BatchExecuteStatement` of up to 25 INSERTs.
+
+use std::env;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
+use bare_fn::{Batch, all_done};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let table = env::var("TABLE_NAME")?;
+    let execute = env::var("BARE_WRITES").is_ok_and(|writes| writes == "execute");
+    let client = Client::new(&batch::function::sdk_config().await);
+    let (client, table) = (&client, table.as_str());
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Batch>| async move {
+        if execute { insert(client, table, event.payload).await } else { put(client, table, event.payload).await }
+    }))
+    .await
+}
+
+async fn put(client: &Client, table: &str, batch: Batch) -> Result<Value, Error> {
+    stream::iter(batch.records)
+        .map(|message| {
+            client
+                .put_item()
+                .table_name(table)
+                .item("pk", AttributeValue::S(message.message_id))
+                .item("sk", AttributeValue::S("CLAIM".to_owned()))
+                .item("body", AttributeValue::S(message.body))
+                .send()
+        })
+        .buffer_unordered(10)
+        .try_for_each(async |_| Ok(()))
+        .await?;
+    Ok(all_done())
+}
+
+async fn insert(client: &Client, table: &str, batch: Batch) -> Result<Value, Error> {
+    let statement = format!(r#"INSERT INTO "{table}" VALUE {{'pk':?,'sk':'CLAIM','body':?}}"#);
+    let statements = batch.records.into_iter().map(|message| {
+        BatchStatementRequest::builder()
+            .statement(&statement)
+            .parameters(AttributeValue::S(message.message_id))
+            .parameters(AttributeValue::S(message.body))
+            .build()
+    });
+    let statements = statements.collect::<Result<Vec<_>, _>>()?;
+    let answer = client.batch_execute_statement().set_statements(Some(statements)).send().await?;
+    match answer.responses().iter().find_map(|response| response.error()) {
+        Some(error) => Err(format!("{error:?}").into()),
+        None => Ok(all_done()),
+    }
+}

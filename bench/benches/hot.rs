@@ -1,0 +1,102 @@
+//! What one message costs by itself, without a service: `cargo bench -p bench`.
+//!
+//! Reading a body (pointer look-up, strictness and digest in one pass), the claim and its codec, the object's line; and a
+//! whole batch planned and logged, through the handler with a cache that knows every event, so that no request is made.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+
+use std::time::{Duration, SystemTime};
+
+use bench::traffic::{Relation, Size, Source, Traffic};
+use claim::{Claim, Event, EventIdPointer, object};
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use lambda_runtime::{Context, LambdaEvent};
+
+fn main() {
+    divan::main();
+}
+
+const SIZES: [Size; 2] = Size::ALL;
+
+fn body(size: Size) -> String {
+    size.body("grid_stress_00000000")
+}
+
+fn pointer() -> EventIdPointer {
+    EventIdPointer::parse("/event_id").unwrap()
+}
+
+fn claim(body: &str) -> Claim {
+    let event = Event::parse(body, &pointer()).unwrap();
+    let (now, window) = (SystemTime::now(), Duration::from_secs(16 * 86_400));
+    Claim::new(&event, "059f36b4-87a3-44ab-83d2-661975830a7d", body, now, window, &[7; 10]).unwrap()
+}
+
+#[divan::bench(args = SIZES)]
+fn event_parse(bencher: Bencher, size: Size) {
+    let (body, pointer) = (body(size), pointer());
+    bencher.counter(BytesCount::of_str(&body)).bench(|| Event::parse(black_box(&body), &pointer).unwrap());
+}
+
+#[divan::bench(args = SIZES)]
+fn claim_new(bencher: Bencher, size: Size) {
+    let body = body(size);
+    let event = Event::parse(&body, &pointer()).unwrap();
+    let (now, window) = (SystemTime::now(), Duration::from_secs(16 * 86_400));
+    bencher
+        .counter(BytesCount::of_str(&body))
+        .bench(|| Claim::new(&event, "m", black_box(&body), now, window, &[7; 10]).unwrap());
+}
+
+#[divan::bench(args = SIZES)]
+fn claim_to_item(bencher: Bencher, size: Size) {
+    let claim = claim(&body(size));
+    bencher.bench(|| black_box(&claim).to_item());
+}
+
+#[divan::bench(args = SIZES)]
+fn claim_from_item(bencher: Bencher, size: Size) {
+    let item = claim(&body(size)).to_item();
+    bencher.with_inputs(|| item.clone()).bench_values(|item| Claim::from_item(item).unwrap());
+}
+
+#[divan::bench(args = SIZES)]
+fn object_line(bencher: Bencher, size: Size) {
+    let body = body(size);
+    let claim = claim(&body);
+    bencher.counter(BytesCount::of_str(&body)).bench(|| object::object_line(black_box(&claim)).unwrap());
+}
+
+/// Ten duplicates of known events: envelope, plan, cache, and log lines to nowhere.
+#[divan::bench(args = SIZES)]
+fn batch_of_ten_known_events(bencher: Bencher, size: Size) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let services = local::Services::on_clock(local::Clock::real(), 1);
+        let _ = services.tables.create_claim_table(local::names::TABLE);
+        let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+        let look_up = |name: &str| (name == "TABLE_NAME").then(|| local::names::TABLE.to_owned());
+        let config = ingest_fn::Config::from_environment(&batch::Environment::new(&look_up)).unwrap();
+        let nowhere = batch::LogWriter::new(|_| Ok(()));
+        let table = ingest_fn::ClaimTable::new(client, local::names::TABLE);
+        let handler =
+            ingest_fn::Handler::new(config, table, nowhere.clone(), services.clock.shared(), ingest_fn::os_random());
+        let log = batch::logs::dispatch(nowhere, tracing::level_filters::LevelFilter::INFO, services.clock.shared());
+        let (event, _) = Traffic::new(Source::Queue, size, Relation::Duplicates).batch(10);
+        let handle = async || {
+            let mut context = Context::default();
+            context.deadline = services.clock.now_ms() + 30_000;
+            let envelope = serde_json::from_str(black_box(&event)).unwrap();
+            handler.handle(LambdaEvent::new(envelope, context)).await.unwrap()
+        };
+        let _guard = tracing::dispatcher::set_default(&log);
+        assert!(handle().await.batch_item_failures.is_empty());
+        // Known now: nothing is waited for, and a poll is a batch.
+        bencher.bench_local(|| {
+            let mut handling = std::pin::pin!(handle());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(handling.as_mut().poll(&mut context).is_ready());
+        });
+    });
+}

@@ -1,0 +1,64 @@
+"""Claim and object in one handler, with boto3: the plain way to finish such a pipeline.
+
+The order is its known flaw: an event that is claimed and then not stored is lost to every later message of that event.
+"""
+
+import hashlib
+import json
+import os
+import time
+import uuid
+
+import boto3
+from botocore.exceptions import ClientError
+
+TABLE = boto3.client("dynamodb")
+BUCKET = boto3.client("s3")
+WINDOW_SECONDS = 16 * 86_400
+
+
+def handler(event, context):
+    failures = []
+    for record in event["Records"]:
+        try:
+            outcome = handle(record)
+        except Exception as error:
+            outcome = "failed"
+            failures.append({"itemIdentifier": record["messageId"]})
+            print(json.dumps({"level": "ERROR", "message_id": record["messageId"], "error": repr(error)}))
+        print(json.dumps({"level": "INFO", "outcome": outcome, "message_id": record["messageId"]}))
+    return {"batchItemFailures": failures}
+
+
+def handle(record):
+    body = record["body"]
+    event_id = json.loads(body)["event_id"]
+    claim_id = str(uuid.uuid4())
+    now = int(time.time())
+    try:
+        TABLE.put_item(
+            TableName=os.environ["TABLE_NAME"],
+            Item={
+                "pk": {"S": f"EVENT#{event_id}"},
+                "sk": {"S": "CLAIM"},
+                "claim_id": {"S": claim_id},
+                "ttl": {"N": str(now + WINDOW_SECONDS)},
+                "digest": {"B": hashlib.sha256(body.encode()).digest()},
+                "message_id": {"S": record["messageId"]},
+            },
+            ConditionExpression="attribute_not_exists(pk) OR #ttl < :now",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={":now": {"N": str(now)}},
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            return "duplicate"
+        raise
+    BUCKET.put_object(
+        Bucket=os.environ["BUCKET_NAME"],
+        Key=time.strftime(f"events/dt=%Y-%m-%d/hour=%H/{claim_id}.json", time.gmtime(now)),
+        Body=body.encode() + b"\n",
+        ContentType="application/json",
+        IfNoneMatch="*",
+    )
+    return "won"

@@ -1,0 +1,91 @@
+//! One function, one kind of traffic, one run: started cold on services that nobody else uses, handed batches, ended.
+
+use anyhow::{Context as _, ensure};
+use local::meter::Usage;
+use serde::Serialize;
+
+use crate::process::{Process, back_end, on_a_runtime};
+use crate::subject::{Leaves, Subject};
+use bench::traffic::{BATCH, Relation, Size, Traffic};
+
+/// Batches that a function is given before its CPU time counts: connections are open then, and what is lazy is there.
+const WARM_UP: usize = 20;
+
+/// What a run showed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Sample {
+    /// Process start to the first request for an event, in milliseconds.
+    pub(crate) cold_ms: f64,
+    /// Process start to the answer to a first batch, handed over as soon as it is asked for, in milliseconds.
+    pub(crate) first_batch_ms: f64,
+    /// CPU time of the function for a message, in microseconds, warm.
+    pub(crate) cpu_us: f64,
+    /// Requests to the services for a message, warm.
+    pub(crate) requests: f64,
+    /// Peak resident memory, in MB.
+    pub(crate) memory_mb: f64,
+}
+
+/// Runs a function on traffic, and checks that it did the work.
+pub(crate) fn run(subject: &Subject, size: Size, relation: Relation, batches: usize) -> anyhow::Result<Sample> {
+    on_a_runtime(drive(subject, size, relation, batches))
+        .with_context(|| format!("{} with {relation:?} events of {}", subject.name, size.name()))
+}
+
+async fn drive(subject: &Subject, size: Size, relation: Relation, batches: usize) -> anyhow::Result<Sample> {
+    let (services, endpoint) = back_end().await?;
+    let mut traffic = Traffic::new(subject.source, size, relation);
+    let mut events = 0;
+    let mut next = |messages| {
+        let (batch, new) = traffic.batch(messages);
+        events += new;
+        batch
+    };
+
+    let first = next(BATCH);
+    let mut process = Process::start(subject, &endpoint).await?;
+    let cold = process.cold_start().await?;
+    process.invoke(first).await?;
+    let first_batch = process.age();
+
+    for _ in 0..WARM_UP {
+        process.invoke(next(BATCH)).await?;
+    }
+    let (requests, cpu) = (requests(&services.usage()), process.cpu()?);
+    for _ in 0..batches {
+        process.invoke(next(BATCH)).await?;
+    }
+    let (cpu, memory_mb) = (process.cpu()?.saturating_sub(cpu), process.peak_memory_mb()?);
+    let usage = services.usage();
+
+    let objects = services.lakes.versions(local::names::BUCKET).len();
+    // The bare functions do not know a duplicate, and write each message.
+    let expected = if subject.name.starts_with("bare") { (batches + WARM_UP + 1) * BATCH } else { events };
+    let (items, objects_expected) = match subject.leaves {
+        Leaves::Item => (expected, 0),
+        Leaves::Object => (0, expected),
+        Leaves::Both => (expected, expected),
+    };
+    ensure!(usage.table_items == items as u64, "{} items in the table, not {items}", usage.table_items);
+    ensure!(objects == objects_expected, "{objects} objects in the lake, not {objects_expected}");
+    ensure!(usage.requests.contains_key(subject.uses), "it made no {} request: {:?}", subject.uses, usage.requests);
+
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let (messages, requests) = ((batches * BATCH) as f64, (self::requests(&usage) - requests) as f64);
+    Ok(Sample {
+        cold_ms: cold.as_secs_f64() * 1e3,
+        first_batch_ms: first_batch.as_secs_f64() * 1e3,
+        cpu_us: cpu.as_secs_f64() * 1e6 / messages,
+        requests: requests / messages,
+        memory_mb,
+    })
+}
+
+/// Whether a function works at all: one batch, from which its own kind of request must come.
+pub(crate) fn answers(subject: &Subject) -> anyhow::Result<()> {
+    run(subject, Size::Reading, Relation::Distinct, 1).map(drop)
+}
+
+fn requests(usage: &Usage) -> u64 {
+    usage.requests.values().sum()
+}

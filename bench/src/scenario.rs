@@ -1,0 +1,203 @@
+//! What is measured of this project's functions beside CPU and cold start: a herd over warm environments, a million duplicates,
+//! connections, memory under the largest batches, and the rate of one environment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::process::{Process, back_end, on_a_runtime};
+use crate::subject::{Artefact, Subject};
+use bench::traffic::{Relation, Size, Traffic, queue_record, stream_record};
+
+/// Largest payload of an invocation, in bytes.
+const PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
+
+/// Most messages of a batch that a queue's mapping can be set to.
+const LARGEST_BATCH: usize = 10_000;
+
+/// Write requests that 50 identical messages cost, in five batches of ten over two warm environments.
+pub(crate) fn herd_writes(ingest: &Subject) -> anyhow::Result<u64> {
+    on_a_runtime(async {
+        let (services, endpoint) = back_end().await?;
+        let mut environments = [Process::start(ingest, &endpoint).await?, Process::start(ingest, &endpoint).await?];
+        for (number, environment) in environments.iter_mut().enumerate() {
+            environment.invoke(batch([queue_record(number, &Size::Reading.body(&format!("warm-{number}")))])).await?;
+        }
+        let before = writes(&services.usage());
+        let body = Size::Reading.body("grid_stress_999");
+        let mut batches = (0..5).map(|number| batch((0..10).map(|n| queue_record(100 + number * 10 + n, &body))));
+        let [first, second] = &mut environments;
+        // Both at once, as long as there are two batches left.
+        while let Some(one) = batches.next() {
+            let other = batches.next();
+            tokio::try_join!(first.invoke(one), async {
+                match other {
+                    Some(other) => second.invoke(other).await,
+                    None => Ok(()),
+                }
+            })?;
+        }
+        Ok(writes(&services.usage()) - before)
+    })
+}
+
+fn writes(usage: &local::meter::Usage) -> u64 {
+    let is_write = |name: &str| name == "DynamoDb PutItem" || name == "DynamoDb BatchExecuteStatement";
+    usage.requests.iter().filter(|(name, _)| is_write(name)).map(|(_, count)| count).sum()
+}
+
+/// Requests to the services that a million duplicates of a thousand known events cause, in batches of ten thousand.
+pub(crate) fn requests_of_duplicates(ingest: &Subject, duplicates: usize) -> anyhow::Result<u64> {
+    on_a_runtime(async {
+        let (services, endpoint) = back_end().await?;
+        let mut process = Process::start(ingest, &endpoint).await?;
+        let bodies: Vec<String> = (0..1_000).map(|event| format!(r#"{{"event_id":"{event}"}}"#)).collect();
+        process.invoke(batch(bodies.iter().enumerate().map(|(n, body)| queue_record(n, body)))).await?;
+        let before = services.usage().requests;
+        let bodies = bodies.iter().cycle().take(LARGEST_BATCH);
+        let all = batch(bodies.enumerate().map(|(n, body)| short_queue_record(n, body)));
+        for _ in 0..duplicates / LARGEST_BATCH {
+            process.invoke(all.clone()).await?;
+        }
+        let requests = |usage: &BTreeMap<String, u64>| usage.values().sum::<u64>();
+        Ok(requests(&services.usage().requests) - requests(&before))
+    })
+}
+
+/// Connections that one process has opened, by what it had been handed up to then.
+#[derive(Debug, Serialize)]
+pub(crate) struct Connections {
+    pub(crate) function: &'static str,
+    /// A first batch of one message.
+    pub(crate) after_one_message: u64,
+    /// Then one of ten.
+    pub(crate) after_ten: u64,
+    /// Then two hundred more of ten.
+    pub(crate) after_all: u64,
+}
+
+/// Of each compiled function.
+pub(crate) fn connections(subjects: &[Subject]) -> anyhow::Result<Vec<Connections>> {
+    let compiled = subjects.iter().filter(|subject| matches!(subject.artefact, Artefact::Binary));
+    let counted = compiled.map(|subject| {
+        on_a_runtime(async {
+            let (services, endpoint) = back_end().await?;
+            let mut traffic = Traffic::new(subject.source, Size::Reading, Relation::Distinct);
+            let mut process = Process::start(subject, &endpoint).await?;
+            process.invoke(traffic.batch(1).0).await?;
+            let after_one_message = services.usage().connections;
+            process.invoke(traffic.batch(10).0).await?;
+            let after_ten = services.usage().connections;
+            for _ in 0..200 {
+                process.invoke(traffic.batch(10).0).await?;
+            }
+            let after_all = services.usage().connections;
+            Ok(Connections { function: subject.name, after_one_message, after_ten, after_all })
+        })
+    });
+    counted.collect()
+}
+
+/// Peak memory of one process on one kind of large batch.
+#[derive(Debug, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) what: &'static str,
+    pub(crate) function: &'static str,
+    pub(crate) peak_mb: f64,
+}
+
+/// Five messages of 1 MiB, ten thousand small ones, and a stream batch of 6 MB, three times each.
+pub(crate) fn memory(ingest: &Subject, archive: &Subject) -> anyhow::Result<Vec<Memory>> {
+    let large = (0..5).map(|n| {
+        // As JSON in JSON, 1 MiB of body must not grow: no quotes but the few of its own, and text that compresses.
+        let head = format!(r#"{{"event_id":"large-{n}","x":""#);
+        let filler = "0123456789".repeat(105_000);
+        queue_record(n, &format!("{head}{}\"}}", &filler[..1024 * 1024 - head.len() - 2]))
+    });
+    let large = batch(large);
+    let small = batch((0..LARGEST_BATCH).map(|n| short_queue_record(n, &format!(r#"{{"event_id":"small-{n}"}}"#))));
+    let mut records: Vec<serde_json::Value> = Vec::new();
+    let mut bytes = 0;
+    while bytes < PAYLOAD_BYTES - 2_000 {
+        let record = stream_record(records.len(), &Size::Reading.body(&format!("stream-{}", records.len())));
+        bytes += record.to_string().len() + 1;
+        records.push(record);
+    }
+    let stream = batch(records);
+    [
+        ("5 messages of 1 MiB", ingest, large),
+        ("10,000 small messages", ingest, small),
+        ("a stream batch of 6 MB", archive, stream),
+    ]
+    .into_iter()
+    .map(|(what, subject, batch)| {
+        let peak_mb = on_a_runtime(async {
+            let (_services, endpoint) = back_end().await?;
+            let mut process = Process::start(subject, &endpoint).await?;
+            for _ in 0..3 {
+                process.invoke(batch.clone()).await?;
+            }
+            process.peak_memory_mb()
+        })
+        .context(what)?;
+        Ok(Memory { what, function: subject.name, peak_mb })
+    })
+    .collect()
+}
+
+/// What one environment does with batches of a thousand, by its own CPU clock: what a full core would do, whatever else the
+/// machine does.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rate {
+    pub(crate) function: &'static str,
+    pub(crate) messages_per_cpu_second: f64,
+    /// The same, by quarter of the run.
+    pub(crate) by_quarter: Vec<f64>,
+}
+
+/// Batches of a thousand distinct readings.
+pub(crate) fn rates(subjects: &[Subject], batches: usize) -> anyhow::Result<Vec<Rate>> {
+    const MESSAGES: usize = 1_000;
+    let compiled = subjects.iter().filter(|subject| matches!(subject.artefact, Artefact::Binary));
+    let measured = compiled.map(|subject| {
+        on_a_runtime(async {
+            let (_services, endpoint) = back_end().await?;
+            let mut traffic = Traffic::new(subject.source, Size::Reading, Relation::Distinct);
+            let mut process = Process::start(subject, &endpoint).await?;
+            process.invoke(traffic.batch(MESSAGES).0).await?;
+            let began = process.cpu()?;
+            let (mut so_far, mut by_quarter) = (began, Vec::new());
+            for _ in 0..4 {
+                for _ in 0..batches {
+                    process.invoke(traffic.batch(MESSAGES).0).await?;
+                }
+                let now = process.cpu()?;
+                by_quarter.push(per_second(batches * MESSAGES, now.saturating_sub(so_far)));
+                so_far = now;
+            }
+            let messages_per_cpu_second = per_second(4 * batches * MESSAGES, so_far.saturating_sub(began));
+            Ok(Rate { function: subject.name, messages_per_cpu_second, by_quarter })
+        })
+    });
+    measured.collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn per_second(messages: usize, took: Duration) -> f64 {
+    (messages as f64 / took.as_secs_f64()).round()
+}
+
+/// Nothing but what the functions read: ten thousand whole records do not fit into a payload.
+fn short_queue_record(message: usize, body: &str) -> serde_json::Value {
+    let mut record = queue_record(message, body);
+    if let Some(record) = record.as_object_mut() {
+        record.retain(|name, _| name == "messageId" || name == "body");
+    }
+    record
+}
+
+fn batch(records: impl IntoIterator<Item = serde_json::Value>) -> String {
+    serde_json::json!({ "Records": records.into_iter().collect::<Vec<_>>() }).to_string()
+}

@@ -1,0 +1,140 @@
+//! Who is measured.
+
+use std::path::{Path, PathBuf};
+
+use bench::traffic::Source;
+use local::names;
+
+/// A function, and how it is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    /// In the table.
+    pub(crate) name: &'static str,
+    /// What it is handed.
+    pub(crate) source: Source,
+    /// What it is held against.
+    pub(crate) baseline: &'static str,
+    /// What it must have left in the services for each distinct event.
+    pub(crate) leaves: Leaves,
+    /// The operation that it must have used.
+    pub(crate) uses: &'static str,
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(&'static str, String)>,
+    /// What is uploaded to Lambda.
+    pub(crate) artefact: Artefact,
+}
+
+/// What one event becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    Item,
+    Object,
+    Both,
+}
+
+/// What is uploaded to Lambda.
+#[derive(Clone, Debug)]
+pub(crate) enum Artefact {
+    /// A binary, as `bootstrap` in a zip.
+    Binary,
+    /// Python sources, and packages if the function has to bring them: Lambda's runtime has boto3.
+    Python { sources: PathBuf, packages: Option<PathBuf> },
+}
+
+pub(crate) const BARE_PUT: &str = "bare, 10 PutItem";
+pub(crate) const BARE_EXECUTE: &str = "bare, 1 BatchExecuteStatement";
+pub(crate) const BARE_S3: &str = "bare, PutObject";
+pub(crate) const INGEST: &str = "ingest-fn";
+pub(crate) const INGEST_BATCH: &str = "ingest-fn, batched claims";
+pub(crate) const ARCHIVE: &str = "archive-fn";
+pub(crate) const BOTO3: &str = "Python, boto3";
+pub(crate) const POWERTOOLS: &str = "Python, Powertools";
+
+impl Subject {
+    /// Whether a duplicate is anything else to it than a message. The archive's stream has no record of one.
+    pub(crate) fn knows_duplicates(&self) -> bool {
+        self.name == BARE_PUT || !(self.name.starts_with("bare") || self.source == Source::Stream)
+    }
+}
+
+/// The compiled functions under `binaries`: this project's, and the bare ones.
+pub(crate) fn compiled(binaries: &Path) -> Vec<Subject> {
+    let subject = |name, binary: &str, source, leaves, uses| Subject {
+        name,
+        source,
+        baseline: if source == Source::Stream || binary == "bare-s3" { BARE_S3 } else { BARE_PUT },
+        leaves,
+        uses,
+        program: binaries.join(binary),
+        arguments: Vec::new(),
+        environment: Vec::new(),
+        artefact: Artefact::Binary,
+    };
+    let mut subjects = vec![
+        subject(BARE_PUT, "bare-dynamodb", Source::Queue, Leaves::Item, "DynamoDb PutItem"),
+        subject(BARE_EXECUTE, "bare-dynamodb", Source::Queue, Leaves::Item, "DynamoDb BatchExecuteStatement"),
+        subject(BARE_S3, "bare-s3", Source::Queue, Leaves::Object, "S3 PUT"),
+        subject(INGEST, "ingest-fn", Source::Queue, Leaves::Item, "DynamoDb PutItem"),
+        subject(INGEST_BATCH, "ingest-fn", Source::Queue, Leaves::Item, "DynamoDb BatchExecuteStatement"),
+        subject(ARCHIVE, "archive-fn", Source::Stream, Leaves::Object, "S3 PUT"),
+    ];
+    let mut set = |position: usize, name, value: &str| subjects[position].environment.push((name, value.to_owned()));
+    set(1, "BARE_WRITES", "execute");
+    set(3, "CLAIM_WRITES", "single");
+    set(4, "CLAIM_WRITES", "batch");
+    subjects
+}
+
+/// One of [`compiled`].
+pub(crate) fn named<'a>(subjects: &'a [Subject], name: &str) -> &'a Subject {
+    subjects.iter().find(|subject| subject.name == name).expect("it is always measured")
+}
+
+/// The Python peers, run by `python` of a virtual environment.
+pub(crate) fn python(python: &Path, sources: &Path, packages: &Path) -> Vec<Subject> {
+    [(BOTO3, "boto3_peer"), (POWERTOOLS, "powertools_peer")]
+        .map(|(name, module)| Subject {
+            name,
+            source: Source::Queue,
+            baseline: BARE_PUT,
+            leaves: Leaves::Both,
+            uses: "S3 PUT",
+            program: python.to_owned(),
+            arguments: vec!["-m".to_owned(), "awslambdaric".to_owned(), format!("{module}.handler")],
+            environment: vec![
+                ("PYTHONPATH", sources.display().to_string()),
+                // Nothing is left behind in the sources.
+                ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+                ("HOME", std::env::temp_dir().display().to_string()),
+            ],
+            artefact: Artefact::Python {
+                sources: sources.join(format!("{module}.py")),
+                packages: (name == POWERTOOLS).then(|| packages.to_owned()),
+            },
+        })
+        .to_vec()
+}
+
+/// What every function is told.
+pub(crate) fn common_environment(runtime_api: &str, endpoint: &str) -> Vec<(&'static str, String)> {
+    [
+        ("AWS_LAMBDA_RUNTIME_API", runtime_api),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_REGION", names::REGION),
+        ("AWS_DEFAULT_REGION", names::REGION),
+        ("AWS_ACCESS_KEY_ID", "bench"),
+        ("AWS_SECRET_ACCESS_KEY", "bench"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "bench"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("TABLE_NAME", names::TABLE),
+        ("BUCKET_NAME", names::BUCKET),
+        // No look into the user's own settings.
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .to_vec()
+}

@@ -1,0 +1,203 @@
+//! What the functions are handed: events of a reading's size and of a sensor's, as a queue's or a stream's batch.
+
+use std::time::{Duration, SystemTime};
+
+use claim::{Claim, Event, EventIdPointer};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The default batch of the queue's mapping.
+pub const BATCH: usize = 10;
+
+/// What calls a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Batches of messages.
+    Queue,
+    /// Batches of stream records, each with a claim that `ingest-fn` could have written.
+    Stream,
+}
+
+/// How large an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Size {
+    /// One reading of one sensor: 250 bytes.
+    #[serde(rename = "250 bytes")]
+    Reading,
+    /// A minute of readings of one sensor: 5 KB.
+    #[serde(rename = "5 KB")]
+    Sensor,
+}
+
+/// How the messages of a run are related.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Relation {
+    /// Each is an event of its own.
+    Distinct,
+    /// Each is a duplicate of an event of the first batch.
+    Duplicates,
+}
+
+impl Size {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Reading, Self::Sensor];
+
+    /// As the tables say it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reading => "250 bytes",
+            Self::Sensor => "5 KB",
+        }
+    }
+
+    /// The event of this id; always the same bytes.
+    #[must_use]
+    pub fn body(self, event_id: &str) -> String {
+        match self {
+            Self::Reading => reading(event_id),
+            Self::Sensor => sensor(event_id, 5 * 1024),
+        }
+    }
+}
+
+/// One reading, 250 bytes.
+#[must_use]
+pub fn reading(event_id: &str) -> String {
+    let mut random = fastrand::Rng::with_seed(seed(event_id));
+    let reading = json!({
+        "event_id": event_id,
+        "sensor": format!("substation-{:04}", random.u32(..1_000)),
+        "area": "10YES-REE------0",
+        "voltage_kv": f64::from(random.u32(380_000..420_000)) / 1_000.0,
+        "frequency_hz": f64::from(random.u32(49_900..50_100)) / 1_000.0,
+        "load_mw": f64::from(random.u32(100_000..900_000)) / 100.0,
+        "timestamp": "2026-11-25T09:41:07.123Z",
+    });
+    let mut text = reading.to_string();
+    text.pop();
+    let filler = 250_usize.saturating_sub(text.len() + r#","note":""}"#.len());
+    text + r#","note":""# + &"grid stress ".repeat(filler / 12 + 1)[..filler] + "\"}"
+}
+
+/// As many readings of one sensor as fit into `bytes`, each a little different from the one before.
+#[must_use]
+pub fn sensor(event_id: &str, bytes: usize) -> String {
+    let mut random = fastrand::Rng::with_seed(seed(event_id));
+    let mut text =
+        format!(r#"{{"event_id":"{event_id}","sensor":"substation-0417","area":"10YES-REE------0","readings":["#);
+    let (mut voltage, mut frequency, mut second) = (400_000_u32, 50_000_u32, 0);
+    loop {
+        voltage = voltage + random.u32(..200) - 100;
+        frequency = frequency + random.u32(..20) - 10;
+        let reading = format!(
+            r#"{{"at":"2026-11-25T09:{:02}:{:02}Z","voltage_kv":{:.3},"frequency_hz":{:.3},"quality":"good"}}"#,
+            second / 60 % 60,
+            second % 60,
+            f64::from(voltage) / 1_000.0,
+            f64::from(frequency) / 1_000.0,
+        );
+        if text.len() + reading.len() + 3 > bytes && second > 0 {
+            return text + "]}";
+        }
+        text += if second > 0 { "," } else { "" };
+        text += &reading;
+        second += 1;
+    }
+}
+
+fn seed(event_id: &str) -> u64 {
+    event_id.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))
+}
+
+/// Makes batches, each message with an id of its own.
+pub struct Traffic {
+    source: Source,
+    size: Size,
+    relation: Relation,
+    messages: usize,
+}
+
+impl Traffic {
+    /// None yet.
+    #[must_use]
+    pub fn new(source: Source, size: Size, relation: Relation) -> Self {
+        Self { source, size, relation, messages: 0 }
+    }
+
+    /// The next batch, and how many events in it are new.
+    pub fn batch(&mut self, messages: usize) -> (String, usize) {
+        let mut new = 0;
+        let records: Vec<Value> = (0..messages)
+            .map(|position| {
+                let message = self.messages;
+                self.messages += 1;
+                let event = match self.relation {
+                    Relation::Distinct => message,
+                    Relation::Duplicates => position,
+                };
+                new += usize::from(event == message);
+                let body = self.size.body(&format!("grid_stress_{event:08}"));
+                match self.source {
+                    Source::Queue => queue_record(message, &body),
+                    Source::Stream => stream_record(message, &body),
+                }
+            })
+            .collect();
+        (json!({ "Records": records }).to_string(), new)
+    }
+}
+
+/// As Lambda hands a message over, receipt handle and attributes included.
+#[must_use]
+pub fn queue_record(message: usize, body: &str) -> Value {
+    json!({
+        "messageId": format!("059f36b4-87a3-44ab-83d2-{message:012}"),
+        "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a".repeat(6),
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": "1795599667123",
+            "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+            "ApproximateFirstReceiveTimestamp": "1795599667130",
+        },
+        "messageAttributes": {},
+        "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:sa-east-1:123456789012:dynamo-locking-dev-ingestion-queue",
+        "awsRegion": "sa-east-1",
+    })
+}
+
+/// The stream's record of the claim that `ingest-fn` would write.
+///
+/// # Panics
+/// If the body is no event, or too large for a claim.
+#[must_use]
+pub fn stream_record(message: usize, body: &str) -> Value {
+    let pointer = EventIdPointer::parse("/event_id").expect("the pointer is well formed");
+    let event = Event::parse(body, &pointer).expect("the bench's events are events");
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&(message as u64).to_be_bytes());
+    let message_id = format!("059f36b4-87a3-44ab-83d2-{message:012}");
+    let window = Duration::from_secs(16 * 86_400);
+    let claim = Claim::new(&event, &message_id, body, SystemTime::now(), window, &random).expect("the body fits");
+    let image = serde_json::to_value(claim.to_item()).expect("an item is JSON");
+    json!({
+        "eventID": "c4ca4238a0b923820dcc509a6f75849b",
+        "eventName": "INSERT",
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "sa-east-1",
+        "dynamodb": {
+            "ApproximateCreationDateTime": 1_795_599_667,
+            "Keys": { "pk": image["pk"], "sk": image["sk"] },
+            "NewImage": image,
+            "SequenceNumber": format!("4421584500000000017450{message:09}"),
+            "SizeBytes": claim.item_bytes(),
+            "StreamViewType": "NEW_IMAGE",
+        },
+        "eventSourceARN": "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2026-11-25T00:00:00.000",
+    })
+}

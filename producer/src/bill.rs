@@ -1,0 +1,266 @@
+//! What a run on the embedded pipeline would have cost on AWS, for a million events like its own.
+//!
+//! What grows with the events is apart from what is charged each month, however much is sent: polls of an idle queue,
+//! metrics, alarms. Units are those of the run; what is deployed is what Terraform deploys by default.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use local::meter::Usage;
+use serde::Serialize;
+
+use crate::prices::{LOOKED_UP, Prices, REGIONS};
+
+/// Memory of each function (`memory_mb`), in GB.
+const FUNCTION_GB: f64 = 256.0 / 1024.0;
+
+/// DynamoDB adds this to each item for its place in the index ("DynamoDB item sizes and formats").
+const INDEX_BYTES: u64 = 100;
+
+/// Days in a month, on average.
+const MONTH_DAYS: f64 = 365.0 / 12.0;
+
+/// How long a claim stays (`dedup_window_seconds`). DynamoDB deletes it up to a few days later.
+const CLAIM_DAYS: f64 = 16.0;
+
+/// Part of the invocations that X-Ray samples by its default rule, above one a second ("Configuring sampling rules").
+const SAMPLED: f64 = 0.05;
+
+/// Empty receives of an idle queue a month: Lambda keeps five long polls of 20 s going ("Configuring scaling behavior for SQS
+/// event source mappings").
+const IDLE_POLLS: f64 = 5.0 * MONTH_DAYS * 24.0 * 60.0 * 60.0 / 20.0;
+
+/// Alarms of `modules/observability`.
+const ALARMS: f64 = 13.0;
+
+const GB: f64 = 1024.0 * 1024.0 * 1024.0;
+
+const LEFT_OUT: [&str; 8] = [
+    "free tiers, volume discounts and taxes",
+    "Lambda's own start and report lines in the logs, about half a KB an invocation, and keeping logs",
+    "KMS: requests for the bucket's key, which a bucket key makes few, and 1.00 a month for each key of one's own, of which there are none by default",
+    "X-Ray: the first trace of each second",
+    "the lake after its first month, and old versions in it",
+    "dead letters and given-up records",
+    "data that leaves the region",
+    "what this producer reads back",
+];
+
+/// US dollars by region; `None` where the region's price is not known.
+pub type Usd = BTreeMap<&'static str, Option<f64>>;
+
+/// Units of a run, and what they cost in each region.
+#[derive(Debug, Serialize)]
+pub struct Bill {
+    /// When the prices were looked up.
+    pub prices_looked_up: &'static str,
+    /// What grows with the events; the dollars are for a million of them.
+    pub lines: Vec<Line>,
+    /// All lines together, for a million events.
+    pub usd_per_million_events: Usd,
+    /// The same for a million messages.
+    pub usd_per_million_messages: Usd,
+    /// What is charged each month, however much is sent.
+    pub monthly: Vec<Line>,
+    /// All of that together, for a month.
+    pub usd_a_month: Usd,
+    /// What is not in it.
+    pub left_out: [&'static str; 8],
+}
+
+/// One kind of unit.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    /// In words.
+    pub what: &'static str,
+    /// In this run, or in a month.
+    pub units: f64,
+    /// What one of them is.
+    pub unit: &'static str,
+    /// For a million events, or for a month.
+    pub usd: Usd,
+}
+
+impl Line {
+    fn new(what: &'static str, units: f64, unit: &'static str, times: f64, price: fn(&Prices) -> Option<f64>) -> Self {
+        let usd = REGIONS.iter().map(|region| (region.region, price(region).map(|price| price * units * times)));
+        Self { what, units, unit, usd: usd.collect() }
+    }
+}
+
+impl Bill {
+    /// Of a run with so many messages of so many events; `None` if nothing was sent.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "money, and far below 2^52 units")]
+    pub fn of(usage: &Usage, messages: usize, events: usize) -> Option<Self> {
+        if messages == 0 || events == 0 {
+            return None;
+        }
+        let per_million = 1e6 / events as f64;
+        let run = |what, units: u64, unit, price| Line::new(what, units as f64, unit, per_million, price);
+        let kept = |what, bytes: u64, months: f64, price| {
+            Line::new(what, bytes as f64 / GB * months, "GB-months", per_million, price)
+        };
+        let (claim_bytes, claim_months) =
+            (usage.table_bytes + INDEX_BYTES * usage.table_items, CLAIM_DAYS / MONTH_DAYS);
+        let invocations: u64 = usage.functions.values().map(|function| function.number).sum();
+        let milliseconds: u64 = usage.functions.values().map(|function| function.milliseconds).sum();
+        let gb_seconds = milliseconds as f64 / 1e3 * FUNCTION_GB;
+        let lines = vec![
+            run("SQS: send", usage.sqs_sends, "requests", |p| p.sqs_request),
+            run("SQS: receive", usage.sqs_receives, "requests", |p| p.sqs_request),
+            run("SQS: delete", usage.sqs_deletes, "requests", |p| p.sqs_request),
+            run("DynamoDB: claims written", usage.write_request_units, "WRU", |p| p.write_request_unit),
+            run("DynamoDB: claims refused", usage.write_request_units_refused, "WRU", |p| p.write_request_unit),
+            kept("DynamoDB: claims kept 16 days", claim_bytes, claim_months, |p| p.table_gb_month),
+            kept("DynamoDB: point-in-time recovery", claim_bytes, claim_months, |p| p.pitr_gb_month),
+            run("S3: objects written", usage.s3_puts, "PUTs", |p| p.s3_put),
+            run("S3: objects refused", usage.s3_puts_refused, "PUTs", |p| p.s3_put),
+            kept("S3: objects kept a month", usage.lake_bytes, 1.0, |p| p.lake_gb_month),
+            run("Lambda: invocations", invocations, "requests", |p| p.invocation),
+            Line::new("Lambda: time at 256 MB on x86", gb_seconds, "GB-seconds", per_million, |p| p.gb_second),
+            Line::new("CloudWatch: log lines", usage.log_bytes as f64 / GB, "GB", per_million, |p| p.log_gb),
+            Line::new("X-Ray: one in 20 invocations", invocations as f64 * SAMPLED, "traces", per_million, |p| p.trace),
+        ];
+        let month = |what, units, unit, price| Line::new(what, units, unit, 1.0, price);
+        let monthly = vec![
+            month("SQS: polls of an idle queue", IDLE_POLLS, "requests", |p| p.sqs_request),
+            month("CloudWatch: custom metrics", usage.custom_metrics.len() as f64, "metrics", |p| p.metric_month),
+            month("CloudWatch: alarms", ALARMS, "alarms", |p| p.alarm_month),
+            month("CloudWatch: dashboard", 1.0, "dashboards", |p| p.dashboard_month),
+        ];
+        let usd_per_million_events = sum(&lines);
+        let per_message = |usd: f64| usd * events as f64 / messages as f64;
+        Some(Self {
+            prices_looked_up: LOOKED_UP,
+            usd_per_million_messages: map(&usd_per_million_events, per_message),
+            usd_per_million_events,
+            usd_a_month: sum(&monthly),
+            lines,
+            monthly,
+            left_out: LEFT_OUT,
+        })
+    }
+
+    /// Writes it for a person.
+    ///
+    /// # Errors
+    /// When `out` cannot be written to.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "bill on AWS in US dollars, by prices of {}", self.prices_looked_up)?;
+        row(out, "for a million events like these", "this run", |region| region.to_owned())?;
+        self.lines.iter().try_for_each(|line| line.write(out))?;
+        row(out, "sum", "", |region| dollars(&self.usd_per_million_events, region))?;
+        if self.usd_per_million_messages != self.usd_per_million_events {
+            row(out, "sum for a million messages", "", |region| dollars(&self.usd_per_million_messages, region))?;
+        }
+        row(out, "for a month, whatever is sent", "a month", |region| region.to_owned())?;
+        self.monthly.iter().try_for_each(|line| line.write(out))?;
+        row(out, "sum", "", |region| dollars(&self.usd_a_month, region))?;
+        writeln!(out, "  a dash: no public document at hand gives this region's price, and no sum is made without it")?;
+        writeln!(out, "  Lambda's time is this machine's, where services answer at once; on AWS it waits for them")?;
+        writeln!(out, "  left out: {}", self.left_out.join("; "))
+    }
+}
+
+impl Line {
+    /// Nothing, if there are no units.
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.units == 0.0 {
+            return Ok(());
+        }
+        let digits = if self.units.fract() == 0.0 { 0 } else { 6 };
+        let units = format!("{:.digits$} {}", self.units, self.unit);
+        row(out, self.what, &units, |region| dollars(&self.usd, region))
+    }
+}
+
+fn row(out: &mut impl Write, what: &str, units: &str, column: impl Fn(&str) -> String) -> io::Result<()> {
+    write!(out, "  {what:<34}{units:>24}")?;
+    REGIONS.iter().try_for_each(|region| write!(out, "{:>12}", column(region.region)))?;
+    writeln!(out)
+}
+
+fn dollars(usd: &Usd, region: &str) -> String {
+    usd[region].map_or("-".to_owned(), |usd| format!("{usd:.3}"))
+}
+
+/// `None` for a region of which one price is not known.
+fn sum(lines: &[Line]) -> Usd {
+    let charged = || lines.iter().filter(|line| line.units > 0.0);
+    let of = |region| charged().map(|line| line.usd[region]).sum();
+    REGIONS.iter().map(|region| (region.region, of(region.region))).collect()
+}
+
+fn map(usd: &Usd, change: impl Fn(f64) -> f64) -> Usd {
+    usd.iter().map(|(&region, &usd)| (region, usd.map(&change))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use local::meter::Invocations;
+
+    /// A herd of 50 messages of one event.
+    fn herd() -> Usage {
+        let invocations = |number, milliseconds| Invocations { number, milliseconds };
+        Usage {
+            sqs_sends: 50,
+            sqs_receives: 5,
+            sqs_deletes: 5,
+            sqs_idle_polls: 3,
+            write_request_units: 1,
+            write_request_units_refused: 1,
+            s3_puts: 1,
+            functions: [("ingest".to_owned(), invocations(5, 12)), ("archive".to_owned(), invocations(1, 4))].into(),
+            log_bytes: 1 << 30,
+            custom_metrics: ["a".to_owned(), "b".to_owned()].into(),
+            table_bytes: 924,
+            table_items: 1,
+            lake_bytes: 512,
+            ..Usage::default()
+        }
+    }
+
+    #[test]
+    fn a_million_events_cost_a_million_times_what_one_cost_and_each_unit_is_charged_once() {
+        let bill = Bill::of(&herd(), 50, 1).expect("messages were sent");
+        let usd = |what: &str| bill.lines.iter().find(|line| line.what == what).and_then(|line| line.usd["us-east-1"]);
+        let close =
+            |usd: Option<f64>, to: f64| assert!(usd.is_some_and(|usd| (usd / to - 1.0).abs() < 1e-9), "{usd:?} {to}");
+        close(usd("SQS: send"), 50.0 * 0.40);
+        close(usd("SQS: receive"), 5.0 * 0.40);
+        close(usd("DynamoDB: claims written"), 0.625);
+        close(usd("DynamoDB: claims refused"), 0.625);
+        close(usd("DynamoDB: claims kept 16 days"), 1e6 * 1024.0 / GB * 0.25 * 16.0 / 30.416_666_666_666_668);
+        close(usd("S3: objects written"), 5.0);
+        close(usd("Lambda: invocations"), 6.0 * 0.20);
+        close(usd("Lambda: time at 256 MB on x86"), 1e6 * 0.016 * 0.25 * 0.000_016_666_7);
+        close(usd("CloudWatch: log lines"), 1e6 * 0.50);
+        let sum: f64 = bill.lines.iter().filter_map(|line| line.usd["us-east-1"]).sum();
+        close(bill.usd_per_million_events["us-east-1"], sum);
+        close(bill.usd_per_million_messages["us-east-1"], sum / 50.0);
+    }
+
+    #[test]
+    fn what_is_charged_by_the_month_does_not_grow_with_the_events() {
+        let (one, many) = (Bill::of(&herd(), 50, 1), Bill::of(&herd(), 5_000, 5_000));
+        let (one, many) = (one.expect("messages were sent"), many.expect("messages were sent"));
+        assert_eq!(one.usd_a_month, many.usd_a_month);
+        let units = |what: &str| one.monthly.iter().find(|line| line.what == what).map(|line| line.units.to_string());
+        assert_eq!(units("CloudWatch: custom metrics").as_deref(), Some("2"));
+        // The run's own idle polls depend on how long somebody looked on.
+        assert_eq!(units("SQS: polls of an idle queue").as_deref(), Some("657000"));
+    }
+
+    #[test]
+    fn no_sum_is_made_up_where_a_price_is_not_known() {
+        let bill = Bill::of(&herd(), 50, 1).expect("messages were sent");
+        assert_eq!(bill.usd_per_million_events["sa-east-1"], None);
+        let mut text = Vec::new();
+        bill.write(&mut text).expect("memory can be written to");
+        let text = String::from_utf8(text).expect("it is text");
+        let sum = text.lines().find(|line| line.trim_start().starts_with("sum")).expect("there is a sum");
+        assert!(sum.ends_with('-'), "{sum}");
+    }
+}
