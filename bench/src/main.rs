@@ -107,7 +107,7 @@ fn main() -> anyhow::Result<()> {
 fn measure(cli: &Cli, subjects: &[Subject]) -> anyhow::Result<Results> {
     let machine = Machine::this();
     let (rounds, batches) = if cli.quick { (1, 5) } else { (cli.rounds, cli.batches) };
-    let duplicates = if cli.quick { 10_000 } else { 1_000_000 };
+    let (duplicates, repeats, rate_batches) = if cli.quick { (10_000, 1, 1) } else { (1_000_000, 3, 6) };
     let cells: Vec<(&Subject, Size, Relation)> = [Relation::Distinct, Relation::Duplicates]
         .into_iter()
         .flat_map(|relation| Size::ALL.map(|size| (size, relation)))
@@ -139,8 +139,8 @@ fn measure(cli: &Cli, subjects: &[Subject]) -> anyhow::Result<Results> {
         duplicates,
         requests_of_duplicates: scenario::requests_of_duplicates(ingest, duplicates)?,
         connections: scenario::connections(subjects)?,
-        memory: scenario::memory(ingest, archive)?,
-        rates: scenario::rates(subjects, usize::from(batches) / 20 + 1)?,
+        memory: scenario::memory(ingest, archive, repeats)?,
+        rates: scenario::rates(subjects, rate_batches)?,
         targets: Vec::new(),
     })
 }

@@ -108,8 +108,8 @@ pub(crate) struct Memory {
     pub(crate) peak_mb: f64,
 }
 
-/// Five messages of 1 MiB, ten thousand small ones, and a stream batch of 6 MB, three times each.
-pub(crate) fn memory(ingest: &Subject, archive: &Subject) -> anyhow::Result<Vec<Memory>> {
+/// Five messages of 1 MiB, ten thousand small ones, and a stream batch of 6 MB, each so many times.
+pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> anyhow::Result<Vec<Memory>> {
     let large = (0..5).map(|n| {
         // As JSON in JSON, 1 MiB of body must not grow: no quotes but the few of its own, and text that compresses.
         let head = format!(r#"{{"event_id":"large-{n}","x":""#);
@@ -136,7 +136,7 @@ pub(crate) fn memory(ingest: &Subject, archive: &Subject) -> anyhow::Result<Vec<
         let peak_mb = on_a_runtime(async {
             let (_services, endpoint) = back_end().await?;
             let mut process = Process::start(subject, &endpoint).await?;
-            for _ in 0..3 {
+            for _ in 0..repeats {
                 process.invoke(batch.clone()).await?;
             }
             process.peak_memory_mb()

@@ -169,7 +169,10 @@ impl Line {
         if self.units == 0.0 {
             return Ok(());
         }
-        let digits = if self.units.fract() == 0.0 { 0 } else { 6 };
+        // Three digits that say something.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 20")]
+        let digits =
+            if self.units.fract() == 0.0 { 0 } else { (2.0 - self.units.log10().floor()).clamp(0.0, 20.0) as usize };
         let units = format!("{:.digits$} {}", self.units, self.unit);
         row(out, self.what, &units, |region| dollars(&self.usd, region))
     }

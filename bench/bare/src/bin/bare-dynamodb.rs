@@ -1,4 +1,4 @@
-//! Ten `PutItem`s at once, or, with `BARE_WRITES=execute`, one `BatchExecuteStatement` of up to 25 INSERTs.
+//! Ten `PutItem`s at once, or, with `BARE_WRITES=execute`, a `BatchExecuteStatement` for every 25 messages.
 
 use std::env;
 
@@ -8,6 +8,9 @@ use bare_fn::{Batch, all_done};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
+
+/// By the API reference.
+const MOST_STATEMENTS: usize = 25;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -48,9 +51,11 @@ async fn insert(client: &Client, table: &str, batch: Batch) -> Result<Value, Err
             .build()
     });
     let statements = statements.collect::<Result<Vec<_>, _>>()?;
-    let answer = client.batch_execute_statement().set_statements(Some(statements)).send().await?;
-    match answer.responses().iter().find_map(|response| response.error()) {
-        Some(error) => Err(format!("{error:?}").into()),
-        None => Ok(all_done()),
+    for statements in statements.chunks(MOST_STATEMENTS) {
+        let answer = client.batch_execute_statement().set_statements(Some(statements.to_vec())).send().await?;
+        if let Some(error) = answer.responses().iter().find_map(|response| response.error()) {
+            return Err(format!("{error:?}").into());
+        }
     }
+    Ok(all_done())
 }
