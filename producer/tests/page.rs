@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use producer::bill::Bill;
 use producer::cli::{Cli, Command as Asked};
 use producer::embedded::World;
 use producer::progress::Progress;
@@ -30,7 +31,9 @@ async fn reading(arguments: &[&str]) -> Reading {
     let _pipeline = world.start(7);
     let mut connected = Connected::inside(&world);
     connected.describe_queue().await.unwrap();
-    judge(&connected, &args, &pointer, &Progress::new(true)).await.unwrap()
+    let mut reading = judge(&connected, &args, &pointer, &Progress::new(true)).await.unwrap();
+    reading.bill = Bill::of(&world.services.usage(), reading.sent, reading.events);
+    reading
 }
 
 fn keep(name: &str, html: &str) {
@@ -53,6 +56,7 @@ async fn no_id_is_taken_for_a_part_of_the_page_wherever_it_stands() {
     assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
     assert!(html.matches("script&#62;").count() >= 100, "the ids are there, escaped: {html}");
     assert!(html.contains("and 23 that are not named"), "{html}");
+    assert!(html.contains("S3: objects written") && html.contains("sum for a million events"), "the bill is itemised");
     assert!(html.find("id=\"verdict\"").unwrap() < html.find("<svg").unwrap(), "the verdict comes first");
 }
 

@@ -4,3 +4,4 @@ pub mod page;
 pub mod text;
 
 mod charts;
+mod cost;

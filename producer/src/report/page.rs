@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::charts;
+use super::cost::{self, Cost};
 use crate::measures::RepeatedEvent;
 use crate::verdict::{Invariant, Reading, Verdict};
 
@@ -20,6 +21,7 @@ struct Page<'a> {
     has_latency: bool,
     latency: String,
     unreadable: Vec<(String, &'a str)>,
+    cost: Option<Cost>,
 }
 
 /// One of the counts.
@@ -49,6 +51,7 @@ pub fn render(reading: &Reading) -> String {
         timeline: charts::timeline(&reading.timeline),
         has_latency: reading.latency.is_known(),
         latency: charts::latency(&reading.latency),
+        cost: cost::of(reading),
         unreadable: reading.unreadable.iter().map(|(of, why)| (source(of), why.as_str())).collect(),
     };
     page.render().expect("memory can be written to")
