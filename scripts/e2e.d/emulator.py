@@ -2,14 +2,12 @@
 on a loopback address with TLS, because the data lake's bucket refuses anything else."""
 
 import ipaddress
-import json
 import os
 import socket
 import ssl
 import sys
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -104,18 +102,6 @@ class Emulator:
             aws_secret_access_key=keys["SecretAccessKey"],
             aws_session_token=keys["SessionToken"],
         )
-
-    @contextmanager
-    def inline_policy(self, role_arn: str, action: str):
-        """Allows a role an action that AWS has not, and the emulator asks for."""
-        role, name = role_arn.rpartition("/")[2], "what-the-emulator-asks-for"
-        policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
-        iam = self.client("iam")
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
-        try:
-            yield
-        finally:
-            iam.delete_role_policy(RoleName=role, PolicyName=name)
 
     def inventory(self) -> set[str]:
         """Everything of the kinds that terraform/ makes."""

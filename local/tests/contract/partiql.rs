@@ -27,7 +27,7 @@ pub(crate) fn behaviours() -> Vec<Behaviour> {
     ]
 }
 
-fn insert(table: &Table, claim: &Claim) -> Result<BatchStatementRequest, Instead> {
+pub(crate) fn insert(table: &Table, claim: &Claim) -> Result<BatchStatementRequest, Instead> {
     let item = item(claim);
     let mut names: Vec<_> = item.keys().cloned().collect();
     names.sort();
@@ -58,7 +58,7 @@ async fn send(
 }
 
 /// What became of each statement: `done`, or the code of its error; and the item that the error tells.
-async fn outcomes(
+pub(crate) async fn outcomes(
     stage: &Stage,
     statements: Vec<BatchStatementRequest>,
 ) -> Result<Vec<(String, Option<Item>)>, Instead> {
@@ -71,7 +71,7 @@ async fn outcomes(
     Ok(send(stage, statements).await?.responses.unwrap_or_default().into_iter().map(outcome).collect())
 }
 
-fn done() -> (String, Option<Item>) {
+pub(crate) fn done() -> (String, Option<Item>) {
     ("done".to_owned(), None)
 }
 
