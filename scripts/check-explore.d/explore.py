@@ -284,7 +284,8 @@ def the_runbook_is_whole(_: Local):
     fences = re.findall(r"^```(.+)$", text, re.MULTILINE)
     assert len(fences) == len(BLOCKS) and set(fences) == {"sh", "sh deployed", "sh untried"}, fences
     untried = [block for kind, block in BLOCKS if kind == "untried"]
-    assert len(untried) == 1 and "start-message-move-task" in untried[0], untried
+    whats = ["export-credentials", "start-message-move-task"]
+    assert len(untried) == len(whats) and all(what in block for what, block in zip(whats, untried)), untried
 
 
 def a_port_in_use_is_said_to_be(local: Local):
