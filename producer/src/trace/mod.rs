@@ -7,29 +7,17 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use anyhow::Context as _;
-use aws_sdk_cloudwatchlogs::Client as LogsClient;
-use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_sqs::types::MessageSystemAttributeName;
 use chrono::{DateTime, SecondsFormat, Utc};
-use claim::record::SORT_KEY;
-use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
+use claim::{Claim, EventIdPointer, ObjectPrefix};
 use serde::{Deserialize, Serialize};
 
-use crate::read_back;
 use crate::stack::Connected;
+use look::Look;
+
+mod look;
 
 /// Before its claim, a message may have waited in the queue for so long (its retention).
 const BEFORE_CLAIM: chrono::TimeDelta = chrono::TimeDelta::days(1);
-
-/// Pages of a log search at the most. CloudWatch answers five a second, many of them empty.
-const MOST_PAGES: usize = 500;
-
-/// A dead-letter queue with more messages is not searched to its end.
-const MOST_DEAD_LETTERS: usize = 1_000;
-
-/// A dead letter that was looked at is hidden from others for so long, in seconds.
-const DEAD_LETTER_HIDDEN_SECONDS: i32 = 20;
 
 /// A person is shown as many lines of a kind.
 const MOST_SHOWN: usize = 10;
@@ -174,22 +162,22 @@ pub async fn trace(
     record_age: Duration,
     now: DateTime<Utc>,
 ) -> Story {
-    let mut tracing = Tracing { connected, event_id, unreadable: BTreeMap::new() };
-    let item = tracing.claim().await;
+    let mut look = Look { connected, event_id, unreadable: BTreeMap::new() };
+    let item = look.claim().await;
     let claim = item.as_ref().and_then(|claim| claim.as_ref().ok());
     let since = since.unwrap_or_else(|| claim.map_or(now, |claim| claim.claimed_at.min(now)) - BEFORE_CLAIM);
     let stack = &connected.stack;
-    let ingest = tracing.log_lines("ingest log", stack.ingest_log_group.as_deref(), since).await;
+    let ingest = look.log_lines("ingest log", stack.ingest_log_group.as_deref(), since).await;
     let ingest: Vec<IngestLine> = of_event(&ingest, |line: &IngestLine| line.event_id.as_deref() == Some(event_id));
-    let archive = tracing.log_lines("archive log", stack.archive_log_group.as_deref(), since).await;
+    let archive = look.log_lines("archive log", stack.archive_log_group.as_deref(), since).await;
     let archive: Vec<ArchiveLine> = of_event(&archive, |line: &ArchiveLine| line.event_id.as_deref() == Some(event_id));
-    let object = tracing.object(claim, &archive, prefix).await;
+    let object = look.object(claim, &archive, prefix).await;
 
     let is_settled = claim.is_some() && ingest.iter().all(|line| ["won", "duplicate"].contains(&line.outcome.as_str()));
-    let dead_letters = if is_settled { Vec::new() } else { tracing.dead_letters(pointer).await };
-    let queue_depth = tracing.depth("queue", Some(&stack.queue_url)).await;
+    let dead_letters = if is_settled { Vec::new() } else { look.dead_letters(pointer).await };
+    let queue_depth = look.depth("queue", Some(&stack.queue_url)).await;
     let on_failure_depth = match &object {
-        None if claim.is_some() => tracing.depth("on-failure queue", stack.on_failure_url.as_deref()).await,
+        None if claim.is_some() => look.depth("on-failure queue", stack.on_failure_url.as_deref()).await,
         _ => None,
     };
     let mut story = Story {
@@ -204,7 +192,7 @@ pub async fn trace(
         queue_depth,
         on_failure_depth,
         logs_since: rfc3339(since),
-        unreadable: tracing.unreadable,
+        unreadable: look.unreadable,
     };
     (story.place, story.explanation) = story.judge(item.as_ref(), record_age, now);
     story
@@ -394,183 +382,5 @@ fn in_words(age: chrono::TimeDelta) -> String {
         seconds @ ..120 => format!("{} s", seconds.max(0)),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),
         seconds => format!("{} h", seconds / 3_600),
-    }
-}
-
-/// Reads what there is, and notes what cannot be read.
-struct Tracing<'a> {
-    connected: &'a Connected,
-    event_id: &'a str,
-    unreadable: BTreeMap<&'static str, String>,
-}
-
-impl Tracing<'_> {
-    fn note<T>(&mut self, source: &'static str, read: anyhow::Result<T>) -> Option<T> {
-        read.inspect_err(|error| drop(self.unreadable.insert(source, format!("{error:#}")))).ok()
-    }
-
-    fn unknown(&mut self, source: &'static str, flag: &str) {
-        self.unreadable.insert(source, format!("no {flag}, and no Terraform outputs of this queue's stack"));
-    }
-
-    /// `Err` is an item that is no claim.
-    async fn claim(&mut self) -> Option<Result<Claim, String>> {
-        let Some(table) = &self.connected.stack.table else {
-            self.unknown("table", "--table");
-            return None;
-        };
-        let pk = AttributeValue::S(Claim::partition_key(self.event_id));
-        let request = self.connected.dynamodb.get_item().table_name(table).key("pk", pk);
-        let request = request.key("sk", AttributeValue::S(SORT_KEY.to_owned())).consistent_read(true);
-        let answer = request.send().await.with_context(|| format!("the table {table} cannot be read"));
-        let item = self.note("table", answer)?.item?;
-        Some(Claim::from_item(item).map_err(|error| format!("{:#}", anyhow::Error::new(error))))
-    }
-
-    async fn log_lines(&mut self, source: &'static str, group: Option<&str>, since: DateTime<Utc>) -> Vec<String> {
-        let Some(group) = group else {
-            self.unknown(source, if source == "ingest log" { "--ingest-log-group" } else { "--archive-log-group" });
-            return Vec::new();
-        };
-        let read = search(&self.connected.logs, group, &pattern(self.event_id), since).await;
-        match self.note(source, read) {
-            Some((lines, true)) => lines,
-            Some((lines, false)) => {
-                let why =
-                    format!("not searched to its end within {MOST_PAGES} pages: a later --since makes it shorter");
-                self.unreadable.insert(source, why);
-                lines
-            }
-            None => Vec::new(),
-        }
-    }
-
-    /// Under the claim's key, or, if the claim is gone, under one that the log names.
-    async fn object(
-        &mut self,
-        claim: Option<&Claim>,
-        archive: &[ArchiveLine],
-        prefix: &ObjectPrefix,
-    ) -> Option<ObjectStory> {
-        let connected = self.connected;
-        let Some(bucket) = &connected.stack.bucket else {
-            self.unknown("bucket", "--bucket");
-            return None;
-        };
-        let named = || {
-            let is_object = |line: &&ArchiveLine| ["written", "already_there"].contains(&line.outcome.as_str());
-            archive.iter().rfind(is_object).and_then(|line| line.key.clone())
-        };
-        let key = claim.map(|claim| prefix.object_key(claim)).or_else(named)?;
-        let read = read_back::read_object(connected, bucket, &key).await;
-        let (versions, content) = self.note("bucket", read)??;
-        let as_claimed = claim.map(|claim| object::object_line(claim).is_ok_and(|line| line == content));
-        Some(ObjectStory { key, versions, bytes: content.len(), as_claimed })
-    }
-
-    async fn depth(&mut self, source: &'static str, url: Option<&str>) -> Option<u64> {
-        let Some(url) = url else {
-            self.unknown(source, "--on-failure-url");
-            return None;
-        };
-        let depth = read_back::depth(self.connected, url).await;
-        self.note(source, depth)
-    }
-
-    async fn dead_letters(&mut self, pointer: &EventIdPointer) -> Vec<DeadLetter> {
-        let Some(url) = self.connected.dlq_url.clone() else {
-            self.unknown("dead-letter queue", "--dlq-url, no redrive policy");
-            return Vec::new();
-        };
-        let mut found = Vec::new();
-        let searched = self.search_dead_letters(&url, pointer, &mut found).await;
-        self.note("dead-letter queue", searched);
-        found
-    }
-
-    async fn search_dead_letters(
-        &self,
-        url: &str,
-        pointer: &EventIdPointer,
-        found: &mut Vec<DeadLetter>,
-    ) -> anyhow::Result<()> {
-        let quoted = serde_json::Value::from(self.event_id).to_string();
-        for _ in 0..MOST_DEAD_LETTERS / 10 {
-            let request = self.connected.sqs.receive_message().queue_url(url).max_number_of_messages(10);
-            let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-            let answer = request.visibility_timeout(DEAD_LETTER_HIDDEN_SECONDS).wait_time_seconds(0).send().await;
-            let messages = answer.with_context(|| format!("the dead-letter queue {url} cannot be read"))?.messages;
-            let messages = messages.unwrap_or_default();
-            if messages.is_empty() {
-                return Ok(());
-            }
-            for message in messages {
-                let body = message.body.as_deref().unwrap_or_default();
-                let is_event = Event::parse(body, pointer).is_ok_and(|event| event.id == self.event_id);
-                if !is_event && !body.contains(&quoted) {
-                    continue;
-                }
-                let sent = message.attributes.as_ref().and_then(|attributes| {
-                    let milliseconds = attributes.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()?;
-                    DateTime::from_timestamp_millis(milliseconds)
-                });
-                let message_id = message.message_id.unwrap_or_default();
-                found.push(DeadLetter { message_id, sent_at: sent.map(rfc3339), is_event });
-            }
-        }
-        anyhow::bail!("{url} holds more than {MOST_DEAD_LETTERS} messages, and was not searched to its end")
-    }
-}
-
-/// A log group's lines that match, and whether the search came to the group's end.
-async fn search(
-    client: &LogsClient,
-    group: &str,
-    pattern: &str,
-    since: DateTime<Utc>,
-) -> anyhow::Result<(Vec<String>, bool)> {
-    let (mut lines, mut token) = (Vec::new(), None);
-    for _ in 0..MOST_PAGES {
-        let request = client.filter_log_events().log_group_name(group).filter_pattern(pattern);
-        let request = request.start_time(since.timestamp_millis()).set_next_token(token);
-        let answer = request.send().await.with_context(|| format!("the log group {group} cannot be read"))?;
-        lines.extend(answer.events.unwrap_or_default().into_iter().filter_map(|event| event.message));
-        token = answer.next_token;
-        if token.is_none() {
-            return Ok((lines, true));
-        }
-    }
-    Ok((lines, false))
-}
-
-/// A CloudWatch Logs filter pattern for the lines of an event. How a pattern escapes quotes and the like is not documented well
-/// enough to rely on, `*` stands for anything in it, and it has at most 1,024 characters. So an id is asked for up to its first
-/// doubtful character, and what else that finds is sorted out afterwards.
-fn pattern(event_id: &str) -> String {
-    let is_safe = |c: char| c.is_ascii_alphanumeric() || " -_.:/@#=+,;".contains(c);
-    let doubtful = |(at, c): (usize, char)| (!is_safe(c) || at >= 900).then_some(at);
-    let (text, rest) = match event_id.char_indices().find_map(doubtful) {
-        Some(at) => (&event_id[..at], "*"),
-        None => (event_id, ""),
-    };
-    format!(r#"{{ $.event_id = "{text}{rest}" }}"#)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pattern;
-
-    #[test]
-    fn a_pattern_holds_no_character_that_it_would_have_to_escape() {
-        for (event_id, expected) in [
-            ("grid_stress_999", r#"{ $.event_id = "grid_stress_999" }"#),
-            (r#"a"b"#, r#"{ $.event_id = "a*" }"#),
-            ("a*b", r#"{ $.event_id = "a*" }"#),
-            ("é", r#"{ $.event_id = "*" }"#),
-            (r"a\", r#"{ $.event_id = "a*" }"#),
-        ] {
-            assert_eq!(pattern(event_id), expected);
-        }
-        assert!(pattern(&"x".repeat(2_000)).len() < 1_024);
     }
 }
