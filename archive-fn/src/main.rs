@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use archive_fn::{Config, DataLake, Handler};
 use batch::{LogWriter, function};
 use lambda_runtime::service_fn;
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -1,12 +1,11 @@
 //! A stream record, read: is it a claim, and what object does it become?
 
-use aws_lambda_events::dynamodb::EventRecord;
 use batch::deliberate_fault::{DeliberateFault, trap};
 use batch::error_chain;
 use claim::record::SORT_KEY;
 use claim::{Claim, object};
 use serde::Deserialize;
-use serde_dynamo::AttributeValue;
+use serde_dynamo::{AttributeValue, Item};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -28,20 +27,34 @@ pub enum Record {
     },
 }
 
+/// What is read of a record. Its other fields are not looked at, so that none of them can make it unusable.
+#[derive(Deserialize)]
+struct StreamRecord {
+    #[serde(rename = "eventName")]
+    event_name: String,
+    dynamodb: Change,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    #[serde(rename = "NewImage")]
+    new_image: Option<Item>,
+}
+
 impl Record {
     /// INSERT and MODIFY count: a claim that replaces an expired one, which DynamoDB has not deleted yet, is a MODIFY.
     #[must_use]
     pub fn read(record: &RawValue) -> Self {
-        let typed: EventRecord = match serde_json::from_str(record.get()) {
+        let typed: StreamRecord = match serde_json::from_str(record.get()) {
             Ok(typed) => typed,
             Err(error) if says_that_it_is_a_claim(record) => {
                 return Self::Unusable { reason: format!("the record is no DynamoDB stream record: {error}") };
             }
             Err(_) => return Self::Skipped,
         };
-        let image = typed.change.new_image;
-        let is_claim = matches!(image.get("sk"), Some(AttributeValue::S(sk)) if sk == SORT_KEY);
-        if !is_claim || !is_new(&typed.event_name) {
+        let is_claim = |image: &Item| matches!(image.inner().get("sk"), Some(AttributeValue::S(sk)) if sk == SORT_KEY);
+        let Some(image) = typed.dynamodb.new_image.filter(is_claim) else { return Self::Skipped };
+        if !is_new(&typed.event_name) {
             return Self::Skipped;
         }
         let claim = Claim::from_item(image);

@@ -270,13 +270,24 @@ async fn a_record_that_can_never_be_written_is_kept_whole_and_holds_up_nobody() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_is_archived_whatever_the_rest_of_its_record_is() {
+    let world = World::new();
+    let mut odd = record(1, "{}");
+    odd["dynamodb"]["SizeBytes"] = "many".into();
+    odd["dynamodb"]["Keys"] = Value::Null;
+    odd["eventVersion"] = json!([2]);
+    assert!(world.deliver(&[odd]).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_record() {
     let world = World::new();
     let long = "x".repeat(300_000);
     let (mut bad_value, mut bad_type) = (record(1, "{}"), record(2, "{}"));
     bad_value["dynamodb"]["NewImage"]["claimed_at"]["S"] = long.as_str().into();
-    // serde_json says which text it found in place of a number.
-    bad_type["dynamodb"]["SizeBytes"] = long.as_str().into();
+    // serde_json says which text it found in place of an attribute.
+    bad_type["dynamodb"]["NewImage"]["another"] = long.as_str().into();
     assert!(world.deliver(&[bad_value, bad_type]).await.is_empty());
     assert_eq!(world.outcomes(), ["1 quarantined", "2 quarantined"]);
     for line in world.services.logs.lines("log") {

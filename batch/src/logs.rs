@@ -77,6 +77,13 @@ pub fn rfc3339(time: SystemTime) -> String {
     chrono::DateTime::<chrono::Utc>::from(time).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
+/// A time that AWS tells as text, in epoch milliseconds, as [`rfc3339`] writes it; none if it is not one.
+#[must_use]
+pub fn rfc3339_of_ms(text: &str) -> Option<String> {
+    let time = chrono::DateTime::from_timestamp_millis(text.parse().ok()?)?;
+    Some(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+}
+
 /// What writes `tracing`'s events, down to `level`, to `writer`, with the time that `clock` tells.
 #[must_use]
 pub fn dispatch(writer: LogWriter, level: LevelFilter, clock: SharedTimeSource) -> Dispatch {

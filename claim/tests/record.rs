@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use claim::record::{MAX_BODY_BYTES, MAX_ITEM_BYTES};
+use claim::record::{MAX_BODY_BYTES, MAX_ITEM_BYTES, WRITE_UNIT_BYTES};
 use claim::{Body, Claim, ClaimError, Event, EventIdPointer, ObjectPrefix, ObjectPrefixError, object};
 use proptest::prelude::*;
 use serde_dynamo::AttributeValue;
@@ -69,7 +69,7 @@ fn everything_in_a_claim_follows_from_one_reading_of_the_clock() {
 
 #[test]
 fn a_claim_reads_back_as_it_was_written_compressed_or_not() {
-    for body in [r#"{"event_id":"a"}"#.to_owned(), format!(r#"{{"event_id":"a","text":"{}"}}"#, "voltage ".repeat(100))]
+    for body in [r#"{"event_id":"a"}"#.to_owned(), format!(r#"{{"event_id":"a","text":"{}"}}"#, "voltage ".repeat(200))]
     {
         let written = claim(&body);
         let read = Claim::from_item(written.to_item()).unwrap();
@@ -79,10 +79,19 @@ fn a_claim_reads_back_as_it_was_written_compressed_or_not() {
 }
 
 #[test]
-fn the_body_is_compressed_where_that_makes_the_item_smaller_and_only_there() {
-    assert!(matches!(claim(r#"{"event_id":"a"}"#).body, Body::Plain(_)));
-    assert!(matches!(claim(&incompressible(90)).body, Body::Plain(_)));
-    assert!(matches!(claim(&format!(r#"{{"event_id":"a","text":"{}"}}"#, "a".repeat(200))).body, Body::Zstd(_)));
+fn the_body_is_compressed_where_that_saves_write_units_and_only_there() {
+    let of_spaces = |bytes: usize| claim(&format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16)));
+    let others = claim(r#"{"event_id":"a"}"#).item_bytes() - 16;
+    let (one_unit, one_more) = (of_spaces(WRITE_UNIT_BYTES - others), of_spaces(WRITE_UNIT_BYTES - others + 1));
+    assert!(matches!(one_unit.body, Body::Plain(_)));
+    assert_eq!(one_unit.item_bytes(), WRITE_UNIT_BYTES);
+    assert!(matches!(one_more.body, Body::Zstd(_)) && one_more.item_bytes() < WRITE_UNIT_BYTES);
+
+    // Noise shrinks by a fifth: of 1,500 bytes and the others no unit is saved, of 1,950 one is.
+    let units = |claim: &Claim| claim.item_bytes().div_ceil(WRITE_UNIT_BYTES);
+    let (in_vain, saves) = (claim(&incompressible(1_500)), claim(&incompressible(1_950)));
+    assert!(matches!(in_vain.body, Body::Plain(_)) && units(&in_vain) == 2);
+    assert!(matches!(saves.body, Body::Zstd(_)) && units(&saves) == 2);
 }
 
 #[test]

@@ -286,9 +286,9 @@ impl Claimer {
     }
 
     fn new_claim(&self, leader: &Leader, now: Now) -> Result<Claim, BodyTooLarge> {
-        let Leader { message_id, event, body } = leader;
+        let Leader { message, event, body } = leader;
         deliberate_fault::trap("claim", &event.id);
-        let claim = Claim::new(event, message_id, body, now.0, self.window, &(self.random)())?;
+        let claim = Claim::new(event, &message.id, body, now.0, self.window, &(self.random)())?;
         if DeliberateFault::CachedBeforeConfirmation.is_planted() {
             self.cache.confirm(&event.id, held_by(leader, &claim));
         }

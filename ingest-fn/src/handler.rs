@@ -46,8 +46,8 @@ impl Handler {
         for rejected in plan.rejected {
             report.rejected(rejected);
         }
-        for message_id in plan.unread {
-            report.failed(message_id.as_deref(), None, &DeadlineReached);
+        for message in plan.unread {
+            report.failed(message.as_ref(), None, &DeadlineReached);
         }
 
         let groups = &plan.groups;

@@ -6,6 +6,10 @@ use aws_sdk_dynamodb::Client;
 use batch::{LogWriter, function};
 use ingest_fn::{ClaimTable, Config, Handler};
 use lambda_runtime::service_fn;
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use aws_lambda_events::sqs::SqsMessage;
 use batch::deliberate_fault;
 use batch::fence::fenced;
-use batch::{Deadline, error_chain};
+use batch::{Deadline, error_chain, logs};
 use claim::{Claim, Digest, Event, EventIdPointer};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,8 +17,8 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<Group>,
     /// Can never be claimed.
     pub(crate) rejected: Vec<Rejected>,
-    /// Ids of the messages that there was no time to read.
-    pub(crate) unread: Vec<Option<String>>,
+    /// The messages that there was no time to read.
+    pub(crate) unread: Vec<Option<Message>>,
 }
 
 /// All messages of one event in a batch.
@@ -30,21 +29,28 @@ pub(crate) struct Group {
     pub(crate) followers: Vec<Follower>,
 }
 
+/// Which message it is, for the log and the response.
+pub(crate) struct Message {
+    pub(crate) id: String,
+    /// As SQS tells it, in RFC 3339; none if it does not.
+    pub(crate) sent_at: Option<String>,
+}
+
 pub(crate) struct Leader {
-    pub(crate) message_id: String,
+    pub(crate) message: Message,
     pub(crate) event: Event,
     pub(crate) body: String,
 }
 
 pub(crate) struct Follower {
-    pub(crate) message_id: String,
+    pub(crate) message: Message,
     pub(crate) digest: Digest,
 }
 
 /// A message that is no event, and why.
 pub(crate) struct Rejected {
     /// None if the record does not even say which message it is.
-    pub(crate) message_id: Option<String>,
+    pub(crate) message: Option<Message>,
     pub(crate) event_id: Option<String>,
     pub(crate) reason: String,
 }
@@ -57,22 +63,22 @@ impl Plan {
         let mut group_of: HashMap<String, usize> = HashMap::new();
         for record in records {
             if deadline.is_reached() {
-                plan.unread.push(message_id(&record));
+                plan.unread.push(Message::of(&record));
                 continue;
             }
             let read = fenced(|| Leader::read(&record, pointer)).unwrap_or_else(|panic| {
-                Err(Rejected { message_id: message_id(&record), event_id: None, reason: panic.to_string() })
+                Err(Rejected { message: Message::of(&record), event_id: None, reason: panic.to_string() })
             });
             match read {
                 Err(rejected) => plan.rejected.push(rejected),
-                Ok(message) => match group_of.entry(message.event.id.clone()) {
+                Ok(leader) => match group_of.entry(leader.event.id.clone()) {
                     Entry::Vacant(vacant) => {
                         vacant.insert(plan.groups.len());
-                        plan.groups.push(Group { leader: message, followers: Vec::new() });
+                        plan.groups.push(Group { leader, followers: Vec::new() });
                     }
                     Entry::Occupied(group) => {
-                        let Leader { message_id, event, .. } = message;
-                        plan.groups[*group.get()].followers.push(Follower { message_id, digest: event.digest });
+                        let Leader { message, event, .. } = leader;
+                        plan.groups[*group.get()].followers.push(Follower { message, digest: event.digest });
                     }
                 },
             }
@@ -81,29 +87,60 @@ impl Plan {
     }
 }
 
+/// What is read of a record. Its other fields are not looked at, so that none of them can reject it.
+#[derive(Deserialize)]
+struct Record {
+    #[serde(rename = "messageId")]
+    message_id: Option<String>,
+    body: Option<String>,
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+#[derive(Default, Deserialize)]
+struct Attributes {
+    /// Epoch milliseconds.
+    #[serde(rename = "SentTimestamp")]
+    sent: Option<String>,
+}
+
 impl Leader {
     fn read(record: &RawValue, pointer: &EventIdPointer) -> Result<Self, Rejected> {
-        let reject = |event_id, reason| Rejected { message_id: message_id(record), event_id, reason };
-        let message: SqsMessage = serde_json::from_str(record.get())
-            .map_err(|error| reject(None, format!("the record is not an SQS message: {error}")))?;
-        let Some(message_id) = message.message_id.filter(|id| !id.is_empty()) else {
-            return Err(reject(None, "the record has no messageId".to_owned()));
+        let Record { message_id, body, attributes } = serde_json::from_str(record.get()).map_err(|error| Rejected {
+            message: Message::of(record),
+            event_id: None,
+            reason: format!("the record is not an SQS message: {error}"),
+        })?;
+        let Some(id) = message_id.filter(|id| !id.is_empty()) else {
+            return Err(Rejected { message: None, event_id: None, reason: "the record has no messageId".to_owned() });
         };
-        let body = message.body.unwrap_or_default();
-        let event = Event::parse(&body, pointer).map_err(|error| reject(None, error_chain(&error)))?;
+        let message = Message { id, sent_at: attributes.sent.as_deref().and_then(logs::rfc3339_of_ms) };
+        let body = body.unwrap_or_default();
+        let event = match Event::parse(&body, pointer) {
+            Ok(event) => event,
+            Err(error) => {
+                return Err(Rejected { message: Some(message), event_id: None, reason: error_chain(&error) });
+            }
+        };
         deliberate_fault::trap("plan", &event.id);
-        Claim::check_size(&event, &message_id, &body)
-            .map_err(|error| reject(Some(event.id.clone()), error_chain(&error)))?;
-        Ok(Self { message_id, event, body })
+        match Claim::check_size(&event, &message.id, &body) {
+            Ok(()) => Ok(Self { message, event, body }),
+            Err(error) => {
+                Err(Rejected { message: Some(message), event_id: Some(event.id), reason: error_chain(&error) })
+            }
+        }
     }
 }
 
-/// The id of a message that cannot be read otherwise: without it, the message cannot be reported by itself.
-fn message_id(record: &RawValue) -> Option<String> {
-    #[derive(Deserialize)]
-    struct OnlyId {
-        #[serde(rename = "messageId")]
-        message_id: String,
+impl Message {
+    /// Of a record that cannot be read otherwise: without its id, the message cannot be reported by itself.
+    fn of(record: &RawValue) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct OnlyId {
+            #[serde(rename = "messageId")]
+            message_id: String,
+        }
+        let OnlyId { message_id: id } = serde_json::from_str(record.get()).ok()?;
+        (!id.is_empty()).then_some(Self { id, sent_at: None })
     }
-    serde_json::from_str::<OnlyId>(record.get()).ok().map(|only| only.message_id).filter(|id| !id.is_empty())
 }

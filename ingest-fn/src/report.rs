@@ -8,7 +8,7 @@ use claim::Digest;
 use crate::claim_table::HeldClaim;
 use crate::claimer::Settled;
 use crate::config::OnConflict;
-use crate::plan::{Group, Leader, Rejected};
+use crate::plan::{Group, Leader, Message, Rejected};
 
 /// What became of a batch.
 #[derive(Default)]
@@ -26,17 +26,17 @@ impl Report {
     /// All messages of one event: the leader by how it was settled, each follower by the claim that is confirmed. If
     /// nothing is, none of them may be acknowledged.
     pub(crate) fn group(&mut self, group: &Group, settled: Result<&Settled, &(dyn std::error::Error + 'static)>) {
-        let Leader { message_id, event, .. } = &group.leader;
+        let Leader { message, event, .. } = &group.leader;
         let held = match settled {
             Err(error) => {
-                self.failed(Some(message_id), Some(&event.id), error);
+                self.failed(Some(message), Some(&event.id), error);
                 for follower in &group.followers {
                     let fault = if follower.digest == event.digest {
                         DeliberateFault::SameFollowersAcknowledged
                     } else {
                         DeliberateFault::OtherFollowersAcknowledged
                     };
-                    self.failed(Some(&follower.message_id), Some(&event.id), error);
+                    self.failed(Some(&follower.message), Some(&event.id), error);
                     if fault.is_planted() {
                         self.response.batch_item_failures.pop();
                     }
@@ -46,31 +46,33 @@ impl Report {
             Ok(Settled::Won(held)) => {
                 self.won += 1;
                 let claim_id = tracing::field::display(held.claim_id);
-                tracing::info!(outcome = "won", event_id = event.id, claim_id, message_id);
+                let Message { id: message_id, sent_at } = message;
+                tracing::info!(outcome = "won", event_id = event.id, claim_id, message_id, sent_at);
                 held
             }
             Ok(Settled::Held(held)) => {
-                self.judge(message_id, &event.id, event.digest, held);
+                self.judge(message, &event.id, event.digest, held);
                 held
             }
         };
         let by_leader = HeldClaim { digest: event.digest, ..*held };
         let held = if DeliberateFault::FollowerJudgedByLeader.is_planted() { &by_leader } else { held };
         for follower in &group.followers {
-            self.judge(&follower.message_id, &event.id, follower.digest, held);
+            self.judge(&follower.message, &event.id, follower.digest, held);
         }
     }
 
-    fn judge(&mut self, message_id: &str, event_id: &str, digest: Digest, held: &HeldClaim) {
+    fn judge(&mut self, message: &Message, event_id: &str, digest: Digest, held: &HeldClaim) {
+        let Message { id: message_id, sent_at } = message;
         let claim_id = tracing::field::display(held.claim_id);
         if digest == held.digest {
             self.duplicate += 1;
-            tracing::info!(outcome = "duplicate", event_id, claim_id, message_id);
+            tracing::info!(outcome = "duplicate", event_id, claim_id, message_id, sent_at);
             return;
         }
         self.conflict += 1;
         let (digest, held_digest) = (tracing::field::display(digest), tracing::field::display(held.digest));
-        tracing::info!(outcome = "conflict", event_id, claim_id, message_id, digest, held_digest);
+        tracing::info!(outcome = "conflict", event_id, claim_id, message_id, sent_at, digest, held_digest);
         if self.on_conflict == Some(OnConflict::DeadLetter) {
             self.response.add_failure(message_id);
         }
@@ -78,20 +80,22 @@ impl Report {
 
     pub(crate) fn rejected(&mut self, rejected: Rejected) {
         self.rejected += 1;
-        let Rejected { message_id, event_id, reason } = rejected;
-        tracing::info!(outcome = "rejected", event_id, message_id, error = batch::logs::cut(reason));
-        self.report(message_id.as_deref());
+        let Rejected { message, event_id, reason } = rejected;
+        let (message_id, sent_at) = told(message.as_ref());
+        tracing::info!(outcome = "rejected", event_id, message_id, sent_at, error = batch::logs::cut(reason));
+        self.report(message_id);
     }
 
     pub(crate) fn failed(
         &mut self,
-        message_id: Option<&str>,
+        message: Option<&Message>,
         event_id: Option<&str>,
         error: &(dyn std::error::Error + 'static),
     ) {
         self.failed += 1;
+        let (message_id, sent_at) = told(message);
         let error = batch::logs::cut(error_chain(error));
-        tracing::info!(outcome = "failed", event_id, message_id, error);
+        tracing::info!(outcome = "failed", event_id, message_id, sent_at, error);
         self.report(message_id);
     }
 
@@ -100,4 +104,9 @@ impl Report {
     fn report(&mut self, message_id: Option<&str>) {
         self.response.add_failure(message_id.unwrap_or_default());
     }
+}
+
+/// The id of a message, and when it was sent, as far as it is known.
+fn told(message: Option<&Message>) -> (Option<&str>, Option<&str>) {
+    (message.map(|message| message.id.as_str()), message.and_then(|message| message.sent_at.as_deref()))
 }

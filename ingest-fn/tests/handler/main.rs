@@ -259,6 +259,29 @@ async fn the_claim_is_the_item_and_the_condition_that_others_rely_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_line_tells_when_its_message_was_sent_if_sqs_did() {
+    let world = World::new("single", &[]);
+    let record = |id: &str, body: &str, sent: Value| json!({ "messageId": id, "body": body, "attributes": { "SentTimestamp": sent, "SenderId": "s" } });
+    let (a, other) = (r#"{"event_id":"a"}"#, r#"{"event_id":"a","b":1}"#);
+    let sent = json!("1795599667123");
+    let records = vec![
+        record("won", a, sent.clone()),
+        record("duplicate", a, sent.clone()),
+        record("conflict", other, sent.clone()),
+        record("rejected", "{", sent),
+        record("no time", a, json!("soon")),
+        record("too late", a, json!(u64::MAX.to_string())),
+        json!({ "messageId": "untold", "body": a }),
+    ];
+    world.deliver_records(records).await;
+    for line in world.lines().iter().filter(|line| line["outcome"].is_string()) {
+        let told = ["won", "duplicate", "conflict", "rejected"].contains(&line["message_id"].as_str().unwrap());
+        let expected = if told { json!("2026-11-25T09:41:07.123Z") } else { Value::Null };
+        assert_eq!(line["sent_at"], expected, "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
     let world = World::new("single", &[]);
     world.fail(|n| (n != 0).then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
