@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::measure::Sample;
+use crate::measure::{self, Sample};
 use crate::scenario::{Connections, Memory, Rate};
 use crate::size;
 use crate::subject::{ARCHIVE, BARE_EXECUTE, BARE_PUT, BARE_S3, BOTO3, INGEST, INGEST_BATCH, POWERTOOLS, Subject};
@@ -87,12 +87,7 @@ impl Row {
         samples: Vec<Sample>,
         artefact: size::Size,
     ) -> Self {
-        let median = |of: fn(&Sample) -> f64| {
-            let mut values: Vec<f64> = samples.iter().map(of).collect();
-            values.sort_by(f64::total_cmp);
-            let middle = values.len() / 2;
-            if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
-        };
+        let median = |of: fn(&Sample) -> f64| measure::median(samples.iter().map(of).collect());
         let median = Sample {
             cold_ms: median(|sample| sample.cold_ms),
             first_batch_ms: median(|sample| sample.first_batch_ms),

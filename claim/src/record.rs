@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -273,8 +273,9 @@ impl Claim {
                 return Err(ClaimError::Value { attribute: "claim_id", value: Excerpt::of(&item.claim_id), expected });
             }
         };
-        let claimed_at = match NaiveDateTime::parse_from_str(&item.claimed_at, "%Y-%m-%dT%H:%M:%S%.3fZ") {
-            Ok(claimed_at) if rfc3339(claimed_at.and_utc()) == item.claimed_at => claimed_at.and_utc(),
+        let claimed_at = match DateTime::parse_from_rfc3339(&item.claimed_at).map(|time| time.to_utc()) {
+            // Other spellings of a time would become other lines.
+            Ok(claimed_at) if rfc3339(claimed_at) == item.claimed_at => claimed_at,
             _ => {
                 let expected = "a time in RFC 3339, UTC, with milliseconds";
                 return Err(ClaimError::Value {
