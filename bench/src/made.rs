@@ -19,17 +19,32 @@ pub(crate) fn target() -> anyhow::Result<PathBuf> {
 /// Builds the functions as they are deployed, each without what other crates of the workspace would switch on in its
 /// dependencies; or, to be `quick`, as the tests build them.
 pub(crate) fn binaries(quick: bool) -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--locked", "--bins"]).arg("--target-dir").arg(target()?).current_dir(workspace());
     if quick {
-        run(build.arg("--workspace"))?;
+        run(build()?.arg("--workspace"))?;
         return Ok(target()?.join("debug"));
     }
-    build.args(["--release", "-p", "ingest-fn", "-p", "archive-fn", "-p", "bare-fn"]);
-    // As the package is built: seeding from timing jitter can take a cold start milliseconds to a second.
-    run(build.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1"))?;
+    run(&mut release()?)?;
     Ok(target()?.join("release"))
+}
+
+/// Builds the functions as they are deployed, but with the names of their functions, by which a profiler tells them.
+pub(crate) fn with_symbols() -> anyhow::Result<PathBuf> {
+    run(release()?.env("CARGO_PROFILE_RELEASE_STRIP", "none"))?;
+    Ok(target()?.join("release"))
+}
+
+fn release() -> anyhow::Result<Command> {
+    let mut release = build()?;
+    release.args(["--release", "-p", "ingest-fn", "-p", "archive-fn", "-p", "bare-fn"]);
+    // As the package is built: seeding from timing jitter can take a cold start milliseconds to a second.
+    release.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1");
+    Ok(release)
+}
+
+fn build() -> anyhow::Result<Command> {
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--locked", "--bins"]).arg("--target-dir").arg(target()?).current_dir(workspace());
+    Ok(build)
 }
 
 /// A virtual environment with what `python/requirements.txt` pins, and a folder with what a Powertools function has to bring

@@ -10,8 +10,9 @@
 //! | [`made`], [`size`] | building it, and its size |
 //! | [`process`], [`measure`], [`scenario`] | running and measuring it |
 //! | [`results`], [`report`], [`chart`] | what that comes to |
-//! | [`wru`], [`wire`] | the write request units of a claim, and a request's bytes |
+//! | [`wru`], [`wire`], [`attribute`] | the write request units of a claim, a request's bytes, where a message's CPU time goes |
 
+mod attribute;
 mod chart;
 mod made;
 mod measure;
@@ -65,6 +66,8 @@ enum Command {
     Wru,
     /// Print what the bytes of one message's request are.
     Wire,
+    /// Print what the CPU time of one message goes to. Needs Linux's perf.
+    Attribute,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -74,12 +77,18 @@ fn main() -> anyhow::Result<()> {
     }
     let functions = match &cli.functions {
         Some(folder) => folder.clone(),
+        None if matches!(cli.command, Some(Command::Attribute)) => made::with_symbols()?,
         None => made::binaries(cli.quick)?,
     };
     let mut subjects = subject::compiled(&functions);
     if let Some(Command::Wire) = cli.command {
         let ours = [subject::named(&subjects, INGEST), subject::named(&subjects, ARCHIVE)];
         return wire::write(&ours, &mut io::stdout().lock());
+    }
+    if let Some(Command::Attribute) = cli.command {
+        let names = [subject::BARE_PUT, INGEST, INGEST_BATCH, subject::BARE_S3, ARCHIVE];
+        let subjects = names.map(|name| subject::named(&subjects, name));
+        return attribute::write(&subjects, usize::from(cli.batches) * 20, &mut io::stdout().lock());
     }
     if let Err(refused) = measure::answers(subject::named(&subjects, INGEST_BATCH)) {
         note(&format!("left out: {INGEST_BATCH}, because {refused:#}"));

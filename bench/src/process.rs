@@ -106,7 +106,7 @@ impl Process {
         Ok(kb / 1024.0)
     }
 
-    fn pid(&self) -> anyhow::Result<i32> {
+    pub(crate) fn pid(&self) -> anyhow::Result<i32> {
         Ok(i32::try_from(self.child.id().context("the function has ended")?)?)
     }
 }
