@@ -243,7 +243,7 @@ async fn a_shard_is_read_on_from_after_a_sequence_number(stage: Arc<Stage>) -> O
     same("claims after the second", claims(&after)?, written[2..].to_vec())
 }
 
-/// `aws_lambda_events` requires most of them, and the function quarantines by the sequence number.
+/// The function goes by the name and the image, reports and quarantines by the sequence number, and Lambda gives up by the time.
 async fn a_record_has_its_name_key_sequence_number_and_time(stage: Arc<Stage>) -> Outcome {
     let (table, now) = (stage.streamed().await?, now_seconds());
     let event_id = stage.unique("record");
