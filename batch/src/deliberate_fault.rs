@@ -1,5 +1,5 @@
-//! Faults that the simulation plants on purpose, to show that it would catch them. They exist only under the feature
-//! `deliberate-faults`, which the `simulation` crate alone turns on, and act only in a thread that planted one; without the
+//! Faults that are planted on purpose, to show that the simulation, and the producer's verdicts, would catch them. They exist only
+//! under the feature `deliberate-faults`, which the `simulation` crate and the producer's tests turn on, and act only in a thread that planted one; without the
 //! feature, everything here is a constant `false` or nothing, and compiles out.
 
 /// What the code does wrong on purpose.
@@ -17,6 +17,8 @@ pub enum DeliberateFault {
     SameFollowersAcknowledged,
     /// `ingest-fn` acknowledges the followers of a failed leader that say something else.
     OtherFollowersAcknowledged,
+    /// `ingest-fn` acknowledges what it rejects.
+    RejectedAcknowledged,
     /// `ingest-fn` compares a follower with its leader, and not with the claim that the table confirmed.
     FollowerJudgedByLeader,
     /// `ingest-fn` tries again with another claim id.
@@ -45,13 +47,14 @@ pub enum DeliberateFault {
 
 impl DeliberateFault {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ClaimWithoutCondition,
         Self::ThrottleIsDuplicate,
         Self::AcknowledgedBeforeWrite,
         Self::CachedBeforeConfirmation,
         Self::SameFollowersAcknowledged,
         Self::OtherFollowersAcknowledged,
+        Self::RejectedAcknowledged,
         Self::FollowerJudgedByLeader,
         Self::FreshClaimIdOnRetry,
         Self::DuplicateItemIsOwn,

@@ -84,6 +84,9 @@ impl Report {
         let (message_id, sent_at) = told(message.as_ref());
         tracing::info!(outcome = "rejected", event_id, message_id, sent_at, error = batch::logs::cut(reason));
         self.report(message_id);
+        if DeliberateFault::RejectedAcknowledged.is_planted() {
+            self.response.batch_item_failures.pop();
+        }
     }
 
     pub(crate) fn failed(

@@ -51,6 +51,7 @@ caught! {
     a_cache_filled_before_confirmation_is_caught CachedBeforeConfirmation
     acknowledging_followers_of_a_failed_leader_that_say_the_same_is_caught SameFollowersAcknowledged
     acknowledging_followers_of_a_failed_leader_that_say_something_else_is_caught OtherFollowersAcknowledged
+    acknowledging_what_is_rejected_is_caught RejectedAcknowledged
     judging_a_follower_by_its_leader_is_caught FollowerJudgedByLeader
     a_fresh_claim_id_on_each_retry_is_caught FreshClaimIdOnRetry
     a_duplicate_item_taken_for_an_insert_of_our_own_is_caught DuplicateItemIsOwn
