@@ -9,8 +9,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::scenario::Name;
 
-/// Most messages of a run. Each takes about a kilobyte of the producer's memory until the verdict.
+/// Most messages of a run. Each takes about a kilobyte of the producer's memory until the verdict, beside its body.
 pub const MOST_MESSAGES: u32 = 2_000_000;
+
+/// Most bytes of a run's bodies, which are made or read before the first is sent. Copies share theirs.
+pub const MOST_BODY_BYTES: u64 = 1 << 30;
 
 /// Floods the pipeline with duplicates, waits until it is drained, and shows that each event became one object.
 ///
@@ -59,7 +62,7 @@ pub enum Command {
 }
 
 /// What a run sends, where to, and how it is told.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// The scenario to run, of those that `list` shows [default: herd]
     #[arg(value_name = "NAME", value_enum, hide_possible_values = true, conflicts_with_all = ["file", "distinct"])]
@@ -125,7 +128,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["queue_url", "table", "bucket", "object_prefix", "ingest_log_group", "archive_log_group", "dlq_url", "terraform_dir"])]
     pub local: bool,
 
-    /// How long to wait for the pipeline to drain
+    /// How long to wait for the pipeline to drain, once all is sent; and how much longer than at --rate sending may take
     #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
     pub timeout: Duration,
 
@@ -143,7 +146,7 @@ pub struct RunArgs {
 }
 
 /// Where the embedded pipeline is kept up.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct LocalArgs {
     /// Port of 127.0.0.1, or 0 for a free one
     #[arg(long, default_value_t = 4566)]
@@ -155,7 +158,7 @@ pub struct LocalArgs {
 }
 
 /// Which event's story is told, and from where.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
     /// The event
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -187,7 +190,7 @@ pub struct TraceArgs {
 }
 
 /// A deployed stack, by its names or by its Terraform outputs.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TargetArgs {
     /// The queue that producers send to, instead of `SQS_QUEUE_URL` or that of the stack in --terraform-dir
     #[arg(long, value_name = "URL")]

@@ -75,9 +75,8 @@ pub enum Failure {
 /// When there is no verdict.
 pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     if let Some(file) = &args.report {
-        // It is better to know before an hour of sending. What is there already stays until there is a new one.
-        let opened = OpenOptions::new().append(true).create(true).open(file);
-        opened.with_context(|| cannot_write(file)).map_err(Failure::Unusable)?;
+        // It is better to know before an hour of sending.
+        is_writable(file).with_context(|| cannot_write(file)).map_err(Failure::Unusable)?;
     }
     let progress = Progress::new(args.json).on_terminal();
     let until_interrupted = async {
@@ -92,8 +91,10 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         std::future::pending::<()>().await;
     };
     let reading = tokio::select! {
-        reading = run::run(args, &progress) => reading?,
+        // The handler stands before anything is done.
+        biased;
         () = until_interrupted => return Err(Failure::Interrupted),
+        reading = run::run(args, &progress) => reading?,
     };
     // Whatever becomes of the page, the verdict is printed.
     let page = args
@@ -106,12 +107,33 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     } else {
         writeln!(out).and_then(|()| report::text::write(&reading, &mut out))
     };
-    match written {
+    let shown = match written {
         // Whoever stopped reading still gets the verdict, as the exit code.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Unreachable(anyhow::Error::new(error).context("the verdict cannot be printed")))
+            Err(anyhow::Error::new(error).context("the verdict cannot be printed"))
         }
-        _ => page.map(|()| reading.verdict).map_err(Failure::Unreachable),
+        _ => page,
+    };
+    match (reading.verdict, shown) {
+        (Verdict::Held, Err(problem)) => Err(Failure::Unreachable(problem)),
+        (verdict, shown) => {
+            // What is wrong with the pipeline is not to be hidden by what is wrong with a disk.
+            if let Err(problem) = shown {
+                progress.note(&format!("error: {problem:#}"));
+            }
+            Ok(verdict)
+        }
+    }
+}
+
+/// Tries whether a file can be written, and leaves it as it was: the same as before, or not there.
+fn is_writable(file: &Path) -> io::Result<()> {
+    match OpenOptions::new().append(true).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            OpenOptions::new().write(true).create_new(true).open(file)?;
+            fs::remove_file(file)
+        }
+        opened => opened.map(drop),
     }
 }
 

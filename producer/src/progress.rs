@@ -113,7 +113,8 @@ impl Progress {
         self.beside_the_bar(|| drop(writeln!(io::stdout(), "{text}")));
     }
 
-    fn note(&self, text: &str) {
+    /// The same on standard error.
+    pub fn note(&self, text: &str) {
         self.beside_the_bar(|| drop(writeln!(io::stderr(), "{text}")));
     }
 

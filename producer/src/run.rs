@@ -1,10 +1,11 @@
 //! A run: sending, watching, judging.
 
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use claim::{EventIdPointer, ObjectPrefix};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::cli::RunArgs;
@@ -53,7 +54,7 @@ pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<Reading, 
     reading.target = target.to_string();
     #[cfg(feature = "embedded")]
     if let Some(pipeline) = &pipeline {
-        reading.bill = crate::bill::Bill::of(&pipeline.services.usage(), reading.sent, reading.events);
+        reading.bill = crate::bill::Bill::of(&pipeline.services.usage(), &reading);
     }
     Ok(reading)
 }
@@ -73,13 +74,12 @@ pub async fn judge(
     let prefix = ObjectPrefix::parse(prefix)
         .with_context(|| format!("the object prefix {prefix:?}"))
         .map_err(Failure::Unusable)?;
-    let plan =
-        Plan::new(args, pointer, connected.max_message_bytes).map_err(|error| Failure::Unusable(error.into()))?;
+    let plan = made(args, pointer, connected.max_message_bytes, progress).await?;
     let how = Sending {
         concurrency: args.concurrency as usize,
         batch_size: args.batch_size.unwrap_or(scenario.batch_size).into(),
         rate: args.rate.or(scenario.rate),
-        give_up: Instant::now() + args.timeout.max(args.duration.unwrap_or_default()),
+        slack: args.timeout,
     };
     progress.say(&announcement(&plan, how, scenario));
     let (started, started_at) = (Instant::now(), SystemTime::now());
@@ -122,6 +122,27 @@ pub async fn judge(
         is_partial: progress.is_stopped(),
     };
     Ok(Reading { seed: args.seed, ..run.reading(started.elapsed()) })
+}
+
+/// Makes the plan in a thread of its own, which takes a while if it is a large one, so that Ctrl-C ends it. (The runtime would wait
+/// for a blocking task of its own.)
+async fn made(
+    args: &RunArgs,
+    pointer: &EventIdPointer,
+    max_bytes: usize,
+    progress: &Progress,
+) -> Result<Plan, Failure> {
+    let (done, plan) = oneshot::channel();
+    let (args, pointer) = (args.clone(), pointer.clone());
+    thread::spawn(move || drop(done.send(Plan::new(&args, &pointer, max_bytes))));
+    tokio::select! {
+        plan = plan => {
+            let plan = plan.context("what is to be sent could not be made").map_err(Failure::Unusable)?;
+            plan.map_err(|error| Failure::Unusable(error.into()))
+        }
+        // Nothing was sent, and there is nothing to report.
+        () = progress.stopped() => Err(Failure::Interrupted),
+    }
 }
 
 fn announcement(plan: &Plan, how: Sending, scenario: &Scenario) -> String {

@@ -242,7 +242,7 @@ static SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: Name::Soak,
         about: "a steady rate for a while",
-        sends: "50 messages a second for a minute, mixed; --rate and --duration say otherwise",
+        sends: "50 messages a second for a minute, mixed: another --rate for as long, another --duration, or so many --messages",
         expects: "as mixed",
         content: Content::Mixed,
         messages: 3_000,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_sqs::error::ProvideErrorMetadata as _;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
@@ -14,6 +15,10 @@ use crate::stack::Connected;
 
 /// With a rate, no request holds the messages of more than a tenth of a second: a steady rate is not one burst a second.
 const BURSTS_A_SECOND: u32 = 10;
+
+/// Codes by which SQS refuses a single message for what is in it: a character outside XML 1.0, a size. It does so at each try, so
+/// that no earlier try of the SDK's can have been taken, as might be with any other error. (In a batch, it says whose fault it is.)
+const REFUSALS: [&str; 3] = ["InvalidMessageContents", "InvalidParameterValue", "MissingParameter"];
 
 /// What became of the sends.
 #[derive(Default)]
@@ -41,8 +46,8 @@ pub struct Sending {
     pub batch_size: usize,
     /// Messages a second; `None` is as fast as they go.
     pub rate: Option<u32>,
-    /// What has not begun then is not sent.
-    pub give_up: Instant,
+    /// Sending may take so much longer than the rate makes it. What has not begun by then is not sent.
+    pub slack: Duration,
 }
 
 /// What became of one message.
@@ -56,19 +61,23 @@ enum Outcome {
 /// Sends all messages of a plan, until the time is up or `progress` is told to stop.
 pub async fn send_all(connected: &Connected, plan: &Plan, how: Sending, progress: &Progress) -> Sent {
     let begun = Instant::now();
+    // By the rate, message `number` is due then.
+    let due = |number: usize| {
+        let number = u32::try_from(number).expect("a run has two million messages at the most");
+        begun + how.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * number / rate)
+    };
+    let give_up = due(plan.messages.len()) + how.slack;
     let requests = requests(plan, how, connected.max_message_bytes);
     let mut sends = stream::iter(requests)
         .map(|messages| async move {
-            if let Some(rate) = how.rate {
+            if how.rate.is_some() {
                 // A request goes out when the last of its messages is due.
-                let messages_before = u32::try_from(messages.end).expect("a run has two million messages at the most");
-                let due = Duration::from_secs(1) * messages_before / rate;
                 tokio::select! {
-                    () = tokio::time::sleep_until((begun + due).min(how.give_up)) => {}
+                    () = tokio::time::sleep_until(due(messages.end)) => {}
                     () = progress.stopped() => {}
                 }
             }
-            if Instant::now() >= how.give_up || progress.is_stopped() {
+            if Instant::now() >= give_up || progress.is_stopped() {
                 return messages.map(|index| (index, None, Outcome::Unsent)).collect::<Vec<_>>();
             }
             let sent_ms = now_ms();
@@ -124,7 +133,11 @@ async fn send(connected: &Connected, plan: &Plan, messages: Range<usize>) -> Vec
         let request = sqs.send_message().queue_url(queue_url).message_body(body(messages.start));
         let outcome = match request.send().await {
             Ok(answer) => confirmed(answer.message_id),
-            Err(error) => Outcome::Unconfirmed(format!("{:#}", anyhow::Error::new(error))),
+            Err(error) => {
+                let is_refused = error.code().is_some_and(|code| REFUSALS.contains(&code));
+                let problem = format!("{:#}", anyhow::Error::new(error));
+                if is_refused { Outcome::Refused(problem) } else { Outcome::Unconfirmed(problem) }
+            }
         };
         return vec![outcome];
     }

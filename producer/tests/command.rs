@@ -172,6 +172,35 @@ fn ctrl_c_ends_a_run_with_a_report_that_says_so() {
     assert!(sent > 0 && unsent > 0 && sent + unsent == 3_000, "{verdict}");
     assert!(verdict["claims"].as_u64().unwrap() > 0, "{verdict}");
     assert_eq!(verdict["lost"], 0, "{verdict}");
+    // The bill is for a million events such as were sent, and not as were planned.
+    let events = verdict["events"].as_f64().unwrap();
+    assert!(verdict["events"].as_u64().unwrap() <= sent, "{verdict}");
+    let lines = verdict["bill"]["lines"].as_array().unwrap();
+    let line = lines.iter().find(|line| line["what"] == "SQS: send").unwrap();
+    let expected = line["units"].as_f64().unwrap() * 0.40 / events;
+    assert!((line["usd"]["us-east-1"].as_f64().unwrap() / expected - 1.0).abs() < 1e-9, "{line} {events}");
+}
+
+#[test]
+fn ctrl_c_ends_a_run_that_has_not_begun_to_send() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+    command.current_dir(folder.path()).args(["run", "distinct", "--local", "--messages", "2000000"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.starts_with("target: "), "{line}");
+    // Making two million events takes many seconds.
+    let begun = std::time::Instant::now();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut told, &mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{rest}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "interrupted: there is no report\n");
+    assert!(!rest.contains("sending"), "{rest}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -52,9 +52,24 @@ async fn a_second_run_against_the_same_stack_is_all_duplicates_and_holds_and_say
     {
         assert_eq!(second[name], number, "{name}: {second}");
     }
-    // Another seed is other content under the same id.
-    let (code, third) = run(&endpoint, &["--messages", "5", "--seed", "9"]).await;
-    assert_eq!((code, &third["conflicts"], &third["verdict"]), (Some(0), &5.into(), &"held".into()), "{third}");
+}
+
+#[tokio::test]
+async fn another_seed_says_something_else_under_the_same_ids_and_shows_nothing_unless_it_has_other_ids() {
+    let services = Services::on_real_clock(1).unwrap();
+    let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 1);
+    let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
+    let (code, first) = run(&endpoint, &["--messages", "5"]).await;
+    assert_eq!((code, &first["duplicates"]), (Some(0), &4.into()), "{first}");
+    let (code, second) = run(&endpoint, &["--messages", "5", "--seed", "9"]).await;
+    assert_eq!((code, &second["conflicts"], &second["duplicates"]), (Some(3), &5.into(), &0.into()), "{second}");
+    let open: Vec<&Value> =
+        second["invariants"].as_array().unwrap().iter().filter(|invariant| invariant["held"] != true).collect();
+    assert_eq!(open.len(), 1, "{second}");
+    assert_eq!(open[0]["name"], "no event was claimed before with other content");
+    assert_eq!((&open[0]["held"], &open[0]["examples"]), (&Value::Null, &serde_json::json!(["grid_stress_999"])));
+    let (code, third) = run(&endpoint, &["--messages", "5", "--seed", "9", "--event-id", "other"]).await;
+    assert_eq!((code, &third["duplicates"]), (Some(0), &4.into()), "{third}");
 }
 
 #[tokio::test]
@@ -68,7 +83,7 @@ async fn a_lake_that_cannot_be_read_is_null_and_exit_code_3() {
 }
 
 #[tokio::test]
-async fn messages_that_vanish_are_a_violation_and_exit_code_1() {
+async fn messages_that_vanish_are_a_violation_and_exit_code_1_even_if_the_report_cannot_be_written() {
     let services = Services::on_real_clock(1).unwrap();
     let settings = PipelineSettings::default();
     let pipeline = Pipeline::start(&services, settings, 1);
@@ -83,7 +98,9 @@ async fn messages_that_vanish_are_a_violation_and_exit_code_1() {
             }
         }
     });
-    let (code, verdict) = run(&endpoint, &["--messages", "2", "--timeout", "100"]).await;
+    // It can be opened.
+    let report = ["--report", "/dev/full"];
+    let (code, verdict) = run(&endpoint, &[&["--messages", "2", "--timeout", "100"], &report[..]].concat()).await;
     assert_eq!((code, &verdict["verdict"], &verdict["lost"]), (Some(1), &"violated".into(), &1.into()), "{verdict}");
 }
 

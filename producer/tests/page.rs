@@ -32,7 +32,7 @@ async fn reading(arguments: &[&str]) -> Reading {
     let mut connected = Connected::inside(&world);
     connected.describe_queue().await.unwrap();
     let mut reading = judge(&connected, &args, &pointer, &Progress::new(true)).await.unwrap();
-    reading.bill = Bill::of(&world.services.usage(), reading.sent, reading.events);
+    reading.bill = Bill::of(&world.services.usage(), &reading);
     reading
 }
 
@@ -93,4 +93,27 @@ fn the_page_is_one_file_that_asks_for_nothing_else_and_a_report_that_cannot_be_w
     let problem = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{problem}");
     assert!(problem.contains("nowhere/report.html"), "{problem}");
+}
+
+#[test]
+fn a_run_that_does_not_begin_leaves_no_report_and_the_last_one_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("old.html"), "old").unwrap();
+    for report in ["new.html", "old.html"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+        command.current_dir(folder.path()).args(["--local", "--file", "nowhere.ndjson", "--report", report]);
+        assert_eq!(command.output().unwrap().status.code(), Some(2));
+    }
+    assert!(!folder.path().join("new.html").exists());
+    assert_eq!(std::fs::read_to_string(folder.path().join("old.html")).unwrap(), "old");
+}
+
+#[test]
+fn a_run_that_held_and_whose_report_cannot_be_written_is_exit_code_4_and_its_verdict_is_printed() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+    let output = command.args(["--local", "--messages", "2", "--report", "/dev/full"]).output().unwrap();
+    let (said, problem) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(4), "{problem}");
+    assert!(problem.contains("the report /dev/full cannot be written"), "{problem}");
+    assert!(said.ends_with("verdict: held\n"), "{said}");
 }

@@ -289,3 +289,15 @@ fn a_partial_run_never_holds_and_is_violated_if_something_was_seen() {
     world.seen.objects.get_mut(&0).unwrap().versions = 2;
     assert_eq!(verdict(&world), Verdict::Violated);
 }
+
+#[test]
+fn a_run_of_which_something_was_not_sent_never_holds_says_so_and_is_violated_if_something_was_seen() {
+    let mut world = World::of(&["--messages", "2"]);
+    world.sent.unsent = 1;
+    assert_eq!(world.judged(), (Verdict::Inconclusive, vec![]));
+    let mut text = Vec::new();
+    producer::report::text::write(&world.reading(), &mut text).unwrap();
+    assert!(String::from_utf8(text).unwrap().ends_with("verdict: inconclusive (not all was sent)\n"));
+    world.seen.objects.get_mut(&0).unwrap().versions = 2;
+    assert_eq!(world.judged().0, Verdict::Violated);
+}

@@ -6,13 +6,19 @@ use std::fs;
 use claim::{Claim, Event, EventIdPointer};
 
 use super::{ANY_MESSAGE_ID, Message, Plan, PlanError};
+use crate::cli::MOST_BODY_BYTES;
 
 /// As many bad lines of a file are named.
 const MOST_BAD_LINES: usize = 20;
 
 impl Plan {
     pub(super) fn read(&mut self, file: &str, pointer: &EventIdPointer, max_bytes: usize) -> Result<(), PlanError> {
-        let bytes = fs::read(file).map_err(|source| PlanError::Unreadable { file: file.to_owned(), source })?;
+        let unreadable = |source| PlanError::Unreadable { file: file.to_owned(), source };
+        let bytes = fs::metadata(file).map_err(unreadable)?.len();
+        if bytes > MOST_BODY_BYTES {
+            return Err(PlanError::FileTooLarge { file: file.to_owned(), bytes });
+        }
+        let bytes = fs::read(file).map_err(unreadable)?;
         let mut known: HashMap<String, usize> = HashMap::new();
         // Some editors begin a file with a byte order mark. It is no part of the first event.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);

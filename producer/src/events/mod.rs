@@ -10,7 +10,7 @@ use rand::SeedableRng as _;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::{Distribution as _, Zipf};
 
-use crate::cli::{MOST_MESSAGES, RunArgs};
+use crate::cli::{MOST_BODY_BYTES, MOST_MESSAGES, RunArgs};
 use crate::scenario::{Content, Name, Scenario};
 
 /// An id of an SQS message, of the length that all have: a claim's size depends on it.
@@ -76,6 +76,22 @@ pub enum PlanError {
     /// The run would be larger than the producer's memory is good for.
     #[error("{0} messages are more than the {MOST_MESSAGES} that one run sends")]
     TooMany(u64),
+    /// The same, by their bodies.
+    #[error("{messages} bodies of up to {bytes} bytes are more than the {MOST_BODY_BYTES} bytes that one run makes up: no more than {} will do", MOST_BODY_BYTES / bytes)]
+    BodiesTooLarge {
+        /// How many there would be.
+        messages: u32,
+        /// Of the largest.
+        bytes: u64,
+    },
+    /// The file would be.
+    #[error("{file} has {bytes} bytes, which are more than the {MOST_BODY_BYTES} that one run sends")]
+    FileTooLarge {
+        /// Its path.
+        file: String,
+        /// Its size.
+        bytes: u64,
+    },
     /// The stack looks for the event id where the mock readings have none.
     #[error("the stack looks for the event id at `{0}`, and the mock readings have theirs at `/event_id`: give --file")]
     OtherPointer(String),
@@ -110,7 +126,14 @@ impl Plan {
         let messages = match (args.duration, args.rate.or(scenario.rate)) {
             (Some(_), None) => return Err(PlanError::NoRate(scenario.name)),
             (Some(duration), Some(rate)) => duration.as_secs() * u64::from(rate),
-            (None, _) => args.messages.unwrap_or(scenario.messages).into(),
+            (None, rate) => match (args.messages, rate, scenario.rate) {
+                (Some(messages), ..) => messages.into(),
+                // Another rate is kept up for as long.
+                (None, Some(rate), Some(of_scenario)) => {
+                    u64::from(scenario.messages) * u64::from(rate) / u64::from(of_scenario)
+                }
+                (None, ..) => scenario.messages.into(),
+            },
         };
         let within = |messages: u64| match u32::try_from(messages) {
             Ok(number) if number <= MOST_MESSAGES => Ok(number),
@@ -118,6 +141,15 @@ impl Plan {
         };
         within(messages.saturating_mul(args.copies.into()))?;
         let messages = within(messages)?;
+        let body_bytes = match scenario.content {
+            Content::Sized => max_bytes,
+            // More than a reading's fields have beside its id.
+            _ => args.event_id.len() + 256,
+        } as u64;
+        let has_many_bodies = ![Content::File, Content::Same].contains(&scenario.content);
+        if has_many_bodies && u64::from(messages) * body_bytes > MOST_BODY_BYTES {
+            return Err(PlanError::BodiesTooLarge { messages, bytes: body_bytes });
+        }
 
         let mut plan =
             Self { messages: Vec::new(), event_ids: Vec::new(), messages_of: Vec::new(), rejected_ids: Vec::new() };

@@ -91,6 +91,10 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
         Verdict::Violated => "violated",
         Verdict::Inconclusive => "inconclusive",
     };
-    let partial = if reading.partial { " (partial: Ctrl-C ended the run)" } else { "" };
+    let partial = match (reading.partial, reading.unsent) {
+        (true, _) => " (partial: Ctrl-C ended the run)",
+        (false, 0) => "",
+        (false, _) => " (not all was sent)",
+    };
     writeln!(out, "verdict: {verdict}{partial}")
 }

@@ -1,12 +1,13 @@
 //! Each of the things that must hold.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use claim::Digest;
 
 use super::{Invariant, MOST_EXAMPLES, Run};
 use crate::function_logs::IngestOutcome;
 use crate::read_back::Object;
+use crate::scenario::Content;
 use crate::watch::Source;
 
 impl Run<'_> {
@@ -94,6 +95,13 @@ impl Run<'_> {
     fn of_scenario(&self) -> Vec<Invariant> {
         let Self { scenario, plan, sent, seen, .. } = *self;
         let mut invariants = Vec::new();
+        if ![Content::File, Content::Conflicting].contains(&scenario.content) {
+            // Such messages are no duplicates, as the scenario has it, and it is not the pipeline's fault.
+            let of_others =
+                self.conflicts_with_others().into_iter().map(|event| (false, plan.event_ids[event].clone()));
+            let name = "no event was claimed before with other content";
+            invariants.push(judge(name, self.knows(&[Source::IngestLog]), of_others));
+        }
         let dead_letters = self.knows(&[Source::Queue, Source::IngestLog, Source::DeadLetterQueue]);
         if plan.messages.iter().any(|message| message.event.is_none()) {
             // Acknowledged by mistake, or gone from both queues: that does not mend itself.
@@ -123,6 +131,23 @@ impl Run<'_> {
             invariants.push(judge(name, true, missing.into_iter()));
         }
         invariants
+    }
+
+    /// Events whose messages all say the same, and of which some are conflicts: somebody else has claimed them, such as an earlier run
+    /// with another seed.
+    fn conflicts_with_others(&self) -> BTreeSet<usize> {
+        let Self { plan, sent, seen, .. } = *self;
+        let says_one_thing = |event: &usize| {
+            let mut digests = plan.messages_of[*event].iter().map(|&index| plan.messages[index].digest);
+            let first = digests.next().flatten();
+            // Where the claim says that too, they were misjudged.
+            let claimed = seen.claims.get(event).and_then(|claim| Digest::from_stored(&claim.digest));
+            digests.all(|digest| digest == first) && claimed != first
+        };
+        let is_conflict = |id: &String| seen.logs.outcomes.get(id) == Some(&IngestOutcome::Conflict);
+        let conflicts = sent.confirmed.iter().filter(|(id, _)| is_conflict(id));
+        let events: BTreeSet<usize> = conflicts.filter_map(|(_, &index)| plan.messages[index].event).collect();
+        events.into_iter().filter(says_one_thing).collect()
     }
 
     /// Messages that were called duplicates though they say something else than their event's claim, or the other way round. Only

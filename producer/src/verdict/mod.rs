@@ -2,7 +2,7 @@
 
 mod invariants;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -73,11 +73,11 @@ pub struct Reading {
     pub unconfirmed: usize,
     /// Messages that SQS said it does not take.
     pub refused: usize,
-    /// Messages that were not sent, because the time was up or Ctrl-C came first.
+    /// Messages that were not sent, because the time was up or Ctrl-C came first. Where there are any, the verdict is never `held`.
     pub unsent: usize,
     /// Messages that cannot be claimed, and so must be rejected and become dead letters, of those that SQS confirmed.
     pub to_be_rejected: usize,
-    /// Distinct event ids among the messages that can be claimed.
+    /// Distinct event ids among the messages that can be claimed and that were sent, or may have been.
     pub events: usize,
     /// Events that have a claim.
     pub claims: Option<usize>,
@@ -148,7 +148,7 @@ impl Run<'_> {
     /// Judges the run, which took so long.
     #[must_use]
     pub fn reading(&self, took: Duration) -> Reading {
-        let Self { scenario, plan, sent, seen, .. } = *self;
+        let Self { scenario, sent, seen, .. } = *self;
         let Observation { logs, claims, objects, dead_letters, .. } = seen;
         let when = |sources: &[Source], number: usize| self.knows(sources).then_some(number);
         let count = |wanted| sent.confirmed.keys().filter(|id| logs.outcomes.get(*id) == Some(&wanted)).count();
@@ -157,6 +157,7 @@ impl Run<'_> {
             Verdict::Violated
         } else if invariants.iter().all(|invariant| invariant.held == Some(true))
             && !sent.confirmed.is_empty()
+            && sent.unsent == 0
             && !self.is_partial
         {
             Verdict::Held
@@ -184,7 +185,7 @@ impl Run<'_> {
             refused: sent.refused.len(),
             unsent: sent.unsent,
             to_be_rejected: self.to_be_rejected().count(),
-            events: plan.event_ids.len(),
+            events: self.events_sent(),
             claims: when(&[Source::Table], claims.len()),
             new_claims: when(&[Source::Table], claims.values().filter(|claim| self.is_new(claim)).count()),
             duplicates: when(&[Source::IngestLog], count(IngestOutcome::Duplicate)),
@@ -213,6 +214,14 @@ impl Run<'_> {
     /// A send of this run that was not confirmed, or whose answer was lost and that was sent again, may have won.
     pub(crate) fn is_new(&self, claim: &Claim) -> bool {
         self.sent.confirmed.contains_key(&claim.message_id) || SystemTime::from(claim.claimed_at) >= self.started
+    }
+
+    /// How many events were sent, or may have been.
+    fn events_sent(&self) -> usize {
+        let Self { plan, sent, .. } = *self;
+        let unconfirmed: HashSet<usize> = sent.unconfirmed.iter().map(|(index, _)| *index).collect();
+        let may_be_sent = |index: &usize| sent.message_ids[*index].is_some() || unconfirmed.contains(index);
+        plan.messages_of.iter().filter(|messages| messages.iter().any(may_be_sent)).count()
     }
 
     /// Confirmed messages that cannot be claimed.
