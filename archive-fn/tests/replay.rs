@@ -409,11 +409,13 @@ async fn an_hour_begins_with_its_first_millisecond_and_so_do_since_and_until() {
     );
 
     let hour = Some("2023-11-14T23:00:00Z".parse().unwrap());
-    for (since, until, compared) in [(hour, all.until, 2), (None, hour, 1), (hour, hour, 0)] {
+    for (since, until, compared) in [(hour, all.until, 2), (None, hour, 1)] {
         let checkpoint = folder.path().join(format!("{compared}"));
         let outcome = run(&services, &Settings { since, until, checkpoint, ..all.clone() }).await.unwrap();
         assert_eq!(outcome.compared, compared, "{since:?} {until:?}");
     }
+    let nothing = run(&services, &Settings { since: hour, until: hour, ..all.clone() }).await;
+    assert!(matches!(nothing, Err(ReplayError::NothingBetween { .. })), "{nothing:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -613,11 +615,17 @@ mod command {
             (&[&STACK[..], &["--object-prefix", "event/"]].concat(), 2, "event/ has no objects"),
             (&[&STACK[..], &["--object-prefix", "/event"]].concat(), 2, "must end with `/`"),
             (&[&STACK[..], &["--since", "yesterday"]].concat(), 2, "--since"),
+            // A mistyped year must not read as if nothing were missing.
+            (&[&STACK[..], &["--since", "2223-11-14"]].concat(), 2, "no claim is looked at: those made before 2223"),
+            (&[&STACK[..], &["--since", "2023-11-15", "--until", "2023-11-15"]].concat(), 2, "no claim is looked at"),
             (&["--bucket", "b"], 2, "--table"),
         ] {
             let (exit_code, out, err) = run(folder.path(), &endpoint, arguments).await;
             assert_eq!((exit_code, out.as_str(), err.lines().count()), (code, "", 1), "{arguments:?}: {err}");
             assert!(err.contains(says), "{err}");
         }
+        let before = ["--until", "2022-11-15", "--checkpoint", "other"];
+        let (_, out, err) = run(folder.path(), &endpoint, &[&STACK[..], &before].concat()).await;
+        assert!(out.contains("there was nothing to look at"), "{out}{err}");
     }
 }

@@ -112,7 +112,9 @@ async fn main() -> ExitCode {
         Err(error) => {
             note(&format!("error: {}", error_chain(&error)));
             match error {
-                ReplayError::NewLake { .. } | ReplayError::Worklist(_) => UNUSABLE.into(),
+                ReplayError::NewLake { .. } | ReplayError::NothingBetween { .. } | ReplayError::Worklist(_) => {
+                    UNUSABLE.into()
+                }
                 ReplayError::Table { .. } | ReplayError::Bucket { .. } | ReplayError::Outage(_) => UNREACHABLE.into(),
             }
         }
@@ -179,6 +181,9 @@ fn show(outcome: &Outcome, settings: &Settings, out: &mut impl io::Write) -> io:
         until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
     )?;
     let (gone, unusable, failed) = (gone.len(), unusable.len(), failed.len());
+    if *compared == 0 {
+        writeln!(out, "there was nothing to look at, and this says nothing: is that the table, and the time?")?;
+    }
     if settings.write {
         writeln!(
             out,

@@ -123,6 +123,16 @@ pub enum ReplayError {
         /// The prefix.
         prefix: String,
     },
+    /// No claim can be of that time, and that none lacks its object would say nothing.
+    #[error(
+        "no claim is looked at: those made before {since} are passed over, and those made from {until} on are left to the stream"
+    )]
+    NothingBetween {
+        /// [`Settings::since`].
+        since: DateTime<Utc>,
+        /// [`Settings::until`].
+        until: DateTime<Utc>,
+    },
     /// The checkpoint folder cannot be used.
     #[error(transparent)]
     Worklist(#[from] WorklistError),
@@ -150,15 +160,20 @@ pub enum ReplayError {
 /// Finds claims without an object, and writes those objects if it is told to. `note` is told now and then how far it is.
 ///
 /// # Errors
-/// When the table or the bucket cannot be read, the lake is a new one, or the checkpoint folder cannot be used. A single object
+/// When the table or the bucket cannot be read, the lake is a new one, the checkpoint folder cannot be used, or there is no time
+/// between [`Settings::since`] and [`Settings::until`]. A single object
 /// that cannot be written is none: it is in the outcome. Some hundred in a row are.
 pub async fn replay(sdk: &SdkConfig, settings: &Settings, note: &dyn Fn(&str)) -> Result<Outcome, ReplayError> {
+    let until = settings.until.unwrap_or_else(|| Utc::now() - ON_ITS_WAY);
+    if let Some(since) = settings.since.filter(|since| *since >= until) {
+        return Err(ReplayError::NothingBetween { since, until });
+    }
     let lake = Lake::new(sdk, settings);
     if !settings.new_lake && lake.is_new().await? {
         let (bucket, prefix) = (settings.bucket.clone(), settings.object_prefix.to_string());
         return Err(ReplayError::NewLake { bucket, prefix });
     }
-    let mut worklist = Worklist::open(settings)?;
+    let mut worklist = Worklist::open(settings, until)?;
     if let Some(begun) = worklist.resumed() {
         note(&format!("going on with {begun} in {}", settings.checkpoint.display()));
     }

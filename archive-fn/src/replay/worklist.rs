@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Claimed, ON_ITS_WAY, Settings};
+use super::{Claimed, Settings};
 
 /// The scan's position is saved whenever so much is waiting to be written, in bytes: some ten thousand claims.
 const WRITE_AT: usize = 1024 * 1024;
@@ -91,8 +91,8 @@ pub(super) struct Worklist {
 }
 
 impl Worklist {
-    /// Goes on with what the folder holds, or begins. A dry run after one that came to its end looks anew.
-    pub(super) fn open(settings: &Settings) -> Result<Self, WorklistError> {
+    /// Goes on with what the folder holds, or begins, with the claims made before `until`. A dry run after one that came to its end looks anew.
+    pub(super) fn open(settings: &Settings, until: DateTime<Utc>) -> Result<Self, WorklistError> {
         let folder = settings.checkpoint.clone();
         let file = folder.join(CHECKPOINT);
         let cannot = |error| WorklistError::Io(folder.clone(), error);
@@ -119,7 +119,7 @@ impl Worklist {
         };
         let begun = Checkpoint {
             scope: scope.clone(),
-            until: settings.until.unwrap_or_else(|| Utc::now() - ON_ITS_WAY),
+            until,
             positions: vec![Position::Start; settings.segments.get() as usize],
             compared: false,
         };
