@@ -1,0 +1,156 @@
+//! Claims that are made up, of which nothing was ever sent.
+
+use super::*;
+
+/// An hour long past.
+pub(super) const HOUR_BEGINS_MS: u64 = 1_700_002_800_000;
+
+fn services() -> Arc<Services> {
+    let services =
+        Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 7);
+    services.lakes.create_bucket(names::BUCKET);
+    let _stream = services.tables.create_claim_table(names::TABLE);
+    services
+}
+
+/// The claim of the event `e<number>` at this time. Of claims of one millisecond, the ids are in the order of the numbers.
+pub(super) fn claim_at(at_ms: u64, number: u32) -> Claim {
+    let body = format!(r#"{{"event_id":"e{number}"}}"#);
+    let event = claim::Event::parse(&body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    let mut random = [0; 10];
+    random[6..].copy_from_slice(&number.to_be_bytes());
+    Claim::new(&event, "m", &body, SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms), DAY, &random).unwrap()
+}
+
+fn key_of(claim: &Claim) -> String {
+    ObjectPrefix::parse("events/").unwrap().object_key(claim)
+}
+
+pub(super) async fn put_in_table(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
+    let dynamodb = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+    for claim in claims {
+        dynamodb.put_item().table_name(names::TABLE).set_item(Some(claim.to_item().into())).send().await.unwrap();
+    }
+}
+
+async fn put_in_lake(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
+    let lake = archive_fn::DataLake::new((&services.sdk_config()).into(), names::BUCKET);
+    for claim in claims {
+        lake.put(&key_of(&claim), claim::object::object_line(&claim).unwrap()).await.unwrap();
+    }
+}
+
+/// Puts so many claims of an hour long past into the table, and the object of the first into the lake.
+pub(super) async fn put_claims(services: &Arc<Services>, claims: u32) {
+    put_in_table(services, (0..claims).map(|number| claim_at(HOUR_BEGINS_MS, number))).await;
+    put_in_lake(services, [claim_at(HOUR_BEGINS_MS, 0)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_is_listed_to_its_end_and_a_lake_may_hold_more_than_the_table() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    let claims = |numbers: std::ops::Range<u32>| numbers.map(|number| claim_at(HOUR_BEGINS_MS, number));
+    put_in_lake(&services, claims(0..999).chain(claims(1_000..2_003))).await;
+    put_in_table(&services, claims(995..1_005).chain(claims(1_995..2_005))).await;
+    let outcome = run(&services, &settings(&services, &folder.path().join("checkpoint"))).await.unwrap();
+    assert_eq!((outcome.compared, outcome.written, outcome.already_there), (20, 3, 0));
+    assert_eq!(lake(&services).len(), 2_005);
+    for number in [999, 2_003, 2_004] {
+        assert!(lake(&services).contains_key(&key_of(&claim_at(HOUR_BEGINS_MS, number))), "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_begins_with_its_first_millisecond_and_so_do_since_and_until() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    let times = [HOUR_BEGINS_MS - 1, HOUR_BEGINS_MS, HOUR_BEGINS_MS + 1];
+    put_in_table(&services, times.into_iter().zip(0..).map(|(at_ms, number)| claim_at(at_ms, number))).await;
+    let all = Settings { new_lake: true, write: false, ..settings(&services, &folder.path().join("checkpoint")) };
+    let missing = run(&services, &all).await.unwrap().missing;
+    assert_eq!(
+        missing,
+        BTreeMap::from([("dt=2023-11-14/hour=22".to_owned(), 1), ("dt=2023-11-14/hour=23".to_owned(), 2)])
+    );
+
+    let hour = Some("2023-11-14T23:00:00Z".parse().unwrap());
+    for (since, until, compared) in [(hour, all.until, 2), (None, hour, 1)] {
+        let checkpoint = folder.path().join(format!("{compared}"));
+        let outcome = run(&services, &Settings { since, until, checkpoint, ..all.clone() }).await.unwrap();
+        assert_eq!(outcome.compared, compared, "{since:?} {until:?}");
+    }
+    let nothing = run(&services, &Settings { since: hour, until: hour, ..all.clone() }).await;
+    assert!(matches!(nothing, Err(ReplayError::NothingBetween { .. })), "{nothing:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_claimed_anew_gets_its_new_object_and_the_old_one_stays() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    let (old, new) = (claim_at(HOUR_BEGINS_MS - 1, 1), claim_at(HOUR_BEGINS_MS, 1));
+    put_in_lake(&services, [old.clone()]).await;
+    put_in_table(&services, [old.clone(), new.clone()]).await;
+    let outcome = run(&services, &settings(&services, &folder.path().join("checkpoint"))).await.unwrap();
+    assert_eq!((outcome.compared, outcome.written), (1, 1));
+    let lake = lake(&services);
+    assert_eq!(lake.keys().cloned().collect::<Vec<_>>(), [key_of(&old), key_of(&new)]);
+    assert!(lake.values().all(|versions| versions.len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_the_table_nor_the_lake_is_asked_faster_than_the_rates_allow() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    put_claims(&services, 41).await;
+    let one = NonZeroU32::new(1).unwrap();
+    let slow = Settings { write: false, scan_rate: one, ..settings(&services, &folder.path().join("checkpoint")) };
+    let begun = tokio::time::Instant::now();
+    run(&services, &slow).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 2, "three segments are a page each, and the first need not wait");
+
+    let begun = tokio::time::Instant::now();
+    let outcome = run(&services, &Settings { write: true, rate: NonZeroU32::new(2).unwrap(), ..slow }).await.unwrap();
+    assert_eq!(outcome.written, 40);
+    assert_eq!(begun.elapsed().as_secs(), 19, "39 half seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_lost_is_a_failure_and_the_next_run_finds_the_object() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    put_claims(&services, 41).await;
+    let settings = settings(&services, &folder.path().join("checkpoint"));
+    services.faults.set(|call| call.operation.starts_with("PUT").then_some(Fault::AnswerLost));
+    let outcome = run(&services, &settings).await.unwrap();
+    assert_eq!((outcome.written, outcome.already_there, outcome.failed.len()), (0, 0, 40));
+    services.faults.clear();
+    let outcome = run(&services, &settings).await.unwrap();
+    assert_eq!((outcome.compared, outcome.missing.len(), outcome.written), (40, 0, 0));
+    assert!(lake(&services).len() == 41 && lake(&services).values().all(|versions| versions.len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_checkpoint_is_said_to_be_one_and_nothing_is_written() {
+    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+    put_claims(&services, 3).await;
+    let settings = settings(&services, &folder.path().join("checkpoint"));
+    for file in ["checkpoint.json", "dt=2023-11-14_hour=23.ndjson"] {
+        run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+        std::fs::write(settings.checkpoint.join(file), "{\"scope\": 1}\n").unwrap();
+        let refused = run(&services, &settings).await.unwrap_err();
+        assert!(matches!(refused, ReplayError::Worklist(_)), "{refused}");
+        let refused = refused.to_string();
+        assert!(refused.contains(file) && refused.contains("delete its folder to begin anew"), "{refused}");
+        assert_eq!(lake(&services).len(), 1);
+        std::fs::remove_dir_all(&settings.checkpoint).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_takes_nothing_ends_the_run_and_the_next_goes_on_from_there() {
+    let services = services();
+    put_claims(&services, 300).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&services, &folder.path().join("checkpoint"));
+    break_s3(&services);
+    let ended = run(&services, &settings).await.unwrap_err().to_string();
+    assert!(ended.starts_with("200 objects in a row could not be written") && ended.contains("Unavailable"), "{ended}");
+    services.faults.clear();
+    assert_eq!(run(&services, &settings).await.unwrap().written, 299);
+}
