@@ -139,6 +139,29 @@ async fn an_archived_event_is_told_with_its_duplicates_and_conflicts_and_no_othe
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_its_messages_were_sent_is_told_from_the_log() {
+    let world = World::start();
+    sleep(HOUR).await;
+    world.send(r#"{"event_id":"a"}"#);
+    sleep(HOUR).await;
+    world.send(r#"{"event_id":"a"}"#);
+    sleep(HOUR).await;
+    let story = world.trace("a").await;
+    let sent: Vec<&str> = story.ingest.iter().map(|line| line.sent_at.as_deref().unwrap()).collect();
+    let (first, again) = (sent[0], sent[1]);
+    assert!(first.starts_with("2027-01-15T09:") && again.starts_with("2027-01-15T10:"), "{sent:?}");
+    let claim = story.claim.as_ref().unwrap();
+    assert_eq!(claim.sent_at.as_deref(), Some(first));
+    let told = text(&story);
+    for says in [
+        format!("  {first}  sent: message {}\n  {}  claimed by message ", claim.message_id, claim.claimed_at),
+        format!(": duplicate, sent {again}\n"),
+    ] {
+        assert!(told.contains(&says), "{says}: {told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_claim_without_object_is_in_the_stream_until_its_mapping_gives_up() {
     let world = World::start();
     world.fail(Service::S3, "PUT");
@@ -287,5 +310,7 @@ async fn where_something_cannot_be_read_nothing_is_said_to_be_missing() {
         assert_eq!((story.place, story.is_sure()), (place, false), "{source}: {}", story.explanation);
         assert!(story.explanation.starts_with(says), "{source}: {}", story.explanation);
         assert!(text(&story).contains(&format!("not read: {source}: ")), "{}", text(&story));
+        let is_told = !text(&story).contains("when it was sent, no line says that was found in the log");
+        assert_eq!(is_told, (source, event_id) != ("ingest log", "a"), "{}", text(&story));
     }
 }

@@ -4,7 +4,6 @@
 //! there, no more can be told than that the queue is not empty.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,12 +14,10 @@ use crate::stack::Connected;
 use look::Look;
 
 mod look;
+mod tell;
 
 /// Before its claim, a message may have waited in the queue for so long (its retention).
 const BEFORE_CLAIM: chrono::TimeDelta = chrono::TimeDelta::days(1);
-
-/// A person is shown as many lines of a kind.
-const MOST_SHOWN: usize = 10;
 
 /// Where an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,6 +83,8 @@ pub struct ClaimStory {
     pub claimed_at: String,
     /// Of the SQS message that won.
     pub message_id: String,
+    /// When that was sent, by SQS's clock; `None` if no line of the log that was found says so.
+    pub sent_at: Option<String>,
     /// Up to and including this second.
     pub holds_until: String,
     /// The window is over, and the item is not deleted yet.
@@ -103,6 +102,9 @@ pub struct IngestLine {
     pub outcome: String,
     /// Of the SQS message.
     pub message_id: Option<String>,
+    /// When that was sent, by SQS's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<String>,
     claim_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
@@ -184,7 +186,7 @@ pub async fn trace(
         event_id: event_id.to_owned(),
         place: Place::NotSeen,
         explanation: String::new(),
-        claim: claim.map(|claim| ClaimStory::of(claim, now)),
+        claim: claim.map(|claim| ClaimStory::of(claim, &ingest, now)),
         ingest,
         archive,
         object,
@@ -208,12 +210,14 @@ fn of_event<'a, Line: Deserialize<'a>>(lines: &'a [String], is_ours: impl Fn(&Li
 }
 
 impl ClaimStory {
-    fn of(claim: &Claim, now: DateTime<Utc>) -> Self {
+    fn of(claim: &Claim, ingest: &[IngestLine], now: DateTime<Utc>) -> Self {
+        let winners = ingest.iter().filter(|line| line.message_id.as_ref() == Some(&claim.message_id));
         let holds_until = i64::try_from(claim.ttl).ok().and_then(|ttl| DateTime::from_timestamp(ttl, 0));
         Self {
             claim_id: claim.claim_id.to_string(),
             claimed_at: claim.claimed_at_text(),
             message_id: claim.message_id.clone(),
+            sent_at: winners.filter_map(|line| line.sent_at.clone()).next(),
             holds_until: holds_until.map_or_else(|| claim.ttl.to_string(), rfc3339),
             expired: holds_until.is_some_and(|until| until.timestamp() < now.timestamp()),
             digest: claim.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -310,66 +314,6 @@ impl Story {
     #[must_use]
     pub fn is_sure(&self) -> bool {
         self.unreadable.is_empty()
-    }
-
-    /// What a person reads.
-    ///
-    /// # Errors
-    /// When `out` cannot be written to.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "event {}", self.event_id)?;
-        if let Some(claim) = &self.claim {
-            let until = if claim.expired { "held until" } else { "holds until" };
-            writeln!(out, "  {}  claimed by message {}", claim.claimed_at, claim.message_id)?;
-            writeln!(
-                out,
-                "  {:24}  claim {}, digest {}, {until} {}",
-                "", claim.claim_id, claim.digest, claim.holds_until
-            )?;
-        }
-        for line in self.ingest.iter().take(MOST_SHOWN) {
-            let message_id = line.message_id.as_deref().unwrap_or("without an id");
-            write!(out, "  {}  ingest-fn: message {message_id}: {}", line.timestamp, line.outcome)?;
-            if let (Some(digest), Some(held)) = (&line.digest, &line.held_digest) {
-                write!(out, ", digest {digest} against {held}")?;
-            }
-            writeln!(out, "{}", line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())?;
-        }
-        more(out, self.ingest.len())?;
-        for line in self.archive.iter().take(MOST_SHOWN) {
-            write!(out, "  {}  archive-fn: {}", line.timestamp, line.outcome)?;
-            if let Some(lag_ms) = line.lag_ms {
-                write!(out, " {lag_ms} ms after the claim")?;
-            }
-            writeln!(out, "{}", line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())?;
-        }
-        more(out, self.archive.len())?;
-        for letter in self.dead_letters.iter().take(MOST_SHOWN) {
-            let sent_at = letter.sent_at.as_deref().unwrap_or("");
-            let what = if letter.is_event { "" } else { ", which is no event but names it," };
-            writeln!(out, "  {sent_at:24}  sent: message {}{what} is a dead letter", letter.message_id)?;
-        }
-        more(out, self.dead_letters.len())?;
-        if let Some(ObjectStory { key, versions, bytes, as_claimed }) = &self.object {
-            let content = match as_claimed {
-                Some(true) => "as claimed",
-                Some(false) => "NOT as claimed",
-                None => "of a claim that is deleted",
-            };
-            let plural = if *versions == 1 { "" } else { "s" };
-            writeln!(out, "  object {key}: {versions} version{plural}, {bytes} bytes, {content}")?;
-        }
-        for (source, why) in &self.unreadable {
-            writeln!(out, "  not read: {source}: {why}")?;
-        }
-        writeln!(out, "{}", self.explanation)
-    }
-}
-
-fn more(out: &mut impl Write, lines: usize) -> io::Result<()> {
-    match lines.checked_sub(MOST_SHOWN) {
-        Some(more @ 1..) => writeln!(out, "  {:24}  and {more} more", ""),
-        _ => Ok(()),
     }
 }
 
