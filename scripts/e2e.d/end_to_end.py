@@ -83,13 +83,13 @@ def exercise(emulator: Emulator, producer: Path, replay: Path, folder: Path) -> 
     step.shows("a thousand events become a thousand objects", shown(distinct))
     step.shows("bad messages become dead letters", stack.bad_messages_become_dead_letters())
 
-    deployment.variables["claim_cache_entries"] = "0"
+    deployment.set_variables(claim_cache_entries=0)
     changes, _ = deployment.planned_changes("plan-cache-off")
     expected = {"module.messaging.aws_sqs_queue.queue", "module.compute.aws_lambda_function.ingest"}
     must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
     deployment.apply_saved("plan-cache-off")
     step.shows("a plan sees a hand-made change and a changed variable, and nothing else", ", ".join(sorted(changes)))
-    deployment.variables["claim_writes"] = "batch"
+    deployment.set_variables(claim_writes="batch")
     changes, _ = deployment.planned_changes("plan-batched")
     expected = {"module.iam.aws_iam_role_policy.ingest", "module.compute.aws_lambda_function.ingest"}
     must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")

@@ -2,7 +2,11 @@
 
 import json
 import re
+import shutil
+import zipfile
+from base64 import b64encode
 from datetime import datetime, timezone
+from hashlib import sha256
 from pathlib import Path
 
 from children import run
@@ -35,9 +39,8 @@ class Runbook:
         self.names, *self.blocks = re.findall(r"^```sh deployed\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
     def shell(self, name: str, script: str, **more: str) -> str:
-        # What a person answers or keeps in a file of variables.
-        apply = ["-auto-approve", "-input=false", "-no-color", *self.deployment.var_options()]
-        env = self.deployment.env | {"TF_CLI_ARGS_apply": " ".join(apply)} | more
+        # What a person answers.
+        env = self.deployment.env | {"TF_CLI_ARGS_apply": "-auto-approve -input=false -no-color"} | more
         command = ["bash", "-euo", "pipefail", "-c", script]
         return run(command, env, self.deployment.folder / f"runbook-{name}.log", self.deployment.folder, seconds=300)
 
@@ -104,10 +107,9 @@ class Runbook:
             iam.delete_role(RoleName=name)
 
     def deployed_commands_work(self) -> str:
-        """Rolling back, stopping a function, and another window."""
-        roll_back, disable, window = self.blocks
-        zips = self.shell("roll-back", roll_back, LAST_GOOD=str(self.deployment.checkout))
-        must("Apply complete!" in zips, f"the roll-back did not apply: {zips}")
+        """Rolling back and forth, stopping a function, and another window."""
+        check_out, roll_back, forth, disable, window = self.blocks
+        self.rolls_back_and_forth(check_out, roll_back, forth)
 
         function = self.stack.outputs["ingest_function_name"]
         self.shell("disable", disable, FUNCTION=function)
@@ -116,9 +118,48 @@ class Runbook:
         until("the mapping is enabled", lambda: self.mapping(function)["State"] == "Enabled", seconds=30)
 
         self.shell("window", window, SECONDS_OF_WINDOW=WINDOW_SECONDS)
+        self.shell("window-lasts", "terraform -chdir=terraform apply")
         variables = self.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
         must(variables["DEDUP_WINDOW_SECONDS"] == WINDOW_SECONDS, f"the function's variables are {variables}")
-        return "a roll-back, a mapping stopped and started, another window"
+        return "other zips and back, a mapping stopped and started, another window"
+
+    def rolls_back_and_forth(self, check_out: str, roll_back: str, forth: str) -> None:
+        """The zips of the last good release are these with a file more: they work, and have other hashes."""
+        last_good, deployed = self.deployment.folder / "last-good", self.hashes()
+        # Packaging takes minutes, and has been done in the checkout.
+        *check_out, package = check_out.splitlines()
+        must(package == '"$LAST_GOOD/scripts/package"', f"the last thing to do is not packaging, but {package}")
+        names = {"LAST_GOOD": str(last_good), "GOOD_COMMIT": "HEAD"}
+        # A checkout may belong to somebody else.
+        owner = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+        self.shell("check-out", "\n".join(check_out), **names, **owner)
+        try:
+            must((last_good / "scripts/package").is_file(), "the last good release is not checked out")
+            good = {}
+            for function in deployed:
+                zipped = Path("target/lambda", function, "bootstrap.zip")
+                (last_good / zipped).parent.mkdir(parents=True)
+                shutil.copy(self.deployment.checkout / zipped, last_good / zipped)
+                with zipfile.ZipFile(last_good / zipped, "a") as out:
+                    out.writestr("release", "the last good one")
+                good[function] = b64encode(sha256((last_good / zipped).read_bytes()).digest()).decode()
+
+            self.shell("roll-back", roll_back, **names)
+            must(self.hashes() == good != deployed, f"the functions are {self.hashes()}, not {good}")
+            self.shell("roll-back-lasts", "terraform -chdir=terraform apply")
+            must(self.hashes() == good, "the next apply has rolled forth")
+            one = {"sent": 50, "claims": 1, "new_claims": 1, "objects": 1}
+            self.stack.produce("rolled-back", "--event-id", "rolled-back", expected=one)
+        finally:
+            self.shell("remove", 'git worktree remove --force "$LAST_GOOD"', **names, **owner)
+        self.shell("roll-forth", forth, **names)
+        must(self.hashes() == deployed, f"the functions are {self.hashes()}, not {deployed}")
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each function's zip, as Lambda tells it."""
+        name = {"ingest-fn": "ingest_function_name", "archive-fn": "archive_function_name"}
+        get = lambda output: self.functions.get_function_configuration(FunctionName=self.stack.outputs[output])
+        return {function: get(output)["CodeSha256"] for function, output in name.items()}
 
     def mapping(self, function: str) -> dict:
         return self.functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"][0]
