@@ -19,6 +19,7 @@ use producer::verdict::{Reading, Verdict};
 
 use claim::EventIdPointer;
 use clap::Parser as _;
+use serde_json::Value;
 
 const HOSTILE: &str = r#"<script>document.title="taken"</script>"><img src=x onerror=alert(1)>&amp;'"#;
 
@@ -71,6 +72,112 @@ async fn a_page_of_a_run_of_which_nothing_came_is_a_page_too() {
     let html = page::render(&reading);
     keep("report-inconclusive.html", &html);
     assert!(html.contains("not read") && html.contains("Partial"), "{html}");
+}
+
+/// What stands between two texts, each time.
+fn between<'a>(html: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    html.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
+}
+
+/// What is seen of it.
+fn text(html: &str) -> String {
+    let mut text = String::new();
+    for part in html.split('<') {
+        text += part.split_once('>').map_or(part, |(_, text)| text);
+    }
+    text.replace("&#39;", "'").replace("&#38;", "&").trim().to_owned()
+}
+
+/// As the page rounds it.
+fn quantity(units: f64) -> String {
+    match units {
+        whole if whole.fract() == 0.0 => format!("{whole:.0}"),
+        large if large >= 0.01 => format!("{large:.2}"),
+        small => format!("{small:.2e}"),
+    }
+}
+
+/// The rows that the page's tables should have, without their headings.
+fn expected_rows(json: &Value) -> Vec<Vec<String>> {
+    let number = |value: &Value| value.to_string();
+    let mut rows = Vec::new();
+    for step in ["sent_to_claimed", "claimed_to_archived", "sent_to_archived"] {
+        let cells = ["events", "p50_ms", "p90_ms", "p99_ms", "max_ms"].map(|name| number(&json["latency"][step][name]));
+        rows.push([&[step.replace('_', " ")], &cells[..]].concat());
+    }
+    for event in json["repeated_events"].as_array().unwrap() {
+        let id = event["event_id"].as_str().unwrap().to_owned();
+        rows.push(vec![id, number(&event["duplicates"]), number(&event["conflicts"])]);
+    }
+    let usd = |usd: &Value| {
+        let dollars = |region| usd[region].as_f64().map_or("–".to_owned(), |usd| format!("{usd:.3}"));
+        ["us-east-1", "sa-east-1"].map(dollars)
+    };
+    let bill = &json["bill"];
+    for (lines, sums) in [
+        (
+            "lines",
+            &[
+                ("sum for a million events", "usd_per_million_events"),
+                ("sum for a million messages", "usd_per_million_messages"),
+            ][..],
+        ),
+        ("monthly", &[("sum for a month", "usd_a_month")]),
+    ] {
+        for line in bill[lines].as_array().unwrap().iter().filter(|line| line["units"] != 0.0) {
+            let units = quantity(line["units"].as_f64().unwrap());
+            let what = format!("{} {units} {}", line["what"].as_str().unwrap(), line["unit"].as_str().unwrap());
+            rows.push([&[what], &usd(&line["usd"])[..]].concat());
+        }
+        rows.extend(sums.iter().map(|(what, sum)| [&[(*what).to_owned()], &usd(&bill[sum])[..]].concat()));
+    }
+    rows
+}
+
+#[tokio::test]
+async fn json_holds_all_that_the_page_shows() {
+    let mut reading = reading(&["run", "conflicts", "--messages", "60", "--rate", "40"]).await;
+    reading.unsent = 3;
+    reading.objects_per_second_by_tenth = vec![17, 4_711];
+    let json = serde_json::to_value(&reading).unwrap();
+    let html = page::render(&reading);
+
+    let mut shown = 0;
+    for entry in between(&html, "<div><dt>", "</dd></div>") {
+        let (name, value) = entry.split_once("</dt><dd>").unwrap();
+        let name = if name == "messages a second" { "sent_per_second".to_owned() } else { name.replace(' ', "_") };
+        assert_eq!(value.split("<small>").next().unwrap(), json[&name].to_string(), "{name}");
+        shown += 1;
+    }
+    assert_eq!(shown, 13, "{html}");
+
+    let rows = between(&html, "<tr><t", "</tr>").into_iter().filter(|row| !row.contains("</th><th>"));
+    let rows: Vec<Vec<String>> = rows
+        .map(|row| {
+            let mut cells: Vec<String> = row.split("</t").map(|cell| text(&format!("<t{cell}"))).collect();
+            cells.pop();
+            cells
+        })
+        .collect();
+    assert_eq!(rows, expected_rows(&json));
+
+    let page = text(&html);
+    for value in
+        ["verdict", "started_at", "target", "about", "sends", "expects"].map(|name| json[name].as_str().unwrap())
+    {
+        assert!(page.contains(value), "{value}");
+    }
+    for invariant in json["invariants"].as_array().unwrap() {
+        assert!(page.contains(invariant["name"].as_str().unwrap()), "{invariant}");
+    }
+    let looked_up = json["bill"]["prices_looked_up"].as_str().unwrap();
+    for says in [
+        &format!("list prices of {looked_up}"),
+        "tenth of the run: 17 4711 ",
+        json["latency"]["clocks"].as_str().unwrap(),
+    ] {
+        assert!(page.contains(says), "{says}");
+    }
 }
 
 #[test]

@@ -211,13 +211,13 @@ fn of_event<'a, Line: Deserialize<'a>>(lines: &'a [String], is_ours: impl Fn(&Li
 
 impl ClaimStory {
     fn of(claim: &Claim, ingest: &[IngestLine], now: DateTime<Utc>) -> Self {
-        let winners = ingest.iter().filter(|line| line.message_id.as_ref() == Some(&claim.message_id));
+        let mut winners = ingest.iter().filter(|line| line.message_id.as_ref() == Some(&claim.message_id));
         let holds_until = i64::try_from(claim.ttl).ok().and_then(|ttl| DateTime::from_timestamp(ttl, 0));
         Self {
             claim_id: claim.claim_id.to_string(),
             claimed_at: claim.claimed_at_text(),
             message_id: claim.message_id.clone(),
-            sent_at: winners.filter_map(|line| line.sent_at.clone()).next(),
+            sent_at: winners.find_map(|line| line.sent_at.clone()),
             holds_until: holds_until.map_or_else(|| claim.ttl.to_string(), rfc3339),
             expired: holds_until.is_some_and(|until| until.timestamp() < now.timestamp()),
             digest: claim.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
