@@ -1,11 +1,15 @@
 """What a user of `producer local` would try, with boto3 and the AWS CLI. Run by scripts/check-explore."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 import urllib.parse
@@ -288,6 +292,28 @@ def the_runbook_is_whole(_: Local):
     assert len(untried) == len(whats) and all(what in block for what, block in zip(whats, untried)), untried
 
 
+def a_terminal_shows_a_line_that_is_redrawn_and_gone_at_the_end(local: Local):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [PRODUCER, "run", "soak", "--rate", "20", "--duration", "2", "--local"]
+    child = subprocess.Popen(command, cwd=ROOT, env=local.environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    written = b""
+    try:
+        while some := os.read(ours, 65536):
+            written += some
+    except OSError:
+        pass  # That is how the end is told.
+    assert child.wait(PATIENCE) == 0, written
+    lines = written.decode().split("\r\n")
+    erased = [text for line in lines for text in line.split("\r\x1b[2K")[:-1]]
+    counts = [int(text.split(" of 40 sent")[0].split()[-1]) for text in erased]
+    assert counts == sorted(counts) and len(set(counts)) > 5 and max(counts) == 40, erased
+    left = [line.split("\r\x1b[2K")[-1] for line in lines]
+    assert not any("of 40 sent" in line for line in left), left
+    assert any(line.startswith("sent in ") for line in left) and left[-2:] == ["verdict: held", ""], left
+
+
 def a_port_in_use_is_said_to_be(local: Local):
     port = local.exports["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]
     second = local.shell(f"{PRODUCER} local --port {port}")
@@ -316,6 +342,7 @@ def main():
         what_is_not_embedded_says_so,
         the_runbook_is_whole,
         the_runbooks_commands_work_as_printed,
+        a_terminal_shows_a_line_that_is_redrawn_and_gone_at_the_end,
         a_port_in_use_is_said_to_be,
         it_listens_on_loopback_alone,
     ]
