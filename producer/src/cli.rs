@@ -17,9 +17,10 @@ pub const MOST_BODY_BYTES: u64 = 1 << 30;
 
 /// Floods the pipeline with duplicates, waits until it is drained, and shows that each event became one object.
 ///
-/// Exit codes of a run: 0 every invariant held; 1 one was violated; 2 the command, a file or the Terraform state cannot be used,
-/// and nothing was sent; 3 inconclusive: something could not be read, was not done in time, or Ctrl-C ended the run before that, and
-/// what was seen until then violates nothing; 4 the stack cannot be reached.
+/// Exit codes of a run: 0 every invariant held, and all was sent; 1 one was violated; 2 the command, a file or the Terraform state
+/// cannot be used, and nothing was sent; 3 inconclusive: something could not be read, was not sent or not done in time, or Ctrl-C
+/// ended the run before that, and what was seen until then violates nothing; 4 the stack cannot be reached, or the run held and its
+/// report or verdict cannot be written.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
