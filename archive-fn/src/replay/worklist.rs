@@ -91,7 +91,8 @@ pub(super) struct Worklist {
 }
 
 impl Worklist {
-    /// Goes on with what the folder holds, or begins, with the claims made before `until`. A dry run after one that came to its end looks anew.
+    /// Goes on with what the folder holds, or begins, with the claims made before `until`. A dry run after one that came to its end
+    /// looks anew.
     pub(super) fn open(settings: &Settings, until: DateTime<Utc>) -> Result<Self, WorklistError> {
         let folder = settings.checkpoint.clone();
         let file = folder.join(CHECKPOINT);
