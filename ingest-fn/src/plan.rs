@@ -89,19 +89,12 @@ impl Plan {
 
 /// What is read of a record. Its other fields are not looked at, so that none of them can reject it.
 #[derive(Deserialize)]
-struct Record {
+struct Record<'a> {
     #[serde(rename = "messageId")]
     message_id: Option<String>,
     body: Option<String>,
-    #[serde(default)]
-    attributes: Attributes,
-}
-
-#[derive(Default, Deserialize)]
-struct Attributes {
-    /// Epoch milliseconds.
-    #[serde(rename = "SentTimestamp")]
-    sent: Option<String>,
+    #[serde(borrow)]
+    attributes: Option<&'a RawValue>,
 }
 
 impl Leader {
@@ -111,10 +104,9 @@ impl Leader {
             event_id: None,
             reason: format!("the record is not an SQS message: {error}"),
         })?;
-        let Some(id) = message_id.filter(|id| !id.is_empty()) else {
+        let Some(message) = Message::new(message_id, attributes) else {
             return Err(Rejected { message: None, event_id: None, reason: "the record has no messageId".to_owned() });
         };
-        let message = Message { id, sent_at: attributes.sent.as_deref().and_then(logs::rfc3339_of_ms) };
         let body = body.unwrap_or_default();
         let event = match Event::parse(&body, pointer) {
             Ok(event) => event,
@@ -133,14 +125,29 @@ impl Leader {
 }
 
 impl Message {
-    /// Of a record that cannot be read otherwise: without its id, the message cannot be reported by itself.
+    /// None without an id, by which alone a message can be reported. For the log only, `attributes` may be anything.
+    fn new(id: Option<String>, attributes: Option<&RawValue>) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Attributes {
+            /// Epoch milliseconds.
+            #[serde(rename = "SentTimestamp")]
+            sent: String,
+        }
+        let id = id.filter(|id| !id.is_empty())?;
+        let attributes = attributes.and_then(|text| serde_json::from_str::<Attributes>(text.get()).ok());
+        Some(Self { id, sent_at: attributes.and_then(|attributes| logs::rfc3339_of_ms(&attributes.sent)) })
+    }
+
+    /// Of a record that cannot be read otherwise.
     fn of(record: &RawValue) -> Option<Self> {
         #[derive(Deserialize)]
-        struct OnlyId {
+        struct NoBody<'a> {
             #[serde(rename = "messageId")]
-            message_id: String,
+            message_id: Option<String>,
+            #[serde(borrow)]
+            attributes: Option<&'a RawValue>,
         }
-        let OnlyId { message_id: id } = serde_json::from_str(record.get()).ok()?;
-        (!id.is_empty()).then_some(Self { id, sent_at: None })
+        let NoBody { message_id, attributes } = serde_json::from_str(record.get()).ok()?;
+        Self::new(message_id, attributes)
     }
 }

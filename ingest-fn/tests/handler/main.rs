@@ -101,9 +101,9 @@ async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_message(writes
     let long = "x".repeat(400_000);
     let repeated_name = json!({"messageId":"m0","body":format!(r#"{{"event_id":"a","{long}":1,"{long}":2}}"#)});
     // serde_json says which text it found in place of an object.
-    let no_sqs_message = json!({"messageId":"m1","body":r#"{"event_id":"a"}"#,"attributes":long});
-    assert_eq!(world.deliver_records(vec![repeated_name, no_sqs_message]).await, ["m0", "m1"]);
-    assert_eq!(world.outcomes(), ["m0 rejected", "m1 rejected"]);
+    let no_sqs_message = json!(long);
+    assert_eq!(world.deliver_records(vec![repeated_name, no_sqs_message]).await, ["", "m0"]);
+    assert_eq!(world.outcomes(), ["- rejected", "m0 rejected"]);
     for line in world.services.logs.lines("log") {
         assert!(line.len() < 2_000, "{} bytes: {}", line.len(), line.chars().take(300).collect::<String>());
     }
@@ -259,24 +259,33 @@ async fn the_claim_is_the_item_and_the_condition_that_others_rely_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_line_tells_when_its_message_was_sent_if_sqs_did() {
+async fn each_line_tells_when_its_message_was_sent_if_sqs_did_and_no_message_is_rejected_for_it() {
     let world = World::new("single", &[]);
-    let record = |id: &str, body: &str, sent: Value| json!({ "messageId": id, "body": body, "attributes": { "SentTimestamp": sent, "SenderId": "s" } });
-    let (a, other) = (r#"{"event_id":"a"}"#, r#"{"event_id":"a","b":1}"#);
-    let sent = json!("1795599667123");
+    let record =
+        |id: &str, body: Value, attributes: Value| json!({ "messageId": id, "body": body, "attributes": attributes });
+    let (a, other) = (json!(r#"{"event_id":"a"}"#), json!(r#"{"event_id":"a","b":1}"#));
+    let sent = |sent: Value| json!({ "SentTimestamp": sent, "SenderId": "s" });
+    let told = sent(json!("1795599667123"));
     let records = vec![
-        record("won", a, sent.clone()),
-        record("duplicate", a, sent.clone()),
-        record("conflict", other, sent.clone()),
-        record("rejected", "{", sent),
-        record("no time", a, json!("soon")),
-        record("too late", a, json!(u64::MAX.to_string())),
+        record("won", a.clone(), told.clone()),
+        record("duplicate", a.clone(), told.clone()),
+        record("conflict", other, told.clone()),
+        record("rejected", json!("{"), told.clone()),
+        record("unreadable", json!(7), told),
+        record("untold", a.clone(), Value::Null),
+        record("untold", a.clone(), json!({})),
+        record("untold", a.clone(), json!("none")),
+        record("untold", a.clone(), sent(json!(1_795_599_667_123_u64))),
+        record("untold", a.clone(), sent(json!("soon"))),
+        record("untold", a.clone(), sent(json!(u64::MAX.to_string()))),
         json!({ "messageId": "untold", "body": a }),
     ];
-    world.deliver_records(records).await;
-    for line in world.lines().iter().filter(|line| line["outcome"].is_string()) {
-        let told = ["won", "duplicate", "conflict", "rejected"].contains(&line["message_id"].as_str().unwrap());
-        let expected = if told { json!("2026-11-25T09:41:07.123Z") } else { Value::Null };
+    let messages = records.len();
+    assert_eq!(world.deliver_records(records).await, ["rejected", "unreadable"]);
+    let lines: Vec<Value> = world.lines().into_iter().filter(|line| line["outcome"].is_string()).collect();
+    assert_eq!(lines.len(), messages);
+    for line in lines {
+        let expected = if line["message_id"] == "untold" { Value::Null } else { json!("2026-11-25T09:41:07.123Z") };
         assert_eq!(line["sent_at"], expected, "{line}");
     }
 }
