@@ -3,15 +3,13 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
+use claim::record::WRITE_UNIT_BYTES;
 use claim::{Body, BodyTooLarge, Claim, Event, EventIdPointer};
 
 use bench::traffic;
 
-/// DynamoDB charges a unit for each started KB of the item.
-const UNIT_BYTES: usize = 1024;
-
 pub(crate) fn units(item_bytes: usize) -> usize {
-    item_bytes.div_ceil(UNIT_BYTES)
+    item_bytes.div_ceil(WRITE_UNIT_BYTES)
 }
 
 /// The claim of a body.
