@@ -24,6 +24,8 @@ use producer::stack::Connected;
 use producer::verdict::{Reading, Verdict};
 use serde_json::{Value, json};
 
+mod sending;
+
 fn arguments(line: &str) -> Box<RunArgs> {
     let cli = Cli::try_parse_from(["producer"].into_iter().chain(line.split_whitespace())).unwrap();
     let Command::Run(args) = cli.command() else { panic!("{line} is no run") };

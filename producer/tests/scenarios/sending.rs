@@ -1,34 +1,10 @@
 //! What is sent, and what is said of sends that did not go well.
 
-#![cfg(feature = "embedded")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+use std::sync::Mutex;
 
-use std::process::Command as Process;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use claim::EventIdPointer;
-use clap::Parser as _;
-use local::wire::{Call, Fault};
-use producer::cli::{Cli, Command, RunArgs};
-use producer::embedded::World;
 use producer::events::Plan;
-use producer::progress::Progress;
-use producer::run::judge;
-use producer::scenario::Scenario;
-use producer::stack::Connected;
-use producer::verdict::{Reading, Verdict};
-use serde_json::Value;
 
-fn arguments(line: &str) -> Box<RunArgs> {
-    let cli = Cli::try_parse_from(["producer"].into_iter().chain(line.split_whitespace())).unwrap();
-    let Command::Run(args) = cli.command() else { panic!("{line} is no run") };
-    args
-}
-
-fn pointer() -> EventIdPointer {
-    EventIdPointer::parse("/event_id").unwrap()
-}
+use super::*;
 
 fn planned(line: &str) -> Plan {
     Plan::new(&arguments(line), &pointer(), 1024 * 1024).unwrap()
