@@ -1,6 +1,6 @@
-//! Faults that are planted on purpose, to show that the simulation, and the producer's verdicts, would catch them. They exist only
-//! under the feature `deliberate-faults`, which the `simulation` crate and the producer's tests turn on, and act only in a thread that planted one; without the
-//! feature, everything here is a constant `false` or nothing, and compiles out.
+//! Faults that are planted on purpose, to show that the simulation, and the producer's verdicts, would catch them. They exist
+//! only under the feature `deliberate-faults`, which the `simulation` crate and the producer's tests turn on, and act only in a
+//! thread that planted one; without the feature, everything here is a constant `false` or nothing, and compiles out.
 
 /// What the code does wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -114,11 +114,7 @@ async fn profile(subject: &Subject, batches: usize) -> anyhow::Result<Profile> {
         }
     }
     let looks: u64 = seen.iter().map(|(_, times)| times).sum();
-    ensure!(
-        looks >= 1_000,
-        "perf looked {looks} times only: may this user profile ({})?",
-        "kernel.perf_event_paranoid"
-    );
+    ensure!(looks >= 1_000, "perf looked {looks} times only: may this user profile (kernel.perf_event_paranoid)?");
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let cpu_us = cpu.as_secs_f64() * 1e6 / (batches * BATCH) as f64;
     Ok(Profile { cpu_us, seen })
