@@ -1,7 +1,7 @@
 //! The function's environment.
 
-use batch::{Environment, EnvironmentError};
 use claim::ObjectPrefix;
+use lambda_support::{Environment, EnvironmentError};
 
 /// What the function is told by its environment.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
-use batch::deliberate_fault::DeliberateFault::{ConflictIsAlreadyThere, PutWithoutIfNoneMatch};
+use lambda_support::deliberate_fault::DeliberateFault::{ConflictIsAlreadyThere, PutWithoutIfNoneMatch};
 
 /// `ConditionalRequestConflict`: another write or delete of the key was under way. Nothing says that it was written.
 const CONFLICT: u16 = 409;

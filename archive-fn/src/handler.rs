@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_smithy_async::time::SharedTimeSource;
-use batch::deadline::DeadlineReached;
-use batch::deliberate_fault::{DeliberateFault, trap};
-use batch::fence::{fenced, fenced_async};
-use batch::{Deadline, Envelope, LogWriter, Summary, error_chain, metrics};
 use claim::Claim;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use lambda_runtime::LambdaEvent;
+use lambda_support::deadline::DeadlineReached;
+use lambda_support::deliberate_fault::{DeliberateFault, trap};
+use lambda_support::fence::{catch_panic, catch_panic_async};
+use lambda_support::{Deadline, Envelope, LogWriter, Summary, error_chain, metrics};
 use serde_json::value::RawValue;
 
 use crate::config::Config;
@@ -108,7 +108,7 @@ impl Handler {
             return (subject, DeadlineReached.into());
         }
         // A record on which our own code panics would panic again and again, and hold up its shard for a day.
-        let read = fenced(|| Record::read(record));
+        let read = catch_panic(|| Record::read(record));
         let archived = match read.unwrap_or_else(|panic| Record::Unusable { reason: panic.to_string() }) {
             Record::Skipped => Archived::Skipped,
             Record::Unusable { reason } => self.quarantine(&subject, record, reason).await,
@@ -116,7 +116,7 @@ impl Handler {
                 subject.event_id = Some(claim.event_id.clone());
                 subject.claim_id = Some(claim.claim_id.to_string());
                 subject.message_id = Some(claim.message_id.clone());
-                match fenced_async(self.write(&claim, line)).await {
+                match catch_panic_async(self.write(&claim, line)).await {
                     Ok(archived) => archived,
                     Err(panic) => self.quarantine(&subject, record, panic.to_string()).await,
                 }
@@ -145,7 +145,7 @@ impl Handler {
             return Archived::Failed { key: None, error: reason };
         }
         let key = self.config.object_prefix.quarantine_key(subject.sequence_number.as_deref(), record.get());
-        match fenced_async(self.lake.put(&key, record.get().as_bytes().to_vec())).await {
+        match catch_panic_async(self.lake.put(&key, record.get().as_bytes().to_vec())).await {
             Ok(Ok(PutOutcome::Written | PutOutcome::AlreadyThere)) => Archived::Quarantined { key, reason },
             Ok(Err(error)) => failed(key, &error),
             Err(panic) => Archived::Failed { key: Some(key), error: panic.to_string() },
@@ -193,12 +193,12 @@ impl Report {
             }
             Archived::Quarantined { key, reason } => {
                 self.quarantined += 1;
-                let error = batch::logs::cut(reason);
+                let error = lambda_support::logs::cut(reason);
                 tracing::info!(outcome = "quarantined", event_id, claim_id, sequence_number, key, error);
             }
             Archived::Failed { key, error } => {
                 self.failed += 1;
-                let error = batch::logs::cut(error);
+                let error = lambda_support::logs::cut(error);
                 tracing::info!(outcome = "failed", event_id, claim_id, sequence_number, key, error);
                 // Without a sequence number the record cannot be reported by itself, and must not be passed over: an
                 // empty identifier makes Lambda deliver the whole batch again.

@@ -15,10 +15,6 @@ mod data_lake;
 mod handler;
 mod record;
 
-/// Behind a feature, so that the deployed function has none of it.
-#[cfg(feature = "replay")]
-pub mod replay;
-
 pub use config::Config;
 pub use data_lake::{DataLake, DataLakeError, PutOutcome};
 pub use handler::Handler;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use archive_fn::{Config, DataLake, Handler};
-use batch::{LogWriter, function};
 use lambda_runtime::service_fn;
+use lambda_support::{LogWriter, function};
 use mimalloc::MiMalloc;
 
 #[global_allocator]

@@ -1,9 +1,9 @@
 //! A stream record, read: is it a claim, and what object does it become?
 
-use batch::deliberate_fault::{DeliberateFault, trap};
-use batch::error_chain;
 use claim::record::SORT_KEY;
 use claim::{Claim, object};
+use lambda_support::deliberate_fault::{DeliberateFault, trap};
+use lambda_support::error_chain;
 use serde::Deserialize;
 use serde_dynamo::{AttributeValue, Item};
 use serde_json::Value;

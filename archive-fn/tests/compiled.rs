@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use local::runtime_api::{RuntimeApi, serve_aws};
-use local::{Services, names};
+use emulator::Services;
+use emulator::runtime_api::{RuntimeApi, serve_aws};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
+
+const BUCKET: &str = "lake";
 
 /// `aws_lambda_events` 1.2.1 (MIT), `src/fixtures/example-dynamodb-event.json`.
 const FIXTURE: &str = include_str!("fixtures/example-dynamodb-event.json");
@@ -25,17 +27,17 @@ fn function(set: &[(&str, &str)]) -> Command {
 
 async fn start() -> (Arc<Services>, RuntimeApi, Child) {
     let services = Services::on_real_clock(1).unwrap();
-    services.lakes.create_bucket(names::BUCKET);
+    services.lakes.create_bucket(BUCKET);
     let aws = format!("http://{}", serve_aws(services.clone()).await.unwrap());
     let api = RuntimeApi::start(TIMEOUT).await.unwrap();
     let child = function(&[
-        ("BUCKET_NAME", names::BUCKET),
+        ("BUCKET_NAME", BUCKET),
         ("AWS_LAMBDA_RUNTIME_API", &api.address.to_string()),
         ("AWS_ENDPOINT_URL", &aws),
-        ("AWS_REGION", names::REGION),
+        ("AWS_REGION", emulator::region::REGION),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_LAMBDA_FUNCTION_NAME", names::ARCHIVE_FUNCTION),
+        ("AWS_LAMBDA_FUNCTION_NAME", "archive-fn"),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
     ])
@@ -74,7 +76,7 @@ async fn the_compiled_function_archives_the_claims_of_a_real_event_and_skips_the
     for request in ["1", "2"] {
         assert_eq!(invoke(&api, request, &event).await, json!({ "batchItemFailures": [] }));
     }
-    let lake = services.lakes.versions(names::BUCKET);
+    let lake = services.lakes.versions(BUCKET);
     assert_eq!(lake.values().map(Vec::len).collect::<Vec<_>>(), [1]);
 }
 
@@ -113,7 +115,7 @@ async fn peak_memory_stays_under_64_mb_with_the_largest_batches() {
     for round in 0..3 {
         assert_eq!(invoke(&api, &format!("small{round}"), &small).await, json!({ "batchItemFailures": [] }));
     }
-    assert_eq!(services.lakes.versions(names::BUCKET).len(), 4_100);
+    assert_eq!(services.lakes.versions(BUCKET).len(), 4_100);
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak_kb: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();

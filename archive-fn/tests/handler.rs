@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use archive_fn::{Config, DataLake, Handler};
-use local::wire::Fault;
-use local::{Clock, Services, names};
+use emulator::wire::Fault;
+use emulator::{Clock, Services};
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber as _;
 use tracing::level_filters::LevelFilter;
+
+const BUCKET: &str = "lake";
 
 const NOW: u64 = 1_800_000_000;
 
@@ -19,17 +21,17 @@ const NOW: u64 = 1_800_000_000;
 struct World {
     services: Arc<Services>,
     handler: Handler,
-    log: batch::LogWriter,
+    log: lambda_support::LogWriter,
 }
 
 impl World {
     fn new() -> Self {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
         let services = Services::on_clock(clock, 1);
-        services.lakes.create_bucket(names::BUCKET);
-        let look_up = |variable: &str| (variable == "BUCKET_NAME").then(|| names::BUCKET.to_owned());
-        let config = Config::from_environment(&batch::Environment::new(&look_up)).unwrap();
-        let lake = DataLake::new((&services.sdk_config()).into(), names::BUCKET);
+        services.lakes.create_bucket(BUCKET);
+        let look_up = |variable: &str| (variable == "BUCKET_NAME").then(|| BUCKET.to_owned());
+        let config = Config::from_environment(&lambda_support::Environment::new(&look_up)).unwrap();
+        let lake = DataLake::new((&services.sdk_config()).into(), BUCKET);
         let log = services.logs.writer("log");
         let handler = Handler::new(config, lake, log.clone(), clock.shared());
         Self { services, handler, log }
@@ -52,7 +54,7 @@ impl World {
         let mut context = lambda_runtime::Context::default();
         context.deadline = self.services.clock.now_ms() + 30_000;
         let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
-        let log = batch::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
+        let log = lambda_support::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
         let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
         let response = work.await.unwrap();
         let mut reported: Vec<_> =
@@ -81,7 +83,7 @@ impl World {
     /// Key, number of versions and content of each object.
     fn lake(&self) -> Vec<(String, usize, String)> {
         let text = |content: &[u8]| String::from_utf8(content.to_vec()).unwrap();
-        let objects = self.services.lakes.versions(names::BUCKET);
+        let objects = self.services.lakes.versions(BUCKET);
         objects.into_iter().map(|(key, versions)| (key, versions.len(), text(&versions[0]))).collect()
     }
 }

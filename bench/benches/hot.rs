@@ -73,16 +73,17 @@ fn object_line(bencher: Bencher, size: Size) {
 fn batch_of_ten_known_events(bencher: Bencher, size: Size) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let services = local::Services::on_clock(local::Clock::real(), 1);
-        let _ = services.tables.create_claim_table(local::names::TABLE);
+        let services = emulator::Services::on_clock(emulator::Clock::real(), 1);
+        let _ = services.tables.create_claim_table(pipeline::names::TABLE);
         let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
-        let look_up = |name: &str| (name == "TABLE_NAME").then(|| local::names::TABLE.to_owned());
-        let config = ingest_fn::Config::from_environment(&batch::Environment::new(&look_up)).unwrap();
-        let nowhere = batch::LogWriter::new(|_| Ok(()));
-        let table = ingest_fn::ClaimTable::new(client, local::names::TABLE);
+        let look_up = |name: &str| (name == "TABLE_NAME").then(|| pipeline::names::TABLE.to_owned());
+        let config = ingest_fn::Config::from_environment(&lambda_support::Environment::new(&look_up)).unwrap();
+        let nowhere = lambda_support::LogWriter::new(|_| Ok(()));
+        let table = ingest_fn::ClaimTable::new(client, pipeline::names::TABLE);
         let handler =
             ingest_fn::Handler::new(config, table, nowhere.clone(), services.clock.shared(), ingest_fn::os_random());
-        let log = batch::logs::dispatch(nowhere, tracing::level_filters::LevelFilter::INFO, services.clock.shared());
+        let log =
+            lambda_support::logs::dispatch(nowhere, tracing::level_filters::LevelFilter::INFO, services.clock.shared());
         let (event, _) = Traffic::new(Source::Queue, size, Relation::Duplicates).batch(10);
         let handle = async || {
             let mut context = Context::default();

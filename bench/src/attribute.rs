@@ -33,7 +33,7 @@ const PURPOSES: [(&str, &[&str]); 9] = [
     ("zstd", &["ZSTD", "HUF_", "FSE_", "HIST_", "zstd", "XXH"]),
     ("logging and metrics", &["tracing", "metrique", "sharded_slab"]),
     ("allocation", &["mi_", "malloc", "free", "realloc", "calloc"]),
-    ("this project's own code", &["ingest_fn::", "archive_fn::", "batch::", "claim::"]),
+    ("this project's own code", &["ingest_fn::", "archive_fn::", "lambda_support::", "claim::"]),
 ];
 const COPIES: &str = "copies of memory";
 const KERNEL: &str = "the kernel: sockets, waiting";

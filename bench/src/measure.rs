@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use local::meter::Usage;
+use emulator::meter::Usage;
 use serde::Serialize;
 
 use crate::process::{Process, back_end, on_a_runtime};
@@ -64,7 +64,7 @@ async fn drive(subject: &Subject, size: Size, relation: Relation, batches: usize
     let (cpu, memory_mb) = (process.cpu()?.saturating_sub(cpu), process.peak_memory_mb()?);
     let usage = services.usage();
 
-    let objects = services.lakes.versions(local::names::BUCKET).len();
+    let objects = services.lakes.versions(pipeline::names::BUCKET).len();
     // The bare functions do not know a duplicate, and write each message.
     let expected = if subject.name.starts_with("bare") { (batches + WARM_UP + 1) * BATCH } else { events };
     let (items, objects_expected) = match subject.leaves {

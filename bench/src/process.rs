@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use local::runtime_api::{RuntimeApi, serve_aws};
-use local::{Services, names};
+use emulator::Services;
+use emulator::runtime_api::{RuntimeApi, serve_aws};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
+use pipeline::names;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};

@@ -43,7 +43,7 @@ pub(crate) fn herd_writes(ingest: &Subject) -> anyhow::Result<u64> {
     })
 }
 
-fn writes(usage: &local::meter::Usage) -> u64 {
+fn writes(usage: &emulator::meter::Usage) -> u64 {
     let is_write = |name: &str| name == "DynamoDb PutItem" || name == "DynamoDb BatchExecuteStatement";
     usage.requests.iter().filter(|(name, _)| is_write(name)).map(|(_, count)| count).sum()
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bench::traffic::Source;
-use local::names;
+use pipeline::names;
 
 /// A function, and how it is started.
 #[derive(Clone, Debug)]
@@ -121,8 +121,8 @@ pub(crate) fn common_environment(runtime_api: &str, endpoint: &str) -> Vec<(&'st
     [
         ("AWS_LAMBDA_RUNTIME_API", runtime_api),
         ("AWS_ENDPOINT_URL", endpoint),
-        ("AWS_REGION", names::REGION),
-        ("AWS_DEFAULT_REGION", names::REGION),
+        ("AWS_REGION", emulator::region::REGION),
+        ("AWS_DEFAULT_REGION", emulator::region::REGION),
         ("AWS_ACCESS_KEY_ID", "bench"),
         ("AWS_SECRET_ACCESS_KEY", "bench"),
         ("AWS_LAMBDA_FUNCTION_NAME", "bench"),

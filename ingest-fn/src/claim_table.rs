@@ -11,10 +11,10 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse,
     ReturnValuesOnConditionCheckFailure,
 };
-use batch::deliberate_fault::DeliberateFault::{
+use claim::{Claim, ClaimError, Digest, EventError};
+use lambda_support::deliberate_fault::DeliberateFault::{
     ClaimWithoutCondition, DuplicateItemIsOwn, StatementErrorIsWon, ThrottleIsDuplicate,
 };
-use claim::{Claim, ClaimError, Digest, EventError};
 
 /// The table of claims.
 pub struct ClaimTable {

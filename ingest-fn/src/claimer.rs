@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::SharedTimeSource;
-use batch::deadline::DeadlineReached;
-use batch::deliberate_fault::{self, DeliberateFault};
-use batch::fence::{Panicked, fenced, fenced_async};
-use batch::{Deadline, error_chain};
 use claim::{BodyTooLarge, Claim};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use lambda_support::deadline::DeadlineReached;
+use lambda_support::deliberate_fault::{self, DeliberateFault};
+use lambda_support::fence::{Panicked, catch_panic, catch_panic_async};
+use lambda_support::{Deadline, error_chain};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -186,7 +186,7 @@ impl Claimer {
         let now = Now(self.clock.now());
         let (mut step, mut indices, mut claims) = (FirstStep::default(), Vec::new(), Vec::new());
         for index in request {
-            match fenced(|| self.new_claim(&groups[index].leader, now)) {
+            match catch_panic(|| self.new_claim(&groups[index].leader, now)) {
                 Ok(Ok(claim)) => {
                     indices.push(index);
                     claims.push(claim);
@@ -214,7 +214,7 @@ impl Claimer {
         if claims.is_empty() || deadline.is_reached() {
             return vec![false; claims.len()];
         }
-        let request = timeout(MAX_INSERT_TIME.min(deadline.left() / 2), fenced_async(self.table.insert(claims)));
+        let request = timeout(MAX_INSERT_TIME.min(deadline.left() / 2), catch_panic_async(self.table.insert(claims)));
         let (inserted, error) = match request.await {
             Ok(Ok(Ok(Inserts { done, refused }))) => (done, refused.map(|refused| refused.to_string())),
             Ok(Ok(Err(error))) => (vec![false; claims.len()], Some(error_chain(&error))),
@@ -224,7 +224,7 @@ impl Claimer {
         if let Some(error) = error {
             let open = inserted.iter().filter(|inserted| !**inserted).count();
             tracing::warn!(
-                error = batch::logs::cut(error),
+                error = lambda_support::logs::cut(error),
                 claims = claims.len(),
                 open,
                 "batched claims are left open"
@@ -245,7 +245,7 @@ impl Claimer {
         if deadline.is_reached() {
             return Err(DeadlineReached.into());
         }
-        fenced_async(self.claim(leader, claim)).await?
+        catch_panic_async(self.claim(leader, claim)).await?
     }
 
     /// Given back when the claim is settled, or dropped at the deadline.

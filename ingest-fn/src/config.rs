@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use batch::{Environment, EnvironmentError};
 use claim::EventIdPointer;
+use lambda_support::{Environment, EnvironmentError};
 
 /// A message that waits out the dead-letter queue's 14 days, counted from its first enqueue, and then a day in the queue
 /// after its redrive still meets its claim: 14 + 1 days, and one to spare.

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_smithy_async::time::SharedTimeSource;
-use batch::deadline::DeadlineReached;
-use batch::{Deadline, Envelope, LogWriter, Summary, metrics};
 use lambda_runtime::LambdaEvent;
+use lambda_support::deadline::DeadlineReached;
+use lambda_support::{Deadline, Envelope, LogWriter, Summary, metrics};
 
 use crate::Random;
 use crate::claim_table::ClaimTable;

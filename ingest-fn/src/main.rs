@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use aws_sdk_dynamodb::Client;
-use batch::{LogWriter, function};
 use ingest_fn::{ClaimTable, Config, Handler};
 use lambda_runtime::service_fn;
+use lambda_support::{LogWriter, function};
 use mimalloc::MiMalloc;
 
 #[global_allocator]

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use batch::deliberate_fault;
-use batch::fence::fenced;
-use batch::{Deadline, error_chain, logs};
 use claim::{Claim, Digest, Event, EventIdPointer};
+use lambda_support::deliberate_fault;
+use lambda_support::fence::catch_panic;
+use lambda_support::{Deadline, error_chain, logs};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -66,7 +66,7 @@ impl Plan {
                 plan.unread.push(Message::of(&record));
                 continue;
             }
-            let read = fenced(|| Leader::read(&record, pointer)).unwrap_or_else(|panic| {
+            let read = catch_panic(|| Leader::read(&record, pointer)).unwrap_or_else(|panic| {
                 Err(Rejected { message: Message::of(&record), event_id: None, reason: panic.to_string() })
             });
             match read {

@@ -1,9 +1,9 @@
 //! Judges messages, writes their log lines, and gathers the partial batch response.
 
 use aws_lambda_events::sqs::SqsBatchResponse;
-use batch::deliberate_fault::DeliberateFault;
-use batch::error_chain;
 use claim::Digest;
+use lambda_support::deliberate_fault::DeliberateFault;
+use lambda_support::error_chain;
 
 use crate::claim_table::HeldClaim;
 use crate::claimer::Settled;
@@ -82,7 +82,7 @@ impl Report {
         self.rejected += 1;
         let Rejected { message, event_id, reason } = rejected;
         let (message_id, sent_at) = told(message.as_ref());
-        tracing::info!(outcome = "rejected", event_id, message_id, sent_at, error = batch::logs::cut(reason));
+        tracing::info!(outcome = "rejected", event_id, message_id, sent_at, error = lambda_support::logs::cut(reason));
         self.report(message_id);
         if DeliberateFault::RejectedAcknowledged.is_planted() {
             self.response.batch_item_failures.pop();
@@ -97,7 +97,7 @@ impl Report {
     ) {
         self.failed += 1;
         let (message_id, sent_at) = told(message);
-        let error = batch::logs::cut(error_chain(error));
+        let error = lambda_support::logs::cut(error_chain(error));
         tracing::info!(outcome = "failed", event_id, message_id, sent_at, error);
         self.report(message_id);
     }

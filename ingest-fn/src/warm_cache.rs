@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
-use batch::deliberate_fault::missed_seconds;
+use lambda_support::deliberate_fault::missed_seconds;
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::runtime_api::{RuntimeApi, serve_aws};
-use local::{Services, names};
+use emulator::Services;
+use emulator::runtime_api::{RuntimeApi, serve_aws};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
+
+const TABLE: &str = "claims";
 
 /// `aws_lambda_events` 1.2.1 (MIT), `src/fixtures/example-sqs-event.json`.
 const FIXTURE: &str = include_str!("fixtures/example-sqs-event.json");
@@ -25,7 +27,7 @@ fn function(set: &[(&str, &str)]) -> Command {
 
 async fn start(writes: &str, function_timeout: Duration) -> (Arc<Services>, RuntimeApi, Child) {
     let services = Services::on_real_clock(1).unwrap();
-    let _ = services.tables.create_claim_table(names::TABLE);
+    let _ = services.tables.create_claim_table(TABLE);
     let (api, child) = cold_start(&services, writes, function_timeout).await;
     (services, api, child)
 }
@@ -34,14 +36,14 @@ async fn cold_start(services: &Arc<Services>, writes: &str, function_timeout: Du
     let aws = format!("http://{}", serve_aws(Arc::clone(services)).await.unwrap());
     let api = RuntimeApi::start(function_timeout).await.unwrap();
     let child = function(&[
-        ("TABLE_NAME", names::TABLE),
+        ("TABLE_NAME", TABLE),
         ("CLAIM_WRITES", writes),
         ("AWS_LAMBDA_RUNTIME_API", &api.address.to_string()),
         ("AWS_ENDPOINT_URL", &aws),
-        ("AWS_REGION", names::REGION),
+        ("AWS_REGION", emulator::region::REGION),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_LAMBDA_FUNCTION_NAME", names::INGEST_FUNCTION),
+        ("AWS_LAMBDA_FUNCTION_NAME", "ingest-fn"),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
     ])
@@ -91,7 +93,7 @@ async fn good_messages_are_claimed_and_bad_ones_reported(writes: &str) {
     let response = invoke(&api, "2", &json!({ "Records": more })).await;
     assert_eq!(response, json!({ "batchItemFailures": [] }));
 
-    let claims = aws_sdk_dynamodb::Client::new(&services.sdk_config()).scan().table_name(names::TABLE).send().await;
+    let claims = aws_sdk_dynamodb::Client::new(&services.sdk_config()).scan().table_name(TABLE).send().await;
     let text = |item: &HashMap<String, AttributeValue>, name: &str| item[name].as_s().unwrap().clone();
     let item = |item| ["pk", "sk", "message_id", "body"].map(|name| text(item, name));
     let mut items: Vec<_> = claims.unwrap().items().iter().map(item).collect();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use local::meter::Usage;
+use emulator::meter::Usage;
 use serde::Serialize;
 
 use crate::prices::{LOOKED_UP, Prices, REGIONS};
@@ -207,7 +207,7 @@ fn map(usd: &Usd, change: impl Fn(f64) -> f64) -> Usd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use local::meter::Invocations;
+    use emulator::meter::Invocations;
 
     /// A herd of 50 messages of one event.
     fn herd() -> Usage {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use claim::EventIdPointer;
-use local::chaos::{Chaos, Delivery};
-use local::wire::{Call, Fault, Service};
-use local::{Pipeline, PipelineSettings, Services, names};
+use emulator::Services;
+use emulator::chaos::{Chaos, Delivery};
+use emulator::wire::{Call, Fault, Service};
+use pipeline::{Pipeline, PipelineSettings, names};
 use tokio::time::Instant;
 
 use crate::scenario::{Disturbance, OUTAGE, Scenario};

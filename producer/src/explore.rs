@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use local::{Pipeline, PipelineSettings, Services, names};
+use emulator::Services;
+use pipeline::{Pipeline, PipelineSettings, names};
 
 use crate::Failure;
 use crate::cli::LocalArgs;
@@ -23,7 +24,7 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
     let services = services.map_err(Failure::Unreachable)?;
     let mut settings = PipelineSettings::default();
     settings.ingest.event_id_pointer = args.event_id_pointer.clone();
-    let address = local::endpoint::serve_aws_on(args.port, services.clone()).await;
+    let address = emulator::endpoint::serve_aws_on(args.port, services.clone()).await;
     let address =
         address.with_context(|| format!("port {} of 127.0.0.1 cannot be had", args.port)).map_err(Failure::Unusable)?;
     let mut pipeline = Pipeline::start(&services, settings, seed);
@@ -53,10 +54,10 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
 }
 
 fn greeting(address: SocketAddr) -> String {
-    let (table, bucket, region) = (names::TABLE, names::BUCKET, names::REGION);
+    let (table, bucket, region) = (names::TABLE, names::BUCKET, emulator::region::REGION);
     let (ingest_log, archive_log) =
         (names::log_group(names::INGEST_FUNCTION), names::log_group(names::ARCHIVE_FUNCTION));
-    let url = |queue| format!("http://{address}/{}/{queue}", names::ACCOUNT);
+    let url = |queue| format!("http://{address}/{}/{queue}", emulator::region::ACCOUNT);
     let (queue, dlq, on_failure) = (url(names::QUEUE), url(names::DEAD_LETTER_QUEUE), url(names::ON_FAILURE_QUEUE));
     format!(
         r#"the embedded pipeline is up, and Ctrl-C ends it. In another terminal:

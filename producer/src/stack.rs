@@ -12,7 +12,7 @@ use crate::scenario::Scenario;
 use crate::target::{Stack, Target};
 
 #[cfg(feature = "embedded")]
-use {crate::embedded::World, local::Pipeline as EmbeddedPipeline};
+use {crate::embedded::World, pipeline::Pipeline as EmbeddedPipeline};
 
 /// There is none in this build.
 #[cfg(not(feature = "embedded"))]
@@ -98,17 +98,17 @@ impl Connected {
     #[cfg(feature = "embedded")]
     #[must_use]
     pub fn inside(world: &World) -> Self {
-        use local::names;
+        use pipeline::names;
 
         let stack = Stack {
-            queue_url: local::queue_url(names::QUEUE),
+            queue_url: emulator::queue_url(names::QUEUE),
             table: Some(names::TABLE.to_owned()),
             bucket: Some(names::BUCKET.to_owned()),
             object_prefix: world.settings.archive.object_prefix.to_string(),
             ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
             archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
             dlq_url: None,
-            on_failure_url: Some(local::queue_url(names::ON_FAILURE_QUEUE)),
+            on_failure_url: Some(emulator::queue_url(names::ON_FAILURE_QUEUE)),
             event_id_pointer: None,
         };
         let mut connected = Self::with(&world.services.sdk_config(), stack);

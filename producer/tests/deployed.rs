@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::Client;
-use local::wire::Fault;
-use local::{Pipeline, PipelineSettings, Services, names, queue_url, runtime_api};
+use emulator::wire::Fault;
+use emulator::{Services, queue_url, runtime_api};
+use pipeline::{Pipeline, PipelineSettings, names};
 use producer::function_logs::LogTail;
 use serde_json::Value;
 use tokio::process::Command;
@@ -29,7 +30,7 @@ async fn run_with_bucket(bucket: &str, endpoint: &str, arguments: &[&str]) -> (O
         .args(["--archive-log-group", &names::log_group(names::ARCHIVE_FUNCTION)])
         .args(arguments)
         .env_clear()
-        .envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_REGION", names::REGION)])
+        .envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_REGION", emulator::region::REGION)])
         .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
         .kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await.unwrap().unwrap();

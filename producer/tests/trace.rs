@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{EventIdPointer, ObjectPrefix};
-use local::wire::{Fault, Service};
-use local::{Clock, Pipeline, PipelineSettings, Services, names, queue_url};
+use emulator::wire::{Fault, Service};
+use emulator::{Clock, Services, queue_url};
+use pipeline::{Pipeline, PipelineSettings, names};
 use producer::stack::Connected;
 use producer::target::Stack;
 use producer::trace::{Place, Story, trace};
@@ -50,7 +51,7 @@ impl World {
 
     fn fail(&self, service: Service, operation: &'static str) {
         let fails =
-            move |call: &local::wire::Call<'_>| call.service == service && call.operation.starts_with(operation);
+            move |call: &emulator::wire::Call<'_>| call.service == service && call.operation.starts_with(operation);
         self.services.faults.set(move |call| fails(call).then_some(Fault::Refused(503)));
     }
 

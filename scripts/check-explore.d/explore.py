@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCER = ROOT / "target/debug/producer"
-REPLAY = ROOT / "target/debug/replay"
+OPS = ROOT / "target/debug/ops"
 TABLE = "dynamo-locking-dev-ingestion-state"
 BUCKET = "dynamo-locking-dev-ingestion-data"
 INGEST_LOG = "/aws/lambda/dynamo-locking-dev-ingest-fn"
@@ -58,7 +58,7 @@ class Local:
     def shell(self, command: str, **more: str) -> subprocess.CompletedProcess:
         """Runs a command as printed; what cargo would build and run is run."""
         command = re.sub(r"cargo run -p producer --", str(PRODUCER), command)
-        command = re.sub(r"cargo run -p archive-fn --features replay --bin replay --", str(REPLAY), command)
+        command = re.sub(r"cargo run -p ops --", str(OPS), command)
         run = ["bash", "-euo", "pipefail", "-c", command]
         return subprocess.run(run, cwd=ROOT, env=self.environment | more, capture_output=True, text=True, timeout=PATIENCE)
 
@@ -244,7 +244,7 @@ def the_runbooks_commands_work_as_printed(local: Local):
             continue
         # Version 1 of the AWS CLI obeys AWS_ENDPOINT_URL for all services but SQS.
         said = local.must('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n' + block, **names)
-        replays += [said] if "--bin replay" in block else []
+        replays += [said] if "-p ops -- replay" in block else []
         if "delete-message" in block:
             attributes = sqs.get_queue_attributes(QueueUrl=names["ON_FAILURE"], AttributeNames=["All"])["Attributes"]
             assert attributes["ApproximateNumberOfMessages"] == "0", attributes

@@ -32,13 +32,13 @@ def main() -> int:
     # Whoever ends this ends what it started, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
 
-    producer, replay = build("producer", "replay")
+    producer, ops = build("producer", "ops")
     folder = CHECKOUT / "target/e2e/run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     emulator = Emulator(endpoint, folder)
     try:
-        exercise(emulator, producer, replay, folder)
+        exercise(emulator, producer, ops, folder)
     except BaseException:
         show_logs(emulator, folder)
         raise
@@ -47,7 +47,7 @@ def main() -> int:
     return 0
 
 
-def exercise(emulator: Emulator, producer: Path, replay: Path, folder: Path) -> None:
+def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> None:
     """Each step shows one thing, and says so."""
     step = Steps()
     emulator.wait_until_ready()
@@ -105,7 +105,7 @@ def exercise(emulator: Emulator, producer: Path, replay: Path, folder: Path) -> 
     step.shows("the archive's log names each object", stack.the_archive_log_names_each_object())
     probed = probe_roles(emulator, stack.outputs, other_bucket=deployment.state_bucket)
     step.shows("each role may do its work and nothing else", probed)
-    runbook = Runbook(deployment, stack, replay)
+    runbook = Runbook(deployment, stack, ops)
     step.shows("the runbook's names are the stack's", runbook.names_are_the_stacks())
     listed = runbook.operators_tools_do_with_the_permissions_they_list("grid_stress_999")
     step.shows("trace and replay do their work with the permissions that they list", listed)
@@ -135,7 +135,7 @@ class Steps:
 
 
 def build(*names: str) -> list[Path]:
-    # As `cargo test --workspace` builds them, so that nothing is built twice; `replay` is built for tests alone.
+    # As `cargo test --workspace` builds them, so that nothing is built twice.
     subprocess.run(["cargo", "build", "--locked", "--workspace", "--bins", "--tests"], cwd=CHECKOUT, check=True)
     return [CHECKOUT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / name for name in names]
 

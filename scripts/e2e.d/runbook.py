@@ -31,8 +31,8 @@ WINDOW_SECONDS = "1468800"  # 17 days
 class Runbook:
     """Its commands are run next to the copy of the root module, by bash, with an operator's credentials."""
 
-    def __init__(self, deployment: Deployment, stack: StackInUse, replay: Path):
-        self.deployment, self.stack, self.replay = deployment, stack, replay
+    def __init__(self, deployment: Deployment, stack: StackInUse, ops: Path):
+        self.deployment, self.stack, self.ops = deployment, stack, ops
         self.functions = stack.emulator.client("lambda")
         self.roles: list[str] = []
         text = (deployment.checkout / "docs/runbook.md").read_text()
@@ -78,9 +78,9 @@ class Runbook:
         self.stack.s3.delete_object(Bucket=bucket, Key=key)
         options = '--table "$TABLE" --bucket "$BUCKET" --object-prefix "$PREFIX" --until "$UNTIL"'
         names |= self.operator("replay", may_replay) | {"UNTIL": datetime.now(timezone.utc).isoformat()}
-        found = self.shell("replay-dry", f'! "{self.replay}" {options}', **names)
+        found = self.shell("replay-dry", f'! "{self.ops}" replay {options}', **names)
         must(": 1 without an object" in found, f"of one object that is gone, replay says {found}")
-        written = self.shell("replay", f'"{self.replay}" {options} --write', **names)
+        written = self.shell("replay", f'"{self.ops}" replay {options} --write', **names)
         must("1 written, 0 already there" in written, f"of one object that is gone, replay says {written}")
         must(self.stack.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0, "the object is not there again")
         return f"{len(may_trace)} and {len(may_replay)} actions"

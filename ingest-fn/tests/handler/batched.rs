@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use local::wire::Fault;
+use emulator::wire::Fault;
 use serde_json::{Value, json};
 
 use crate::world::{WINDOW, World};

@@ -9,8 +9,8 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use emulator::wire::Fault;
 use futures_util::FutureExt as _;
-use local::wire::Fault;
 use serde_json::{Value, json};
 
 use crate::world::{NOW, WINDOW, World};
@@ -309,7 +309,7 @@ async fn a_batch_of_known_events_stops_in_time_too() {
     assert!(world.deliver(&bodies).await.is_empty());
     // Each log line takes a second of a slow function, which waits for nothing.
     let log = world.log.clone();
-    world.log = batch::LogWriter::new(move |line| {
+    world.log = lambda_support::LogWriter::new(move |line| {
         let _ = tokio::time::advance(Duration::from_secs(1)).now_or_never();
         log.clone().write_all(line)
     });

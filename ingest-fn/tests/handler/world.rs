@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use claim::{Claim, Event, EventIdPointer};
+use emulator::wire::{Fault, Service};
+use emulator::{Clock, Services};
 use ingest_fn::{ClaimTable, Config, Handler};
-use local::wire::{Fault, Service};
-use local::{Clock, Services, names};
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber as _;
 use tracing::level_filters::LevelFilter;
+
+pub(crate) const TABLE: &str = "claims";
 
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const WINDOW: u64 = 1_000;
@@ -23,7 +25,7 @@ const BYSTANDER: &str = "bystander";
 pub(crate) struct World {
     pub(crate) services: Arc<Services>,
     handler: Handler,
-    pub(crate) log: batch::LogWriter,
+    pub(crate) log: lambda_support::LogWriter,
     /// Whether each batch has another event in it, of which nothing is said.
     has_bystander: bool,
     delivered: AtomicUsize,
@@ -50,15 +52,15 @@ impl World {
     pub(crate) fn with(writes: &str, set: &[(&str, &str)], random: ingest_fn::Random) -> Self {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
         let services = Services::on_clock(clock, 1);
-        let _ = services.tables.create_claim_table(names::TABLE);
+        let _ = services.tables.create_claim_table(TABLE);
         let look_up = |variable: &str| match variable {
-            "TABLE_NAME" => Some(names::TABLE.to_owned()),
+            "TABLE_NAME" => Some(TABLE.to_owned()),
             "DEDUP_WINDOW_SECONDS" => Some(WINDOW.to_string()),
             "CLAIM_WRITES" => Some(writes.to_owned()),
             _ => set.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned()),
         };
-        let config = Config::from_environment(&batch::Environment::new(&look_up)).unwrap();
-        let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&services.sdk_config()), names::TABLE);
+        let config = Config::from_environment(&lambda_support::Environment::new(&look_up)).unwrap();
+        let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&services.sdk_config()), TABLE);
         let log = services.logs.writer("log");
         let handler = Handler::new(config, table, log.clone(), clock.shared(), random);
         let (has_bystander, delivered) = (writes == "batch", AtomicUsize::new(0));
@@ -107,7 +109,7 @@ impl World {
         let mut context = lambda_runtime::Context::default();
         context.deadline = self.services.clock.now_ms() + left_ms;
         let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
-        let log = batch::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
+        let log = lambda_support::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
         let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
         let response = work.await.unwrap();
         let mut reported: Vec<_> =
@@ -120,7 +122,7 @@ impl World {
     /// What is claimed, in order of the event ids.
     pub(crate) async fn claims(&self) -> Vec<Claim> {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
-        let items = client.scan().table_name(names::TABLE).send().await.unwrap().items.unwrap();
+        let items = client.scan().table_name(TABLE).send().await.unwrap().items.unwrap();
         let mut claims: Vec<Claim> = items.into_iter().map(|item| Claim::from_item(item).unwrap()).collect();
         claims.sort_by(|one, other| one.event_id.cmp(&other.event_id));
         claims
@@ -134,7 +136,7 @@ impl World {
             let event = Event::parse(&body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
             let claim = Claim::new(&event, "another", &body, now, Duration::from_secs(WINDOW), &[7; 10]).unwrap();
-            let put = client.put_item().table_name(names::TABLE).set_item(Some(claim.to_item().into()));
+            let put = client.put_item().table_name(TABLE).set_item(Some(claim.to_item().into()));
             put.send().await.unwrap();
         }
         self.sent.lock().unwrap().clear();
@@ -144,7 +146,7 @@ impl World {
     pub(crate) async fn hold(&self, item: Value) {
         let item: HashMap<String, serde_dynamo::AttributeValue> = serde_json::from_value(item).unwrap();
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
-        let put = client.put_item().table_name(names::TABLE).set_item(Some(serde_dynamo::Item::from(item).into()));
+        let put = client.put_item().table_name(TABLE).set_item(Some(serde_dynamo::Item::from(item).into()));
         put.send().await.unwrap();
     }
 

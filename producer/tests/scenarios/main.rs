@@ -8,13 +8,14 @@ use std::process::Command as Process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use batch::deliberate_fault::{DeliberateFault, plant};
 use bytes::Bytes;
 use claim::EventIdPointer;
 use clap::Parser as _;
+use emulator::Services;
+use emulator::wire::{Call, Fault, Service};
 use futures_util::FutureExt as _;
-use local::wire::{Call, Fault, Service};
-use local::{Services, names};
+use lambda_support::deliberate_fault::{DeliberateFault, plant};
+use pipeline::names;
 use producer::cli::{Cli, Command, RunArgs};
 use producer::embedded::World;
 use producer::progress::Progress;

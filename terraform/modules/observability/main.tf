@@ -1,5 +1,5 @@
 locals {
-  # What both functions write; see the namespace and the dimension in the crate `batch`.
+  # What both functions write; see the namespace and the dimension in the crate `lambda-support`.
   namespace = "DynamoLocking"
 
   queues = {

@@ -16,7 +16,7 @@ const MOST_STATEMENTS: usize = 25;
 async fn main() -> Result<(), Error> {
     let table = env::var("TABLE_NAME")?;
     let execute = env::var("BARE_WRITES").is_ok_and(|writes| writes == "execute");
-    let client = Client::new(&batch::function::sdk_config().await);
+    let client = Client::new(&lambda_support::function::sdk_config().await);
     let (client, table) = (&client, table.as_str());
     lambda_runtime::run(service_fn(|event: LambdaEvent<Batch>| async move {
         if execute { insert(client, table, event.payload).await } else { put(client, table, event.payload).await }

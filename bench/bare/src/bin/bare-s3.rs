@@ -10,7 +10,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let bucket = env::var("BUCKET_NAME")?;
-    let client = Client::new(&batch::function::sdk_config().await);
+    let client = Client::new(&lambda_support::function::sdk_config().await);
     let (client, bucket) = (&client, bucket.as_str());
     lambda_runtime::run(service_fn(|event: LambdaEvent<Batch>| async move {
         stream::iter(event.payload.records)

@@ -1,0 +1,139 @@
+//! A Lambda function, as the event source mappings see it: JSON in, JSON out, in time or not at all.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use lambda_runtime::{Context, LambdaEvent};
+use lambda_support::fence::catch_panic_async;
+use lambda_support::{Envelope, LogWriter, logs};
+use serde::Serialize;
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber as _;
+use tracing::level_filters::LevelFilter;
+
+use crate::chaos::{Calm, Chaos};
+use crate::clock::Clock;
+use crate::region::{ACCOUNT, REGION};
+
+/// A warm execution environment: what one cold start made, and handles one invocation at a time.
+pub type Environment = Box<dyn Fn(Context, Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
+
+/// A function and its environments.
+pub struct Function {
+    name: String,
+    timeout: Duration,
+    clock: Clock,
+    log: Dispatch,
+    cold_start: Box<dyn Fn() -> Environment + Send + Sync>,
+    chaos: Arc<dyn Chaos>,
+    state: Mutex<State>,
+}
+
+struct State {
+    idle: Vec<Environment>,
+    random: fastrand::Rng,
+}
+
+/// An invocation that gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvokeError {
+    /// The function answered with an error, or its process died.
+    #[error("unhandled error: {0}")]
+    Unhandled(String),
+    /// It was killed at its timeout.
+    #[error("timed out after {0:?}")]
+    TimedOut(Duration),
+}
+
+impl Function {
+    /// `cold_start` makes an environment; what that environment logs goes to `log`.
+    pub fn new(
+        name: &str,
+        timeout: Duration,
+        clock: Clock,
+        log: LogWriter,
+        cold_start: impl Fn() -> Environment + Send + Sync + 'static,
+    ) -> Self {
+        // Request ids that differ from function to function, and are the same in every run.
+        let seed = name.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        Self {
+            name: name.to_owned(),
+            timeout,
+            clock,
+            log: logs::dispatch(log, LevelFilter::INFO, clock.shared()),
+            cold_start: Box::new(cold_start),
+            chaos: Arc::new(Calm),
+            state: Mutex::new(State { idle: Vec::new(), random: fastrand::Rng::with_seed(seed) }),
+        }
+    }
+
+    /// The same, where `chaos` says which environment takes an invocation.
+    #[must_use]
+    pub fn in_chaos(self, chaos: Arc<dyn Chaos>) -> Self {
+        Self { chaos, ..self }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As in metadata of failed invocations.
+    #[must_use]
+    pub fn arn(&self) -> String {
+        format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.name)
+    }
+
+    /// Invokes the function in an idle environment, or a new one. One that timed out or panicked is gone with all that it
+    /// remembered.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn invoke(&self, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
+        let (idle, random) = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = self.chaos.environment(&self.name, state.idle.len());
+            (taken.map(|index| state.idle.swap_remove(index)), state.random.u128(..))
+        };
+        let environment = idle.unwrap_or_else(|| tracing::dispatcher::with_default(&self.log, &self.cold_start));
+        let mut context = Context::default();
+        context.request_id = uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid().to_string();
+        context.deadline = self.clock.now_ms() + u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        context.invoked_function_arn = self.arn();
+
+        let work = catch_panic_async(environment(context, payload)).with_subscriber(self.log.clone());
+        match tokio::time::timeout(self.timeout, work).await {
+            Err(_elapsed) => Err(InvokeError::TimedOut(self.timeout)),
+            Ok(Err(panic)) => Err(InvokeError::Unhandled(panic.to_string())),
+            Ok(Ok(answer)) => {
+                self.state.lock().unwrap_or_else(PoisonError::into_inner).idle.push(environment);
+                answer.map_err(InvokeError::Unhandled)
+            }
+        }
+    }
+
+    /// Ends all idle environments, as Lambda does when it scales in: the next invocation is a cold start.
+    pub fn scale_in(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).idle.clear();
+    }
+}
+
+/// An environment around a handler that takes an envelope, as `lambda_runtime` would call it.
+pub fn environment<H, F, Answer, E>(handle: H) -> Environment
+where
+    H: Fn(LambdaEvent<Envelope>) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Answer, E>> + Send + 'static,
+    Answer: Serialize,
+    E: std::fmt::Display,
+{
+    Box::new(move |context, payload| {
+        let event = serde_json::from_slice(&payload).map(|payload| handle(LambdaEvent::new(payload, context)));
+        Box::pin(async move {
+            let answer = event.map_err(|error| error.to_string())?.await.map_err(|error| error.to_string())?;
+            serde_json::to_vec(&answer).map_err(|error| error.to_string())
+        })
+    })
+}

@@ -1,0 +1,45 @@
+//! The pipeline on one machine: the services that the functions stand on, and what Lambda does between them, in one
+//! process.
+//!
+//! The functions are the real ones, called with JSON and answering with JSON, and their SDK clients are the real ones,
+//! with an HTTP client that ends here. All time comes from one [`Clock`], which a test can stop; only
+//! [`runtime_api`], which talks to other processes, goes by the machine's.
+//!
+//! | module | what it stands for |
+//! | --- | --- |
+//! | [`sqs`], `sqs_protocol` | queues |
+//! | [`dynamodb`] | the table and its stream (the `dynoxide` emulator) |
+//! | [`s3`] | the data lake (the `s3s` library over a map) |
+//! | [`logs`] | CloudWatch Logs |
+//! | [`wire`], `statements` | the way there, and what goes wrong on it |
+//! | [`function`] | Lambda's execution environments |
+//! | [`chaos`] | what queues and mappings may do, and seldom do |
+//! | [`sqs_mapping`], [`stream_mapping`], [`filter`], `batch_response` | Lambda's event source mappings |
+//! | [`meter`] | what all that would be charged for |
+//! | [`runtime_api`] | Lambda's Runtime API on loopback, for compiled functions |
+//! | [`endpoint`] | all services behind one address of loopback |
+
+pub mod chaos;
+pub mod clock;
+pub mod dynamodb;
+pub mod endpoint;
+pub mod filter;
+pub mod function;
+pub mod logs;
+pub mod meter;
+pub mod region;
+pub mod runtime_api;
+pub mod s3;
+pub mod services;
+pub mod sqs;
+pub mod sqs_mapping;
+pub mod stream_mapping;
+pub mod wire;
+
+mod batch_response;
+mod sqs_protocol;
+mod statements;
+
+pub use clock::Clock;
+pub use services::Services;
+pub use sqs_protocol::queue_url;

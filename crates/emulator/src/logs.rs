@@ -1,0 +1,223 @@
+//! CloudWatch Logs, as far as a reader of the functions' logs needs it: log groups in memory,
+//! `DescribeLogGroups`, and `FilterLogEvents` with the one kind of pattern that finds an event or an outcome.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lambda_support::LogWriter;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::meter::metrics_of;
+use crate::region::{ACCOUNT, REGION};
+
+/// Most events and bytes in one answer, by the API reference.
+const MAX_EVENTS: usize = 10_000;
+const MAX_BYTES: usize = 1024 * 1024;
+
+type Groups = Arc<Mutex<HashMap<String, Vec<Event>>>>;
+
+/// All log groups of a region.
+#[derive(Clone)]
+pub struct Logs {
+    clock: Clock,
+    groups: Groups,
+}
+
+struct Event {
+    at_ms: u64,
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FilterLogEvents {
+    log_group_name: String,
+    start_time: Option<u64>,
+    end_time: Option<u64>,
+    next_token: Option<String>,
+    limit: Option<usize>,
+    filter_pattern: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DescribeLogGroups {
+    #[serde(default)]
+    log_group_name_prefix: String,
+}
+
+/// `{ $.event_id = "grid_*" }`: lines that are JSON with this text under this name. A `*` at the end stands for anything.
+struct Pattern<'a> {
+    name: &'a str,
+    text: &'a str,
+    is_whole: bool,
+}
+
+impl<'a> Pattern<'a> {
+    fn parse(pattern: &'a str) -> Result<Self, String> {
+        let inner = pattern.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let parts = inner.and_then(|inner| {
+            let (name, text) = inner.trim().strip_prefix("$.")?.split_once('=')?;
+            let (name, text) = (name.trim(), text.trim().strip_prefix('"')?.strip_suffix('"')?);
+            let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let start = text.strip_suffix('*');
+            let (text, is_whole) = (start.unwrap_or(text), start.is_none());
+            (is_name && !text.contains(['"', '\\', '*'])).then_some(Self { name, text, is_whole })
+        });
+        parts.ok_or_else(|| format!(r#"of filter patterns, {{ $.name = "text" }} alone is embedded, not {pattern}"#))
+    }
+
+    fn matches(&self, line: &str) -> bool {
+        let line: Result<Value, _> = serde_json::from_str(line);
+        let text = line.as_ref().ok().and_then(|line| line[self.name].as_str());
+        text.is_some_and(|text| if self.is_whole { text == self.text } else { text.starts_with(self.text) })
+    }
+}
+
+impl Logs {
+    /// Without any group.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, groups: Groups::default() }
+    }
+
+    /// Creates a group, and gives a function's way into it.
+    #[must_use]
+    pub fn writer(&self, group: &str) -> LogWriter {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).entry(group.to_owned()).or_default();
+        let (clock, groups, group) = (self.clock, Arc::clone(&self.groups), group.to_owned());
+        LogWriter::new(move |line| {
+            let message = String::from_utf8_lossy(line).trim_end().to_owned();
+            let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+            groups.entry(group.clone()).or_default().push(Event { at_ms: clock.now_ms(), message });
+            Ok(())
+        })
+    }
+
+    /// All lines of a group.
+    #[must_use]
+    pub fn lines(&self, group: &str) -> Vec<String> {
+        self.lines_after(group, 0)
+    }
+
+    /// All lines of a group but the first so many.
+    #[must_use]
+    pub fn lines_after(&self, group: &str, read: usize) -> Vec<String> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = groups.get(group).and_then(|events| events.get(read..)).unwrap_or_default();
+        new.iter().map(|event| event.message.clone()).collect()
+    }
+
+    /// Lines, their bytes, and the custom metrics that CloudWatch takes out of those in embedded metric format.
+    pub(crate) fn billable(&self) -> (u64, u64, BTreeSet<String>) {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut lines, mut bytes, mut metrics) = (0, 0, BTreeSet::new());
+        for event in groups.values().flatten() {
+            lines += 1;
+            bytes += event.message.len() as u64;
+            if event.message.contains("\"_aws\"") {
+                metrics.extend(metrics_of(&event.message));
+            }
+        }
+        (lines, bytes, metrics)
+    }
+
+    pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let error =
+            |code: &str, message: String| (400, json!({ "__type": code, "message": message }).to_string().into_bytes());
+        let answer = match operation {
+            "FilterLogEvents" => parsed(body).and_then(|request| self.filter(&request)),
+            "DescribeLogGroups" => parsed(body).map(|request| self.describe(&request)),
+            _ => return error("UnknownOperationException", format!("{operation} is not embedded")),
+        };
+        match answer {
+            Ok(answer) => (200, answer.to_string().into_bytes()),
+            Err(message) if message.starts_with("no log group") => error("ResourceNotFoundException", message),
+            Err(message) => error("InvalidParameterException", message),
+        }
+    }
+
+    fn describe(&self, request: &DescribeLogGroups) -> Value {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<&String> =
+            groups.keys().filter(|name| name.starts_with(&request.log_group_name_prefix)).collect();
+        names.sort();
+        let groups = names.into_iter().map(|name| {
+            let arn = format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}");
+            json!({ "logGroupName": name, "arn": format!("{arn}:*"), "logGroupArn": arn })
+        });
+        json!({ "logGroups": groups.collect::<Vec<_>>() })
+    }
+
+    fn filter(&self, request: &FilterLogEvents) -> Result<Value, String> {
+        let pattern = request.filter_pattern.as_deref().filter(|pattern| !pattern.is_empty());
+        let pattern = pattern.map(Pattern::parse).transpose()?;
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let group =
+            groups.get(&request.log_group_name).ok_or_else(|| format!("no log group {}", request.log_group_name))?;
+        let from: usize = match &request.next_token {
+            Some(token) => token.parse().map_err(|_| format!("the token {token:?} is none of ours"))?,
+            None => 0,
+        };
+        // Events are in the order of their time: what a poll has seen before is not looked at again, under the lock that
+        // the functions' next lines wait for.
+        let position = |time: u64| group.partition_point(|event| event.at_ms < time);
+        let from = from.max(position(request.start_time.unwrap_or(0)));
+        let end = position(request.end_time.unwrap_or(u64::MAX));
+        let limit = request.limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
+        let (mut events, mut bytes, mut next) = (Vec::new(), 0, from);
+        for event in group.get(from..end).unwrap_or_default() {
+            if events.len() == limit || bytes > MAX_BYTES {
+                break;
+            }
+            next += 1;
+            if pattern.as_ref().is_none_or(|pattern| pattern.matches(&event.message)) {
+                bytes += event.message.len();
+                events.push(json!({
+                    "eventId": next.to_string(),
+                    "logStreamName": "embedded",
+                    "timestamp": event.at_ms,
+                    "ingestionTime": event.at_ms,
+                    "message": event.message,
+                }));
+            }
+        }
+        let mut answer = json!({ "events": events });
+        if next < end {
+            answer["nextToken"] = next.to_string().into();
+        }
+        Ok(answer)
+    }
+}
+
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pattern;
+
+    #[test]
+    fn a_pattern_is_one_name_with_a_text_or_its_start_and_all_else_is_refused() {
+        let line = r#"{"outcome":"won","event_id":"grid_1"}"#;
+        for (pattern, matches) in [
+            (r#"{ $.event_id = "grid_1" }"#, true),
+            (r#"{$.outcome="won"}"#, true),
+            (r#"{ $.event_id = "grid_*" }"#, true),
+            (r#"{ $.event_id = "*" }"#, true),
+            (r#"{ $.event_id = "grid_" }"#, false),
+            (r#"{ $.key = "*" }"#, false),
+        ] {
+            assert_eq!(Pattern::parse(pattern).map(|pattern| pattern.matches(line)), Ok(matches), "{pattern}");
+        }
+        for pattern in
+            ["ERROR", "{ $.a = 1 }", r#"{ $.a = "b" && $.c = "d" }"#, r#"{ $.a = "*b" }"#, r#"{ $.a != "b" }"#]
+        {
+            assert!(Pattern::parse(pattern).is_err(), "{pattern}");
+        }
+    }
+}

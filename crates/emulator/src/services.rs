@@ -1,0 +1,118 @@
+//! All embedded services together, and the SDK's way to them.
+
+use std::sync::Arc;
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use lambda_support::function;
+
+use crate::chaos::{Calm, Chaos};
+use crate::clock::Clock;
+use crate::dynamodb::Tables;
+use crate::logs::Logs;
+use crate::meter::{Meter, Usage};
+use crate::region::REGION;
+use crate::s3::DataLakes;
+use crate::sqs::Sqs;
+use crate::wire::{Faults, Wire};
+
+/// An AWS region on one machine.
+pub struct Services {
+    /// By which all of them go.
+    pub clock: Clock,
+    /// Queues.
+    pub sqs: Sqs,
+    /// Tables and streams.
+    pub tables: Tables,
+    /// Buckets.
+    pub lakes: DataLakes,
+    /// Log groups.
+    pub logs: Logs,
+    /// What goes wrong on the way to them.
+    pub faults: Faults,
+    /// What queues and mappings do that they seldom do.
+    pub chaos: Arc<dyn Chaos>,
+    pub(crate) meter: Meter,
+}
+
+impl Services {
+    /// On a clock that tests control. `seed` decides the message ids.
+    #[must_use]
+    pub fn on_clock(clock: Clock, seed: u64) -> Arc<Self> {
+        Self::in_chaos(clock, seed, Arc::new(Calm))
+    }
+
+    /// The same, where queues and mappings do as `chaos` says.
+    #[must_use]
+    pub fn in_chaos(clock: Clock, seed: u64, chaos: Arc<dyn Chaos>) -> Arc<Self> {
+        Self::with(clock, Tables::on_clock(clock), seed, chaos)
+    }
+
+    /// On the real clock, for any number of events.
+    ///
+    /// # Errors
+    /// When the table's database cannot be made.
+    pub fn on_real_clock(seed: u64) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
+        Self::on_real_clock_in_chaos(seed, Arc::new(Calm))
+    }
+
+    /// The same, where queues and mappings do as `chaos` says.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn on_real_clock_in_chaos(
+        seed: u64,
+        chaos: Arc<dyn Chaos>,
+    ) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
+        Tables::on_real_clock().map(|tables| Self::with(Clock::real(), tables, seed, chaos))
+    }
+
+    fn with(clock: Clock, tables: Tables, seed: u64, chaos: Arc<dyn Chaos>) -> Arc<Self> {
+        let meter = tables.meter.clone();
+        Arc::new(Self {
+            clock,
+            sqs: Sqs::in_chaos(clock, seed, Arc::clone(&chaos)),
+            tables,
+            lakes: DataLakes::new(clock),
+            logs: Logs::new(clock),
+            faults: Faults::default(),
+            chaos,
+            meter,
+        })
+    }
+
+    /// What all of it would be charged for, up to now.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let (log_lines, log_bytes, custom_metrics) = self.logs.billable();
+        let (table_items, table_bytes) = self.tables.size();
+        let lake_bytes = self.lakes.bytes();
+        Usage { log_lines, log_bytes, custom_metrics, table_bytes, table_items, lake_bytes, ..self.meter.counted() }
+    }
+
+    /// For clients that live on this region, with the functions' own timeouts and retries.
+    #[must_use]
+    pub fn sdk_config(self: &Arc<Self>) -> SdkConfig {
+        self.sdk_config_with(function::retries())
+    }
+
+    /// The same with other retries.
+    #[must_use]
+    pub fn sdk_config_with(self: &Arc<Self>, retries: RetryConfig) -> SdkConfig {
+        let credentials = Credentials::new("embedded", "embedded", None, None, "embedded");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            // An address makes the S3 client put the bucket into the path. Nothing is sent there.
+            .endpoint_url("http://127.0.0.1")
+            .http_client(Wire(Arc::clone(self)))
+            .time_source(self.clock.shared())
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .timeout_config(function::timeouts())
+            .retry_config(retries)
+            .build()
+    }
+}

@@ -1,0 +1,277 @@
+//! SQS on the wire: the AWS JSON protocol, for the operations that the pipeline and those who look at it use.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::region::{ACCOUNT, REGION};
+use crate::sqs::{MAX_MESSAGE_BYTES, Received, Sqs, SqsError, invalid, md5_hex};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OneQueue {
+    queue_url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetQueueUrl {
+    queue_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListQueues {
+    #[serde(default)]
+    queue_name_prefix: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Send {
+    message_body: String,
+    message_attributes: Option<serde_json::Map<String, Value>>,
+    delay_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Receive {
+    #[serde(default = "one")]
+    max_number_of_messages: usize,
+    wait_time_seconds: Option<u64>,
+    visibility_timeout: Option<u64>,
+    #[serde(default)]
+    message_system_attribute_names: Vec<String>,
+    /// What the former was called before.
+    #[serde(default)]
+    attribute_names: Vec<String>,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Handle {
+    receipt_handle: String,
+    visibility_timeout: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entries {
+    entries: Vec<Value>,
+}
+
+/// Operations on one queue.
+const EMBEDDED: [&str; 7] = [
+    "SendMessage",
+    "SendMessageBatch",
+    "ReceiveMessage",
+    "DeleteMessage",
+    "DeleteMessageBatch",
+    "ChangeMessageVisibility",
+    "GetQueueAttributes",
+];
+
+/// Answers one request: HTTP status and body.
+pub(crate) async fn answer(sqs: &Sqs, operation: &str, request: &Request<Bytes>) -> (u16, Vec<u8>) {
+    // A client that came over a socket is told URLs that lead back there.
+    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let answer = match serde_json::from_slice::<Value>(request.body()) {
+        Ok(request) => dispatch(sqs, operation, &request, host).await,
+        Err(error) => Err(invalid("SerializationException", &error.to_string())),
+    };
+    match answer {
+        Ok(answer) => (200, answer.to_string().into_bytes()),
+        Err(SqsError { code, message }) => {
+            (400, json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": message }).to_string().into_bytes())
+        }
+    }
+}
+
+async fn dispatch(sqs: &Sqs, operation: &str, request: &Value, host: Option<&str>) -> Result<Value, SqsError> {
+    let url = |name: &str| host.map_or_else(|| queue_url(name), |host| format!("http://{host}/{ACCOUNT}/{name}"));
+    match operation {
+        "GetQueueUrl" => {
+            let GetQueueUrl { queue_name } = parse(request)?;
+            sqs.settings(&queue_name)?;
+            return Ok(json!({ "QueueUrl": url(&queue_name) }));
+        }
+        "ListQueues" => {
+            let ListQueues { queue_name_prefix } = parse(request)?;
+            let names = sqs.queue_names().into_iter().filter(|name| name.starts_with(&queue_name_prefix));
+            return Ok(json!({ "QueueUrls": names.map(|name| url(&name)).collect::<Vec<_>>() }));
+        }
+        _ if !EMBEDDED.contains(&operation) => {
+            return Err(invalid("UnsupportedOperation", &format!("{operation} is not embedded")));
+        }
+        _ => {}
+    }
+    let OneQueue { queue_url } = parse(request)?;
+    let queue = queue_url.rsplit('/').next().unwrap_or_default();
+    match operation {
+        "SendMessage" => send(sqs, queue, request),
+        "SendMessageBatch" => {
+            let Entries { entries } = parse(request)?;
+            let bytes: usize = entries.iter().map(|entry| entry["MessageBody"].as_str().map_or(0, str::len)).sum();
+            if bytes > MAX_MESSAGE_BYTES {
+                let message = format!("Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes.");
+                return Err(invalid("BatchRequestTooLong", &message));
+            }
+            each(&entries, |entry| send(sqs, queue, entry))
+        }
+        "ReceiveMessage" => {
+            let request: Receive = parse(request)?;
+            let wait = at_most(20, "WaitTimeSeconds", request.wait_time_seconds.unwrap_or(0))?;
+            let visibility = request.visibility_timeout.map(visibility).transpose()?;
+            let messages = sqs.receive(queue, request.max_number_of_messages, wait, visibility).await?;
+            let asked = [request.message_system_attribute_names, request.attribute_names].concat();
+            let messages: Vec<_> = messages.iter().map(|received| message(received, &asked)).collect();
+            Ok(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) })
+        }
+        "DeleteMessage" => delete(sqs, queue, request),
+        "DeleteMessageBatch" => {
+            let Entries { entries } = parse(request)?;
+            each(&entries, |entry| delete(sqs, queue, entry))
+        }
+        "ChangeMessageVisibility" => {
+            let Handle { receipt_handle, visibility_timeout } = parse(request)?;
+            let missing = || invalid("MissingParameter", "The request must contain the parameter VisibilityTimeout.");
+            sqs.change_visibility(queue, &receipt_handle, visibility(visibility_timeout.ok_or_else(missing)?)?)?;
+            Ok(json!({}))
+        }
+        "GetQueueAttributes" => attributes(sqs, queue),
+        _ => Err(invalid("UnsupportedOperation", &format!("{operation} is not embedded"))),
+    }
+}
+
+fn parse<T: DeserializeOwned>(request: &Value) -> Result<T, SqsError> {
+    T::deserialize(request).map_err(|error| invalid("MissingParameter", &error.to_string()))
+}
+
+fn at_most(most: u64, parameter: &str, seconds: u64) -> Result<Duration, SqsError> {
+    if seconds > most {
+        let message =
+            format!("Value {seconds} for parameter {parameter} is invalid. Reason: Must be from 0 to {most}.");
+        return Err(invalid("InvalidParameterValue", &message));
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+/// Twelve hours at the most.
+fn visibility(seconds: u64) -> Result<Duration, SqsError> {
+    at_most(43_200, "VisibilityTimeout", seconds)
+}
+
+fn send(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
+    let Send { message_body, message_attributes, delay_seconds } = parse(request)?;
+    if message_attributes.is_some_and(|attributes| !attributes.is_empty()) || delay_seconds.unwrap_or(0) > 0 {
+        return Err(invalid("UnsupportedOperation", "message attributes and delays are not embedded"));
+    }
+    let id = sqs.send(queue, &message_body)?;
+    Ok(json!({ "MessageId": id, "MD5OfMessageBody": md5_hex(&message_body) }))
+}
+
+fn delete(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
+    let Handle { receipt_handle, .. } = parse(request)?;
+    sqs.delete(queue, &receipt_handle).map(|()| json!({}))
+}
+
+/// Applies a batch entry by entry, each with its own outcome.
+fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) -> Result<Value, SqsError> {
+    if entries.is_empty() {
+        return Err(invalid("EmptyBatchRequest", "There should be at least one entry in the request."));
+    }
+    if entries.len() > 10 {
+        return Err(invalid("TooManyEntriesInBatchRequest", "The maximum number of entries per request is 10."));
+    }
+    for entry in entries {
+        let missing = || invalid("MissingParameter", "Each batch entry must contain the parameter Id.");
+        let id = entry["Id"].as_str().ok_or_else(missing)?;
+        let usable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !(1..=80).contains(&id.len()) || !id.bytes().all(usable) {
+            let message = "A batch entry id is 1 to 80 alphanumeric characters, hyphens and underscores.";
+            return Err(invalid("InvalidBatchEntryId", message));
+        }
+    }
+    let ids: std::collections::HashSet<_> = entries.iter().map(|entry| entry["Id"].as_str()).collect();
+    if ids.len() != entries.len() {
+        return Err(invalid("BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id."));
+    }
+    let (mut successful, mut failed) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match apply(entry) {
+            Ok(mut done) => {
+                done["Id"] = entry["Id"].clone();
+                successful.push(done);
+            }
+            Err(SqsError { code, message }) => {
+                failed.push(json!({ "Id": entry["Id"], "SenderFault": true, "Code": code, "Message": message }));
+            }
+        }
+    }
+    Ok(json!({ "Successful": successful, "Failed": failed }))
+}
+
+/// With those of its system attributes that were asked for.
+fn message(received: &Received, asked: &[String]) -> Value {
+    let attributes = [
+        ("ApproximateReceiveCount", received.receive_count.to_string()),
+        ("SentTimestamp", received.sent_ms.to_string()),
+        ("ApproximateFirstReceiveTimestamp", received.first_received_ms.to_string()),
+    ];
+    let is_asked = |name: &str| asked.iter().any(|asked| asked == name || asked == "All");
+    let attributes: serde_json::Map<_, _> = attributes
+        .into_iter()
+        .filter(|(name, _)| is_asked(name))
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    let mut message = json!({
+        "MessageId": received.message_id,
+        "ReceiptHandle": received.receipt_handle,
+        "Body": received.body,
+        "MD5OfBody": received.body_md5,
+    });
+    if !attributes.is_empty() {
+        message["Attributes"] = attributes.into();
+    }
+    message
+}
+
+fn attributes(sqs: &Sqs, queue: &str) -> Result<Value, SqsError> {
+    let (counts, settings) = (sqs.counts(queue)?, sqs.settings(queue)?);
+    let mut attributes = json!({
+        "QueueArn": queue_arn(queue),
+        "ApproximateNumberOfMessages": counts.visible.to_string(),
+        "ApproximateNumberOfMessagesNotVisible": counts.in_flight.to_string(),
+        "ApproximateNumberOfMessagesDelayed": "0",
+        "VisibilityTimeout": settings.visibility_timeout.as_secs().to_string(),
+        "MessageRetentionPeriod": settings.retention.as_secs().to_string(),
+        "MaximumMessageSize": MAX_MESSAGE_BYTES.to_string(),
+    });
+    if let Some(redrive) = settings.redrive {
+        let policy = json!({
+            "deadLetterTargetArn": queue_arn(&redrive.dead_letter_queue),
+            "maxReceiveCount": redrive.max_receive_count,
+        });
+        attributes["RedrivePolicy"] = policy.to_string().into();
+    }
+    Ok(json!({ "Attributes": attributes }))
+}
+
+/// The URL of an embedded queue. Nothing resolves it.
+#[must_use]
+pub fn queue_url(name: &str) -> String {
+    format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}")
+}
+
+pub(crate) fn queue_arn(name: &str) -> String {
+    format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
+}

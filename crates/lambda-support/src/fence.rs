@@ -1,0 +1,53 @@
+//! A panic on one record costs that record alone.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures_util::FutureExt as _;
+
+use crate::deliberate_fault::DeliberateFault::PanicUnfenced;
+
+/// Our own code panicked. What it held of shared state must be usable all the same: see the callers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the function panicked: {0}")]
+pub struct Panicked(String);
+
+impl Panicked {
+    fn from_payload(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        Self(text.unwrap_or("no message").to_owned())
+    }
+}
+
+/// Runs `work`, and turns a panic in it into an error.
+///
+/// # Errors
+/// When `work` panics.
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    if PanicUnfenced.is_planted() {
+        return Ok(work());
+    }
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::from_payload(&*payload))
+}
+
+/// As [`catch_panic`], for a future.
+///
+/// # Errors
+/// When `work` panics.
+pub async fn catch_panic_async<F: Future>(work: F) -> Result<F::Output, Panicked> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|payload| Panicked::from_payload(&*payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_with_its_message() {
+        assert_eq!(catch_panic(|| panic!("seven")), Err::<(), _>(Panicked("seven".into())));
+        let number = 7;
+        assert_eq!(catch_panic_async(async { panic!("{number}") }).await, Err::<(), _>(Panicked("7".into())));
+        assert_eq!(catch_panic(|| 7), Ok(7));
+    }
+}

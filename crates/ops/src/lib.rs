@@ -1,0 +1,3 @@
+//! The operator's tools.
+
+pub mod replay;

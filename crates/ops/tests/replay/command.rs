@@ -1,0 +1,131 @@
+//! The compiled tool against a loopback endpoint.
+
+use std::process::{Output, Stdio};
+
+use emulator::runtime_api::serve_aws;
+use tokio::process::Command;
+
+use super::claims::{HOUR_BEGINS_MS, claim_at, put_claims, put_in_table};
+use super::*;
+
+async fn start(claims: u32) -> (Arc<Services>, String) {
+    let services = Services::on_real_clock(1).unwrap();
+    services.lakes.create_bucket(names::BUCKET);
+    let _stream = services.tables.create_claim_table(names::TABLE);
+    put_claims(&services, claims).await;
+    let endpoint = format!("http://{}", serve_aws(services.clone()).await.unwrap());
+    (services, endpoint)
+}
+
+fn command(folder: &Path, endpoint: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ops"));
+    command.env_clear().current_dir(folder).arg("replay").args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command.envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_REGION", emulator::region::REGION)]);
+    command.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+    command
+}
+
+async fn run(folder: &Path, endpoint: &str, arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command(folder, endpoint, arguments).output().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+const STACK: [&str; 4] = ["--table", names::TABLE, "--bucket", names::BUCKET];
+
+#[tokio::test]
+async fn it_counts_first_writes_when_told_to_and_finds_nothing_after() {
+    let (services, endpoint) = start(21).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, _) = run(folder.path(), &endpoint, &STACK).await;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.starts_with("dt=2023-11-14/hour=23: 20 claims without an object\ncompared 21 claims made before "));
+    assert!(out.contains("this was a dry run"), "{out}");
+    assert_eq!(lake(&services).len(), 1);
+
+    let write = [&STACK[..], &["--write"]].concat();
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert_eq!((code, lake(&services).len()), (0, 21), "{out}{err}");
+    assert!(out.contains("20 written, 0 already there, 0 no longer in the table, 0 quarantined, 0 failed"), "{out}");
+    assert!(err.starts_with("going on with the replay of "), "{err}");
+
+    let (code, out, _) = run(folder.path(), &endpoint, &STACK).await;
+    assert!(code == 0 && out.ends_with(": 0 without an object\n"), "{out}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint is left");
+}
+
+#[tokio::test]
+async fn a_killed_process_goes_on_where_it_was() {
+    let (services, endpoint) = start(300).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = [&STACK[..], &["--write", "--rate", "100"]].concat();
+    let mut child = command(folder.path(), &endpoint, &write).stderr(Stdio::null()).spawn().unwrap();
+    let some_are_written = async {
+        while lake(&services).len() < 50 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), some_are_written).await.unwrap();
+    child.kill().await.unwrap();
+    let before = lake(&services).len();
+    assert!((50..300).contains(&before), "{before}");
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains(&format!("{} written, 0 already there", 300 - before)), "{before} were there: {out}");
+    assert_eq!(lake(&services).len(), 300);
+    assert!(lake(&services).values().all(|versions| versions.len() == 1));
+}
+
+#[tokio::test]
+async fn what_was_refused_or_not_answered_is_not_written_and_the_exit_code_says_so() {
+    let (services, endpoint) = start(300).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = [&STACK[..], &["--write", "--rate", "1000"]].concat();
+    // Their claim ids end with their numbers.
+    let is_write_of_a_few = |call: &emulator::wire::Call<'_>| {
+        call.operation.starts_with("PUT") && ["7.json", "f.json"].iter().any(|end| call.operation.ends_with(end))
+    };
+    services.faults.set(move |call| is_write_of_a_few(call).then_some(Fault::Refused(403)));
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert_eq!(code, 3, "{out}{err}");
+    assert!(out.contains("262 written, 0 already there, 0 no longer in the table, 0 quarantined, 37 failed"), "{out}");
+    assert!(out.contains("failed: EVENT#e7: writing s3://") && out.contains("failed: and 17 more"), "{out}");
+    assert_eq!(lake(&services).len(), 263);
+
+    services.faults.set(|call| call.operation.starts_with("PUT").then_some(Fault::Refused(403)));
+    put_in_table(&services, (300..600).map(|number| claim_at(HOUR_BEGINS_MS, number))).await;
+    std::fs::remove_dir_all(folder.path().join("replay-checkpoint")).unwrap();
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert_eq!((code, out.as_str()), (4, ""), "{err}");
+    assert!(err.contains("200 objects in a row could not be written"), "{err}");
+
+    services.faults.clear();
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(lake(&services).len(), 600);
+    assert!(lake(&services).values().all(|versions| versions.len() == 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_one_line_that_names_it() {
+    let (_services, endpoint) = start(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, code, says) in [
+        (&["--table", "nowhere", "--bucket", names::BUCKET][..], 4, "the table nowhere cannot be scanned"),
+        (&["--table", names::TABLE, "--bucket", "nowhere"], 4, "s3://nowhere cannot be listed"),
+        (&[&STACK[..], &["--object-prefix", "event/"]].concat(), 2, "event/ has no objects"),
+        (&[&STACK[..], &["--object-prefix", "/event"]].concat(), 2, "must end with `/`"),
+        (&[&STACK[..], &["--since", "yesterday"]].concat(), 2, "--since"),
+        // A mistyped year must not read as if nothing were missing.
+        (&[&STACK[..], &["--since", "2223-11-14"]].concat(), 2, "no claim is looked at: those made before 2223"),
+        (&[&STACK[..], &["--since", "2023-11-15", "--until", "2023-11-15"]].concat(), 2, "no claim is looked at"),
+        (&["--bucket", "b"], 2, "--table"),
+    ] {
+        let (exit_code, out, err) = run(folder.path(), &endpoint, arguments).await;
+        assert_eq!((exit_code, out.as_str(), err.lines().count()), (code, "", 1), "{arguments:?}: {err}");
+        assert!(err.contains(says), "{err}");
+    }
+    let before = ["--until", "2022-11-15", "--checkpoint", "other"];
+    let (_, out, err) = run(folder.path(), &endpoint, &[&STACK[..], &before].concat()).await;
+    assert!(out.contains("there was nothing to look at"), "{out}{err}");
+}

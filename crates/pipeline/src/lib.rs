@@ -1,0 +1,7 @@
+//! The functions wired to the emulator, as Terraform wires the deployed ones.
+
+pub mod names;
+
+mod pipeline;
+
+pub use pipeline::{Pipeline, PipelineSettings};

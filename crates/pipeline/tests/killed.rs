@@ -1,0 +1,270 @@
+//! Both compiled functions as child processes, killed with SIGKILL at random moments under load, and started again as
+//! Lambda does. What is in the lake afterwards is as if nothing had happened.
+//!
+//! Cargo does not tell this package's tests where other packages' binaries are. `cargo test --workspace` puts them into one
+//! folder; a narrower command may leave an old one there, which is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "how often it was killed is the test's report")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use claim::{Claim, ObjectPrefix, object};
+use emulator::Services;
+use emulator::function::{Environment, Function};
+use emulator::runtime_api::{RuntimeApi, serve_aws};
+use emulator::sqs::{QueueSettings, Redrive};
+use emulator::sqs_mapping::SqsMapping;
+use emulator::stream_mapping::StreamMapping;
+use pipeline::{PipelineSettings, names};
+use serde_json::json;
+use tokio::process::{Child, Command};
+
+const EVENTS: usize = 300;
+const COPIES: usize = 3;
+
+/// Of each function.
+const KILLS: usize = 20;
+
+/// It takes some ten seconds, and more on a busy machine.
+const BOUND: Duration = Duration::from_secs(120);
+
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A killed batch is hidden for so long.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A compiled function, and the moments at which its processes are killed.
+struct Compiled {
+    name: &'static str,
+    binary: PathBuf,
+    variables: Vec<(&'static str, String)>,
+    killer: Mutex<Killer>,
+}
+
+struct Killer {
+    random: fastrand::Rng,
+    kills_planned: usize,
+    kills: usize,
+    invocations: usize,
+    /// How long the last invocation that was left alone took: about then another one's work is done.
+    took: Duration,
+    ended_by_themselves: usize,
+}
+
+impl Killer {
+    /// Two of three invocations are killed, from their very beginning to somewhat after their end.
+    fn next(&mut self) -> Option<Duration> {
+        self.invocations += 1;
+        let killed = self.kills_planned < KILLS && self.random.u8(..3) < 2;
+        self.kills_planned += usize::from(killed);
+        killed.then(|| self.took.mul_f64(self.random.f64() * 1.2))
+    }
+}
+
+/// A process under a Runtime API of its own, so that none takes an event which a dead one had asked for.
+struct Process {
+    api: RuntimeApi,
+    child: Child,
+}
+
+impl Compiled {
+    fn new(binary: PathBuf, aws: SocketAddr, name: &'static str, own: (&'static str, &str), seed: u64) -> Arc<Self> {
+        let variables = vec![
+            ("AWS_LAMBDA_FUNCTION_NAME", name.to_owned()),
+            ("AWS_ENDPOINT_URL", format!("http://{aws}")),
+            (own.0, own.1.to_owned()),
+        ];
+        let random = fastrand::Rng::with_seed(seed);
+        let took = Duration::from_millis(200);
+        Arc::new(Self {
+            name,
+            binary,
+            variables,
+            killer: Mutex::new(Killer {
+                random,
+                kills_planned: 0,
+                kills: 0,
+                invocations: 0,
+                took,
+                ended_by_themselves: 0,
+            }),
+        })
+    }
+
+    async fn start(&self) -> Process {
+        let api = RuntimeApi::start(FUNCTION_TIMEOUT).await.unwrap();
+        let child = Command::new(&self.binary)
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (*name, value)))
+            .envs([
+                ("AWS_REGION", emulator::region::REGION),
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+            ])
+            .envs([("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")])
+            .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Process { api, child }
+    }
+
+    /// Hands an event to the process of an environment, or to a new one if that was killed.
+    async fn invoke(&self, slot: &mut Option<Process>, request_id: &str, event: Vec<u8>) -> Result<Vec<u8>, String> {
+        let kill_after = self.killer.lock().unwrap().next();
+        let begun = Instant::now();
+        let mut process = match slot.take() {
+            Some(process) => process,
+            None => self.start().await,
+        };
+        let killed_at = async {
+            match kill_after {
+                Some(after) => tokio::time::sleep(after).await,
+                None => std::future::pending().await,
+            }
+        };
+        let reply = tokio::select! {
+            reply = process.api.invoke(request_id, event) => reply,
+            () = killed_at => {
+                process.child.kill().await.unwrap();
+                self.killer.lock().unwrap().kills += 1;
+                return Err("killed".to_owned());
+            }
+            status = process.child.wait() => {
+                self.killer.lock().unwrap().ended_by_themselves += 1;
+                return Err(format!("ended by itself: {status:?}"));
+            }
+        };
+        if kill_after.is_none() {
+            self.killer.lock().unwrap().took = begun.elapsed();
+        }
+        *slot = Some(process);
+        reply.unwrap().map(Vec::from).map_err(|error| String::from_utf8_lossy(&error).into_owned())
+    }
+
+    fn function(self: &Arc<Self>, services: &Services) -> Arc<Function> {
+        let compiled = Arc::clone(self);
+        let cold_start = move || -> Environment {
+            let (compiled, slot) = (Arc::clone(&compiled), Arc::new(tokio::sync::Mutex::new(None)));
+            Box::new(move |context, event| {
+                let (compiled, slot) = (Arc::clone(&compiled), Arc::clone(&slot));
+                Box::pin(async move { compiled.invoke(&mut *slot.lock().await, &context.request_id, event).await })
+            })
+        };
+        let log = services.logs.writer(self.name);
+        Arc::new(Function::new(self.name, FUNCTION_TIMEOUT, services.clock, log, cold_start))
+    }
+
+    fn report(&self) -> usize {
+        let killer = self.killer.lock().unwrap();
+        assert_eq!(killer.ended_by_themselves, 0, "{}", self.name);
+        println!("{}: {} of {} invocations killed", self.name, killer.kills, killer.invocations);
+        killer.kills
+    }
+}
+
+/// A function's binary, if it is not older than what it is made of.
+fn function_binary(name: &str) -> PathBuf {
+    // A test runs from `deps` of the folder that holds the workspace's binaries.
+    let test = std::env::current_exe().unwrap();
+    let binary = test.parent().unwrap().with_file_name(name).with_extension(std::env::consts::EXE_EXTENSION);
+    let built = binary.metadata().and_then(|file| file.modified());
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().parent().unwrap();
+    let sources = [name, "crates/claim", "crates/lambda-support"].map(|name| workspace.join(name).join("src"));
+    let sources = sources.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let newest = sources.map(|file| file.unwrap().metadata().unwrap().modified().unwrap()).max().unwrap();
+    assert!(
+        built.is_ok_and(|built| built >= newest),
+        "{} is missing or old: `cargo test --workspace` builds it, also with `--test compiled --test killed`",
+        binary.display()
+    );
+    binary
+}
+
+async fn claims(services: &Arc<Services>) -> Vec<Claim> {
+    let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+    let mut pages = client.scan().table_name(names::TABLE).into_paginator().send();
+    let mut claims = Vec::new();
+    while let Some(page) = pages.next().await {
+        claims.extend(page.unwrap().items.unwrap_or_default().into_iter().map(|item| Claim::from_item(item).unwrap()));
+    }
+    claims
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whenever_the_processes_are_killed_each_event_becomes_one_object_with_one_version() {
+    let seed = 1;
+    let services = Services::on_real_clock(seed).unwrap();
+    let stream = services.tables.create_claim_table(names::TABLE);
+    services.lakes.create_bucket(names::BUCKET);
+    let queue = |redrive| QueueSettings { visibility_timeout: VISIBILITY_TIMEOUT, retention: 10 * BOUND, redrive };
+    services.sqs.create_queue(names::DEAD_LETTER_QUEUE, queue(None));
+    // Nothing may become a dead letter here, however often it is killed: what is lost would not be told from it.
+    let redrive = Redrive { dead_letter_queue: names::DEAD_LETTER_QUEUE.to_owned(), max_receive_count: 1_000 };
+    services.sqs.create_queue(names::QUEUE, queue(Some(redrive)));
+    services.sqs.create_queue(names::ON_FAILURE_QUEUE, queue(None));
+
+    let aws = serve_aws(Arc::clone(&services)).await.unwrap();
+    let binary = function_binary("ingest-fn");
+    let ingest = Compiled::new(binary, aws, names::INGEST_FUNCTION, ("TABLE_NAME", names::TABLE), seed);
+    let binary = function_binary("archive-fn");
+    let archive = Compiled::new(binary, aws, names::ARCHIVE_FUNCTION, ("BUCKET_NAME", names::BUCKET), seed + 1);
+
+    let mut bodies: Vec<String> = (0..EVENTS * COPIES)
+        .map(|n| json!({ "event_id": format!("event-{}", n % EVENTS), "reading": n % EVENTS }).to_string())
+        .collect();
+    fastrand::Rng::with_seed(seed).shuffle(&mut bodies);
+    for body in &bodies {
+        services.sqs.send(names::QUEUE, body).unwrap();
+    }
+
+    let begun = Instant::now();
+    let mut settings = PipelineSettings::default();
+    settings.sqs_mapping.maximum_concurrency = 3;
+    settings.sqs_mapping.batching_window = Duration::ZERO;
+    settings.stream_mapping.batch_size = 10;
+    let to_ingest = ingest.function(&services);
+    let to_ingest = SqsMapping::new(Arc::clone(&services), names::QUEUE, to_ingest, settings.sqs_mapping);
+    let to_archive = archive.function(&services);
+    let to_archive = StreamMapping::new(Arc::clone(&services), &stream, to_archive, settings.stream_mapping);
+    let mut mappings = tokio::task::JoinSet::new();
+    mappings.spawn(async move { format!("{:?}", to_ingest.run().await) });
+    mappings.spawn(async move { format!("{:?}", to_archive.run().await) });
+
+    let drained = async {
+        loop {
+            let counts = services.sqs.counts(names::QUEUE).unwrap();
+            if counts.visible + counts.in_flight == 0 && services.lakes.versions(names::BUCKET).len() >= EVENTS {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        drained = tokio::time::timeout(BOUND, drained) => drained.expect("all is archived in time"),
+        ended = mappings.join_next() => panic!("a mapping ended: {ended:?}"),
+    }
+    println!("{} messages of {EVENTS} events in {:.1} s", bodies.len(), begun.elapsed().as_secs_f64());
+
+    let kills = (ingest.report(), archive.report());
+    assert!(kills.0 >= KILLS / 2 && kills.1 >= KILLS / 2, "{kills:?}");
+
+    let claims = claims(&services).await;
+    let prefix = ObjectPrefix::parse("events/").unwrap();
+    let object = |claim: &Claim| (prefix.object_key(claim), vec![object::object_line(claim).unwrap()]);
+    let expected: BTreeMap<_, _> = claims.iter().map(object).collect();
+    let lake = services.lakes.versions(names::BUCKET).into_iter();
+    let lake = lake.map(|(key, versions)| (key, versions.into_iter().map(Vec::from).collect::<Vec<_>>()));
+    assert_eq!(lake.collect::<BTreeMap<_, _>>(), expected);
+    for (event_id, body) in bodies.iter().map(|body| (serde_json::from_str::<serde_json::Value>(body).unwrap(), body)) {
+        let claim = claims.iter().find(|claim| claim.event_id == event_id["event_id"]).expect("each event is claimed");
+        assert_eq!(claim.body_text().unwrap(), body.as_str());
+    }
+    assert_eq!((claims.len(), services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible), (EVENTS, 0));
+}

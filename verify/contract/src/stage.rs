@@ -1,0 +1,260 @@
+//! Where a run takes place: an engine, its clients, and the run's own tables, buckets and queues on it. All of their names
+//! begin with the run's, so that they can be found again and removed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification,
+    StreamViewType, TableStatus, TimeToLiveSpecification,
+};
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, VersioningConfiguration,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use aws_smithy_types::timeout::TimeoutConfig;
+use emulator::sqs::{QueueSettings, Redrive};
+use emulator::{Clock, Services, queue_url};
+use tokio::sync::OnceCell;
+
+use crate::engine::Engine;
+use crate::{Instead, eventually};
+
+/// One client for each service.
+pub(crate) struct Clients {
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) streams: aws_sdk_dynamodbstreams::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) sqs: aws_sdk_sqs::Client,
+    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    /// For those who build a client of their own.
+    pub(crate) config: SdkConfig,
+}
+
+impl Clients {
+    fn new(config: SdkConfig) -> Self {
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            streams: aws_sdk_dynamodbstreams::Client::new(&config),
+            s3: aws_sdk_s3::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            config,
+        }
+    }
+}
+
+/// A table of claims, as Terraform makes it.
+#[derive(Clone)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) stream_arn: String,
+}
+
+/// A queue, and its dead-letter queue if it has one.
+pub(crate) struct Queue {
+    pub(crate) url: String,
+    pub(crate) dead_letters_url: Option<String>,
+}
+
+/// Where a run takes place.
+pub(crate) struct Stage {
+    pub(crate) engine: Engine,
+    /// What the names of all its resources begin with.
+    pub(crate) run: String,
+    /// Whoever sends, looks and cleans up.
+    pub(crate) operator: Clients,
+    /// For the requests of `ingest-fn` and of its mapping.
+    pub(crate) ingest: Clients,
+    /// For the requests of `archive-fn` and of its mapping.
+    pub(crate) archive: Clients,
+    embedded: Option<Arc<Services>>,
+    claims: OnceCell<Table>,
+    streamed: OnceCell<Table>,
+    bucket: OnceCell<String>,
+    names: AtomicU32,
+}
+
+impl Stage {
+    pub(crate) async fn from_environment() -> Self {
+        let engine = Engine::from_environment();
+        let run = std::env::var("CONTRACT_RUN").unwrap_or_else(|_| format!("contract-{:08x}", fastrand::u32(..)));
+        // Longer than a long poll.
+        let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
+        let embedded = (engine == Engine::Embedded).then(|| Services::on_clock(Clock::real(), fastrand::u64(..)));
+        let config = match &embedded {
+            Some(services) => services.sdk_config().into_builder().timeout_config(timeouts).build(),
+            None => {
+                let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+                let loopback = config.endpoint_url().is_some_and(|url| url.contains("//127.0.0.1:"));
+                assert!(loopback || engine == Engine::Aws, "AWS_ENDPOINT_URL must be on 127.0.0.1 for {engine}");
+                config
+            }
+        };
+        let clients = async |role: &str| match std::env::var(role) {
+            Err(_) => Clients::new(config.clone()),
+            Ok(role) => {
+                let provider =
+                    AssumeRoleProvider::builder(role).session_name("contract").configure(&config).build().await;
+                let provider = aws_sdk_sqs::config::SharedCredentialsProvider::new(provider);
+                Clients::new(config.to_builder().credentials_provider(provider).build())
+            }
+        };
+        Self {
+            engine,
+            run,
+            ingest: clients("CONTRACT_INGEST_ROLE").await,
+            archive: clients("CONTRACT_ARCHIVE_ROLE").await,
+            operator: Clients::new(config.clone()),
+            embedded,
+            claims: OnceCell::new(),
+            streamed: OnceCell::new(),
+            bucket: OnceCell::new(),
+            names: AtomicU32::new(0),
+        }
+    }
+
+    /// A name that nothing else has.
+    pub(crate) fn unique(&self, what: &str) -> String {
+        format!("{}-{what}-{}", self.run, self.names.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The table that all share whom its stream does not interest.
+    pub(crate) async fn claims(&self) -> Result<&Table, Instead> {
+        self.claims.get_or_try_init(|| self.create_table("claims")).await
+    }
+
+    /// A table whose stream is short.
+    pub(crate) async fn streamed(&self) -> Result<&Table, Instead> {
+        self.streamed.get_or_try_init(|| self.create_table("streamed")).await
+    }
+
+    async fn create_table(&self, what: &str) -> Result<Table, Instead> {
+        let name = format!("{}-{what}", self.run);
+        if let Some(services) = &self.embedded {
+            return Ok(Table { stream_arn: services.tables.create_claim_table(&name), name });
+        }
+        let key = |name: &str, key_type| KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
+        let text = |name: &str| {
+            AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
+        };
+        let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
+        let dynamodb = &self.operator.dynamodb;
+        let request = dynamodb.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+        let request = request.attribute_definitions(text("pk")?).attribute_definitions(text("sk")?);
+        let request = request.key_schema(key("pk", KeyType::Hash)?).key_schema(key("sk", KeyType::Range)?);
+        request.stream_specification(stream.build()?).send().await?;
+        let stream_arn = eventually("the new table is active", async || {
+            let table = dynamodb.describe_table().table_name(&name).send().await?.table;
+            let active = table.filter(|table| table.table_status() == Some(&TableStatus::Active));
+            Ok(active.and_then(|table| table.latest_stream_arn))
+        })
+        .await?;
+        let ttl = TimeToLiveSpecification::builder().attribute_name("ttl").enabled(true).build()?;
+        dynamodb.update_time_to_live().table_name(&name).time_to_live_specification(ttl).send().await?;
+        Ok(Table { name, stream_arn })
+    }
+
+    /// Deletes what has expired, where that waits for being told.
+    pub(crate) fn expire(&self) {
+        if let Some(services) = &self.embedded {
+            let _number = services.tables.sweep_ttl();
+        }
+    }
+
+    /// A bucket with versioning.
+    pub(crate) async fn bucket(&self) -> Result<&str, Instead> {
+        self.bucket.get_or_try_init(|| self.create_bucket()).await.map(String::as_str)
+    }
+
+    async fn create_bucket(&self) -> Result<String, Instead> {
+        let name = format!("{}-lake", self.run);
+        if let Some(services) = &self.embedded {
+            services.lakes.create_bucket(&name);
+            return Ok(name);
+        }
+        let region = self.operator.config.region().map(ToString::to_string).unwrap_or_default();
+        // us-east-1 is the one region that may not be named.
+        let place = (region != "us-east-1").then(|| {
+            let place = BucketLocationConstraint::from(region.as_str());
+            CreateBucketConfiguration::builder().location_constraint(place).build()
+        });
+        let s3 = &self.operator.s3;
+        s3.create_bucket().bucket(&name).set_create_bucket_configuration(place).send().await?;
+        let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        s3.put_bucket_versioning().bucket(&name).versioning_configuration(versioning).send().await?;
+        Ok(name)
+    }
+
+    /// A queue whose messages stay hidden for so long, and go to a dead-letter queue after so many receives.
+    pub(crate) async fn queue(&self, hidden_seconds: u64, receives: Option<u32>) -> Result<Queue, Instead> {
+        let name = self.unique("queue");
+        let dead_letters = receives.map(|_| format!("{name}-dlq"));
+        if let Some(services) = &self.embedded {
+            let settings = |redrive| QueueSettings {
+                visibility_timeout: Duration::from_secs(hidden_seconds),
+                retention: Duration::from_secs(3_600),
+                redrive,
+            };
+            if let Some(dead_letters) = &dead_letters {
+                services.sqs.create_queue(dead_letters, settings(None));
+            }
+            let redrive = dead_letters
+                .clone()
+                .zip(receives)
+                .map(|(dead_letter_queue, max_receive_count)| Redrive { dead_letter_queue, max_receive_count });
+            services.sqs.create_queue(&name, settings(redrive));
+            return Ok(Queue { url: queue_url(&name), dead_letters_url: dead_letters.as_deref().map(queue_url) });
+        }
+        let sqs = &self.operator.sqs;
+        let create = async |name: &str, redrive: Option<String>| {
+            let request = sqs.create_queue().queue_name(name);
+            let request = request.attributes(QueueAttributeName::VisibilityTimeout, hidden_seconds.to_string());
+            let request = request.attributes(QueueAttributeName::MessageRetentionPeriod, "3600");
+            let request = match redrive {
+                Some(redrive) => request.attributes(QueueAttributeName::RedrivePolicy, redrive),
+                None => request,
+            };
+            let created = request.send().await?;
+            created.queue_url.ok_or_else(|| Instead("a queue was created without a URL".to_owned()))
+        };
+        let (dead_letters_url, redrive) = match (&dead_letters, receives) {
+            (Some(dead_letters), Some(receives)) => {
+                let url = create(dead_letters, None).await?;
+                let request = sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
+                let attributes = request.send().await?.attributes.unwrap_or_default();
+                let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
+                let policy = serde_json::json!({ "deadLetterTargetArn": arn, "maxReceiveCount": receives });
+                (Some(url), Some(policy.to_string()))
+            }
+            _ => (None, None),
+        };
+        Ok(Queue { url: create(&name, redrive).await?, dead_letters_url })
+    }
+
+    /// A log group that holds these lines, each with its time in milliseconds since 1970.
+    pub(crate) async fn log_group(&self, lines: &[&str]) -> Result<String, Instead> {
+        let group = format!("/{}", self.unique("log"));
+        if let Some(services) = &self.embedded {
+            let mut writer = services.logs.writer(&group);
+            for line in lines {
+                std::io::Write::write_all(&mut writer, line.as_bytes())?;
+            }
+            return Ok(group);
+        }
+        let logs = &self.operator.logs;
+        logs.create_log_group().log_group_name(&group).send().await?;
+        logs.create_log_stream().log_group_name(&group).log_stream_name("s").send().await?;
+        let now_ms = i64::try_from(Clock::real().now_ms()).unwrap();
+        let events = lines.iter().map(|line| {
+            aws_sdk_cloudwatchlogs::types::InputLogEvent::builder().timestamp(now_ms).message(*line).build()
+        });
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        let request = logs.put_log_events().log_group_name(&group).log_stream_name("s").set_log_events(Some(events));
+        request.send().await?;
+        Ok(group)
+    }
+}

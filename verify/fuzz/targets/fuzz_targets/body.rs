@@ -1,0 +1,5 @@
+//! See `fuzz::body`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::body(input));

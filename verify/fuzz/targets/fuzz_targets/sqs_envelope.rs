@@ -1,0 +1,5 @@
+//! See `fuzz::sqs_envelope`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::sqs_envelope(input));

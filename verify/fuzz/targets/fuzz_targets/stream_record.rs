@@ -1,0 +1,5 @@
+//! See `fuzz::stream_record`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::stream_record(input));
