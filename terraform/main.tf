@@ -2,7 +2,7 @@ data "aws_caller_identity" "current" {}
 
 locals {
   account_id  = data.aws_caller_identity.current.account_id
-  name_prefix = "${var.project}-${var.environment}"
+  name_prefix = "${var.project}-${var.stage}"
 }
 
 # producer -> queue, with its dead-letter queue, and the queue that names what the archive gave up

@@ -22,15 +22,15 @@ variable "project" {
   }
 }
 
-variable "environment" {
+variable "stage" {
   description = "Second part of every name, and the tag `Environment`."
   type        = string
   default     = "dev"
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z0-9]+(-[a-z0-9]+)*$", var.environment))
-    error_message = "environment must be lower case letters, digits and hyphens: it is part of a bucket's name, which S3 allows nothing else in."
+    condition     = can(regex("^[a-z0-9]+(-[a-z0-9]+)*$", var.stage))
+    error_message = "stage must be lower case letters, digits and hyphens: it is part of a bucket's name, which S3 allows nothing else in."
   }
 }
 
@@ -167,7 +167,7 @@ variable "claim_writes" {
 }
 
 variable "claim_cache_entries" {
-  description = "Claims that a warm environment of `ingest-fn` remembers; 0 switches the cache off."
+  description = "Claims that a warm sandbox of `ingest-fn` remembers; 0 switches the cache off."
   type        = number
   default     = 10000
   nullable    = false
@@ -345,7 +345,7 @@ variable "archive_maximum_record_age_seconds" {
 }
 
 variable "bucket_name" {
-  description = "Name of the data lake's bucket; empty is `<project>-<environment>-ingestion-data-<account id>-<region>`."
+  description = "Name of the data lake's bucket; empty is `<project>-<stage>-ingestion-data-<account id>-<region>`."
   type        = string
   default     = ""
   nullable    = false
@@ -356,8 +356,8 @@ variable "bucket_name" {
   }
 
   validation {
-    condition     = var.bucket_name != "" || length("${var.project}-${var.environment}-ingestion-data-123456789012-${var.region}") <= 63
-    error_message = "bucket_name must be set for a project and environment this long: the default name would pass the 63 characters that S3 allows."
+    condition     = var.bucket_name != "" || length("${var.project}-${var.stage}-ingestion-data-123456789012-${var.region}") <= 63
+    error_message = "bucket_name must be set for a project and stage this long: the default name would pass the 63 characters that S3 allows."
   }
 }
 

@@ -23,7 +23,7 @@ provider "aws" {
   default_tags {
     tags = {
       Project     = var.project
-      Environment = var.environment
+      Environment = var.stage
       ManagedBy   = "terraform"
       Application = "ingestion"
     }

@@ -1,9 +1,9 @@
-//! The function's environment.
+//! The function's variables.
 
 use claim::ObjectPrefix;
-use lambda_support::{Environment, EnvironmentError};
+use lambda_support::{VariableError, Variables};
 
-/// What the function is told by its environment.
+/// What the function is told by its variables.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `BUCKET_NAME`.
@@ -19,11 +19,11 @@ impl Config {
     ///
     /// # Errors
     /// When one is missing or malformed; the error names it.
-    pub fn from_environment(environment: &Environment<'_>) -> Result<Self, EnvironmentError> {
+    pub fn from_variables(variables: &Variables<'_>) -> Result<Self, VariableError> {
         Ok(Self {
-            bucket_name: environment.required("BUCKET_NAME")?,
-            object_prefix: environment.parsed("OBJECT_PREFIX", "events/", ObjectPrefix::parse)?,
-            function_name: environment.function_name("archive-fn")?,
+            bucket_name: variables.required("BUCKET_NAME")?,
+            object_prefix: variables.parsed("OBJECT_PREFIX", "events/", ObjectPrefix::parse)?,
+            function_name: variables.function_name("archive-fn")?,
         })
     }
 }
@@ -34,7 +34,7 @@ mod tests {
 
     fn read(set: &[(&str, &str)]) -> Result<Config, String> {
         let look_up = |variable: &str| set.iter().find(|(name, _)| *name == variable).map(|(_, v)| (*v).to_owned());
-        Config::from_environment(&Environment::new(&look_up)).map_err(|error| error.to_string())
+        Config::from_variables(&Variables::new(&look_up)).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -11,7 +11,7 @@ use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 use lambda_support::deadline::DeadlineReached;
 use lambda_support::deliberate_fault::{DeliberateFault, trap};
-use lambda_support::fence::{catch_panic, catch_panic_async};
+use lambda_support::panic_guard::{catch_panic, catch_panic_async};
 use lambda_support::{Deadline, Envelope, LogWriter, Summary, error_chain, metrics};
 use serde_json::value::RawValue;
 
@@ -23,7 +23,7 @@ use crate::record::{Record, sequence_number};
 /// in a cold function, each a TLS handshake on a fraction of a core.
 const MAX_IN_FLIGHT: usize = 8;
 
-/// What a Lambda environment keeps between batches.
+/// What a Lambda sandbox keeps between batches.
 pub struct Handler {
     config: Config,
     lake: DataLake,
@@ -193,12 +193,12 @@ impl Report {
             }
             Archived::Quarantined { key, reason } => {
                 self.quarantined += 1;
-                let error = lambda_support::logs::cut(reason);
+                let error = lambda_support::logs::truncate(reason);
                 tracing::info!(outcome = "quarantined", event_id, claim_id, sequence_number, key, error);
             }
             Archived::Failed { key, error } => {
                 self.failed += 1;
-                let error = lambda_support::logs::cut(error);
+                let error = lambda_support::logs::truncate(error);
                 tracing::info!(outcome = "failed", event_id, claim_id, sequence_number, key, error);
                 // Without a sequence number the record cannot be reported by itself, and must not be passed over: an
                 // empty identifier makes Lambda deliver the whole batch again.

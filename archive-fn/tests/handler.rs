@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use archive_fn::{Config, DataLake, Handler};
-use emulator::wire::Fault;
-use emulator::{Clock, Services};
+use emulator::{Clock, Fault, Services};
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber as _;
 use tracing::level_filters::LevelFilter;
@@ -17,7 +16,7 @@ const BUCKET: &str = "lake";
 
 const NOW: u64 = 1_800_000_000;
 
-/// One warm environment of the function, and what it talks to.
+/// One warm sandbox of the function, and what it talks to.
 struct World {
     services: Arc<Services>,
     handler: Handler,
@@ -30,7 +29,7 @@ impl World {
         let services = Services::on_clock(clock, 1);
         services.lakes.create_bucket(BUCKET);
         let look_up = |variable: &str| (variable == "BUCKET_NAME").then(|| BUCKET.to_owned());
-        let config = Config::from_environment(&lambda_support::Environment::new(&look_up)).unwrap();
+        let config = Config::from_variables(&lambda_support::Variables::new(&look_up)).unwrap();
         let lake = DataLake::new((&services.sdk_config()).into(), BUCKET);
         let log = services.logs.writer("log");
         let handler = Handler::new(config, lake, log.clone(), clock.shared());

@@ -77,7 +77,7 @@ fn batch_of_ten_known_events(bencher: Bencher, size: Size) {
         let _ = services.tables.create_claim_table(pipeline::names::TABLE);
         let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
         let look_up = |name: &str| (name == "TABLE_NAME").then(|| pipeline::names::TABLE.to_owned());
-        let config = ingest_fn::Config::from_environment(&lambda_support::Environment::new(&look_up)).unwrap();
+        let config = ingest_fn::Config::from_variables(&lambda_support::Variables::new(&look_up)).unwrap();
         let nowhere = lambda_support::LogWriter::new(|_| Ok(()));
         let table = ingest_fn::ClaimTable::new(client, pipeline::names::TABLE);
         let handler =

@@ -52,12 +52,12 @@ fn build() -> anyhow::Result<Command> {
 pub(crate) fn python(target: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     let requirements = workspace().join("bench/python/requirements.txt");
     let pins = std::fs::read_to_string(&requirements)?;
-    let (environment, packages) = (target.join("bench-venv"), target.join("bench-powertools"));
-    let (python, made) = (environment.join("bin/python"), environment.join("made-from"));
+    let (venv, packages) = (target.join("bench-venv"), target.join("bench-powertools"));
+    let (python, made) = (venv.join("bin/python"), venv.join("made-from"));
     if std::fs::read_to_string(&made).is_ok_and(|made| made == pins) {
         return Ok((python, packages));
     }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     let pip = |arguments: &[&str]| {
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(arguments);

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
-use crate::subject::{Subject, common_environment};
+use crate::subject::{Subject, common_variables};
 
 /// The longest that any function takes to start or to answer, with much to spare on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,8 +54,8 @@ impl Process {
         let child = Command::new(&subject.program)
             .args(&subject.arguments)
             .env_clear()
-            .envs(common_environment(&api.address.to_string(), endpoint))
-            .envs(subject.environment.iter().cloned())
+            .envs(common_variables(&api.address.to_string(), endpoint))
+            .envs(subject.variables.iter().cloned())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)

@@ -53,7 +53,7 @@ pub(crate) fn write(results: &Results, out: &mut impl Write) -> io::Result<()> {
         }
     }
     if !results.rates.is_empty() {
-        writeln!(out, "\n**One environment, batches of 1,000 readings of 250 bytes**\n")?;
+        writeln!(out, "\n**One sandbox, batches of 1,000 readings of 250 bytes**\n")?;
         writeln!(out, "| function | messages a CPU second | by quarter of the run |")?;
         writeln!(out, "| --- | ---: | --- |")?;
         for rate in &results.rates {

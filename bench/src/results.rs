@@ -152,7 +152,7 @@ impl Results {
         let mut count = |what: &str, bound: String, found: String, met| {
             targets.push(Target { what: what.to_owned(), bound, found, met });
         };
-        let what = "50 identical messages in five batches over two warm environments: claim writes";
+        let what = "50 identical messages in five batches over two warm sandboxes: claim writes";
         count(what, "at most 2".to_owned(), self.herd_writes.to_string(), self.herd_writes <= 2);
         let what = format!("{} duplicates of known events: requests", self.duplicates);
         let requests = self.requests_of_duplicates;

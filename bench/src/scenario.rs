@@ -1,5 +1,5 @@
-//! What is measured of this project's functions beside CPU and cold start: a herd over warm environments, a million duplicates,
-//! connections, memory under the largest batches, and the rate of one environment.
+//! What is measured of this project's functions beside CPU and cold start: a herd over warm sandboxes, a million duplicates,
+//! connections, memory under the largest batches, and the rate of one sandbox.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,18 +17,18 @@ const PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 /// Most messages of a batch that a queue's mapping can be set to.
 const LARGEST_BATCH: usize = 10_000;
 
-/// Write requests that 50 identical messages cost, in five batches of ten over two warm environments.
+/// Write requests that 50 identical messages cost, in five batches of ten over two warm sandboxes.
 pub(crate) fn herd_writes(ingest: &Subject) -> anyhow::Result<u64> {
     on_a_runtime(async {
         let (services, endpoint) = back_end().await?;
-        let mut environments = [Process::start(ingest, &endpoint).await?, Process::start(ingest, &endpoint).await?];
-        for (number, environment) in environments.iter_mut().enumerate() {
-            environment.invoke(batch([queue_record(number, &Size::Reading.body(&format!("warm-{number}")))])).await?;
+        let mut sandboxes = [Process::start(ingest, &endpoint).await?, Process::start(ingest, &endpoint).await?];
+        for (number, sandbox) in sandboxes.iter_mut().enumerate() {
+            sandbox.invoke(batch([queue_record(number, &Size::Reading.body(&format!("warm-{number}")))])).await?;
         }
         let before = writes(&services.usage());
         let body = Size::Reading.body("grid_stress_999");
         let mut batches = (0..5).map(|number| batch((0..10).map(|n| queue_record(100 + number * 10 + n, &body))));
-        let [first, second] = &mut environments;
+        let [first, second] = &mut sandboxes;
         // Both at once, as long as there are two batches left.
         while let Some(one) = batches.next() {
             let other = batches.next();
@@ -147,7 +147,7 @@ pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> any
     .collect()
 }
 
-/// What one environment does with batches of a thousand, by its own CPU clock: what a full core would do, whatever else the
+/// What one sandbox does with batches of a thousand, by its own CPU clock: what a full core would do, whatever else the
 /// machine does.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rate {

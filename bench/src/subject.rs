@@ -20,7 +20,7 @@ pub(crate) struct Subject {
     pub(crate) uses: &'static str,
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
-    pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) variables: Vec<(&'static str, String)>,
     /// What is uploaded to Lambda.
     pub(crate) artefact: Artefact,
 }
@@ -68,7 +68,7 @@ pub(crate) fn compiled(binaries: &Path) -> Vec<Subject> {
         uses,
         program: binaries.join(binary),
         arguments: Vec::new(),
-        environment: Vec::new(),
+        variables: Vec::new(),
         artefact: Artefact::Binary,
     };
     let mut subjects = vec![
@@ -79,7 +79,7 @@ pub(crate) fn compiled(binaries: &Path) -> Vec<Subject> {
         subject(INGEST_BATCH, "ingest-fn", Source::Queue, Leaves::Item, "DynamoDb BatchExecuteStatement"),
         subject(ARCHIVE, "archive-fn", Source::Stream, Leaves::Object, "S3 PUT"),
     ];
-    let mut set = |position: usize, name, value: &str| subjects[position].environment.push((name, value.to_owned()));
+    let mut set = |position: usize, name, value: &str| subjects[position].variables.push((name, value.to_owned()));
     set(1, "BARE_WRITES", "execute");
     set(3, "CLAIM_WRITES", "single");
     set(4, "CLAIM_WRITES", "batch");
@@ -102,7 +102,7 @@ pub(crate) fn python(python: &Path, sources: &Path, packages: &Path) -> Vec<Subj
             uses: "S3 PUT",
             program: python.to_owned(),
             arguments: vec!["-m".to_owned(), "awslambdaric".to_owned(), format!("{module}.handler")],
-            environment: vec![
+            variables: vec![
                 ("PYTHONPATH", sources.display().to_string()),
                 // Nothing is left behind in the sources.
                 ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
@@ -117,7 +117,7 @@ pub(crate) fn python(python: &Path, sources: &Path, packages: &Path) -> Vec<Subj
 }
 
 /// What every function is told.
-pub(crate) fn common_environment(runtime_api: &str, endpoint: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn common_variables(runtime_api: &str, endpoint: &str) -> Vec<(&'static str, String)> {
     [
         ("AWS_LAMBDA_RUNTIME_API", runtime_api),
         ("AWS_ENDPOINT_URL", endpoint),

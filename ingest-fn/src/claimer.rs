@@ -12,7 +12,7 @@ use claim::{BodyTooLarge, Claim};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lambda_support::deadline::DeadlineReached;
 use lambda_support::deliberate_fault::{self, DeliberateFault};
-use lambda_support::fence::{Panicked, catch_panic, catch_panic_async};
+use lambda_support::panic_guard::{Panicked, catch_panic, catch_panic_async};
 use lambda_support::{Deadline, error_chain};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -43,7 +43,7 @@ const MAX_INSERT_BYTES: usize = 256 * 1_024;
 /// the rest of the time for its put.
 const MAX_INSERT_TIME: Duration = Duration::from_secs(4);
 
-/// Settles events. Lives as long as its Lambda environment.
+/// Settles events. Lives as long as its Lambda sandbox.
 pub(crate) struct Claimer {
     window: Duration,
     writes: ClaimWrites,
@@ -224,7 +224,7 @@ impl Claimer {
         if let Some(error) = error {
             let open = inserted.iter().filter(|inserted| !**inserted).count();
             tracing::warn!(
-                error = lambda_support::logs::cut(error),
+                error = lambda_support::logs::truncate(error),
                 claims = claims.len(),
                 open,
                 "batched claims are left open"

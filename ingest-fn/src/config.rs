@@ -1,10 +1,10 @@
-//! The function's environment.
+//! The function's variables.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use claim::EventIdPointer;
-use lambda_support::{Environment, EnvironmentError};
+use lambda_support::{VariableError, Variables};
 
 /// A message that waits out the dead-letter queue's 14 days, counted from its first enqueue, and then a day in the queue
 /// after its redrive still meets its claim: 14 + 1 days, and one to spare.
@@ -38,7 +38,7 @@ pub enum ClaimWrites {
     Batch,
 }
 
-/// What the function is told by its environment.
+/// What the function is told by its variables.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `TABLE_NAME`.
@@ -62,18 +62,18 @@ impl Config {
     ///
     /// # Errors
     /// When one is missing or malformed; the error names it.
-    pub fn from_environment(environment: &Environment<'_>) -> Result<Self, EnvironmentError> {
-        let window = environment.number("DEDUP_WINDOW_SECONDS", DEFAULT_WINDOW_SECONDS, 1..=MAX_WINDOW_SECONDS)?;
-        let entries = environment.number("CLAIM_CACHE_ENTRIES", DEFAULT_CACHE_ENTRIES, 0..=MAX_CACHE_ENTRIES)?;
-        let claim_writes = environment.parsed("CLAIM_WRITES", "single", |value| match value {
+    pub fn from_variables(variables: &Variables<'_>) -> Result<Self, VariableError> {
+        let window = variables.number("DEDUP_WINDOW_SECONDS", DEFAULT_WINDOW_SECONDS, 1..=MAX_WINDOW_SECONDS)?;
+        let entries = variables.number("CLAIM_CACHE_ENTRIES", DEFAULT_CACHE_ENTRIES, 0..=MAX_CACHE_ENTRIES)?;
+        let claim_writes = variables.parsed("CLAIM_WRITES", "single", |value| match value {
             "single" => Ok(ClaimWrites::Single),
             "batch" => Ok(ClaimWrites::Batch),
             _ => Err("must be `single` or `batch`"),
         })?;
-        let table_name = environment.required("TABLE_NAME")?;
+        let table_name = variables.required("TABLE_NAME")?;
         if claim_writes == ClaimWrites::Batch {
             // It stands in a statement, in quotation marks.
-            environment.parsed("TABLE_NAME", "", |value| {
+            variables.parsed("TABLE_NAME", "", |value| {
                 let is_name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
                 is_name.then_some(()).ok_or("must be a name, and no ARN, with CLAIM_WRITES=batch")
             })?;
@@ -83,18 +83,18 @@ impl Config {
             window: Duration::from_secs(window),
             // RFC 6901's empty pointer is the whole body. An event that is nothing but its id is not what is meant; a
             // variable that nobody filled is, and would make every other body a dead letter.
-            event_id_pointer: environment.parsed("EVENT_ID_POINTER", "/event_id", |value| match value {
+            event_id_pointer: variables.parsed("EVENT_ID_POINTER", "/event_id", |value| match value {
                 "" => Err("must not be empty".to_owned()),
                 pointer => EventIdPointer::parse(pointer).map_err(|error| error.to_string()),
             })?,
-            on_conflict: environment.parsed("ON_CONFLICT", "acknowledge", |value| match value {
+            on_conflict: variables.parsed("ON_CONFLICT", "acknowledge", |value| match value {
                 "acknowledge" => Ok(OnConflict::Acknowledge),
                 "dead-letter" => Ok(OnConflict::DeadLetter),
                 _ => Err("must be `acknowledge` or `dead-letter`"),
             })?,
             claim_cache_entries: NonZeroUsize::new(entries),
             claim_writes,
-            function_name: environment.function_name("ingest-fn")?,
+            function_name: variables.function_name("ingest-fn")?,
         })
     }
 }
@@ -105,7 +105,7 @@ mod tests {
 
     fn read(set: &[(&str, &str)]) -> Result<Config, String> {
         let look_up = |variable: &str| set.iter().find(|(name, _)| *name == variable).map(|(_, v)| (*v).to_owned());
-        Config::from_environment(&Environment::new(&look_up)).map_err(|error| error.to_string())
+        Config::from_variables(&Variables::new(&look_up)).map_err(|error| error.to_string())
     }
 
     #[test]

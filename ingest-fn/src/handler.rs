@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::plan::Plan;
 use crate::report::Report;
 
-/// What a Lambda environment keeps between batches.
+/// What a Lambda sandbox keeps between batches.
 pub struct Handler {
     config: Config,
     claimer: Claimer,
@@ -77,7 +77,7 @@ impl Handler {
         Ok(report.response)
     }
 
-    /// What this environment remembers: for each event, by the first half of the SHA-256 of its id, a claim. For the
+    /// What this sandbox remembers: for each event, by the first half of the SHA-256 of its id, a claim. For the
     /// simulation to look into.
     #[cfg(feature = "deliberate-faults")]
     #[must_use]

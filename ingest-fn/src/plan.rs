@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use claim::{Claim, Digest, Event, EventIdPointer};
 use lambda_support::deliberate_fault;
-use lambda_support::fence::catch_panic;
+use lambda_support::panic_guard::catch_panic;
 use lambda_support::{Deadline, error_chain, logs};
 use serde::Deserialize;
 use serde_json::value::RawValue;

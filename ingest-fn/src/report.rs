@@ -82,7 +82,13 @@ impl Report {
         self.rejected += 1;
         let Rejected { message, event_id, reason } = rejected;
         let (message_id, sent_at) = told(message.as_ref());
-        tracing::info!(outcome = "rejected", event_id, message_id, sent_at, error = lambda_support::logs::cut(reason));
+        tracing::info!(
+            outcome = "rejected",
+            event_id,
+            message_id,
+            sent_at,
+            error = lambda_support::logs::truncate(reason)
+        );
         self.report(message_id);
         if DeliberateFault::RejectedAcknowledged.is_planted() {
             self.response.batch_item_failures.pop();
@@ -97,7 +103,7 @@ impl Report {
     ) {
         self.failed += 1;
         let (message_id, sent_at) = told(message);
-        let error = lambda_support::logs::cut(error_chain(error));
+        let error = lambda_support::logs::truncate(error_chain(error));
         tracing::info!(outcome = "failed", event_id, message_id, sent_at, error);
         self.report(message_id);
     }

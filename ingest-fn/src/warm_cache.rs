@@ -1,4 +1,4 @@
-//! What this environment knows of claims: only what the table confirmed, and only for as long as the claim holds.
+//! What this sandbox knows of claims: only what the table confirmed, and only for as long as the claim holds.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::claim_table::HeldClaim;
 
-/// Claims that the table confirmed, the most recently seen ones. It lives as long as its Lambda environment; a duplicate
+/// Claims that the table confirmed, the most recently seen ones. It lives as long as its Lambda sandbox; a duplicate
 /// that it knows costs no request.
 pub(crate) struct WarmCache(Option<Mutex<LruCache<Key, HeldClaim>>>);
 
@@ -22,7 +22,7 @@ impl WarmCache {
     }
 
     /// The claim that holds the event at `now_seconds` of the wall clock, if it is known. The wall clock is looked at on
-    /// every hit: a monotonic one stands still while Lambda freezes the environment.
+    /// every hit: a monotonic one stands still while Lambda freezes the sandbox.
     pub(crate) fn get(&self, event_id: &str, now_seconds: u64) -> Option<HeldClaim> {
         let mut cache = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let held = *cache.get(&key(event_id))?;

@@ -188,7 +188,7 @@ async fn peak_memory_stays_under_64_mb(writes: &str) {
         assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
     }
 
-    // An environment that does not know them.
+    // A sandbox that does not know them.
     let (api, child) = cold_start(&services, writes, LONG).await;
     let mut peaks = Vec::new();
     let mut check = |what: &str| peaks.push((what.to_owned(), peak_memory(&child)));

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use claim::EventIdPointer;
-use emulator::Services;
-use emulator::chaos::{Chaos, Delivery};
-use emulator::wire::{Call, Fault, Service};
+use emulator::fault_plan::{Delivery, FaultPlan};
+use emulator::{Call, Fault, Service, Services};
 use pipeline::{Pipeline, PipelineSettings, names};
 use tokio::time::Instant;
 
@@ -59,7 +58,7 @@ impl World {
         let redelivers = scenario.disturbance == Some(Disturbance::Redelivery);
         let dice = redelivers.then(|| Mutex::new(fastrand::Rng::with_seed(seed)));
         let unrest = Unrest { hidden_for: scenario.hidden_for, dice, disturbances: Arc::clone(&disturbances) };
-        let services = Services::on_real_clock_in_chaos(seed, Arc::new(unrest));
+        let services = Services::on_real_clock_with_fault_plan(seed, Arc::new(unrest));
         let services = services.context("the embedded table cannot be made")?;
         let mut settings = PipelineSettings::default();
         settings.ingest.event_id_pointer = pointer.clone();
@@ -123,7 +122,7 @@ impl Unrest {
     }
 }
 
-impl Chaos for Unrest {
+impl FaultPlan for Unrest {
     fn visibility(&self, queue: &str) -> Option<Duration> {
         if queue != names::QUEUE {
             return None;

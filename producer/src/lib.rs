@@ -146,8 +146,8 @@ fn cannot_write(report: &Path) -> String {
 /// # Errors
 /// When there is no stack to ask.
 pub async fn trace(args: &TraceArgs) -> Result<Story, Failure> {
-    let environment_url = std::env::var("SQS_QUEUE_URL").ok();
-    let target = Target::resolve(&args.target, environment_url).await;
+    let url_variable = std::env::var("SQS_QUEUE_URL").ok();
+    let target = Target::resolve(&args.target, url_variable).await;
     let mut target = target.map_err(|error| Failure::Unusable(error.into()))?;
     let pointer = pointer(args.event_id_pointer.as_ref(), &target).map_err(Failure::Unusable)?;
     let Some(stack) = &mut target.stack else {

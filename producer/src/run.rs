@@ -31,8 +31,8 @@ pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<Reading, 
     let target = if args.local {
         Target::embedded()
     } else {
-        let environment_url = std::env::var("SQS_QUEUE_URL").ok();
-        Target::resolve(&args.target, environment_url).await.map_err(|error| Failure::Unusable(error.into()))?
+        let url_variable = std::env::var("SQS_QUEUE_URL").ok();
+        Target::resolve(&args.target, url_variable).await.map_err(|error| Failure::Unusable(error.into()))?
     };
     progress.say(&target.to_string());
     let scenario = Scenario::chosen(args);

@@ -63,10 +63,10 @@ impl Target {
     ///
     /// # Errors
     /// When a Terraform state is there and cannot be read, or names are given of a stack whose queue is not known.
-    pub async fn resolve(args: &TargetArgs, environment_url: Option<String>) -> Result<Self, TargetError> {
+    pub async fn resolve(args: &TargetArgs, url_variable: Option<String>) -> Result<Self, TargetError> {
         let terraform_dir = args.terraform_dir.as_deref().unwrap_or(Path::new("terraform"));
         let folder = terraform_dir.display();
-        let given = match (&args.queue_url, environment_url.filter(|url| !url.is_empty())) {
+        let given = match (&args.queue_url, url_variable.filter(|url| !url.is_empty())) {
             (Some(url), _) => Some((url.clone(), "--queue-url".to_owned())),
             (None, Some(url)) => Some((url, "SQS_QUEUE_URL".to_owned())),
             (None, None) => None,

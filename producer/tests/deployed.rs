@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::Client;
-use emulator::wire::Fault;
-use emulator::{Services, queue_url, runtime_api};
+use emulator::{Fault, Services, queue_url, runtime_api};
 use pipeline::{Pipeline, PipelineSettings, names};
 use producer::function_logs::LogTail;
 use serde_json::Value;

@@ -8,8 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{EventIdPointer, ObjectPrefix};
-use emulator::wire::{Fault, Service};
-use emulator::{Clock, Services, queue_url};
+use emulator::{Clock, Fault, Service, Services, queue_url};
 use pipeline::{Pipeline, PipelineSettings, names};
 use producer::stack::Connected;
 use producer::target::Stack;
@@ -50,8 +49,7 @@ impl World {
     }
 
     fn fail(&self, service: Service, operation: &'static str) {
-        let fails =
-            move |call: &emulator::wire::Call<'_>| call.service == service && call.operation.starts_with(operation);
+        let fails = move |call: &emulator::Call<'_>| call.service == service && call.operation.starts_with(operation);
         self.services.faults.set(move |call| fails(call).then_some(Fault::Refused(503)));
     }
 

@@ -52,7 +52,7 @@ run "each_function_is_told_exactly_what_its_configuration_reads" {
       CLAIM_CACHE_ENTRIES  = "0"
       CLAIM_WRITES         = "batch"
     })
-    error_message = "ingest-fn has another environment than its configuration reads."
+    error_message = "ingest-fn has other variables than its configuration reads."
   }
 
   assert {
@@ -60,7 +60,7 @@ run "each_function_is_told_exactly_what_its_configuration_reads" {
       BUCKET_NAME   = "lake"
       OBJECT_PREFIX = "raw/events/"
     })
-    error_message = "archive-fn has another environment than its configuration reads."
+    error_message = "archive-fn has other variables than its configuration reads."
   }
 
   assert {

@@ -256,7 +256,7 @@ run "names_that_aws_would_refuse_are_refused_first" {
   variables {
     region             = "São Paulo"
     project            = "Dynamo_Locking"
-    environment        = "dev-"
+    stage              = "dev-"
     glue_database_name = "data-lake"
     alarm_email        = "nobody"
   }
@@ -264,7 +264,7 @@ run "names_that_aws_would_refuse_are_refused_first" {
   expect_failures = [
     var.region,
     var.project,
-    var.environment,
+    var.stage,
     var.glue_database_name,
     var.alarm_email,
   ]

@@ -6,33 +6,33 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lambda_runtime::{Context, LambdaEvent};
-use lambda_support::fence::catch_panic_async;
+use lambda_support::panic_guard::catch_panic_async;
 use lambda_support::{Envelope, LogWriter, logs};
 use serde::Serialize;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
 use tracing::level_filters::LevelFilter;
 
-use crate::chaos::{Calm, Chaos};
 use crate::clock::Clock;
+use crate::fault_plan::{FaultPlan, NoFaults};
 use crate::region::{ACCOUNT, REGION};
 
-/// A warm execution environment: what one cold start made, and handles one invocation at a time.
-pub type Environment = Box<dyn Fn(Context, Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
+/// A warm sandbox: what one cold start made, and handles one invocation at a time.
+pub type Sandbox = Box<dyn Fn(Context, Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
-/// A function and its environments.
+/// A function and its sandboxes.
 pub struct Function {
     name: String,
     timeout: Duration,
     clock: Clock,
     log: Dispatch,
-    cold_start: Box<dyn Fn() -> Environment + Send + Sync>,
-    chaos: Arc<dyn Chaos>,
+    cold_start: Box<dyn Fn() -> Sandbox + Send + Sync>,
+    fault_plan: Arc<dyn FaultPlan>,
     state: Mutex<State>,
 }
 
 struct State {
-    idle: Vec<Environment>,
+    idle: Vec<Sandbox>,
     random: fastrand::Rng,
 }
 
@@ -48,13 +48,13 @@ pub enum InvokeError {
 }
 
 impl Function {
-    /// `cold_start` makes an environment; what that environment logs goes to `log`.
+    /// `cold_start` makes a sandbox; what that sandbox logs goes to `log`.
     pub fn new(
         name: &str,
         timeout: Duration,
         clock: Clock,
         log: LogWriter,
-        cold_start: impl Fn() -> Environment + Send + Sync + 'static,
+        cold_start: impl Fn() -> Sandbox + Send + Sync + 'static,
     ) -> Self {
         // Request ids that differ from function to function, and are the same in every run.
         let seed = name.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
@@ -64,15 +64,15 @@ impl Function {
             clock,
             log: logs::dispatch(log, LevelFilter::INFO, clock.shared()),
             cold_start: Box::new(cold_start),
-            chaos: Arc::new(Calm),
+            fault_plan: Arc::new(NoFaults),
             state: Mutex::new(State { idle: Vec::new(), random: fastrand::Rng::with_seed(seed) }),
         }
     }
 
-    /// The same, where `chaos` says which environment takes an invocation.
+    /// The same, where `fault_plan` says which sandbox takes an invocation.
     #[must_use]
-    pub fn in_chaos(self, chaos: Arc<dyn Chaos>) -> Self {
-        Self { chaos, ..self }
+    pub fn with_fault_plan(self, fault_plan: Arc<dyn FaultPlan>) -> Self {
+        Self { fault_plan, ..self }
     }
 
     /// Its name.
@@ -87,7 +87,7 @@ impl Function {
         format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.name)
     }
 
-    /// Invokes the function in an idle environment, or a new one. One that timed out or panicked is gone with all that it
+    /// Invokes the function in an idle sandbox, or a new one. One that timed out or panicked is gone with all that it
     /// remembered.
     ///
     /// # Errors
@@ -95,34 +95,34 @@ impl Function {
     pub async fn invoke(&self, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
         let (idle, random) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let taken = self.chaos.environment(&self.name, state.idle.len());
+            let taken = self.fault_plan.sandbox(&self.name, state.idle.len());
             (taken.map(|index| state.idle.swap_remove(index)), state.random.u128(..))
         };
-        let environment = idle.unwrap_or_else(|| tracing::dispatcher::with_default(&self.log, &self.cold_start));
+        let sandbox = idle.unwrap_or_else(|| tracing::dispatcher::with_default(&self.log, &self.cold_start));
         let mut context = Context::default();
         context.request_id = uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid().to_string();
         context.deadline = self.clock.now_ms() + u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         context.invoked_function_arn = self.arn();
 
-        let work = catch_panic_async(environment(context, payload)).with_subscriber(self.log.clone());
+        let work = catch_panic_async(sandbox(context, payload)).with_subscriber(self.log.clone());
         match tokio::time::timeout(self.timeout, work).await {
             Err(_elapsed) => Err(InvokeError::TimedOut(self.timeout)),
             Ok(Err(panic)) => Err(InvokeError::Unhandled(panic.to_string())),
             Ok(Ok(answer)) => {
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).idle.push(environment);
+                self.state.lock().unwrap_or_else(PoisonError::into_inner).idle.push(sandbox);
                 answer.map_err(InvokeError::Unhandled)
             }
         }
     }
 
-    /// Ends all idle environments, as Lambda does when it scales in: the next invocation is a cold start.
+    /// Ends all idle sandboxes, as Lambda does when it scales in: the next invocation is a cold start.
     pub fn scale_in(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).idle.clear();
     }
 }
 
-/// An environment around a handler that takes an envelope, as `lambda_runtime` would call it.
-pub fn environment<H, F, Answer, E>(handle: H) -> Environment
+/// A sandbox around a handler that takes an envelope, as `lambda_runtime` would call it.
+pub fn sandbox<H, F, Answer, E>(handle: H) -> Sandbox
 where
     H: Fn(LambdaEvent<Envelope>) -> F + Send + Sync + 'static,
     F: Future<Output = Result<Answer, E>> + Send + 'static,

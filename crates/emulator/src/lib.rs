@@ -12,17 +12,17 @@
 //! | [`s3`] | the data lake (the `s3s` library over a map) |
 //! | [`logs`] | CloudWatch Logs |
 //! | [`wire`], `statements` | the way there, and what goes wrong on it |
-//! | [`function`] | Lambda's execution environments |
-//! | [`chaos`] | what queues and mappings may do, and seldom do |
+//! | [`function`] | Lambda's sandboxes |
+//! | [`fault_plan`] | what queues and mappings may do, and seldom do |
 //! | [`sqs_mapping`], [`stream_mapping`], [`filter`], `batch_response` | Lambda's event source mappings |
 //! | [`meter`] | what all that would be charged for |
 //! | [`runtime_api`] | Lambda's Runtime API on loopback, for compiled functions |
 //! | [`endpoint`] | all services behind one address of loopback |
 
-pub mod chaos;
 pub mod clock;
 pub mod dynamodb;
 pub mod endpoint;
+pub mod fault_plan;
 pub mod filter;
 pub mod function;
 pub mod logs;
@@ -43,3 +43,4 @@ mod statements;
 pub use clock::Clock;
 pub use services::Services;
 pub use sqs_protocol::queue_url;
+pub use wire::{Call, Fault, Service};

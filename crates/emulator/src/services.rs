@@ -8,9 +8,9 @@ use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use lambda_support::function;
 
-use crate::chaos::{Calm, Chaos};
 use crate::clock::Clock;
 use crate::dynamodb::Tables;
+use crate::fault_plan::{FaultPlan, NoFaults};
 use crate::logs::Logs;
 use crate::meter::{Meter, Usage};
 use crate::region::REGION;
@@ -33,7 +33,7 @@ pub struct Services {
     /// What goes wrong on the way to them.
     pub faults: Faults,
     /// What queues and mappings do that they seldom do.
-    pub chaos: Arc<dyn Chaos>,
+    pub fault_plan: Arc<dyn FaultPlan>,
     pub(crate) meter: Meter,
 }
 
@@ -41,13 +41,13 @@ impl Services {
     /// On a clock that tests control. `seed` decides the message ids.
     #[must_use]
     pub fn on_clock(clock: Clock, seed: u64) -> Arc<Self> {
-        Self::in_chaos(clock, seed, Arc::new(Calm))
+        Self::with_fault_plan(clock, seed, Arc::new(NoFaults))
     }
 
-    /// The same, where queues and mappings do as `chaos` says.
+    /// The same, where queues and mappings do as `fault_plan` says.
     #[must_use]
-    pub fn in_chaos(clock: Clock, seed: u64, chaos: Arc<dyn Chaos>) -> Arc<Self> {
-        Self::with(clock, Tables::on_clock(clock), seed, chaos)
+    pub fn with_fault_plan(clock: Clock, seed: u64, fault_plan: Arc<dyn FaultPlan>) -> Arc<Self> {
+        Self::with(clock, Tables::on_clock(clock), seed, fault_plan)
     }
 
     /// On the real clock, for any number of events.
@@ -55,30 +55,30 @@ impl Services {
     /// # Errors
     /// When the table's database cannot be made.
     pub fn on_real_clock(seed: u64) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
-        Self::on_real_clock_in_chaos(seed, Arc::new(Calm))
+        Self::on_real_clock_with_fault_plan(seed, Arc::new(NoFaults))
     }
 
-    /// The same, where queues and mappings do as `chaos` says.
+    /// The same, where queues and mappings do as `fault_plan` says.
     ///
     /// # Errors
     /// As there.
-    pub fn on_real_clock_in_chaos(
+    pub fn on_real_clock_with_fault_plan(
         seed: u64,
-        chaos: Arc<dyn Chaos>,
+        fault_plan: Arc<dyn FaultPlan>,
     ) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
-        Tables::on_real_clock().map(|tables| Self::with(Clock::real(), tables, seed, chaos))
+        Tables::on_real_clock().map(|tables| Self::with(Clock::real(), tables, seed, fault_plan))
     }
 
-    fn with(clock: Clock, tables: Tables, seed: u64, chaos: Arc<dyn Chaos>) -> Arc<Self> {
+    fn with(clock: Clock, tables: Tables, seed: u64, fault_plan: Arc<dyn FaultPlan>) -> Arc<Self> {
         let meter = tables.meter.clone();
         Arc::new(Self {
             clock,
-            sqs: Sqs::in_chaos(clock, seed, Arc::clone(&chaos)),
+            sqs: Sqs::with_fault_plan(clock, seed, Arc::clone(&fault_plan)),
             tables,
             lakes: DataLakes::new(clock),
             logs: Logs::new(clock),
             faults: Faults::default(),
-            chaos,
+            fault_plan,
             meter,
         })
     }

@@ -12,8 +12,8 @@ use md5::{Digest as _, Md5};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::chaos::{Calm, Chaos};
 use crate::clock::Clock;
+use crate::fault_plan::{FaultPlan, NoFaults};
 
 /// Largest message, and largest batch of messages, in bytes (since August 2025).
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
@@ -79,7 +79,7 @@ pub struct SqsError {
 /// All queues of a region.
 pub struct Sqs {
     clock: Clock,
-    chaos: Arc<dyn Chaos>,
+    fault_plan: Arc<dyn FaultPlan>,
     state: Mutex<State>,
 }
 
@@ -112,14 +112,14 @@ impl Sqs {
     /// Without any queue. `seed` decides the message ids.
     #[must_use]
     pub fn new(clock: Clock, seed: u64) -> Self {
-        Self::in_chaos(clock, seed, Arc::new(Calm))
+        Self::with_fault_plan(clock, seed, Arc::new(NoFaults))
     }
 
-    /// The same, where queues do as `chaos` says.
+    /// The same, where queues do as `fault_plan` says.
     #[must_use]
-    pub fn in_chaos(clock: Clock, seed: u64, chaos: Arc<dyn Chaos>) -> Self {
+    pub fn with_fault_plan(clock: Clock, seed: u64, fault_plan: Arc<dyn FaultPlan>) -> Self {
         let state = State { queues: HashMap::new(), random: fastrand::Rng::with_seed(seed), next: 0 };
-        Self { clock, chaos, state: Mutex::new(state) }
+        Self { clock, fault_plan, state: Mutex::new(state) }
     }
 
     /// Creates a queue, or leaves the one of that name as it is.
@@ -235,10 +235,10 @@ impl Sqs {
         while received.len() < max
             && let Some(handle) = match queue.visible.len() {
                 0 => None,
-                waiting => queue.visible.remove(self.chaos.next_message(name, waiting)),
+                waiting => queue.visible.remove(self.fault_plan.next_message(name, waiting)),
             }
         {
-            let hidden_until = now + self.chaos.visibility(name).unwrap_or(visibility_timeout);
+            let hidden_until = now + self.fault_plan.visibility(name).unwrap_or(visibility_timeout);
             let message = queue.messages.get_mut(&handle).expect("a visible message is in the queue");
             if queue.settings.redrive.as_ref().is_some_and(|redrive| message.receive_count >= redrive.max_receive_count)
             {

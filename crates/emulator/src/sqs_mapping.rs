@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::batch_response::{Failures, failures};
-use crate::chaos::Delivery;
+use crate::fault_plan::Delivery;
 use crate::function::Function;
 use crate::region::REGION;
 use crate::services::Services;
@@ -115,7 +115,7 @@ impl SqsMapping {
     }
 
     async fn deliver(&self, batch: &[(Received, String)]) {
-        match self.services.chaos.delivery(self.function.name()) {
+        match self.services.fault_plan.delivery(self.function.name()) {
             Delivery::Once => self.deliver_once(batch, true).await,
             Delivery::AnswerLost => self.deliver_once(batch, false).await,
             Delivery::Twice(later) => {

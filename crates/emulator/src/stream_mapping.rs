@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::batch_response::{Failures, failures};
-use crate::chaos::Delivery;
+use crate::fault_plan::Delivery;
 use crate::filter::FilterPattern;
 use crate::function::Function;
 use crate::services::Services;
@@ -136,7 +136,7 @@ impl StreamMapping {
                 continue;
             }
             checkpoints.push_back(Some(read_to));
-            let kept = checkpoints.len() - self.services.chaos.batches_back().min(checkpoints.len() - 1);
+            let kept = checkpoints.len() - self.services.fault_plan.batches_back().min(checkpoints.len() - 1);
             checkpoints.truncate(kept);
             if checkpoints.len() > REMEMBERED_CHECKPOINTS {
                 checkpoints.pop_front();
@@ -151,8 +151,8 @@ impl StreamMapping {
         let mut payload_bytes = payload(&[]).len();
         let mut window_ends: Option<Instant> = None;
         let mut read_to = after.map(str::to_owned);
-        let chaos = &self.services.chaos;
-        let batch_size = chaos.batch_size(self.settings.batch_size);
+        let fault_plan = &self.services.fault_plan;
+        let batch_size = fault_plan.batch_size(self.settings.batch_size);
         loop {
             let mut found_any = false;
             for (sequence_number, created_at, mut value) in self.read(shard, read_to.as_deref())? {
@@ -182,7 +182,7 @@ impl StreamMapping {
                 still => read_to = still,
             }
             if !found_any {
-                tokio::time::sleep(chaos.poll_interval()).await;
+                tokio::time::sleep(fault_plan.poll_interval()).await;
             }
         }
     }
@@ -234,7 +234,7 @@ impl StreamMapping {
                 }
                 Try::Failed => {}
             }
-            if self.services.chaos.reads_anew() {
+            if self.services.fault_plan.reads_anew() {
                 return Ok(false);
             }
             batch.tries += 1;
@@ -253,7 +253,7 @@ impl StreamMapping {
         let records: Vec<&str> = batch.records.iter().map(|record| record.json.as_str()).collect();
         let function = &self.function;
         let invoke = || self.services.meter.invocation(function.name(), function.invoke(payload(&records)));
-        let delivery = self.services.chaos.delivery(function.name());
+        let delivery = self.services.fault_plan.delivery(function.name());
         let answer = match delivery {
             Delivery::Once | Delivery::AnswerLost => invoke().await,
             Delivery::Twice(later) => {

@@ -119,7 +119,7 @@ impl Services {
                 let response = self.lakes.answer(request.clone()).await?;
                 let status = response.status().as_u16();
                 self.meter.answered(&call, status);
-                self.chaos.answered(&call, status, response.body());
+                self.fault_plan.answered(&call, status, response.body());
                 return Ok(response);
             }
             Service::Sqs => crate::sqs_protocol::answer(&self.sqs, &call.operation, &request).await,
@@ -127,7 +127,7 @@ impl Services {
             Service::Logs => self.logs.answer(&call.operation, request.body()),
         };
         self.meter.answered(&call, status);
-        self.chaos.answered(&call, status, &body);
+        self.fault_plan.answered(&call, status, &body);
         Ok(json_response(status, body))
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use emulator::filter::FilterPattern;
-use emulator::function::{Environment, Function};
+use emulator::function::{Function, Sandbox};
 use emulator::sqs::{QueueSettings, Redrive};
 use emulator::sqs_mapping::{SqsMapping, SqsMappingSettings};
 use emulator::stream_mapping::{StreamMapping, StreamMappingSettings};
@@ -32,7 +32,7 @@ fn services() -> Arc<Services> {
 fn function(services: &Arc<Services>, works: Duration, answer: Arc<Answer>) -> (Arc<Function>, Batches) {
     let batches = Batches::default();
     let seen = Arc::clone(&batches);
-    let cold_start = move || -> Environment {
+    let cold_start = move || -> Sandbox {
         let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
         Box::new(move |_, payload| {
             let event: Value = serde_json::from_slice(&payload).unwrap();

@@ -29,7 +29,7 @@ pub enum DeliberateFault {
     StatementErrorIsWon,
     /// `ingest-fn` goes on with another claim id after a batched insert.
     FreshClaimIdAfterInsert,
-    /// `ingest-fn` times cache entries by a clock that stands still while the environment is frozen.
+    /// `ingest-fn` times cache entries by a clock that stands still while the sandbox is frozen.
     CacheByMonotonicClock,
     /// Both functions let a panic on one record take the whole batch.
     PanicUnfenced,
@@ -122,7 +122,7 @@ mod planted {
         TRAPS.set(set);
     }
 
-    /// For how long the environment that runs now has been frozen, of its life so far.
+    /// For how long the sandbox that runs now has been frozen, of its life so far.
     pub fn set_frozen_seconds(seconds: u64) {
         FROZEN_SECONDS.set(seconds);
     }

@@ -9,8 +9,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tracing::level_filters::LevelFilter;
 
-use crate::environment::Environment;
 use crate::logs::{LogWriter, dispatch};
+use crate::variables::Variables;
 
 /// Runs `start` in a process that logs as the functions do. An error of `start` is an error of the function's init: it
 /// is logged in one line, and the process ends.
@@ -18,7 +18,7 @@ use crate::logs::{LogWriter, dispatch};
 /// # Panics
 /// If the process has a `tracing` subscriber already.
 pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -> F) -> ExitCode {
-    let level = process_environment(|environment| environment.log_level());
+    let level = process_variables(|variables| variables.log_level());
     let subscriber = dispatch(LogWriter::stdout(), *level.as_ref().unwrap_or(&LevelFilter::INFO), wall_clock());
     tracing::dispatcher::set_global_default(subscriber).expect("nothing has set a subscriber before");
     std::panic::set_hook(Box::new(|panic| {
@@ -39,9 +39,9 @@ pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -
     }
 }
 
-/// Reads the process's own environment.
-pub fn process_environment<T>(read: impl FnOnce(&Environment<'_>) -> T) -> T {
-    read(&Environment::of_process())
+/// Reads the process's own variables.
+pub fn process_variables<T>(read: impl FnOnce(&Variables<'_>) -> T) -> T {
+    read(&Variables::of_process())
 }
 
 /// The clock of a deployed function.
@@ -50,7 +50,7 @@ pub fn wall_clock() -> SharedTimeSource {
     SharedTimeSource::new(SystemTimeSource::new())
 }
 
-/// Region, credentials and endpoint from the environment, with [`timeouts`] and [`retries`].
+/// Region, credentials and endpoint from the process's variables, with [`timeouts`] and [`retries`].
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts()).retry_config(retries()).load().await
 }

@@ -6,26 +6,26 @@
 //! | [`envelope`] | the event as raw records, so that one that does not fit costs itself alone |
 //! | [`deadline`] | stopping in time |
 //! | [`deliberate_fault`] | faults on purpose, for the simulation; compiled out elsewhere |
-//! | [`fence`] | a panic that costs one record |
+//! | [`panic_guard`] | a panic that costs one record |
 //! | [`logs`] | JSON lines, and where they go |
 //! | [`metrics`] | a batch's summary line, which is its CloudWatch metrics too |
-//! | [`environment`] | variables, with errors that name them |
+//! | [`variables`] | variables, with errors that name them |
 //! | [`function`] | the start of the process, once per cold start |
 
 pub mod deadline;
 pub mod deliberate_fault;
 pub mod envelope;
-pub mod environment;
-pub mod fence;
 pub mod function;
 pub mod logs;
 pub mod metrics;
+pub mod panic_guard;
+pub mod variables;
 
 pub use deadline::Deadline;
 pub use envelope::Envelope;
-pub use environment::{Environment, EnvironmentError};
 pub use logs::LogWriter;
 pub use metrics::Summary;
+pub use variables::{VariableError, Variables};
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -55,7 +55,7 @@ const MAX_ERROR_CHARS: usize = 1_000;
 /// An error's text as a log line has room for it. Some libraries quote what they could not read, however long it is;
 /// Lambda splits a long line, and its halves are no JSON.
 #[must_use]
-pub fn cut(mut error: String) -> String {
+pub fn truncate(mut error: String) -> String {
     if let Some((end, _)) = error.char_indices().nth(MAX_ERROR_CHARS) {
         error.truncate(end);
         error.push('…');

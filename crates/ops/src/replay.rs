@@ -34,7 +34,7 @@ use chrono::{DateTime, Utc};
 use claim::ObjectPrefix;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lambda_support::error_chain;
-use lambda_support::fence::catch_panic_async;
+use lambda_support::panic_guard::catch_panic_async;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use archive_fn::DataLake;

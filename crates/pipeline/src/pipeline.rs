@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use emulator::Services;
 use emulator::filter::FilterPattern;
-use emulator::function::{Function, environment};
+use emulator::function::{Function, sandbox};
 use emulator::sqs::{QueueSettings, Redrive};
 use emulator::sqs_mapping::{SqsMapping, SqsMappingSettings};
 use emulator::stream_mapping::{StreamMapping, StreamMappingSettings};
@@ -70,9 +70,9 @@ impl Default for PipelineSettings {
                 on_failure_queue: Some(names::ON_FAILURE_QUEUE.to_owned()),
             },
             max_receive_count: 3,
-            ingest: ingest_fn::Config::from_environment(&lambda_support::Environment::new(&ingest))
+            ingest: ingest_fn::Config::from_variables(&lambda_support::Variables::new(&ingest))
                 .expect("all has a default"),
-            archive: archive_fn::Config::from_environment(&lambda_support::Environment::new(&archive))
+            archive: archive_fn::Config::from_variables(&lambda_support::Variables::new(&archive))
                 .expect("all has a default"),
         }
     }
@@ -154,15 +154,15 @@ impl Pipeline {
 fn ingest_function(services: &Arc<Services>, sdk: &SdkConfig, settings: &PipelineSettings, seed: u64) -> Function {
     let log = services.logs.writer(&names::log_group(names::INGEST_FUNCTION));
     let (clock, sdk, config, writer) = (services.clock, sdk.clone(), settings.ingest.clone(), log.clone());
-    let environments = std::sync::atomic::AtomicU64::new(0);
+    let sandboxes = std::sync::atomic::AtomicU64::new(0);
     Function::new(names::INGEST_FUNCTION, settings.function_timeout, clock, log, move || {
         let client = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_partition(own_retry_quota()).build();
         let table = ClaimTable::new(aws_sdk_dynamodb::Client::from_conf(client), &config.table_name);
-        let environment_number = environments.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let random = random(seed ^ (environment_number << 32));
+        let sandbox_number = sandboxes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let random = random(seed ^ (sandbox_number << 32));
         let handler = ingest_fn::Handler::new(config.clone(), table, writer.clone(), clock.shared(), random);
         let handler = Arc::new(handler);
-        environment(move |event| {
+        sandbox(move |event| {
             let handler = Arc::clone(&handler);
             async move { handler.handle(event).await }
         })
@@ -176,16 +176,16 @@ fn archive_function(services: &Arc<Services>, sdk: &SdkConfig, settings: &Pipeli
         let client = aws_sdk_s3::config::Builder::from(&sdk).retry_partition(own_retry_quota());
         let lake = DataLake::new(client, &config.bucket_name);
         let handler = Arc::new(archive_fn::Handler::new(config.clone(), lake, writer.clone(), clock.shared()));
-        environment(move |event| {
+        sandbox(move |event| {
             let handler = Arc::clone(&handler);
             async move { handler.handle(event).await }
         })
     })
 }
 
-/// The SDK keeps a quota of retries for each process, and an environment of Lambda is one.
+/// The SDK keeps a quota of retries for each process, and a sandbox of Lambda is one.
 fn own_retry_quota() -> RetryPartition {
-    RetryPartition::custom("environment").build()
+    RetryPartition::custom("sandbox").build()
 }
 
 fn random(seed: u64) -> ingest_fn::Random {

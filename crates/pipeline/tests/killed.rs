@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use claim::{Claim, ObjectPrefix, object};
 use emulator::Services;
-use emulator::function::{Environment, Function};
+use emulator::function::{Function, Sandbox};
 use emulator::runtime_api::{RuntimeApi, serve_aws};
 use emulator::sqs::{QueueSettings, Redrive};
 use emulator::sqs_mapping::SqsMapping;
@@ -115,7 +115,7 @@ impl Compiled {
         Process { api, child }
     }
 
-    /// Hands an event to the process of an environment, or to a new one if that was killed.
+    /// Hands an event to the process of a sandbox, or to a new one if that was killed.
     async fn invoke(&self, slot: &mut Option<Process>, request_id: &str, event: Vec<u8>) -> Result<Vec<u8>, String> {
         let kill_after = self.killer.lock().unwrap().next();
         let begun = Instant::now();
@@ -150,7 +150,7 @@ impl Compiled {
 
     fn function(self: &Arc<Self>, services: &Services) -> Arc<Function> {
         let compiled = Arc::clone(self);
-        let cold_start = move || -> Environment {
+        let cold_start = move || -> Sandbox {
             let (compiled, slot) = (Arc::clone(&compiled), Arc::new(tokio::sync::Mutex::new(None)));
             Box::new(move |context, event| {
                 let (compiled, slot) = (Arc::clone(&compiled), Arc::clone(&slot));

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use emulator::sqs::Counts;
-use emulator::wire::Fault;
-use emulator::{Clock, Services};
+use emulator::{Clock, Fault, Services};
 use ingest_fn::OnConflict;
 use pipeline::{Pipeline, PipelineSettings, names};
 use serde_json::{Value, json};
@@ -158,7 +157,7 @@ async fn a_function_that_is_killed_right_after_its_claim_leaves_one_object_and_a
         answer = world.pipeline.ingest.invoke(event.to_string().into_bytes()) => panic!("it was answered: {answer:?}"),
         () = archived => {}
     }
-    // The select has dropped the invocation, and with it all that its environment knew.
+    // The select has dropped the invocation, and with it all that its sandbox knew.
     world.services.faults.clear();
     assert_eq!(world.outcomes("won"), 0);
 

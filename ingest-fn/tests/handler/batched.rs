@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use emulator::wire::Fault;
+use emulator::Fault;
 use serde_json::{Value, json};
 
 use crate::world::{WINDOW, World};
@@ -206,7 +206,7 @@ async fn what_is_refused_inside_a_good_answer_is_told() {
 async fn known_events_and_confirmed_inserts_are_settled_while_puts_hang() {
     let world = World::batched(&[]);
     deliver(&world, &events(0..10)).await;
-    // Claims of another environment, which this one has to be told of.
+    // Claims of another sandbox, which this one has to be told of.
     world.hold_claims(10..20).await;
     world.fail_on(|operation, _| (operation == "PutItem").then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
     // Ten to be put hang, fifteen of their request are inserted, and ten are known.

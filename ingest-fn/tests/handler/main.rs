@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use emulator::wire::Fault;
+use emulator::Fault;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! One warm environment on the embedded table.
+//! One warm sandbox on the embedded table.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use claim::{Claim, Event, EventIdPointer};
-use emulator::wire::{Fault, Service};
-use emulator::{Clock, Services};
+use emulator::{Clock, Fault, Service, Services};
 use ingest_fn::{ClaimTable, Config, Handler};
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber as _;
@@ -21,7 +20,7 @@ pub(crate) const WINDOW: u64 = 1_000;
 
 const BYSTANDER: &str = "bystander";
 
-/// One warm environment of the function, and what it talks to.
+/// One warm sandbox of the function, and what it talks to.
 pub(crate) struct World {
     pub(crate) services: Arc<Services>,
     handler: Handler,
@@ -59,7 +58,7 @@ impl World {
             "CLAIM_WRITES" => Some(writes.to_owned()),
             _ => set.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned()),
         };
-        let config = Config::from_environment(&lambda_support::Environment::new(&look_up)).unwrap();
+        let config = Config::from_variables(&lambda_support::Variables::new(&look_up)).unwrap();
         let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&services.sdk_config()), TABLE);
         let log = services.logs.writer("log");
         let handler = Handler::new(config, table, log.clone(), clock.shared(), random);
@@ -128,7 +127,7 @@ impl World {
         claims
     }
 
-    /// Claims events as another environment does.
+    /// Claims events as another sandbox does.
     pub(crate) async fn hold_claims(&self, ids: Range<usize>) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         for id in ids {

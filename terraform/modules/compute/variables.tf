@@ -77,7 +77,7 @@ variable "claim_writes" {
 }
 
 variable "claim_cache_entries" {
-  description = "Claims that a warm environment of `ingest-fn` remembers; 0 switches the cache off."
+  description = "Claims that a warm sandbox of `ingest-fn` remembers; 0 switches the cache off."
   type        = number
   nullable    = false
 }

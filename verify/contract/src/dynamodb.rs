@@ -97,7 +97,7 @@ pub(crate) async fn get(stage: &Stage, table: &Table, event_id: &str) -> Result<
     Ok(request.key("sk", AttributeValue::S(SORT_KEY.to_owned())).send().await?.item)
 }
 
-/// Guarantee 1 begins here: the function's own request, from many environments at once.
+/// Guarantee 1 begins here: the function's own request, from many sandboxes at once.
 async fn of_a_herd_claiming_an_event_one_wins_and_the_others_are_told_who(stage: Arc<Stage>) -> Outcome {
     herds(&stage, false).await
 }

@@ -31,7 +31,7 @@ impl Engine {
     const ALL: [Self; 5] = [Self::Embedded, Self::DynamoDbLocal, Self::ElasticMq, Self::Ministack, Self::Aws];
 
     /// As `CONTRACT_ENGINE` says.
-    pub(crate) fn from_environment() -> Self {
+    pub(crate) fn from_variables() -> Self {
         let name = std::env::var("CONTRACT_ENGINE").unwrap_or_else(|_| Self::Embedded.to_string());
         let engine = Self::ALL.into_iter().find(|engine| engine.to_string() == name);
         engine.unwrap_or_else(|| {

@@ -197,7 +197,7 @@ async fn at_once<T: Send + 'static>(all: impl IntoIterator<Item = impl Future<Ou
 struct Results(Option<Mutex<File>>);
 
 impl Results {
-    fn from_environment() -> std::io::Result<Self> {
+    fn from_variables() -> std::io::Result<Self> {
         let file =
             std::env::var_os("CONTRACT_RESULTS").map(|path| OpenOptions::new().append(true).create(true).open(path));
         Ok(Self(file.transpose()?.map(Mutex::new)))
@@ -234,11 +234,11 @@ pub fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let stage = Arc::new(runtime.block_on(Stage::from_environment()));
+    let stage = Arc::new(runtime.block_on(Stage::from_variables()));
     if std::env::var_os("CONTRACT_REMOVE").is_some() {
         return runtime.block_on(removal::remove(&stage));
     }
-    let results = Arc::new(Results::from_environment().expect("CONTRACT_RESULTS can be opened"));
+    let results = Arc::new(Results::from_variables().expect("CONTRACT_RESULTS can be opened"));
     let behaviours = [
         dynamodb::behaviours(),
         partiql::behaviours(),

@@ -81,7 +81,7 @@ async fn a_refused_creation_changes_nothing(stage: Arc<Stage>) -> Outcome {
     same("versions", versions(&stage, &key).await?, vec![(key, true)])
 }
 
-/// The function's own request, from many environments at once.
+/// The function's own request, from many sandboxes at once.
 async fn of_a_herd_creating_a_key_one_wins_and_its_content_is_the_only_version(stage: Arc<Stage>) -> Outcome {
     let lake = Arc::new(DataLake::new((&stage.archive.config).into(), stage.bucket().await?));
     for _ in 0..8 {

@@ -79,8 +79,8 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) async fn from_environment() -> Self {
-        let engine = Engine::from_environment();
+    pub(crate) async fn from_variables() -> Self {
+        let engine = Engine::from_variables();
         let run = std::env::var("CONTRACT_RUN").unwrap_or_else(|_| format!("contract-{:08x}", fastrand::u32(..)));
         // Longer than a long poll.
         let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();

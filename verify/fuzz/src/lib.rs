@@ -5,12 +5,12 @@
 //! recursion finds the structure, where `claim` has one pass of `struson` and no recursion.
 
 mod body;
-mod environment;
 mod json;
 mod sqs_envelope;
 mod stream_record;
+mod variables;
 
 pub use body::body;
-pub use environment::environment;
 pub use sqs_envelope::sqs_envelope;
 pub use stream_record::stream_record;
+pub use variables::variables;

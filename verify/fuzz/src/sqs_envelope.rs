@@ -7,7 +7,7 @@ use claim::Claim;
 use emulator::{Clock, Services};
 use ingest_fn::{ClaimTable, Config, Handler};
 use lambda_runtime::{Context, LambdaEvent};
-use lambda_support::{Envelope, Environment};
+use lambda_support::{Envelope, Variables};
 use pipeline::names;
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ fn handled(writes: &str, envelope: Envelope) -> (BTreeSet<String>, BTreeMap<Stri
             "CLAIM_WRITES" => Some(writes.to_owned()),
             _ => None,
         };
-        let config = Config::from_environment(&Environment::new(&look_up)).expect("all has a default");
+        let config = Config::from_variables(&Variables::new(&look_up)).expect("all has a default");
         let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
         let table = ClaimTable::new(client.clone(), names::TABLE);
         let log = services.logs.writer("log");

@@ -129,7 +129,7 @@ fn stream_records_of_new_claims_are_archived_or_kept_and_no_others() {
 
 #[test]
 fn variables_are_accepted_if_they_are_well_formed_and_named_if_not() {
-    holds_of_any("environment", 20_000, fuzz::environment);
+    holds_of_any("variables", 20_000, fuzz::variables);
 }
 
 #[test]

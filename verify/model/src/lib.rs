@@ -1,10 +1,10 @@
 //! The protocol by itself, small enough to look at every state that it can get into.
 //!
-//! A few messages of one event, two environments of `ingest-fn` whose clocks differ, the table with one item, its stream,
+//! A few messages of one event, two sandboxes of `ingest-fn` whose clocks differ, the table with one item, its stream,
 //! `archive-fn`, and the lake. Whatever can happen is an [`Action`], one step at a time and in any order: requests that are
-//! lost, that arrive late, or whose answers are lost; environments killed between any two steps; messages and records
+//! lost, that arrive late, or whose answers are lost; sandboxes killed between any two steps; messages and records
 //! delivered again; the clock moving on, and the table's TTL deleting whenever it likes afterwards. What must always hold
-//! is in `properties`. Each [`Mistake`] is a way to get the protocol wrong, which the same properties must find.
+//! is in `properties`. Each [`Mutant`] is a way to get the protocol wrong, which the same properties must find.
 //!
 //! Left out: message bodies that are no events, panics and sizes, none of which is part of the protocol, and the mapping's record age, after which a claim without an object is named in the on-failure queue instead.
 //!
@@ -27,7 +27,7 @@ pub struct Protocol {
     pub window: u8,
     /// The clock stops at this second.
     pub last_second: u8,
-    /// How far the second environment's clock is ahead of the first one's, in seconds.
+    /// How far the second sandbox's clock is ahead of the first one's, in seconds.
     pub skew: u8,
     /// Receives that a message gets before it is a dead letter.
     pub max_receives: u8,
@@ -38,12 +38,12 @@ pub struct Protocol {
     /// Claims are inserted first, as with `CLAIM_WRITES=batch`, and put where that leaves them open.
     pub batched: bool,
     /// What is wrong with the protocol, if anything.
-    pub mistake: Option<Mistake>,
+    pub mutant: Option<Mutant>,
 }
 
 /// A way to get the protocol wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mistake {
+pub enum Mutant {
     /// The claim is put whatever the table holds.
     NoCondition,
     /// The condition is `attribute_not_exists(pk)` alone, and the window ends when TTL deletes.
@@ -54,7 +54,7 @@ pub enum Mistake {
     UnknownIsDuplicate,
     /// The cache takes a claim in when its request is sent.
     CachedBeforeConfirmation,
-    /// The cache's entries do not end with the claim's ttl, as when a frozen environment's timer stands still.
+    /// The cache's entries do not end with the claim's ttl, as when a frozen sandbox's timer stands still.
     CachedBeyondTtl,
     /// A retry makes a claim of its own.
     FreshClaimIdOnRetry,
@@ -76,7 +76,7 @@ pub enum Mistake {
     CheckpointAtTheHighestFailure,
 }
 
-impl Mistake {
+impl Mutant {
     /// All of them.
     pub const ALL: [Self; 15] = [
         Self::NoCondition,
@@ -106,7 +106,7 @@ pub struct Claim {
     pub receive: u8,
     /// Zero, unless a retry makes a claim of its own.
     pub retry: u8,
-    /// `claimed_at`, by the environment's clock.
+    /// `claimed_at`, by the sandbox's clock.
     pub at: u8,
 }
 
@@ -129,7 +129,7 @@ pub struct State {
     /// The queue.
     pub messages: Vec<Message>,
     /// Of `ingest-fn`.
-    pub environments: [Environment; 2],
+    pub sandboxes: [Sandbox; 2],
     /// Requests to write a claim that are on their way, in order. Any of them may arrive next.
     pub claim_requests: Vec<ClaimRequest>,
     /// The event's item.
@@ -161,7 +161,7 @@ pub struct Message {
 pub enum Place {
     /// It can be received.
     Visible,
-    /// Received by this environment, and hidden from others.
+    /// Received by this sandbox, and hidden from others.
     With(usize),
     /// Deleted, because of a claim that says the same, or something else.
     Acknowledged { by: Claim, says_the_same: bool },
@@ -169,16 +169,16 @@ pub enum Place {
     Dead,
 }
 
-/// An execution environment of `ingest-fn`.
+/// An sandboxes of `ingest-fn`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Environment {
+pub struct Sandbox {
     /// The warm cache.
     pub cache: Option<Claim>,
     /// The batch that it is working on.
     pub work: Option<Work>,
 }
 
-/// A batch in an environment.
+/// A batch in a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Work {
     /// Indices of its messages, the leader first.
@@ -191,7 +191,7 @@ pub struct Work {
     pub step: Step,
 }
 
-/// How far an environment got with its batch.
+/// How far a sandbox got with its batch.
 #[expect(missing_docs, reason = "the fields are what their variant says")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
@@ -233,8 +233,8 @@ pub enum Archived {
 pub enum Action {
     /// The true time moves on.
     Tick,
-    /// An environment receives a batch of these messages.
-    Receive { environment: usize, batch: Vec<u8> },
+    /// A sandbox receives a batch of these messages.
+    Receive { sandbox: usize, batch: Vec<u8> },
     /// A request to write a claim arrives, and its answer comes back if somebody still waits for it.
     ClaimAnswered(ClaimRequest),
     /// A request to write a claim arrives, and its answer is lost, or says that something went wrong.
@@ -242,17 +242,17 @@ pub enum Action {
     /// A request to write a claim is lost, or throttled.
     ClaimRequestLost(ClaimRequest),
     /// An attempt times out, and its request is still on its way.
-    AttemptTimedOut { environment: usize },
+    AttemptTimedOut { sandbox: usize },
     /// The SDK sends the same request again.
-    Retry { environment: usize },
+    Retry { sandbox: usize },
     /// The SDK gives up.
-    GiveUp { environment: usize },
+    GiveUp { sandbox: usize },
     /// The deadline comes between an insert and its put.
-    OutOfTime { environment: usize },
+    OutOfTime { sandbox: usize },
     /// The response goes to the mapping, which deletes what it may.
-    Respond { environment: usize },
+    Respond { sandbox: usize },
     /// The process is killed, with all that it remembers.
-    Kill { environment: usize },
+    Kill { sandbox: usize },
     /// The visibility timeout runs out while the message is still being worked on, or SQS delivers it twice.
     VisibleAgain { message: u8 },
     /// The table's TTL deletes the item.
@@ -282,16 +282,16 @@ impl Protocol {
         claim.at + self.window
     }
 
-    fn clock(&self, state: &State, environment: usize) -> u8 {
-        state.second + if environment == 1 { self.skew } else { 0 }
+    fn clock(&self, state: &State, sandbox: usize) -> u8 {
+        state.second + if sandbox == 1 { self.skew } else { 0 }
     }
 
     fn say_the_same(&self, one: u8, other: u8) -> bool {
         self.messages[usize::from(one)] == self.messages[usize::from(other)]
     }
 
-    fn has(&self, mistake: Mistake) -> bool {
-        self.mistake == Some(mistake)
+    fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
     }
 }
 
@@ -304,7 +304,7 @@ impl State {
     fn ingest_is_at_rest(&self) -> bool {
         let settled = |message: &Message| matches!(message.place, Place::Acknowledged { .. } | Place::Dead);
         self.messages.iter().all(settled)
-            && self.environments.iter().all(|environment| environment.work.is_none())
+            && self.sandboxes.iter().all(|sandbox| sandbox.work.is_none())
             && self.claim_requests.is_empty()
     }
 
@@ -326,7 +326,7 @@ impl Model for Protocol {
             second: 0,
             faults_left: self.faults,
             messages: vec![Message { receives: 0, place: Place::Visible }; self.messages.len()],
-            environments: Default::default(),
+            sandboxes: Default::default(),
             claim_requests: Vec::new(),
             table: None,
             stream: Vec::new(),

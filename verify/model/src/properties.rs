@@ -50,12 +50,12 @@ fn acknowledged(protocol: &Protocol, state: &State) -> bool {
 }
 
 fn held(protocol: &Protocol, state: &State) -> bool {
-    let mut works = state.environments.iter().filter_map(|environment| environment.work.as_ref());
+    let mut works = state.sandboxes.iter().filter_map(|sandbox| sandbox.work.as_ref());
     works.all(|work| work.step != Step::Confirmed || protocol.ttl(work.claim) >= work.at)
 }
 
 fn remembered(_: &Protocol, state: &State) -> bool {
-    let mut caches = state.environments.iter().filter_map(|environment| environment.cache);
+    let mut caches = state.sandboxes.iter().filter_map(|sandbox| sandbox.cache);
     caches.all(|claim| state.was_written(claim))
 }
 

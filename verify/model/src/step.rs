@@ -1,7 +1,7 @@
 //! What can happen in a state, and what it does.
 
 use crate::{
-    Action, Archived, Claim, ClaimRequest, Environment, Message, Mistake, Place, Protocol, Record, State, Step, Work,
+    Action, Archived, Claim, ClaimRequest, Message, Mutant, Place, Protocol, Record, Sandbox, State, Step, Work,
 };
 
 /// The SDK sends a request again this often.
@@ -36,29 +36,29 @@ fn ingest_possible(protocol: &Protocol, state: &State, may_fail: bool, actions: 
             actions.extend([Action::ClaimAnswerLost(request), Action::ClaimRequestLost(request)]);
         }
     }
-    for (environment, Environment { work, .. }) in state.environments.iter().enumerate() {
+    for (sandbox, Sandbox { work, .. }) in state.sandboxes.iter().enumerate() {
         match work {
             None => {
                 let batches = batches(protocol, state).into_iter();
-                actions.extend(batches.map(|batch| Action::Receive { environment, batch }));
+                actions.extend(batches.map(|batch| Action::Receive { sandbox, batch }));
             }
             Some(work) => {
                 match work.step {
-                    Step::Asking { .. } if may_fail => actions.push(Action::AttemptTimedOut { environment }),
+                    Step::Asking { .. } if may_fail => actions.push(Action::AttemptTimedOut { sandbox }),
                     Step::Asking { .. } => {}
                     Step::Unanswered { retries_left, is_insert } => {
-                        actions.push(Action::GiveUp { environment });
+                        actions.push(Action::GiveUp { sandbox });
                         if is_insert {
-                            actions.push(Action::OutOfTime { environment });
+                            actions.push(Action::OutOfTime { sandbox });
                         }
                         if retries_left > 0 {
-                            actions.push(Action::Retry { environment });
+                            actions.push(Action::Retry { sandbox });
                         }
                     }
-                    Step::Confirmed | Step::Failed => actions.push(Action::Respond { environment }),
+                    Step::Confirmed | Step::Failed => actions.push(Action::Respond { sandbox }),
                 }
                 if may_fail {
-                    actions.push(Action::Kill { environment });
+                    actions.push(Action::Kill { sandbox });
                 }
             }
         }
@@ -123,7 +123,7 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
     match action {
         Action::Tick => state.second += 1,
         Action::TtlDeletes => state.table = None,
-        Action::Receive { environment, batch } => receive(protocol, state, environment, batch),
+        Action::Receive { sandbox, batch } => receive(protocol, state, sandbox, batch),
         Action::ClaimAnswered(request) => match write_claim(protocol, state, request) {
             Some(confirmed) => answer(state, request, confirmed),
             None => left_open(protocol, state, request),
@@ -138,29 +138,29 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
             remove_first(&mut state.claim_requests, request);
             unanswered(state, request);
         }
-        Action::AttemptTimedOut { environment } => {
+        Action::AttemptTimedOut { sandbox } => {
             state.faults_left -= 1;
-            let work = work(state, environment);
+            let work = work(state, sandbox);
             let Step::Asking { is_insert, .. } = work.step else { unreachable!("only an attempt times out") };
             let request = ClaimRequest { claim: work.claim, is_insert };
             unanswered(state, request);
         }
-        Action::Retry { environment } => retry(protocol, state, environment),
-        Action::GiveUp { environment } => {
-            let unknown_is_duplicate = protocol.has(Mistake::UnknownIsDuplicate);
-            let work = work(state, environment);
+        Action::Retry { sandbox } => retry(protocol, state, sandbox),
+        Action::GiveUp { sandbox } => {
+            let unknown_is_duplicate = protocol.has(Mutant::UnknownIsDuplicate);
+            let work = work(state, sandbox);
             match work.step {
-                Step::Unanswered { is_insert: true, .. } => put(protocol, state, environment),
+                Step::Unanswered { is_insert: true, .. } => put(protocol, state, sandbox),
                 _ => work.step = if unknown_is_duplicate { Step::Confirmed } else { Step::Failed },
             }
         }
-        Action::OutOfTime { environment } => work(state, environment).step = Step::Failed,
-        Action::Respond { environment } => respond(protocol, state, environment),
-        Action::Kill { environment } => {
+        Action::OutOfTime { sandbox } => work(state, sandbox).step = Step::Failed,
+        Action::Respond { sandbox } => respond(protocol, state, sandbox),
+        Action::Kill { sandbox } => {
             state.faults_left -= 1;
-            let killed = std::mem::take(&mut state.environments[environment]);
+            let killed = std::mem::take(&mut state.sandboxes[sandbox]);
             for message in killed.work.into_iter().flat_map(|work| work.batch) {
-                come_again(protocol, state, message, environment);
+                come_again(protocol, state, message, sandbox);
             }
         }
         Action::VisibleAgain { message } => {
@@ -170,7 +170,7 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
         }
         Action::Archive { records } => {
             let records = &state.stream[state.checkpoint..state.checkpoint + records];
-            let passed_over = |record: &Record| protocol.has(Mistake::InsertOnly) && record.is_modify;
+            let passed_over = |record: &Record| protocol.has(Mutant::InsertOnly) && record.is_modify;
             let begun = |record| if passed_over(record) { Archived::Done } else { Archived::Pending };
             state.archiving = Some(records.iter().map(begun).collect());
         }
@@ -185,7 +185,7 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
         }
         Action::ObjectRefused { record, conflict } => {
             state.faults_left -= 1;
-            let done = conflict && protocol.has(Mistake::ConflictIsAlreadyThere);
+            let done = conflict && protocol.has(Mutant::ConflictIsAlreadyThere);
             archived(state, record, if done { Archived::Done } else { Archived::Failed });
         }
         Action::ObjectTimedOut { record } => {
@@ -202,7 +202,7 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
         Action::ArchiveResponds => {
             let records = state.archiving.take().expect("only what is being archived is responded to");
             let mut failed = (0..records.len()).filter(|record| records[*record] == Archived::Failed);
-            let at_the_highest = protocol.has(Mistake::CheckpointAtTheHighestFailure);
+            let at_the_highest = protocol.has(Mutant::CheckpointAtTheHighestFailure);
             let restart = if at_the_highest { failed.next_back() } else { failed.next() };
             state.checkpoint += restart.unwrap_or(records.len());
         }
@@ -217,26 +217,26 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
     }
 }
 
-fn receive(protocol: &Protocol, state: &mut State, environment: usize, batch: Vec<u8>) {
+fn receive(protocol: &Protocol, state: &mut State, sandbox: usize, batch: Vec<u8>) {
     for &message in &batch {
         let message = &mut state.messages[usize::from(message)];
         message.receives += 1;
-        message.place = Place::With(environment);
+        message.place = Place::With(sandbox);
     }
-    let at = protocol.clock(state, environment);
-    let holds = |claim: &Claim| protocol.ttl(*claim) >= at || protocol.has(Mistake::CachedBeyondTtl);
-    if let Some(claim) = state.environments[environment].cache.filter(holds) {
-        state.environments[environment].work = Some(Work { batch, at, claim, step: Step::Confirmed });
+    let at = protocol.clock(state, sandbox);
+    let holds = |claim: &Claim| protocol.ttl(*claim) >= at || protocol.has(Mutant::CachedBeyondTtl);
+    if let Some(claim) = state.sandboxes[sandbox].cache.filter(holds) {
+        state.sandboxes[sandbox].work = Some(Work { batch, at, claim, step: Step::Confirmed });
         return;
     }
     let message = batch[0];
     let claim = Claim { message, receive: state.messages[usize::from(message)].receives, retry: 0, at };
-    let early = protocol.has(Mistake::AcknowledgedBeforeTheWrite);
+    let early = protocol.has(Mutant::AcknowledgedBeforeTheWrite);
     let is_insert = protocol.batched;
     let step = if early { Step::Confirmed } else { Step::Asking { retries_left: RETRIES, is_insert } };
-    state.environments[environment].work = Some(Work { batch, at, claim, step });
-    if protocol.has(Mistake::CachedBeforeConfirmation) {
-        state.environments[environment].cache = Some(claim);
+    state.sandboxes[sandbox].work = Some(Work { batch, at, claim, step });
+    if protocol.has(Mutant::CachedBeforeConfirmation) {
+        state.sandboxes[sandbox].cache = Some(claim);
     }
     send(state, ClaimRequest { claim, is_insert });
 }
@@ -246,9 +246,9 @@ fn send(state: &mut State, request: ClaimRequest) {
     state.claim_requests.sort_unstable();
 }
 
-fn retry(protocol: &Protocol, state: &mut State, environment: usize) {
-    let fresh = protocol.has(Mistake::FreshClaimIdOnRetry);
-    let work = work(state, environment);
+fn retry(protocol: &Protocol, state: &mut State, sandbox: usize) {
+    let fresh = protocol.has(Mutant::FreshClaimIdOnRetry);
+    let work = work(state, sandbox);
     let Step::Unanswered { retries_left, is_insert } = work.step else {
         unreachable!("only what is unanswered is retried")
     };
@@ -259,9 +259,9 @@ fn retry(protocol: &Protocol, state: &mut State, environment: usize) {
 }
 
 /// After an insert that has left the claim open: the same claim, by the conditional put.
-fn put(protocol: &Protocol, state: &mut State, environment: usize) {
-    let fresh = protocol.has(Mistake::FreshClaimIdAfterInsert);
-    let work = work(state, environment);
+fn put(protocol: &Protocol, state: &mut State, sandbox: usize) {
+    let fresh = protocol.has(Mutant::FreshClaimIdAfterInsert);
+    let work = work(state, sandbox);
     work.step = Step::Asking { retries_left: RETRIES, is_insert: false };
     work.claim.retry += u8::from(fresh);
     let request = ClaimRequest { claim: work.claim, is_insert: false };
@@ -276,9 +276,9 @@ fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) ->
         return None;
     }
     let written = state.second;
-    let may_replace = |old: Claim| match protocol.mistake {
-        Some(Mistake::NoCondition) => true,
-        Some(Mistake::NoExpiryInCondition) => false,
+    let may_replace = |old: Claim| match protocol.mutant {
+        Some(Mutant::NoCondition) => true,
+        Some(Mutant::NoExpiryInCondition) => false,
         _ => protocol.ttl(old) < claim.at,
     };
     match state.table {
@@ -293,31 +293,31 @@ fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) ->
 
 /// Whoever waits for this request's answer gets it.
 fn answer(state: &mut State, request: ClaimRequest, confirmed: Claim) {
-    for environment in &mut state.environments {
-        if let Some(work) = environment.work.as_mut().filter(|work| work.is_asking_for(request)) {
+    for sandbox in &mut state.sandboxes {
+        if let Some(work) = sandbox.work.as_mut().filter(|work| work.is_asking_for(request)) {
             work.claim = confirmed;
             work.step = Step::Confirmed;
-            environment.cache = Some(confirmed);
+            sandbox.cache = Some(confirmed);
         }
     }
 }
 
 /// Whoever waits for this insert's answer is told that there is an item.
 fn left_open(protocol: &Protocol, state: &mut State, request: ClaimRequest) {
-    if protocol.has(Mistake::DuplicateItemIsOwn) {
+    if protocol.has(Mutant::DuplicateItemIsOwn) {
         return answer(state, request, request.claim);
     }
-    for environment in 0..state.environments.len() {
-        if state.environments[environment].work.as_ref().is_some_and(|work| work.is_asking_for(request)) {
-            put(protocol, state, environment);
+    for sandbox in 0..state.sandboxes.len() {
+        if state.sandboxes[sandbox].work.as_ref().is_some_and(|work| work.is_asking_for(request)) {
+            put(protocol, state, sandbox);
         }
     }
 }
 
 /// Whoever waits for this request's answer waits in vain.
 fn unanswered(state: &mut State, request: ClaimRequest) {
-    for environment in &mut state.environments {
-        if let Some(work) = environment.work.as_mut().filter(|work| work.is_asking_for(request))
+    for sandbox in &mut state.sandboxes {
+        if let Some(work) = sandbox.work.as_mut().filter(|work| work.is_asking_for(request))
             && let Step::Asking { retries_left, is_insert } = work.step
         {
             work.step = Step::Unanswered { retries_left, is_insert };
@@ -332,15 +332,15 @@ impl Work {
     }
 }
 
-fn respond(protocol: &Protocol, state: &mut State, environment: usize) {
-    let work = state.environments[environment].work.take().expect("only a batch in work is responded to");
+fn respond(protocol: &Protocol, state: &mut State, sandbox: usize) {
+    let work = state.sandboxes[sandbox].work.take().expect("only a batch in work is responded to");
     let leader = work.batch[0];
     for (position, &message) in work.batch.iter().enumerate() {
         let follows = position > 0;
         let acknowledged =
-            work.step == Step::Confirmed || follows && protocol.has(Mistake::FollowersOfAFailedLeaderAcknowledged);
+            work.step == Step::Confirmed || follows && protocol.has(Mutant::FollowersOfAFailedLeaderAcknowledged);
         if acknowledged {
-            let by_leader = follows && protocol.has(Mistake::FollowersJudgedByTheirLeader);
+            let by_leader = follows && protocol.has(Mutant::FollowersJudgedByTheirLeader);
             let says_the_same = protocol.say_the_same(message, if by_leader { leader } else { work.claim.message });
             let place = &mut state.messages[usize::from(message)].place;
             // A receipt handle that has become stale still deletes, unless the message is gone from the queue.
@@ -348,15 +348,15 @@ fn respond(protocol: &Protocol, state: &mut State, environment: usize) {
                 *place = Place::Acknowledged { by: work.claim, says_the_same };
             }
         } else {
-            come_again(protocol, state, message, environment);
+            come_again(protocol, state, message, sandbox);
         }
     }
 }
 
-/// A message that was not acknowledged by an environment, unless somebody else has it by now.
-fn come_again(protocol: &Protocol, state: &mut State, message: u8, environment: usize) {
+/// A message that was not acknowledged by a sandbox, unless somebody else has it by now.
+fn come_again(protocol: &Protocol, state: &mut State, message: u8, sandbox: usize) {
     let message = &mut state.messages[usize::from(message)];
-    if message.place == Place::With(environment) {
+    if message.place == Place::With(sandbox) {
         message.place = unless_dead(protocol, *message);
     }
 }
@@ -375,7 +375,7 @@ fn archived(state: &mut State, record: usize, how: Archived) {
 
 fn put_object(protocol: &Protocol, state: &mut State, claim: Claim) {
     match state.lake.iter_mut().find(|(key, _)| *key == claim) {
-        Some((_, versions)) => *versions += u8::from(protocol.has(Mistake::NoIfNoneMatch)),
+        Some((_, versions)) => *versions += u8::from(protocol.has(Mutant::NoIfNoneMatch)),
         None => {
             state.lake.push((claim, 1));
             state.lake.sort_unstable();
@@ -383,8 +383,8 @@ fn put_object(protocol: &Protocol, state: &mut State, claim: Claim) {
     }
 }
 
-fn work(state: &mut State, environment: usize) -> &mut Work {
-    state.environments[environment].work.as_mut().expect("only an environment at work does this")
+fn work(state: &mut State, sandbox: usize) -> &mut Work {
+    state.sandboxes[sandbox].work.as_mut().expect("only a sandbox at work does this")
 }
 
 fn remove_first<Request: PartialEq + Copy>(requests: &mut Vec<Request>, request: Request) {

@@ -1,11 +1,11 @@
-//! Every state of the protocol is looked at, and every mistake is found.
+//! Every state of the protocol is looked at, and every mutant is found.
 
 #![allow(clippy::print_stdout, reason = "the number of states is the test's report")]
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use model::{Mistake, Protocol};
+use model::{Mutant, Protocol};
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
 /// Two copies of one event, time for two windows, and anything that can go wrong, once.
@@ -18,7 +18,7 @@ const DUPLICATES: Protocol = Protocol {
     faults: 1,
     batch: 2,
     batched: false,
-    mistake: None,
+    mutant: None,
 };
 
 /// Two messages of one event that say different things, and anything that can go wrong, twice.
@@ -61,42 +61,42 @@ fn what_must_always_hold_holds_with_more_faults_and_more_time() {
     hold_in_every_state("two duplicates, two faults", Protocol { faults: 2, ..DUPLICATES });
 }
 
-/// The property that a mistake violates.
-fn violated_by(mistake: Mistake) -> &'static str {
-    match mistake {
-        Mistake::NoCondition => "of two claims the earlier had run out, up to the clock skew",
-        Mistake::NoExpiryInCondition | Mistake::CachedBeyondTtl => {
+/// The property that a mutant violates.
+fn violated_by(mutant: Mutant) -> &'static str {
+    match mutant {
+        Mutant::NoCondition => "of two claims the earlier had run out, up to the clock skew",
+        Mutant::NoExpiryInCondition | Mutant::CachedBeyondTtl => {
             "a claim is held against a message only while it holds"
         }
-        Mistake::AcknowledgedBeforeTheWrite
-        | Mistake::UnknownIsDuplicate
-        | Mistake::FollowersOfAFailedLeaderAcknowledged
-        | Mistake::FollowersJudgedByTheirLeader => {
+        Mutant::AcknowledgedBeforeTheWrite
+        | Mutant::UnknownIsDuplicate
+        | Mutant::FollowersOfAFailedLeaderAcknowledged
+        | Mutant::FollowersJudgedByTheirLeader => {
             "a message is acknowledged only by a claim in the table, for what it says"
         }
-        Mistake::CachedBeforeConfirmation | Mistake::DuplicateItemIsOwn => {
+        Mutant::CachedBeforeConfirmation | Mutant::DuplicateItemIsOwn => {
             "nothing is remembered that the table did not confirm"
         }
-        Mistake::FreshClaimIdOnRetry | Mistake::FreshClaimIdAfterInsert => {
+        Mutant::FreshClaimIdOnRetry | Mutant::FreshClaimIdAfterInsert => {
             "one receive of a message makes at most one object"
         }
-        Mistake::InsertOnly | Mistake::ConflictIsAlreadyThere | Mistake::CheckpointAtTheHighestFailure => {
+        Mutant::InsertOnly | Mutant::ConflictIsAlreadyThere | Mutant::CheckpointAtTheHighestFailure => {
             "in the end each claim has its object"
         }
-        Mistake::NoIfNoneMatch => "a claim has at most one object, with one version",
+        Mutant::NoIfNoneMatch => "a claim has at most one object, with one version",
     }
 }
 
 #[test]
 fn every_mistake_is_found() {
-    for mistake in Mistake::ALL {
-        let property = violated_by(mistake);
+    for mutant in Mutant::ALL {
+        let property = violated_by(mutant);
         let found = HasDiscoveries::AnyOf(BTreeSet::from([property]));
-        let batched = matches!(mistake, Mistake::DuplicateItemIsOwn | Mistake::FreshClaimIdAfterInsert);
-        let protocol = Protocol { batched, mistake: Some(mistake), ..CONFLICT };
+        let batched = matches!(mutant, Mutant::DuplicateItemIsOwn | Mutant::FreshClaimIdAfterInsert);
+        let protocol = Protocol { batched, mutant: Some(mutant), ..CONFLICT };
         let checker = protocol.checker().finish_when(found).spawn_bfs().join();
         let steps = checker.assert_any_discovery(property).into_actions();
-        println!("{mistake:?}: \"{property}\" is violated by");
+        println!("{mutant:?}: \"{property}\" is violated by");
         for (number, step) in (1..).zip(steps) {
             println!("{number:>4}. {step:?}");
         }

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use emulator::chaos::{Chaos, Delivery};
-use emulator::wire::{Call, Fault, Service};
+use emulator::fault_plan::{Delivery, FaultPlan};
+use emulator::{Call, Fault, Service};
 use fastrand::Rng;
 use pipeline::names;
 use serde_json::Value;
 
-use crate::environment;
 use crate::history::{Claimed, Entry, Recorder, hash};
+use crate::sandbox;
 use crate::scenario::Scenario;
 
 /// A kind of fault.
@@ -40,11 +40,11 @@ pub enum FaultKind {
     Outage,
     /// A function is killed at an await.
     Killed,
-    /// An invocation meets a cold environment, though there is a warm one.
+    /// An invocation meets a cold sandbox, though there is a warm one.
     ColdStart,
-    /// All idle environments end.
+    /// All idle sandboxes end.
     ScaledIn,
-    /// Environments' clocks differ from the services'.
+    /// Sandboxes' clocks differ from the services'.
     ClockSkew,
     /// A batch is delivered twice, the second time while the first is under way or after it.
     BatchTwice,
@@ -157,7 +157,7 @@ impl Dice {
     /// From now on nothing goes wrong.
     pub fn calm(&self) {
         self.lock().calm = true;
-        self.recorder.note(Entry::Calm);
+        self.recorder.note(Entry::NoFaults);
     }
 
     /// How often each kind happened.
@@ -168,7 +168,7 @@ impl Dice {
 
     /// What goes wrong with a request, which is noted. Nothing does with what is done by hand.
     pub fn fault(&self, call: &Call<'_>) -> Option<Fault> {
-        let invocation = environment::current();
+        let invocation = sandbox::current();
         if invocation.is_none() && call.service == Service::DynamoDb {
             return None;
         }
@@ -253,7 +253,7 @@ impl Dice {
     }
 }
 
-impl Chaos for Dice {
+impl FaultPlan for Dice {
     fn next_message(&self, _: &str, waiting: usize) -> usize {
         self.roll(FaultKind::OutOfOrder).map_or(0, |mut random| random.usize(..waiting))
     }
@@ -269,7 +269,7 @@ impl Chaos for Dice {
         Some(Duration::from_millis(random.u64(1..20_000)))
     }
 
-    fn environment(&self, _: &str, idle: usize) -> Option<usize> {
+    fn sandbox(&self, _: &str, idle: usize) -> Option<usize> {
         match self.roll(FaultKind::ColdStart) {
             None => idle.checked_sub(1),
             // A new one, or any that is idle.

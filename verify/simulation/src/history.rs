@@ -6,8 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use emulator::Clock;
-use emulator::wire::Fault;
+use emulator::{Clock, Fault};
 
 use crate::faults::FaultKind;
 
@@ -42,8 +41,8 @@ pub enum Entry {
         /// Its name's last word.
         function: &'static str,
         /// Counts up over both functions.
-        environment: u64,
-        /// Seconds since 1970 by the environment's own clock.
+        sandbox: u64,
+        /// Seconds since 1970 by the sandbox's own clock.
         wall_seconds: u64,
         /// Message ids or sequence numbers.
         items: Vec<String>,
@@ -54,7 +53,7 @@ pub enum Entry {
         invocation: u64,
         /// What it reported as failed.
         failed: Vec<String>,
-        /// What its environment remembers that it had not before: key and claim id.
+        /// What its sandbox remembers that it had not before: key and claim id.
         remembered: Vec<Remembered>,
     },
     /// It gave an error for an answer.
@@ -124,14 +123,14 @@ pub enum Entry {
     },
     /// DynamoDB deleted so many expired items.
     Swept(usize),
-    /// Idle environments ended.
+    /// Idle sandboxes ended.
     ScaledIn,
     /// So many seconds passed in which nobody did anything.
     Passed(u64),
     /// A fault that is no request's.
     Fault(FaultKind),
     /// From here on nothing goes wrong.
-    Calm,
+    NoFaults,
 }
 
 /// A claim as the table took it.
@@ -285,9 +284,9 @@ impl fmt::Display for Entry {
             Self::Sent { messages, known: Err(error) } => write!(f, "sent {messages:?}, perhaps: {error}"),
             Self::Accepted { message, id } => write!(f, "queue took message {message} as {id}"),
             Self::Redriven { old, new } => write!(f, "redrove {old} as {new}"),
-            Self::Invoked { invocation, function, environment, wall_seconds, items } => {
+            Self::Invoked { invocation, function, sandbox, wall_seconds, items } => {
                 let items = items.join(" ");
-                write!(f, "#{invocation} {function} in environment {environment} at {wall_seconds}: {items}")
+                write!(f, "#{invocation} {function} in sandbox {sandbox} at {wall_seconds}: {items}")
             }
             Self::Answered { invocation, failed, remembered } => {
                 write!(f, "#{invocation} answered, failed: [{}]", failed.join(" "))?;
@@ -314,10 +313,10 @@ impl fmt::Display for Entry {
             Self::PutByHand { pk } => write!(f, "put {pk} by hand"),
             Self::Stored { key, hash } => write!(f, "bucket took {key} {hash:016x}"),
             Self::Swept(deleted) => write!(f, "TTL deleted {deleted}"),
-            Self::ScaledIn => write!(f, "idle environments ended"),
+            Self::ScaledIn => write!(f, "idle sandboxes ended"),
             Self::Passed(seconds) => write!(f, "{seconds} s passed"),
             Self::Fault(kind) => write!(f, "fault {kind}"),
-            Self::Calm => write!(f, "from here on nothing goes wrong"),
+            Self::NoFaults => write!(f, "from here on nothing goes wrong"),
         }
     }
 }

@@ -9,7 +9,7 @@
 //! | [`scenario`] | what a seed stands for: settings, workload, faults, and the order of things |
 //! | [`workload`] | messages, and what each of them means |
 //! | [`faults`] | everything that goes wrong, and the dice that decide when |
-//! | [`environment`] | Lambda's environments, with clocks that are off, killed at any await |
+//! | [`sandbox`] | Lambda's sandboxes, with clocks that are off, killed at any await |
 //! | [`world`] | one run, from the first message until nothing moves any more |
 //! | [`history`] | what happened in it, in order |
 //! | [`poison_record`] | what somebody puts into the table that can never be archived |
@@ -19,12 +19,12 @@
 //! | [`shrink`] | less of a seed that still fails |
 
 pub mod campaign;
-pub mod environment;
 pub mod faults;
 pub mod history;
 pub mod judgement;
 pub mod poison_record;
 pub mod reference_model;
+pub mod sandbox;
 pub mod scenario;
 pub mod shrink;
 pub mod workload;

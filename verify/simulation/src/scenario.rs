@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use emulator::wire::{Fault, Service};
+use emulator::{Fault, Service};
 use fastrand::Rng;
 use ingest_fn::ClaimWrites;
 use lambda_support::deliberate_fault::DeliberateFault;
@@ -54,7 +54,7 @@ pub struct Scenario {
     pub record_age_seconds: u64,
     /// How often the stream's mapping looks at an idle shard.
     pub poll_interval: Duration,
-    /// How far an environment's clock may be off, either way, in milliseconds.
+    /// How far a sandbox's clock may be off, either way, in milliseconds.
     pub skew_ms: u64,
     /// What is sent. The last one is sent when nothing goes wrong any more, and shows that things still move.
     pub messages: Vec<Message>,
@@ -77,7 +77,7 @@ pub enum Step {
     Wait(u64),
     /// DynamoDB deletes what has expired.
     Sweep,
-    /// Idle environments end.
+    /// Idle sandboxes end.
     ScaleIn,
     /// Dead letters are moved back.
     Redrive,

@@ -11,18 +11,18 @@ use claim::record::KEY_PREFIX;
 use emulator::sqs::MAX_MESSAGE_BYTES;
 use emulator::{Clock, Services, queue_url};
 use ingest_fn::ClaimWrites;
-use lambda_support::{Environment, deliberate_fault};
+use lambda_support::{Variables, deliberate_fault};
 use pipeline::{Pipeline, PipelineSettings, names};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::environment::Environments;
 use crate::faults::{Dice, FaultKind};
 use crate::history::{Entry, History, Recorder};
 use crate::judgement::Judgement;
 use crate::poison_record::{BY_HAND, PoisonRecord};
 use crate::reference_model;
+use crate::sandbox::Sandboxes;
 use crate::scenario::{Scenario, Step};
 use crate::workload::Meaning;
 
@@ -113,13 +113,13 @@ impl<'a> World<'a> {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + scenario.epoch);
         let recorder = Arc::new(Recorder::new(clock));
         let dice = Arc::new(Dice::new(scenario, Arc::clone(&recorder)));
-        let services = Services::in_chaos(clock, scenario.seed, Arc::clone(&dice) as _);
+        let services = Services::with_fault_plan(clock, scenario.seed, Arc::clone(&dice) as _);
         let faults = Arc::clone(&dice);
         services.faults.set(move |call| faults.fault(call));
 
         let settings = settings(scenario);
-        let environments = Environments::new(&services, &recorder, &dice, &settings, scenario.seed, scenario.skew_ms);
-        let pipeline = Pipeline::with_functions(&services, settings, environments.ingest(), environments.archive());
+        let sandboxes = Sandboxes::new(&services, &recorder, &dice, &settings, scenario.seed, scenario.skew_ms);
+        let pipeline = Pipeline::with_functions(&services, settings, sandboxes.ingest(), sandboxes.archive());
         let sdk = services.sdk_config();
         let producer = aws_sdk_sqs::config::Builder::from(&sdk)
             .retry_partition(RetryPartition::custom("producer").build())
@@ -382,7 +382,7 @@ fn settings(scenario: &Scenario) -> PipelineSettings {
         "CLAIM_WRITES" => (scenario.claim_writes == ClaimWrites::Batch).then(|| "batch".to_owned()),
         _ => None,
     };
-    let ingest = ingest_fn::Config::from_environment(&Environment::new(&variable));
+    let ingest = ingest_fn::Config::from_variables(&Variables::new(&variable));
     let mut settings = PipelineSettings {
         function_timeout: Duration::from_secs(scenario.timeout_seconds),
         ingest: ingest.expect("the scenario's settings are possible"),

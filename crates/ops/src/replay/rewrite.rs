@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use claim::record::SORT_KEY;
 use claim::{Claim, ObjectPrefix, object};
 use lambda_support::error_chain;
-use lambda_support::fence::Panicked;
+use lambda_support::panic_guard::Panicked;
 
 use super::scan::key;
 use super::{Claimed, Settings};

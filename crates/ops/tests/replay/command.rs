@@ -82,7 +82,7 @@ async fn what_was_refused_or_not_answered_is_not_written_and_the_exit_code_says_
     let folder = tempfile::tempdir().unwrap();
     let write = [&STACK[..], &["--write", "--rate", "1000"]].concat();
     // Their claim ids end with their numbers.
-    let is_write_of_a_few = |call: &emulator::wire::Call<'_>| {
+    let is_write_of_a_few = |call: &emulator::Call<'_>| {
         call.operation.starts_with("PUT") && ["7.json", "f.json"].iter().any(|end| call.operation.ends_with(end))
     };
     services.faults.set(move |call| is_write_of_a_few(call).then_some(Fault::Refused(403)));

@@ -11,8 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{Claim, ObjectPrefix};
-use emulator::wire::{Fault, Service};
-use emulator::{Clock, Services};
+use emulator::{Clock, Fault, Service, Services};
 use ops::replay::{Outcome, ReplayError, Settings, replay};
 use pipeline::{Pipeline, PipelineSettings, names};
 use serde_json::{Value, json};
@@ -63,7 +62,7 @@ async fn until(done: impl Fn() -> bool) {
 
 /// From now on, S3 refuses objects.
 fn break_s3(services: &Services) {
-    let is_write = |call: &emulator::wire::Call<'_>| call.service == Service::S3 && call.operation.starts_with("PUT");
+    let is_write = |call: &emulator::Call<'_>| call.service == Service::S3 && call.operation.starts_with("PUT");
     services.faults.set(move |call| is_write(call).then_some(Fault::Refused(503)));
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use emulator::wire::{Call, Fault, Service};
+use emulator::{Call, Fault, Service};
 use ingest_fn::ClaimWrites;
 use pipeline::{PipelineSettings, names};
 use serde_json::{Value, json};
@@ -201,7 +201,7 @@ async fn one_write_for_one_event(writes: ClaimWrites) {
     assert_eq!(*counts.lock().unwrap(), (1, 1), "requests to the table and to the lake");
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 1), ("duplicate", 9)]));
 
-    // Two events more, and then the same to an environment that has forgotten them.
+    // Two events more, and then the same to a sandbox that has forgotten them.
     let batched = writes == ClaimWrites::Batch;
     for (forgotten, requests) in [(false, if batched { 1 } else { 2 }), (true, if batched { 3 } else { 2 })] {
         if forgotten {
@@ -287,7 +287,7 @@ async fn functions_only_put(writes: ClaimWrites) {
     world.send("poison");
     let queue = || world.services.sqs.counts(names::QUEUE).unwrap();
     until("the queue is empty", || queue().visible + queue().in_flight == 0).await;
-    // An environment that has forgotten what is claimed is told by the table.
+    // A sandbox that has forgotten what is claimed is told by the table.
     world.pipeline.ingest.scale_in();
     for event in ["event-0", "event-1"] {
         world.send(&body(event));
@@ -321,7 +321,7 @@ async fn only_what_is_confirmed_is_remembered(writes: ClaimWrites) {
         let claim = world.claims().await["a"].clone();
         assert!(world.lake().contains_key(&key(&claim)));
 
-        // Now that it is confirmed, the warm environment knows it.
+        // Now that it is confirmed, the warm sandbox knows it.
         world.send(&body("a"));
         let counts = world.count();
         until("it is judged", || world.outcomes(names::INGEST_FUNCTION).contains_key("duplicate")).await;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use archive_fn::DataLake;
-use emulator::function::{Function, environment};
+use emulator::function::{Function, sandbox};
 use emulator::sqs::QueueSettings;
 use emulator::stream_mapping::StreamMapping;
-use emulator::wire::{Fault, Service};
+use emulator::{Fault, Service};
 use ingest_fn::ClaimWrites;
 use pipeline::{PipelineSettings, names};
 use serde_json::json;
@@ -60,14 +60,14 @@ async fn another_prefix_is_another_lake() {
         "OBJECT_PREFIX" => Some("other/".to_owned()),
         _ => None,
     };
-    let config = archive_fn::Config::from_environment(&lambda_support::Environment::new(&look_up)).unwrap();
+    let config = archive_fn::Config::from_variables(&lambda_support::Variables::new(&look_up)).unwrap();
     let (log, sdk, clock) = (services.logs.writer("other"), services.sdk_config(), services.clock);
-    let log_of_environment = log.clone();
+    let log_of_sandbox = log.clone();
     let function = Function::new("other", settings.function_timeout, clock, log, move || {
         let lake = DataLake::new((&sdk).into(), names::BUCKET);
-        let handler = archive_fn::Handler::new(config.clone(), lake, log_of_environment.clone(), clock.shared());
+        let handler = archive_fn::Handler::new(config.clone(), lake, log_of_sandbox.clone(), clock.shared());
         let handler = Arc::new(handler);
-        environment(move |event| {
+        sandbox(move |event| {
             let handler = Arc::clone(&handler);
             async move { handler.handle(event).await }
         })

@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{Claim, Digest, ObjectPrefix, object};
-use emulator::wire::{Call, Fault, Service};
-use emulator::{Clock, Services};
+use emulator::{Call, Clock, Fault, Service, Services};
 use ingest_fn::ClaimWrites;
 use pipeline::{Pipeline, PipelineSettings, names};
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use tracing::level_filters::LevelFilter;
 
 /// Where variables are looked up.
-pub struct Environment<'a>(LookUp<'a>);
+pub struct Variables<'a>(LookUp<'a>);
 
 enum LookUp<'a> {
     Process,
@@ -16,7 +16,7 @@ enum LookUp<'a> {
 
 /// A variable that the function cannot start without, or cannot start with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EnvironmentError {
+pub enum VariableError {
     /// It is not set, or empty.
     #[error("environment variable {0} is missing")]
     Missing(&'static str),
@@ -32,7 +32,7 @@ pub enum EnvironmentError {
     },
 }
 
-impl<'a> Environment<'a> {
+impl<'a> Variables<'a> {
     /// `look_up` gives a variable's value, if it is set.
     pub fn new(look_up: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self(LookUp::Given(look_up))
@@ -45,7 +45,7 @@ impl<'a> Environment<'a> {
     }
 
     /// A value that is no text is not missing: a default in its place would be none that anyone chose.
-    fn value(&self, variable: &'static str) -> Result<Option<String>, EnvironmentError> {
+    fn value(&self, variable: &'static str) -> Result<Option<String>, VariableError> {
         match self.0 {
             LookUp::Given(look_up) => Ok(look_up(variable)),
             LookUp::Process => match std::env::var(variable) {
@@ -53,7 +53,7 @@ impl<'a> Environment<'a> {
                 Err(VarError::NotPresent) => Ok(None),
                 Err(VarError::NotUnicode(value)) => {
                     let (value, problem) = (value.to_string_lossy().into_owned(), "must be UTF-8".to_owned());
-                    Err(EnvironmentError::Malformed { variable, value, problem })
+                    Err(VariableError::Malformed { variable, value, problem })
                 }
             },
         }
@@ -63,8 +63,8 @@ impl<'a> Environment<'a> {
     ///
     /// # Errors
     /// When it is missing, empty or no text.
-    pub fn required(&self, variable: &'static str) -> Result<String, EnvironmentError> {
-        self.value(variable)?.filter(|value| !value.is_empty()).ok_or(EnvironmentError::Missing(variable))
+    pub fn required(&self, variable: &'static str) -> Result<String, VariableError> {
+        self.value(variable)?.filter(|value| !value.is_empty()).ok_or(VariableError::Missing(variable))
     }
 
     /// A variable that may be missing. `parse` says what is wrong with a value.
@@ -76,9 +76,9 @@ impl<'a> Environment<'a> {
         variable: &'static str,
         default: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<T, EnvironmentError> {
+    ) -> Result<T, VariableError> {
         let value = self.value(variable)?.unwrap_or_else(|| default.to_owned());
-        parse(&value).map_err(|problem| EnvironmentError::Malformed { variable, value, problem: problem.to_string() })
+        parse(&value).map_err(|problem| VariableError::Malformed { variable, value, problem: problem.to_string() })
     }
 
     /// A whole number within `range`.
@@ -90,7 +90,7 @@ impl<'a> Environment<'a> {
         variable: &'static str,
         default: &str,
         range: std::ops::RangeInclusive<N>,
-    ) -> Result<N, EnvironmentError> {
+    ) -> Result<N, VariableError> {
         self.parsed(variable, default, |value| match value.parse::<N>() {
             Ok(number) if range.contains(&number) => Ok(number),
             _ => Err(format!("must be a whole number from {} to {}", range.start(), range.end())),
@@ -101,7 +101,7 @@ impl<'a> Environment<'a> {
     ///
     /// # Errors
     /// When it is empty: it is the metrics' dimension, and CloudWatch drops metrics whose dimension has no value.
-    pub fn function_name(&self, default: &str) -> Result<String, EnvironmentError> {
+    pub fn function_name(&self, default: &str) -> Result<String, VariableError> {
         let not_empty = |name: &str| if name.is_empty() { Err("must not be empty") } else { Ok(name.to_owned()) };
         self.parsed("AWS_LAMBDA_FUNCTION_NAME", default, not_empty)
     }
@@ -110,7 +110,7 @@ impl<'a> Environment<'a> {
     ///
     /// # Errors
     /// When it is not one of Lambda's levels.
-    pub fn log_level(&self) -> Result<LevelFilter, EnvironmentError> {
+    pub fn log_level(&self) -> Result<LevelFilter, VariableError> {
         self.parsed("AWS_LAMBDA_LOG_LEVEL", "INFO", |value| match value.to_ascii_uppercase().as_str() {
             "TRACE" => Ok(LevelFilter::TRACE),
             "DEBUG" => Ok(LevelFilter::DEBUG),
@@ -126,22 +126,19 @@ impl<'a> Environment<'a> {
 mod tests {
     use super::*;
 
-    fn read<T>(
-        value: Option<&str>,
-        get: impl FnOnce(&Environment<'_>) -> Result<T, EnvironmentError>,
-    ) -> Result<T, String> {
+    fn read<T>(value: Option<&str>, get: impl FnOnce(&Variables<'_>) -> Result<T, VariableError>) -> Result<T, String> {
         let look_up = |_: &str| value.map(str::to_owned);
-        get(&Environment::new(&look_up)).map_err(|error| error.to_string())
+        get(&Variables::new(&look_up)).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_missing_or_malformed_variable_is_named_in_one_line() {
-        let table = |value| read(value, |environment| environment.required("TABLE_NAME"));
+        let table = |value| read(value, |variables| variables.required("TABLE_NAME"));
         assert_eq!(table(Some("t")), Ok("t".into()));
         for missing in [None, Some("")] {
             assert_eq!(table(missing), Err("environment variable TABLE_NAME is missing".into()));
         }
-        let number = |value| read(value, |environment| environment.number("N", "7", 1..=10_u32));
+        let number = |value| read(value, |variables| variables.number("N", "7", 1..=10_u32));
         assert_eq!(number(None), Ok(7));
         assert_eq!(number(Some("10")), Ok(10));
         for malformed in ["", "0", "11", "x", "1.5", " 1", "-1"] {
@@ -152,7 +149,7 @@ mod tests {
 
     #[test]
     fn every_log_level_of_lambda_is_known() {
-        let level = |value| read(value, |environment| environment.log_level());
+        let level = |value| read(value, |variables| variables.log_level());
         assert_eq!(level(None), Ok(LevelFilter::INFO));
         assert_eq!(level(Some("debug")), Ok(LevelFilter::DEBUG));
         assert_eq!(level(Some("FATAL")), Ok(LevelFilter::ERROR));

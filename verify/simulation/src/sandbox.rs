@@ -1,4 +1,4 @@
-//! Lambda's environments as a world has them: each with a clock of its own that may be off, SDK clients and a retry quota of
+//! Lambda's sandboxes as a world has them: each with a clock of its own that may be off, SDK clients and a retry quota of
 //! its own as a process has, killed at any await, and watched.
 
 use std::cell::Cell;
@@ -48,9 +48,9 @@ impl TimeSource for SkewedClock {
     }
 }
 
-/// Makes environments, and watches them.
+/// Makes sandboxes, and watches them.
 #[derive(Clone)]
-pub struct Environments(Arc<Shared>);
+pub struct Sandboxes(Arc<Shared>);
 
 struct Shared {
     services: Arc<Services>,
@@ -60,12 +60,12 @@ struct Shared {
     seed: u64,
     /// The most that a clock is off, in milliseconds.
     skew_ms: u64,
-    environments: AtomicU64,
+    sandboxes: AtomicU64,
     invocations: AtomicU64,
     skews: Mutex<fastrand::Rng>,
 }
 
-/// One environment, as it is watched.
+/// One sandbox, as it is watched.
 struct Watched {
     function: &'static str,
     number: u64,
@@ -82,8 +82,8 @@ enum Death {
     After(Duration),
 }
 
-impl Environments {
-    /// On `services`. `skew_ms` is the most that an environment's clock is off, either way.
+impl Sandboxes {
+    /// On `services`. `skew_ms` is the most that a sandbox's clock is off, either way.
     #[must_use]
     pub fn new(
         services: &Arc<Services>,
@@ -100,7 +100,7 @@ impl Environments {
             settings: settings.clone(),
             seed,
             skew_ms,
-            environments: AtomicU64::new(0),
+            sandboxes: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
             skews: Mutex::new(fastrand::Rng::with_seed(seed.rotate_left(7))),
         }))
@@ -115,7 +115,7 @@ impl Environments {
             let (number, clock) = shared.born();
             let config = aws_sdk_dynamodb::config::Builder::from(&shared.services.sdk_config())
                 .time_source(clock)
-                .retry_partition(RetryPartition::custom(format!("environment {number}")).build());
+                .retry_partition(RetryPartition::custom(format!("sandbox {number}")).build());
             let table = ClaimTable::new(aws_sdk_dynamodb::Client::from_conf(config.build()), names::TABLE);
             let random = Mutex::new(fastrand::Rng::with_seed(shared.seed ^ (number << 32)));
             let random: ingest_fn::Random = Box::new(move || {
@@ -135,11 +135,11 @@ impl Environments {
                 };
                 looked_into.remembered().into_iter().map(entry).collect()
             };
-            let environment = function::environment(move |event| {
+            let sandbox = function::sandbox(move |event| {
                 let handler = Arc::clone(&handler);
                 async move { handler.handle(event).await }
             });
-            this.watched("ingest", number, clock, Box::new(remembered), environment)
+            this.watched("ingest", number, clock, Box::new(remembered), sandbox)
         })
     }
 
@@ -152,22 +152,22 @@ impl Environments {
             let (number, clock) = shared.born();
             let config = aws_sdk_s3::config::Builder::from(&shared.services.sdk_config())
                 .time_source(clock)
-                .retry_partition(RetryPartition::custom(format!("environment {number}")).build());
+                .retry_partition(RetryPartition::custom(format!("sandbox {number}")).build());
             let lake = DataLake::new(config, names::BUCKET);
             let config = shared.settings.archive.clone();
             let handler = Arc::new(archive_fn::Handler::new(config, lake, log, SharedTimeSource::new(clock)));
-            let environment = function::environment(move |event| {
+            let sandbox = function::sandbox(move |event| {
                 let handler = Arc::clone(&handler);
                 async move { handler.handle(event).await }
             });
-            this.watched("archive", number, clock, Box::new(Vec::new), environment)
+            this.watched("archive", number, clock, Box::new(Vec::new), sandbox)
         })
     }
 
     fn function(
         &self,
         name: &str,
-        cold_start: impl Fn(LogWriter) -> function::Environment + Send + Sync + 'static,
+        cold_start: impl Fn(LogWriter) -> function::Sandbox + Send + Sync + 'static,
     ) -> Function {
         let recorder = Arc::clone(&self.0.recorder);
         let log = LogWriter::new(move |line| {
@@ -177,7 +177,7 @@ impl Environments {
         let writer = log.clone();
         let (clock, timeout) = (self.0.services.clock, self.0.settings.function_timeout);
         Function::new(name, timeout, clock, log, move || cold_start(writer.clone()))
-            .in_chaos(Arc::clone(&self.0.services.chaos))
+            .with_fault_plan(Arc::clone(&self.0.services.fault_plan))
     }
 
     fn watched(
@@ -186,17 +186,17 @@ impl Environments {
         number: u64,
         clock: SkewedClock,
         remembered: Box<dyn Fn() -> Vec<Remembered> + Send + Sync>,
-        environment: function::Environment,
-    ) -> function::Environment {
+        sandbox: function::Sandbox,
+    ) -> function::Sandbox {
         let shared = Arc::clone(&self.0);
         let known = Mutex::default();
         let watched = Arc::new(Watched { function, number, clock, frozen: Mutex::default(), remembered, known });
         Box::new(move |mut context, payload| {
-            // Lambda's host and the environment on it go by the same clock.
+            // Lambda's host and the sandbox on it go by the same clock.
             context.deadline = context.deadline.saturating_add_signed(clock.skew_ms);
             let death = shared.death();
             let invocation = shared.invoked(&watched, &payload);
-            let work = environment(context, payload);
+            let work = sandbox(context, payload);
             Box::pin(watch(Arc::clone(&shared), Arc::clone(&watched), invocation, death, work))
         })
     }
@@ -261,7 +261,7 @@ async fn watch(
 
 impl Shared {
     fn born(&self) -> (u64, SkewedClock) {
-        let number = self.environments.fetch_add(1, Ordering::Relaxed);
+        let number = self.sandboxes.fetch_add(1, Ordering::Relaxed);
         let skew_ms = self.skew_ms.cast_signed();
         let skew_ms = self.skews.lock().unwrap_or_else(PoisonError::into_inner).i64(-skew_ms..=skew_ms);
         (number, SkewedClock { clock: self.services.clock, skew_ms })
@@ -284,7 +284,7 @@ impl Shared {
         self.recorder.note(Entry::Invoked {
             invocation,
             function: watched.function,
-            environment: watched.number,
+            sandbox: watched.number,
             wall_seconds: wall.as_secs(),
             items: items(payload),
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::wire::Call;
 
 /// Decides whatever the developer guides leave open. By default everything happens once, in order and at once.
-pub trait Chaos: Send + Sync {
+pub trait FaultPlan: Send + Sync {
     /// Which of so many waiting messages, the oldest first, a receive takes next: a standard queue promises no order.
     fn next_message(&self, _queue: &str, _waiting: usize) -> usize {
         0
@@ -18,8 +18,8 @@ pub trait Chaos: Send + Sync {
         None
     }
 
-    /// Which of so many idle environments takes an invocation; `None` is a cold start.
-    fn environment(&self, _function: &str, idle: usize) -> Option<usize> {
+    /// Which of so many idle sandboxes takes an invocation; `None` is a cold start.
+    fn sandbox(&self, _function: &str, idle: usize) -> Option<usize> {
         idle.checked_sub(1)
     }
 
@@ -67,6 +67,6 @@ pub enum Delivery {
 
 /// Nothing out of the ordinary.
 #[derive(Clone, Copy, Debug)]
-pub struct Calm;
+pub struct NoFaults;
 
-impl Chaos for Calm {}
+impl FaultPlan for NoFaults {}

@@ -1,22 +1,22 @@
-//! Environment values.
+//! Values of variables.
 
 use std::collections::BTreeMap;
 
-use lambda_support::{Environment, EnvironmentError};
+use lambda_support::{VariableError, Variables};
 
 /// Lines of `NAME=value`. Both functions start if and only if each of their variables is well formed, and otherwise name
 /// in one line one that is not.
-pub fn environment(input: &[u8]) {
+pub fn variables(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let set: BTreeMap<&str, &str> = text.split('\n').filter_map(|line| line.split_once('=')).collect();
     let look_up = |variable: &str| set.get(variable).map(|value| (*value).to_owned());
-    let environment = Environment::new(&look_up);
+    let variables = Variables::new(&look_up);
     let is = |variable: &'static str, well_formed: fn(&str) -> bool| {
         (variable, set.get(variable).is_none_or(|value| well_formed(value)))
     };
     let has = |variable: &'static str| (variable, set.get(variable).is_some_and(|value| !value.is_empty()));
 
-    let ingest = ingest_fn::Config::from_environment(&environment);
+    let ingest = ingest_fn::Config::from_variables(&variables);
     judge(
         ingest.as_ref().err(),
         &[
@@ -31,7 +31,7 @@ pub fn environment(input: &[u8]) {
             is("AWS_LAMBDA_FUNCTION_NAME", |value| !value.is_empty()),
         ],
     );
-    let archive = archive_fn::Config::from_environment(&environment);
+    let archive = archive_fn::Config::from_variables(&variables);
     judge(
         archive.as_ref().err(),
         &[
@@ -42,13 +42,13 @@ pub fn environment(input: &[u8]) {
     );
 }
 
-fn judge(error: Option<&EnvironmentError>, variables: &[(&str, bool)]) {
+fn judge(error: Option<&VariableError>, variables: &[(&str, bool)]) {
     let malformed: Vec<&str> =
         variables.iter().filter(|(_, well_formed)| !well_formed).map(|(name, _)| *name).collect();
     match error {
         None => assert!(malformed.is_empty(), "{malformed:?} were accepted"),
         Some(error) => {
-            let (EnvironmentError::Missing(variable) | EnvironmentError::Malformed { variable, .. }) = error;
+            let (VariableError::Missing(variable) | VariableError::Malformed { variable, .. }) = error;
             assert!(malformed.contains(variable), "{error}");
             let line = error.to_string();
             assert!(line.contains(variable) && !line.contains('\n'), "{line:?}");
