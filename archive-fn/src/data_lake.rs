@@ -6,7 +6,6 @@ use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
-use lambda_support::deliberate_fault::DeliberateFault::{ConflictIsAlreadyThere, PutWithoutIfNoneMatch};
 
 /// `ConditionalRequestConflict`: another write or delete of the key was under way. Nothing says that it was written.
 const CONFLICT: u16 = 409;
@@ -56,7 +55,7 @@ impl DataLake {
             .put_object()
             .bucket(&self.bucket)
             .key(key)
-            .set_if_none_match((!PutWithoutIfNoneMatch.is_planted()).then(|| "*".to_owned()))
+            .if_none_match("*")
             .content_type("application/json")
             .body(ByteStream::from(content));
         // Boxed: the SDK's future is 19 KB, and each caller's would be as large.
@@ -64,12 +63,6 @@ impl DataLake {
         match result {
             Ok(_) => Ok(PutOutcome::Written),
             Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == PRECONDITION_FAILED) => {
-                Ok(PutOutcome::AlreadyThere)
-            }
-            Err(error)
-                if ConflictIsAlreadyThere.is_planted()
-                    && error.raw_response().is_some_and(|raw| raw.status().as_u16() == CONFLICT) =>
-            {
                 Ok(PutOutcome::AlreadyThere)
             }
             Err(error) => {

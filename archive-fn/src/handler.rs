@@ -10,7 +10,6 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 use lambda_support::deadline::DeadlineReached;
-use lambda_support::deliberate_fault::{DeliberateFault, trap};
 use lambda_support::panic_guard::{catch_panic, catch_panic_async};
 use lambda_support::{Deadline, Envelope, LogWriter, Summary, error_chain, metrics};
 use serde_json::value::RawValue;
@@ -126,7 +125,6 @@ impl Handler {
     }
 
     async fn write(&self, claim: &Claim, line: Vec<u8>) -> Archived {
-        trap("write", &claim.event_id);
         let key = self.config.object_prefix.object_key(claim);
         match self.lake.put(&key, line).await {
             Ok(outcome) => {
@@ -141,9 +139,6 @@ impl Handler {
     /// Keeps a record whole that can never be archived. It is not reported, so that it holds up nobody; but if even
     /// keeping it fails, it is.
     async fn quarantine(&self, subject: &Subject, record: &RawValue, reason: String) -> Archived {
-        if DeliberateFault::UnusableReported.is_planted() {
-            return Archived::Failed { key: None, error: reason };
-        }
         let key = self.config.object_prefix.quarantine_key(subject.sequence_number.as_deref(), record.get());
         match catch_panic_async(self.lake.put(&key, record.get().as_bytes().to_vec())).await {
             Ok(Ok(PutOutcome::Written | PutOutcome::AlreadyThere)) => Archived::Quarantined { key, reason },

@@ -2,7 +2,6 @@
 
 use claim::record::SORT_KEY;
 use claim::{Claim, object};
-use lambda_support::deliberate_fault::{DeliberateFault, trap};
 use lambda_support::error_chain;
 use serde::Deserialize;
 use serde_dynamo::{AttributeValue, Item};
@@ -57,11 +56,7 @@ impl Record {
         if !is_new(&typed.event_name) {
             return Self::Skipped;
         }
-        let claim = Claim::from_item(image);
-        if let Ok(claim) = &claim {
-            trap("record", &claim.event_id);
-        }
-        match claim.and_then(|claim| object::object_line(&claim).map(|line| (claim, line))) {
+        match Claim::from_item(image).and_then(|claim| object::object_line(&claim).map(|line| (claim, line))) {
             Ok((claim, line)) => Self::Claim { claim: Box::new(claim), line },
             Err(error) => Self::Unusable { reason: error_chain(&error) },
         }
@@ -69,7 +64,7 @@ impl Record {
 }
 
 fn is_new(event_name: &str) -> bool {
-    event_name == "INSERT" || event_name == "MODIFY" && !DeliberateFault::InsertOnly.is_planted()
+    event_name == "INSERT" || event_name == "MODIFY"
 }
 
 /// Of a record that does not deserialise: as much as can be told without its types. One that cannot be told at all is

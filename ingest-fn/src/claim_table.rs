@@ -12,9 +12,6 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure,
 };
 use claim::{Claim, ClaimError, Digest, EventError};
-use lambda_support::deliberate_fault::DeliberateFault::{
-    ClaimWithoutCondition, DuplicateItemIsOwn, StatementErrorIsWon, ThrottleIsDuplicate,
-};
 
 /// The table of claims.
 pub struct ClaimTable {
@@ -138,17 +135,12 @@ impl ClaimTable {
     /// When it is not known who holds the event.
     pub async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, ClaimTableError> {
         let now = claim.claimed_at.timestamp();
-        let condition = if ClaimWithoutCondition.is_planted() {
-            "attribute_not_exists(pk) OR attribute_exists(pk) OR #ttl < :now"
-        } else {
-            "attribute_not_exists(pk) OR #ttl < :now"
-        };
         let result = self
             .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(claim.to_item().into()))
-            .condition_expression(condition)
+            .condition_expression("attribute_not_exists(pk) OR #ttl < :now")
             // `ttl` is one of DynamoDB's reserved words.
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
@@ -161,11 +153,6 @@ impl ClaimTable {
             Ok(_) => return Ok(ClaimOutcome::Won),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => refused.item().cloned(),
-                Some(PutItemError::ProvisionedThroughputExceededException(_)) if ThrottleIsDuplicate.is_planted() => {
-                    let digest = Digest::from_stored(&claim.digest).expect("it was computed here");
-                    let held = HeldClaim { claim_id: claim.claim_id, digest, ttl: claim.ttl };
-                    return Ok(ClaimOutcome::Lost(held));
-                }
                 _ => {
                     let (table, source) = (self.name.clone(), Box::new(error));
                     return Err(ClaimTableError::Request { event_id: event_id(), table, source });
@@ -222,12 +209,8 @@ impl ClaimTable {
 }
 
 fn is_inserted(response: &BatchStatementResponse) -> bool {
-    match response.error.as_ref().map(|error| error.code.as_ref()) {
-        None => true,
-        Some(Some(BatchStatementErrorCodeEnum::DuplicateItem)) => DuplicateItemIsOwn.is_planted(),
-        // A throttle among them: the SDK does not try again what is inside an answer of 200.
-        Some(_) => StatementErrorIsWon.is_planted(),
-    }
+    // A throttle may be among the errors: the SDK does not retry what is inside an answer of 200.
+    response.error.is_none()
 }
 
 fn refused(response: &BatchStatementResponse) -> Option<Refused> {

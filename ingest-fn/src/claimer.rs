@@ -11,7 +11,6 @@ use aws_smithy_async::time::SharedTimeSource;
 use claim::{BodyTooLarge, Claim};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lambda_support::deadline::DeadlineReached;
-use lambda_support::deliberate_fault::{self, DeliberateFault};
 use lambda_support::panic_guard::{Panicked, catch_panic, catch_panic_async};
 use lambda_support::{Deadline, error_chain};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -21,7 +20,7 @@ use crate::Random;
 use crate::claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim, Inserts, MAX_STATEMENTS};
 use crate::config::{ClaimWrites, Config};
 use crate::plan::{Group, Leader};
-use crate::warm_cache::WarmCache;
+use crate::warm_cache::{CachedClaim, WarmCache};
 
 /// Claims in flight at once: the default batch. More would open more connections in a cold function, each a TLS handshake on
 /// a fraction of a core, to save milliseconds.
@@ -144,9 +143,8 @@ impl Claimer {
         }
     }
 
-    #[cfg(feature = "deliberate-faults")]
-    pub(crate) fn remembered(&self) -> Vec<([u8; 16], HeldClaim)> {
-        self.cache.entries()
+    pub(crate) fn cached_claims(&self) -> Vec<CachedClaim> {
+        self.cache.claims()
     }
 
     fn requests(&self, groups: &[Group]) -> Requests {
@@ -258,20 +256,13 @@ impl Claimer {
     async fn claim(&self, leader: &Leader, tried: Option<Claim>) -> Result<Settled, Unsettled> {
         let now = Now(self.clock.now());
         let claim = match tried {
-            Some(_) if DeliberateFault::FreshClaimIdAfterInsert.is_planted() => self.new_claim(leader, now)?,
             Some(claim) => claim,
             None => match self.known(leader, now) {
                 Some(held) => return Ok(Settled::Held(held)),
                 None => self.new_claim(leader, now)?,
             },
         };
-        let outcome = match self.table.claim(&claim).await {
-            Err(_) if DeliberateFault::AcknowledgedBeforeWrite.is_planted() => ClaimOutcome::Won,
-            Err(_) if DeliberateFault::FreshClaimIdOnRetry.is_planted() => {
-                self.table.claim(&self.new_claim(leader, now)?).await?
-            }
-            outcome => outcome?,
-        };
+        let outcome = self.table.claim(&claim).await?;
         Ok(self.confirmed(
             leader,
             match outcome {
@@ -287,12 +278,7 @@ impl Claimer {
 
     fn new_claim(&self, leader: &Leader, now: Now) -> Result<Claim, BodyTooLarge> {
         let Leader { message, event, body } = leader;
-        deliberate_fault::trap("claim", &event.id);
-        let claim = Claim::new(event, &message.id, body, now.0, self.window, &(self.random)())?;
-        if DeliberateFault::CachedBeforeConfirmation.is_planted() {
-            self.cache.confirm(&event.id, held_by(leader, &claim));
-        }
-        Ok(claim)
+        Claim::new(event, &message.id, body, now.0, self.window, &(self.random)())
     }
 
     /// Only here, where the table has confirmed it, is a claim remembered.

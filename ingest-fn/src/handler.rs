@@ -14,6 +14,7 @@ use crate::claimer::Claimer;
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::warm_cache::CachedClaim;
 
 /// What a Lambda sandbox keeps between batches.
 pub struct Handler {
@@ -77,11 +78,9 @@ impl Handler {
         Ok(report.response)
     }
 
-    /// What this sandbox remembers: for each event, by the first half of the SHA-256 of its id, a claim. For the
-    /// simulation to look into.
-    #[cfg(feature = "deliberate-faults")]
+    /// The claims in the warm cache, the most recently used first.
     #[must_use]
-    pub fn remembered(&self) -> Vec<([u8; 16], crate::HeldClaim)> {
-        self.claimer.remembered()
+    pub fn cached_claims(&self) -> Vec<CachedClaim> {
+        self.claimer.cached_claims()
     }
 }

@@ -23,6 +23,7 @@ pub use claim_table::{
 };
 pub use config::{ClaimWrites, Config, OnConflict};
 pub use handler::Handler;
+pub use warm_cache::CachedClaim;
 
 /// Gives the ten random bytes of each claim id.
 pub type Random = Box<dyn Fn() -> [u8; 10] + Send + Sync>;

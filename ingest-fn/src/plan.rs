@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use claim::{Claim, Digest, Event, EventIdPointer};
-use lambda_support::deliberate_fault;
 use lambda_support::panic_guard::catch_panic;
 use lambda_support::{Deadline, error_chain, logs};
 use serde::Deserialize;
@@ -114,7 +113,6 @@ impl Leader {
                 return Err(Rejected { message: Some(message), event_id: None, reason: error_chain(&error) });
             }
         };
-        deliberate_fault::trap("plan", &event.id);
         match Claim::check_size(&event, &message.id, &body) {
             Ok(()) => Ok(Self { message, event, body }),
             Err(error) => {

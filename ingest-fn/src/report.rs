@@ -2,7 +2,6 @@
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use claim::Digest;
-use lambda_support::deliberate_fault::DeliberateFault;
 use lambda_support::error_chain;
 
 use crate::claim_table::HeldClaim;
@@ -31,15 +30,7 @@ impl Report {
             Err(error) => {
                 self.failed(Some(message), Some(&event.id), error);
                 for follower in &group.followers {
-                    let fault = if follower.digest == event.digest {
-                        DeliberateFault::SameFollowersAcknowledged
-                    } else {
-                        DeliberateFault::OtherFollowersAcknowledged
-                    };
                     self.failed(Some(&follower.message), Some(&event.id), error);
-                    if fault.is_planted() {
-                        self.response.batch_item_failures.pop();
-                    }
                 }
                 return;
             }
@@ -55,8 +46,6 @@ impl Report {
                 held
             }
         };
-        let by_leader = HeldClaim { digest: event.digest, ..*held };
-        let held = if DeliberateFault::FollowerJudgedByLeader.is_planted() { &by_leader } else { held };
         for follower in &group.followers {
             self.judge(&follower.message, &event.id, follower.digest, held);
         }
@@ -90,9 +79,6 @@ impl Report {
             error = lambda_support::logs::truncate(reason)
         );
         self.report(message_id);
-        if DeliberateFault::RejectedAcknowledged.is_planted() {
-            self.response.batch_item_failures.pop();
-        }
     }
 
     pub(crate) fn failed(

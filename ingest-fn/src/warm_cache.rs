@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
-use lambda_support::deliberate_fault::missed_seconds;
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +15,15 @@ pub(crate) struct WarmCache(Option<Mutex<LruCache<Key, HeldClaim>>>);
 /// Half of the SHA-256 of the event id: a fixed size, and no two ids collide by accident or by intent.
 type Key = [u8; 16];
 
+/// An entry of the warm cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CachedClaim {
+    /// The first half of the SHA-256 of the event id.
+    pub event_id_hash: [u8; 16],
+    /// The claim that holds the event.
+    pub held: HeldClaim,
+}
+
 impl WarmCache {
     pub(crate) fn new(entries: Option<NonZeroUsize>) -> Self {
         Self(entries.map(|entries| Mutex::new(LruCache::new(entries))))
@@ -26,24 +34,21 @@ impl WarmCache {
     pub(crate) fn get(&self, event_id: &str, now_seconds: u64) -> Option<HeldClaim> {
         let mut cache = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let held = *cache.get(&key(event_id))?;
-        (held.ttl >= now_seconds - missed_seconds()).then_some(held)
+        (held.ttl >= now_seconds).then_some(held)
+    }
+
+    /// All entries, the most recently used first.
+    pub(crate) fn claims(&self) -> Vec<CachedClaim> {
+        let Some(cache) = &self.0 else { return Vec::new() };
+        let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.iter().map(|(&event_id_hash, &held)| CachedClaim { event_id_hash, held }).collect()
     }
 
     /// Takes in a claim that the table confirmed.
-    pub(crate) fn confirm(&self, event_id: &str, mut held: HeldClaim) {
-        held.ttl -= missed_seconds();
+    pub(crate) fn confirm(&self, event_id: &str, held: HeldClaim) {
         if let Some(cache) = &self.0 {
             cache.lock().unwrap_or_else(PoisonError::into_inner).put(key(event_id), held);
         }
-    }
-}
-
-/// What a cache holds: for each event, by the first half of the SHA-256 of its id, a claim.
-#[cfg(feature = "deliberate-faults")]
-impl WarmCache {
-    pub(crate) fn entries(&self) -> Vec<(Key, HeldClaim)> {
-        let Some(cache) = &self.0 else { return Vec::new() };
-        cache.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(key, held)| (*key, *held)).collect()
     }
 }
 

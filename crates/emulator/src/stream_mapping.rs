@@ -16,7 +16,6 @@ use dynoxide::actions::describe_stream::DescribeStreamRequest;
 use dynoxide::actions::get_records::GetRecordsRequest;
 use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
 use dynoxide::errors::DynoxideError;
-use lambda_support::deliberate_fault::DeliberateFault::CheckpointAtHighestFailure;
 use lambda_support::logs::rfc3339;
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
@@ -275,9 +274,7 @@ impl StreamMapping {
             Failures::All => Try::Failed,
             // Lambda goes back to the lowest, and sends everything after it again, done or not.
             Failures::Some(failed) => {
-                let positions = failed.iter().filter_map(|id| position(id));
-                let from = if CheckpointAtHighestFailure.is_planted() { positions.max() } else { positions.min() };
-                from.map_or(Try::Done, Try::DoneBefore)
+                failed.iter().filter_map(|id| position(id)).min().map_or(Try::Done, Try::DoneBefore)
             }
         }
     }

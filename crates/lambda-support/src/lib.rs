@@ -5,7 +5,6 @@
 //! | --- | --- |
 //! | [`envelope`] | the event as raw records, so that one that does not fit costs itself alone |
 //! | [`deadline`] | stopping in time |
-//! | [`deliberate_fault`] | faults on purpose, for the simulation; compiled out elsewhere |
 //! | [`panic_guard`] | a panic that costs one record |
 //! | [`logs`] | JSON lines, and where they go |
 //! | [`metrics`] | a batch's summary line, which is its CloudWatch metrics too |
@@ -13,7 +12,6 @@
 //! | [`function`] | the start of the process, once per cold start |
 
 pub mod deadline;
-pub mod deliberate_fault;
 pub mod envelope;
 pub mod function;
 pub mod logs;

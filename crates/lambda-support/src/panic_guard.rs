@@ -6,8 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt as _;
 
-use crate::deliberate_fault::DeliberateFault::PanicUnfenced;
-
 /// Our own code panicked. What it held of shared state must be usable all the same: see the callers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the function panicked: {0}")]
@@ -25,9 +23,6 @@ impl Panicked {
 /// # Errors
 /// When `work` panics.
 pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
-    if PanicUnfenced.is_planted() {
-        return Ok(work());
-    }
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::from_payload(&*payload))
 }
 
