@@ -7,6 +7,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use claim::EventIdPointer;
+use lambda_support::https;
 
 use crate::scenario::Scenario;
 use crate::target::{Stack, Target};
@@ -71,7 +72,8 @@ impl Connected {
             .operation_attempt_timeout(Duration::from_secs(15))
             .operation_timeout(Duration::from_secs(40))
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).http_client(https::client()).timeout_config(timeouts);
         if std::env::var_os("AWS_REGION").is_none() && std::env::var_os("AWS_DEFAULT_REGION").is_none() {
             // The queue's URL says where the stack is: https://sqs.<region>.amazonaws.com/..
             let region = stack.queue_url.strip_prefix("https://sqs.").and_then(|rest| rest.split('.').next());

@@ -9,6 +9,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tracing::level_filters::LevelFilter;
 
+use crate::https;
 use crate::logs::{LogWriter, dispatch};
 use crate::variables::Variables;
 
@@ -52,7 +53,12 @@ pub fn wall_clock() -> SharedTimeSource {
 
 /// Region, credentials and endpoint from the process's variables, with [`timeouts`] and [`retries`].
 pub async fn sdk_config() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts()).retry_config(retries()).load().await
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https::client())
+        .timeout_config(timeouts())
+        .retry_config(retries())
+        .load()
+        .await
 }
 
 /// How long a request may take. A `PutItem` or a `PutObject` of one event takes some ten milliseconds; an attempt that

@@ -6,6 +6,7 @@
 //! | [`envelope`] | the event as raw records, so that one that does not fit costs itself alone |
 //! | [`deadline`] | stopping in time |
 //! | [`panic_guard`] | a panic that costs one record |
+//! | [`https`] | the HTTPS client of the SDK clients |
 //! | [`logs`] | JSON lines, and where they go |
 //! | [`metrics`] | a batch's summary line, which is its CloudWatch metrics too |
 //! | [`variables`] | variables, with errors that name them |
@@ -14,6 +15,7 @@
 pub mod deadline;
 pub mod envelope;
 pub mod function;
+pub mod https;
 pub mod logs;
 pub mod metrics;
 pub mod panic_guard;

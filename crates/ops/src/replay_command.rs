@@ -11,7 +11,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use chrono::{DateTime, NaiveDate, Utc};
 use claim::ObjectPrefix;
-use lambda_support::error_chain;
+use lambda_support::{error_chain, https};
 use ops::replay::{Outcome, ReplayError, Settings, replay};
 
 /// As many keys of a kind are listed. The checkpoint folder has all of them.
@@ -141,7 +141,12 @@ async fn sdk_config() -> SdkConfig {
         .operation_attempt_timeout(Duration::from_secs(60))
         .build();
     let retries = RetryConfig::standard().with_max_attempts(8).with_max_backoff(Duration::from_secs(20));
-    aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).retry_config(retries).load().await
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https::client())
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .load()
+        .await
 }
 
 /// Claims by partition where there is anything to say, then what went wrong, then the sum.

@@ -88,7 +88,11 @@ impl Stage {
         let config = match &embedded {
             Some(services) => services.sdk_config().into_builder().timeout_config(timeouts).build(),
             None => {
-                let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+                let config = aws_config::defaults(BehaviorVersion::latest())
+                    .http_client(lambda_support::https::client())
+                    .timeout_config(timeouts)
+                    .load()
+                    .await;
                 let loopback = config.endpoint_url().is_some_and(|url| url.contains("//127.0.0.1:"));
                 assert!(loopback || engine == Engine::Aws, "AWS_ENDPOINT_URL must be on 127.0.0.1 for {engine}");
                 config

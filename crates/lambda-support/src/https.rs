@@ -1,0 +1,22 @@
+//! The HTTPS client of every SDK client that talks to AWS.
+
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, ConnectorBuilder};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+/// Returns the SDK's default HTTPS client, but with TLS by ring instead of AWS-LC: ring builds faster and makes the functions
+/// smaller. It takes a proxy from the usual variables (`HTTPS_PROXY`, `NO_PROXY`), as the default client does.
+#[must_use]
+pub fn client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, runtime| {
+        let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::Ring));
+        connector.set_connector_settings(settings.cloned());
+        if let Some(runtime) = runtime {
+            connector.set_sleep_impl(runtime.sleep_impl());
+        }
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    })
+}
