@@ -1,14 +1,13 @@
-//! A batch's summary line, which is at the same time its metrics: CloudWatch takes them out of the log (embedded metric
-//! format). It is not a `tracing` event, so that no log level of ours can hide it.
+//! A batch's summary line, which is also its metrics: CloudWatch extracts them from the log (embedded metric format,
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
+//! It is not a `tracing` event, so no log level can hide it.
+//!
+//! The format is one JSON object with fixed names. AWS's library for it, metrique, would bring 25 crates.
 
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use metrique_writer::format::Format as _;
-use metrique_writer::unit::{Count, Millisecond, WithUnit};
-use metrique_writer::{Entry, EntryWriter};
-use metrique_writer_format_emf::Emf;
+use serde_json::{Map, Value, json};
 
 use crate::logs::{LogWriter, rfc3339};
 
@@ -20,7 +19,6 @@ const DIMENSION: &str = "FunctionName";
 
 /// Writes summary lines.
 pub struct Summary {
-    format: Mutex<Emf>,
     writer: LogWriter,
     function_name: String,
 }
@@ -41,41 +39,35 @@ impl Summary {
     /// `function_name` becomes the dimension's value.
     #[must_use]
     pub fn new(writer: LogWriter, function_name: &str) -> Self {
-        let format = Emf::all_validations(NAMESPACE.to_owned(), vec![vec![DIMENSION.to_owned()]]);
-        Self { format: Mutex::new(format), writer, function_name: function_name.to_owned() }
+        Self { writer, function_name: function_name.to_owned() }
     }
 
-    /// Writes the line. A failure to is said on standard error: the batch itself is done, and its response must go out.
+    /// Writes the line. If that fails, it says so on standard error: the batch itself is done, and its response must go out.
     pub fn write(&self, batch: &Batch<'_>) {
-        let mut line = Vec::new();
-        let entry = Line { batch, function_name: &self.function_name };
-        let format = self.format.lock().unwrap_or_else(PoisonError::into_inner).format(&entry, &mut line);
-        let written = format.map_err(std::io::Error::other).and_then(|()| self.writer.clone().write_all(&line));
-        if let Err(error) = written {
-            let _ = writeln!(std::io::stderr(), "the batch's metrics could not be written: {error}");
+        let mut line = self.line(batch).to_string();
+        line.push('\n');
+        if let Err(error) = self.writer.clone().write_all(line.as_bytes()) {
+            let _ = writeln!(std::io::stderr(), "failed to write the batch's metrics: {error}");
         }
     }
-}
 
-struct Line<'a> {
-    batch: &'a Batch<'a>,
-    function_name: &'a str,
-}
+    fn line(&self, batch: &Batch<'_>) -> Value {
+        let counts = batch.counts.iter().map(|&(name, count)| (name, "Count", count));
+        let lag = batch.lag_max_ms.map(|lag_ms| ("LagMaxMs", "Milliseconds", lag_ms));
+        let metrics: Vec<_> = counts.chain(lag).collect();
+        let ended_at = batch.ended_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let ended_at_ms = u64::try_from(ended_at.as_millis()).unwrap_or(u64::MAX);
+        let definitions: Vec<_> = metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
+        let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [[DIMENSION]], "Metrics": definitions });
 
-impl Entry for Line<'_> {
-    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
-        let batch = self.batch;
-        writer.timestamp(batch.ended_at);
-        writer.value("timestamp", &rfc3339(batch.ended_at));
-        writer.value("level", "INFO");
-        writer.value("message", "batch done");
-        writer.value("request_id", batch.request_id);
-        writer.value(DIMENSION, self.function_name);
-        for &(name, count) in batch.counts {
-            writer.value(name, &WithUnit::<_, Count>::from(count));
-        }
-        if let Some(lag) = batch.lag_max_ms {
-            writer.value("LagMaxMs", &WithUnit::<_, Millisecond>::from(lag));
-        }
+        let mut line = Map::new();
+        line.insert("_aws".into(), json!({ "Timestamp": ended_at_ms, "CloudWatchMetrics": [directive] }));
+        line.insert("timestamp".into(), rfc3339(batch.ended_at).into());
+        line.insert("level".into(), "INFO".into());
+        line.insert("message".into(), "batch done".into());
+        line.insert("request_id".into(), batch.request_id.into());
+        line.insert(DIMENSION.into(), self.function_name.as_str().into());
+        line.extend(metrics.into_iter().map(|(name, _, value)| (name.to_owned(), value.into())));
+        line.into()
     }
 }
