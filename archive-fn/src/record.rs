@@ -1,6 +1,6 @@
 //! A stream record, read: is it a claim, and what object does it become?
 
-use claim::record::SORT_KEY;
+use claim::key::SORT_KEY;
 use claim::{Claim, object};
 use lambda_support::error_chain;
 use serde::Deserialize;

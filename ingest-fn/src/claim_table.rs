@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse,
     ReturnValuesOnConditionCheckFailure,
 };
-use claim::{Claim, ClaimError, Digest, EventError};
+use claim::{Claim, ClaimError, Digest, DigestError, EventError};
 
 /// The table of claims.
 pub struct ClaimTable {
@@ -166,10 +166,10 @@ impl ClaimTable {
             // Our own write, whose answer was lost: the SDK's retry met it.
             return Ok(ClaimOutcome::Won);
         }
-        let digest = old
-            .comparable_digest()
-            .map_err(unreadable)?
-            .map_err(|source| ClaimTableError::IncomparableOldItem { event_id: event_id(), source })?;
+        let digest = old.comparable_digest().map_err(|error| match error {
+            DigestError::Unreadable(source) => unreadable(source),
+            DigestError::NotAnEvent(source) => ClaimTableError::IncomparableOldItem { event_id: event_id(), source },
+        })?;
         Ok(ClaimOutcome::Lost(HeldClaim { claim_id: old.claim_id, digest, ttl: old.ttl }))
     }
 

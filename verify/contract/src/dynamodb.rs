@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
-use claim::record::{MAX_ITEM_BYTES, SORT_KEY};
+use claim::key::SORT_KEY;
+use claim::record::MAX_ITEM_BYTES;
 use claim::{Body, Claim, Event, EventIdPointer};
 use futures_util::future::join_all;
 use ingest_fn::{ClaimOutcome, ClaimTable};
@@ -261,7 +262,7 @@ async fn item_limit(stage: &Stage, body: impl Fn(usize) -> Body) -> Outcome {
     Ok(())
 }
 
-/// `claim::event::MAX_EVENT_ID_BYTES` stands on it.
+/// `claim::key::MAX_EVENT_ID_BYTES` stands on it.
 async fn a_partition_key_of_2048_bytes_is_stored_and_one_byte_more_is_refused(stage: Arc<Stage>) -> Outcome {
     let (table, now) = (stage.claims().await?, now_seconds());
     for (bytes, must_be) in [(2_048, "accepted"), (2_049, "ValidationException")] {
