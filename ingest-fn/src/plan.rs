@@ -133,7 +133,7 @@ impl Message {
         }
         let id = id.filter(|id| !id.is_empty())?;
         let attributes = attributes.and_then(|text| serde_json::from_str::<Attributes>(text.get()).ok());
-        Some(Self { id, sent_at: attributes.and_then(|attributes| logs::rfc3339_of_ms(&attributes.sent)) })
+        Some(Self { id, sent_at: attributes.and_then(|attributes| logs::rfc3339_from_ms(&attributes.sent)) })
     }
 
     /// Of a record that cannot be read otherwise.
