@@ -122,16 +122,16 @@ async fn herds(stage: &Stage, over_an_expired_claim: bool) -> Outcome {
         let claims: Vec<_> = (0..HERD).map(|_| late(claim(&event_id, now + 3 * HOUR))).collect();
         let outcomes = at_once(claims.clone().into_iter().map(|claim| {
             let claim_table = Arc::clone(&claim_table);
-            async move { claim_table.claim(&claim).await }
+            async move { claim_table.put(&claim).await }
         }))
         .await;
         let outcomes: Vec<_> = outcomes.into_iter().collect::<Result<_, _>>()?;
         let winners: Vec<_> =
-            claims.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == ClaimOutcome::Won).collect();
+            claims.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, ClaimOutcome::Won(_))).collect();
         same("winners", winners.len(), 1)?;
         let winner = winners[0].0;
         let told = outcomes.iter().filter_map(|outcome| match outcome {
-            ClaimOutcome::Won => None,
+            ClaimOutcome::Won(_) => None,
             ClaimOutcome::Lost(held) => Some(held.claim_id),
         });
         same("claims that the losers were told", told.collect::<HashSet<_>>(), HashSet::from([winner.claim_id]))?;
