@@ -59,18 +59,12 @@ const MAX_ERROR_CHARS: usize = 1_000;
 /// Lambda splits a long line, and its halves are no JSON.
 #[must_use]
 pub fn error_text(error: &dyn Error) -> String {
-    truncate(error_chain(error))
-}
-
-/// An error's text as a log line has room for it. Some libraries quote what they could not read, however long it is;
-/// Lambda splits a long line, and its halves are no JSON.
-#[must_use]
-pub fn truncate(mut error: String) -> String {
-    if let Some((end, _)) = error.char_indices().nth(MAX_ERROR_CHARS) {
-        error.truncate(end);
-        error.push('…');
+    let mut text = error_chain(error);
+    if let Some((end, _)) = text.char_indices().nth(MAX_ERROR_CHARS) {
+        text.truncate(end);
+        text.push('…');
     }
-    error
+    text
 }
 
 struct Clock(SharedTimeSource);
