@@ -319,7 +319,8 @@ async fn a_claim_is_archived_whatever_the_rest_of_its_record_is() {
 async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_record() {
     let world = World::new();
     let long = "x".repeat(300_000);
-    let (mut bad_value, mut bad_type) = (record(1, "{}"), record(2, "{}"));
+    let mut bad_value = record(1, "{}");
+    let mut bad_type = record(2, "{}");
     bad_value["dynamodb"]["NewImage"]["claimed_at"]["S"] = long.as_str().into();
     // serde_json says which text it found in place of an attribute.
     bad_type["dynamodb"]["NewImage"]["another"] = long.as_str().into();

@@ -293,7 +293,8 @@ async fn each_line_tells_when_its_message_was_sent_if_sqs_did_and_no_message_is_
     let world = World::new("single", &[]);
     let record =
         |id: &str, body: Value, attributes: Value| json!({ "messageId": id, "body": body, "attributes": attributes });
-    let (a, other) = (json!(r#"{"event_id":"a"}"#), json!(r#"{"event_id":"a","b":1}"#));
+    let a = json!(r#"{"event_id":"a"}"#);
+    let other = json!(r#"{"event_id":"a","b":1}"#);
     let sent = |sent: Value| json!({ "SentTimestamp": sent, "SenderId": "s" });
     let told = sent(json!("1795599667123"));
     let records = vec![
