@@ -23,13 +23,13 @@ pub(crate) struct Archiver {
     clock: SharedTimeSource,
 }
 
-/// How the archiving of a record ended.
+/// The end of one record's archiving.
 pub(crate) enum ArchiveOutcome {
     /// It is not a new claim.
     Skipped,
     /// The claim has its object.
     Archived { put: PutOutcome, key: String, lag_ms: u64 },
-    /// The record can never be archived, and is kept whole.
+    /// The record can never be archived. It is kept whole.
     Quarantined { key: String, reason: RecordError },
 }
 

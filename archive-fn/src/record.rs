@@ -53,7 +53,7 @@ impl Record {
     /// INSERT and MODIFY count: a claim that replaces an expired one, which DynamoDB has not deleted yet, is a MODIFY.
     ///
     /// # Errors
-    /// When the record says that it is a claim, and can never be archived.
+    /// Fails if the record says that it is a claim, and can never be archived.
     pub fn decode(record: &RawValue) -> Result<Self, RecordError> {
         let typed: StreamRecord = match serde_json::from_str(record.get()) {
             Ok(typed) => typed,

@@ -8,7 +8,7 @@ use tracing::field::display;
 use crate::archiver::{ArchiveOutcome, ArchiverError};
 use crate::data_lake::PutOutcome;
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) response: DynamoDbEventResponse,

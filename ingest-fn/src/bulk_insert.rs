@@ -43,18 +43,18 @@ pub(crate) struct BulkInserter<'a> {
     deadline: Deadline,
 }
 
-/// The requests of a batch. Groups are meant by their index.
+/// The requests of a batch. Groups are given by their index.
 struct RequestPlan {
-    /// Those whose claims are inserted by one request.
+    /// Groups whose claims one request inserts.
     inserts: VecDeque<Vec<usize>>,
     puts: VecDeque<Put>,
 }
 
-/// A group that has a request of its own.
+/// A group that gets a request of its own.
 enum Put {
     /// The default path.
     New(usize),
-    /// A claim of which it is not known whether it is in the table.
+    /// A claim that may be in the table already.
     Open(usize, Claim),
 }
 
@@ -65,12 +65,12 @@ struct InsertedBatch {
     open: Vec<Put>,
 }
 
-/// What a request to insert many claims came to.
+/// The answer to a request that inserts many claims.
 #[derive(Debug)]
 pub struct InsertOutcome {
-    /// For each claim, in order, whether this request put it into the table for certain.
+    /// One flag for each claim, in order: true if this request certainly inserted it.
     pub inserted: Vec<bool>,
-    /// Of what was refused for another reason than that there is an item, the first.
+    /// The first refusal for another reason than an existing item.
     pub refusal: Option<InsertRefusal>,
 }
 
@@ -78,31 +78,31 @@ pub struct InsertOutcome {
 #[derive(Debug, thiserror::Error)]
 #[error("an insert was refused: {code}: {message}")]
 pub struct InsertRefusal {
-    /// DynamoDB's word for it.
+    /// DynamoDB's error code.
     pub code: String,
-    /// And what it says of it.
+    /// DynamoDB's message.
     pub message: String,
 }
 
-/// Of none of a request's claims it is known whether it is in the table. None may be taken for won or for a duplicate.
+/// The outcome of every claim in the request is unknown. None may be treated as won or as a duplicate.
 #[derive(Debug, thiserror::Error)]
 pub enum InsertError {
     /// The request failed, was throttled, or its answer was lost: each of its inserts may have taken effect or not.
     #[error("inserting {claims} claims into table {table:?} failed")]
     Request {
-        /// How many.
+        /// Number of claims in the request.
         claims: usize,
         /// The table.
         table: String,
         /// Boxed, because it is large.
         source: Box<SdkError<BatchExecuteStatementError>>,
     },
-    /// Which answer is whose cannot be told.
+    /// The answers cannot be assigned to the claims.
     #[error("inserting {claims} claims was answered {answers} times")]
     Answers {
-        /// How many.
+        /// Number of claims in the request.
         claims: usize,
-        /// How many answers there were.
+        /// Number of answers.
         answers: usize,
     },
 }
@@ -226,8 +226,8 @@ impl<'a> BulkInserter<'a> {
         Claim::new(event, &message.id, body, now, *window, &random())
     }
 
-    /// Whether each claim is in the table by this request for certain. Why others are not is told in a warning, unless it is that
-    /// there is an item: a role without `dynamodb:PartiQLInsert` shows here, again and again.
+    /// Returns, for each claim, whether this request certainly inserted it. A warning says why others are open, unless the only
+    /// reason is an existing item: a role without `dynamodb:PartiQLInsert` shows here in every batch.
     async fn insert(&self, claims: &[Claim]) -> Vec<bool> {
         let none = || vec![false; claims.len()];
         if claims.is_empty() || self.deadline.is_reached() {
@@ -269,11 +269,12 @@ impl<'a> BulkInserter<'a> {
 
 impl ClaimTable {
     /// Tries to insert at most [`MAX_STATEMENTS`] claims of different events in one request. `PartiQL`'s INSERT fails by itself
-    /// where there is an item, expired or not, without telling which. Of claims that are not inserted nothing is known, not even that they did not get there: a retry of
-    /// the SDK's meets what its first attempt has inserted. So each of them must be [put](Self::put), by the same claim.
+    /// where there is an item, expired or not, and does not say which. A claim that is not reported as inserted may be in the table
+    /// all the same, because a retry of the SDK meets what its first attempt inserted. So the caller must [put](Self::put) the same
+    /// claim.
     ///
     /// # Errors
-    /// When that holds of all of them.
+    /// Fails if that is true of every claim.
     pub async fn insert(&self, claims: &[Claim]) -> Result<InsertOutcome, InsertError> {
         let statements = claims.iter().map(|claim| self.insertion(claim)).collect();
         let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;

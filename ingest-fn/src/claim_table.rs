@@ -16,7 +16,7 @@ pub struct ClaimTable {
     pub(crate) name: String,
 }
 
-/// How the race for an event ended, with the claim that holds the event now.
+/// The end of the race for an event, with the claim that holds the event now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
     /// Our own claim is in the table.

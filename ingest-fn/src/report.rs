@@ -11,7 +11,7 @@ use crate::claimer::ClaimerError;
 use crate::config::OnConflict;
 use crate::plan::{Group, Leader, Message, Rejection};
 
-/// What became of a batch.
+/// The result of a batch.
 pub(crate) struct Report {
     pub(crate) response: SqsBatchResponse,
     on_conflict: OnConflict,

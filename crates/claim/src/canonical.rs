@@ -78,13 +78,13 @@ impl CanonicalForm {
         self.out.push(b':');
     }
 
-    pub(crate) fn string(&mut self, value: &str) {
+    pub(crate) fn push_string(&mut self, value: &str) {
         write_string(&mut self.out, value);
         self.end_value();
     }
 
     /// A number, a boolean or null, as it is written.
-    pub(crate) fn literal(&mut self, text: &str) {
+    pub(crate) fn push_literal(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
         self.end_value();
     }

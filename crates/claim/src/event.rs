@@ -86,7 +86,7 @@ impl Event {
 }
 
 impl Digest {
-    /// Of a body that no event id is looked for in.
+    /// Computes the digest of a body, without looking for an event id.
     ///
     /// # Errors
     /// As [`Event::parse`], without those about the id.
@@ -95,7 +95,7 @@ impl Digest {
     }
 }
 
-/// What stands where the pointer leads.
+/// The value at the end of the pointer.
 enum Target {
     Missing,
     Id(String),
@@ -117,8 +117,8 @@ impl Target {
 fn read(body: &str, pointer: Option<&EventIdPointer>) -> Result<(Digest, Target), EventError> {
     let mut reader = BodyReader::new(body, pointer);
     loop {
-        if reader.has_value()? {
-            reader.value()?;
+        if reader.advance()? {
+            reader.read_value()?;
         } else {
             reader.leave()?;
         }
@@ -154,8 +154,8 @@ impl<'a> BodyReader<'a> {
         }
     }
 
-    /// Goes on to the next value, unless the innermost array or object has none.
-    fn has_value(&mut self) -> Result<bool, EventError> {
+    /// Goes on to the next value. Returns false if the innermost array or object has no more.
+    fn advance(&mut self) -> Result<bool, EventError> {
         let Some(container) = self.canonical.innermost() else { return Ok(true) };
         if !self.json.has_next()? {
             return Ok(false);
@@ -171,7 +171,7 @@ impl<'a> BodyReader<'a> {
         Ok(true)
     }
 
-    fn value(&mut self) -> Result<(), EventError> {
+    fn read_value(&mut self) -> Result<(), EventError> {
         let is_target = self.tracker.is_target();
         let target = match self.json.peek()? {
             ValueType::Array => {
@@ -186,21 +186,21 @@ impl<'a> BodyReader<'a> {
             }
             ValueType::String => {
                 let text = self.json.next_str()?;
-                self.canonical.string(text);
+                self.canonical.push_string(text);
                 if is_target { Target::string(text) } else { Target::Missing }
             }
             ValueType::Number => {
                 let text = self.json.next_number_as_str()?;
-                self.canonical.literal(text);
+                self.canonical.push_literal(text);
                 if is_target { Target::number(text) } else { Target::Missing }
             }
             ValueType::Boolean => {
-                self.canonical.literal(if self.json.next_bool()? { "true" } else { "false" });
+                self.canonical.push_literal(if self.json.next_bool()? { "true" } else { "false" });
                 Target::Other("a boolean")
             }
             ValueType::Null => {
                 self.json.next_null()?;
-                self.canonical.literal("null");
+                self.canonical.push_literal("null");
                 Target::Other("null")
             }
         };

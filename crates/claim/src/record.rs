@@ -267,7 +267,7 @@ impl Claim {
     /// the body.
     ///
     /// # Errors
-    /// When the stored body is needed, and cannot be read.
+    /// Fails if the stored body is needed and cannot be read.
     pub fn comparable_digest(&self) -> Result<Digest, DigestError> {
         match Digest::from_stored(&self.digest) {
             Some(digest) => Ok(digest),
