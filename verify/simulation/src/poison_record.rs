@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
-use claim::record::KEY_PREFIX;
+use claim::key::KEY_PREFIX;
 
 /// What the message id of each of them says.
 pub const BY_HAND: &str = "by hand";

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use claim::record::KEY_PREFIX;
+use claim::key::KEY_PREFIX;
 use ingest_fn::ClaimWrites;
 use lambda_support::logs::rfc3339;
 use sha2::{Digest as _, Sha256};
