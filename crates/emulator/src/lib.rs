@@ -7,40 +7,33 @@
 //!
 //! | module | what it stands for |
 //! | --- | --- |
-//! | [`sqs`], `sqs_protocol` | queues |
+//! | [`sqs`] | queues |
 //! | [`dynamodb`] | the table and its stream (the `dynoxide` emulator) |
 //! | [`s3`] | the data lake (the `s3s` library over a map) |
 //! | [`logs`] | CloudWatch Logs |
-//! | [`wire`], `statements` | the way there, and what goes wrong on it |
+//! | `transport` | the way there, and what goes wrong on it |
 //! | [`function`] | Lambda's sandboxes |
 //! | [`fault_plan`] | what queues and mappings may do, and seldom do |
-//! | [`sqs_mapping`], [`stream_mapping`], [`filter`], `batch_response` | Lambda's event source mappings |
+//! | [`sqs_mapping`], [`stream_mapping`], [`filter`] | Lambda's event source mappings |
 //! | [`meter`] | what all that would be charged for |
 //! | [`runtime_api`] | Lambda's Runtime API on loopback, for compiled functions |
 //! | [`endpoint`] | all services behind one address of loopback |
 
 pub mod clock;
 pub mod dynamodb;
-pub mod endpoint;
 pub mod fault_plan;
-pub mod filter;
-pub mod function;
+mod lambda;
 pub mod logs;
 pub mod meter;
 pub mod region;
-pub mod runtime_api;
 pub mod s3;
 pub mod services;
 pub mod sqs;
-pub mod sqs_mapping;
-pub mod stream_mapping;
-pub mod wire;
-
-mod batch_response;
-mod sqs_protocol;
-mod statements;
+mod transport;
 
 pub use clock::Clock;
+pub use lambda::{filter, function, runtime_api, sqs_mapping, stream_mapping};
 pub use services::Services;
-pub use sqs_protocol::queue_url;
-pub use wire::{Call, Fault, Service};
+pub use sqs::protocol::queue_url;
+pub use transport::endpoint;
+pub use transport::in_process_client::{Call, Fault, Faults, Service};

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::sqs::Received;
-use crate::wire::{Call, Service};
+use crate::transport::in_process_client::{Call, Service};
 
 /// SQS charges a request for each started 64 KB of its payload ("Amazon SQS pricing").
 const SQS_CHUNK_BYTES: usize = 64 * 1024;

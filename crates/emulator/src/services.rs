@@ -16,7 +16,7 @@ use crate::meter::{Meter, Usage};
 use crate::region::REGION;
 use crate::s3::DataLakes;
 use crate::sqs::Sqs;
-use crate::wire::{Faults, Wire};
+use crate::transport::in_process_client::{Faults, Wire};
 
 /// An AWS region on one machine.
 pub struct Services {

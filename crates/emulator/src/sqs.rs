@@ -1,8 +1,10 @@
 //! Standard queues, by the rules of the SQS developer guide: visibility timeout, receive count, redrive, retention, long
-//! polling, and the limits of a message. The wire format is in `sqs_protocol`.
+//! polling, and the limits of a message. The wire format is in `protocol`.
 //!
 //! Left out: FIFO queues, delays, message attributes. Where SQS promises little (order, stale receipt handles), this
 //! does the least that it may.
+
+pub(crate) mod protocol;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::batch_response::{Failures, failures};
 use crate::fault_plan::Delivery;
-use crate::function::Function;
+use crate::lambda::batch_response::{Failures, failures};
+use crate::lambda::function::Function;
 use crate::region::REGION;
 use crate::services::Services;
+use crate::sqs::protocol::queue_arn;
 use crate::sqs::{Received, SqsError};
-use crate::sqs_protocol::queue_arn;
 
 /// Largest payload of an invocation, in bytes.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;

@@ -127,7 +127,7 @@ fn status(status: u16) -> Response<Bytes> {
 /// # Errors
 /// When no port can be had.
 pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
-    crate::endpoint::serve_aws_on(0, services).await
+    crate::transport::endpoint::serve_aws_on(0, services).await
 }
 
 /// HTTP/1.1 on a port of loopback, or on a free one if it is 0, until the runtime ends. `connected` is told of each

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::json;
 
-use crate::runtime_api::serve;
+use crate::lambda::runtime_api::serve;
 use crate::services::Services;
 
 /// As they are called in a signature's scope.

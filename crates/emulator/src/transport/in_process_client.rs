@@ -18,7 +18,7 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 
 use crate::services::Services;
-use crate::statements::Statements;
+use crate::transport::partial_batch::Statements;
 
 /// An embedded service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +95,7 @@ impl Faults {
 
 /// Which service and operation a request is for, by the AWS protocols: JSON services name both in a header, and what is
 /// left is S3.
-#[must_use]
-pub fn addressee(request: &Request<Bytes>) -> (Service, String) {
+pub(crate) fn addressee(request: &Request<Bytes>) -> (Service, String) {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
     match target.and_then(|target| target.rsplit_once('.')) {
         Some(("AmazonSQS", operation)) => (Service::Sqs, operation.to_owned()),
@@ -122,7 +121,7 @@ impl Services {
                 self.fault_plan.answered(&call, status, response.body());
                 return Ok(response);
             }
-            Service::Sqs => crate::sqs_protocol::answer(&self.sqs, &call.operation, &request).await,
+            Service::Sqs => crate::sqs::protocol::answer(&self.sqs, &call.operation, &request).await,
             Service::DynamoDb => self.tables.answer(&call.operation, request.body()),
             Service::Logs => self.logs.answer(&call.operation, request.body()),
         };

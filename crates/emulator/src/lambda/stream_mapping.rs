@@ -21,13 +21,13 @@ use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::batch_response::{Failures, failures};
 use crate::fault_plan::Delivery;
-use crate::filter::FilterPattern;
-use crate::function::Function;
+use crate::lambda::batch_response::{Failures, failures};
+use crate::lambda::filter::FilterPattern;
+use crate::lambda::function::Function;
+use crate::lambda::sqs_mapping::{MAX_PAYLOAD_BYTES, payload};
 use crate::services::Services;
 use crate::sqs::{SqsError, md5_hex};
-use crate::sqs_mapping::{MAX_PAYLOAD_BYTES, payload};
 
 /// Checkpoints that are remembered, so that a test can lose the last ones.
 const REMEMBERED_CHECKPOINTS: usize = 16;

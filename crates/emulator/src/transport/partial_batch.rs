@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use crate::wire::{Fault, json_response};
+use crate::transport::in_process_client::{Fault, json_response};
 
 /// The statements of a request with which something goes wrong, and what does.
 pub(crate) struct Statements {

@@ -1,0 +1,8 @@
+//! AWS Lambda: functions and their sandboxes, the event source mappings, and the Runtime API.
+
+pub(crate) mod batch_response;
+pub mod filter;
+pub mod function;
+pub mod runtime_api;
+pub mod sqs_mapping;
+pub mod stream_mapping;
