@@ -1,8 +1,9 @@
 //! AWS Lambda: functions and their sandboxes, the event source mappings, and the Runtime API.
 
-pub(crate) mod batch_response;
+mod batch_response;
 pub mod filter;
 pub mod function;
+mod payload;
 pub mod runtime_api;
 pub mod sqs_mapping;
 pub mod stream_mapping;

@@ -11,16 +11,18 @@
 //! | [`dynamodb`] | the table and its stream (the `dynoxide` emulator) |
 //! | [`s3`] | the data lake (the `s3s` library over a map) |
 //! | [`logs`] | CloudWatch Logs |
-//! | `transport` | the way there, and what goes wrong on it |
-//! | [`function`] | Lambda's sandboxes |
-//! | [`fault_plan`] | what queues and mappings may do, and seldom do |
-//! | [`sqs_mapping`], [`stream_mapping`], [`filter`] | Lambda's event source mappings |
+//! | `lambda` | Lambda: sandboxes ([`function`]), event source mappings ([`sqs_mapping`], [`stream_mapping`] and its [`filter`]), and the [`runtime_api`] on loopback, for compiled functions |
+//! | `transport` | the way to the services: the SDK's HTTP client in process, and one address of loopback ([`endpoint`]) |
 //! | [`meter`] | what all that would be charged for |
-//! | [`runtime_api`] | Lambda's Runtime API on loopback, for compiled functions |
-//! | [`endpoint`] | all services behind one address of loopback |
+//!
+//! Two things can go wrong, and a test says when: a single request, by [`RequestFaults`] ([`Services::faults`]); and what
+//! queues and mappings may do by their documentation, and seldom do, by a [`FaultPlan`](fault_plan::FaultPlan).
 
+mod call;
+mod checksum;
 pub mod clock;
 pub mod dynamodb;
+mod fault;
 pub mod fault_plan;
 mod lambda;
 pub mod logs;
@@ -31,9 +33,10 @@ pub mod services;
 pub mod sqs;
 mod transport;
 
+pub use call::{Call, Service};
 pub use clock::Clock;
+pub use fault::{Fault, RequestFaults};
 pub use lambda::{filter, function, runtime_api, sqs_mapping, stream_mapping};
 pub use services::Services;
-pub use sqs::protocol::queue_url;
+pub use sqs::names::queue_url;
 pub use transport::endpoint;
-pub use transport::in_process_client::{Call, Fault, Faults, Service};
