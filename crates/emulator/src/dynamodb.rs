@@ -1,5 +1,7 @@
 //! DynamoDB with Streams: the `dynoxide` emulator, with the one table that the pipeline has.
 
+mod metered_writes;
+
 use std::sync::Arc;
 
 use dynoxide::Database;
@@ -16,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::dynamodb::metered_writes::{batch_execute_statement, put_item};
 use crate::meter::Meter;
 
 /// All tables of a region, and their streams.
@@ -129,7 +132,8 @@ impl Tables {
     /// Items and bytes of all tables, as DynamoDB counts them.
     pub(crate) fn size(&self) -> (u64, u64) {
         let tables = self.database.list_tables(ListTablesRequest::default()).expect("the database answers").table_names;
-        let (mut items, mut bytes) = (0, 0);
+        let mut items = 0;
+        let mut bytes = 0;
         for table_name in tables {
             let request = DescribeTableRequest { table_name };
             let table = self.database.describe_table(request).expect("the table was listed").table;
@@ -142,7 +146,7 @@ impl Tables {
     pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {
         let db = &self.database;
         let answer = match operation {
-            "PutItem" => call(body, |request| self.meter.put_item(db, request)),
+            "PutItem" => call(body, |request| put_item(&self.meter, db, request)),
             "GetItem" => call(body, |request| db.get_item(request)),
             "UpdateItem" => call(body, |request| db.update_item(request)),
             "DeleteItem" => call(body, |request| db.delete_item(request)),
@@ -152,7 +156,7 @@ impl Tables {
             "DescribeTable" => call(body, |request| db.describe_table(request)),
             "ListTables" => call(body, |request| db.list_tables(request)),
             "DescribeTimeToLive" => call(body, |request| db.describe_time_to_live(request)),
-            "BatchExecuteStatement" => call(body, |request| self.meter.batch_execute_statement(db, request)),
+            "BatchExecuteStatement" => call(body, |request| batch_execute_statement(&self.meter, db, request)),
             // Of the stream's own API, whose operations have names of their own.
             "ListStreams" => call(body, |request| db.list_streams(request)),
             "DescribeStream" => call(body, |request| db.describe_stream(request)),

@@ -1,9 +1,10 @@
 //! What Lambda and SQS may do between the services and the functions by their documentation, and seldom do: a test says
-//! when they do it. What goes wrong with a single request is in [`wire`](crate::wire).
+//! when they do it. What goes wrong with a single request is in
+//! [`RequestFaults`](crate::RequestFaults).
 
 use std::time::Duration;
 
-use crate::wire::Call;
+use crate::call::Call;
 
 /// Decides whatever the developer guides leave open. By default everything happens once, in order and at once.
 pub trait FaultPlan: Send + Sync {

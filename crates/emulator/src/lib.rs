@@ -7,40 +7,36 @@
 //!
 //! | module | what it stands for |
 //! | --- | --- |
-//! | [`sqs`], `sqs_protocol` | queues |
+//! | [`sqs`] | queues |
 //! | [`dynamodb`] | the table and its stream (the `dynoxide` emulator) |
 //! | [`s3`] | the data lake (the `s3s` library over a map) |
 //! | [`logs`] | CloudWatch Logs |
-//! | [`wire`], `statements` | the way there, and what goes wrong on it |
-//! | [`function`] | Lambda's sandboxes |
-//! | [`fault_plan`] | what queues and mappings may do, and seldom do |
-//! | [`sqs_mapping`], [`stream_mapping`], [`filter`], `batch_response` | Lambda's event source mappings |
+//! | `lambda` | Lambda: sandboxes ([`function`]), event source mappings ([`sqs_mapping`], [`stream_mapping`] and its [`filter`]), and the [`runtime_api`] on loopback, for compiled functions |
+//! | `transport` | the way to the services: the SDK's HTTP client in process, and one address of loopback ([`endpoint`]) |
 //! | [`meter`] | what all that would be charged for |
-//! | [`runtime_api`] | Lambda's Runtime API on loopback, for compiled functions |
-//! | [`endpoint`] | all services behind one address of loopback |
+//!
+//! Two things can go wrong, and a test says when: a single request, by [`RequestFaults`] ([`Services::faults`]); and what
+//! queues and mappings may do by their documentation, and seldom do, by a [`FaultPlan`](fault_plan::FaultPlan).
 
+mod call;
+mod checksum;
 pub mod clock;
 pub mod dynamodb;
-pub mod endpoint;
+mod fault;
 pub mod fault_plan;
-pub mod filter;
-pub mod function;
+mod lambda;
 pub mod logs;
 pub mod meter;
 pub mod region;
-pub mod runtime_api;
 pub mod s3;
 pub mod services;
 pub mod sqs;
-pub mod sqs_mapping;
-pub mod stream_mapping;
-pub mod wire;
+mod transport;
 
-mod batch_response;
-mod sqs_protocol;
-mod statements;
-
+pub use call::{Call, Service};
 pub use clock::Clock;
+pub use fault::{Fault, RequestFaults};
+pub use lambda::{filter, function, runtime_api, sqs_mapping, stream_mapping};
 pub use services::Services;
-pub use sqs_protocol::queue_url;
-pub use wire::{Call, Fault, Service};
+pub use sqs::names::queue_url;
+pub use transport::endpoint;

@@ -1,6 +1,9 @@
 //! CloudWatch Logs, as far as a reader of the functions' logs needs it: log groups in memory,
 //! `DescribeLogGroups`, and `FilterLogEvents` with the one kind of pattern that finds an event or an outcome.
 
+mod embedded_metrics;
+mod pattern;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::meter::metrics_of;
+use crate::logs::embedded_metrics::metric_names;
+use crate::logs::pattern::Pattern;
 use crate::region::{ACCOUNT, REGION};
 
 /// Most events and bytes in one answer, by the API reference.
@@ -49,34 +53,6 @@ struct DescribeLogGroups {
     log_group_name_prefix: String,
 }
 
-/// `{ $.event_id = "grid_*" }`: lines that are JSON with this text under this name. A `*` at the end stands for anything.
-struct Pattern<'a> {
-    name: &'a str,
-    text: &'a str,
-    is_whole: bool,
-}
-
-impl<'a> Pattern<'a> {
-    fn parse(pattern: &'a str) -> Result<Self, String> {
-        let inner = pattern.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        let parts = inner.and_then(|inner| {
-            let (name, text) = inner.trim().strip_prefix("$.")?.split_once('=')?;
-            let (name, text) = (name.trim(), text.trim().strip_prefix('"')?.strip_suffix('"')?);
-            let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            let start = text.strip_suffix('*');
-            let (text, is_whole) = (start.unwrap_or(text), start.is_none());
-            (is_name && !text.contains(['"', '\\', '*'])).then_some(Self { name, text, is_whole })
-        });
-        parts.ok_or_else(|| format!(r#"of filter patterns, {{ $.name = "text" }} alone is embedded, not {pattern}"#))
-    }
-
-    fn matches(&self, line: &str) -> bool {
-        let line: Result<Value, _> = serde_json::from_str(line);
-        let text = line.as_ref().ok().and_then(|line| line[self.name].as_str());
-        text.is_some_and(|text| if self.is_whole { text == self.text } else { text.starts_with(self.text) })
-    }
-}
-
 impl Logs {
     /// Without any group.
     #[must_use]
@@ -88,7 +64,9 @@ impl Logs {
     #[must_use]
     pub fn writer(&self, group: &str) -> LogWriter {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner).entry(group.to_owned()).or_default();
-        let (clock, groups, group) = (self.clock, Arc::clone(&self.groups), group.to_owned());
+        let clock = self.clock;
+        let groups = Arc::clone(&self.groups);
+        let group = group.to_owned();
         LogWriter::new(move |line| {
             let message = String::from_utf8_lossy(line).trim_end().to_owned();
             let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,12 +92,14 @@ impl Logs {
     /// Lines, their bytes, and the custom metrics that CloudWatch takes out of those in embedded metric format.
     pub(crate) fn billable(&self) -> (u64, u64, BTreeSet<String>) {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut lines, mut bytes, mut metrics) = (0, 0, BTreeSet::new());
+        let mut lines = 0;
+        let mut bytes = 0;
+        let mut metrics = BTreeSet::new();
         for event in groups.values().flatten() {
             lines += 1;
             bytes += event.message.len() as u64;
             if event.message.contains("\"_aws\"") {
-                metrics.extend(metrics_of(&event.message));
+                metrics.extend(metric_names(&event.message));
             }
         }
         (lines, bytes, metrics)
@@ -168,7 +148,9 @@ impl Logs {
         let from = from.max(position(request.start_time.unwrap_or(0)));
         let end = position(request.end_time.unwrap_or(u64::MAX));
         let limit = request.limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
-        let (mut events, mut bytes, mut next) = (Vec::new(), 0, from);
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
         for event in group.get(from..end).unwrap_or_default() {
             if events.len() == limit || bytes > MAX_BYTES {
                 break;
@@ -195,29 +177,4 @@ impl Logs {
 
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Pattern;
-
-    #[test]
-    fn a_pattern_is_one_name_with_a_text_or_its_start_and_all_else_is_refused() {
-        let line = r#"{"outcome":"won","event_id":"grid_1"}"#;
-        for (pattern, matches) in [
-            (r#"{ $.event_id = "grid_1" }"#, true),
-            (r#"{$.outcome="won"}"#, true),
-            (r#"{ $.event_id = "grid_*" }"#, true),
-            (r#"{ $.event_id = "*" }"#, true),
-            (r#"{ $.event_id = "grid_" }"#, false),
-            (r#"{ $.key = "*" }"#, false),
-        ] {
-            assert_eq!(Pattern::parse(pattern).map(|pattern| pattern.matches(line)), Ok(matches), "{pattern}");
-        }
-        for pattern in
-            ["ERROR", "{ $.a = 1 }", r#"{ $.a = "b" && $.c = "d" }"#, r#"{ $.a = "*b" }"#, r#"{ $.a != "b" }"#]
-        {
-            assert!(Pattern::parse(pattern).is_err(), "{pattern}");
-        }
-    }
 }

@@ -7,17 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dynoxide::Database;
-use dynoxide::actions::batch_execute_statement::{BatchExecuteStatementRequest, BatchExecuteStatementResponse};
-use dynoxide::actions::put_item::{PutItemRequest, PutItemResponse};
-use dynoxide::errors::DynoxideError;
-use dynoxide::types::{item_size, write_capacity_units};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::sqs::Received;
-use crate::wire::{Call, Service};
+use crate::call::{Call, Service};
 
 /// SQS charges a request for each started 64 KB of its payload ("Amazon SQS pricing").
 const SQS_CHUNK_BYTES: usize = 64 * 1024;
@@ -102,12 +96,12 @@ impl Meter {
         }
     }
 
-    /// What one receive of Lambda's brought.
-    pub(crate) fn received(&self, messages: &[Received]) {
+    /// What one receive of Lambda's brought: so many messages, whose bodies have so many bytes together.
+    pub(crate) fn received(&self, messages: usize, body_bytes: usize) {
         let mut usage = self.lock();
         match messages {
-            [] => usage.sqs_idle_polls += 1,
-            _ => usage.sqs_receives += chunks(messages.iter().map(|message| message.body.len()).sum()),
+            0 => usage.sqs_idle_polls += 1,
+            _ => usage.sqs_receives += chunks(body_bytes),
         }
     }
 
@@ -128,58 +122,12 @@ impl Meter {
         outcome
     }
 
-    fn write(&self, units: f64, refused: bool) {
+    /// What one write to the table consumed.
+    pub(crate) fn write(&self, units: f64, refused: bool) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number above zero")]
         let units = units as u64;
         let mut usage = self.lock();
         *(if refused { &mut usage.write_request_units_refused } else { &mut usage.write_request_units }) += units;
-    }
-
-    /// Does a `PutItem` and counts it: by the larger of the item that was there and the new one, also when the condition
-    /// fails ("Read and write operations" in DynamoDB's developer guide). If it fails and the old item is not asked
-    /// for, by the new one.
-    pub(crate) fn put_item(
-        &self,
-        database: &Database,
-        mut request: PutItemRequest,
-    ) -> Result<PutItemResponse, DynoxideError> {
-        let new_bytes = item_size(&request.item);
-        let is_asked = request.return_consumed_capacity.is_some();
-        request.return_consumed_capacity.get_or_insert_with(|| "TOTAL".to_owned());
-        let mut answer = database.put_item(request);
-        match &mut answer {
-            Ok(response) => {
-                let consumed = response.consumed_capacity.as_ref().map(|capacity| capacity.capacity_units);
-                self.write(consumed.unwrap_or_else(|| write_capacity_units(new_bytes)), false);
-                response.consumed_capacity.take_if(|_| !is_asked);
-            }
-            Err(DynoxideError::ConditionalCheckFailedException(_, old)) => {
-                let old_bytes = old.as_ref().map_or(0, item_size);
-                self.write(write_capacity_units(new_bytes.max(old_bytes)), true);
-            }
-            Err(_) => {}
-        }
-        answer
-    }
-
-    /// Does a `BatchExecuteStatement` of INSERTs and counts each statement, the failed ones too.
-    pub(crate) fn batch_execute_statement(
-        &self,
-        database: &Database,
-        request: BatchExecuteStatementRequest,
-    ) -> Result<BatchExecuteStatementResponse, DynoxideError> {
-        // An INSERT's item: the names and texts that the statement quotes, and its parameters.
-        let quoted = |statement: &str| statement.split('\'').skip(1).step_by(2).map(str::len).sum::<usize>();
-        let units = request.statements.iter().map(|member| {
-            let parameters = member.parameters.iter().flatten().map(|parameter| parameter.size()).sum::<usize>();
-            write_capacity_units(quoted(&member.statement) + parameters)
-        });
-        let units: Vec<f64> = units.collect();
-        let response = database.batch_execute_statement(request)?;
-        for (units, member) in units.into_iter().zip(&response.responses) {
-            self.write(units, member.error.is_some());
-        }
-        Ok(response)
     }
 }
 
@@ -195,26 +143,4 @@ fn sent(request: &[u8]) -> usize {
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
     let body = |message: &Value| message["MessageBody"].as_str().map_or(0, str::len);
     body(&request) + request["Entries"].as_array().into_iter().flatten().map(body).sum::<usize>()
-}
-
-/// The metrics that a line in embedded metric format defines, one for each set of dimensions
-/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
-pub(crate) fn metrics_of(line: &str) -> Vec<String> {
-    let line: Value = serde_json::from_str(line).unwrap_or_default();
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let mut metrics = Vec::new();
-    for directive in list(&line["_aws"]["CloudWatchMetrics"]) {
-        for dimensions in list(&directive["Dimensions"]) {
-            let values = list(&dimensions)
-                .iter()
-                .map(|name| line[name.as_str().unwrap_or_default()].to_string())
-                .collect::<Vec<_>>();
-            for metric in list(&directive["Metrics"]) {
-                metrics.push(
-                    format!("{}/{}/{}", directive["Namespace"], values.join(","), metric["Name"]).replace('"', ""),
-                );
-            }
-        }
-    }
-    metrics
 }

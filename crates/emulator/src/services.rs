@@ -1,22 +1,15 @@
-//! All embedded services together, and the SDK's way to them.
+//! All embedded services together.
 
 use std::sync::Arc;
 
-use aws_config::retry::RetryConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
-use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
-use lambda_support::function;
-
 use crate::clock::Clock;
 use crate::dynamodb::Tables;
+use crate::fault::RequestFaults;
 use crate::fault_plan::{FaultPlan, NoFaults};
 use crate::logs::Logs;
 use crate::meter::{Meter, Usage};
-use crate::region::REGION;
 use crate::s3::DataLakes;
 use crate::sqs::Sqs;
-use crate::wire::{Faults, Wire};
 
 /// An AWS region on one machine.
 pub struct Services {
@@ -30,8 +23,8 @@ pub struct Services {
     pub lakes: DataLakes,
     /// Log groups.
     pub logs: Logs,
-    /// What goes wrong on the way to them.
-    pub faults: Faults,
+    /// What goes wrong with single requests.
+    pub faults: RequestFaults,
     /// What queues and mappings do that they seldom do.
     pub fault_plan: Arc<dyn FaultPlan>,
     pub(crate) meter: Meter,
@@ -77,7 +70,7 @@ impl Services {
             tables,
             lakes: DataLakes::new(clock),
             logs: Logs::new(clock),
-            faults: Faults::default(),
+            faults: RequestFaults::default(),
             fault_plan,
             meter,
         })
@@ -90,29 +83,5 @@ impl Services {
         let (table_items, table_bytes) = self.tables.size();
         let lake_bytes = self.lakes.bytes();
         Usage { log_lines, log_bytes, custom_metrics, table_bytes, table_items, lake_bytes, ..self.meter.counted() }
-    }
-
-    /// For clients that live on this region, with the functions' own timeouts and retries.
-    #[must_use]
-    pub fn sdk_config(self: &Arc<Self>) -> SdkConfig {
-        self.sdk_config_with(function::retries())
-    }
-
-    /// The same with other retries.
-    #[must_use]
-    pub fn sdk_config_with(self: &Arc<Self>, retries: RetryConfig) -> SdkConfig {
-        let credentials = Credentials::new("embedded", "embedded", None, None, "embedded");
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            // An address makes the S3 client put the bucket into the path. Nothing is sent there.
-            .endpoint_url("http://127.0.0.1")
-            .http_client(Wire(Arc::clone(self)))
-            .time_source(self.clock.shared())
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .timeout_config(function::timeouts())
-            .retry_config(retries)
-            .build()
     }
 }

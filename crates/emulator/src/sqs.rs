@@ -1,80 +1,31 @@
 //! Standard queues, by the rules of the SQS developer guide: visibility timeout, receive count, redrive, retention, long
-//! polling, and the limits of a message. The wire format is in `sqs_protocol`.
+//! polling, and the limits of a message. The wire format is in `protocol`.
 //!
 //! Left out: FIFO queues, delays, message attributes. Where SQS promises little (order, stale receipt handles), this
 //! does the least that it may.
+
+mod error;
+pub(crate) mod names;
+pub(crate) mod protocol;
+mod queue;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use md5::{Digest as _, Md5};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::checksum::md5_hex;
 use crate::clock::Clock;
 use crate::fault_plan::{FaultPlan, NoFaults};
+use crate::sqs::error::invalid;
+use crate::sqs::queue::{Message, Queue};
+
+pub use crate::sqs::error::SqsError;
+pub use crate::sqs::queue::{Counts, QueueSettings, Received, Redrive};
 
 /// Largest message, and largest batch of messages, in bytes (since August 2025).
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-
-/// How a queue behaves.
-#[derive(Clone, Debug)]
-pub struct QueueSettings {
-    /// How long a received message stays hidden.
-    pub visibility_timeout: Duration,
-    /// After this long from its first enqueue, a message is deleted, received or not.
-    pub retention: Duration,
-    /// Where a message goes instead of being received once more than so often.
-    pub redrive: Option<Redrive>,
-}
-
-/// A redrive policy.
-#[derive(Clone, Debug)]
-pub struct Redrive {
-    /// Name of the dead-letter queue.
-    pub dead_letter_queue: String,
-    /// Receives that a message gets.
-    pub max_receive_count: u32,
-}
-
-/// A message as it was received.
-#[derive(Clone, Debug)]
-pub struct Received {
-    /// Stays the same from send to dead-letter queue.
-    pub message_id: String,
-    /// Of this receive. A later receive makes it stale.
-    pub receipt_handle: String,
-    /// As sent.
-    pub body: String,
-    /// Lower-case hex.
-    pub body_md5: String,
-    /// How often it has been received, this time included.
-    pub receive_count: u32,
-    /// Milliseconds since 1970.
-    pub sent_ms: u64,
-    /// Milliseconds since 1970.
-    pub first_received_ms: u64,
-}
-
-/// How many messages a queue holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Waiting to be received.
-    pub visible: usize,
-    /// Received, and neither deleted nor visible again.
-    pub in_flight: usize,
-}
-
-/// A request that SQS refuses: its code and message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
-pub struct SqsError {
-    /// As in the API reference.
-    pub code: &'static str,
-    /// For people.
-    pub message: String,
-}
 
 /// All queues of a region.
 pub struct Sqs {
@@ -87,25 +38,6 @@ struct State {
     queues: HashMap<String, Queue>,
     random: fastrand::Rng,
     next: u64,
-}
-
-struct Queue {
-    settings: QueueSettings,
-    visible: VecDeque<u64>,
-    hidden: BTreeSet<(Instant, u64)>,
-    /// By handle, and so in the order of their first enqueue: a dead letter keeps its handle.
-    messages: BTreeMap<u64, Message>,
-    changed: Arc<Notify>,
-}
-
-struct Message {
-    id: String,
-    body: String,
-    sent_at: Instant,
-    sent_ms: u64,
-    first_received_ms: u64,
-    receive_count: u32,
-    hidden_until: Option<Instant>,
 }
 
 impl Sqs {
@@ -226,12 +158,14 @@ impl Sqs {
         max: usize,
         visibility_timeout: Option<Duration>,
     ) -> Result<Vec<Received>, SqsError> {
-        let (now, now_ms) = (Instant::now(), self.clock.now_ms());
+        let now = Instant::now();
+        let now_ms = self.clock.now_ms();
         let mut state = self.lock();
         let queue = state.queue(name)?;
-        queue.show_what_is_due(now);
+        queue.show_due(now);
         let visibility_timeout = visibility_timeout.unwrap_or(queue.settings.visibility_timeout);
-        let (mut received, mut dead) = (Vec::new(), Vec::new());
+        let mut received = Vec::new();
+        let mut dead = Vec::new();
         while received.len() < max
             && let Some(handle) = match queue.visible.len() {
                 0 => None,
@@ -280,7 +214,7 @@ impl Sqs {
     pub fn delete(&self, queue: &str, receipt_handle: &str) -> Result<(), SqsError> {
         let mut state = self.lock();
         let queue = state.queue(queue)?;
-        if let Some(handle) = queue.current(receipt_handle)?
+        if let Some(handle) = queue.current_handle(receipt_handle)?
             && let Some(message) = queue.messages.remove(&handle)
         {
             match message.hidden_until {
@@ -299,9 +233,9 @@ impl Sqs {
         let now = Instant::now();
         let mut state = self.lock();
         let queue = state.queue(queue)?;
-        queue.show_what_is_due(now);
+        queue.show_due(now);
         let not_in_flight = || invalid("MessageNotInflight", "The message referred to is not in flight.");
-        let handle = queue.current(receipt_handle)?.ok_or_else(not_in_flight)?;
+        let handle = queue.current_handle(receipt_handle)?.ok_or_else(not_in_flight)?;
         let message = queue.messages.get_mut(&handle).ok_or_else(not_in_flight)?;
         let until = message.hidden_until.replace(now + timeout).ok_or_else(not_in_flight)?;
         queue.hidden.remove(&(until, handle));
@@ -317,7 +251,7 @@ impl Sqs {
     pub fn counts(&self, queue: &str) -> Result<Counts, SqsError> {
         let mut state = self.lock();
         let queue = state.queue(queue)?;
-        queue.show_what_is_due(Instant::now());
+        queue.show_due(Instant::now());
         Ok(Counts { visible: queue.visible.len(), in_flight: queue.hidden.len() })
     }
 
@@ -345,62 +279,12 @@ impl State {
     fn queue(&mut self, name: &str) -> Result<&mut Queue, SqsError> {
         let missing = || invalid("QueueDoesNotExist", &format!("The specified queue does not exist: {name}"));
         let queue = self.queues.get_mut(name).ok_or_else(missing)?;
-        queue.delete_what_is_too_old(Instant::now());
+        queue.delete_expired(Instant::now());
         Ok(queue)
-    }
-}
-
-impl Queue {
-    /// Waiting, in flight or never received: retention makes no difference.
-    fn delete_what_is_too_old(&mut self, now: Instant) {
-        let mut any_visible = false;
-        while let Some(oldest) = self.messages.first_entry()
-            && now.duration_since(oldest.get().sent_at) > self.settings.retention
-        {
-            let (handle, message) = oldest.remove_entry();
-            match message.hidden_until {
-                Some(until) => drop(self.hidden.remove(&(until, handle))),
-                None => any_visible = true,
-            }
-        }
-        if any_visible {
-            self.visible.retain(|handle| self.messages.contains_key(handle));
-        }
-    }
-
-    /// Messages whose visibility timeout has run out can be received again.
-    fn show_what_is_due(&mut self, now: Instant) {
-        while let Some(&(until, handle)) = self.hidden.first()
-            && until <= now
-        {
-            self.hidden.pop_first();
-            if let Some(message) = self.messages.get_mut(&handle) {
-                message.hidden_until = None;
-                self.visible.push_back(handle);
-            }
-        }
-    }
-
-    /// The message that a receipt handle names; `None` if it is gone, or has been received again since.
-    fn current(&self, receipt_handle: &str) -> Result<Option<u64>, SqsError> {
-        let parsed = receipt_handle
-            .split_once('-')
-            .and_then(|(handle, count)| Some((handle.parse::<u64>().ok()?, count.parse::<u32>().ok()?)));
-        let (handle, count) =
-            parsed.ok_or_else(|| invalid("ReceiptHandleIsInvalid", "The input receipt handle is not a valid one."))?;
-        Ok(self.messages.get(&handle).filter(|message| message.receive_count == count).map(|_| handle))
     }
 }
 
 /// The characters of XML 1.0, by the API reference's page on `SendMessage`.
 fn is_carried(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
-}
-
-pub(crate) fn invalid(code: &'static str, message: &str) -> SqsError {
-    SqsError { code, message: message.to_owned() }
-}
-
-pub(crate) fn md5_hex(body: impl AsRef<[u8]>) -> String {
-    Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
 }

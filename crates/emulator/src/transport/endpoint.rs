@@ -8,11 +8,20 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::json;
 
-use crate::runtime_api::serve;
 use crate::services::Services;
+use crate::transport::response::json_response;
+use crate::transport::server::serve;
 
 /// As they are called in a signature's scope.
 const EMBEDDED: [&str; 4] = ["sqs", "dynamodb", "s3", "logs"];
+
+/// Serves embedded services on a free port of loopback, for `AWS_ENDPOINT_URL`. Signatures are not checked.
+///
+/// # Errors
+/// When no port can be had.
+pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
+    serve_aws_on(0, services).await
+}
 
 /// Serves on a port of 127.0.0.1, or on a free one if it is 0, until the runtime ends.
 ///
@@ -39,9 +48,9 @@ async fn answer(services: &Arc<Services>, request: Request<Bytes>) -> Response<B
             // What the in-process client sees as a broken connection is a 502 here, as from a proxy: not known either.
             Some(request) => Arc::clone(services).faulty_answer(request).await.unwrap_or_else(|error| {
                 let status = if error.is_io() { 502 } else { 400 };
-                response(status, error.to_string())
+                json_response(status, error.to_string())
             }),
-            None => response(400, "the body is not aws-chunked, as its headers say".to_owned()),
+            None => json_response(400, "the body is not aws-chunked, as its headers say".to_owned()),
         },
     }
 }
@@ -54,7 +63,8 @@ fn unchunked(request: Request<Bytes>) -> Option<Request<Bytes>> {
         return Some(request);
     }
     let (mut head, body) = request.into_parts();
-    let (mut rest, mut content) = (&body[..], Vec::with_capacity(body.len()));
+    let mut rest = &body[..];
+    let mut content = Vec::with_capacity(body.len());
     loop {
         let line = rest.windows(2).position(|two| two == b"\r\n")?;
         let size = std::str::from_utf8(&rest[..line]).ok()?.split(';').next()?;
@@ -85,12 +95,7 @@ fn not_embedded(service: &str, request: &Request<Bytes>) -> Response<Bytes> {
     let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if content_type.is_some_and(|content_type| content_type.starts_with("application/x-www-form-urlencoded")) {
         let error = format!("<Error><Code>NotImplemented</Code><Message>{message}</Message></Error>");
-        return response(501, format!("<ErrorResponse>{error}</ErrorResponse>"));
+        return json_response(501, format!("<ErrorResponse>{error}</ErrorResponse>"));
     }
-    response(501, json!({ "__type": "NotImplemented", "message": message }).to_string())
-}
-
-fn response(status: u16, body: String) -> Response<Bytes> {
-    let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
-    response.body(body.into()).expect("the status is a number of HTTP's")
+    json_response(501, json!({ "__type": "NotImplemented", "message": message }).to_string())
 }

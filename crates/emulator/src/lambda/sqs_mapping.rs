@@ -11,16 +11,14 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::batch_response::{Failures, failures};
 use crate::fault_plan::Delivery;
-use crate::function::Function;
+use crate::lambda::batch_response::{Failures, failures};
+use crate::lambda::function::Function;
+use crate::lambda::payload::{MAX_PAYLOAD_BYTES, payload};
 use crate::region::REGION;
 use crate::services::Services;
+use crate::sqs::names::queue_arn;
 use crate::sqs::{Received, SqsError};
-use crate::sqs_protocol::queue_arn;
-
-/// Largest payload of an invocation, in bytes.
-pub(crate) const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
 /// SQS waits this long at the most for a message.
 const LONG_POLL: Duration = Duration::from_secs(20);
@@ -55,7 +53,8 @@ impl SqsMapping {
     #[must_use]
     pub fn new(services: Arc<Services>, queue: &str, function: Arc<Function>, settings: SqsMappingSettings) -> Self {
         let SqsMappingSettings { batch_size, batching_window, maximum_concurrency, .. } = settings;
-        let (second, most) = (Duration::from_secs(1), Duration::from_secs(300));
+        let second = Duration::from_secs(1);
+        let most = Duration::from_secs(300);
         assert!((1..=10_000).contains(&batch_size), "a batch of {batch_size} messages");
         assert!(batching_window <= most, "a batching window of {batching_window:?}");
         assert!(batch_size <= 10 || batching_window >= second, "a batch of {batch_size} within {batching_window:?}");
@@ -73,7 +72,7 @@ impl SqsMapping {
         let mut pending = VecDeque::new();
         loop {
             let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
-            let batch = this.gather(&mut pending).await?;
+            let batch = this.next_batch(&mut pending).await?;
             let this = Arc::clone(&this);
             tokio::spawn(async move {
                 this.deliver(&batch).await;
@@ -84,7 +83,7 @@ impl SqsMapping {
 
     /// The next batch, each message with its record: at least one, and then whatever comes until the batch is full or its
     /// window is over. What is received and does not fit waits in `pending` for the next one.
-    async fn gather(&self, pending: &mut VecDeque<Received>) -> Result<Vec<(Received, String)>, SqsError> {
+    async fn next_batch(&self, pending: &mut VecDeque<Received>) -> Result<Vec<(Received, String)>, SqsError> {
         let mut batch = Vec::new();
         let mut payload_bytes = payload(&[]).len();
         let mut window_ends = None;
@@ -109,7 +108,8 @@ impl SqsMapping {
             };
             let max = (self.settings.batch_size - batch.len()).min(10);
             let received = self.services.sqs.receive(&self.queue, max, wait, None).await?;
-            self.services.meter.received(&received);
+            let body_bytes = received.iter().map(|message| message.body.len()).sum();
+            self.services.meter.received(received.len(), body_bytes);
             pending.extend(received);
         }
     }
@@ -170,9 +170,4 @@ impl SqsMapping {
             "awsRegion": REGION,
         })
     }
-}
-
-/// The event that a function gets: `{"Records":[..]}`.
-pub(crate) fn payload(records: &[&str]) -> Vec<u8> {
-    format!(r#"{{"Records":[{}]}}"#, records.join(",")).into_bytes()
 }

@@ -2,23 +2,18 @@
 //! in front of embedded services.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 use tokio::sync::{SetOnce, mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::services::Services;
+pub use crate::transport::endpoint::serve_aws;
+use crate::transport::response::empty_response;
+use crate::transport::server::serve;
 
 /// What a function answered to an event: its response, or the error it reported.
 pub type Reply = Result<Bytes, Bytes>;
@@ -88,7 +83,7 @@ impl State {
                 let _ = self.first_asked.set(Instant::now());
                 match self.waiting.lock().await.recv().await {
                     Some((request_id, event)) => self.invocation(&request_id, event),
-                    None => status(500),
+                    None => empty_response(500),
                 }
             }
             ["invocation", request_id, outcome @ ("response" | "error")] => {
@@ -97,10 +92,10 @@ impl State {
                     // Nobody waits for the reply of an invocation that was given up.
                     let _ = waiting.send(if outcome == "response" { Ok(body) } else { Err(body) });
                 }
-                status(202)
+                empty_response(202)
             }
-            ["init", "error"] => status(202),
-            _ => status(404),
+            ["init", "error"] => empty_response(202),
+            _ => empty_response(404),
         }
     }
 
@@ -116,55 +111,4 @@ impl State {
             .body(event)
             .expect("the headers are text")
     }
-}
-
-fn status(status: u16) -> Response<Bytes> {
-    Response::builder().status(status).body(Bytes::new()).expect("the status is a number of HTTP's")
-}
-
-/// Serves embedded services on a free port of loopback, for `AWS_ENDPOINT_URL`. Signatures are not checked.
-///
-/// # Errors
-/// When no port can be had.
-pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
-    crate::endpoint::serve_aws_on(0, services).await
-}
-
-/// HTTP/1.1 on a port of loopback, or on a free one if it is 0, until the runtime ends. `connected` is told of each
-/// connection.
-pub(crate) async fn serve<F>(
-    port: u16,
-    connected: impl Fn() + Send + 'static,
-    handle: impl Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
-) -> std::io::Result<SocketAddr>
-where
-    F: Future<Output = Response<Bytes>> + Send + 'static,
-{
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        loop {
-            let Ok((connection, _)) = listener.accept().await else { return };
-            connected();
-            let handle = handle.clone();
-            tokio::spawn(async move {
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let handle = handle.clone();
-                    async move {
-                        let (head, body) = request.into_parts();
-                        let response = match body.collect().await {
-                            Ok(body) => handle(Request::from_parts(head, body.to_bytes())).await,
-                            Err(_broken_off) => status(400),
-                        };
-                        Ok::<_, Infallible>(response.map(Full::new))
-                    }
-                });
-                // A client that breaks its connection off, as a killed function does, is none of the server's concern.
-                let _ = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(connection), service)
-                    .await;
-            });
-        }
-    });
-    Ok(address)
 }

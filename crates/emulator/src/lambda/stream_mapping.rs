@@ -8,26 +8,26 @@
 //! The guide leaves open how retries are counted after a partial failure: here every further try of what is left of a
 //! batch counts, and halves keep the count of the whole.
 
+mod on_failure;
+mod records;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use dynoxide::actions::describe_stream::DescribeStreamRequest;
-use dynoxide::actions::get_records::GetRecordsRequest;
-use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
 use dynoxide::errors::DynoxideError;
-use lambda_support::logs::rfc3339;
-use md5::{Digest as _, Md5};
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::batch_response::{Failures, failures};
 use crate::fault_plan::Delivery;
-use crate::filter::FilterPattern;
-use crate::function::Function;
+use crate::lambda::batch_response::{Failures, failures};
+use crate::lambda::filter::FilterPattern;
+use crate::lambda::function::Function;
+use crate::lambda::payload::{MAX_PAYLOAD_BYTES, payload};
+use crate::lambda::stream_mapping::on_failure::Discarded;
+use crate::lambda::stream_mapping::records::{Record, read_records};
 use crate::services::Services;
-use crate::sqs::{SqsError, md5_hex};
-use crate::sqs_mapping::{MAX_PAYLOAD_BYTES, payload};
+use crate::sqs::SqsError;
 
 /// Checkpoints that are remembered, so that a test can lose the last ones.
 const REMEMBERED_CHECKPOINTS: usize = 16;
@@ -79,13 +79,6 @@ pub enum StreamMappingError {
     OnFailure(#[from] SqsError),
 }
 
-/// A stream record, in the form in which the function gets it.
-struct Record {
-    sequence_number: String,
-    created_at: SystemTime,
-    json: String,
-}
-
 /// Records that are tried together.
 struct Batch {
     records: Vec<Record>,
@@ -94,7 +87,7 @@ struct Batch {
 }
 
 /// How one try of a batch ended.
-enum Try {
+enum TryOutcome {
     Done,
     /// The function named failures: this many records before the lowest of them are done.
     DoneBefore(usize),
@@ -130,8 +123,8 @@ impl StreamMapping {
         let mut checkpoints = VecDeque::from([None]);
         loop {
             let checkpoint = checkpoints.back().cloned().flatten();
-            let (records, read_to) = self.gather(shard, checkpoint.as_deref()).await?;
-            if !records.is_empty() && !self.work_off(shard, Batch { records, tries: 0 }).await? {
+            let (records, read_to) = self.next_batch(shard, checkpoint.as_deref()).await?;
+            if !records.is_empty() && !self.process_batch(shard, Batch { records, tries: 0 }).await? {
                 continue;
             }
             checkpoints.push_back(Some(read_to));
@@ -145,16 +138,19 @@ impl StreamMapping {
 
     /// The next records that pass the filter: at least one, unless the filter passed over all that there was. Also gives
     /// the sequence number up to which the shard was read.
-    async fn gather(&self, shard: &str, after: Option<&str>) -> Result<(Vec<Record>, String), StreamMappingError> {
+    async fn next_batch(&self, shard: &str, after: Option<&str>) -> Result<(Vec<Record>, String), StreamMappingError> {
         let mut records = Vec::new();
         let mut payload_bytes = payload(&[]).len();
         let mut window_ends: Option<Instant> = None;
         let mut read_to = after.map(str::to_owned);
         let fault_plan = &self.services.fault_plan;
         let batch_size = fault_plan.batch_size(self.settings.batch_size);
+        let limit = self.settings.batch_size.min(1_000);
         loop {
             let mut found_any = false;
-            for (sequence_number, created_at, mut value) in self.read(shard, read_to.as_deref())? {
+            let database = &self.services.tables.database;
+            let read = read_records(database, &self.stream_arn, shard, read_to.as_deref(), limit)?;
+            for (sequence_number, created_at, mut value) in read {
                 found_any = true;
                 if self.settings.filter.matches(&value) {
                     value["eventSourceARN"] = self.stream_arn.clone().into();
@@ -186,59 +182,37 @@ impl StreamMapping {
         }
     }
 
-    /// Records after a sequence number, as many as a batch takes.
-    fn read(&self, shard: &str, after: Option<&str>) -> Result<Vec<(String, SystemTime, Value)>, StreamMappingError> {
-        let database = &self.services.tables.database;
-        let iterator = database.get_shard_iterator(GetShardIteratorRequest {
-            stream_arn: self.stream_arn.clone(),
-            shard_id: shard.to_owned(),
-            shard_iterator_type: if after.is_some() { "AFTER_SEQUENCE_NUMBER" } else { "TRIM_HORIZON" }.to_owned(),
-            sequence_number: after.map(str::to_owned),
-        })?;
-        let Some(shard_iterator) = iterator.shard_iterator else { return Ok(Vec::new()) };
-        let limit = Some(self.settings.batch_size.min(1_000));
-        let read = database.get_records(GetRecordsRequest { shard_iterator, limit })?;
-        let records = read.records.into_iter().map(|record| {
-            let created_at = Duration::from_secs_f64(record.dynamodb.approximate_creation_date_time);
-            let sequence_number = record.dynamodb.sequence_number.clone();
-            let mut value =
-                serde_json::to_value(record).map_err(|error| DynoxideError::InternalServerError(error.to_string()))?;
-            // dynoxide's is random, and would be all that differs between two runs of one seed.
-            value["eventID"] = md5_hex(&sequence_number).into();
-            Ok((sequence_number, SystemTime::UNIX_EPOCH + created_at, value))
-        });
-        records.collect()
-    }
-
     /// Tries a batch, and what is left of it, until every record is done or given up. False if the mapping stops trying,
     /// and has to read the batch anew.
-    async fn work_off(&self, shard: &str, batch: Batch) -> Result<bool, StreamMappingError> {
+    async fn process_batch(&self, shard: &str, batch: Batch) -> Result<bool, StreamMappingError> {
         let mut queue = VecDeque::from([batch]);
         while let Some(mut batch) = queue.pop_front() {
-            self.give_up_what_is_too_old(shard, &mut batch)?;
+            self.discard_expired(shard, &mut batch)?;
             if batch.records.is_empty() {
                 continue;
             }
-            match self.try_once(&batch).await {
-                Try::Done => continue,
-                Try::DoneBefore(done) => {
+            match self.try_batch(&batch).await {
+                TryOutcome::Done => continue,
+                TryOutcome::DoneBefore(done) => {
                     batch.records.drain(..done);
                 }
-                Try::Failed if self.settings.bisect_on_error && batch.records.len() > 1 => {
+                TryOutcome::Failed if self.settings.bisect_on_error && batch.records.len() > 1 => {
                     // Halving does not use up a retry.
                     let second = batch.records.split_off(batch.records.len() / 2);
                     queue.push_front(Batch { records: second, tries: batch.tries });
                     queue.push_front(batch);
                     continue;
                 }
-                Try::Failed => {}
+                TryOutcome::Failed => {}
             }
             if self.services.fault_plan.reads_anew() {
                 return Ok(false);
             }
             batch.tries += 1;
             if self.settings.maximum_retry_attempts.is_some_and(|maximum| batch.tries > maximum) {
-                self.tell_on_failure(shard, &batch.records, "RetryAttemptsExhausted", batch.tries)?;
+                let condition = "RetryAttemptsExhausted";
+                let discarded = Discarded { shard, records: &batch.records, condition, tries: batch.tries };
+                self.send_to_on_failure_queue(&discarded)?;
                 continue;
             }
             let backoff = FIRST_BACKOFF.saturating_mul(1 << (batch.tries - 1).min(16)).min(LAST_BACKOFF);
@@ -248,7 +222,7 @@ impl StreamMapping {
         Ok(true)
     }
 
-    async fn try_once(&self, batch: &Batch) -> Try {
+    async fn try_batch(&self, batch: &Batch) -> TryOutcome {
         let records: Vec<&str> = batch.records.iter().map(|record| record.json.as_str()).collect();
         let function = &self.function;
         let invoke = || self.services.meter.invocation(function.name(), function.invoke(payload(&records)));
@@ -264,29 +238,31 @@ impl StreamMapping {
             }
         };
         let answer = match answer {
-            Ok(_) if delivery == Delivery::AnswerLost => return Try::Failed,
-            Err(_error) => return Try::Failed,
-            Ok(_) if !self.settings.report_batch_item_failures => return Try::Done,
+            Ok(_) if delivery == Delivery::AnswerLost => return TryOutcome::Failed,
+            Err(_error) => return TryOutcome::Failed,
+            Ok(_) if !self.settings.report_batch_item_failures => return TryOutcome::Done,
             Ok(answer) => answer,
         };
         let position = |id: &str| batch.records.iter().position(|record| record.sequence_number == id);
         match failures(&answer, |id| position(id).is_some()) {
-            Failures::All => Try::Failed,
+            Failures::All => TryOutcome::Failed,
             // Lambda goes back to the lowest, and sends everything after it again, done or not.
             Failures::Some(failed) => {
-                failed.iter().filter_map(|id| position(id)).min().map_or(Try::Done, Try::DoneBefore)
+                failed.iter().filter_map(|id| position(id)).min().map_or(TryOutcome::Done, TryOutcome::DoneBefore)
             }
         }
     }
 
-    fn give_up_what_is_too_old(&self, shard: &str, batch: &mut Batch) -> Result<(), StreamMappingError> {
+    fn discard_expired(&self, shard: &str, batch: &mut Batch) -> Result<(), StreamMappingError> {
         let now = self.services.clock.now();
         let age = |record: &Record| now.duration_since(record.created_at).unwrap_or_default();
         // The mapping's own limit comes first: what leaves the stream in the middle of a back-off is past it too, and is named.
         if let Some(maximum) = self.settings.maximum_record_age {
             let too_old: Vec<Record> = batch.records.extract_if(.., |record| age(record) > maximum).collect();
             if !too_old.is_empty() {
-                self.tell_on_failure(shard, &too_old, "RecordAgeExceeded", batch.tries)?;
+                let condition = "RecordAgeExceeded";
+                let discarded = Discarded { shard, records: &too_old, condition, tries: batch.tries };
+                self.send_to_on_failure_queue(&discarded)?;
             }
         }
         // What has left the stream is gone, whatever the mapping's settings say.
@@ -294,42 +270,13 @@ impl StreamMapping {
         Ok(())
     }
 
-    /// Metadata only, in the form that the guide shows for a function that failed: the records themselves must be read from
-    /// the stream, or, for claims, from the table.
-    fn tell_on_failure(
-        &self,
-        shard: &str,
-        records: &[Record],
-        condition: &str,
-        tries: u32,
-    ) -> Result<(), StreamMappingError> {
-        let (Some(queue), [first, ..], [.., last]) = (&self.settings.on_failure_queue, records, records) else {
-            return Ok(());
-        };
-        let message = json!({
-            "requestContext": {
-                // The function does not tell the last invocation's: one that is the same in every run.
-                "requestId": uuid::Builder::from_md5_bytes(Md5::digest(&first.sequence_number).into())
-                    .into_uuid()
-                    .to_string(),
-                "functionArn": self.function.arn(),
-                "condition": condition,
-                "approximateInvokeCount": tries,
-            },
-            "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
-            "version": "1.0",
-            "timestamp": rfc3339(self.services.clock.now()),
-            "DDBStreamBatchInfo": {
-                "shardId": shard,
-                "startSequenceNumber": first.sequence_number,
-                "endSequenceNumber": last.sequence_number,
-                "approximateArrivalOfFirstRecord": rfc3339(first.created_at),
-                "approximateArrivalOfLastRecord": rfc3339(last.created_at),
-                "batchSize": records.len(),
-                "streamArn": self.stream_arn,
-            },
-        });
-        self.services.sqs.send(queue, &message.to_string())?;
+    fn send_to_on_failure_queue(&self, discarded: &Discarded<'_>) -> Result<(), StreamMappingError> {
+        let now = self.services.clock.now();
+        if let Some(queue) = &self.settings.on_failure_queue
+            && let Some(message) = discarded.message(&self.function.arn(), &self.stream_arn, now)
+        {
+            self.services.sqs.send(queue, &message.to_string())?;
+        }
         Ok(())
     }
 }

@@ -4,15 +4,16 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use crate::wire::{Fault, json_response};
+use crate::fault::Fault;
+use crate::transport::response::json_response;
 
 /// The statements of a request with which something goes wrong, and what does.
-pub(crate) struct Statements {
+pub(crate) struct FaultyStatements {
     which: Vec<usize>,
     fault: Fault,
 }
 
-impl Statements {
+impl FaultyStatements {
     /// None, if the request is another, or the fault is.
     pub(crate) fn of(request: &Request<Bytes>, fault: Fault) -> Self {
         let (Fault::StatementsThrottled(bits) | Fault::StatementsUnknown(bits) | Fault::StatementsUnanswered(bits)) =
@@ -28,7 +29,7 @@ impl Statements {
     }
 
     /// The request as the service gets it, if anything is left of it.
-    pub(crate) fn that_arrive(&self, request: Request<Bytes>) -> Option<Request<Bytes>> {
+    pub(crate) fn strip_request(&self, request: Request<Bytes>) -> Option<Request<Bytes>> {
         if self.which.is_empty() || !matches!(self.fault, Fault::StatementsThrottled(_)) {
             return Some(request);
         }
@@ -42,7 +43,7 @@ impl Statements {
     }
 
     /// The answer as it comes back.
-    pub(crate) fn answered(&self, response: Response<Bytes>) -> Response<Bytes> {
+    pub(crate) fn rewrite_response(&self, response: Response<Bytes>) -> Response<Bytes> {
         let mut answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
         let Some(answers) = answer["Responses"].as_array_mut() else { return response };
         let error = |code: &str| json!({ "Error": { "Code": code, "Message": "injected" } });

@@ -8,8 +8,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::region::{ACCOUNT, REGION};
-use crate::sqs::{MAX_MESSAGE_BYTES, Received, Sqs, SqsError, invalid, md5_hex};
+use crate::checksum::md5_hex;
+use crate::region::ACCOUNT;
+use crate::sqs::error::{SqsError, invalid};
+use crate::sqs::names::{queue_arn, queue_url};
+use crate::sqs::queue::Received;
+use crate::sqs::{MAX_MESSAGE_BYTES, Sqs};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -205,7 +209,8 @@ fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) ->
     if ids.len() != entries.len() {
         return Err(invalid("BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id."));
     }
-    let (mut successful, mut failed) = (Vec::new(), Vec::new());
+    let mut successful = Vec::new();
+    let mut failed = Vec::new();
     for entry in entries {
         match apply(entry) {
             Ok(mut done) => {
@@ -246,7 +251,8 @@ fn message(received: &Received, asked: &[String]) -> Value {
 }
 
 fn attributes(sqs: &Sqs, queue: &str) -> Result<Value, SqsError> {
-    let (counts, settings) = (sqs.counts(queue)?, sqs.settings(queue)?);
+    let counts = sqs.counts(queue)?;
+    let settings = sqs.settings(queue)?;
     let mut attributes = json!({
         "QueueArn": queue_arn(queue),
         "ApproximateNumberOfMessages": counts.visible.to_string(),
@@ -264,14 +270,4 @@ fn attributes(sqs: &Sqs, queue: &str) -> Result<Value, SqsError> {
         attributes["RedrivePolicy"] = policy.to_string().into();
     }
     Ok(json!({ "Attributes": attributes }))
-}
-
-/// The URL of an embedded queue. Nothing resolves it.
-#[must_use]
-pub fn queue_url(name: &str) -> String {
-    format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}")
-}
-
-pub(crate) fn queue_arn(name: &str) -> String {
-    format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
 }

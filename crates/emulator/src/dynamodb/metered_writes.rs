@@ -1,0 +1,56 @@
+//! The writes that DynamoDB charges for, and what each consumes.
+
+use dynoxide::Database;
+use dynoxide::actions::batch_execute_statement::{BatchExecuteStatementRequest, BatchExecuteStatementResponse};
+use dynoxide::actions::put_item::{PutItemRequest, PutItemResponse};
+use dynoxide::errors::DynoxideError;
+use dynoxide::types::{item_size, write_capacity_units};
+
+use crate::meter::Meter;
+
+/// Does a `PutItem` and counts it: by the larger of the item that was there and the new one, also when the condition
+/// fails ("Read and write operations" in DynamoDB's developer guide). If it fails and the old item is not asked
+/// for, by the new one.
+pub(crate) fn put_item(
+    meter: &Meter,
+    database: &Database,
+    mut request: PutItemRequest,
+) -> Result<PutItemResponse, DynoxideError> {
+    let new_bytes = item_size(&request.item);
+    let is_asked = request.return_consumed_capacity.is_some();
+    request.return_consumed_capacity.get_or_insert_with(|| "TOTAL".to_owned());
+    let mut answer = database.put_item(request);
+    match &mut answer {
+        Ok(response) => {
+            let consumed = response.consumed_capacity.as_ref().map(|capacity| capacity.capacity_units);
+            meter.write(consumed.unwrap_or_else(|| write_capacity_units(new_bytes)), false);
+            response.consumed_capacity.take_if(|_| !is_asked);
+        }
+        Err(DynoxideError::ConditionalCheckFailedException(_, old)) => {
+            let old_bytes = old.as_ref().map_or(0, item_size);
+            meter.write(write_capacity_units(new_bytes.max(old_bytes)), true);
+        }
+        Err(_) => {}
+    }
+    answer
+}
+
+/// Does a `BatchExecuteStatement` of INSERTs and counts each statement, the failed ones too.
+pub(crate) fn batch_execute_statement(
+    meter: &Meter,
+    database: &Database,
+    request: BatchExecuteStatementRequest,
+) -> Result<BatchExecuteStatementResponse, DynoxideError> {
+    // An INSERT's item: the names and texts that the statement quotes, and its parameters.
+    let quoted = |statement: &str| statement.split('\'').skip(1).step_by(2).map(str::len).sum::<usize>();
+    let units = request.statements.iter().map(|member| {
+        let parameters = member.parameters.iter().flatten().map(|parameter| parameter.size()).sum::<usize>();
+        write_capacity_units(quoted(&member.statement) + parameters)
+    });
+    let units: Vec<f64> = units.collect();
+    let response = database.batch_execute_statement(request)?;
+    for (units, member) in units.into_iter().zip(&response.responses) {
+        meter.write(units, member.error.is_some());
+    }
+    Ok(response)
+}

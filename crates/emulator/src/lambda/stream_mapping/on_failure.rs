@@ -1,0 +1,51 @@
+//! The message that names discarded records in the on-failure queue.
+
+use std::time::SystemTime;
+
+use lambda_support::logs::rfc3339;
+use md5::{Digest as _, Md5};
+use serde_json::{Value, json};
+
+use crate::lambda::stream_mapping::records::Record;
+
+/// Records that the mapping discards together.
+pub(crate) struct Discarded<'a> {
+    pub(crate) shard: &'a str,
+    pub(crate) records: &'a [Record],
+    /// `RetryAttemptsExhausted` or `RecordAgeExceeded`.
+    pub(crate) condition: &'a str,
+    /// Tries that failed.
+    pub(crate) tries: u32,
+}
+
+impl Discarded<'_> {
+    /// Metadata only, in the form that the guide shows for a function that failed: the records themselves must be read from
+    /// the stream, or, for claims, from the table. `None` if there are no records.
+    pub(crate) fn message(&self, function_arn: &str, stream_arn: &str, now: SystemTime) -> Option<Value> {
+        let first = self.records.first()?;
+        let last = self.records.last()?;
+        Some(json!({
+            "requestContext": {
+                // The function does not tell the last invocation's: one that is the same in every run.
+                "requestId": uuid::Builder::from_md5_bytes(Md5::digest(&first.sequence_number).into())
+                    .into_uuid()
+                    .to_string(),
+                "functionArn": function_arn,
+                "condition": self.condition,
+                "approximateInvokeCount": self.tries,
+            },
+            "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
+            "version": "1.0",
+            "timestamp": rfc3339(now),
+            "DDBStreamBatchInfo": {
+                "shardId": self.shard,
+                "startSequenceNumber": first.sequence_number,
+                "endSequenceNumber": last.sequence_number,
+                "approximateArrivalOfFirstRecord": rfc3339(first.created_at),
+                "approximateArrivalOfLastRecord": rfc3339(last.created_at),
+                "batchSize": self.records.len(),
+                "streamArn": stream_arn,
+            },
+        }))
+    }
+}

@@ -1,0 +1,84 @@
+//! Objects and their versions, under one lock.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use s3s::dto::ETag;
+use s3s::{S3Result, s3_error};
+
+use crate::clock::Clock;
+
+/// Bucket → key → versions, the oldest first.
+#[derive(Clone)]
+pub(crate) struct Buckets {
+    pub(crate) clock: Clock,
+    state: Arc<Mutex<BTreeMap<String, Keys>>>,
+}
+
+pub(crate) type Keys = BTreeMap<String, Vec<Version>>;
+
+#[derive(Clone)]
+pub(crate) struct Version {
+    pub(crate) id: String,
+    /// A version without one is a delete marker.
+    pub(crate) object: Option<Content>,
+    pub(crate) written_at: SystemTime,
+}
+
+#[derive(Clone)]
+pub(crate) struct Content {
+    pub(crate) bytes: Bytes,
+    pub(crate) etag: ETag,
+}
+
+impl Buckets {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, state: Arc::default() }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Keys>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a key holds now, or held as the version that is asked for.
+    pub(crate) fn version(&self, bucket: &str, key: &str, id: Option<&str>) -> S3Result<(Version, Content)> {
+        let buckets = self.lock();
+        let versions = buckets.get(bucket).ok_or_else(|| s3_error!(NoSuchBucket))?.get(key);
+        let versions = versions.ok_or_else(|| s3_error!(NoSuchKey))?;
+        let version = match id {
+            None => versions.last(),
+            Some(id) => versions.iter().find(|version| version.id == id),
+        };
+        let version = version.ok_or_else(|| s3_error!(NoSuchVersion))?.clone();
+        let content = version.object.clone().ok_or_else(|| s3_error!(NoSuchKey))?;
+        Ok((version, content))
+    }
+}
+
+/// What a key holds now, unless its latest version is a delete marker.
+pub(crate) fn current(versions: &[Version]) -> Option<(&Version, &Content)> {
+    let latest = versions.last()?;
+    Some((latest, latest.object.as_ref()?))
+}
+
+/// Gives a key a further version, and that its id.
+pub(crate) fn add_version(versions: &mut Vec<Version>, object: Option<Content>, written_at: SystemTime) -> String {
+    let id = format!("version-{}", versions.len() + 1);
+    versions.push(Version { id: id.clone(), object, written_at });
+    id
+}
+
+pub(crate) fn keys_under<'a>(
+    keys: &'a Keys,
+    prefix: &str,
+    after: Option<&str>,
+) -> impl Iterator<Item = (&'a String, &'a Vec<Version>)> {
+    let from = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    keys.range::<str, _>((from, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
+}

@@ -1,0 +1,79 @@
+//! The way from the SDK's clients to the embedded services: one HTTP client for all of them, without a socket.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http::Request;
+use http_body_util::BodyExt as _;
+use lambda_support::function;
+
+use crate::region::REGION;
+use crate::services::Services;
+
+impl Services {
+    /// For clients that live on this region, with the functions' own timeouts and retries.
+    #[must_use]
+    pub fn sdk_config(self: &Arc<Self>) -> SdkConfig {
+        self.sdk_config_with(function::retries())
+    }
+
+    /// The same with other retries.
+    #[must_use]
+    pub fn sdk_config_with(self: &Arc<Self>, retries: RetryConfig) -> SdkConfig {
+        let credentials = Credentials::new("embedded", "embedded", None, None, "embedded");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            // An address makes the S3 client put the bucket into the path. Nothing is sent there.
+            .endpoint_url("http://127.0.0.1")
+            .http_client(InProcessHttpClient(Arc::clone(self)))
+            .time_source(self.clock.shared())
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .timeout_config(function::timeouts())
+            .retry_config(retries)
+            .build()
+    }
+}
+
+/// The SDK's HTTP client, in front of embedded services.
+#[derive(Clone)]
+struct InProcessHttpClient(Arc<Services>);
+
+impl fmt::Debug for InProcessHttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InProcessHttpClient")
+    }
+}
+
+impl HttpConnector for InProcessHttpClient {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(send(Arc::clone(&self.0), request))
+    }
+}
+
+impl HttpClient for InProcessHttpClient {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+async fn send(services: Arc<Services>, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let request = request.try_into_http1x().map_err(|error| ConnectorError::other(error.into(), None))?;
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(ConnectorError::io)?.to_bytes();
+    let response = services.faulty_answer(Request::from_parts(head, body)).await?;
+    HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
+}

@@ -1,0 +1,50 @@
+//! Answers in the services' own forms.
+
+use bytes::Bytes;
+use http::Response;
+use serde_json::json;
+
+use crate::call::Service;
+
+pub(crate) fn json_response(status: u16, body: impl Into<Bytes>) -> Response<Bytes> {
+    let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+    response.body(body.into()).expect("the status is a number of HTTP's")
+}
+
+pub(crate) fn without_item(response: &Response<Bytes>) -> Response<Bytes> {
+    let mut body: serde_json::Value = serde_json::from_slice(response.body()).expect("the table answers with JSON");
+    body.as_object_mut().map(|answer| answer.remove("Item"));
+    json_response(response.status().as_u16(), body.to_string())
+}
+
+pub(crate) fn throttled(service: Service) -> Response<Bytes> {
+    let code = match service {
+        Service::S3 => return s3_error(503, "SlowDown"),
+        Service::Sqs => "com.amazonaws.sqs#RequestThrottled",
+        Service::DynamoDb => "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+        Service::Logs => "ThrottlingException",
+    };
+    json_response(400, json!({ "__type": code, "message": "slow down" }).to_string())
+}
+
+pub(crate) fn refused(service: Service, status: u16) -> Response<Bytes> {
+    match (service, status) {
+        (Service::S3, 403) => s3_error(403, "AccessDenied"),
+        (Service::S3, 409) => s3_error(409, "ConditionalRequestConflict"),
+        (Service::S3, 503) => s3_error(503, "ServiceUnavailable"),
+        (Service::S3, _) => s3_error(status, "InternalError"),
+        (_, 400..500) => {
+            json_response(status, json!({ "__type": "AccessDeniedException", "message": "no" }).to_string())
+        }
+        _ => json_response(status, json!({ "__type": "InternalServerError", "message": "try again" }).to_string()),
+    }
+}
+
+fn s3_error(status: u16, code: &str) -> Response<Bytes> {
+    let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>");
+    Response::builder().status(status).body(body.into()).expect("the status is a number of HTTP's")
+}
+
+pub(crate) fn empty_response(status: u16) -> Response<Bytes> {
+    Response::builder().status(status).body(Bytes::new()).expect("the status is a number of HTTP's")
+}

@@ -1,0 +1,136 @@
+//! The mapping from a queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use emulator::Services;
+use emulator::sqs::{QueueSettings, Redrive};
+use emulator::sqs_mapping::{SqsMapping, SqsMappingSettings};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::fake_function::{Answer, Batches, FAR, TIMEOUT, function, ids, services, until};
+
+fn settings() -> SqsMappingSettings {
+    SqsMappingSettings {
+        batch_size: 10,
+        batching_window: Duration::from_secs(5),
+        maximum_concurrency: 2,
+        report_batch_item_failures: true,
+    }
+}
+
+/// Sends bodies, runs the mapping until the queue is empty, and gives the batches.
+async fn run(
+    settings: SqsMappingSettings,
+    works: Duration,
+    bodies: &[&str],
+    answer: Arc<Answer>,
+) -> (Arc<Services>, Batches) {
+    let services = services();
+    let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 3 };
+    let queue = |redrive| QueueSettings { visibility_timeout: TIMEOUT * 6, retention: FAR, redrive };
+    services.sqs.create_queue("dlq", queue(None));
+    services.sqs.create_queue("q", queue(Some(redrive)));
+    for body in bodies {
+        services.sqs.send("q", body).unwrap();
+    }
+    let (function, batches) = function(&services, works, answer);
+    let mapping = tokio::spawn(SqsMapping::new(Arc::clone(&services), "q", function, settings).run());
+    let counts = || services.sqs.counts("q").unwrap();
+    until(|| counts().visible + counts().in_flight == 0).await;
+    mapping.abort();
+    (services, batches)
+}
+
+fn dead(services: &Services) -> usize {
+    services.sqs.counts("dlq").unwrap().visible
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_ends_with_its_size_or_its_window() {
+    let bodies: Vec<String> = (0..25).map(|n| n.to_string()).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let begun = Instant::now();
+    let (_, batches) = run(settings(), Duration::ZERO, &bodies, Arc::new(|_| Ok(Value::Null))).await;
+    let (at, batches): (Vec<_>, Vec<_>) = batches.lock().unwrap().clone().into_iter().unzip();
+    assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 5]);
+    assert_eq!(at.iter().map(|at| (*at - begun).as_secs()).collect::<Vec<_>>(), [0, 0, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_is_never_larger_than_6_mb() {
+    let body = "x".repeat(1024 * 1024);
+    let (_, batches) = run(settings(), Duration::ZERO, &[body.as_str(); 12], Arc::new(|_| Ok(json!({})))).await;
+    assert_eq!(ids(&batches).iter().map(Vec::len).collect::<Vec<_>>(), [5, 5, 2]);
+}
+
+#[test]
+fn settings_that_aws_refuses_are_refused() {
+    let refused = |settings: SqsMappingSettings| {
+        let new = move || {
+            let services = services();
+            let (function, _) = function(&services, Duration::ZERO, Arc::new(|_| Ok(Value::Null)));
+            drop(SqsMapping::new(services, "q", function, settings));
+        };
+        std::panic::catch_unwind(new).is_err()
+    };
+    let with = |batch_size, window_ms, maximum_concurrency| SqsMappingSettings {
+        batch_size,
+        batching_window: Duration::from_millis(window_ms),
+        maximum_concurrency,
+        ..settings()
+    };
+    for (batch_size, window_ms, maximum_concurrency) in [(10, 0, 2), (11, 1_000, 2), (10_000, 300_000, 1_000)] {
+        assert!(!refused(with(batch_size, window_ms, maximum_concurrency)));
+    }
+    for (batch_size, window_ms, maximum_concurrency) in
+        [(0, 0, 2), (11, 999, 2), (10_001, 1_000, 2), (10, 300_001, 2), (10, 0, 1), (10, 0, 1_001)]
+    {
+        let settings = with(batch_size, window_ms, maximum_concurrency);
+        assert!(refused(settings.clone()), "{settings:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_invocations_run_at_once_than_the_maximum_concurrency() {
+    let begun = Instant::now();
+    let answer = |_: &[String]| Ok(json!({ "batchItemFailures": [] }));
+    let (_, batches) = run(settings(), Duration::from_secs(10), &["x"; 100], Arc::new(answer)).await;
+    assert_eq!(ids(&batches).len(), 10);
+    // Ten batches of ten seconds, two at a time.
+    assert!((50..52).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_messages_that_were_reported_come_again_and_end_as_dead_letters() {
+    let answer = |ids: &[String]| Ok(json!({ "fail": ids.iter().filter(|id| *id == "bad").collect::<Vec<_>>() }));
+    let (services, batches) = run(settings(), Duration::ZERO, &["a", "bad", "b"], Arc::new(answer)).await;
+    assert_eq!(ids(&batches), [vec!["a", "bad", "b"], vec!["bad"], vec!["bad"]]);
+    assert_eq!(dead(&services), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_a_timeout_and_an_answer_that_makes_no_sense_bring_the_whole_batch_again() {
+    let answers: Vec<(Duration, Result<Value, String>)> = vec![
+        (Duration::ZERO, Err("unhandled".into())),
+        (TIMEOUT * 2, Ok(json!({}))),
+        (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "" }] }))),
+        (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemIdentifier": null }] }))),
+        (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemidentifier": "a" }] }))),
+        (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "unknown" }] }))),
+    ];
+    for (works, answer) in answers {
+        let said = format!("{answer:?}");
+        let (services, batches) = run(settings(), works, &["a", "b"], Arc::new(move |_| answer.clone())).await;
+        assert_eq!(ids(&batches), vec![vec!["a", "b"]; 3], "{said}");
+        assert_eq!(dead(&services), 2, "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_report_batch_item_failures_every_answer_is_a_success() {
+    let settings = SqsMappingSettings { report_batch_item_failures: false, ..settings() };
+    let (services, batches) = run(settings, Duration::ZERO, &["a"], Arc::new(|_| Ok(json!({ "fail": ["a"] })))).await;
+    assert_eq!((ids(&batches).len(), dead(&services)), (1, 0));
+}
