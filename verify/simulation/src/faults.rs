@@ -14,6 +14,7 @@ use pipeline::names;
 use serde_json::Value;
 
 use crate::history::{Claimed, Entry, Recorder, hash};
+use crate::poison_record::BY_HAND;
 use crate::sandbox;
 use crate::scenario::Scenario;
 
@@ -74,7 +75,12 @@ pub enum FaultKind {
     StatementsThrottled,
     /// Some claims of a request of many are inserted, and the answer says that something went wrong with them.
     StatementsUnknown,
+    /// A function's own code panics: where it draws a claim id, or sends a request.
+    Panic,
 }
+
+/// What a planted panic says.
+pub const PANIC: &str = "a planted panic";
 
 /// All kinds, in order.
 #[must_use]
@@ -172,6 +178,12 @@ impl Dice {
         if invocation.is_none() && call.service == Service::DynamoDb {
             return None;
         }
+        if invocation.is_some() && self.roll(FaultKind::Panic).is_some() {
+            for subject in subjects(call) {
+                self.recorder.note(Entry::Panicked { invocation, subject });
+            }
+            panic!("{PANIC}");
+        }
         let fault = self.choose(call);
         for subject in subjects(call) {
             let operation = operation(call).to_owned();
@@ -182,6 +194,14 @@ impl Dice {
             self.recorder.arrives_after(delay);
         }
         fault
+    }
+
+    /// Panics where a function draws the random part of a claim id.
+    pub fn panic_on_draw(&self) {
+        if self.roll(FaultKind::Panic).is_some() {
+            self.recorder.note(Entry::Panicked { invocation: sandbox::current(), subject: "a claim id".to_owned() });
+            panic!("{PANIC}");
+        }
     }
 
     fn choose(&self, call: &Call<'_>) -> Option<Fault> {
@@ -328,7 +348,7 @@ impl FaultPlan for Dice {
                 let name = key.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
                 if key.contains("_unusable/") {
                     let record: Value = serde_json::from_slice(content).unwrap_or_default();
-                    self.recorder.has_object(record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap_or_default());
+                    self.recorder.has_object(&name_of_image(&record["dynamodb"]["NewImage"]));
                 } else {
                     self.recorder.has_object(name);
                 }
@@ -391,6 +411,12 @@ fn items(call: &Call<'_>) -> Vec<Value> {
 fn some_of(call: &Call<'_>, random: &mut Rng) -> u32 {
     let statements = u32::try_from(items(call).len()).unwrap_or(1);
     random.u32(1..1 << statements)
+}
+
+/// What a stream record's new image is awaited as: a claim by its id, what was put by hand by its partition key.
+#[must_use]
+pub fn name_of_image(image: &Value) -> String {
+    text(image, if text(image, "message_id", "S") == BY_HAND { "pk" } else { "claim_id" }, "S")
 }
 
 fn text(item: &Value, name: &str, kind: &str) -> String {

@@ -100,6 +100,13 @@ pub enum Entry {
         /// What went wrong.
         fault: Option<Fault>,
     },
+    /// A function's own code panicked on purpose.
+    Panicked {
+        /// In which invocation.
+        invocation: Option<u64>,
+        /// On what: the subject of the request that it was about to send, or a claim id.
+        subject: String,
+    },
     /// A service refused a request by itself.
     Declined {
         /// HTTP status.
@@ -306,6 +313,10 @@ impl fmt::Display for Entry {
                 }
                 fault.iter().try_for_each(|fault| write!(f, " {fault:?}"))
             }
+            Self::Panicked { invocation: Some(invocation), subject } => {
+                write!(f, "#{invocation} panicked on {subject}")
+            }
+            Self::Panicked { invocation: None, subject } => write!(f, "panicked on {subject}"),
             Self::Declined { status, subject } => write!(f, "service answered {status} to {subject}"),
             Self::Claimed(Claimed { pk, claim_id, claimed_at, ttl, digest, message_id }) => {
                 write!(f, "table took {pk} {claim_id} at {claimed_at} until {ttl} {digest} of {message_id}")

@@ -68,6 +68,8 @@ struct Model<'a> {
     inserts: BTreeSet<&'a str>,
     /// Those of them that were then put.
     puts_after_inserts: BTreeSet<&'a str>,
+    /// Keys of objects whose request made its function panic.
+    panicked: BTreeSet<&'a str>,
     /// Partition key to claim, for what is in the table now; none for what was put there by hand.
     table: BTreeMap<&'a str, Option<&'a Claimed>>,
 }
@@ -83,6 +85,7 @@ impl<'a> Model<'a> {
             won: BTreeSet::new(),
             inserts: BTreeSet::new(),
             puts_after_inserts: BTreeSet::new(),
+            panicked: BTreeSet::new(),
             table: BTreeMap::new(),
         }
     }
@@ -157,6 +160,7 @@ impl<'a> Model<'a> {
             Entry::TimedOut { invocation } => {
                 self.judgement.violated(Rule::InTime, format!("#{invocation} did not stop in time"));
             }
+            Entry::Panicked { subject, .. } => drop(self.panicked.insert(subject)),
             Entry::Crashed { invocation } => {
                 self.judgement.violated(Rule::OneItem, format!("#{invocation} panicked on one item of its batch"));
             }
@@ -360,6 +364,8 @@ impl<'a> Model<'a> {
     /// given up; and there is nothing else.
     fn objects_remain(&mut self, remains: &Remains) {
         let mut expected: BTreeMap<String, (&str, Option<String>)> = BTreeMap::new();
+        // The records of claims on which archive-fn panicked: each may be kept whole instead, or as well.
+        let mut instead: BTreeMap<String, &str> = BTreeMap::new();
         for (claim_id, (_, claim)) in &self.claims {
             let Claimed { claimed_at, message_id, .. } = claim;
             let Some(Meaning::Event { id, line, .. }) = self.taken.get(message_id.as_str()).map(|taken| taken.meaning)
@@ -371,23 +377,36 @@ impl<'a> Model<'a> {
                 "{{\"event_id\":{id},\"claim_id\":\"{claim_id}\",\"claimed_at\":\"{claimed_at}\",\"message_id\":\"{message_id}\",\"event\":{line}}}\n"
             );
             let (day, hour) = (&claimed_at[..10], &claimed_at[11..13]);
-            expected.insert(format!("{PREFIX}dt={day}/hour={hour}/{claim_id}.json"), (claim_id, Some(content)));
+            let key = format!("{PREFIX}dt={day}/hour={hour}/{claim_id}.json");
+            if self.panicked.contains(key.as_str()) {
+                let numbers = remains.sequence_numbers.get(*claim_id).into_iter().flatten();
+                instead.extend(numbers.map(|number| (quarantine_key(number), *claim_id)));
+            }
+            expected.insert(key, (claim_id, Some(content)));
         }
         for (pk, _) in remains.by_hand.iter().filter(|(_, is_quarantined)| **is_quarantined) {
             for number in remains.sequence_numbers.get(pk).into_iter().flatten() {
-                expected.insert(format!("{PREFIX}_unusable/{number}.json"), (pk, None));
+                expected.insert(quarantine_key(number), (pk, None));
             }
         }
         for (key, versions) in &remains.objects {
-            let Some((_, content)) = expected.get(key) else {
-                self.judgement.violated(Rule::Object, format!("{key} is nobody's object"));
-                continue;
+            let content = match expected.get(key) {
+                Some((_, content)) => content.as_ref(),
+                None if instead.contains_key(key) => None,
+                None => {
+                    self.judgement.violated(Rule::Object, format!("{key} is nobody's object"));
+                    continue;
+                }
             };
-            self.judgement.ended(if content.is_some() { "objects" } else { "records quarantined" });
+            self.judgement.ended(match content {
+                Some(_) => "objects",
+                None if instead.contains_key(key) => "claims quarantined after a panic",
+                None => "records quarantined",
+            });
             if versions.len() != 1 {
                 self.judgement.violated(Rule::Object, format!("{key} has {} versions", versions.len()));
             }
-            if content.as_ref().is_some_and(|content| versions.iter().any(|version| version != content.as_bytes())) {
+            if content.is_some_and(|content| versions.iter().any(|version| version != content.as_bytes())) {
                 self.judgement.violated(Rule::Object, format!("{key} does not hold what its claim says"));
             }
         }
@@ -404,7 +423,12 @@ impl<'a> Model<'a> {
             let of = remains.sequence_numbers.get(name).into_iter().flatten();
             of.into_iter().any(|number| remains.given_up.iter().any(|(first, last)| first <= number && number <= last))
         };
+        let kept: BTreeSet<&str> =
+            instead.iter().filter(|(key, _)| remains.objects.contains_key(*key)).map(|(_, name)| *name).collect();
         for (key, (name, _)) in expected.iter().filter(|(key, _)| !remains.objects.contains_key(*key)) {
+            if kept.contains(name) {
+                continue;
+            }
             if !is_named(name) {
                 self.judgement.violated(
                     Rule::Object,
@@ -418,4 +442,8 @@ impl<'a> Model<'a> {
             }
         }
     }
+}
+
+fn quarantine_key(sequence_number: &str) -> String {
+    format!("{PREFIX}_unusable/{sequence_number}.json")
 }

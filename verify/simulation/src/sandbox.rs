@@ -10,19 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use archive_fn::DataLake;
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
-use aws_smithy_runtime::client::retries::RetryPartition;
-use emulator::function::{self, Function};
-use emulator::{Clock, Services};
-use ingest_fn::ClaimTable;
-use lambda_support::{LogWriter, deliberate_fault};
-use pipeline::{PipelineSettings, names};
+use emulator::Clock;
+use emulator::function::Sandbox;
+use ingest_fn::CachedClaim;
+use lambda_support::LogWriter;
+use pipeline::sandboxes::AsDeployed;
+use pipeline::{Blueprint, Decorator, Role, WarmSandbox};
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::faults::{Dice, FaultKind};
 use crate::history::{Entry, Recorder, Remembered};
+use crate::scenario::Scenario;
 
 thread_local! {
     static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
@@ -48,19 +48,17 @@ impl TimeSource for SkewedClock {
     }
 }
 
-/// Makes sandboxes, and watches them.
-#[derive(Clone)]
+/// Makes the sandboxes of a world, and watches them.
 pub struct Sandboxes(Arc<Shared>);
 
 struct Shared {
-    services: Arc<Services>,
+    clock: Clock,
     recorder: Arc<Recorder>,
     dice: Arc<Dice>,
-    settings: PipelineSettings,
-    seed: u64,
+    functions: Box<dyn Decorator>,
+    timeout: Duration,
     /// The most that a clock is off, in milliseconds.
     skew_ms: u64,
-    sandboxes: AtomicU64,
     invocations: AtomicU64,
     skews: Mutex<fastrand::Rng>,
 }
@@ -70,9 +68,7 @@ struct Watched {
     function: &'static str,
     number: u64,
     clock: SkewedClock,
-    /// When it was frozen last, and for how long in all.
-    frozen: Mutex<(Option<Instant>, Duration)>,
-    remembered: Box<dyn Fn() -> Vec<Remembered> + Send + Sync>,
+    ingest: Option<Arc<ingest_fn::Handler>>,
     known: Mutex<BTreeSet<Remembered>>,
 }
 
@@ -83,122 +79,63 @@ enum Death {
 }
 
 impl Sandboxes {
-    /// On `services`. `skew_ms` is the most that a sandbox's clock is off, either way.
+    /// Those of a scenario.
     #[must_use]
-    pub fn new(
-        services: &Arc<Services>,
-        recorder: &Arc<Recorder>,
-        dice: &Arc<Dice>,
-        settings: &PipelineSettings,
-        seed: u64,
-        skew_ms: u64,
-    ) -> Self {
+    pub fn new(clock: Clock, recorder: &Arc<Recorder>, dice: &Arc<Dice>, scenario: &Scenario) -> Self {
+        let functions: Box<dyn Decorator> = match scenario.mutant {
+            Some(mutant) => Box::new(mutant),
+            None => Box::new(AsDeployed),
+        };
         Self(Arc::new(Shared {
-            services: Arc::clone(services),
+            clock,
             recorder: Arc::clone(recorder),
             dice: Arc::clone(dice),
-            settings: settings.clone(),
-            seed,
-            skew_ms,
-            sandboxes: AtomicU64::new(0),
+            functions,
+            timeout: Duration::from_secs(scenario.timeout_seconds),
+            skew_ms: scenario.skew_ms,
             invocations: AtomicU64::new(0),
-            skews: Mutex::new(fastrand::Rng::with_seed(seed.rotate_left(7))),
+            skews: Mutex::new(fastrand::Rng::with_seed(scenario.seed.rotate_left(7))),
         }))
     }
+}
 
-    /// SQS batch in, claims out.
-    #[must_use]
-    pub fn ingest(&self) -> Function {
-        let this = self.clone();
-        self.function(names::INGEST_FUNCTION, move |log| {
-            let shared = &this.0;
-            let (number, clock) = shared.born();
-            let config = aws_sdk_dynamodb::config::Builder::from(&shared.services.sdk_config())
-                .time_source(clock)
-                .retry_partition(RetryPartition::custom(format!("sandbox {number}")).build());
-            let table = ClaimTable::new(aws_sdk_dynamodb::Client::from_conf(config.build()), names::TABLE);
-            let random = Mutex::new(fastrand::Rng::with_seed(shared.seed ^ (number << 32)));
-            let random: ingest_fn::Random = Box::new(move || {
-                let mut bytes = [0; 10];
-                random.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes);
-                bytes
-            });
-            let config = shared.settings.ingest.clone();
-            let handler = ingest_fn::Handler::new(config, table, log, SharedTimeSource::new(clock), random);
-            let handler = Arc::new(handler);
-            let looked_into = Arc::clone(&handler);
-            let remembered = move || {
-                let entry = |(key, held): ([u8; 16], ingest_fn::HeldClaim)| Remembered {
-                    key,
-                    claim_id: held.claim_id.to_string(),
-                    digest: aws_smithy_types::base64::encode(held.digest.as_bytes()),
-                };
-                looked_into.remembered().into_iter().map(entry).collect()
-            };
-            let sandbox = function::sandbox(move |event| {
-                let handler = Arc::clone(&handler);
-                async move { handler.handle(event).await }
-            });
-            this.watched("ingest", number, clock, Box::new(remembered), sandbox)
-        })
-    }
-
-    /// Stream batch in, objects out.
-    #[must_use]
-    pub fn archive(&self) -> Function {
-        let this = self.clone();
-        self.function(names::ARCHIVE_FUNCTION, move |log| {
-            let shared = &this.0;
-            let (number, clock) = shared.born();
-            let config = aws_sdk_s3::config::Builder::from(&shared.services.sdk_config())
-                .time_source(clock)
-                .retry_partition(RetryPartition::custom(format!("sandbox {number}")).build());
-            let lake = DataLake::new(config, names::BUCKET);
-            let config = shared.settings.archive.clone();
-            let handler = Arc::new(archive_fn::Handler::new(config, lake, log, SharedTimeSource::new(clock)));
-            let sandbox = function::sandbox(move |event| {
-                let handler = Arc::clone(&handler);
-                async move { handler.handle(event).await }
-            });
-            this.watched("archive", number, clock, Box::new(Vec::new), sandbox)
-        })
-    }
-
-    fn function(
-        &self,
-        name: &str,
-        cold_start: impl Fn(LogWriter) -> function::Sandbox + Send + Sync + 'static,
-    ) -> Function {
+impl Decorator for Sandboxes {
+    fn log_writer(&self, role: Role, _: LogWriter) -> LogWriter {
         let recorder = Arc::clone(&self.0.recorder);
-        let log = LogWriter::new(move |line| {
+        let writer = LogWriter::new(move |line| {
             note_outcome(&recorder, line);
             Ok(())
         });
-        let writer = log.clone();
-        let (clock, timeout) = (self.0.services.clock, self.0.settings.function_timeout);
-        Function::new(name, timeout, clock, log, move || cold_start(writer.clone()))
-            .with_fault_plan(Arc::clone(&self.0.services.fault_plan))
+        self.0.functions.log_writer(role, writer)
     }
 
-    fn watched(
-        &self,
-        function: &'static str,
-        number: u64,
-        clock: SkewedClock,
-        remembered: Box<dyn Fn() -> Vec<Remembered> + Send + Sync>,
-        sandbox: function::Sandbox,
-    ) -> function::Sandbox {
-        let shared = Arc::clone(&self.0);
+    fn cold_start(&self, mut blueprint: Blueprint) -> WarmSandbox {
+        let clock = SkewedClock { clock: self.0.clock, skew_ms: self.0.skew() };
+        blueprint.clock = SharedTimeSource::new(clock);
+        let random = blueprint.random;
+        let dice = Arc::clone(&self.0.dice);
+        blueprint.random = Box::new(move || {
+            dice.panic_on_draw();
+            random()
+        });
+        let function = match blueprint.role {
+            Role::Ingest => "ingest",
+            Role::Archive => "archive",
+        };
+        let number = blueprint.number;
+        let WarmSandbox { sandbox, ingest } = self.0.functions.cold_start(blueprint);
         let known = Mutex::default();
-        let watched = Arc::new(Watched { function, number, clock, frozen: Mutex::default(), remembered, known });
-        Box::new(move |mut context, payload| {
+        let watched = Arc::new(Watched { function, number, clock, ingest: ingest.clone(), known });
+        let shared = Arc::clone(&self.0);
+        let sandbox: Sandbox = Box::new(move |mut context, payload| {
             // Lambda's host and the sandbox on it go by the same clock.
             context.deadline = context.deadline.saturating_add_signed(clock.skew_ms);
             let death = shared.death();
             let invocation = shared.invoked(&watched, &payload);
             let work = sandbox(context, payload);
             Box::pin(watch(Arc::clone(&shared), Arc::clone(&watched), invocation, death, work))
-        })
+        });
+        WarmSandbox { sandbox, ingest }
     }
 }
 
@@ -211,7 +148,6 @@ async fn watch(
 ) -> Result<Vec<u8>, String> {
     let recorder = &shared.recorder;
     let mut end = End { recorder, invocation, told: false };
-    let frozen_seconds = watched.thaw().as_secs();
     let dies_at = match death {
         Some(Death::After(time)) => Some(Instant::now() + time),
         _ => None,
@@ -230,13 +166,12 @@ async fn watch(
                 Some(Death::After(_)) if dies.as_mut().poll(cx).is_ready() => return Poll::Ready(None),
                 Some(Death::After(_)) | None => {}
             }
-            let _running = Running::begin(invocation, frozen_seconds);
+            let _running = Running::begin(invocation);
             work.as_mut().poll(cx).map(Some)
         })
         .await
     };
     drop(work);
-    watched.freeze();
     end.told = true;
     match answer {
         None => {
@@ -260,16 +195,14 @@ async fn watch(
 }
 
 impl Shared {
-    fn born(&self) -> (u64, SkewedClock) {
-        let number = self.sandboxes.fetch_add(1, Ordering::Relaxed);
+    fn skew(&self) -> i64 {
         let skew_ms = self.skew_ms.cast_signed();
-        let skew_ms = self.skews.lock().unwrap_or_else(PoisonError::into_inner).i64(-skew_ms..=skew_ms);
-        (number, SkewedClock { clock: self.services.clock, skew_ms })
+        self.skews.lock().unwrap_or_else(PoisonError::into_inner).i64(-skew_ms..=skew_ms)
     }
 
     fn death(&self) -> Option<Death> {
         let mut random = self.dice.roll(FaultKind::Killed)?;
-        let timeout_ms = u64::try_from(self.settings.function_timeout.as_millis()).unwrap_or(u64::MAX);
+        let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         Some(match random.u8(..4) {
             0 => Death::AfterPolls(random.u32(..60)),
             1 => Death::AfterPolls(random.u32(..6)),
@@ -293,22 +226,15 @@ impl Shared {
 }
 
 impl Watched {
-    /// It runs again. Gives for how long it has stood still in all.
-    fn thaw(&self) -> Duration {
-        let mut frozen = self.frozen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(since) = frozen.0.take() {
-            frozen.1 += since.elapsed();
-        }
-        frozen.1
-    }
-
-    fn freeze(&self) {
-        self.frozen.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(Instant::now());
-    }
-
     fn newly_remembered(&self) -> Vec<Remembered> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.remembered)().into_iter().filter(|entry| known.insert(entry.clone())).collect()
+        let cached = self.ingest.iter().flat_map(|handler| handler.cached_claims());
+        let remembered = cached.map(|CachedClaim { event_id_hash, held }| Remembered {
+            key: event_id_hash,
+            claim_id: held.claim_id.to_string(),
+            digest: aws_smithy_types::base64::encode(held.digest.as_bytes()),
+        });
+        remembered.filter(|entry| known.insert(entry.clone())).collect()
     }
 }
 
@@ -316,9 +242,8 @@ impl Watched {
 struct Running;
 
 impl Running {
-    fn begin(invocation: u64, frozen_seconds: u64) -> Self {
+    fn begin(invocation: u64) -> Self {
         CURRENT.set(Some(invocation));
-        deliberate_fault::set_frozen_seconds(frozen_seconds);
         Self
     }
 }

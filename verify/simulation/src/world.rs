@@ -11,16 +11,16 @@ use claim::record::KEY_PREFIX;
 use emulator::sqs::MAX_MESSAGE_BYTES;
 use emulator::{Clock, Services, queue_url};
 use ingest_fn::ClaimWrites;
-use lambda_support::{Variables, deliberate_fault};
+use lambda_support::Variables;
 use pipeline::{Pipeline, PipelineSettings, names};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::faults::{Dice, FaultKind};
+use crate::faults::{Dice, FaultKind, name_of_image};
 use crate::history::{Entry, History, Recorder};
 use crate::judgement::Judgement;
-use crate::poison_record::{BY_HAND, PoisonRecord};
+use crate::poison_record::PoisonRecord;
 use crate::reference_model;
 use crate::sandbox::Sandboxes;
 use crate::scenario::{Scenario, Step};
@@ -76,21 +76,16 @@ pub struct Remains {
 /// If the runtime cannot be made, which takes an exhausted machine.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Outcome {
-    deliberate_fault::plant(scenario.deliberate_fault);
-    deliberate_fault::set_traps(true);
     // The SDK's jitter.
     fastrand::seed(scenario.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let outcome = runtime.expect("a runtime of one thread can be made").block_on(async {
+    runtime.expect("a runtime of one thread can be made").block_on(async {
         let mut world = World::new(scenario);
         for step in &scenario.steps {
             world.step(step).await;
         }
         world.end().await
-    });
-    deliberate_fault::plant(None);
-    deliberate_fault::set_traps(false);
-    outcome
+    })
 }
 
 struct World<'a> {
@@ -118,8 +113,8 @@ impl<'a> World<'a> {
         services.faults.set(move |call| faults.fault(call));
 
         let settings = settings(scenario);
-        let sandboxes = Sandboxes::new(&services, &recorder, &dice, &settings, scenario.seed, scenario.skew_ms);
-        let pipeline = Pipeline::with_functions(&services, settings, sandboxes.ingest(), sandboxes.archive());
+        let sandboxes = Sandboxes::new(services.clock, &recorder, &dice, scenario);
+        let pipeline = Pipeline::start_decorated(&services, settings, scenario.seed, sandboxes);
         let sdk = services.sdk_config();
         let producer = aws_sdk_sqs::config::Builder::from(&sdk)
             .retry_partition(RetryPartition::custom("producer").build())
@@ -243,7 +238,7 @@ impl<'a> World<'a> {
 
     /// Puts an item into the table that `archive-fn` has to quarantine, or to pass over.
     async fn put_by_hand(&mut self, pk: &str, n: usize) {
-        let PoisonRecord { item, is_quarantined } = PoisonRecord::new(n, pk, self.by_hand.len());
+        let PoisonRecord { item, is_quarantined } = PoisonRecord::new(n, pk);
         let pk = item["pk"].as_s().expect("it is text").clone();
         if is_quarantined {
             self.recorder.awaits_object(&pk);
@@ -309,11 +304,7 @@ impl<'a> World<'a> {
         let mut numbers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (number, image) in self.services.tables.stream_records(&self.pipeline.stream_arn) {
             let Some(image) = image else { continue };
-            let text = |name: &str| image[name]["S"].as_str().unwrap_or_default().to_owned();
-            let pk = text("pk");
-            let name =
-                if self.by_hand.contains_key(&pk) && text("message_id") == BY_HAND { pk } else { text("claim_id") };
-            numbers.entry(name).or_default().push(number);
+            numbers.entry(name_of_image(&image)).or_default().push(number);
         }
         numbers
     }

@@ -11,7 +11,7 @@ use simulation::world::Outcome;
 use simulation::{FaultKind, Scenario, campaign, run};
 
 fn replay(seed: u64, messages: &[usize], faults: &[FaultKind]) -> Outcome {
-    campaign::silence_traps();
+    campaign::silence_panics();
     let shrunk =
         Shrunk { seed, messages: messages.iter().copied().collect(), faults: faults.iter().copied().collect() };
     // All of them are from before there were others.
