@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 
-use crate::faults::{self, FaultKind, PANIC};
+use crate::fault_kind::{self, FaultKind};
+use crate::fault_plan::PANIC;
 use crate::judgement::Violation;
 use crate::scenario::Scenario;
 use crate::world::{Outcome, run};
@@ -39,7 +40,7 @@ const ENDS: [&str; 11] = [
     "objects",
     "records quarantined",
     "claims quarantined after a panic",
-    "records given up",
+    "records discarded",
 ];
 
 impl Totals {
@@ -47,7 +48,8 @@ impl Totals {
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let happened = |kind: &&FaultKind| self.faults.get(kind).is_some_and(|&hits| hits > 0);
-        let faults = faults::all().iter().filter(|kind| !happened(kind)).map(|kind| format!("{kind} never happened"));
+        let faults =
+            fault_kind::all().iter().filter(|kind| !happened(kind)).map(|kind| format!("{kind} never happened"));
         let ends = ENDS.iter().filter(|end| !self.ends.contains_key(*end)).map(|end| format!("there were no {end}"));
         faults.chain(ends).collect()
     }
@@ -108,14 +110,14 @@ pub fn all_cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Keeps planted panics from filling standard error. Other panics are told as ever.
+/// Keeps planted panics from filling standard error. Other panics are printed.
 pub fn silence_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tell = std::panic::take_hook();
+        let report = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if !panic.payload_as_str().is_some_and(|text| text == PANIC) {
-                tell(panic);
+                report(panic);
             }
         }));
     });

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use ingest_fn::ClaimWrites;
 use mutants::Mutant;
 
-use crate::faults::{self, FaultKind, Outage, Rates};
+use crate::fault_kind::{self, FaultKind, Outage, Rates};
 use crate::workload::{self, Message, Mix};
 
 /// When a world begins: a second before an hour of a January day of 2027, so that hours and days change in it.
@@ -157,7 +157,7 @@ impl Scenario {
             scenario.batching_window_seconds = scenario.batching_window_seconds.max(1);
         }
         scenario.steps = steps(&mut order, count, window_seconds.min(600));
-        scenario.with_faults(&faults::all().iter().copied().collect())
+        scenario.with_faults(&fault_kind::all().iter().copied().collect())
     }
 
     /// The same with these messages of the workload alone, and the last one.
@@ -207,7 +207,7 @@ impl Scenario {
 
     /// Whether S3 is away for longer than records are kept, so that they may be given up.
     #[must_use]
-    pub fn gives_up(&self) -> bool {
+    pub fn discards_records(&self) -> bool {
         self.record_age_seconds < RECORD_AGE_SECONDS
     }
 }
@@ -236,7 +236,7 @@ fn rates(random: &mut Rng) -> Rates {
         random.bool().then_some((*kind, rate))
     };
     let apart = [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown, FaultKind::Panic];
-    faults::all().iter().filter(|kind| !apart.contains(kind)).filter_map(of).collect()
+    fault_kind::all().iter().filter(|kind| !apart.contains(kind)).filter_map(of).collect()
 }
 
 /// Outages, and the age at which records are given up: in a few worlds S3 is away for longer than that.

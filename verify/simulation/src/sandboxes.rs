@@ -1,7 +1,6 @@
 //! Lambda's sandboxes as a world has them: each with a clock of its own that may be off, SDK clients and a retry quota of
-//! its own as a process has, killed at any await, and watched.
+//! its own as a process has, killed at any await, and state.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -10,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource as _};
 use emulator::Clock;
 use emulator::function::Sandbox;
 use ingest_fn::CachedClaim;
@@ -20,33 +19,14 @@ use pipeline::{Blueprint, Decorator, Role, WarmSandbox};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::faults::{Dice, FaultKind};
-use crate::history::{Entry, Recorder, Remembered};
+use crate::current_invocation::{InvocationGuard, current_invocation};
+use crate::fault_kind::FaultKind;
+use crate::fault_plan::SeededFaultPlan;
+use crate::history::{CacheEntry, Entry};
+use crate::payload::{failed, items};
+use crate::recorder::Recorder;
 use crate::scenario::Scenario;
-
-thread_local! {
-    static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-/// The invocation whose code runs now, if any does.
-#[must_use]
-pub fn current() -> Option<u64> {
-    CURRENT.get()
-}
-
-/// A wall clock that is off.
-#[derive(Clone, Copy, Debug)]
-struct SkewedClock {
-    clock: Clock,
-    skew_ms: i64,
-}
-
-impl TimeSource for SkewedClock {
-    fn now(&self) -> SystemTime {
-        let skew = Duration::from_millis(self.skew_ms.unsigned_abs());
-        if self.skew_ms < 0 { self.clock.now() - skew } else { self.clock.now() + skew }
-    }
-}
+use crate::skewed_clock::SkewedClock;
 
 /// Makes the sandboxes of a world, and watches them.
 pub struct Sandboxes(Arc<Shared>);
@@ -54,7 +34,7 @@ pub struct Sandboxes(Arc<Shared>);
 struct Shared {
     clock: Clock,
     recorder: Arc<Recorder>,
-    dice: Arc<Dice>,
+    fault_plan: Arc<SeededFaultPlan>,
     functions: Box<dyn Decorator>,
     timeout: Duration,
     /// The most that a clock is off, in milliseconds.
@@ -63,13 +43,13 @@ struct Shared {
     skews: Mutex<fastrand::Rng>,
 }
 
-/// One sandbox, as it is watched.
-struct Watched {
+/// One sandbox, as it is state.
+struct SandboxState {
     function: &'static str,
     number: u64,
     clock: SkewedClock,
     ingest: Option<Arc<ingest_fn::Handler>>,
-    known: Mutex<BTreeSet<Remembered>>,
+    known: Mutex<BTreeSet<CacheEntry>>,
 }
 
 /// How an invocation dies.
@@ -81,7 +61,7 @@ enum Death {
 impl Sandboxes {
     /// Those of a scenario.
     #[must_use]
-    pub fn new(clock: Clock, recorder: &Arc<Recorder>, dice: &Arc<Dice>, scenario: &Scenario) -> Self {
+    pub fn new(clock: Clock, recorder: &Arc<Recorder>, fault_plan: &Arc<SeededFaultPlan>, scenario: &Scenario) -> Self {
         let functions: Box<dyn Decorator> = match scenario.mutant {
             Some(mutant) => Box::new(mutant),
             None => Box::new(AsDeployed),
@@ -89,7 +69,7 @@ impl Sandboxes {
         Self(Arc::new(Shared {
             clock,
             recorder: Arc::clone(recorder),
-            dice: Arc::clone(dice),
+            fault_plan: Arc::clone(fault_plan),
             functions,
             timeout: Duration::from_secs(scenario.timeout_seconds),
             skew_ms: scenario.skew_ms,
@@ -113,9 +93,9 @@ impl Decorator for Sandboxes {
         let clock = SkewedClock { clock: self.0.clock, skew_ms: self.0.skew() };
         blueprint.clock = SharedTimeSource::new(clock);
         let random = blueprint.random;
-        let dice = Arc::clone(&self.0.dice);
+        let plan = Arc::clone(&self.0.fault_plan);
         blueprint.random = Box::new(move || {
-            dice.panic_on_draw();
+            plan.panic_on_claim_id();
             random()
         });
         let function = match blueprint.role {
@@ -125,15 +105,15 @@ impl Decorator for Sandboxes {
         let number = blueprint.number;
         let WarmSandbox { sandbox, ingest } = self.0.functions.cold_start(blueprint);
         let known = Mutex::default();
-        let watched = Arc::new(Watched { function, number, clock, ingest: ingest.clone(), known });
+        let state = Arc::new(SandboxState { function, number, clock, ingest: ingest.clone(), known });
         let shared = Arc::clone(&self.0);
         let sandbox: Sandbox = Box::new(move |mut context, payload| {
             // Lambda's host and the sandbox on it go by the same clock.
             context.deadline = context.deadline.saturating_add_signed(clock.skew_ms);
             let death = shared.death();
-            let invocation = shared.invoked(&watched, &payload);
+            let invocation = shared.invoked(&state, &payload);
             let work = sandbox(context, payload);
-            Box::pin(watch(Arc::clone(&shared), Arc::clone(&watched), invocation, death, work))
+            Box::pin(watch(Arc::clone(&shared), Arc::clone(&state), invocation, death, work))
         });
         WarmSandbox { sandbox, ingest }
     }
@@ -141,7 +121,7 @@ impl Decorator for Sandboxes {
 
 async fn watch(
     shared: Arc<Shared>,
-    watched: Arc<Watched>,
+    state: Arc<SandboxState>,
     invocation: u64,
     mut death: Option<Death>,
     mut work: futures_util::future::BoxFuture<'static, Result<Vec<u8>, String>>,
@@ -166,7 +146,7 @@ async fn watch(
                 Some(Death::After(_)) if dies.as_mut().poll(cx).is_ready() => return Poll::Ready(None),
                 Some(Death::After(_)) | None => {}
             }
-            let _running = Running::begin(invocation);
+            let _guard = InvocationGuard::begin(invocation);
             work.as_mut().poll(cx).map(Some)
         })
         .await
@@ -187,7 +167,7 @@ async fn watch(
             recorder.note(Entry::Answered {
                 invocation,
                 failed: failed(&answer),
-                remembered: watched.newly_remembered(),
+                remembered: state.new_cache_entries(),
             });
             Ok(answer)
         }
@@ -201,7 +181,7 @@ impl Shared {
     }
 
     fn death(&self) -> Option<Death> {
-        let mut random = self.dice.roll(FaultKind::Killed)?;
+        let mut random = self.fault_plan.draw(FaultKind::Killed)?;
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         Some(match random.u8(..4) {
             0 => Death::AfterPolls(random.u32(..60)),
@@ -211,13 +191,13 @@ impl Shared {
         })
     }
 
-    fn invoked(&self, watched: &Watched, payload: &[u8]) -> u64 {
+    fn invoked(&self, state: &SandboxState, payload: &[u8]) -> u64 {
         let invocation = self.invocations.fetch_add(1, Ordering::Relaxed);
-        let wall = watched.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let wall = state.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.recorder.note(Entry::Invoked {
             invocation,
-            function: watched.function,
-            sandbox: watched.number,
+            function: state.function,
+            sandbox: state.number,
             wall_seconds: wall.as_secs(),
             items: items(payload),
         });
@@ -225,32 +205,16 @@ impl Shared {
     }
 }
 
-impl Watched {
-    fn newly_remembered(&self) -> Vec<Remembered> {
+impl SandboxState {
+    fn new_cache_entries(&self) -> Vec<CacheEntry> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = self.ingest.iter().flat_map(|handler| handler.cached_claims());
-        let remembered = cached.map(|CachedClaim { event_id_hash, held }| Remembered {
+        let remembered = cached.map(|CachedClaim { event_id_hash, held }| CacheEntry {
             key: event_id_hash,
             claim_id: held.claim_id.to_string(),
             digest: aws_smithy_types::base64::encode(held.digest.as_bytes()),
         });
         remembered.filter(|entry| known.insert(entry.clone())).collect()
-    }
-}
-
-/// While it lives, an invocation's code runs.
-struct Running;
-
-impl Running {
-    fn begin(invocation: u64) -> Self {
-        CURRENT.set(Some(invocation));
-        Self
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        CURRENT.set(None);
     }
 }
 
@@ -271,43 +235,6 @@ impl Drop for End<'_> {
     }
 }
 
-fn items(payload: &[u8]) -> Vec<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Payload {
-        records: Vec<Record>,
-    }
-    #[derive(Deserialize)]
-    struct Record {
-        #[serde(rename = "messageId")]
-        message_id: Option<String>,
-        dynamodb: Option<Change>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Change {
-        sequence_number: String,
-    }
-    let payload: Payload = serde_json::from_slice(payload).expect("the mapping makes the payload");
-    let item = |record: Record| record.message_id.or(record.dynamodb.map(|change| change.sequence_number));
-    payload.records.into_iter().filter_map(item).collect()
-}
-
-fn failed(answer: &[u8]) -> Vec<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Answer {
-        batch_item_failures: Vec<Failure>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Failure {
-        item_identifier: Option<String>,
-    }
-    let answer: Answer = serde_json::from_slice(answer).expect("the handler answers with a partial batch response");
-    answer.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier).collect()
-}
-
 /// Takes the outcome of a message or a record out of a log line, if it tells one.
 fn note_outcome(recorder: &Recorder, line: &[u8]) {
     #[derive(Deserialize)]
@@ -316,7 +243,7 @@ fn note_outcome(recorder: &Recorder, line: &[u8]) {
         message_id: Option<String>,
         claim_id: Option<String>,
     }
-    let Some(invocation) = current() else { return };
+    let Some(invocation) = current_invocation() else { return };
     let Ok(Line { outcome: Some(outcome), message_id, claim_id }) = serde_json::from_slice(line) else { return };
     let (message_id, claim_id) = (message_id.unwrap_or_default(), claim_id.unwrap_or_default());
     recorder.note(Entry::Logged { invocation, outcome, message_id, claim_id });
