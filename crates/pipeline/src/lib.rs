@@ -1,7 +1,11 @@
 //! The functions wired to the emulator, as Terraform wires the deployed ones.
 
 pub mod names;
+pub mod sandboxes;
 
 mod pipeline;
+mod settings;
 
-pub use pipeline::{Pipeline, PipelineSettings};
+pub use pipeline::Pipeline;
+pub use sandboxes::{Blueprint, Decorator, Role, WarmSandbox};
+pub use settings::PipelineSettings;

@@ -13,8 +13,8 @@ use claim::EventIdPointer;
 use clap::Parser as _;
 use emulator::{Call, Fault, Service, Services};
 use futures_util::FutureExt as _;
-use lambda_support::deliberate_fault::{DeliberateFault, plant};
-use pipeline::names;
+use mutants::Mutant;
+use pipeline::{Pipeline, names};
 use producer::cli::{Cli, Command, RunArgs};
 use producer::embedded::World;
 use producer::progress::Progress;
@@ -91,8 +91,8 @@ fn redelivery_and_an_outage_are_made_up_for() {
 /// Sees each request of the producer's and the functions', before it is done, and may say what goes wrong with it.
 type Sabotage = fn(&Arc<Services>, &Call<'_>) -> Option<Fault>;
 
-/// What is said of a scenario with a pipeline that has a fault in it, or whose services somebody else meddles with.
-async fn broken(line: &str, fault: Option<DeliberateFault>, sabotage: Option<Sabotage>) -> Reading {
+/// What is said of a scenario with a mutant of the functions, or with services that somebody else meddles with.
+async fn broken(line: &str, mutant: Option<Mutant>, sabotage: Option<Sabotage>) -> Reading {
     let args = arguments(line);
     let mut world = World::new(&pointer(), Scenario::chosen(&args), 7).unwrap();
     // Else the second message of an event seldom comes as far as the table.
@@ -101,15 +101,15 @@ async fn broken(line: &str, fault: Option<DeliberateFault>, sabotage: Option<Sab
         let services = Arc::downgrade(&world.services);
         world.services.faults.set(move |call| sabotage(&services.upgrade().unwrap(), call));
     }
-    plant(fault);
-    let _pipeline = world.start(7);
+    let _pipeline = match mutant {
+        Some(mutant) => Pipeline::start_decorated(&world.services, world.settings.clone(), 7, mutant),
+        None => world.start(7),
+    };
     let mut connected = Connected::inside(&world);
     connected.describe_queue().await.unwrap();
     let (pointer, progress) = (pointer(), Progress::new(true));
     let judged = judge(&connected, &args, &pointer, &progress);
-    let reading = tokio::time::timeout(Duration::from_secs(120), judged).await.unwrap().unwrap();
-    plant(None);
-    reading
+    tokio::time::timeout(Duration::from_secs(120), judged).await.unwrap().unwrap()
 }
 
 fn assert_violated(reading: &Reading, name: &str) {
@@ -191,28 +191,28 @@ fn loses_the_answer_to_the_first_put(services: &Arc<Services>, call: &Call<'_>) 
 #[tokio::test]
 async fn herd_and_mixed_are_violated_by_a_claim_without_its_condition() {
     for line in ["run herd", "run mixed --messages 200"] {
-        let reading = broken(line, Some(DeliberateFault::ClaimWithoutCondition), None).await;
+        let reading = broken(line, Some(Mutant::ClaimWithoutCondition), None).await;
         assert_violated(&reading, "no event was won twice");
     }
 }
 
 #[tokio::test]
 async fn distinct_is_violated_by_a_throttle_that_is_taken_for_a_duplicate() {
-    let throttle_is_duplicate = Some(DeliberateFault::ThrottleIsDuplicate);
+    let throttle_is_duplicate = Some(Mutant::ThrottleIsDuplicate);
     let reading = broken("run distinct --messages 5", throttle_is_duplicate, Some(throttles_the_first_event)).await;
     assert_violated(&reading, "each event has a claim");
 }
 
 #[tokio::test]
 async fn conflicts_is_violated_by_a_follower_that_is_held_against_its_leader() {
-    let reading = broken("run conflicts", Some(DeliberateFault::FollowerJudgedByLeader), None).await;
+    let reading = broken("run conflicts", Some(Mutant::FollowerJudgedByLeader), None).await;
     assert_violated(&reading, "duplicates say what their claim says, and conflicts do not");
 }
 
 #[tokio::test]
 async fn poison_and_large_are_violated_by_code_that_acknowledges_what_it_rejects() {
     for (line, acknowledged) in [("run poison --messages 10", 2), ("run large --messages 5", 2)] {
-        let reading = broken(line, Some(DeliberateFault::RejectedAcknowledged), None).await;
+        let reading = broken(line, Some(Mutant::RejectedAcknowledged), None).await;
         let name = "what cannot be claimed is a dead letter, and is not acknowledged";
         assert_violated(&reading, name);
         let invariant = reading.invariants.iter().find(|invariant| invariant.name == name).unwrap();
@@ -222,13 +222,13 @@ async fn poison_and_large_are_violated_by_code_that_acknowledges_what_it_rejects
 
 #[tokio::test]
 async fn redelivery_is_violated_by_a_put_without_if_none_match() {
-    let reading = broken("run redelivery", Some(DeliberateFault::PutWithoutIfNoneMatch), None).await;
+    let reading = broken("run redelivery", Some(Mutant::PutWithoutIfNoneMatch), None).await;
     assert_violated(&reading, "each object has one version");
 }
 
 #[tokio::test]
 async fn outage_is_violated_by_a_throttle_that_is_taken_for_a_duplicate() {
-    let reading = broken("run outage", Some(DeliberateFault::ThrottleIsDuplicate), None).await;
+    let reading = broken("run outage", Some(Mutant::ThrottleIsDuplicate), None).await;
     assert_violated(&reading, "each event has a claim");
 }
 
@@ -236,7 +236,7 @@ async fn outage_is_violated_by_a_throttle_that_is_taken_for_a_duplicate() {
 async fn soak_is_violated_by_a_put_without_if_none_match_and_a_lost_answer() {
     let line = "run soak --rate 20 --duration 1";
     let reading =
-        broken(line, Some(DeliberateFault::PutWithoutIfNoneMatch), Some(loses_the_answer_to_the_first_put)).await;
+        broken(line, Some(Mutant::PutWithoutIfNoneMatch), Some(loses_the_answer_to_the_first_put)).await;
     assert_violated(&reading, "each object has one version");
 }
 

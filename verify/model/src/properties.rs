@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use stateright::{Model as _, Property};
 
-use crate::{Claim, Place, Protocol, Record, State, Step};
+use crate::protocol::Protocol;
+use crate::state::{Claim, Place, Record, State, Step};
 
 type Properties = Vec<Property<Protocol>>;
 

@@ -88,7 +88,7 @@ fn violated_by(mutant: Mutant) -> &'static str {
 }
 
 #[test]
-fn every_mistake_is_found() {
+fn every_mutant_is_found() {
     for mutant in Mutant::ALL {
         let property = violated_by(mutant);
         let found = HasDiscoveries::AnyOf(BTreeSet::from([property]));

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 
-use crate::faults::FaultKind;
+use crate::fault_kind::{self, FaultKind};
+use crate::fault_plan::PANIC;
 use crate::judgement::Violation;
 use crate::scenario::Scenario;
 use crate::world::{Outcome, run};
@@ -13,7 +14,9 @@ use crate::world::{Outcome, run};
 /// What many seeds came to.
 #[derive(Debug, Default)]
 pub struct Totals {
-    /// Worlds that were run.
+    /// Worlds that were begun.
+    pub started: u64,
+    /// Worlds that were run to their end.
     pub seeds: u64,
     /// Messages that were sent in them.
     pub messages: u64,
@@ -25,7 +28,32 @@ pub struct Totals {
     pub ends: BTreeMap<&'static str, u64>,
 }
 
+/// How messages, claims and records end, in a campaign that shows enough.
+const ENDS: [&str; 11] = [
+    "events won",
+    "events won again after their window",
+    "claims inserted in a batch",
+    "claims put after their insert",
+    "messages acknowledged",
+    "dead letters: conflicts",
+    "dead letters: no events",
+    "objects",
+    "records quarantined",
+    "claims quarantined after a panic",
+    "records discarded",
+];
+
 impl Totals {
+    /// The faults that never happened, and the ends that nothing came to: worlds in which nothing goes wrong show nothing.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let happened = |kind: &&FaultKind| self.faults.get(kind).is_some_and(|&hits| hits > 0);
+        let faults =
+            fault_kind::all().iter().filter(|kind| !happened(kind)).map(|kind| format!("{kind} never happened"));
+        let ends = ENDS.iter().filter(|end| !self.ends.contains_key(*end)).map(|end| format!("there were no {end}"));
+        faults.chain(ends).collect()
+    }
+
     fn add(&mut self, seed: u64, outcome: Outcome) {
         self.seeds += 1;
         self.messages += outcome.messages as u64;
@@ -58,8 +86,15 @@ pub fn run_seeds(
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while goes_on(&lock()) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                loop {
+                    let seed = {
+                        let mut totals = lock();
+                        if !goes_on(&totals) {
+                            break;
+                        }
+                        totals.started += 1;
+                        next.fetch_add(1, Ordering::Relaxed)
+                    };
                     let outcome = run(&scenario(seed));
                     lock().add(seed, outcome);
                 }
@@ -75,14 +110,14 @@ pub fn all_cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Keeps traps, on which our own code panics on purpose, from filling standard error. Other panics are told as ever.
-pub fn silence_traps() {
+/// Keeps planted panics from filling standard error. Other panics are printed.
+pub fn silence_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tell = std::panic::take_hook();
+        let report = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if !panic.payload_as_str().is_some_and(|text| text.starts_with("stepped into the trap")) {
-                tell(panic);
+            if !panic.payload_as_str().is_some_and(|text| text == PANIC) {
+                report(panic);
             }
         }));
     });

@@ -1,14 +1,11 @@
 //! What happened in a world, in order. The same seed gives the same history, byte for byte.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use emulator::{Clock, Fault};
+use emulator::Fault;
 
-use crate::faults::FaultKind;
+use crate::fault_kind::FaultKind;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +51,7 @@ pub enum Entry {
         /// What it reported as failed.
         failed: Vec<String>,
         /// What its sandbox remembers that it had not before: key and claim id.
-        remembered: Vec<Remembered>,
+        remembered: Vec<CacheEntry>,
     },
     /// It gave an error for an answer.
     Refused {
@@ -100,6 +97,13 @@ pub enum Entry {
         /// What went wrong.
         fault: Option<Fault>,
     },
+    /// A function's own code panicked on purpose.
+    Panicked {
+        /// In which invocation.
+        invocation: Option<u64>,
+        /// On what: the subject of the request that it was about to send, or a claim id.
+        subject: String,
+    },
     /// A service refused a request by itself.
     Declined {
         /// HTTP status.
@@ -108,7 +112,7 @@ pub enum Entry {
         subject: String,
     },
     /// The table took a claim.
-    Claimed(Claimed),
+    Claimed(StoredClaim),
     /// Somebody put an item into the table by hand.
     PutByHand {
         /// Its partition key.
@@ -135,7 +139,7 @@ pub enum Entry {
 
 /// A claim as the table took it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claimed {
+pub struct StoredClaim {
     /// `EVENT#..`.
     pub pk: String,
     /// As text.
@@ -152,7 +156,7 @@ pub struct Claimed {
 
 /// An entry of a warm cache.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Remembered {
+pub struct CacheEntry {
     /// Half of the SHA-256 of the event id.
     pub key: [u8; 16],
     /// Of the claim.
@@ -161,107 +165,8 @@ pub struct Remembered {
     pub digest: String,
 }
 
-/// Keeps the history while it happens.
-pub struct Recorder {
-    clock: Clock,
-    started_ms: u64,
-    state: Mutex<State>,
-}
-
 /// A moment and what happened, in milliseconds since the world began.
 pub type History = Vec<(u64, Entry)>;
-
-#[derive(Default)]
-struct State {
-    history: History,
-    ended: bool,
-    /// Claims and poison in the table that have no object yet: claim id, or partition key.
-    without_object: BTreeSet<String>,
-    with_object: BTreeSet<String>,
-    running: BTreeSet<u64>,
-    all_arrived_ms: u64,
-}
-
-impl Recorder {
-    /// Of a world that begins now.
-    #[must_use]
-    pub fn new(clock: Clock) -> Self {
-        Self { clock, started_ms: clock.now_ms(), state: Mutex::default() }
-    }
-
-    /// Notes what happened.
-    pub fn note(&self, entry: Entry) {
-        let mut state = self.lock();
-        match &entry {
-            Entry::Invoked { invocation, .. } => drop(state.running.insert(*invocation)),
-            Entry::Answered { invocation, .. }
-            | Entry::Refused { invocation, .. }
-            | Entry::Killed { invocation }
-            | Entry::TimedOut { invocation }
-            | Entry::Crashed { invocation } => drop(state.running.remove(invocation)),
-            _ => {}
-        }
-        if !state.ended {
-            let at = self.clock.now_ms() - self.started_ms;
-            state.history.push((at, entry));
-        }
-    }
-
-    /// The table holds something that must become an object: a claim by its id, another record by its partition key. A retry may
-    /// bring a claim back that has its object, and was deleted.
-    pub fn awaits_object(&self, name: &str) {
-        let mut state = self.lock();
-        if !state.with_object.contains(name) {
-            state.without_object.insert(name.to_owned());
-        }
-    }
-
-    /// It has become one.
-    pub fn has_object(&self, name: &str) {
-        let mut state = self.lock();
-        state.without_object.remove(name);
-        state.with_object.insert(name.to_owned());
-    }
-
-    /// What has not become an object yet.
-    #[must_use]
-    pub fn without_object(&self) -> BTreeSet<String> {
-        self.lock().without_object.clone()
-    }
-
-    /// A request is on its way for so long.
-    pub fn arrives_after(&self, delay: Duration) {
-        let arrives_ms = self.elapsed_ms() + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        let mut state = self.lock();
-        state.all_arrived_ms = state.all_arrived_ms.max(arrives_ms);
-    }
-
-    /// Whether no function runs, and no request is on its way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        let now_ms = self.elapsed_ms();
-        let state = self.lock();
-        state.running.is_empty() && state.all_arrived_ms < now_ms
-    }
-
-    /// Ends the history, and gives it.
-    #[must_use]
-    pub fn end(&self) -> History {
-        let mut state = self.lock();
-        state.ended = true;
-        std::mem::take(&mut state.history)
-    }
-
-    /// Milliseconds since the world began.
-    #[must_use]
-    pub fn elapsed_ms(&self) -> u64 {
-        self.clock.now_ms() - self.started_ms
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The whole history as text, one line each.
 #[must_use]
@@ -306,8 +211,12 @@ impl fmt::Display for Entry {
                 }
                 fault.iter().try_for_each(|fault| write!(f, " {fault:?}"))
             }
+            Self::Panicked { invocation: Some(invocation), subject } => {
+                write!(f, "#{invocation} panicked on {subject}")
+            }
+            Self::Panicked { invocation: None, subject } => write!(f, "panicked on {subject}"),
             Self::Declined { status, subject } => write!(f, "service answered {status} to {subject}"),
-            Self::Claimed(Claimed { pk, claim_id, claimed_at, ttl, digest, message_id }) => {
+            Self::Claimed(StoredClaim { pk, claim_id, claimed_at, ttl, digest, message_id }) => {
                 write!(f, "table took {pk} {claim_id} at {claimed_at} until {ttl} {digest} of {message_id}")
             }
             Self::PutByHand { pk } => write!(f, "put {pk} by hand"),

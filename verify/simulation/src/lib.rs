@@ -6,30 +6,40 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`scenario`] | what a seed stands for: settings, workload, faults, and the order of things |
-//! | [`workload`] | messages, and what each of them means |
-//! | [`faults`] | everything that goes wrong, and the dice that decide when |
-//! | [`sandbox`] | Lambda's sandboxes, with clocks that are off, killed at any await |
-//! | [`world`] | one run, from the first message until nothing moves any more |
-//! | [`history`] | what happened in it, in order |
-//! | [`poison_record`] | what somebody puts into the table that can never be archived |
-//! | [`reference_model`] | what may come out, by the history of what the services did |
-//! | [`judgement`] | which rules did not hold, and how everything ended |
+//! | [`scenario`], `settings` | what a seed stands for: settings, workload, faults, and the order of things |
+//! | [`workload`], [`poison_record`] | messages, and what each of them means; items that somebody puts into the table |
+//! | [`fault_kind`], [`fault_plan`] | everything that goes wrong, and the seeded plan that decides when |
+//! | [`sandboxes`], `skewed_clock`, `current_invocation`, `payload` | the functions' sandboxes, with clocks that are off, killed at any await |
+//! | [`world`], [`final_state`] | one run, from the first message until nothing moves any more |
+//! | [`history`], [`recorder`], `observer`, `requests` | what happened in it, in order |
+//! | [`reference_model`], [`judgement`] | what may come out, by the history of what the services did |
 //! | [`campaign`] | many seeds on all cores |
 //! | [`shrink`] | less of a seed that still fails |
+//!
+//! [`Scenario::with_mutant`] puts a mutant in the functions' place, which must be found.
 
 pub mod campaign;
-pub mod faults;
+pub mod fault_kind;
+pub mod fault_plan;
+pub mod final_state;
 pub mod history;
 pub mod judgement;
 pub mod poison_record;
+pub mod recorder;
 pub mod reference_model;
-pub mod sandbox;
+pub mod sandboxes;
 pub mod scenario;
 pub mod shrink;
 pub mod workload;
 pub mod world;
 
-pub use faults::FaultKind;
+mod current_invocation;
+mod observer;
+mod payload;
+mod requests;
+mod settings;
+mod skewed_clock;
+
+pub use fault_kind::FaultKind;
 pub use scenario::Scenario;
 pub use world::{Outcome, run};

@@ -2,12 +2,13 @@
 
 #![expect(clippy::print_stdout, reason = "the report is what a person or a script reads")]
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use simulation::campaign::{self, Totals};
-use simulation::judgement::Violation;
+use simulation::judgement::{Rule, Violation};
 use simulation::shrink::shrink;
 use simulation::{FaultKind, Scenario, history};
 
@@ -25,6 +26,12 @@ struct Cli {
     /// Goes on for so long instead.
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
+    /// Runs this many seeds instead, and requires that every kind of fault and every end happened in them.
+    #[arg(long, value_name = "N", conflicts_with_all = ["messages", "minutes"])]
+    seeds: Option<u64>,
+    /// Stops at the first seed that violates a rule other than Log, and prints which it violates.
+    #[arg(long, requires = "seeds")]
+    until_violation: bool,
     /// The seed to begin with.
     #[arg(long, value_name = "N", default_value_t = 0)]
     first_seed: u64,
@@ -32,7 +39,7 @@ struct Cli {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Runs this one seed, and prints its history.
-    #[arg(long, value_name = "N", conflicts_with_all = ["messages", "minutes", "first_seed"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["messages", "minutes", "seeds", "first_seed"])]
     seed: Option<u64>,
     /// Of this seed, only these messages of the workload, by their numbers.
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
@@ -44,7 +51,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    campaign::silence_traps();
+    campaign::silence_panics();
     match cli.seed {
         Some(seed) => match replayed(seed, &cli) {
             Ok(scenario) => replay(&scenario),
@@ -53,8 +60,30 @@ fn main() -> ExitCode {
                 ExitCode::from(2)
             }
         },
-        None => explore(&cli),
+        None => match cli.seeds {
+            Some(seeds) if cli.until_violation => find_violation(cli.first_seed, seeds),
+            _ => explore(&cli),
+        },
     }
+}
+
+/// Runs seeds in order until one violates more than what is logged.
+fn find_violation(first: u64, seeds: u64) -> ExitCode {
+    for seed in first..first + seeds {
+        let violations = simulation::run(&Scenario::from_seed(seed)).judgement.violations;
+        let rules: BTreeSet<Rule> =
+            violations.iter().map(|violation| violation.rule).filter(|rule| *rule != Rule::Log).collect();
+        if !rules.is_empty() {
+            let names: Vec<String> = rules.iter().map(|rule| format!("{rule:?}")).collect();
+            println!("seed {seed} violates {}", names.join(", "));
+            for violation in violations.iter().take(SHOWN) {
+                println!("  {violation}");
+            }
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("no violation in {seeds} seeds from {first}");
+    ExitCode::SUCCESS
 }
 
 fn replayed(seed: u64, cli: &Cli) -> Result<Scenario, String> {
@@ -88,9 +117,10 @@ fn replay(scenario: &Scenario) -> ExitCode {
 fn explore(cli: &Cli) -> ExitCode {
     let begun = Instant::now();
     let threads = cli.threads.unwrap_or_else(campaign::all_cores);
-    let goes_on = |totals: &Totals| match cli.minutes {
-        Some(minutes) => begun.elapsed() < Duration::from_secs_f64(minutes * 60.0),
-        None => totals.messages < cli.messages,
+    let goes_on = |totals: &Totals| match (cli.seeds, cli.minutes) {
+        (Some(seeds), _) => totals.started < seeds,
+        (None, Some(minutes)) => begun.elapsed() < Duration::from_secs_f64(minutes * 60.0),
+        (None, None) => totals.messages < cli.messages,
     };
     let totals = campaign::run_seeds(cli.first_seed, threads, Scenario::from_seed, goes_on);
     let seconds = begun.elapsed().as_secs_f64();
@@ -118,5 +148,9 @@ fn explore(cli: &Cli) -> ExitCode {
         let same_rule = |found: &[Violation]| found.iter().any(|violation| violation.rule == rule);
         println!("  and shrunk:   {}", shrink(&Scenario::from_seed(*seed), same_rule).command());
     }
-    if totals.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let missing = if cli.seeds.is_some() { totals.missing() } else { Vec::new() };
+    for what in &missing {
+        println!("{what}");
+    }
+    if totals.failures.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
-use claim::key::KEY_PREFIX;
 
 /// What the message id of each of them says.
 pub const BY_HAND: &str = "by hand";
@@ -20,10 +19,9 @@ pub struct PoisonRecord {
 }
 
 impl PoisonRecord {
-    /// The `kind`-th kind, under this partition key; those on which our own code panics have one of their own, which
-    /// `number` makes the only one of its kind.
+    /// The `kind`-th kind, under this partition key.
     #[must_use]
-    pub fn new(kind: usize, pk: &str, number: usize) -> Self {
+    pub fn new(kind: usize, pk: &str) -> Self {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let bytes = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
         let mut item: HashMap<&str, AttributeValue> = [
@@ -49,8 +47,8 @@ impl PoisonRecord {
             5 => drop(item.insert("claimed_at", text("yesterday"))),
             6 => drop(item.insert("body", text("{\"not\": json"))),
             7 => drop(item.insert("digest", text("text"))),
-            8 => drop(item.insert("pk", text(&format!("{KEY_PREFIX}trap-record-{number}")))),
-            _ => drop(item.insert("pk", text(&format!("{KEY_PREFIX}trap-write-{number}")))),
+            8 => drop(item.remove("claim_id")),
+            _ => drop(item.remove("digest")),
         }
         let is_no_claim = kind % 30 >= 20;
         if is_no_claim {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use emulator::{Fault, Service};
 use fastrand::Rng;
 use ingest_fn::ClaimWrites;
-use lambda_support::deliberate_fault::DeliberateFault;
+use mutants::Mutant;
 
-use crate::faults::{self, FaultKind, Outage, Rates};
+use crate::fault_kind::{self, FaultKind, Outage, Rates};
 use crate::workload::{self, Message, Mix};
 
 /// When a world begins: a second before an hour of a January day of 2027, so that hours and days change in it.
@@ -64,8 +64,8 @@ pub struct Scenario {
     pub rates: Rates,
     /// Long ones.
     pub outages: Vec<Outage>,
-    /// What the code does wrong on purpose.
-    pub deliberate_fault: Option<DeliberateFault>,
+    /// What is wrong with the functions, if anything.
+    pub mutant: Option<Mutant>,
 }
 
 /// One thing that the world does.
@@ -124,6 +124,11 @@ impl Scenario {
                 rates.insert(kind, rate);
             }
         }
+        let mut panics = Rng::with_seed(seed.wrapping_mul(0xbf58_476d_1ce4_e5b9));
+        let rate = panics.f64() * 0.05;
+        if panics.bool() {
+            rates.insert(FaultKind::Panic, rate);
+        }
         let mut scenario = Self {
             seed,
             epoch: Duration::from_millis(EPOCH_SECONDS * 1_000 + settings.u64(..1_000)),
@@ -145,14 +150,14 @@ impl Scenario {
             steps: Vec::new(),
             rates,
             outages,
-            deliberate_fault: None,
+            mutant: None,
         };
         if scenario.queue_batch > 10 {
             // Lambda asks for it.
             scenario.batching_window_seconds = scenario.batching_window_seconds.max(1);
         }
         scenario.steps = steps(&mut order, count, window_seconds.min(600));
-        scenario.with_faults(&faults::all().iter().copied().collect())
+        scenario.with_faults(&fault_kind::all().iter().copied().collect())
     }
 
     /// The same with these messages of the workload alone, and the last one.
@@ -181,10 +186,10 @@ impl Scenario {
         self
     }
 
-    /// The same, of code that does something wrong on purpose.
+    /// The same world around a mutant of the functions.
     #[must_use]
-    pub fn with_deliberate_fault(self, fault: Option<DeliberateFault>) -> Self {
-        Self { deliberate_fault: fault, ..self }
+    pub fn with_mutant(self, mutant: Mutant) -> Self {
+        Self { mutant: Some(mutant), ..self }
     }
 
     /// The kinds of faults that happen in it.
@@ -202,7 +207,7 @@ impl Scenario {
 
     /// Whether S3 is away for longer than records are kept, so that they may be given up.
     #[must_use]
-    pub fn gives_up(&self) -> bool {
+    pub fn discards_records(&self) -> bool {
         self.record_age_seconds < RECORD_AGE_SECONDS
     }
 }
@@ -230,8 +235,8 @@ fn rates(random: &mut Rng) -> Rates {
         let rate = if at_most < 1.0 { random.f64() * at_most * intensity } else { 1.0 };
         random.bool().then_some((*kind, rate))
     };
-    let batched = [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown];
-    faults::all().iter().filter(|kind| !batched.contains(kind)).filter_map(of).collect()
+    let apart = [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown, FaultKind::Panic];
+    fault_kind::all().iter().filter(|kind| !apart.contains(kind)).filter_map(of).collect()
 }
 
 /// Outages, and the age at which records are given up: in a few worlds S3 is away for longer than that.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::faults::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::judgement::Violation;
 use crate::scenario::Scenario;
 use crate::world::run;
 
-/// What is left of a seed.
+/// As much of a seed as it takes to fail.
 #[derive(Clone, Debug)]
-pub struct Shrunk {
+pub struct Reproduction {
     /// The seed.
     pub seed: u64,
     /// Messages of the workload that are sent.
@@ -18,7 +18,7 @@ pub struct Shrunk {
     pub faults: BTreeSet<FaultKind>,
 }
 
-impl Shrunk {
+impl Reproduction {
     /// The world it stands for.
     #[must_use]
     pub fn apply(&self, scenario: Scenario) -> Scenario {
@@ -37,15 +37,16 @@ impl Shrunk {
 
 /// Shrinks a scenario that fails. `fails` says whether what came out is still the failure that is looked for.
 #[must_use]
-pub fn shrink(scenario: &Scenario, fails: impl Fn(&[Violation]) -> bool) -> Shrunk {
-    let still_fails = |shrunk: &Shrunk| fails(&run(&shrunk.apply(scenario.clone())).judgement.violations);
-    let mut shrunk = Shrunk { seed: scenario.seed, messages: scenario.sent(), faults: scenario.faults() };
+pub fn shrink(scenario: &Scenario, fails: impl Fn(&[Violation]) -> bool) -> Reproduction {
+    let still_fails = |shrunk: &Reproduction| fails(&run(&shrunk.apply(scenario.clone())).judgement.violations);
+    let mut shrunk = Reproduction { seed: scenario.seed, messages: scenario.sent(), faults: scenario.faults() };
     loop {
         let before = (shrunk.messages.len(), shrunk.faults.len());
         shrunk.faults =
-            halve(&shrunk.faults, |faults| still_fails(&Shrunk { faults: faults.clone(), ..shrunk.clone() }));
-        shrunk.messages =
-            halve(&shrunk.messages, |messages| still_fails(&Shrunk { messages: messages.clone(), ..shrunk.clone() }));
+            halve(&shrunk.faults, |faults| still_fails(&Reproduction { faults: faults.clone(), ..shrunk.clone() }));
+        shrunk.messages = halve(&shrunk.messages, |messages| {
+            still_fails(&Reproduction { messages: messages.clone(), ..shrunk.clone() })
+        });
         if (shrunk.messages.len(), shrunk.faults.len()) == before {
             return shrunk;
         }

@@ -6,24 +6,26 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use aws_smithy_runtime::client::retries::RetryPartition;
-use bytes::Bytes;
 use claim::key::KEY_PREFIX;
 use emulator::sqs::MAX_MESSAGE_BYTES;
 use emulator::{Clock, Services, queue_url};
-use ingest_fn::ClaimWrites;
-use lambda_support::{Variables, deliberate_fault};
-use pipeline::{Pipeline, PipelineSettings, names};
+use pipeline::{Pipeline, names};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::faults::{Dice, FaultKind};
-use crate::history::{Entry, History, Recorder};
+use crate::fault_kind::FaultKind;
+use crate::fault_plan::SeededFaultPlan;
+use crate::final_state::FinalState;
+use crate::history::{Entry, History};
 use crate::judgement::Judgement;
-use crate::poison_record::{BY_HAND, PoisonRecord};
+use crate::poison_record::PoisonRecord;
+use crate::recorder::Recorder;
 use crate::reference_model;
-use crate::sandbox::Sandboxes;
+use crate::requests::name_of_image;
+use crate::sandboxes::Sandboxes;
 use crate::scenario::{Scenario, Step};
+use crate::settings::settings;
 use crate::workload::Meaning;
 
 /// After this long, every request that was ever sent has arrived: `RequestLate` is a minute at the most.
@@ -51,59 +53,35 @@ pub struct Outcome {
     pub messages: usize,
 }
 
-/// What is there when nothing moves any more.
-#[derive(Debug)]
-pub struct Remains {
-    /// Partition key and claim id of each item; an empty id if it has none.
-    pub table: BTreeMap<String, String>,
-    /// Sequence numbers of the stream's records, by claim id, or by partition key for what is no claim of `ingest-fn`'s.
-    pub sequence_numbers: BTreeMap<String, Vec<String>>,
-    /// The content of every version of every object.
-    pub objects: BTreeMap<String, Vec<Bytes>>,
-    /// Message ids in the dead-letter queue.
-    pub dead_letters: BTreeSet<String>,
-    /// First and last sequence number of what the on-failure queue says was given up.
-    pub given_up: Vec<(String, String)>,
-    /// What was put into the table by hand, by its partition key, and whether it must be quarantined.
-    pub by_hand: BTreeMap<String, bool>,
-    /// Why the world did not come to rest, if it did not.
-    pub unrest: Vec<String>,
-}
-
 /// Runs a scenario.
 ///
 /// # Panics
 /// If the runtime cannot be made, which takes an exhausted machine.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Outcome {
-    deliberate_fault::plant(scenario.deliberate_fault);
-    deliberate_fault::set_traps(true);
     // The SDK's jitter.
     fastrand::seed(scenario.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let outcome = runtime.expect("a runtime of one thread can be made").block_on(async {
+    runtime.expect("a runtime of one thread can be made").block_on(async {
         let mut world = World::new(scenario);
         for step in &scenario.steps {
             world.step(step).await;
         }
-        world.end().await
-    });
-    deliberate_fault::plant(None);
-    deliberate_fault::set_traps(false);
-    outcome
+        world.finish().await
+    })
 }
 
 struct World<'a> {
     scenario: &'a Scenario,
     services: Arc<Services>,
     recorder: Arc<Recorder>,
-    dice: Arc<Dice>,
+    fault_plan: Arc<SeededFaultPlan>,
     pipeline: Pipeline,
     producer: aws_sdk_sqs::Client,
     hand: aws_sdk_dynamodb::Client,
     sending: JoinSet<()>,
     by_hand: BTreeMap<String, bool>,
-    given_up: Vec<(String, String)>,
+    discarded: Vec<(String, String)>,
     /// Since the dead letters were last redriven.
     passed_seconds: u64,
 }
@@ -112,14 +90,14 @@ impl<'a> World<'a> {
     fn new(scenario: &'a Scenario) -> Self {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + scenario.epoch);
         let recorder = Arc::new(Recorder::new(clock));
-        let dice = Arc::new(Dice::new(scenario, Arc::clone(&recorder)));
-        let services = Services::with_fault_plan(clock, scenario.seed, Arc::clone(&dice) as _);
-        let faults = Arc::clone(&dice);
+        let fault_plan = Arc::new(SeededFaultPlan::new(scenario, Arc::clone(&recorder)));
+        let services = Services::with_fault_plan(clock, scenario.seed, Arc::clone(&fault_plan) as _);
+        let faults = Arc::clone(&fault_plan);
         services.faults.set(move |call| faults.fault(call));
 
         let settings = settings(scenario);
-        let sandboxes = Sandboxes::new(&services, &recorder, &dice, &settings, scenario.seed, scenario.skew_ms);
-        let pipeline = Pipeline::with_functions(&services, settings, sandboxes.ingest(), sandboxes.archive());
+        let sandboxes = Sandboxes::new(services.clock, &recorder, &fault_plan, scenario);
+        let pipeline = Pipeline::start_decorated(&services, settings, scenario.seed, sandboxes);
         let sdk = services.sdk_config();
         let producer = aws_sdk_sqs::config::Builder::from(&sdk)
             .retry_partition(RetryPartition::custom("producer").build())
@@ -130,11 +108,11 @@ impl<'a> World<'a> {
             hand: aws_sdk_dynamodb::Client::new(&sdk),
             services,
             recorder,
-            dice,
+            fault_plan,
             pipeline,
             sending: JoinSet::new(),
             by_hand: BTreeMap::new(),
-            given_up: Vec::new(),
+            discarded: Vec::new(),
             passed_seconds: 0,
         }
     }
@@ -143,21 +121,21 @@ impl<'a> World<'a> {
         match step {
             Step::Send(messages) => self.send(messages),
             Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
-            Step::Sweep if self.dice.roll(FaultKind::TtlDeletion).is_some() => {
+            Step::Sweep if self.fault_plan.draw(FaultKind::TtlDeletion).is_some() => {
                 self.recorder.note(Entry::Swept(self.services.tables.sweep_ttl()));
             }
-            Step::ScaleIn if self.dice.roll(FaultKind::ScaledIn).is_some() => {
+            Step::ScaleIn if self.fault_plan.draw(FaultKind::ScaledIn).is_some() => {
                 self.recorder.note(Entry::ScaledIn);
                 self.pipeline.ingest.scale_in();
                 self.pipeline.archive.scale_in();
             }
-            Step::Redrive if self.dice.roll(FaultKind::Redrive).is_some() => self.redrive().await,
-            Step::Pass(seconds) if self.dice.roll(FaultKind::DaysPass).is_some() => self.pass(*seconds).await,
-            Step::PutByHand(n) if self.dice.roll(FaultKind::PoisonRecord).is_some() => {
+            Step::Redrive if self.fault_plan.draw(FaultKind::Redrive).is_some() => self.redrive().await,
+            Step::Pass(seconds) if self.fault_plan.draw(FaultKind::DaysPass).is_some() => self.pass(*seconds).await,
+            Step::PutByHand(n) if self.fault_plan.draw(FaultKind::PoisonRecord).is_some() => {
                 let pk = format!("{KEY_PREFIX}by-hand-{}", self.by_hand.len());
                 self.put_by_hand(&pk, *n).await;
             }
-            Step::BlockFirstEvent if self.dice.roll(FaultKind::PoisonRecord).is_some() => {
+            Step::BlockFirstEvent if self.fault_plan.draw(FaultKind::PoisonRecord).is_some() => {
                 if let Meaning::Event { id, .. } = &self.scenario.messages[0].meaning {
                     self.put_by_hand(&format!("{KEY_PREFIX}{id}"), 0).await;
                 }
@@ -230,7 +208,7 @@ impl<'a> World<'a> {
                 self.redrive().await;
             }
             tokio::time::sleep(ALL_ARRIVED).await;
-            if self.rest(FAULTY_BOUND).await.is_err() {
+            if self.wait_until_idle(FAULTY_BOUND).await.is_err() {
                 return;
             }
             let part = seconds.min(DEAD_LETTER_SECONDS - self.passed_seconds);
@@ -243,7 +221,7 @@ impl<'a> World<'a> {
 
     /// Puts an item into the table that `archive-fn` has to quarantine, or to pass over.
     async fn put_by_hand(&mut self, pk: &str, n: usize) {
-        let PoisonRecord { item, is_quarantined } = PoisonRecord::new(n, pk, self.by_hand.len());
+        let PoisonRecord { item, is_quarantined } = PoisonRecord::new(n, pk);
         let pk = item["pk"].as_s().expect("it is text").clone();
         if is_quarantined {
             self.recorder.awaits_object(&pk);
@@ -255,7 +233,7 @@ impl<'a> World<'a> {
 
     /// Waits until nothing is under way any more: no function runs, no request is on its way, the queue is empty, and each
     /// claim has its object, or was given up.
-    async fn rest(&mut self, bound: Duration) -> Result<(), String> {
+    async fn wait_until_idle(&mut self, bound: Duration) -> Result<(), String> {
         let give_up = Instant::now() + bound;
         loop {
             while self.sending.try_join_next().is_some() {}
@@ -264,7 +242,7 @@ impl<'a> World<'a> {
             let mut without_object = self.recorder.without_object();
             if messages == 0 && !without_object.is_empty() {
                 self.read_on_failure_queue().await;
-                without_object.retain(|name| !self.is_given_up(name));
+                without_object.retain(|name| !self.is_discarded(name));
             }
             if messages == 0 && without_object.is_empty() && self.sending.is_empty() && self.recorder.is_idle() {
                 return Ok(());
@@ -290,18 +268,18 @@ impl<'a> World<'a> {
             for message in told {
                 let said: Value = serde_json::from_str(&message.body).expect("the mapping writes JSON");
                 let number = |name: &str| said["DDBStreamBatchInfo"][name].as_str().unwrap_or_default().to_owned();
-                self.given_up.push((number("startSequenceNumber"), number("endSequenceNumber")));
+                self.discarded.push((number("startSequenceNumber"), number("endSequenceNumber")));
                 sqs.delete(names::ON_FAILURE_QUEUE, &message.receipt_handle).expect("the queue gave this handle");
             }
         }
     }
 
-    fn is_given_up(&self, name: &str) -> bool {
-        if self.given_up.is_empty() {
+    fn is_discarded(&self, name: &str) -> bool {
+        if self.discarded.is_empty() {
             return false;
         }
         let numbers = self.sequence_numbers();
-        let named = |number: &String| self.given_up.iter().any(|(first, last)| first <= number && number <= last);
+        let named = |number: &String| self.discarded.iter().any(|(first, last)| first <= number && number <= last);
         numbers.get(name).is_some_and(|numbers| numbers.iter().any(named))
     }
 
@@ -309,39 +287,35 @@ impl<'a> World<'a> {
         let mut numbers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (number, image) in self.services.tables.stream_records(&self.pipeline.stream_arn) {
             let Some(image) = image else { continue };
-            let text = |name: &str| image[name]["S"].as_str().unwrap_or_default().to_owned();
-            let pk = text("pk");
-            let name =
-                if self.by_hand.contains_key(&pk) && text("message_id") == BY_HAND { pk } else { text("claim_id") };
-            numbers.entry(name).or_default().push(number);
+            numbers.entry(name_of_image(&image)).or_default().push(number);
         }
         numbers
     }
 
     /// Ends all faults, waits until nothing moves, redrives what is dead, waits again, and has a look.
-    async fn end(mut self) -> Outcome {
-        self.dice.calm();
-        let mut unrest = Vec::new();
+    async fn finish(mut self) -> Outcome {
+        self.fault_plan.end();
+        let mut unfinished = Vec::new();
         tokio::time::sleep(ALL_ARRIVED).await;
         self.send(&[self.scenario.messages.len() - 1]);
-        if let Err(what) = self.rest(CALM_BOUND).await {
-            unrest.push(format!("two hours after the last fault there are still {what}"));
+        if let Err(what) = self.wait_until_idle(CALM_BOUND).await {
+            unfinished.push(format!("two hours after the last fault there are still {what}"));
         } else {
             self.redrive().await;
-            if let Err(what) = self.rest(CALM_BOUND).await {
-                unrest.push(format!("two hours after the last redrive there are still {what}"));
+            if let Err(what) = self.wait_until_idle(CALM_BOUND).await {
+                unfinished.push(format!("two hours after the last redrive there are still {what}"));
             }
         }
         let broken = tokio::time::timeout(Duration::from_secs(1), self.pipeline.broken()).await;
-        unrest.extend(broken.ok());
-        let remains = self.remains(unrest).await;
+        unfinished.extend(broken.ok());
+        let final_state = self.final_state(unfinished).await;
         let history = self.recorder.end();
-        let judgement = reference_model::judge(self.scenario, &history, &remains);
+        let judgement = reference_model::judge(self.scenario, &history, &final_state);
         let messages = self.scenario.sent().len() + 1;
-        Outcome { judgement, history, hits: self.dice.hits(), messages }
+        Outcome { judgement, history, hits: self.fault_plan.hits(), messages }
     }
 
-    async fn remains(&mut self, unrest: Vec<String>) -> Remains {
+    async fn final_state(&mut self, unfinished: Vec<String>) -> FinalState {
         self.read_on_failure_queue().await;
         let mut table = BTreeMap::new();
         let mut pages = self.hand.scan().table_name(names::TABLE).into_paginator().send();
@@ -360,39 +334,14 @@ impl<'a> World<'a> {
             }
             dead_letters.extend(dead.into_iter().map(|letter| letter.message_id));
         }
-        Remains {
+        FinalState {
             table,
             sequence_numbers: self.sequence_numbers(),
             objects: self.services.lakes.versions(names::BUCKET),
             dead_letters,
-            given_up: std::mem::take(&mut self.given_up),
+            discarded: std::mem::take(&mut self.discarded),
             by_hand: self.by_hand.clone(),
-            unrest,
+            unfinished,
         }
     }
-}
-
-fn settings(scenario: &Scenario) -> PipelineSettings {
-    let variable = |name: &str| match name {
-        "TABLE_NAME" => Some(names::TABLE.to_owned()),
-        "DEDUP_WINDOW_SECONDS" => Some(scenario.window_seconds.to_string()),
-        "EVENT_ID_POINTER" => Some(scenario.event_id_pointer.to_owned()),
-        "ON_CONFLICT" => scenario.conflict_is_dead_letter.then(|| "dead-letter".to_owned()),
-        "CLAIM_CACHE_ENTRIES" => Some(scenario.cache_entries.to_string()),
-        "CLAIM_WRITES" => (scenario.claim_writes == ClaimWrites::Batch).then(|| "batch".to_owned()),
-        _ => None,
-    };
-    let ingest = ingest_fn::Config::from_variables(&Variables::new(&variable));
-    let mut settings = PipelineSettings {
-        function_timeout: Duration::from_secs(scenario.timeout_seconds),
-        ingest: ingest.expect("the scenario's settings are possible"),
-        ..PipelineSettings::default()
-    };
-    settings.sqs_mapping.batch_size = scenario.queue_batch;
-    settings.sqs_mapping.batching_window = Duration::from_secs(scenario.batching_window_seconds);
-    settings.sqs_mapping.maximum_concurrency = scenario.concurrency;
-    settings.stream_mapping.batch_size = scenario.stream_batch;
-    settings.stream_mapping.bisect_on_error = scenario.bisect;
-    settings.stream_mapping.maximum_record_age = Some(Duration::from_secs(scenario.record_age_seconds));
-    settings
 }

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use ingest_fn::ClaimWrites;
 use simulation::history::Entry;
-use simulation::shrink::Shrunk;
+use simulation::shrink::Reproduction;
 use simulation::world::Outcome;
 use simulation::{FaultKind, Scenario, campaign, run};
 
 fn replay(seed: u64, messages: &[usize], faults: &[FaultKind]) -> Outcome {
-    campaign::silence_traps();
+    campaign::silence_panics();
     let shrunk =
-        Shrunk { seed, messages: messages.iter().copied().collect(), faults: faults.iter().copied().collect() };
+        Reproduction { seed, messages: messages.iter().copied().collect(), faults: faults.iter().copied().collect() };
     // All of them are from before there were others.
     run(&Scenario { claim_writes: ClaimWrites::Single, ..shrunk.apply(Scenario::from_seed(seed)) })
 }

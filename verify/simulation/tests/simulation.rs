@@ -5,15 +5,16 @@
 use std::time::Instant;
 
 use simulation::shrink::shrink;
-use simulation::{Scenario, campaign, faults, history, run};
+use simulation::{Scenario, campaign, history, run};
 
-const SEEDS: u64 = 2_000;
+/// `.ci/run` runs ten times as many in an optimized build.
+const SEEDS: u64 = 200;
 
 #[test]
-fn what_must_always_hold_holds_in_2000_worlds_in_which_everything_goes_wrong() {
-    campaign::silence_traps();
+fn what_must_always_hold_holds_in_200_worlds() {
+    campaign::silence_panics();
     let begun = Instant::now();
-    let totals = campaign::run_seeds(0, campaign::all_cores(), Scenario::from_seed, |totals| totals.seeds < SEEDS);
+    let totals = campaign::run_seeds(0, campaign::all_cores(), Scenario::from_seed, |totals| totals.started < SEEDS);
     println!("{} seeds, {} messages in {:.1?}", totals.seeds, totals.messages, begun.elapsed());
     println!("faults: {:?}\nends: {:?}", totals.faults, totals.ends);
 
@@ -24,28 +25,12 @@ fn what_must_always_hold_holds_in_2000_worlds_in_which_everything_goes_wrong() {
         panic!("seeds {failed:?} fail; seed {seed}: {violations:#?}\nreplay it: {}", shrunk.command());
     }
     // A world in which nothing goes wrong shows nothing.
-    for kind in faults::all() {
-        assert!(totals.faults.get(kind).is_some_and(|&hits| hits > 0), "{kind} never happened");
-    }
-    for end in [
-        "events won",
-        "events won again after their window",
-        "claims inserted in a batch",
-        "claims put after their insert",
-        "messages acknowledged",
-        "dead letters: conflicts",
-        "dead letters: no events",
-        "objects",
-        "records quarantined",
-        "records given up",
-    ] {
-        assert!(totals.ends.contains_key(end), "there were no {end}");
-    }
+    assert_eq!(totals.missing(), Vec::<String>::new());
 }
 
 #[test]
 fn the_same_seed_gives_the_same_history_byte_for_byte() {
-    campaign::silence_traps();
+    campaign::silence_panics();
     for seed in 0..40 {
         let tell = move || history::text(&run(&Scenario::from_seed(seed)).history);
         // Each in a thread of its own, whose thread-local state is new.
@@ -58,18 +43,18 @@ fn the_same_seed_gives_the_same_history_byte_for_byte() {
 
 #[test]
 fn another_seed_gives_another_history() {
-    campaign::silence_traps();
+    campaign::silence_panics();
     let tell = |seed| history::text(&run(&Scenario::from_seed(seed)).history);
     assert_ne!(tell(2), tell(3));
 }
 
 #[test]
 fn a_failing_seed_is_shrunk_to_a_world_that_fails_by_the_same_rule() {
-    use lambda_support::deliberate_fault::DeliberateFault::AcknowledgedBeforeWrite;
+    use mutants::Mutant::AcknowledgedBeforeWrite;
     use simulation::judgement::{Rule, Violation};
-    campaign::silence_traps();
+    campaign::silence_panics();
     let fails = |found: &[Violation]| found.iter().any(|violation| violation.rule == Rule::Acknowledged);
-    let planted = |seed| Scenario::from_seed(seed).with_deliberate_fault(Some(AcknowledgedBeforeWrite));
+    let planted = |seed| Scenario::from_seed(seed).with_mutant(AcknowledgedBeforeWrite);
     let whole = (0..100).map(planted).find(|scenario| fails(&run(scenario).judgement.violations)).unwrap();
     let shrunk = shrink(&whole, fails);
     assert!(shrunk.messages.len() < whole.sent().len() && shrunk.faults.len() < whole.faults().len(), "{shrunk:?}");

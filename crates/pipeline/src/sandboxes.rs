@@ -1,0 +1,176 @@
+//! The sandboxes of both functions: each has SDK clients, a retry quota and a handler of its own, as a process on Lambda has.
+//!
+//! A [`Decorator`] may stand between a sandbox and the rest: the simulation skews clocks, kills and observes; a mutant
+//! rewrites requests, answers and log lines. The functions themselves are the deployed ones in every case.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use archive_fn::DataLake;
+use aws_config::SdkConfig;
+use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_runtime::client::retries::RetryPartition;
+use emulator::Services;
+use emulator::function::{Function, Sandbox, sandbox};
+use ingest_fn::ClaimTable;
+use lambda_support::LogWriter;
+
+use crate::names;
+use crate::settings::PipelineSettings;
+
+/// The two functions of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// SQS batch in, claims out.
+    Ingest,
+    /// Stream batch in, objects out.
+    Archive,
+}
+
+impl Role {
+    /// The function's name.
+    #[must_use]
+    pub fn function_name(self) -> &'static str {
+        match self {
+            Self::Ingest => names::INGEST_FUNCTION,
+            Self::Archive => names::ARCHIVE_FUNCTION,
+        }
+    }
+}
+
+/// Stands between the functions and the rest of a pipeline. The default changes nothing.
+pub trait Decorator: Send + Sync + 'static {
+    /// Returns the writer of a function's log lines.
+    fn log_writer(&self, _role: Role, writer: LogWriter) -> LogWriter {
+        writer
+    }
+
+    /// Starts a sandbox.
+    fn cold_start(&self, blueprint: Blueprint) -> WarmSandbox {
+        blueprint.build()
+    }
+}
+
+/// Decorates nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct AsDeployed;
+
+impl Decorator for AsDeployed {}
+
+/// The parts of a sandbox before its cold start. A decorator may exchange them.
+pub struct Blueprint {
+    /// Its function.
+    pub role: Role,
+    /// Counts up over both functions.
+    pub number: u64,
+    /// The wall clock of handler and SDK client.
+    pub clock: SharedTimeSource,
+    /// The way to the services.
+    pub sdk: SdkConfig,
+    /// The random part of the claim ids; `archive-fn` needs none.
+    pub random: ingest_fn::Random,
+    log: LogWriter,
+    ingest: ingest_fn::Config,
+    archive: archive_fn::Config,
+}
+
+/// A sandbox after its cold start.
+pub struct WarmSandbox {
+    /// Handles one invocation at a time.
+    pub sandbox: Sandbox,
+    /// The handler of an `ingest-fn`, for a look into its cache.
+    pub ingest: Option<Arc<ingest_fn::Handler>>,
+}
+
+impl Blueprint {
+    /// Makes the SDK client and the handler.
+    #[must_use]
+    pub fn build(self) -> WarmSandbox {
+        // The SDK keeps a quota of retries for each process, and a sandbox of Lambda is one.
+        let retry_quota = RetryPartition::custom(format!("sandbox {}", self.number)).build();
+        match self.role {
+            Role::Ingest => {
+                let client = aws_sdk_dynamodb::config::Builder::from(&self.sdk)
+                    .time_source(self.clock.clone())
+                    .retry_partition(retry_quota);
+                let client = aws_sdk_dynamodb::Client::from_conf(client.build());
+                let table = ClaimTable::new(client, &self.ingest.table_name);
+                let handler = ingest_fn::Handler::new(self.ingest, table, self.log, self.clock, self.random);
+                let handler = Arc::new(handler);
+                let invoked = Arc::clone(&handler);
+                let sandbox = sandbox(move |event| {
+                    let handler = Arc::clone(&invoked);
+                    async move { handler.handle(event).await }
+                });
+                WarmSandbox { sandbox, ingest: Some(handler) }
+            }
+            Role::Archive => {
+                let client = aws_sdk_s3::config::Builder::from(&self.sdk)
+                    .time_source(self.clock.clone())
+                    .retry_partition(retry_quota);
+                let lake = DataLake::new(client, &self.archive.bucket_name);
+                let handler = Arc::new(archive_fn::Handler::new(self.archive, lake, self.log, self.clock));
+                let sandbox = sandbox(move |event| {
+                    let handler = Arc::clone(&handler);
+                    async move { handler.handle(event).await }
+                });
+                WarmSandbox { sandbox, ingest: None }
+            }
+        }
+    }
+}
+
+/// Both functions, in the emulator's terms.
+pub(crate) struct Functions {
+    pub(crate) ingest: Function,
+    pub(crate) archive: Function,
+}
+
+impl Functions {
+    pub(crate) fn new(
+        services: &Arc<Services>,
+        settings: &PipelineSettings,
+        seed: u64,
+        decorator: impl Decorator,
+    ) -> Self {
+        let decorator: Arc<dyn Decorator> = Arc::new(decorator);
+        let numbers = Arc::new(AtomicU64::new(0));
+        let function = |role: Role| {
+            let name = role.function_name();
+            let log = decorator.log_writer(role, services.logs.writer(&names::log_group(name)));
+            let clock = services.clock;
+            let sdk = services.sdk_config();
+            let ingest = settings.ingest.clone();
+            let archive = settings.archive.clone();
+            let decorator = Arc::clone(&decorator);
+            let numbers = Arc::clone(&numbers);
+            let writer = log.clone();
+            let cold_start = move || {
+                let number = numbers.fetch_add(1, Ordering::Relaxed);
+                let blueprint = Blueprint {
+                    role,
+                    number,
+                    clock: clock.shared(),
+                    sdk: sdk.clone(),
+                    random: random(seed ^ (number << 32)),
+                    log: writer.clone(),
+                    ingest: ingest.clone(),
+                    archive: archive.clone(),
+                };
+                decorator.cold_start(blueprint).sandbox
+            };
+            Function::new(name, settings.function_timeout, clock, log, cold_start)
+                .with_fault_plan(Arc::clone(&services.fault_plan))
+        };
+        Self { ingest: function(Role::Ingest), archive: function(Role::Archive) }
+    }
+}
+
+fn random(seed: u64) -> ingest_fn::Random {
+    let random = Mutex::new(fastrand::Rng::with_seed(seed));
+    Box::new(move || {
+        let mut bytes = [0; 10];
+        random.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes);
+        bytes
+    })
+}

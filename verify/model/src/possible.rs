@@ -1,0 +1,119 @@
+//! What can happen next in a state.
+
+use crate::action::Action;
+use crate::protocol::Protocol;
+use crate::state::{Archived, Place, Sandbox, State, Step};
+
+/// Everything that can happen next.
+///
+/// `archive-fn` begins when everything before the stream is at rest. It neither reads the clock nor is heard by anybody,
+/// and it may take as few records at a time as it likes, so whatever it could do earlier it can still do then, with the same
+/// outcome: no interleaving is lost that could be told apart, and most of the states are spared.
+pub(crate) fn actions(protocol: &Protocol, state: &State, actions: &mut Vec<Action>) {
+    let may_fail = state.faults_left > 0;
+    if state.ingest_is_at_rest() {
+        archive_actions(protocol, state, may_fail, actions);
+    } else {
+        ingest_actions(protocol, state, may_fail, actions);
+    }
+}
+
+fn ingest_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: &mut Vec<Action>) {
+    if state.second < protocol.last_second {
+        actions.push(Action::Tick);
+    }
+    if state.table.is_some_and(|claim| protocol.ttl(claim) < state.second) {
+        actions.push(Action::TtlDeletes);
+    }
+    let mut requests = state.claim_requests.clone();
+    requests.dedup();
+    for request in requests {
+        actions.push(Action::ClaimAnswered(request));
+        if may_fail {
+            actions.extend([Action::ClaimAnswerLost(request), Action::ClaimRequestLost(request)]);
+        }
+    }
+    for (sandbox, Sandbox { work, .. }) in state.sandboxes.iter().enumerate() {
+        match work {
+            None => {
+                let batches = batches(protocol, state).into_iter();
+                actions.extend(batches.map(|batch| Action::Receive { sandbox, batch }));
+            }
+            Some(work) => work_actions(sandbox, work.step, may_fail, actions),
+        }
+    }
+    for (index, message) in (0..).zip(&state.messages) {
+        if may_fail && matches!(message.place, Place::With(_)) {
+            actions.push(Action::VisibleAgain { message: index });
+        }
+    }
+}
+
+/// What can happen to a sandbox that works on a batch.
+fn work_actions(sandbox: usize, step: Step, may_fail: bool, actions: &mut Vec<Action>) {
+    match step {
+        Step::Asking { .. } if may_fail => actions.push(Action::AttemptTimedOut { sandbox }),
+        Step::Asking { .. } => {}
+        Step::Unanswered { retries_left, is_insert } => {
+            actions.push(Action::GiveUp { sandbox });
+            if is_insert {
+                actions.push(Action::OutOfTime { sandbox });
+            }
+            if retries_left > 0 {
+                actions.push(Action::Retry { sandbox });
+            }
+        }
+        Step::Confirmed | Step::Failed => actions.push(Action::Respond { sandbox }),
+    }
+    if may_fail {
+        actions.push(Action::Kill { sandbox });
+    }
+}
+
+fn archive_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: &mut Vec<Action>) {
+    match &state.archiving {
+        None => {
+            let left = state.stream.len() - state.checkpoint;
+            actions.extend((1..=left.min(protocol.batch)).map(|records| Action::Archive { records }));
+            if may_fail && state.checkpoint > 0 {
+                actions.push(Action::Rewind);
+            }
+        }
+        Some(records) => {
+            let pending = (0..records.len()).filter(|record| records[*record] == Archived::Pending);
+            for record in pending.clone() {
+                actions.push(Action::ObjectAnswered { record });
+                if may_fail {
+                    actions.extend([
+                        Action::ObjectAnswerLost { record },
+                        Action::ObjectRefused { record, conflict: true },
+                        Action::ObjectRefused { record, conflict: false },
+                        Action::ObjectTimedOut { record },
+                    ]);
+                }
+            }
+            if pending.count() == 0 {
+                actions.push(Action::ArchiveResponds);
+            }
+            if may_fail {
+                actions.push(Action::KillArchive);
+            }
+        }
+    }
+    let mut late = state.late_object_requests.clone();
+    late.dedup();
+    actions.extend(late.into_iter().map(Action::ObjectArrivesLate));
+}
+
+/// Every message that is visible by itself, and every two of them, either of them leading.
+fn batches(protocol: &Protocol, state: &State) -> Vec<Vec<u8>> {
+    let visible = (0..).zip(&state.messages).filter(|(_, message)| message.place == Place::Visible);
+    let visible: Vec<u8> = visible.map(|(index, _)| index).collect();
+    let mut batches: Vec<Vec<u8>> = visible.iter().map(|&message| vec![message]).collect();
+    if protocol.batch > 1 {
+        for &leader in &visible {
+            batches.extend(visible.iter().filter(|&&other| other != leader).map(|&follower| vec![leader, follower]));
+        }
+    }
+    batches
+}

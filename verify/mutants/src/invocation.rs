@@ -1,0 +1,107 @@
+//! Mutants around an invocation: its payload, its answer, and its log lines.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+use emulator::function::Sandbox;
+use lambda_support::LogWriter;
+use pipeline::Role;
+use serde_json::{Value, json};
+
+use crate::batch::{Batch, Outcome};
+use crate::mutant::Mutant;
+
+tokio::task_local! {
+    /// The batch of the invocation whose code runs now.
+    static BATCH: RefCell<Batch>;
+}
+
+/// Writes the lines of a mutant's log, and notes what they say of the batch.
+pub(crate) fn log_writer(mutant: Mutant, role: Role, writer: LogWriter) -> LogWriter {
+    LogWriter::new(move |text| {
+        let mut writer = writer.clone();
+        let Ok(line) = serde_json::from_slice::<Value>(text) else { return writer.write_all(text) };
+        let rewritten = BATCH.try_with(|batch| {
+            let mut batch = batch.borrow_mut();
+            batch.note(&line);
+            let is_judged = mutant == Mutant::FollowerJudgedByLeader && role == Role::Ingest;
+            is_judged.then(|| batch.judged_by_leader(&line)).flatten()
+        });
+        match rewritten {
+            Ok(Some(line)) => writer.write_all(format!("{line}\n").as_bytes()),
+            Ok(None) | Err(_) => writer.write_all(text),
+        }
+    })
+}
+
+/// Runs the invocations of a mutant.
+pub(crate) fn sandbox(mutant: Mutant, role: Role, sandbox: Sandbox) -> Sandbox {
+    Box::new(move |context, payload| {
+        let Ok(mut batch) = serde_json::from_slice::<Value>(&payload) else { return sandbox(context, payload) };
+        let payload = if mutant == Mutant::InsertOnly && role == Role::Archive {
+            drop_modifications(&mut batch);
+            batch.to_string().into_bytes()
+        } else {
+            payload
+        };
+        let known = RefCell::new(Batch::of(&batch));
+        let work = sandbox(context, payload);
+        Box::pin(BATCH.scope(known, async move {
+            let answer = work.await?;
+            let failed = failed(&answer);
+            let reported = BATCH.with(|known| rewrite(mutant, role, &batch, &known.borrow(), failed.clone()));
+            Ok(if reported == failed { answer } else { partial_batch_response(&reported) })
+        }))
+    })
+}
+
+fn drop_modifications(batch: &mut Value) {
+    if let Some(records) = batch["Records"].as_array_mut() {
+        records.retain(|record| record["eventName"] != "MODIFY");
+    }
+}
+
+/// Returns what the mutant reports of a batch of which `failed` should be reported.
+fn rewrite(mutant: Mutant, role: Role, batch: &Value, known: &Batch, failed: Vec<String>) -> Vec<String> {
+    let acknowledged: BTreeSet<&str> = match (role, mutant) {
+        (Role::Ingest, Mutant::AcknowledgedBeforeWrite) => identifiers(known.ended_as("failed")),
+        (Role::Ingest, Mutant::RejectedAcknowledged) => identifiers(known.ended_as("rejected")),
+        (Role::Ingest, Mutant::SameFollowersAcknowledged) => followers(known, "failed", true),
+        (Role::Ingest, Mutant::OtherFollowersAcknowledged) => followers(known, "failed", false),
+        (Role::Ingest, Mutant::FollowerJudgedByLeader) => followers(known, "conflict", true),
+        (Role::Archive, Mutant::UnusableReported) => {
+            let quarantined = identifiers(known.ended_as("quarantined")).into_iter().map(ToOwned::to_owned);
+            return failed.into_iter().chain(quarantined).collect();
+        }
+        (Role::Archive, Mutant::CheckpointAtHighestFailure) => {
+            let position = |id: &String| {
+                let records = batch["Records"].as_array()?;
+                records.iter().position(|record| record["dynamodb"]["SequenceNumber"].as_str() == Some(id))
+            };
+            return failed.into_iter().max_by_key(position).into_iter().collect();
+        }
+        _ => return failed,
+    };
+    failed.into_iter().filter(|id| !acknowledged.contains(id.as_str())).collect()
+}
+
+fn identifiers<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<&'a str> {
+    outcomes.filter_map(Outcome::identifier).collect()
+}
+
+/// Returns the followers that ended in this way and say the same as their leader, or something else.
+fn followers<'a>(known: &'a Batch, outcome: &'static str, same: bool) -> BTreeSet<&'a str> {
+    identifiers(known.ended_as(outcome).filter(|ended| known.says_the_same_as_its_leader(ended) == Some(same)))
+}
+
+fn failed(answer: &[u8]) -> Vec<String> {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
+    failures.filter_map(|failure| failure["itemIdentifier"].as_str().map(ToOwned::to_owned)).collect()
+}
+
+fn partial_batch_response(failed: &[String]) -> Vec<u8> {
+    let failures: Vec<Value> = failed.iter().map(|id| json!({ "itemIdentifier": id })).collect();
+    json!({ "batchItemFailures": failures }).to_string().into_bytes()
+}

@@ -1,0 +1,42 @@
+//! Reads what an invocation gets and answers.
+
+use serde::Deserialize;
+
+/// The message ids or sequence numbers of a batch.
+pub(crate) fn items(payload: &[u8]) -> Vec<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Payload {
+        records: Vec<Record>,
+    }
+    #[derive(Deserialize)]
+    struct Record {
+        #[serde(rename = "messageId")]
+        message_id: Option<String>,
+        dynamodb: Option<Change>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Change {
+        sequence_number: String,
+    }
+    let payload: Payload = serde_json::from_slice(payload).expect("the mapping makes the payload");
+    let item = |record: Record| record.message_id.or(record.dynamodb.map(|change| change.sequence_number));
+    payload.records.into_iter().filter_map(item).collect()
+}
+
+/// What a partial batch response reports.
+pub(crate) fn failed(answer: &[u8]) -> Vec<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer {
+        batch_item_failures: Vec<Failure>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Failure {
+        item_identifier: Option<String>,
+    }
+    let answer: Answer = serde_json::from_slice(answer).expect("the handler answers with a partial batch response");
+    answer.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier).collect()
+}

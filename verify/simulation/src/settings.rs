@@ -1,0 +1,35 @@
+//! The settings of a scenario's pipeline.
+
+use std::time::Duration;
+
+use ingest_fn::ClaimWrites;
+use lambda_support::Variables;
+use pipeline::{PipelineSettings, names};
+
+use crate::scenario::Scenario;
+
+/// Returns the settings that a scenario asks for. `ingest-fn` reads its own from variables, as on Lambda.
+pub(crate) fn settings(scenario: &Scenario) -> PipelineSettings {
+    let variable = |name: &str| match name {
+        "TABLE_NAME" => Some(names::TABLE.to_owned()),
+        "DEDUP_WINDOW_SECONDS" => Some(scenario.window_seconds.to_string()),
+        "EVENT_ID_POINTER" => Some(scenario.event_id_pointer.to_owned()),
+        "ON_CONFLICT" => scenario.conflict_is_dead_letter.then(|| "dead-letter".to_owned()),
+        "CLAIM_CACHE_ENTRIES" => Some(scenario.cache_entries.to_string()),
+        "CLAIM_WRITES" => (scenario.claim_writes == ClaimWrites::Batch).then(|| "batch".to_owned()),
+        _ => None,
+    };
+    let ingest = ingest_fn::Config::from_variables(&Variables::new(&variable));
+    let mut settings = PipelineSettings {
+        function_timeout: Duration::from_secs(scenario.timeout_seconds),
+        ingest: ingest.expect("the scenario's settings are possible"),
+        ..PipelineSettings::default()
+    };
+    settings.sqs_mapping.batch_size = scenario.queue_batch;
+    settings.sqs_mapping.batching_window = Duration::from_secs(scenario.batching_window_seconds);
+    settings.sqs_mapping.maximum_concurrency = scenario.concurrency;
+    settings.stream_mapping.batch_size = scenario.stream_batch;
+    settings.stream_mapping.bisect_on_error = scenario.bisect;
+    settings.stream_mapping.maximum_record_age = Some(Duration::from_secs(scenario.record_age_seconds));
+    settings
+}

@@ -1,0 +1,20 @@
+//! A sandbox's wall clock, which is off.
+
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::time::TimeSource;
+use emulator::Clock;
+
+/// Differs from the services' clock by a constant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SkewedClock {
+    pub(crate) clock: Clock,
+    pub(crate) skew_ms: i64,
+}
+
+impl TimeSource for SkewedClock {
+    fn now(&self) -> SystemTime {
+        let skew = Duration::from_millis(self.skew_ms.unsigned_abs());
+        if self.skew_ms < 0 { self.clock.now() - skew } else { self.clock.now() + skew }
+    }
+}
