@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use emulator::{Clock, Services};
+use http::Request;
+use serde_json::{Value, json};
 
 #[tokio::test(start_paused = true)]
 async fn pages_of_a_span_of_time_hold_each_of_its_events_once_from_its_start_to_before_its_end() {
@@ -15,15 +17,17 @@ async fn pages_of_a_span_of_time_hold_each_of_its_events_once_from_its_start_to_
         writer.write_all(format!("{n}\n").as_bytes()).unwrap();
         tokio::time::advance(Duration::from_millis(1)).await;
     }
-    let client = aws_sdk_cloudwatchlogs::Client::new(&services.sdk_config());
     let read = async |from: i64, to: i64| {
-        let (mut messages, mut token) = (Vec::new(), None);
+        let mut search = json!({ "logGroupName": "group", "startTime": from, "endTime": to, "limit": 2 });
+        let mut messages = Vec::new();
         loop {
-            let page = client.filter_log_events().log_group_name("group").start_time(from).end_time(to).limit(2);
-            let page = page.set_next_token(token.take()).send().await.unwrap();
-            messages.extend(page.events().iter().map(|event| event.message().unwrap().to_owned()));
-            match page.next_token() {
-                Some(next) => token = Some(next.to_owned()),
+            let request = Request::post("/").header("x-amz-target", "Logs_20140328.FilterLogEvents");
+            let answer = services.answer(request.body(search.to_string().into()).unwrap()).await.unwrap();
+            let page: Value = serde_json::from_slice(answer.body()).unwrap();
+            let events = page["events"].as_array().unwrap();
+            messages.extend(events.iter().map(|event| event["message"].as_str().unwrap().to_owned()));
+            match page.get("nextToken") {
+                Some(next) => search["nextToken"] = next.clone(),
                 None => return messages.join(" "),
             }
         }
