@@ -7,14 +7,14 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`subject`], [`bench::traffic`] | who is measured, on what |
-//! | [`made`], [`size`] | building it, and its size |
+//! | [`build`], [`size`] | building it, and its size |
 //! | [`process`], [`measure`], [`scenario`] | running and measuring it |
 //! | [`results`], [`report`], [`chart`] | what that comes to |
 //! | [`wru`], [`wire`], [`attribute`] | the write request units of a claim, a request's bytes, where a message's CPU time goes |
 
 mod attribute;
+mod build;
 mod chart;
-mod made;
 mod measure;
 mod process;
 mod report;
@@ -77,8 +77,8 @@ fn main() -> anyhow::Result<()> {
     }
     let functions = match &cli.functions {
         Some(folder) => folder.clone(),
-        None if matches!(cli.command, Some(Command::Attribute)) => made::with_symbols()?,
-        None => made::binaries(cli.quick)?,
+        None if matches!(cli.command, Some(Command::Attribute)) => build::build_functions_with_symbols()?,
+        None => build::build_functions(cli.quick)?,
     };
     let mut subjects = subject::compiled(&functions);
     if let Some(Command::Wire) = cli.command {
@@ -95,14 +95,14 @@ fn main() -> anyhow::Result<()> {
         subjects.retain(|subject| subject.name != INGEST_BATCH);
     }
     if !cli.no_python && !cli.quick {
-        let (python, packages) = made::python(&made::target()?)?;
-        subjects.extend(subject::python(&python, &made::workspace().join("bench/python"), &packages));
+        let (python, packages) = build::prepare_python(&build::target_folder()?)?;
+        subjects.extend(subject::python(&python, &build::workspace_folder().join("bench/python"), &packages));
     }
     let mut results = measure(&cli, &subjects)?;
     results.machine.load[1] = Machine::load();
     results.judge();
 
-    let out = cli.out.clone().map_or_else(|| made::target().map(|target| target.join("bench")), Ok)?;
+    let out = cli.out.clone().map_or_else(|| build::target_folder().map(|target| target.join("bench")), Ok)?;
     std::fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
     let (json, chart) = (out.join("results.json"), out.join("chart.svg"));
     std::fs::write(&json, serde_json::to_string_pretty(&results)? + "\n")

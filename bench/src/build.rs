@@ -6,55 +6,59 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 
 /// The folder of the workspace.
-pub(crate) fn workspace() -> &'static Path {
+pub(crate) fn workspace_folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a folder of the workspace")
 }
 
 /// Cargo's target folder: this program runs from `target/<profile>/bench`.
-pub(crate) fn target() -> anyhow::Result<PathBuf> {
+pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program.ancestors().nth(2).context("this program is not in a target folder")?.to_owned())
 }
 
 /// Builds the functions as they are deployed, each without what other crates of the workspace would switch on in its
 /// dependencies; or, to be `quick`, as the tests build them.
-pub(crate) fn binaries(quick: bool) -> anyhow::Result<PathBuf> {
+pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
     if quick {
-        run(build()?.arg("--workspace"))?;
-        return Ok(target()?.join("debug"));
+        run(build_command()?.arg("--workspace"))?;
+        return Ok(target_folder()?.join("debug"));
     }
-    run(&mut release()?)?;
-    Ok(target()?.join("release"))
+    run(&mut release_command()?)?;
+    Ok(target_folder()?.join("release"))
 }
 
 /// Builds the functions as they are deployed, but with the names of their functions, by which a profiler tells them.
-pub(crate) fn with_symbols() -> anyhow::Result<PathBuf> {
-    run(release()?.env("CARGO_PROFILE_RELEASE_STRIP", "none"))?;
-    Ok(target()?.join("release"))
+pub(crate) fn build_functions_with_symbols() -> anyhow::Result<PathBuf> {
+    run(release_command()?.env("CARGO_PROFILE_RELEASE_STRIP", "none"))?;
+    Ok(target_folder()?.join("release"))
 }
 
-fn release() -> anyhow::Result<Command> {
-    let mut release = build()?;
+fn release_command() -> anyhow::Result<Command> {
+    let mut release = build_command()?;
     release.args(["--release", "-p", "ingest-fn", "-p", "archive-fn", "-p", "bare-fn"]);
     // As the package is built: seeding from timing jitter can take a cold start milliseconds to a second.
     release.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1");
     Ok(release)
 }
 
-fn build() -> anyhow::Result<Command> {
+fn build_command() -> anyhow::Result<Command> {
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--locked", "--bins"]).arg("--target-dir").arg(target()?).current_dir(workspace());
+    build
+        .args(["build", "--locked", "--bins"])
+        .arg("--target-dir")
+        .arg(target_folder()?)
+        .current_dir(workspace_folder());
     Ok(build)
 }
 
 /// A virtual environment with what `python/requirements.txt` pins, and a folder with what a Powertools function has to bring
 /// along. Both are kept for the next run.
-pub(crate) fn python(target: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let requirements = workspace().join("bench/python/requirements.txt");
+pub(crate) fn prepare_python(target: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let requirements = workspace_folder().join("bench/python/requirements.txt");
     let pins = std::fs::read_to_string(&requirements)?;
     let (venv, packages) = (target.join("bench-venv"), target.join("bench-powertools"));
-    let (python, made) = (venv.join("bin/python"), venv.join("made-from"));
-    if std::fs::read_to_string(&made).is_ok_and(|made| made == pins) {
+    let (python, installed_pins) = (venv.join("bin/python"), venv.join("installed-pins.txt"));
+    if std::fs::read_to_string(&installed_pins).is_ok_and(|installed| installed == pins) {
         return Ok((python, packages));
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
@@ -67,7 +71,7 @@ pub(crate) fn python(target: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     let (_, brought) =
         pins.split_once("# What the Powertools peer brings along.").context("requirements.txt has no such part")?;
     run(pip(&["--no-compile", "--no-deps", "--upgrade", "--target"]).arg(&packages).args(brought.split_whitespace()))?;
-    std::fs::write(made, pins)?;
+    std::fs::write(installed_pins, pins)?;
     Ok((python, packages))
 }
 
