@@ -1,16 +1,16 @@
-//! Making what is measured: the release binaries, and a virtual environment for the Python peers.
+//! Builds what is measured: the release binaries, and a virtual environment for the Python peers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 pub(crate) fn workspace_folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a folder of the workspace")
 }
 
-/// Cargo's target folder: this program runs from `target/<profile>/bench`.
+/// Returns Cargo's target folder: this program runs from `target/<profile>/bench`.
 pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program.ancestors().nth(2).context("this program is not in a target folder")?.to_owned())
@@ -19,45 +19,30 @@ pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
 /// Builds the functions as they are deployed, each without what other crates of the workspace would switch on in its
 /// dependencies; or, to be `quick`, as the tests build them.
 pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
-    if quick {
-        run(build_command()?.arg("--workspace"))?;
-        return Ok(target_folder()?.join("debug"));
-    }
-    run(&mut release_command()?)?;
-    Ok(target_folder()?.join("release"))
-}
-
-/// Builds the functions as they are deployed, but with the names of their functions, by which a profiler tells them.
-pub(crate) fn build_functions_with_symbols() -> anyhow::Result<PathBuf> {
-    run(release_command()?.env("CARGO_PROFILE_RELEASE_STRIP", "none"))?;
-    Ok(target_folder()?.join("release"))
-}
-
-fn release_command() -> anyhow::Result<Command> {
-    let mut release = build_command()?;
-    release.args(["--release", "-p", "ingest-fn", "-p", "archive-fn", "-p", "bare-fn"]);
-    // As the package is built: seeding from timing jitter can take a cold start milliseconds to a second.
-    release.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1");
-    Ok(release)
-}
-
-fn build_command() -> anyhow::Result<Command> {
+    let target = target_folder()?;
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build
-        .args(["build", "--locked", "--bins"])
-        .arg("--target-dir")
-        .arg(target_folder()?)
-        .current_dir(workspace_folder());
-    Ok(build)
+    build.args(["build", "--locked", "--bins", "--target-dir"]).arg(&target).current_dir(workspace_folder());
+    if quick {
+        run(build.arg("--workspace"))?;
+        return Ok(target.join("debug"));
+    }
+    build.args(["--release", "-p", "ingest-fn", "-p", "archive-fn", "-p", "bare-fn"]);
+    // As the package is built: seeding from timing jitter can take a cold start milliseconds to a second.
+    build.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1");
+    run(&mut build)?;
+    Ok(target.join("release"))
 }
 
-/// A virtual environment with what `python/requirements.txt` pins, and a folder with what a Powertools function has to bring
-/// along. Both are kept for the next run.
-pub(crate) fn prepare_python(target: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+/// Prepares a virtual environment with what `python/requirements.txt` pins, and a folder with the packages that a Powertools
+/// function has to bring along. Both are kept for the next run. Returns the environment's interpreter and the folder.
+pub(crate) fn prepare_python() -> anyhow::Result<(PathBuf, PathBuf)> {
     let requirements = workspace_folder().join("bench/python/requirements.txt");
     let pins = std::fs::read_to_string(&requirements)?;
-    let (venv, packages) = (target.join("bench-venv"), target.join("bench-powertools"));
-    let (python, installed_pins) = (venv.join("bin/python"), venv.join("installed-pins.txt"));
+    let target = target_folder()?;
+    let venv = target.join("bench-venv");
+    let packages = target.join("bench-powertools");
+    let python = venv.join("bin/python");
+    let installed_pins = venv.join("installed-pins.txt");
     if std::fs::read_to_string(&installed_pins).is_ok_and(|installed| installed == pins) {
         return Ok((python, packages));
     }
