@@ -7,14 +7,12 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`subject`], [`bench::traffic`] | who is measured, on what |
-//! | [`made`], [`size`] | building it, and its size |
+//! | [`build`], [`size`] | building it, and its size |
 //! | [`process`], [`measure`], [`scenario`] | running and measuring it |
-//! | [`results`], [`report`], [`chart`] | what that comes to |
-//! | [`wru`], [`wire`], [`attribute`] | the write request units of a claim, a request's bytes, where a message's CPU time goes |
+//! | [`results`], [`report`] | what that comes to |
+//! | [`wru`] | the write request units of a claim |
 
-mod attribute;
-mod chart;
-mod made;
+mod build;
 mod measure;
 mod process;
 mod report;
@@ -22,7 +20,6 @@ mod results;
 mod scenario;
 mod size;
 mod subject;
-mod wire;
 mod wru;
 
 use std::io::{self, Write as _};
@@ -55,7 +52,7 @@ struct Cli {
     /// Leave out the Python peers.
     #[arg(long)]
     no_python: bool,
-    /// Where results.json and chart.svg go [default: bench/ in the target folder].
+    /// Where results.json goes [default: bench/ in the target folder].
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -64,10 +61,6 @@ struct Cli {
 enum Command {
     /// Print the write request units of a claim, by the size of its event.
     Wru,
-    /// Print what the bytes of one message's request are.
-    Wire,
-    /// Print what the CPU time of one message goes to. Needs Linux's perf.
-    Attribute,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -77,39 +70,28 @@ fn main() -> anyhow::Result<()> {
     }
     let functions = match &cli.functions {
         Some(folder) => folder.clone(),
-        None if matches!(cli.command, Some(Command::Attribute)) => made::with_symbols()?,
-        None => made::binaries(cli.quick)?,
+        None => build::build_functions(cli.quick)?,
     };
     let mut subjects = subject::compiled(&functions);
-    if let Some(Command::Wire) = cli.command {
-        let ours = [subject::named(&subjects, INGEST), subject::named(&subjects, ARCHIVE)];
-        return wire::write(&ours, &mut io::stdout().lock());
-    }
-    if let Some(Command::Attribute) = cli.command {
-        let names = [subject::BARE_PUT, INGEST, INGEST_BATCH, subject::BARE_S3, ARCHIVE];
-        let subjects = names.map(|name| subject::named(&subjects, name));
-        return attribute::write(&subjects, usize::from(cli.batches) * 20, &mut io::stdout().lock());
-    }
     if let Err(refused) = measure::answers(subject::named(&subjects, INGEST_BATCH)) {
         note(&format!("left out: {INGEST_BATCH}, because {refused:#}"));
         subjects.retain(|subject| subject.name != INGEST_BATCH);
     }
     if !cli.no_python && !cli.quick {
-        let (python, packages) = made::python(&made::target()?)?;
-        subjects.extend(subject::python(&python, &made::workspace().join("bench/python"), &packages));
+        let (python, packages) = build::prepare_python()?;
+        subjects.extend(subject::python(&python, &build::workspace_folder().join("bench/python"), &packages));
     }
     let mut results = measure(&cli, &subjects)?;
     results.machine.load[1] = Machine::load();
     results.judge();
 
-    let out = cli.out.clone().map_or_else(|| made::target().map(|target| target.join("bench")), Ok)?;
+    let out = cli.out.clone().map_or_else(|| build::target_folder().map(|target| target.join("bench")), Ok)?;
     std::fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
-    let (json, chart) = (out.join("results.json"), out.join("chart.svg"));
+    let json = out.join("results.json");
     std::fs::write(&json, serde_json::to_string_pretty(&results)? + "\n")
         .with_context(|| format!("{} cannot be written", json.display()))?;
-    chart::draw(&results, &chart)?;
     report::write(&results, &mut io::stdout().lock())?;
-    note(&format!("written: {} and {}", json.display(), chart.display()));
+    note(&format!("written: {}", json.display()));
     Ok(())
 }
 

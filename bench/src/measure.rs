@@ -11,7 +11,7 @@ use crate::subject::{Leaves, Subject};
 use bench::traffic::{BATCH, Relation, Size, Traffic};
 
 /// Batches that a function is given before its CPU time counts: connections are open then, and what is lazy is there.
-pub(crate) const WARM_UP: usize = 20;
+const WARM_UP: usize = 20;
 
 /// Cold starts that a run's cold start is the median of: one alone says little on a machine that does other things.
 const STARTS: usize = 5;

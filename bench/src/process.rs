@@ -107,7 +107,7 @@ impl Process {
         Ok(kb / 1024.0)
     }
 
-    pub(crate) fn pid(&self) -> anyhow::Result<i32> {
+    fn pid(&self) -> anyhow::Result<i32> {
         Ok(i32::try_from(self.child.id().context("the function has ended")?)?)
     }
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatchlogs::Client;
-use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
+use ops::logs::{FilterLogEvents, LogEvent, LogsClient};
 use serde::Deserialize;
 use tokio::sync::Notify;
 
@@ -36,14 +35,19 @@ impl LogTail {
     ///
     /// # Errors
     /// When the group cannot be read. Then nothing counts as read, and the next call gives it all.
-    pub async fn poll(&mut self, client: &Client) -> anyhow::Result<Vec<String>> {
-        let (mut read, mut token) = (Vec::new(), None);
+    pub async fn poll(&mut self, client: &LogsClient) -> anyhow::Result<Vec<String>> {
+        let (mut read, mut token) = (Vec::new(), None::<String>);
         loop {
-            let request = client.filter_log_events().log_group_name(&self.group).start_time(self.from_ms);
-            let answer = request.set_next_token(token).send().await;
-            let answer = answer.with_context(|| format!("the log group {} cannot be read", self.group))?;
-            read.extend(answer.events.unwrap_or_default());
-            token = answer.next_token;
+            let search = FilterLogEvents {
+                log_group_name: &self.group,
+                start_time: Some(self.from_ms),
+                next_token: token.as_deref(),
+                ..FilterLogEvents::default()
+            };
+            let page = client.filter_log_events(&search).await;
+            let page = page.with_context(|| format!("the log group {} cannot be read", self.group))?;
+            read.extend(page.events);
+            token = page.next_token;
             if token.is_none() {
                 break;
             }
@@ -61,7 +65,7 @@ impl LogTail {
 
     /// An event's line, unless it was read before. An emulator may give its events no id; then the line, which has a time and
     /// names a message, stands for it.
-    fn unseen(&mut self, event: FilteredLogEvent) -> Option<String> {
+    fn unseen(&mut self, event: LogEvent) -> Option<String> {
         let line = event.message?;
         let id = event.event_id.unwrap_or_else(|| line.clone());
         self.seen.insert(id, event.timestamp.unwrap_or(self.from_ms)).is_none().then_some(line)
@@ -249,8 +253,10 @@ mod tests {
     #[test]
     fn a_line_is_read_once_whether_its_event_has_an_id_or_not() {
         let mut tail = LogTail::new("group", 0, Duration::ZERO);
-        let event = |id: Option<&str>, line: &str| {
-            FilteredLogEvent::builder().set_event_id(id.map(str::to_owned)).message(line).build()
+        let event = |id: Option<&str>, line: &str| LogEvent {
+            event_id: id.map(str::to_owned),
+            message: Some(line.to_owned()),
+            timestamp: None,
         };
         for (id, line) in [(Some("1"), "same"), (Some("2"), "same"), (None, "a"), (None, "b")] {
             assert_eq!(tail.unseen(event(id, line)), Some(line.to_owned()));

@@ -8,6 +8,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use claim::EventIdPointer;
 use lambda_support::https;
+use ops::logs::LogsClient;
 
 use crate::scenario::Scenario;
 use crate::target::{Stack, Target};
@@ -37,7 +38,7 @@ pub struct Connected {
     /// The data lake.
     pub s3: aws_sdk_s3::Client,
     /// The functions' logs.
-    pub logs: aws_sdk_cloudwatchlogs::Client,
+    pub logs: LogsClient,
     /// Largest message that the queue takes, in bytes.
     pub max_message_bytes: usize,
     /// The dead-letter queue, if there is one that is known.
@@ -147,7 +148,7 @@ impl Connected {
             sqs: aws_sdk_sqs::Client::new(sdk),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
             s3: aws_sdk_s3::Client::new(sdk),
-            logs: aws_sdk_cloudwatchlogs::Client::new(sdk),
+            logs: LogsClient::new(sdk),
             max_message_bytes: 0,
             dlq_url: stack.dlq_url.clone(),
             poll_interval: Duration::from_secs(2),

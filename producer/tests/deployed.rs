@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aws_sdk_cloudwatchlogs::Client;
 use emulator::{Fault, Services, queue_url, runtime_api};
+use ops::logs::LogsClient;
 use pipeline::{Pipeline, PipelineSettings, names};
 use producer::function_logs::LogTail;
 use serde_json::Value;
@@ -111,7 +111,7 @@ async fn a_page_of_the_log_that_cannot_be_read_loses_none_of_the_others() {
     for n in 0..10_005 {
         log.write_all(format!("{{\"n\":{n}}}\n").as_bytes()).unwrap();
     }
-    let client = Client::new(&services.sdk_config());
+    let client = LogsClient::new(&services.sdk_config());
     let requests = AtomicUsize::new(0);
     services.faults.set(move |_| (requests.fetch_add(1, Ordering::SeqCst) >= 1).then_some(Fault::Refused(403)));
     let mut tail = LogTail::new("g", 0, Duration::from_secs(30));

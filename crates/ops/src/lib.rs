@@ -1,3 +1,4 @@
 //! The operator's tools.
 
+pub mod logs;
 pub mod replay;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use aws_sdk_cloudwatchlogs::Client as LogsClient;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use chrono::{DateTime, Utc};
 use claim::key::SORT_KEY;
 use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
+use ops::logs::{FilterLogEvents, LogsClient};
 
 use super::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
 use crate::read_back;
@@ -160,13 +160,19 @@ async fn search(
     pattern: &str,
     since: DateTime<Utc>,
 ) -> anyhow::Result<(Vec<String>, bool)> {
-    let (mut lines, mut token) = (Vec::new(), None);
+    let (mut lines, mut token) = (Vec::new(), None::<String>);
     for _ in 0..MOST_PAGES {
-        let request = client.filter_log_events().log_group_name(group).filter_pattern(pattern);
-        let request = request.start_time(since.timestamp_millis()).set_next_token(token);
-        let answer = request.send().await.with_context(|| format!("the log group {group} cannot be read"))?;
-        lines.extend(answer.events.unwrap_or_default().into_iter().filter_map(|event| event.message));
-        token = answer.next_token;
+        let search = FilterLogEvents {
+            log_group_name: group,
+            filter_pattern: Some(pattern),
+            start_time: Some(since.timestamp_millis()),
+            next_token: token.as_deref(),
+            ..FilterLogEvents::default()
+        };
+        let page = client.filter_log_events(&search).await;
+        let page = page.with_context(|| format!("the log group {group} cannot be read"))?;
+        lines.extend(page.events.into_iter().filter_map(|event| event.message));
+        token = page.next_token;
         if token.is_none() {
             return Ok((lines, true));
         }

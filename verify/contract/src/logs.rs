@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use emulator::Clock;
+use ops::logs::FilterLogEvents;
 
 use crate::engine::Engine;
 use crate::stage::Stage;
@@ -30,29 +31,36 @@ async fn log_lines_are_found_with_their_ids_and_times(stage: Arc<Stage>) -> Outc
     let now_ms = Clock::real().now_ms();
     let group = stage.log_group(&LINES).await?;
     let events = eventually("three lines", async || {
-        let request = stage.operator.logs.filter_log_events().log_group_name(&group);
-        Ok(request.send().await?.events.filter(|events| events.len() >= LINES.len()))
+        let search = FilterLogEvents { log_group_name: &group, ..FilterLogEvents::default() };
+        let events = stage.operator.logs.filter_log_events(&search).await?.events;
+        Ok(Some(events).filter(|events| events.len() >= LINES.len()))
     })
     .await?;
-    same("lines", events.iter().filter_map(|event| event.message()).collect::<Vec<_>>(), LINES.to_vec())?;
-    let ids: HashSet<_> = events.iter().filter_map(|event| event.event_id()).collect();
+    same("lines", events.iter().filter_map(|event| event.message.as_deref()).collect::<Vec<_>>(), LINES.to_vec())?;
+    let ids: HashSet<_> = events.iter().filter_map(|event| event.event_id.as_deref()).collect();
     same("ids", ids.len(), LINES.len())?;
     let in_time = |at: Option<i64>| at.is_some_and(|at| at.unsigned_abs().abs_diff(now_ms) < 60_000);
-    holds(events.iter().all(|event| in_time(event.timestamp())), || "times that are not of now".to_owned())
+    holds(events.iter().all(|event| in_time(event.timestamp)), || "times that are not of now".to_owned())
 }
 
 async fn log_lines_are_found_page_by_page(stage: Arc<Stage>) -> Outcome {
     let group = stage.log_group(&LINES).await?;
     eventually("three lines", async || {
-        let request = stage.operator.logs.filter_log_events().log_group_name(&group);
-        Ok(request.send().await?.events.filter(|events| events.len() >= LINES.len()))
+        let search = FilterLogEvents { log_group_name: &group, ..FilterLogEvents::default() };
+        let events = stage.operator.logs.filter_log_events(&search).await?.events;
+        Ok(Some(events).filter(|events| events.len() >= LINES.len()))
     })
     .await?;
-    let (mut lines, mut token) = (Vec::new(), None);
+    let (mut lines, mut token) = (Vec::new(), None::<String>);
     loop {
-        let request = stage.operator.logs.filter_log_events().log_group_name(&group).limit(1);
-        let page = request.set_next_token(token).send().await?;
-        let events = page.events.unwrap_or_default();
+        let search = FilterLogEvents {
+            log_group_name: &group,
+            limit: Some(1),
+            next_token: token.as_deref(),
+            ..FilterLogEvents::default()
+        };
+        let page = stage.operator.logs.filter_log_events(&search).await?;
+        let events = page.events;
         holds(events.len() <= 1, || format!("a page of at most one line has {}", events.len()))?;
         lines.extend(events.into_iter().filter_map(|event| event.message));
         token = page.next_token;
@@ -68,18 +76,24 @@ async fn log_lines_are_found_page_by_page(stage: Arc<Stage>) -> Outcome {
 async fn a_start_time_leaves_out_earlier_lines(stage: Arc<Stage>) -> Outcome {
     let group = stage.log_group(&LINES).await?;
     let found = async |from_ms: i64| {
-        let request = stage.operator.logs.filter_log_events().log_group_name(&group).start_time(from_ms);
-        Ok::<_, crate::Instead>(request.send().await?.events.unwrap_or_default())
+        let search =
+            FilterLogEvents { log_group_name: &group, start_time: Some(from_ms), ..FilterLogEvents::default() };
+        Ok::<_, crate::Instead>(stage.operator.logs.filter_log_events(&search).await?.events)
     };
     let all =
         eventually("three lines", async || Ok(Some(found(0).await?).filter(|events| events.len() >= LINES.len())))
             .await?;
-    let last = all.iter().filter_map(|event| event.timestamp()).max().unwrap_or_default();
+    let last = all.iter().filter_map(|event| event.timestamp).max().unwrap_or_default();
     holds(!found(last).await?.is_empty(), || "a start time leaves out the line of that very time".to_owned())?;
     same("lines later than the last", found(last + 1).await?.len(), 0)
 }
 
 async fn a_log_group_that_is_not_there_is_told(stage: Arc<Stage>) -> Outcome {
-    let request = stage.operator.logs.filter_log_events().log_group_name(format!("/{}", stage.unique("nowhere")));
-    same("reading it", answer(&request.send().await).as_str(), "ResourceNotFoundException")
+    let group = format!("/{}", stage.unique("nowhere"));
+    let search = FilterLogEvents { log_group_name: &group, ..FilterLogEvents::default() };
+    same(
+        "reading it",
+        answer(&stage.operator.logs.filter_log_events(&search).await).as_str(),
+        "ResourceNotFoundException",
+    )
 }

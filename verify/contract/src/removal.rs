@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use serde::Deserialize;
+use serde_json::{Value, json};
+
 use crate::Instead;
 use crate::engine::Service;
 use crate::stage::Stage;
@@ -107,17 +110,33 @@ async fn empty(stage: &Stage, bucket: &str) -> Result<(), Instead> {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogGroups {
+    log_groups: Vec<LogGroup>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogGroup {
+    log_group_name: String,
+}
+
 async fn log_groups(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Instead> {
     let client = &stage.operator.logs;
     let mut removals = Removals { removed: 0, left };
-    let request = client.describe_log_groups().log_group_name_prefix(format!("/{}", stage.run));
-    let mut groups = request.into_paginator().items().send();
     let mut ours = Vec::new();
-    while let Some(group) = groups.try_next().await? {
-        ours.extend(group.log_group_name);
+    let mut request = json!({ "logGroupNamePrefix": format!("/{}", stage.run) });
+    loop {
+        let page: LogGroups = client.call("DescribeLogGroups", &request).await?;
+        ours.extend(page.log_groups);
+        let Some(token) = page.next_token else { break };
+        request["nextToken"] = token.into();
     }
-    for group in ours {
-        removals.note(&format!("log group {group}"), client.delete_log_group().log_group_name(&group).send().await);
+    for LogGroup { log_group_name } in ours {
+        let deleted: Result<Value, _> = client.call("DeleteLogGroup", &json!({ "logGroupName": log_group_name })).await;
+        removals.note(&format!("log group {log_group_name}"), deleted);
     }
     Ok(removals.removed)
 }

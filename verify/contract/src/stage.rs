@@ -18,6 +18,8 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_types::timeout::TimeoutConfig;
 use emulator::sqs::{QueueSettings, Redrive};
 use emulator::{Clock, Services, queue_url};
+use ops::logs::LogsClient;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::engine::Engine;
@@ -29,7 +31,7 @@ pub(crate) struct Clients {
     pub(crate) streams: aws_sdk_dynamodbstreams::Client,
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
-    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) logs: LogsClient,
     /// For those who build a client of their own.
     pub(crate) config: SdkConfig,
 }
@@ -41,7 +43,7 @@ impl Clients {
             streams: aws_sdk_dynamodbstreams::Client::new(&config),
             s3: aws_sdk_s3::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            logs: LogsClient::new(&config),
             config,
         }
     }
@@ -250,15 +252,13 @@ impl Stage {
             return Ok(group);
         }
         let logs = &self.operator.logs;
-        logs.create_log_group().log_group_name(&group).send().await?;
-        logs.create_log_stream().log_group_name(&group).log_stream_name("s").send().await?;
-        let now_ms = i64::try_from(Clock::real().now_ms()).unwrap();
-        let events = lines.iter().map(|line| {
-            aws_sdk_cloudwatchlogs::types::InputLogEvent::builder().timestamp(now_ms).message(*line).build()
-        });
-        let events = events.collect::<Result<Vec<_>, _>>()?;
-        let request = logs.put_log_events().log_group_name(&group).log_stream_name("s").set_log_events(Some(events));
-        request.send().await?;
+        let stream = json!({ "logGroupName": group, "logStreamName": "s" });
+        let now_ms = Clock::real().now_ms();
+        let events: Vec<Value> = lines.iter().map(|line| json!({ "timestamp": now_ms, "message": line })).collect();
+        let _empty: Value = logs.call("CreateLogGroup", &json!({ "logGroupName": group })).await?;
+        let _empty: Value = logs.call("CreateLogStream", &stream).await?;
+        let put = json!({ "logGroupName": group, "logStreamName": "s", "logEvents": events });
+        let _token: Value = logs.call("PutLogEvents", &put).await?;
         Ok(group)
     }
 }

@@ -1,0 +1,67 @@
+//! Builds what is measured: the release binaries, and a virtual environment for the Python peers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+/// Returns the folder of the workspace.
+pub(crate) fn workspace_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a folder of the workspace")
+}
+
+/// Returns Cargo's target folder: this program runs from `target/<profile>/bench`.
+pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program.ancestors().nth(2).context("this program is not in a target folder")?.to_owned())
+}
+
+/// Builds the functions as they are deployed, each without what other crates of the workspace would switch on in its
+/// dependencies; or, to be `quick`, as the tests build them.
+pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
+    let target = target_folder()?;
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--locked", "--bins", "--target-dir"]).arg(&target).current_dir(workspace_folder());
+    if quick {
+        run(build.arg("--workspace"))?;
+        return Ok(target.join("debug"));
+    }
+    build.args(["--release", "-p", "ingest-fn", "-p", "archive-fn", "-p", "bare-fn"]);
+    // As the package is built: seeding from timing jitter can take a cold start milliseconds to a second.
+    build.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1");
+    run(&mut build)?;
+    Ok(target.join("release"))
+}
+
+/// Prepares a virtual environment with what `python/requirements.txt` pins, and a folder with the packages that a Powertools
+/// function has to bring along. Both are kept for the next run. Returns the environment's interpreter and the folder.
+pub(crate) fn prepare_python() -> anyhow::Result<(PathBuf, PathBuf)> {
+    let requirements = workspace_folder().join("bench/python/requirements.txt");
+    let pins = std::fs::read_to_string(&requirements)?;
+    let target = target_folder()?;
+    let venv = target.join("bench-venv");
+    let packages = target.join("bench-powertools");
+    let python = venv.join("bin/python");
+    let installed_pins = venv.join("installed-pins.txt");
+    if std::fs::read_to_string(&installed_pins).is_ok_and(|installed| installed == pins) {
+        return Ok((python, packages));
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+    let pip = |arguments: &[&str]| {
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(arguments);
+        pip
+    };
+    run(pip(&["--requirement"]).arg(&requirements))?;
+    let (_, brought) =
+        pins.split_once("# What the Powertools peer brings along.").context("requirements.txt has no such part")?;
+    run(pip(&["--no-compile", "--no-deps", "--upgrade", "--target"]).arg(&packages).args(brought.split_whitespace()))?;
+    std::fs::write(installed_pins, pins)?;
+    Ok((python, packages))
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} cannot be started"))?;
+    ensure!(status.success(), "{command:?} failed: {status}");
+    Ok(())
+}

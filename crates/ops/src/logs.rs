@@ -1,0 +1,301 @@
+//! A client for CloudWatch Logs: the operations of its JSON protocol that are called here, on the runtime of the SDK's
+//! clients. Credentials, signatures, timeouts and retries are those of an `SdkConfig`. The whole SDK of this service takes a
+//! minute to compile.
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_runtime::auth::SigV4OperationSigningConfig;
+use aws_runtime::auth::sigv4::{self, SigV4AuthScheme};
+use aws_runtime::invocation_id::InvocationIdInterceptor;
+use aws_runtime::request_info::RequestInfoInterceptor;
+use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
+use aws_runtime::service_clock_skew::{
+    DisableClockSkewCorrection, ServiceClockSkewClassifier, ServiceClockSkewInterceptor,
+};
+use aws_runtime::user_agent::{ApiMetadata, UserAgentInterceptor};
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
+use aws_smithy_runtime::client::stalled_stream_protection::StalledStreamProtectionInterceptor;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::AuthSchemeOptionResolverParams;
+use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::{FrozenLayer, Layer};
+use aws_smithy_types::error::ErrorMetadata;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::service_config::ServiceConfigKey;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The part of `X-Amz-Target` that names the service and its version.
+const TARGET: &str = "Logs_20140328";
+const SERVICE_ID: &str = "CloudWatch Logs";
+
+/// CloudWatch Logs in one region.
+#[derive(Clone, Debug)]
+pub struct LogsClient {
+    call: Operation<LogsCall, Box<RawValue>, LogsRefusal>,
+}
+
+/// A call that brought no answer, or a refusal.
+pub type LogsError = SdkError<LogsRefusal, HttpResponse>;
+
+/// The service's code and message for a call that it refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {}", .0.code().unwrap_or("without a code"), .0.message().unwrap_or("without a message"))]
+pub struct LogsRefusal(ErrorMetadata);
+
+impl ProvideErrorMetadata for LogsRefusal {
+    fn meta(&self) -> &ErrorMetadata {
+        &self.0
+    }
+}
+
+/// A search through a log group.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FilterLogEvents<'a> {
+    /// The group.
+    pub log_group_name: &'a str,
+    /// Leaves out other events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter_pattern: Option<&'a str>,
+    /// Leaves out earlier events: milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<i64>,
+    /// Leaves out events of this time and later ones: milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<i64>,
+    /// The largest number of events on a page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i32>,
+    /// The token of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<&'a str>,
+}
+
+/// A page of a search.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogPage {
+    /// The events, which may be none even if there is a further page.
+    #[serde(default)]
+    pub events: Vec<LogEvent>,
+    /// Leads to the next page, if there is one.
+    pub next_token: Option<String>,
+}
+
+/// A line of a log.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogEvent {
+    /// Identifies the event.
+    pub event_id: Option<String>,
+    /// The line.
+    pub message: Option<String>,
+    /// The time of the event: milliseconds since 1970.
+    pub timestamp: Option<i64>,
+}
+
+#[derive(Debug)]
+struct LogsCall {
+    operation: &'static str,
+    body: Vec<u8>,
+}
+
+impl LogsClient {
+    /// Returns a client with these settings.
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        let mut call = Operation::builder()
+            .service_name(SERVICE_ID)
+            .operation_name("Call")
+            .behavior_version(config.behavior_version().unwrap_or_else(BehaviorVersion::latest))
+            .endpoint_url(&endpoint(config))
+            .standard_retry(&config.retry_config().cloned().unwrap_or_else(RetryConfig::standard))
+            .retry_classifier(HttpStatusCodeClassifier::default())
+            .retry_classifier(TransientErrorClassifier::<LogsRefusal>::new())
+            .retry_classifier(AwsErrorCodeClassifier::<LogsRefusal>::new())
+            .retry_classifier(ServiceClockSkewClassifier::<LogsRefusal>::new())
+            .with_connection_poisoning()
+            .interceptor(StalledStreamProtectionInterceptor::default())
+            .interceptor(ServiceClockSkewInterceptor::new())
+            .interceptor(RequestInfoInterceptor::new())
+            .interceptor(UserAgentInterceptor::new())
+            .interceptor(InvocationIdInterceptor::new())
+            .runtime_plugin(
+                StaticRuntimePlugin::new()
+                    .with_config(signing_settings(config))
+                    .with_runtime_components(signing_components(config)),
+            );
+        if let Some(timeouts) = config.timeout_config() {
+            call = call.timeout_config(timeouts.clone());
+        }
+        if let Some(protection) = config.stalled_stream_protection() {
+            call = call.stalled_stream_protection(protection);
+        }
+        if let Some(http_client) = config.http_client() {
+            call = call.http_client(http_client);
+        }
+        if let Some(sleep) = config.sleep_impl() {
+            call = call.sleep_impl(sleep);
+        }
+        if let Some(time_source) = config.time_source() {
+            call = call.time_source(time_source);
+        }
+        Self { call: call.serializer(write_request).deserializer(read_response).build() }
+    }
+
+    /// Returns a page of the events that match.
+    pub async fn filter_log_events(&self, search: &FilterLogEvents<'_>) -> Result<LogPage, LogsError> {
+        self.call("FilterLogEvents", search).await
+    }
+
+    /// Calls any operation of the service by its name in the API reference.
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        request: &impl Serialize,
+    ) -> Result<T, LogsError> {
+        let body = serde_json::to_vec(request).map_err(SdkError::construction_failure)?;
+        let answer = self.call.invoke(LogsCall { operation, body }).await?;
+        serde_json::from_str(answer.get()).map_err(|error| {
+            let status = StatusCode::try_from(200).expect("200 is a status");
+            SdkError::response_error(error, HttpResponse::new(status, SdkBody::from(answer.get())))
+        })
+    }
+}
+
+fn write_request(call: LogsCall) -> Result<HttpRequest, BoxError> {
+    let length = call.body.len().to_string();
+    let mut request = HttpRequest::new(SdkBody::from(call.body));
+    request.set_method("POST")?;
+    request.set_uri("/")?;
+    let headers = request.headers_mut();
+    headers.try_insert("content-type", "application/x-amz-json-1.1")?;
+    headers.try_insert("content-length", length)?;
+    headers.try_insert("x-amz-target", format!("{TARGET}.{}", call.operation))?;
+    Ok(request)
+}
+
+fn read_response(response: &HttpResponse) -> Result<Box<RawValue>, OrchestratorError<LogsRefusal>> {
+    let body = response.body().bytes().unwrap_or_default();
+    if !response.status().is_success() {
+        return Err(OrchestratorError::operation(refusal(response, body)));
+    }
+    // Some operations answer with nothing.
+    let text = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(text).map_err(OrchestratorError::other)
+}
+
+fn refusal(response: &HttpResponse, body: &[u8]) -> LogsRefusal {
+    #[derive(Default, Deserialize)]
+    struct Body {
+        #[serde(rename = "__type")]
+        code: Option<String>,
+        #[serde(alias = "Message")]
+        message: Option<String>,
+    }
+    // A proxy may answer with something else than JSON.
+    let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    let code = response.headers().get("x-amzn-errortype").map(str::to_owned).or(body.code);
+    let mut metadata = ErrorMetadata::builder();
+    if let Some(code) = code {
+        // `namespace#Code:http://..`
+        let code = code.split(':').next().unwrap_or_default();
+        metadata = metadata.code(code.rsplit('#').next().unwrap_or_default());
+    }
+    if let Some(message) = body.message {
+        metadata = metadata.message(message);
+    }
+    LogsRefusal(metadata.build())
+}
+
+fn signing_settings(config: &SdkConfig) -> FrozenLayer {
+    let mut layer = Layer::new("logs");
+    layer.store_put(SigV4OperationSigningConfig {
+        region: config.region().cloned().map(Into::into),
+        name: Some("logs".into()),
+        ..SigV4OperationSigningConfig::default()
+    });
+    layer.store_put(AuthSchemeOptionResolverParams::new(()));
+    layer.store_put(ApiMetadata::new("cloudwatchlogs", env!("CARGO_PKG_VERSION")));
+    if let Some(disable) = config.disable_clock_skew_correction() {
+        layer.store_put(DisableClockSkewCorrection::from(disable));
+    }
+    layer.freeze()
+}
+
+fn signing_components(config: &SdkConfig) -> RuntimeComponentsBuilder {
+    let mut components = RuntimeComponentsBuilder::new("logs")
+        .with_auth_scheme(SigV4AuthScheme::new())
+        .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![sigv4::SCHEME_ID])));
+    if let Some(credentials) = config.credentials_provider() {
+        components.set_identity_resolver(sigv4::SCHEME_ID, credentials);
+    }
+    if let Some(cache) = config.identity_cache() {
+        components.set_identity_cache(Some(cache));
+    }
+    components
+}
+
+/// The configured endpoint, or the region's.
+fn endpoint(config: &SdkConfig) -> String {
+    let general = || config.endpoint_url().map(str::to_owned);
+    let own = || {
+        let key = ServiceConfigKey::builder().service_id(SERVICE_ID).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+        config.service_config()?.load_config(key.build().ok()?)
+    };
+    // Code comes before variables, as for the SDK's clients.
+    let configured =
+        if config.get_origin("endpoint_url").is_client_config() { general() } else { own().or_else(general) };
+    configured.unwrap_or_else(|| {
+        let region = config.region().map(AsRef::as_ref).unwrap_or_default();
+        region_endpoint(region, config.use_fips() == Some(true), config.use_dual_stack() == Some(true))
+    })
+}
+
+/// The partitions of AWS's secret regions are left out: those need `AWS_ENDPOINT_URL`.
+fn region_endpoint(region: &str, is_fips: bool, is_dual_stack: bool) -> String {
+    let suffix = match (region.starts_with("cn-"), is_dual_stack) {
+        (false, false) => "amazonaws.com",
+        (false, true) => "api.aws",
+        (true, false) => "amazonaws.com.cn",
+        (true, true) => "api.amazonwebservices.com.cn",
+    };
+    // GovCloud's only endpoint without dual stack is a FIPS endpoint.
+    let is_named_fips = is_fips && (is_dual_stack || !region.starts_with("us-gov-"));
+    let host = if is_named_fips { "logs-fips" } else { "logs" };
+    format!("https://{host}.{region}.{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::region_endpoint;
+
+    /// Expectations are those of the endpoint tests in `aws-sdk-cloudwatchlogs`.
+    #[test]
+    fn endpoint_of_each_partition() {
+        for (region, is_fips, is_dual_stack, expected) in [
+            ("sa-east-1", false, false, "https://logs.sa-east-1.amazonaws.com"),
+            ("us-east-1", true, false, "https://logs-fips.us-east-1.amazonaws.com"),
+            ("us-east-1", true, true, "https://logs-fips.us-east-1.api.aws"),
+            ("us-east-1", false, true, "https://logs.us-east-1.api.aws"),
+            ("cn-north-1", false, false, "https://logs.cn-north-1.amazonaws.com.cn"),
+            ("cn-north-1", true, true, "https://logs-fips.cn-north-1.api.amazonwebservices.com.cn"),
+            ("cn-north-1", true, false, "https://logs-fips.cn-north-1.amazonaws.com.cn"),
+            ("cn-north-1", false, true, "https://logs.cn-north-1.api.amazonwebservices.com.cn"),
+            ("us-gov-west-1", false, false, "https://logs.us-gov-west-1.amazonaws.com"),
+            ("us-gov-west-1", true, false, "https://logs.us-gov-west-1.amazonaws.com"),
+            ("us-gov-east-1", true, true, "https://logs-fips.us-gov-east-1.api.aws"),
+        ] {
+            assert_eq!(region_endpoint(region, is_fips, is_dual_stack), expected);
+        }
+    }
+}
