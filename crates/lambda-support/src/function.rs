@@ -9,8 +9,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tracing::level_filters::LevelFilter;
 
-use crate::https;
 use crate::error_chain::error_chain;
+use crate::https;
 use crate::logs::{LogWriter, dispatch};
 use crate::variables::Variables;
 
