@@ -10,8 +10,8 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 
 use crate::events::Plan;
+use crate::pipeline_client::Connected;
 use crate::progress::Progress;
-use crate::stack::Connected;
 use crate::watch::Source;
 
 /// Reads a log group as it grows.

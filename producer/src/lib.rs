@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line |
 //! | [`target`], [`terraform`] | where to send, and why there |
-//! | [`stack`] | the clients, for a deployed stack and the embedded pipeline alike |
+//! | [`pipeline_client`] | the clients, for a deployed stack and the embedded pipeline alike |
 //! | [`scenario`], [`events`], [`send`] | what is sent, and sending it |
 //! | [`run`](mod@run), [`progress`] | a run from the first message to the verdict, and how far it is |
 //! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting until the pipeline is drained, and reading what came out |
@@ -24,6 +24,7 @@ pub mod events;
 pub mod explore;
 pub mod function_logs;
 pub mod measures;
+pub mod pipeline_client;
 #[cfg(feature = "embedded")]
 pub mod prices;
 pub mod progress;
@@ -33,7 +34,6 @@ pub mod run;
 pub mod same_json;
 pub mod scenario;
 pub mod send;
-pub mod stack;
 pub mod target;
 pub mod terraform;
 pub mod trace;
@@ -48,9 +48,9 @@ use anyhow::Context as _;
 use claim::{EventIdPointer, ObjectPrefix};
 
 use crate::cli::{RunArgs, TraceArgs};
+use crate::pipeline_client::Connected;
 use crate::progress::Progress;
 use crate::scenario::Scenario;
-use crate::stack::Connected;
 use crate::target::Target;
 use crate::trace::Story;
 use crate::verdict::Verdict;

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::events::Plan;
+use crate::pipeline_client::Connected;
 use crate::same_json::same_json;
 use crate::send::Sent;
-use crate::stack::Connected;
 
 /// Most keys of a `BatchGetItem`.
 const KEYS_AT_ONCE: usize = 100;

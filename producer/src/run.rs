@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use crate::cli::RunArgs;
 use crate::events::Plan;
 use crate::function_logs::LogReader;
+use crate::pipeline_client::Connected;
 use crate::progress::Progress;
 use crate::scenario::Scenario;
 use crate::send::{Sending, send_all};
-use crate::stack::Connected;
 use crate::target::Target;
 use crate::verdict::{Reading, Run};
 use crate::watch::Watch;
-use crate::{Failure, pointer, stack};
+use crate::{Failure, pipeline_client, pointer};
 
 /// The functions' clocks may be so much behind ours.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<Reading, 
     let judged = judge(&connected, args, &pointer, progress);
     let mut reading = tokio::select! {
         reading = judged => reading?,
-        broken = stack::broken(&mut pipeline) => {
+        broken = pipeline_client::broken(&mut pipeline) => {
             return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {broken}")));
         }
     };

@@ -10,8 +10,8 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
 use crate::events::Plan;
+use crate::pipeline_client::Connected;
 use crate::progress::Progress;
-use crate::stack::Connected;
 
 /// With a rate, no request holds the messages of more than a tenth of a second: a steady rate is not one burst a second.
 const BURSTS_A_SECOND: u32 = 10;

@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::events::Plan;
 use crate::function_logs::{FunctionLogs, IngestOutcome, LogReader};
+use crate::pipeline_client::Connected;
 use crate::progress::Progress;
 use crate::read_back::{self, LookedUp, Object};
 use crate::send::Sent;
-use crate::stack::Connected;
 
 /// SQS's counts are approximate: a queue is empty when it looks so as often in a row.
 const EMPTY_LOOKS: u32 = 3;

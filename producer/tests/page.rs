@@ -10,11 +10,11 @@ use std::process::Command;
 use producer::bill::Bill;
 use producer::cli::{Cli, Command as Asked};
 use producer::embedded::World;
+use producer::pipeline_client::Connected;
 use producer::progress::Progress;
 use producer::report::page;
 use producer::run::judge;
 use producer::scenario::Scenario;
-use producer::stack::Connected;
 use producer::verdict::{Reading, Verdict};
 
 use claim::EventIdPointer;

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{EventIdPointer, ObjectPrefix};
 use emulator::{Clock, Fault, Service, Services, queue_url};
 use pipeline::{Pipeline, PipelineSettings, names};
-use producer::stack::Connected;
+use producer::pipeline_client::Connected;
 use producer::target::Stack;
 use producer::trace::{Place, Story, trace};
 use tokio::time::{sleep, timeout};

@@ -11,8 +11,8 @@ use claim::record::SORT_KEY;
 use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
 
 use super::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
+use crate::pipeline_client::Connected;
 use crate::read_back;
-use crate::stack::Connected;
 
 /// Pages of a log search at the most. CloudWatch answers five a second, many of them empty.
 const MOST_PAGES: usize = 500;

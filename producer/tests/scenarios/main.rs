@@ -17,10 +17,10 @@ use lambda_support::deliberate_fault::{DeliberateFault, plant};
 use pipeline::names;
 use producer::cli::{Cli, Command, RunArgs};
 use producer::embedded::World;
+use producer::pipeline_client::Connected;
 use producer::progress::Progress;
 use producer::run::judge;
 use producer::scenario::Scenario;
-use producer::stack::Connected;
 use producer::verdict::{Reading, Verdict};
 use serde_json::{Value, json};
 

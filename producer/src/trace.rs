@@ -10,7 +10,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use claim::{Claim, EventIdPointer, ObjectPrefix};
 use serde::{Deserialize, Serialize};
 
-use crate::stack::Connected;
+use crate::pipeline_client::Connected;
 use look::Look;
 
 mod look;
