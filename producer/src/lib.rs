@@ -13,19 +13,14 @@
 //! | [`trace`](mod@trace) | one event's story |
 //! | `embedded` | the embedded pipeline of a run, and what scenarios do to it |
 //! | `explore` | the embedded pipeline, kept up for whoever wants to look around |
-
-#[cfg(feature = "embedded")]
 pub mod bill;
 pub mod cli;
-#[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod events;
-#[cfg(feature = "embedded")]
 pub mod explore;
 pub mod function_logs;
 pub mod measures;
 pub mod pipeline_client;
-#[cfg(feature = "embedded")]
 pub mod prices;
 pub mod progress;
 pub mod read_back;

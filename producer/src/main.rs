@@ -28,7 +28,6 @@ async fn main() -> ExitCode {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(UNUSABLE, &format!("error: {error}")),
             _ => ExitCode::SUCCESS,
         },
-        #[cfg(feature = "embedded")]
         Command::Local(args) => producer::explore::local(&args).await.map_or_else(no_answer, |()| ExitCode::SUCCESS),
         Command::Trace(args) => trace(&args).await,
     }

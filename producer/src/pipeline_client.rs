@@ -1,5 +1,6 @@
 //! A pipeline that can be talked to: deployed or embedded, it is the same SDK clients.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,23 +8,11 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use claim::EventIdPointer;
+use pipeline::{Pipeline, names};
 
+use crate::embedded::{Disturbances, World};
 use crate::scenario::Scenario;
 use crate::target::{Stack, Target};
-
-#[cfg(feature = "embedded")]
-use {crate::embedded::World, pipeline::Pipeline as EmbeddedPipeline};
-
-/// There is none in this build.
-#[cfg(not(feature = "embedded"))]
-pub enum EmbeddedPipeline {}
-
-#[cfg(not(feature = "embedded"))]
-impl EmbeddedPipeline {
-    async fn broken(&mut self) -> String {
-        match *self {}
-    }
-}
 
 /// A pipeline, and the clients to talk to it.
 pub struct Connected {
@@ -46,10 +35,9 @@ pub struct Connected {
     /// A log line may turn up so much later than one with a later timestamp.
     pub log_delay: Duration,
     /// What the scenario does to the embedded pipeline.
-    #[cfg(feature = "embedded")]
-    disturbances: Option<std::sync::Arc<crate::embedded::Disturbances>>,
+    disturbances: Option<Arc<Disturbances>>,
     /// Keeps the embedded pipeline running.
-    pipeline: Option<EmbeddedPipeline>,
+    pipeline: Option<Pipeline>,
 }
 
 impl Connected {
@@ -83,8 +71,6 @@ impl Connected {
         connected.describe_queue().await?;
         Ok(connected)
     }
-
-    #[cfg(feature = "embedded")]
     async fn embedded(pointer: &EventIdPointer, scenario: &Scenario) -> anyhow::Result<Self> {
         let seed = fastrand::u64(..);
         let world = World::new(pointer, scenario, seed)?;
@@ -95,11 +81,8 @@ impl Connected {
     }
 
     /// Inside an embedded world whose pipeline somebody else starts.
-    #[cfg(feature = "embedded")]
     #[must_use]
     pub fn inside(world: &World) -> Self {
-        use pipeline::names;
-
         let stack = Stack {
             queue_url: emulator::queue_url(names::QUEUE),
             table: Some(names::TABLE.to_owned()),
@@ -112,30 +95,17 @@ impl Connected {
             event_id_pointer: None,
         };
         let mut connected = Self::with(&world.services.sdk_config(), stack);
-        connected.disturbances = Some(std::sync::Arc::clone(&world.disturbances));
+        connected.disturbances = Some(Arc::clone(&world.disturbances));
         connected.poll_interval = Duration::from_millis(200);
         connected.log_delay = Duration::ZERO;
         connected
     }
 
     /// Whether all took place that the scenario does to the embedded pipeline.
-    #[cfg(feature = "embedded")]
     #[must_use]
     pub fn was_disturbed(&self, scenario: &Scenario) -> bool {
         let took_place = |disturbance| self.disturbances.as_ref().is_some_and(|all| all.took_place(disturbance));
         scenario.disturbance.is_some_and(took_place)
-    }
-
-    /// Nothing is done to a deployed stack.
-    #[cfg(not(feature = "embedded"))]
-    #[must_use]
-    pub fn was_disturbed(&self, _: &Scenario) -> bool {
-        false
-    }
-
-    #[cfg(not(feature = "embedded"))]
-    async fn embedded(_: &EventIdPointer, _: &Scenario) -> anyhow::Result<Self> {
-        anyhow::bail!("this producer was built without the embedded pipeline")
     }
 
     /// By these clients' settings. The queue has not been asked for anything yet.
@@ -150,7 +120,6 @@ impl Connected {
             dlq_url: stack.dlq_url.clone(),
             poll_interval: Duration::from_secs(2),
             log_delay: Duration::from_secs(30),
-            #[cfg(feature = "embedded")]
             disturbances: None,
             pipeline: None,
             stack,
@@ -184,13 +153,13 @@ impl Connected {
     }
 
     /// The running embedded pipeline, if that is what this is. It stops when it is dropped.
-    pub fn take_pipeline(&mut self) -> Option<EmbeddedPipeline> {
+    pub fn take_pipeline(&mut self) -> Option<Pipeline> {
         self.pipeline.take()
     }
 }
 
 /// Waits for an embedded pipeline to break, which it never should, and says how.
-pub async fn broken(pipeline: &mut Option<EmbeddedPipeline>) -> String {
+pub async fn broken(pipeline: &mut Option<Pipeline>) -> String {
     match pipeline {
         Some(pipeline) => pipeline.broken().await,
         None => std::future::pending().await,

@@ -52,7 +52,6 @@ pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<Reading, 
         }
     };
     reading.target = target.to_string();
-    #[cfg(feature = "embedded")]
     if let Some(pipeline) = &pipeline {
         reading.bill = crate::bill::Bill::of(&pipeline.services.usage(), &reading);
     }

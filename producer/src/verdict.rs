@@ -120,7 +120,6 @@ pub struct Reading {
     /// Objects written in a second, for each tenth of them; `[]` if there are fewer than a thousand.
     pub objects_per_second_by_tenth: Vec<u64>,
     /// What the run would have cost on AWS; of the embedded pipeline alone, which counts it.
-    #[cfg(feature = "embedded")]
     pub bill: Option<crate::bill::Bill>,
 }
 
@@ -206,7 +205,6 @@ impl Run<'_> {
             repeated_events,
             events_repeated,
             objects_per_second_by_tenth: rates(times.iter().filter_map(|of| of.archived_ms).collect()),
-            #[cfg(feature = "embedded")]
             bill: None,
         }
     }

@@ -1,7 +1,6 @@
 //! The page of a run that went wrong, and what ids can do to it. scripts/check-report opens the pages that these tests leave
 //! under the target folder's tmp/.
 
-#![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;

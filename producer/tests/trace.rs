@@ -1,6 +1,5 @@
 //! Where an event is, as `trace` tells it from the embedded services.
 
-#![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;

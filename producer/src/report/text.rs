@@ -63,7 +63,6 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  objects a second, by tenth of the run: {}", rates.join(" "))?;
     }
     writeln!(out)?;
-    #[cfg(feature = "embedded")]
     if let Some(bill) = &reading.bill {
         bill.write(out)?;
         writeln!(out)?;

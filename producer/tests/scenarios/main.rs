@@ -1,6 +1,5 @@
 //! Each scenario holds on the embedded pipeline, and is violated where that is broken on purpose.
 
-#![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashSet;
