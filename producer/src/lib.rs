@@ -43,7 +43,7 @@ use anyhow::Context as _;
 use claim::{EventIdPointer, ObjectPrefix};
 
 use crate::cli::{RunArgs, TraceArgs};
-use crate::pipeline_client::Connected;
+use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 use crate::scenario::Scenario;
 use crate::target::Target;
@@ -77,7 +77,7 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     let until_interrupted = async {
         // Where signals cannot be had, Ctrl-C ends the process as it always did.
         if tokio::signal::ctrl_c().await.is_ok() {
-            progress.say("ending with what has been seen; Ctrl-C again ends without a report");
+            progress.print("ending with what has been seen; Ctrl-C again ends without a report");
             progress.stop();
             if tokio::signal::ctrl_c().await.is_ok() {
                 return;
@@ -85,22 +85,22 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         }
         std::future::pending::<()>().await;
     };
-    let reading = tokio::select! {
+    let report = tokio::select! {
         // The handler stands before anything is done.
         biased;
         () = until_interrupted => return Err(Failure::Interrupted),
-        reading = run::run(args, &progress) => reading?,
+        report = run::run(args, &progress) => report?,
     };
     // Whatever becomes of the page, the verdict is printed.
     let page = args
         .report
         .as_ref()
-        .map_or(Ok(()), |file| fs::write(file, report::page::render(&reading)).with_context(|| cannot_write(file)));
+        .map_or(Ok(()), |file| fs::write(file, report::page::render(&report)).with_context(|| cannot_write(file)));
     let mut out = io::stdout().lock();
     let written = if args.json {
-        serde_json::to_writer_pretty(&mut out, &reading).map_err(io::Error::from).and_then(|()| writeln!(out))
+        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
-        writeln!(out).and_then(|()| report::text::write(&reading, &mut out))
+        writeln!(out).and_then(|()| report::text::write(&report, &mut out))
     };
     let shown = match written {
         // Whoever stopped reading still gets the verdict, as the exit code.
@@ -109,12 +109,12 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         }
         _ => page,
     };
-    match (reading.verdict, shown) {
+    match (report.verdict, shown) {
         (Verdict::Held, Err(problem)) => Err(Failure::Unreachable(problem)),
         (verdict, shown) => {
             // What is wrong with the pipeline is not to be hidden by what is wrong with a disk.
             if let Err(problem) = shown {
-                progress.note(&format!("error: {problem:#}"));
+                progress.eprint(&format!("error: {problem:#}"));
             }
             Ok(verdict)
         }
@@ -155,9 +155,9 @@ pub async fn trace(args: &TraceArgs) -> Result<Story, Failure> {
         .with_context(|| format!("the object prefix {:?}", stack.object_prefix))
         .map_err(Failure::Unusable)?;
     // What a stack is asked for does not depend on any scenario.
-    let connected = Connected::to(&target, &pointer, Scenario::herd()).await.map_err(Failure::Unreachable)?;
+    let client = PipelineClient::connect(&target, &pointer, Scenario::herd()).await.map_err(Failure::Unreachable)?;
     let (event_id, now) = (&args.event_id, chrono::Utc::now());
-    let story = trace::trace(&connected, event_id, &prefix, &pointer, args.since, args.record_age, now).await;
+    let story = trace::trace(&client, event_id, &prefix, &pointer, args.since, args.record_age, now).await;
     let mut out = io::stdout().lock();
     let written = if args.json {
         serde_json::to_writer_pretty(&mut out, &story).map_err(io::Error::from).and_then(|()| writeln!(out))

@@ -1,7 +1,7 @@
 //! The bill, as the page shows it.
 
 use crate::bill::{Line, Usd};
-use crate::verdict::Reading;
+use crate::verdict::RunReport;
 
 /// What a run would cost on AWS.
 pub(super) struct Cost {
@@ -30,8 +30,8 @@ pub(super) struct Row {
 }
 
 /// Of a run on the embedded pipeline, which counts its units.
-pub(super) fn of(reading: &Reading) -> Option<Cost> {
-    let bill = reading.bill.as_ref()?;
+pub(super) fn of(report: &RunReport) -> Option<Cost> {
+    let bill = report.bill.as_ref()?;
     let mut sums = vec![("sum for a million events", dollars(&bill.usd_per_million_events))];
     if bill.usd_per_million_messages != bill.usd_per_million_events {
         sums.push(("sum for a million messages", dollars(&bill.usd_per_million_messages)));
