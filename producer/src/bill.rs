@@ -10,7 +10,7 @@ use emulator::meter::Usage;
 use serde::Serialize;
 
 use crate::prices::{LOOKED_UP, Prices, REGIONS};
-use crate::verdict::Reading;
+use crate::verdict::RunReport;
 
 /// Memory of each function (`memory_mb`), in GB.
 const FUNCTION_GB: f64 = 256.0 / 1024.0;
@@ -92,8 +92,8 @@ impl Line {
 impl Bill {
     /// Of a run that used so much; `None` if nothing was sent. What may have been sent counts as sent, as it does in the units.
     #[must_use]
-    pub fn of(usage: &Usage, reading: &Reading) -> Option<Self> {
-        Self::for_each(usage, reading.sent + reading.unconfirmed, reading.events)
+    pub fn of(usage: &Usage, report: &RunReport) -> Option<Self> {
+        Self::for_each(usage, report.sent + report.unconfirmed, report.events)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "money, and far below 2^52 units")]

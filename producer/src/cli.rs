@@ -47,7 +47,6 @@ pub enum Command {
     /// Says which scenarios there are: what each sends, and what must come of it
     List,
     /// Keeps the embedded pipeline up behind one address of 127.0.0.1, for the AWS CLI, boto3 and the commands here
-    #[cfg(feature = "embedded")]
     Local(LocalArgs),
     /// Tells one event's story from table, lake, queues and logs, or where it is stuck
     ///

@@ -11,69 +11,70 @@ use emulator::{Call, Fault, Service, Services};
 use pipeline::{Pipeline, PipelineSettings, names};
 use tokio::time::Instant;
 
-use crate::scenario::{Disturbance, OUTAGE, Scenario};
+use crate::scenario::{OUTAGE, Scenario, ScenarioFaults};
 
 /// Receives that a message gets where a scenario makes receives fail. The deployed queue's three are for messages that fail by
 /// themselves.
 const RECEIVES: u32 = 20;
 
 /// An embedded pipeline's services, and what is done to them.
-pub struct World {
+pub struct EmbeddedStack {
     /// On the real clock.
     pub services: Arc<Services>,
     /// How the pipeline on them is to be set.
     pub settings: PipelineSettings,
     /// How often something was done.
-    pub disturbances: Arc<Disturbances>,
+    pub fault_counts: Arc<FaultCounts>,
 }
 
-/// How often the scenario's disturbances took place.
+/// How often the scenario's faults occurred.
 #[derive(Debug, Default)]
-pub struct Disturbances {
+pub struct FaultCounts {
     /// Batches delivered twice, answers lost, messages shown too early; or writes that the table throttled.
     first: AtomicU64,
     /// Writes that S3 refused.
     second: AtomicU64,
 }
 
-impl Disturbances {
+impl FaultCounts {
     /// All that belongs to the scenario took place.
     #[must_use]
-    pub fn took_place(&self, disturbance: Disturbance) -> bool {
-        let counters = match disturbance {
-            Disturbance::Redelivery => &[&self.first][..],
-            Disturbance::Outage => &[&self.first, &self.second],
+    pub fn occurred(&self, faults: ScenarioFaults) -> bool {
+        let counters = match faults {
+            ScenarioFaults::Redelivery => &[&self.first][..],
+            ScenarioFaults::Outage => &[&self.first, &self.second],
         };
         counters.iter().all(|counter| counter.load(Ordering::Relaxed) > 0)
     }
 }
 
-impl World {
+impl EmbeddedStack {
     /// Makes the services. `seed` decides ids, and when something is delivered again.
     ///
     /// # Errors
     /// When the table's database cannot be made.
     pub fn new(pointer: &EventIdPointer, scenario: &Scenario, seed: u64) -> anyhow::Result<Self> {
-        let disturbances = Arc::new(Disturbances::default());
-        let redelivers = scenario.disturbance == Some(Disturbance::Redelivery);
-        let dice = redelivers.then(|| Mutex::new(fastrand::Rng::with_seed(seed)));
-        let unrest = Unrest { hidden_for: scenario.hidden_for, dice, disturbances: Arc::clone(&disturbances) };
-        let services = Services::on_real_clock_with_fault_plan(seed, Arc::new(unrest));
+        let fault_counts = Arc::new(FaultCounts::default());
+        let redelivers = scenario.faults == Some(ScenarioFaults::Redelivery);
+        let random = redelivers.then(|| Mutex::new(fastrand::Rng::with_seed(seed)));
+        let plan =
+            ScenarioFaultPlan { hidden_for: scenario.hidden_for, random, fault_counts: Arc::clone(&fault_counts) };
+        let services = Services::on_real_clock_with_fault_plan(seed, Arc::new(plan));
         let services = services.context("the embedded table cannot be made")?;
         let mut settings = PipelineSettings::default();
         settings.ingest.event_id_pointer = pointer.clone();
-        if scenario.disturbance.is_some() {
+        if scenario.faults.is_some() {
             settings.max_receive_count = RECEIVES;
         }
         if scenario.hidden_for.is_some() {
             // A message that comes again, perhaps alone, would wait for others for longer than it was hidden.
             settings.sqs_mapping.batching_window = Duration::ZERO;
         }
-        if scenario.disturbance == Some(Disturbance::Outage) {
-            let (begun, disturbances) = (OnceLock::new(), Arc::clone(&disturbances));
-            services.faults.set(move |call| outage(call, &begun, &disturbances));
+        if scenario.faults == Some(ScenarioFaults::Outage) {
+            let (begun, fault_counts) = (OnceLock::new(), Arc::clone(&fault_counts));
+            services.faults.set(move |call| outage(call, &begun, &fault_counts));
         }
-        Ok(Self { services, settings, disturbances })
+        Ok(Self { services, settings, fault_counts })
     }
 
     /// Starts the pipeline.
@@ -84,14 +85,14 @@ impl World {
 }
 
 /// The table fails for a while from the first write on, and then S3. What reads for the verdict goes through.
-fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, disturbances: &Disturbances) -> Option<Fault> {
+fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, fault_counts: &FaultCounts) -> Option<Fault> {
     let operation = call.operation.as_str();
     let (fault, counter, from) = match call.service {
         Service::DynamoDb if !["BatchGetItem", "GetItem"].contains(&operation) => {
             begun.get_or_init(Instant::now);
-            (Fault::Throttled, &disturbances.first, Duration::ZERO)
+            (Fault::Throttled, &fault_counts.first, Duration::ZERO)
         }
-        Service::S3 if operation.starts_with("PUT ") => (Fault::Refused(503), &disturbances.second, OUTAGE),
+        Service::S3 if operation.starts_with("PUT ") => (Fault::Refused(503), &fault_counts.second, OUTAGE),
         _ => return None,
     };
     let since = begun.get()?.elapsed();
@@ -103,42 +104,42 @@ fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, disturbances: &Disturbance
 }
 
 /// What queue and mappings do.
-struct Unrest {
+struct ScenarioFaultPlan {
     hidden_for: Option<Duration>,
     /// Thrown for each batch and each receive, if things are delivered again.
-    dice: Option<Mutex<fastrand::Rng>>,
-    disturbances: Arc<Disturbances>,
+    random: Option<Mutex<fastrand::Rng>>,
+    fault_counts: Arc<FaultCounts>,
 }
 
-impl Unrest {
+impl ScenarioFaultPlan {
     /// Once in so many times.
-    fn happens(&self, in_times: u32) -> bool {
-        let Some(dice) = &self.dice else { return false };
-        let happens = dice.lock().unwrap_or_else(PoisonError::into_inner).u32(0..in_times) == 0;
+    fn roll(&self, in_times: u32) -> bool {
+        let Some(random) = &self.random else { return false };
+        let happens = random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..in_times) == 0;
         if happens {
-            self.disturbances.first.fetch_add(1, Ordering::Relaxed);
+            self.fault_counts.first.fetch_add(1, Ordering::Relaxed);
         }
         happens
     }
 }
 
-impl FaultPlan for Unrest {
+impl FaultPlan for ScenarioFaultPlan {
     fn visibility(&self, queue: &str) -> Option<Duration> {
         if queue != names::QUEUE {
             return None;
         }
-        if self.happens(10) { Some(Duration::ZERO) } else { self.hidden_for }
+        if self.roll(10) { Some(Duration::ZERO) } else { self.hidden_for }
     }
 
     /// Small batches are more to deliver twice.
     fn batch_size(&self, maximum: usize) -> usize {
-        if self.dice.is_some() { maximum.min(10) } else { maximum }
+        if self.random.is_some() { maximum.min(10) } else { maximum }
     }
 
     fn delivery(&self, _function: &str) -> Delivery {
-        if self.happens(2) {
+        if self.roll(2) {
             Delivery::Twice(Duration::from_millis(20))
-        } else if self.happens(5) {
+        } else if self.roll(5) {
             Delivery::AnswerLost
         } else {
             Delivery::Once

@@ -28,7 +28,7 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
     let address =
         address.with_context(|| format!("port {} of 127.0.0.1 cannot be had", args.port)).map_err(Failure::Unusable)?;
     let mut pipeline = Pipeline::start(&services, settings, seed);
-    say(&greeting(address));
+    print(&greeting(address));
     let groups = [names::log_group(names::INGEST_FUNCTION), names::log_group(names::ARCHIVE_FUNCTION)];
     let mut shown = [0; 2];
     loop {
@@ -37,12 +37,12 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
             *shown += lines.len();
             let function = group.rsplit('/').next().unwrap_or(group);
             for line in lines {
-                say(&format!("{function}  {line}"));
+                print(&format!("{function}  {line}"));
             }
         }
         tokio::select! {
             ended = tokio::signal::ctrl_c() => {
-                say("ended, and all that was in it is gone");
+                print("ended, and all that was in it is gone");
                 return ended.context("Ctrl-C cannot be waited for").map_err(Failure::Unreachable);
             }
             broken = pipeline.broken() => {
@@ -83,7 +83,7 @@ deployed. What both functions log:
     )
 }
 
-fn say(text: &str) {
+fn print(text: &str) {
     // Whoever closed the terminal's end of the pipe may still use the pipeline.
     let _ = writeln!(io::stdout(), "{text}");
 }

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 
 use crate::events::Plan;
+use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
-use crate::stack::Connected;
 use crate::watch::Source;
 
 /// Reads a log group as it grows.
@@ -168,7 +168,7 @@ impl FunctionLogs {
 
 /// Reads the logs of both functions while a run goes on.
 pub struct LogReader<'a> {
-    connected: &'a Connected,
+    client: &'a PipelineClient,
     event_ids: HashSet<&'a str>,
     tails: Vec<(Source, LogTail)>,
     /// What was read so far.
@@ -183,12 +183,12 @@ pub struct LogReader<'a> {
 impl<'a> LogReader<'a> {
     /// From `from_ms` on, in milliseconds since 1970.
     #[must_use]
-    pub fn new(connected: &'a Connected, plan: &'a Plan, from_ms: i64, progress: &'a Progress, show: bool) -> Self {
-        let stack = &connected.stack;
+    pub fn new(client: &'a PipelineClient, plan: &'a Plan, from_ms: i64, progress: &'a Progress, show: bool) -> Self {
+        let stack = &client.stack;
         let groups = [(Source::IngestLog, &stack.ingest_log_group), (Source::ArchiveLog, &stack.archive_log_group)];
-        let tail = |group: &String| LogTail::new(group, from_ms, connected.log_delay);
+        let tail = |group: &String| LogTail::new(group, from_ms, client.log_delay);
         Self {
-            connected,
+            client,
             event_ids: plan.event_ids.iter().chain(&plan.rejected_ids).map(String::as_str).collect(),
             tails: groups.into_iter().filter_map(|(source, group)| Some((source, group.as_ref().map(tail)?))).collect(),
             logs: FunctionLogs::default(),
@@ -207,7 +207,7 @@ impl<'a> LogReader<'a> {
     /// Reads what has come since the last time.
     pub async fn poll(&mut self) {
         for (source, tail) in &mut self.tails {
-            let lines = match tail.poll(&self.connected.logs).await {
+            let lines = match tail.poll(&self.client.logs).await {
                 Ok(lines) => lines,
                 Err(problem) => {
                     self.unreadable.insert(*source, format!("{problem:#}"));
@@ -217,7 +217,7 @@ impl<'a> LogReader<'a> {
             self.unreadable.remove(source);
             for line in lines {
                 if self.show {
-                    self.progress.say(line.trim_end());
+                    self.progress.print(line.trim_end());
                 }
                 let is_ours = |event_id: &str| self.event_ids.contains(event_id);
                 match source {
@@ -240,7 +240,7 @@ impl<'a> LogReader<'a> {
             tokio::select! {
                 biased;
                 () = done.notified() => return,
-                () = tokio::time::sleep(self.connected.poll_interval) => {}
+                () = tokio::time::sleep(self.client.poll_interval) => {}
             }
         }
     }

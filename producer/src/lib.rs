@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line |
 //! | [`target`], [`terraform`] | where to send, and why there |
-//! | [`stack`] | the clients, for a deployed stack and the embedded pipeline alike |
+//! | [`pipeline_client`] | the clients, for a deployed stack and the embedded pipeline alike |
 //! | [`scenario`], [`events`], [`send`] | what is sent, and sending it |
 //! | [`run`](mod@run), [`progress`] | a run from the first message to the verdict, and how far it is |
 //! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting until the pipeline is drained, and reading what came out |
@@ -13,18 +13,14 @@
 //! | [`trace`](mod@trace) | one event's story |
 //! | `embedded` | the embedded pipeline of a run, and what scenarios do to it |
 //! | `explore` | the embedded pipeline, kept up for whoever wants to look around |
-
-#[cfg(feature = "embedded")]
 pub mod bill;
 pub mod cli;
-#[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod events;
-#[cfg(feature = "embedded")]
 pub mod explore;
 pub mod function_logs;
 pub mod measures;
-#[cfg(feature = "embedded")]
+pub mod pipeline_client;
 pub mod prices;
 pub mod progress;
 pub mod read_back;
@@ -33,7 +29,6 @@ pub mod run;
 pub mod same_json;
 pub mod scenario;
 pub mod send;
-pub mod stack;
 pub mod target;
 pub mod terraform;
 pub mod trace;
@@ -48,9 +43,9 @@ use anyhow::Context as _;
 use claim::{EventIdPointer, ObjectPrefix};
 
 use crate::cli::{RunArgs, TraceArgs};
+use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 use crate::scenario::Scenario;
-use crate::stack::Connected;
 use crate::target::Target;
 use crate::trace::Story;
 use crate::verdict::Verdict;
@@ -82,7 +77,7 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     let until_interrupted = async {
         // Where signals cannot be had, Ctrl-C ends the process as it always did.
         if tokio::signal::ctrl_c().await.is_ok() {
-            progress.say("ending with what has been seen; Ctrl-C again ends without a report");
+            progress.print("ending with what has been seen; Ctrl-C again ends without a report");
             progress.stop();
             if tokio::signal::ctrl_c().await.is_ok() {
                 return;
@@ -90,22 +85,22 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         }
         std::future::pending::<()>().await;
     };
-    let reading = tokio::select! {
+    let report = tokio::select! {
         // The handler stands before anything is done.
         biased;
         () = until_interrupted => return Err(Failure::Interrupted),
-        reading = run::run(args, &progress) => reading?,
+        report = run::run(args, &progress) => report?,
     };
     // Whatever becomes of the page, the verdict is printed.
     let page = args
         .report
         .as_ref()
-        .map_or(Ok(()), |file| fs::write(file, report::page::render(&reading)).with_context(|| cannot_write(file)));
+        .map_or(Ok(()), |file| fs::write(file, report::page::render(&report)).with_context(|| cannot_write(file)));
     let mut out = io::stdout().lock();
     let written = if args.json {
-        serde_json::to_writer_pretty(&mut out, &reading).map_err(io::Error::from).and_then(|()| writeln!(out))
+        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
-        writeln!(out).and_then(|()| report::text::write(&reading, &mut out))
+        writeln!(out).and_then(|()| report::text::write(&report, &mut out))
     };
     let shown = match written {
         // Whoever stopped reading still gets the verdict, as the exit code.
@@ -114,12 +109,12 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         }
         _ => page,
     };
-    match (reading.verdict, shown) {
+    match (report.verdict, shown) {
         (Verdict::Held, Err(problem)) => Err(Failure::Unreachable(problem)),
         (verdict, shown) => {
             // What is wrong with the pipeline is not to be hidden by what is wrong with a disk.
             if let Err(problem) = shown {
-                progress.note(&format!("error: {problem:#}"));
+                progress.eprint(&format!("error: {problem:#}"));
             }
             Ok(verdict)
         }
@@ -160,9 +155,9 @@ pub async fn trace(args: &TraceArgs) -> Result<Story, Failure> {
         .with_context(|| format!("the object prefix {:?}", stack.object_prefix))
         .map_err(Failure::Unusable)?;
     // What a stack is asked for does not depend on any scenario.
-    let connected = Connected::to(&target, &pointer, Scenario::herd()).await.map_err(Failure::Unreachable)?;
+    let client = PipelineClient::connect(&target, &pointer, Scenario::herd()).await.map_err(Failure::Unreachable)?;
     let (event_id, now) = (&args.event_id, chrono::Utc::now());
-    let story = trace::trace(&connected, event_id, &prefix, &pointer, args.since, args.record_age, now).await;
+    let story = trace::trace(&client, event_id, &prefix, &pointer, args.since, args.record_age, now).await;
     let mut out = io::stdout().lock();
     let written = if args.json {
         serde_json::to_writer_pretty(&mut out, &story).map_err(io::Error::from).and_then(|()| writeln!(out))

@@ -28,8 +28,9 @@ async fn main() -> ExitCode {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(UNUSABLE, &format!("error: {error}")),
             _ => ExitCode::SUCCESS,
         },
-        #[cfg(feature = "embedded")]
-        Command::Local(args) => producer::explore::local(&args).await.map_or_else(no_answer, |()| ExitCode::SUCCESS),
+        Command::Local(args) => {
+            producer::explore::local(&args).await.map_or_else(exit_without_verdict, |()| ExitCode::SUCCESS)
+        }
         Command::Trace(args) => trace(&args).await,
     }
 }
@@ -39,7 +40,7 @@ async fn run(args: &RunArgs) -> ExitCode {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Violated) => VIOLATED.into(),
         Ok(Verdict::Inconclusive) => INCONCLUSIVE.into(),
-        Err(failure) => no_answer(failure),
+        Err(failure) => exit_without_verdict(failure),
     }
 }
 
@@ -48,11 +49,11 @@ async fn trace(args: &TraceArgs) -> ExitCode {
         Ok(story) if story.place == Place::Archived => ExitCode::SUCCESS,
         Ok(story) if story.is_sure() => VIOLATED.into(),
         Ok(_) => INCONCLUSIVE.into(),
-        Err(failure) => no_answer(failure),
+        Err(failure) => exit_without_verdict(failure),
     }
 }
 
-fn no_answer(failure: Failure) -> ExitCode {
+fn exit_without_verdict(failure: Failure) -> ExitCode {
     match failure {
         Failure::Unusable(error) => fail(UNUSABLE, &format!("error: {error:#}")),
         Failure::Unreachable(error) => fail(UNREACHABLE, &format!("error: {error:#}")),

@@ -92,7 +92,7 @@ impl Progress {
                 }
                 None if Instant::now() >= next_line => {
                     next_line = Instant::now() + LINE_INTERVAL;
-                    self.note(&line);
+                    self.eprint(&line);
                 }
                 None => {}
             }
@@ -105,16 +105,16 @@ impl Progress {
     }
 
     /// What a person wants to know as it happens: on standard output, unless that is for the verdict alone.
-    pub fn say(&self, text: &str) {
+    pub fn print(&self, text: &str) {
         if self.json {
-            return self.note(text);
+            return self.eprint(text);
         }
         // A closed pipe is no reason to stop: the exit code still tells the verdict.
         self.beside_the_bar(|| drop(writeln!(io::stdout(), "{text}")));
     }
 
     /// The same on standard error.
-    pub fn note(&self, text: &str) {
+    pub fn eprint(&self, text: &str) {
         self.beside_the_bar(|| drop(writeln!(io::stderr(), "{text}")));
     }
 

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::events::Plan;
+use crate::pipeline_client::PipelineClient;
 use crate::same_json::same_json;
-use crate::send::Sent;
-use crate::stack::Connected;
+use crate::send::SendResults;
 
 /// Most keys of a `BatchGetItem`.
 const KEYS_AT_ONCE: usize = 100;
@@ -42,16 +42,16 @@ pub struct Object {
 }
 
 /// What was looked up, by event: `None` where there is nothing. Events of which that could not be told are missing.
-pub struct LookedUp<T> {
+pub struct LookupResults<T> {
     /// By index into [`Plan::event_ids`].
     pub found: HashMap<usize, Option<T>>,
     /// Why some could not be read, if any.
     pub problem: Option<anyhow::Error>,
 }
 
-impl<T> LookedUp<T> {
+impl<T> LookupResults<T> {
     /// Runs look-ups, several at once, and keeps what each gave: one that fails must not cost the others.
-    async fn gather<F>(lookups: impl Iterator<Item = F>) -> Self
+    async fn collect<F>(lookups: impl Iterator<Item = F>) -> Self
     where
         F: Future<Output = anyhow::Result<Vec<(usize, Option<T>)>>>,
     {
@@ -68,12 +68,12 @@ impl<T> LookedUp<T> {
 }
 
 /// Reads the claims of events.
-pub async fn claims(connected: &Connected, table: &str, plan: &Plan, events: &[usize]) -> LookedUp<Claim> {
-    LookedUp::gather(events.chunks(KEYS_AT_ONCE).map(|chunk| read_chunk(connected, table, plan, chunk))).await
+pub async fn claims(client: &PipelineClient, table: &str, plan: &Plan, events: &[usize]) -> LookupResults<Claim> {
+    LookupResults::collect(events.chunks(KEYS_AT_ONCE).map(|chunk| read_chunk(client, table, plan, chunk))).await
 }
 
 async fn read_chunk(
-    connected: &Connected,
+    client: &PipelineClient,
     table: &str,
     plan: &Plan,
     chunk: &[usize],
@@ -87,7 +87,7 @@ async fn read_chunk(
         ])
     });
     let keys = KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(true).build()?;
-    let request = connected.dynamodb.batch_get_item().request_items(table, keys);
+    let request = client.dynamodb.batch_get_item().request_items(table, keys);
     let answer = request.send().await.with_context(|| format!("the table {table} cannot be read"))?;
 
     let event_of = |item: &HashMap<String, AttributeValue>| Some(*by_key.get(item.get("pk")?.as_s().ok()?)?);
@@ -107,39 +107,39 @@ async fn read_chunk(
 
 /// Looks up the objects of claims.
 pub async fn objects(
-    connected: &Connected,
+    client: &PipelineClient,
     bucket: &str,
     prefix: &ObjectPrefix,
     plan: &Plan,
-    sent: &Sent,
+    sent: &SendResults,
     claims: &[(usize, &Claim)],
-) -> LookedUp<Object> {
+) -> LookupResults<Object> {
     let lookups = claims.iter().map(|&(event, claim)| async move {
         let key = prefix.object_key(claim);
-        let found = read_object(connected, bucket, &key).await?;
+        let found = read_object(client, bucket, &key).await?;
         let object = found.map(|(versions, content)| {
             let is_as_sent = is_as_sent(&content, claim, plan, event, sent);
             Object { key, versions, is_as_sent }
         });
         Ok(vec![(event, object)])
     });
-    LookedUp::gather(lookups).await
+    LookupResults::collect(lookups).await
 }
 
 /// How many versions a key has, and the content of the latest; `None` too if that is a delete marker.
 pub(crate) async fn read_object(
-    connected: &Connected,
+    client: &PipelineClient,
     bucket: &str,
     key: &str,
 ) -> anyhow::Result<Option<(usize, Vec<u8>)>> {
     let cannot = || format!("s3://{bucket}/{key} cannot be read");
-    let listed = connected.s3.list_object_versions().bucket(bucket).prefix(key).send().await.with_context(cannot)?;
+    let listed = client.s3.list_object_versions().bucket(bucket).prefix(key).send().await.with_context(cannot)?;
     let versions = listed.versions().iter().filter(|version| version.key() == Some(key)).count();
     let is_deleted = |marker: &DeleteMarkerEntry| marker.key() == Some(key) && marker.is_latest() == Some(true);
     if versions == 0 || listed.delete_markers().iter().any(is_deleted) {
         return Ok(None);
     }
-    let object = connected.s3.get_object().bucket(bucket).key(key).send().await.with_context(cannot)?;
+    let object = client.s3.get_object().bucket(bucket).key(key).send().await.with_context(cannot)?;
     let content = object.body.collect().await.with_context(cannot)?;
     Ok(Some((versions, content.to_vec())))
 }
@@ -154,7 +154,7 @@ struct Line<'a> {
     event: &'a RawValue,
 }
 
-fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, sent: &Sent) -> bool {
+fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, sent: &SendResults) -> bool {
     let Some(line) = std::str::from_utf8(content).ok().and_then(|text| text.strip_suffix('\n')) else { return false };
     let Ok(line) = serde_json::from_str::<Line<'_>>(line).map(|parsed| (parsed, line.contains('\n'))) else {
         return false;
@@ -184,14 +184,14 @@ fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, se
 /// # Errors
 /// When the queue cannot be read.
 pub async fn dead_letters(
-    connected: &Connected,
+    client: &PipelineClient,
     url: &str,
-    sent: &Sent,
+    sent: &SendResults,
     seen: &mut HashSet<String>,
 ) -> anyhow::Result<bool> {
     let mut looked_at = 0;
     loop {
-        let request = connected.sqs.receive_message().queue_url(url).max_number_of_messages(10);
+        let request = client.sqs.receive_message().queue_url(url).max_number_of_messages(10);
         let answer = request.visibility_timeout(DEAD_LETTER_HIDDEN_SECONDS).wait_time_seconds(0).send().await;
         let messages = answer.with_context(|| format!("the dead-letter queue {url} cannot be read"))?.messages;
         let messages = messages.unwrap_or_default();
@@ -211,14 +211,14 @@ pub async fn dead_letters(
 ///
 /// # Errors
 /// When the queue cannot be read.
-pub async fn depth(connected: &Connected, url: &str) -> anyhow::Result<u64> {
+pub async fn depth(client: &PipelineClient, url: &str) -> anyhow::Result<u64> {
     use aws_sdk_sqs::types::QueueAttributeName as Name;
     let names = [
         Name::ApproximateNumberOfMessages,
         Name::ApproximateNumberOfMessagesNotVisible,
         Name::ApproximateNumberOfMessagesDelayed,
     ];
-    let request = connected.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
+    let request = client.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
     let answer = request.send().await.with_context(|| format!("the queue {url} cannot be read"))?;
     let attributes = answer.attributes.unwrap_or_default();
     let counts = names.iter().map(|name| attributes.get(name).and_then(|count| count.parse::<u64>().ok()));

@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use crate::cli::RunArgs;
 use crate::events::Plan;
 use crate::function_logs::LogReader;
+use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 use crate::scenario::Scenario;
-use crate::send::{Sending, send_all};
-use crate::stack::Connected;
+use crate::send::{SendSettings, send_all};
 use crate::target::Target;
-use crate::verdict::{Reading, Run};
+use crate::verdict::{Evidence, RunReport};
 use crate::watch::Watch;
-use crate::{Failure, pointer, stack};
+use crate::{Failure, pipeline_client, pointer};
 
 /// The functions' clocks may be so much behind ours.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
@@ -27,14 +27,14 @@ const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When there is nothing to judge.
-pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<Reading, Failure> {
+pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Failure> {
     let target = if args.local {
         Target::embedded()
     } else {
         let url_variable = std::env::var("SQS_QUEUE_URL").ok();
         Target::resolve(&args.target, url_variable).await.map_err(|error| Failure::Unusable(error.into()))?
     };
-    progress.say(&target.to_string());
+    progress.print(&target.to_string());
     let scenario = Scenario::chosen(args);
     if scenario.is_embedded_only() && target.stack.is_some() {
         let text =
@@ -42,21 +42,20 @@ pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<Reading, 
         return Err(Failure::Unusable(anyhow::anyhow!(text)));
     }
     let pointer = pointer(args.event_id_pointer.as_ref(), &target).map_err(Failure::Unusable)?;
-    let mut connected = Connected::to(&target, &pointer, scenario).await.map_err(Failure::Unreachable)?;
-    let mut pipeline = connected.take_pipeline();
-    let judged = judge(&connected, args, &pointer, progress);
-    let mut reading = tokio::select! {
-        reading = judged => reading?,
-        broken = stack::broken(&mut pipeline) => {
+    let mut client = PipelineClient::connect(&target, &pointer, scenario).await.map_err(Failure::Unreachable)?;
+    let mut pipeline = client.take_pipeline();
+    let judged = judge(&client, args, &pointer, progress);
+    let mut report = tokio::select! {
+        report = judged => report?,
+        broken = pipeline_client::wait_for_failure(&mut pipeline) => {
             return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {broken}")));
         }
     };
-    reading.target = target.to_string();
-    #[cfg(feature = "embedded")]
+    report.target = target.to_string();
     if let Some(pipeline) = &pipeline {
-        reading.bill = crate::bill::Bill::of(&pipeline.services.usage(), &reading);
+        report.bill = crate::bill::Bill::of(&pipeline.services.usage(), &report);
     }
-    Ok(reading)
+    Ok(report)
 }
 
 /// Sends, waits until all is done or the time is up, and judges what there is then.
@@ -64,45 +63,45 @@ pub(crate) async fn run(args: &RunArgs, progress: &Progress) -> Result<Reading, 
 /// # Errors
 /// When what is to be sent cannot be made. Nothing was sent.
 pub async fn judge(
-    connected: &Connected,
+    client: &PipelineClient,
     args: &RunArgs,
     pointer: &EventIdPointer,
     progress: &Progress,
-) -> Result<Reading, Failure> {
+) -> Result<RunReport, Failure> {
     let scenario = Scenario::chosen(args);
-    let prefix = &connected.stack.object_prefix;
+    let prefix = &client.stack.object_prefix;
     let prefix = ObjectPrefix::parse(prefix)
         .with_context(|| format!("the object prefix {prefix:?}"))
         .map_err(Failure::Unusable)?;
-    let plan = made(args, pointer, connected.max_message_bytes, progress).await?;
-    let how = Sending {
+    let plan = build_plan(args, pointer, client.max_message_bytes, progress).await?;
+    let how = SendSettings {
         concurrency: args.concurrency as usize,
         batch_size: args.batch_size.unwrap_or(scenario.batch_size).into(),
         rate: args.rate.or(scenario.rate),
         slack: args.timeout,
     };
-    progress.say(&announcement(&plan, how, scenario));
+    progress.print(&announcement(&plan, how, scenario));
     let (started, started_at) = (Instant::now(), SystemTime::now());
     let since_1970 = (started_at - CLOCK_DIFFERENCE).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let read_from_ms = i64::try_from(since_1970.as_millis()).unwrap_or_default();
-    let mut reader = LogReader::new(connected, &plan, read_from_ms, progress, args.logs);
+    let mut reader = LogReader::new(client, &plan, read_from_ms, progress, args.logs);
 
     let observe = async {
         let all_sent = Notify::new();
         let sending = async {
-            let sent = send_all(connected, &plan, how, progress).await;
+            let sent = send_all(client, &plan, how, progress).await;
             all_sent.notify_one();
             sent
         };
         let (sent, ()) = tokio::join!(sending, reader.follow(&all_sent));
         for (what, problems) in [("not confirmed", &sent.unconfirmed), ("refused", &sent.refused)] {
             if let Some((_, problem)) = problems.first() {
-                progress.say(&format!("{} messages were {what}, the first because: {problem}", problems.len()));
+                progress.print(&format!("{} messages were {what}, the first because: {problem}", problems.len()));
             }
         }
         let sent_in = started.elapsed();
-        progress.say(&format!("sent in {:.2} s; waiting for the pipeline to drain", sent_in.as_secs_f64()));
-        let watch = Watch::new(connected, prefix.clone(), &plan, &sent, reader);
+        progress.print(&format!("sent in {:.2} s; waiting for the pipeline to drain", sent_in.as_secs_f64()));
+        let watch = Watch::new(client, prefix.clone(), &plan, &sent, reader);
         let seen = watch.until_drained(args.timeout, progress).await;
         (sent, seen)
     };
@@ -111,22 +110,22 @@ pub async fn judge(
         () = progress.show(plan.messages.len()) => unreachable!("it is shown until it is dropped"),
     };
     progress.end();
-    let run = Run {
+    let evidence = Evidence {
         scenario,
         plan: &plan,
         sent: &sent,
         seen: &seen,
         prefix: &prefix,
         started: started_at,
-        was_disturbed: connected.was_disturbed(scenario),
+        faults_occurred: client.faults_occurred(scenario),
         is_partial: progress.is_stopped(),
     };
-    Ok(Reading { seed: args.seed, ..run.reading(started.elapsed()) })
+    Ok(RunReport { seed: args.seed, ..evidence.report(started.elapsed()) })
 }
 
 /// Makes the plan in a thread of its own, which takes a while if it is a large one, so that Ctrl-C ends it. (The runtime would wait
 /// for a blocking task of its own.)
-async fn made(
+async fn build_plan(
     args: &RunArgs,
     pointer: &EventIdPointer,
     max_bytes: usize,
@@ -145,7 +144,7 @@ async fn made(
     }
 }
 
-fn announcement(plan: &Plan, how: Sending, scenario: &Scenario) -> String {
+fn announcement(plan: &Plan, how: SendSettings, scenario: &Scenario) -> String {
     let what = |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
     let (messages, events) = (what(plan.messages.len(), "message"), what(plan.event_ids.len(), "event"));
     let rejected = plan.messages.iter().filter(|message| message.event.is_none()).count();

@@ -61,7 +61,7 @@ pub enum Content {
 
 /// What is done to the embedded pipeline while a scenario runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disturbance {
+pub enum ScenarioFaults {
     /// Batches are delivered twice, answers of functions lost, and messages become visible while they are processed.
     Redelivery,
     /// The table throttles each write for [`OUTAGE`], and then S3 refuses each write for as long.
@@ -93,7 +93,7 @@ pub struct Scenario {
     /// No message but one that cannot be claimed may become a dead letter. Elsewhere, that is a way to end as good as others.
     pub only_rejected_die: bool,
     /// What the embedded pipeline suffers. Nobody can do that to a deployed one.
-    pub disturbance: Option<Disturbance>,
+    pub faults: Option<ScenarioFaults>,
     /// How long the embedded queue hides a message that was received, where its 185 seconds would be waited for three times.
     pub hidden_for: Option<Duration>,
 }
@@ -120,7 +120,7 @@ impl Scenario {
     /// It runs on the embedded pipeline alone.
     #[must_use]
     pub fn is_embedded_only(&self) -> bool {
-        self.disturbance.is_some()
+        self.faults.is_some()
     }
 }
 
@@ -148,7 +148,7 @@ const PLAIN: Scenario = Scenario {
     rate: None,
     batch_size: 10,
     only_rejected_die: false,
-    disturbance: None,
+    faults: None,
     hidden_for: None,
 };
 
@@ -223,7 +223,7 @@ static SCENARIOS: [Scenario; 9] = [
         content: Content::Mixed,
         messages: 200,
         only_rejected_die: true,
-        disturbance: Some(Disturbance::Redelivery),
+        faults: Some(ScenarioFaults::Redelivery),
         hidden_for: Some(Duration::from_secs(2)),
         ..PLAIN
     },
@@ -235,7 +235,7 @@ static SCENARIOS: [Scenario; 9] = [
         content: Content::Mixed,
         messages: 100,
         only_rejected_die: true,
-        disturbance: Some(Disturbance::Outage),
+        faults: Some(ScenarioFaults::Outage),
         hidden_for: Some(Duration::from_secs(2)),
         ..PLAIN
     },

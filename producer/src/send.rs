@@ -10,8 +10,8 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
 use crate::events::Plan;
+use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
-use crate::stack::Connected;
 
 /// With a rate, no request holds the messages of more than a tenth of a second: a steady rate is not one burst a second.
 const BURSTS_A_SECOND: u32 = 10;
@@ -22,7 +22,7 @@ const REFUSALS: [&str; 3] = ["InvalidMessageContents", "InvalidParameterValue", 
 
 /// What became of the sends.
 #[derive(Default)]
-pub struct Sent {
+pub struct SendResults {
     /// Message id → index into [`Plan::messages`]: SQS said that it has them.
     pub confirmed: HashMap<String, usize>,
     /// The same the other way round: by index, the message id.
@@ -39,7 +39,7 @@ pub struct Sent {
 
 /// How messages are sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Sending {
+pub struct SendSettings {
     /// Requests at once.
     pub concurrency: usize,
     /// Messages in a request: 1 to 10.
@@ -59,7 +59,7 @@ enum Outcome {
 }
 
 /// Sends all messages of a plan, until the time is up or `progress` is told to stop.
-pub async fn send_all(connected: &Connected, plan: &Plan, how: Sending, progress: &Progress) -> Sent {
+pub async fn send_all(client: &PipelineClient, plan: &Plan, how: SendSettings, progress: &Progress) -> SendResults {
     let begun = Instant::now();
     // By the rate, message `number` is due then.
     let due = |number: usize| {
@@ -67,7 +67,7 @@ pub async fn send_all(connected: &Connected, plan: &Plan, how: Sending, progress
         begun + how.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * number / rate)
     };
     let give_up = due(plan.messages.len()) + how.slack;
-    let requests = requests(plan, how, connected.max_message_bytes);
+    let requests = requests(plan, how, client.max_message_bytes);
     let mut sends = stream::iter(requests)
         .map(|messages| async move {
             if how.rate.is_some() {
@@ -81,12 +81,12 @@ pub async fn send_all(connected: &Connected, plan: &Plan, how: Sending, progress
                 return messages.map(|index| (index, None, Outcome::Unsent)).collect::<Vec<_>>();
             }
             let sent_ms = now_ms();
-            let outcomes = send(connected, plan, messages.clone()).await;
+            let outcomes = send(client, plan, messages.clone()).await;
             messages.zip(outcomes).map(|(index, outcome)| (index, Some(sent_ms), outcome)).collect()
         })
         .buffer_unordered(how.concurrency);
     let count = plan.messages.len();
-    let mut sent = Sent { message_ids: vec![None; count], sent_ms: vec![None; count], ..Sent::default() };
+    let mut sent = SendResults { message_ids: vec![None; count], sent_ms: vec![None; count], ..SendResults::default() };
     while let Some(outcomes) = sends.next().await {
         for (index, sent_ms, outcome) in outcomes {
             sent.sent_ms[index] = sent_ms;
@@ -107,7 +107,7 @@ pub async fn send_all(connected: &Connected, plan: &Plan, how: Sending, progress
 
 /// Which messages go together: as many as may be, in their order, and together no larger than one message may be, which is the
 /// limit of a batch too.
-fn requests(plan: &Plan, how: Sending, max_bytes: usize) -> Vec<Range<usize>> {
+fn requests(plan: &Plan, how: SendSettings, max_bytes: usize) -> Vec<Range<usize>> {
     let in_burst = how.rate.map_or(usize::MAX, |rate| rate.div_ceil(BURSTS_A_SECOND) as usize);
     let most = how.batch_size.min(in_burst);
     let mut requests: Vec<Range<usize>> = Vec::new();
@@ -126,8 +126,8 @@ fn requests(plan: &Plan, how: Sending, max_bytes: usize) -> Vec<Range<usize>> {
 }
 
 /// One outcome for each of the messages.
-async fn send(connected: &Connected, plan: &Plan, messages: Range<usize>) -> Vec<Outcome> {
-    let (sqs, queue_url) = (&connected.sqs, &connected.stack.queue_url);
+async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> Vec<Outcome> {
+    let (sqs, queue_url) = (&client.sqs, &client.stack.queue_url);
     let body = |index: usize| plan.messages[index].body.to_string();
     if messages.len() == 1 {
         let request = sqs.send_message().queue_url(queue_url).message_body(body(messages.start));

@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::events::Plan;
 use crate::function_logs::{FunctionLogs, IngestOutcome, LogReader};
+use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
-use crate::read_back::{self, LookedUp, Object};
-use crate::send::Sent;
-use crate::stack::Connected;
+use crate::read_back::{self, LookupResults, Object};
+use crate::send::SendResults;
 
 /// SQS's counts are approximate: a queue is empty when it looks so as often in a row.
 const EMPTY_LOOKS: u32 = 3;
@@ -64,9 +64,9 @@ pub struct Observation {
 
 /// What is needed to look at a run.
 pub struct Watch<'a> {
-    connected: &'a Connected,
+    client: &'a PipelineClient,
     plan: &'a Plan,
-    sent: &'a Sent,
+    sent: &'a SendResults,
     prefix: ObjectPrefix,
     event_of_id: HashMap<&'a str, usize>,
     reader: LogReader<'a>,
@@ -79,18 +79,18 @@ impl<'a> Watch<'a> {
     /// `reader` has read the logs since before the first message was sent.
     #[must_use]
     pub fn new(
-        connected: &'a Connected,
+        client: &'a PipelineClient,
         prefix: ObjectPrefix,
         plan: &'a Plan,
-        sent: &'a Sent,
+        sent: &'a SendResults,
         reader: LogReader<'a>,
     ) -> Self {
         let mut seen = Observation::default();
-        let stack = &connected.stack;
+        let stack = &client.stack;
         for (source, known, flag) in [
             (Source::Table, stack.table.is_some(), "--table"),
             (Source::Bucket, stack.bucket.is_some(), "--bucket"),
-            (Source::DeadLetterQueue, connected.dlq_url.is_some(), "--dlq-url, and no redrive policy"),
+            (Source::DeadLetterQueue, client.dlq_url.is_some(), "--dlq-url, and no redrive policy"),
             (Source::IngestLog, stack.ingest_log_group.is_some(), "--ingest-log-group"),
             (Source::ArchiveLog, stack.archive_log_group.is_some(), "--archive-log-group"),
         ] {
@@ -100,7 +100,7 @@ impl<'a> Watch<'a> {
         }
         let event_of_id = plan.event_ids.iter().enumerate().map(|(event, id)| (id.as_str(), event)).collect();
         let empty_since = Instant::now();
-        Self { connected, plan, sent, prefix, event_of_id, reader, seen, empty_looks: 0, empty_since }
+        Self { client, plan, sent, prefix, event_of_id, reader, seen, empty_looks: 0, empty_since }
     }
 
     /// Looks until everything is settled, the time is up, or `progress` is told to stop.
@@ -125,7 +125,7 @@ impl<'a> Watch<'a> {
             }
             progress.counts.dead_letters.set(self.seen.dead_letters.len());
             tokio::select! {
-                () = tokio::time::sleep(self.connected.poll_interval.min(give_up - Instant::now())) => {}
+                () = tokio::time::sleep(self.client.poll_interval.min(give_up - Instant::now())) => {}
                 () = progress.stopped() => {}
             }
         }
@@ -158,8 +158,8 @@ impl<'a> Watch<'a> {
     }
 
     async fn look_at_queue(&mut self) {
-        let depth = read_back::depth(self.connected, &self.connected.stack.queue_url).await;
-        if self.note(Source::Queue, depth).is_none_or(|depth| depth > 0) {
+        let depth = read_back::depth(self.client, &self.client.stack.queue_url).await;
+        if self.record(Source::Queue, depth).is_none_or(|depth| depth > 0) {
             self.empty_looks = 0;
             self.seen.queue_settled = false;
             return;
@@ -173,11 +173,11 @@ impl<'a> Watch<'a> {
         }
         // A line of the log comes late, and so does a message in the dead-letter queue.
         self.seen.queue_settled =
-            self.empty_looks >= EMPTY_LOOKS && self.empty_since.elapsed() >= self.connected.log_delay;
+            self.empty_looks >= EMPTY_LOOKS && self.empty_since.elapsed() >= self.client.log_delay;
     }
 
     /// Keeps what went wrong with a source until it goes right.
-    fn note<T>(&mut self, source: Source, read: anyhow::Result<T>) -> Option<T> {
+    fn record<T>(&mut self, source: Source, read: anyhow::Result<T>) -> Option<T> {
         match read {
             Ok(read) => {
                 self.seen.unreadable.remove(&source);
@@ -191,8 +191,8 @@ impl<'a> Watch<'a> {
     }
 
     /// The same of several look-ups.
-    fn note_all<T>(&mut self, source: Source, read: LookedUp<T>) -> HashMap<usize, Option<T>> {
-        self.note(source, read.problem.map_or(Ok(()), Err));
+    fn record_all<T>(&mut self, source: Source, read: LookupResults<T>) -> HashMap<usize, Option<T>> {
+        self.record(source, read.problem.map_or(Ok(()), Err));
         read.found
     }
 
@@ -203,7 +203,7 @@ impl<'a> Watch<'a> {
     /// Of events without a known claim: those that a log says should have one, or all of them if there is no log, or it is
     /// the last look.
     async fn read_claims(&mut self, all: bool) {
-        let Some(table) = &self.connected.stack.table else { return };
+        let Some(table) = &self.client.stack.table else { return };
         // Whatever the look-up says will then be so after the acknowledgement, or after the queue was empty.
         let gone = self.seen.queue_settled && self.is_readable(Source::DeadLetterQueue);
         let all = all || gone || !self.is_readable(Source::IngestLog);
@@ -218,8 +218,8 @@ impl<'a> Watch<'a> {
             .filter(|event| !self.seen.claims.contains_key(event))
             .filter(|event| all || acknowledged.contains(event) || archived.contains(event))
             .collect();
-        let claims = read_back::claims(self.connected, table, self.plan, &wanted).await;
-        for (event, claim) in self.note_all(Source::Table, claims) {
+        let claims = read_back::claims(self.client, table, self.plan, &wanted).await;
+        for (event, claim) in self.record_all(Source::Table, claims) {
             let is_dead = self.seen.is_dead(event, self.plan, self.sent);
             match claim {
                 Some(claim) => {
@@ -237,7 +237,7 @@ impl<'a> Watch<'a> {
     /// Of claims without a known object: those that the log says are archived, those that another run's message won, or all of
     /// them if there is no log, or it is the last look.
     async fn read_objects(&mut self, all: bool) {
-        let Some(bucket) = &self.connected.stack.bucket else { return };
+        let Some(bucket) = &self.client.stack.bucket else { return };
         let all = all || !self.is_readable(Source::ArchiveLog);
         // What was read of an object that was written once more since then does not count.
         for event_id in self.reader.logs.written_again.drain() {
@@ -254,8 +254,8 @@ impl<'a> Watch<'a> {
             .filter(|(event, claim)| !self.seen.objects.contains_key(event) && is_due(claim))
             .map(|(event, claim)| (*event, claim))
             .collect();
-        let objects = read_back::objects(self.connected, bucket, &self.prefix, self.plan, self.sent, &wanted).await;
-        for (event, object) in self.note_all(Source::Bucket, objects) {
+        let objects = read_back::objects(self.client, bucket, &self.prefix, self.plan, self.sent, &wanted).await;
+        for (event, object) in self.record_all(Source::Bucket, objects) {
             match object {
                 Some(object) => {
                     self.seen.missing_objects.remove(&event);
@@ -273,13 +273,13 @@ impl<'a> Watch<'a> {
     }
 
     async fn read_dead_letters(&mut self) {
-        let Some(url) = &self.connected.dlq_url else { return };
+        let Some(url) = &self.client.dlq_url else { return };
         // What was seen so far stays seen if Ctrl-C breaks this off: it is hidden for a while.
-        let searched = read_back::dead_letters(self.connected, url, self.sent, &mut self.seen.dead_letters).await;
+        let searched = read_back::dead_letters(self.client, url, self.sent, &mut self.seen.dead_letters).await;
         let searched = searched.and_then(|all| {
             if all { Ok(()) } else { Err(anyhow::anyhow!("{url} holds too many messages to be searched")) }
         });
-        self.note(Source::DeadLetterQueue, searched);
+        self.record(Source::DeadLetterQueue, searched);
     }
 
     /// The function said that the message is done with, as far as it goes: a conflict may be one that is to become a dead
@@ -324,7 +324,7 @@ impl<'a> Watch<'a> {
 impl Observation {
     /// All confirmed messages of the event are dead letters.
     #[must_use]
-    pub fn is_dead(&self, event: usize, plan: &Plan, sent: &Sent) -> bool {
+    pub fn is_dead(&self, event: usize, plan: &Plan, sent: &SendResults) -> bool {
         let mut confirmed = plan.messages_of[event].iter().filter_map(|&index| sent.message_ids[index].as_ref());
         !self.dead_letters.is_empty() && confirmed.all(|id| self.dead_letters.contains(id))
     }

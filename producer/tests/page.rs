@@ -1,7 +1,6 @@
 //! The page of a run that went wrong, and what ids can do to it. scripts/check-report opens the pages that these tests leave
 //! under the target folder's tmp/.
 
-#![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -9,13 +8,13 @@ use std::process::Command;
 
 use producer::bill::Bill;
 use producer::cli::{Cli, Command as Asked};
-use producer::embedded::World;
+use producer::embedded::EmbeddedStack;
+use producer::pipeline_client::PipelineClient;
 use producer::progress::Progress;
 use producer::report::page;
 use producer::run::judge;
 use producer::scenario::Scenario;
-use producer::stack::Connected;
-use producer::verdict::{Reading, Verdict};
+use producer::verdict::{RunReport, Verdict};
 
 use claim::EventIdPointer;
 use clap::Parser as _;
@@ -23,18 +22,18 @@ use serde_json::Value;
 
 const HOSTILE: &str = r#"<script>document.title="taken"</script>"><img src=x onerror=alert(1)>&amp;'"#;
 
-/// A reading of a run in the embedded pipeline.
-async fn reading(arguments: &[&str]) -> Reading {
+/// A report of a run in the embedded pipeline.
+async fn report(arguments: &[&str]) -> RunReport {
     let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
     let Asked::Run(args) = cli.command() else { panic!("{arguments:?} is no run") };
     let pointer = EventIdPointer::parse("/event_id").unwrap();
-    let world = World::new(&pointer, Scenario::chosen(&args), 7).unwrap();
-    let _pipeline = world.start(7);
-    let mut connected = Connected::inside(&world);
-    connected.describe_queue().await.unwrap();
-    let mut reading = judge(&connected, &args, &pointer, &Progress::new(true)).await.unwrap();
-    reading.bill = Bill::of(&world.services.usage(), &reading);
-    reading
+    let stack = EmbeddedStack::new(&pointer, Scenario::chosen(&args), 7).unwrap();
+    let _pipeline = stack.start(7);
+    let mut client = PipelineClient::embedded(&stack);
+    client.describe_queue().await.unwrap();
+    let mut report = judge(&client, &args, &pointer, &Progress::new(true)).await.unwrap();
+    report.bill = Bill::of(&stack.services.usage(), &report);
+    report
 }
 
 fn keep(name: &str, html: &str) {
@@ -43,16 +42,16 @@ fn keep(name: &str, html: &str) {
 
 #[tokio::test]
 async fn no_id_is_taken_for_a_part_of_the_page_wherever_it_stands() {
-    let mut reading = reading(&["run", "mixed", "--messages", "30", "--event-id", HOSTILE]).await;
-    reading.verdict = Verdict::Violated;
-    reading.target = HOSTILE.to_owned();
-    reading.unreadable.insert(producer::watch::Source::ArchiveLog, HOSTILE.to_owned());
-    let violated = &mut reading.invariants[4];
+    let mut report = report(&["run", "mixed", "--messages", "30", "--event-id", HOSTILE]).await;
+    report.verdict = Verdict::Violated;
+    report.target = HOSTILE.to_owned();
+    report.unreadable.insert(producer::watch::Source::ArchiveLog, HOSTILE.to_owned());
+    let violated = &mut report.invariants[4];
     (violated.held, violated.offenders) = (Some(false), 123);
     violated.examples = (0..100).map(|number| format!("{HOSTILE}-{number}")).collect();
-    let open = &mut reading.invariants[5];
+    let open = &mut report.invariants[5];
     (open.held, open.offenders, open.examples) = (None, 1, vec![HOSTILE.to_owned()]);
-    let html = page::render(&reading);
+    let html = page::render(&report);
     keep("report-violated.html", &html);
     assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
     assert!(html.matches("script&#62;").count() >= 100, "the ids are there, escaped: {html}");
@@ -63,13 +62,13 @@ async fn no_id_is_taken_for_a_part_of_the_page_wherever_it_stands() {
 
 #[tokio::test]
 async fn a_page_of_a_run_of_which_nothing_came_is_a_page_too() {
-    let mut reading = reading(&["--messages", "1"]).await;
-    reading.latency.sent_to_claimed = None;
-    reading.latency.claimed_to_archived = None;
-    reading.latency.sent_to_archived = None;
-    (reading.claims, reading.objects, reading.partial) = (None, None, true);
-    reading.verdict = Verdict::Inconclusive;
-    let html = page::render(&reading);
+    let mut report = report(&["--messages", "1"]).await;
+    report.latency.sent_to_claimed = None;
+    report.latency.claimed_to_archived = None;
+    report.latency.sent_to_archived = None;
+    (report.claims, report.objects, report.partial) = (None, None, true);
+    report.verdict = Verdict::Inconclusive;
+    let html = page::render(&report);
     keep("report-inconclusive.html", &html);
     assert!(html.contains("not read") && html.contains("Partial"), "{html}");
 }
@@ -136,11 +135,11 @@ fn expected_rows(json: &Value) -> Vec<Vec<String>> {
 
 #[tokio::test]
 async fn json_holds_all_that_the_page_shows() {
-    let mut reading = reading(&["run", "conflicts", "--messages", "60", "--rate", "40"]).await;
-    reading.unsent = 3;
-    reading.objects_per_second_by_tenth = vec![17, 4_711];
-    let json = serde_json::to_value(&reading).unwrap();
-    let html = page::render(&reading);
+    let mut report = report(&["run", "conflicts", "--messages", "60", "--rate", "40"]).await;
+    report.unsent = 3;
+    report.objects_per_second_by_tenth = vec![17, 4_711];
+    let json = serde_json::to_value(&report).unwrap();
+    let html = page::render(&report);
 
     let mut shown = 0;
     for entry in between(&html, "<div><dt>", "</dd></div>") {

@@ -1,6 +1,5 @@
 //! Where an event is, as `trace` tells it from the embedded services.
 
-#![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{EventIdPointer, ObjectPrefix};
 use emulator::{Clock, Fault, Service, Services, queue_url};
 use pipeline::{Pipeline, PipelineSettings, names};
-use producer::stack::Connected;
+use producer::pipeline_client::PipelineClient;
 use producer::target::Stack;
 use producer::trace::{Place, Story, trace};
 use tokio::time::{sleep, timeout};
@@ -20,12 +19,12 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const RECORD_AGE: Duration = Duration::from_secs(10 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-struct World {
+struct TracedPipeline {
     services: Arc<Services>,
     pipeline: Option<Pipeline>,
 }
 
-impl World {
+impl TracedPipeline {
     fn start() -> Self {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let services = Services::on_clock(clock, 7);
@@ -65,10 +64,10 @@ impl World {
             on_failure_url: Some(queue_url(names::ON_FAILURE_QUEUE)),
             event_id_pointer: None,
         };
-        let connected = Connected::with(&self.services.sdk_config(), stack);
+        let client = PipelineClient::new(&self.services.sdk_config(), stack);
         let prefix = ObjectPrefix::parse("events/").unwrap();
         let pointer = EventIdPointer::parse("/event_id").unwrap();
-        trace(&connected, event_id, &prefix, &pointer, None, RECORD_AGE, self.services.clock.now().into()).await
+        trace(&client, event_id, &prefix, &pointer, None, RECORD_AGE, self.services.clock.now().into()).await
     }
 
     /// Where nothing is in the way.
@@ -105,17 +104,17 @@ fn text(story: &Story) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn an_archived_event_is_told_with_its_duplicates_and_conflicts_and_no_other_events() {
-    let world = World::start();
+    let traced = TracedPipeline::start();
     for id in [r#"odd "id" \ * é"#, "odd", "a"] {
         let quoted = serde_json::Value::from(id);
         for x in [1, 1, 2] {
-            world.send(&format!(r#"{{"event_id":{quoted},"x":{x}}}"#));
+            traced.send(&format!(r#"{{"event_id":{quoted},"x":{x}}}"#));
         }
     }
-    world.until(|services| services.lakes.versions(names::BUCKET).len() == 3).await;
+    traced.until(|services| services.lakes.versions(names::BUCKET).len() == 3).await;
     sleep(HOUR).await;
     for id in [r#"odd "id" \ * é"#, "odd", "a"] {
-        let story = world.trace(id).await;
+        let story = traced.trace(id).await;
         assert_eq!((story.place, story.event_id.as_str()), (Place::Archived, id));
         let mut outcomes = outcomes(&story);
         outcomes.sort_unstable();
@@ -139,13 +138,13 @@ async fn an_archived_event_is_told_with_its_duplicates_and_conflicts_and_no_othe
 
 #[tokio::test(start_paused = true)]
 async fn when_its_messages_were_sent_is_told_from_the_log() {
-    let world = World::start();
+    let traced = TracedPipeline::start();
     sleep(HOUR).await;
-    world.send(r#"{"event_id":"a"}"#);
+    traced.send(r#"{"event_id":"a"}"#);
     sleep(HOUR).await;
-    world.send(r#"{"event_id":"a"}"#);
+    traced.send(r#"{"event_id":"a"}"#);
     sleep(HOUR).await;
-    let story = world.trace("a").await;
+    let story = traced.trace("a").await;
     let sent: Vec<&str> = story.ingest.iter().map(|line| line.sent_at.as_deref().unwrap()).collect();
     let (first, again) = (sent[0], sent[1]);
     assert!(first.starts_with("2027-01-15T09:") && again.starts_with("2027-01-15T10:"), "{sent:?}");
@@ -162,15 +161,15 @@ async fn when_its_messages_were_sent_is_told_from_the_log() {
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_without_object_is_in_the_stream_until_its_mapping_gives_up() {
-    let world = World::start();
-    world.fail(Service::S3, "PUT");
-    world.send(r#"{"event_id":"a"}"#);
+    let traced = TracedPipeline::start();
+    traced.fail(Service::S3, "PUT");
+    traced.send(r#"{"event_id":"a"}"#);
     sleep(HOUR / 12).await;
-    let story = world.trace("a").await;
+    let story = traced.trace("a").await;
     assert_eq!((story.place, outcomes(&story)), (Place::InStream, vec!["won"]));
     assert!(story.explanation.contains("ServiceUnavailable"), "{}", story.explanation);
-    world.until(|services| services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible == 1).await;
-    let story = world.trace("a").await;
+    traced.until(|services| services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible == 1).await;
+    let story = traced.trace("a").await;
     assert_eq!(story.place, Place::GivenUp);
     assert!(
         story.explanation.contains("given it up; the on-failure queue holds 1 pointer. `replay` writes it"),
@@ -181,41 +180,41 @@ async fn a_claim_without_object_is_in_the_stream_until_its_mapping_gives_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_no_event_is_found_in_the_dead_letter_queue_by_the_id_that_it_names() {
-    let world = World::start();
-    world.send(r#"{"event_id":"a","event_id":"a"}"#);
-    world.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
-    let story = world.trace("a").await;
+    let traced = TracedPipeline::start();
+    traced.send(r#"{"event_id":"a","event_id":"a"}"#);
+    traced.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
+    let story = traced.trace("a").await;
     assert_eq!((story.place, story.dead_letters.len(), story.dead_letters[0].is_event), (Place::DeadLetter, 1, false));
     assert!(text(&story).contains("2027-01-15T08:00:00.000Z  sent: message "), "{}", text(&story));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_the_table_refuses_is_in_the_queue_and_then_a_dead_letter() {
-    let world = World::start();
-    world.fail(Service::DynamoDb, "PutItem");
-    world.send(r#"{"event_id":"a"}"#);
+    let traced = TracedPipeline::start();
+    traced.fail(Service::DynamoDb, "PutItem");
+    traced.send(r#"{"event_id":"a"}"#);
     sleep(Duration::from_secs(60)).await;
-    let story = world.trace("a").await;
+    let story = traced.trace("a").await;
     assert_eq!((story.place, outcomes(&story)), (Place::InQueue, vec!["failed"]));
-    world.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
-    let story = world.trace("a").await;
+    traced.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
+    let story = traced.trace("a").await;
     assert_eq!((story.place, story.dead_letters[0].is_event), (Place::DeadLetter, true));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_nobody_sent_has_left_no_trace() {
-    let world = World::start();
-    let story = world.trace("a").await;
+    let traced = TracedPipeline::start();
+    let story = traced.trace("a").await;
     assert_eq!(story.place, Place::NotSeen);
     assert!(story.explanation.contains("the queue is empty"), "{}", story.explanation);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_archived_event_whose_claim_is_deleted_is_found_by_the_key_that_the_log_names() {
-    let world = World::start();
-    world.send(r#"{"event_id":"a"}"#);
-    world.until(|services| services.lakes.versions(names::BUCKET).len() == 1).await;
-    let client = aws_sdk_dynamodb::Client::new(&world.services.sdk_config());
+    let traced = TracedPipeline::start();
+    traced.send(r#"{"event_id":"a"}"#);
+    traced.until(|services| services.lakes.versions(names::BUCKET).len() == 1).await;
+    let client = aws_sdk_dynamodb::Client::new(&traced.services.sdk_config());
     let key = |text: &str| AttributeValue::S(text.to_owned());
     client
         .delete_item()
@@ -225,31 +224,31 @@ async fn an_archived_event_whose_claim_is_deleted_is_found_by_the_key_that_the_l
         .send()
         .await
         .unwrap();
-    let story = world.trace("a").await;
+    let story = traced.trace("a").await;
     assert_eq!((story.place, story.object.unwrap().as_claimed), (Place::Archived, None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_claim_is_said_to_be_one_and_its_event_is_still_archived() {
-    let mut world = World::start();
-    world.archived("a").await;
-    assert!(!world.trace("a").await.claim.unwrap().expired);
+    let mut traced = TracedPipeline::start();
+    traced.archived("a").await;
+    assert!(!traced.trace("a").await.claim.unwrap().expired);
     // Polling for 17 days takes a while.
-    world.pipeline = None;
+    traced.pipeline = None;
     sleep(DAY * 17).await;
-    let story = world.trace("a").await;
+    let story = traced.trace("a").await;
     assert!(story.place == Place::Archived && story.claim.as_ref().unwrap().expired);
     assert!(text(&story).contains(", held until 2027-01-31T"), "{}", text(&story));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_with_a_second_version_is_not_as_this_system_writes_it() {
-    let world = World::start();
-    world.archived("a").await;
-    let key = world.services.lakes.versions(names::BUCKET).into_keys().next().unwrap();
-    let client = aws_sdk_s3::Client::new(&world.services.sdk_config());
+    let traced = TracedPipeline::start();
+    traced.archived("a").await;
+    let key = traced.services.lakes.versions(names::BUCKET).into_keys().next().unwrap();
+    let client = aws_sdk_s3::Client::new(&traced.services.sdk_config());
     client.put_object().bucket(names::BUCKET).key(&key).body(b"other".to_vec().into()).send().await.unwrap();
-    let story = world.trace("a").await;
+    let story = traced.trace("a").await;
     let object = story.object.as_ref().unwrap();
     assert_eq!((story.place, object.versions, object.as_claimed), (Place::Overwritten, 2, Some(false)));
     assert!(text(&story).contains("2 versions, 5 bytes, NOT as claimed"), "{}", text(&story));
@@ -257,31 +256,31 @@ async fn an_object_with_a_second_version_is_not_as_this_system_writes_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_item_that_is_no_claim_is_said_to_be_none_and_why() {
-    let world = World::start();
-    world.fail(Service::S3, "PUT");
-    world.send(r#"{"event_id":"a"}"#);
+    let traced = TracedPipeline::start();
+    traced.fail(Service::S3, "PUT");
+    traced.send(r#"{"event_id":"a"}"#);
     sleep(HOUR / 12).await;
-    world.set_in_claim("a", "SET digest = :v", "text").await;
-    let story = world.trace("a").await;
+    traced.set_in_claim("a", "SET digest = :v", "text").await;
+    let story = traced.trace("a").await;
     assert_eq!(story.place, Place::UnusableClaim);
     assert!(story.explanation.contains("Expected binary"), "{}", story.explanation);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_the_archive_has_set_aside_is_told_with_its_key() {
-    let world = World::start();
-    world.fail(Service::S3, "PUT");
-    world.send(r#"{"event_id":"a"}"#);
+    let traced = TracedPipeline::start();
+    traced.fail(Service::S3, "PUT");
+    traced.send(r#"{"event_id":"a"}"#);
     sleep(HOUR / 12).await;
-    let claim_id = world.trace("a").await.claim.unwrap().claim_id;
+    let claim_id = traced.trace("a").await.claim.unwrap().claim_id;
     // As archive-fn says it where its own code panics on a record.
     let line = serde_json::json!({
         "timestamp": "2027-01-15T08:10:00.000Z", "outcome": "quarantined", "event_id": "a", "claim_id": claim_id,
         "key": "events/_unusable/7.json", "error": "our own code panicked",
     });
-    let mut log = world.services.logs.writer(&names::log_group(names::ARCHIVE_FUNCTION));
+    let mut log = traced.services.logs.writer(&names::log_group(names::ARCHIVE_FUNCTION));
     std::io::Write::write_all(&mut log, format!("{line}\n").as_bytes()).unwrap();
-    let story = world.trace("a").await;
+    let story = traced.trace("a").await;
     assert_eq!(story.place, Place::Quarantined);
     assert!(story.explanation.ends_with("kept whole under events/_unusable/7.json"), "{}", story.explanation);
 }
@@ -298,14 +297,14 @@ async fn where_something_cannot_be_read_nothing_is_said_to_be_missing() {
         (Service::Logs, "FilterLogEvents", "ingest log", "b", Unknown, unclaimed),
         (Service::Sqs, "ReceiveMessage", "dead-letter queue", "b", Unknown, unclaimed),
     ] {
-        let mut world = World::start();
-        world.archived("a").await;
-        world.pipeline = None;
-        world.services.faults.set(move |call| {
+        let mut traced = TracedPipeline::start();
+        traced.archived("a").await;
+        traced.pipeline = None;
+        traced.services.faults.set(move |call| {
             let is_it = call.service == service && call.operation.starts_with(operation);
             is_it.then_some(Fault::Refused(403))
         });
-        let story = world.try_trace(event_id).await;
+        let story = traced.try_trace(event_id).await;
         assert_eq!((story.place, story.is_sure()), (place, false), "{source}: {}", story.explanation);
         assert!(story.explanation.starts_with(says), "{source}: {}", story.explanation);
         assert!(text(&story).contains(&format!("not read: {source}: ")), "{}", text(&story));

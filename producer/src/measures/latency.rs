@@ -61,12 +61,12 @@ pub struct Point {
 const CHARTED: [u8; 22] = [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 99, 100];
 
 impl Latency {
-    pub(crate) fn of(times: &[Times]) -> Self {
+    pub(crate) fn from_times(times: &[Times]) -> Self {
         let sent_to = |end: fn(&Times) -> Option<i64>| times.iter().filter_map(move |of| Some(end(of)? - of.sent_ms?));
         Self {
-            sent_to_claimed: Percentiles::of(sent_to(|of| Some(of.claimed_ms))),
-            claimed_to_archived: Percentiles::of(times.iter().filter_map(|of| Some(of.archived_ms? - of.claimed_ms))),
-            sent_to_archived: Percentiles::of(sent_to(|of| of.archived_ms)),
+            sent_to_claimed: Percentiles::new(sent_to(|of| Some(of.claimed_ms))),
+            claimed_to_archived: Percentiles::new(times.iter().filter_map(|of| Some(of.archived_ms? - of.claimed_ms))),
+            sent_to_archived: Percentiles::new(sent_to(|of| of.archived_ms)),
             clocks: CLOCKS,
         }
     }
@@ -89,7 +89,7 @@ impl Latency {
 }
 
 impl Percentiles {
-    fn of(differences_ms: impl Iterator<Item = i64>) -> Option<Self> {
+    fn new(differences_ms: impl Iterator<Item = i64>) -> Option<Self> {
         let mut histogram: Histogram<u64> =
             Histogram::new_with_max(MOST_MS, SIGNIFICANT_DIGITS).expect("both are allowed");
         let (mut before_start, mut max_ms) = (0, 0);
@@ -129,7 +129,7 @@ mod tests {
         let mut all: Vec<Times> = (1..=100).map(|ms| times(Some(0), ms, Some(ms + 1_000))).collect();
         all.push(times(None, 5, None));
         all.push(times(Some(7), 5, None));
-        let latency = Latency::of(&all);
+        let latency = Latency::from_times(&all);
         let of = |step: &Option<Percentiles>| {
             let step = step.as_ref().unwrap();
             (step.events, step.p50_ms, step.p99_ms, step.max_ms, step.before_start)
@@ -138,8 +138,8 @@ mod tests {
         assert_eq!(of(&latency.claimed_to_archived), (100, 1_000, 1_000, 1_000, 0));
         assert_eq!(of(&latency.sent_to_archived), (100, 1_050, 1_099, 1_100, 0));
         // Days are told as well as milliseconds.
-        let slow = Latency::of(&[times(Some(0), 3, None), times(Some(0), 86_400_000, None)]);
+        let slow = Latency::from_times(&[times(Some(0), 3, None), times(Some(0), 86_400_000, None)]);
         assert_eq!(of(&slow.sent_to_claimed), (2, 3, 86_400_000, 86_400_000, 0));
-        assert!(Latency::of(&[]).sent_to_claimed.is_none());
+        assert!(Latency::from_times(&[]).sent_to_claimed.is_none());
     }
 }

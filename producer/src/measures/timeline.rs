@@ -25,7 +25,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    pub(crate) fn of(started_ms: i64, sent_ms: &[i64], times: &[Times]) -> Self {
+    pub(crate) fn new(started_ms: i64, sent_ms: &[i64], times: &[Times]) -> Self {
         let claimed_ms: Vec<i64> = times.iter().map(|of| of.claimed_ms).collect();
         let archived_ms: Vec<i64> = times.iter().filter_map(|of| of.archived_ms).collect();
         let last_ms = sent_ms.iter().chain(&claimed_ms).chain(&archived_ms).max().copied().unwrap_or(started_ms);
@@ -52,11 +52,11 @@ mod tests {
     #[test]
     fn each_thing_is_counted_once_in_intervals_that_a_chart_can_show() {
         let times = [Times { sent_ms: Some(0), claimed_ms: 990, archived_ms: Some(61_000) }];
-        let timeline = Timeline::of(1_000, &[1_000, 1_001, 5_000], &times);
+        let timeline = Timeline::new(1_000, &[1_000, 1_001, 5_000], &times);
         assert_eq!((timeline.interval_ms, timeline.sent.len()), (2_000, 31));
         assert_eq!((timeline.sent[0], timeline.sent[2], timeline.claimed[0], timeline.archived[30]), (2, 1, 1, 1));
         assert_eq!(timeline.sent.iter().chain(&timeline.claimed).chain(&timeline.archived).sum::<u64>(), 5);
-        let days = Timeline::of(0, &[0, 90 * 86_400_000], &[]);
+        let days = Timeline::new(0, &[0, 90 * 86_400_000], &[]);
         assert!(days.sent.len() <= 61 && days.sent.iter().sum::<u64>() == 2);
     }
 }

@@ -1,6 +1,7 @@
 //! The bill, as the page shows it.
 
-use crate::verdict::Reading;
+use crate::bill::{Line, Usd};
+use crate::verdict::RunReport;
 
 /// What a run would cost on AWS.
 pub(super) struct Cost {
@@ -28,16 +29,9 @@ pub(super) struct Row {
     pub(super) bar: f64,
 }
 
-/// There is none in this build.
-#[cfg(not(feature = "embedded"))]
-pub(super) fn of(_: &Reading) -> Option<Cost> {
-    None
-}
-
 /// Of a run on the embedded pipeline, which counts its units.
-#[cfg(feature = "embedded")]
-pub(super) fn of(reading: &Reading) -> Option<Cost> {
-    let bill = reading.bill.as_ref()?;
+pub(super) fn of(report: &RunReport) -> Option<Cost> {
+    let bill = report.bill.as_ref()?;
     let mut sums = vec![("sum for a million events", dollars(&bill.usd_per_million_events))];
     if bill.usd_per_million_messages != bill.usd_per_million_events {
         sums.push(("sum for a million messages", dollars(&bill.usd_per_million_messages)));
@@ -55,12 +49,11 @@ pub(super) fn of(reading: &Reading) -> Option<Cost> {
 }
 
 /// Without the items of which there is nothing.
-#[cfg(feature = "embedded")]
-fn rows(lines: &[crate::bill::Line]) -> Vec<Row> {
+fn rows(lines: &[Line]) -> Vec<Row> {
     let charged = || lines.iter().filter(|line| line.units > 0.0);
-    let price = |line: &crate::bill::Line| line.usd.get("us-east-1").copied().flatten().unwrap_or(0.0);
+    let price = |line: &Line| line.usd.get("us-east-1").copied().flatten().unwrap_or(0.0);
     let dearest = charged().map(price).fold(f64::MIN_POSITIVE, f64::max);
-    let row = |line: &crate::bill::Line| Row {
+    let row = |line: &Line| Row {
         what: line.what,
         units: format!("{} {}", quantity(line.units), line.unit),
         usd: dollars(&line.usd),
@@ -70,7 +63,6 @@ fn rows(lines: &[crate::bill::Line]) -> Vec<Row> {
 }
 
 /// Whole units as they are, and parts as far as they count.
-#[cfg(feature = "embedded")]
 fn quantity(units: f64) -> String {
     match units {
         whole if whole.fract() == 0.0 => format!("{whole}"),
@@ -80,7 +72,6 @@ fn quantity(units: f64) -> String {
 }
 
 /// A dash where a price is not known.
-#[cfg(feature = "embedded")]
-fn dollars(usd: &crate::bill::Usd) -> Vec<String> {
+fn dollars(usd: &Usd) -> Vec<String> {
     usd.values().rev().map(|usd| usd.map_or_else(|| "–".to_owned(), |usd| format!("{usd:.3}"))).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::verdict::{Reading, Verdict};
+use crate::verdict::{RunReport, Verdict};
 
 /// A person is shown as many offending ids.
 const MOST_SHOWN: usize = 5;
@@ -11,8 +11,8 @@ const MOST_SHOWN: usize = 5;
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
-    let new = match (reading.claims, reading.new_claims) {
+pub fn write(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
+    let new = match (report.claims, report.new_claims) {
         (Some(claims), Some(new)) if new < claims => format!("   ({} of an earlier run)", claims - new),
         _ => String::new(),
     };
@@ -20,59 +20,58 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
         Some(number) => writeln!(out, "  {name:<16}{number:>9}{note}"),
         None => writeln!(out, "  {name:<16}{:>9}{note}", "null"),
     };
-    row("sent", Some(reading.sent), "")?;
-    if reading.unconfirmed > 0 {
-        row("unconfirmed", Some(reading.unconfirmed), "   (may have been sent or not)")?;
+    row("sent", Some(report.sent), "")?;
+    if report.unconfirmed > 0 {
+        row("unconfirmed", Some(report.unconfirmed), "   (may have been sent or not)")?;
     }
-    if reading.refused > 0 {
-        row("refused", Some(reading.refused), "   (by SQS)")?;
+    if report.refused > 0 {
+        row("refused", Some(report.refused), "   (by SQS)")?;
     }
-    if reading.unsent > 0 {
-        row("unsent", Some(reading.unsent), "   (the time was up, or Ctrl-C came)")?;
+    if report.unsent > 0 {
+        row("unsent", Some(report.unsent), "   (the time was up, or Ctrl-C came)")?;
     }
-    row("claims", reading.claims, &new)?;
-    row("duplicates", reading.duplicates, "")?;
-    row("conflicts", reading.conflicts, "")?;
+    row("claims", report.claims, &new)?;
+    row("duplicates", report.duplicates, "")?;
+    row("conflicts", report.conflicts, "")?;
     let of_these =
-        if reading.to_be_rejected > 0 { format!("   (of {} to be)", reading.to_be_rejected) } else { String::new() };
-    row("rejected", reading.rejected, &of_these)?;
-    row("objects", reading.objects, "")?;
-    row("object versions", reading.object_versions, "")?;
-    row("dead letters", reading.dead_letters, "")?;
-    row("lost", reading.lost, "")?;
-    if reading.pending > 0 {
-        row("pending", Some(reading.pending), "   (not archived when the time was up, and may still be)")?;
+        if report.to_be_rejected > 0 { format!("   (of {} to be)", report.to_be_rejected) } else { String::new() };
+    row("rejected", report.rejected, &of_these)?;
+    row("objects", report.objects, "")?;
+    row("object versions", report.object_versions, "")?;
+    row("dead letters", report.dead_letters, "")?;
+    row("lost", report.lost, "")?;
+    if report.pending > 0 {
+        row("pending", Some(report.pending), "   (not archived when the time was up, and may still be)")?;
     }
-    row("extra", reading.extra, "")?;
-    writeln!(out, "  {:<16}{:>9.2} s", "time", reading.time)?;
-    if let Some(rate) = reading.sent_per_second {
+    row("extra", report.extra, "")?;
+    writeln!(out, "  {:<16}{:>9.2} s", "time", report.time)?;
+    if let Some(rate) = report.sent_per_second {
         writeln!(out, "  {:<16}{rate:>9.2} messages a second", "sent at")?;
     }
-    if reading.latency.is_known() {
+    if report.latency.is_known() {
         writeln!(out)?;
         writeln!(out, "  {:<22}{:>9}{:>9}{:>9}{:>9}", "latency in ms", "p50", "p90", "p99", "max")?;
     }
-    for (step, percentiles) in reading.latency.steps() {
+    for (step, percentiles) in report.latency.steps() {
         if let Some(percentiles) = percentiles {
             let columns: String = percentiles.named().iter().map(|(_, ms)| format!("{ms:>9}")).collect();
             writeln!(out, "  {step:<22}{columns}")?;
         }
     }
-    if !reading.objects_per_second_by_tenth.is_empty() {
-        let rates: Vec<String> = reading.objects_per_second_by_tenth.iter().map(u64::to_string).collect();
+    if !report.objects_per_second_by_tenth.is_empty() {
+        let rates: Vec<String> = report.objects_per_second_by_tenth.iter().map(u64::to_string).collect();
         writeln!(out, "  objects a second, by tenth of the run: {}", rates.join(" "))?;
     }
     writeln!(out)?;
-    #[cfg(feature = "embedded")]
-    if let Some(bill) = &reading.bill {
+    if let Some(bill) = &report.bill {
         bill.write(out)?;
         writeln!(out)?;
     }
-    for (source, problem) in &reading.unreadable {
+    for (source, problem) in &report.unreadable {
         let source = serde_json::to_string(source).map_err(io::Error::other)?;
         writeln!(out, "could not be read: {}: {problem}", source.trim_matches('"'))?;
     }
-    for invariant in &reading.invariants {
+    for invariant in &report.invariants {
         let outcome = match invariant.held {
             Some(true) => "PASS",
             Some(false) => "FAIL",
@@ -86,12 +85,12 @@ pub fn write(reading: &Reading, out: &mut impl Write) -> io::Result<()> {
         };
         writeln!(out, "{outcome}  {}{examples}", invariant.name)?;
     }
-    let verdict = match reading.verdict {
+    let verdict = match report.verdict {
         Verdict::Held => "held",
         Verdict::Violated => "violated",
         Verdict::Inconclusive => "inconclusive",
     };
-    let partial = match (reading.partial, reading.unsent) {
+    let partial = match (report.partial, report.unsent) {
         (true, _) => " (partial: Ctrl-C ended the run)",
         (false, 0) => "",
         (false, _) => " (not all was sent)",

@@ -11,8 +11,8 @@ use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
 use ops::logs::{FilterLogEvents, LogsClient};
 
 use super::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
+use crate::pipeline_client::PipelineClient;
 use crate::read_back;
-use crate::stack::Connected;
 
 /// Pages of a log search at the most. CloudWatch answers five a second, many of them empty.
 const MOST_PAGES: usize = 500;
@@ -25,31 +25,31 @@ const DEAD_LETTER_HIDDEN_SECONDS: i32 = 20;
 
 /// Reads what there is, and notes what cannot be read.
 pub(super) struct Look<'a> {
-    pub(super) connected: &'a Connected,
+    pub(super) client: &'a PipelineClient,
     pub(super) event_id: &'a str,
     pub(super) unreadable: BTreeMap<&'static str, String>,
 }
 
 impl Look<'_> {
-    fn note<T>(&mut self, source: &'static str, read: anyhow::Result<T>) -> Option<T> {
+    fn record<T>(&mut self, source: &'static str, read: anyhow::Result<T>) -> Option<T> {
         read.inspect_err(|error| drop(self.unreadable.insert(source, format!("{error:#}")))).ok()
     }
 
-    fn unknown(&mut self, source: &'static str, flag: &str) {
+    fn record_unknown(&mut self, source: &'static str, flag: &str) {
         self.unreadable.insert(source, format!("no {flag}, and no Terraform outputs of this queue's stack"));
     }
 
     /// `Err` is an item that is no claim.
     pub(super) async fn claim(&mut self) -> Option<Result<Claim, String>> {
-        let Some(table) = &self.connected.stack.table else {
-            self.unknown("table", "--table");
+        let Some(table) = &self.client.stack.table else {
+            self.record_unknown("table", "--table");
             return None;
         };
         let pk = AttributeValue::S(Claim::partition_key(self.event_id));
-        let request = self.connected.dynamodb.get_item().table_name(table).key("pk", pk);
+        let request = self.client.dynamodb.get_item().table_name(table).key("pk", pk);
         let request = request.key("sk", AttributeValue::S(SORT_KEY.to_owned())).consistent_read(true);
         let answer = request.send().await.with_context(|| format!("the table {table} cannot be read"));
-        let item = self.note("table", answer)?.item?;
+        let item = self.record("table", answer)?.item?;
         Some(Claim::from_item(item).map_err(|error| format!("{:#}", anyhow::Error::new(error))))
     }
 
@@ -60,11 +60,14 @@ impl Look<'_> {
         since: DateTime<Utc>,
     ) -> Vec<String> {
         let Some(group) = group else {
-            self.unknown(source, if source == "ingest log" { "--ingest-log-group" } else { "--archive-log-group" });
+            self.record_unknown(
+                source,
+                if source == "ingest log" { "--ingest-log-group" } else { "--archive-log-group" },
+            );
             return Vec::new();
         };
-        let read = search(&self.connected.logs, group, &pattern(self.event_id), since).await;
-        match self.note(source, read) {
+        let read = search(&self.client.logs, group, &pattern(self.event_id), since).await;
+        match self.record(source, read) {
             Some((lines, true)) => lines,
             Some((lines, false)) => {
                 let why =
@@ -83,9 +86,9 @@ impl Look<'_> {
         archive: &[ArchiveLine],
         prefix: &ObjectPrefix,
     ) -> Option<ObjectStory> {
-        let connected = self.connected;
-        let Some(bucket) = &connected.stack.bucket else {
-            self.unknown("bucket", "--bucket");
+        let client = self.client;
+        let Some(bucket) = &client.stack.bucket else {
+            self.record_unknown("bucket", "--bucket");
             return None;
         };
         let named = || {
@@ -93,29 +96,29 @@ impl Look<'_> {
             archive.iter().rfind(is_object).and_then(|line| line.key.clone())
         };
         let key = claim.map(|claim| prefix.object_key(claim)).or_else(named)?;
-        let read = read_back::read_object(connected, bucket, &key).await;
-        let (versions, content) = self.note("bucket", read)??;
+        let read = read_back::read_object(client, bucket, &key).await;
+        let (versions, content) = self.record("bucket", read)??;
         let as_claimed = claim.map(|claim| object::object_line(claim).is_ok_and(|line| line == content));
         Some(ObjectStory { key, versions, bytes: content.len(), as_claimed })
     }
 
     pub(super) async fn depth(&mut self, source: &'static str, url: Option<&str>) -> Option<u64> {
         let Some(url) = url else {
-            self.unknown(source, "--on-failure-url");
+            self.record_unknown(source, "--on-failure-url");
             return None;
         };
-        let depth = read_back::depth(self.connected, url).await;
-        self.note(source, depth)
+        let depth = read_back::depth(self.client, url).await;
+        self.record(source, depth)
     }
 
     pub(super) async fn dead_letters(&mut self, pointer: &EventIdPointer) -> Vec<DeadLetter> {
-        let Some(url) = self.connected.dlq_url.clone() else {
-            self.unknown("dead-letter queue", "--dlq-url, no redrive policy");
+        let Some(url) = self.client.dlq_url.clone() else {
+            self.record_unknown("dead-letter queue", "--dlq-url, no redrive policy");
             return Vec::new();
         };
         let mut found = Vec::new();
         let searched = self.search_dead_letters(&url, pointer, &mut found).await;
-        self.note("dead-letter queue", searched);
+        self.record("dead-letter queue", searched);
         found
     }
 
@@ -127,7 +130,7 @@ impl Look<'_> {
     ) -> anyhow::Result<()> {
         let quoted = serde_json::Value::from(self.event_id).to_string();
         for _ in 0..MOST_DEAD_LETTERS / 10 {
-            let request = self.connected.sqs.receive_message().queue_url(url).max_number_of_messages(10);
+            let request = self.client.sqs.receive_message().queue_url(url).max_number_of_messages(10);
             let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
             let answer = request.visibility_timeout(DEAD_LETTER_HIDDEN_SECONDS).wait_time_seconds(0).send().await;
             let messages = answer.with_context(|| format!("the dead-letter queue {url} cannot be read"))?.messages;

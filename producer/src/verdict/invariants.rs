@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use claim::Digest;
 
-use super::{Invariant, MOST_EXAMPLES, Run};
+use super::{Evidence, Invariant, MOST_EXAMPLES};
 use crate::function_logs::IngestOutcome;
 use crate::read_back::Object;
 use crate::scenario::Content;
 use crate::watch::Source;
 
-impl Run<'_> {
+impl Evidence<'_> {
     /// What must hold of every run, and then what this scenario adds.
     pub(super) fn invariants(&self) -> Vec<Invariant> {
         let mut invariants = self.general();
@@ -125,9 +125,9 @@ impl Run<'_> {
             let offenders = seen.dead_letters.iter().filter(is_event).map(|id| (true, id.clone()));
             invariants.push(judge("no message that can be claimed is a dead letter", dead_letters, offenders));
         }
-        if scenario.disturbance.is_some() {
+        if scenario.faults.is_some() {
             let name = "what the scenario does to the pipeline took place";
-            let missing = (!self.was_disturbed).then(|| (false, "not all of it".to_owned()));
+            let missing = (!self.faults_occurred).then(|| (false, "not all of it".to_owned()));
             invariants.push(judge(name, true, missing.into_iter()));
         }
         invariants

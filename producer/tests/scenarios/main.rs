@@ -1,6 +1,5 @@
 //! Each scenario holds on the embedded pipeline, and is violated where that is broken on purpose.
 
-#![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashSet;
@@ -16,12 +15,12 @@ use futures_util::FutureExt as _;
 use mutants::Mutant;
 use pipeline::{Pipeline, names};
 use producer::cli::{Cli, Command, RunArgs};
-use producer::embedded::World;
+use producer::embedded::EmbeddedStack;
+use producer::pipeline_client::PipelineClient;
 use producer::progress::Progress;
 use producer::run::judge;
 use producer::scenario::Scenario;
-use producer::stack::Connected;
-use producer::verdict::{Reading, Verdict};
+use producer::verdict::{RunReport, Verdict};
 use serde_json::{Value, json};
 
 mod sending;
@@ -42,14 +41,14 @@ fn held(line: &str) -> Value {
     let mut command = Process::new(env!("CARGO_BIN_EXE_producer"));
     let command = command.current_dir(folder.path()).args(["run", "--local", "--json"]).args(line.split_whitespace());
     let output = command.output().unwrap();
-    let reading: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), &reading["verdict"]), (Some(0), &"held".into()), "{line}: {reading:#}");
-    reading
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["verdict"]), (Some(0), &"held".into()), "{line}: {report:#}");
+    report
 }
 
-fn assert_numbers(reading: &Value, numbers: &[(&str, u64)]) {
+fn assert_numbers(report: &Value, numbers: &[(&str, u64)]) {
     for &(name, number) in numbers {
-        assert_eq!(reading[name], number, "{name}: {reading:#}");
+        assert_eq!(report[name], number, "{name}: {report:#}");
     }
 }
 
@@ -66,10 +65,10 @@ fn herd_and_distinct_and_mixed_and_soak_make_one_object_of_each_event() {
 
 #[test]
 fn conflicts_are_told_from_duplicates() {
-    let reading = held("conflicts");
-    assert_numbers(&reading, &[("objects", 10), ("rejected", 0), ("dead_letters", 0)]);
-    assert_eq!(reading["conflicts"].as_u64().unwrap() + reading["duplicates"].as_u64().unwrap(), 40);
-    assert!(reading["conflicts"].as_u64().unwrap() >= 20);
+    let report = held("conflicts");
+    assert_numbers(&report, &[("objects", 10), ("rejected", 0), ("dead_letters", 0)]);
+    assert_eq!(report["conflicts"].as_u64().unwrap() + report["duplicates"].as_u64().unwrap(), 40);
+    assert!(report["conflicts"].as_u64().unwrap() >= 20);
 }
 
 #[test]
@@ -92,9 +91,9 @@ fn redelivery_and_an_outage_are_made_up_for() {
 type Sabotage = fn(&Arc<Services>, &Call<'_>) -> Option<Fault>;
 
 /// What is said of a scenario with a mutant of the functions, or with services that somebody else meddles with.
-async fn broken(line: &str, mutant: Option<Mutant>, sabotage: Option<Sabotage>) -> Reading {
+async fn broken(line: &str, mutant: Option<Mutant>, sabotage: Option<Sabotage>) -> RunReport {
     let args = arguments(line);
-    let mut world = World::new(&pointer(), Scenario::chosen(&args), 7).unwrap();
+    let mut world = EmbeddedStack::new(&pointer(), Scenario::chosen(&args), 7).unwrap();
     // Else the second message of an event seldom comes as far as the table.
     world.settings.ingest.claim_cache_entries = None;
     if let Some(sabotage) = sabotage {
@@ -105,17 +104,17 @@ async fn broken(line: &str, mutant: Option<Mutant>, sabotage: Option<Sabotage>) 
         Some(mutant) => Pipeline::start_decorated(&world.services, world.settings.clone(), 7, mutant),
         None => world.start(7),
     };
-    let mut connected = Connected::inside(&world);
-    connected.describe_queue().await.unwrap();
+    let mut client = PipelineClient::embedded(&world);
+    client.describe_queue().await.unwrap();
     let (pointer, progress) = (pointer(), Progress::new(true));
-    let judged = judge(&connected, &args, &pointer, &progress);
+    let judged = judge(&client, &args, &pointer, &progress);
     tokio::time::timeout(Duration::from_secs(120), judged).await.unwrap().unwrap()
 }
 
-fn assert_violated(reading: &Reading, name: &str) {
+fn assert_violated(report: &RunReport, name: &str) {
     let violated: HashSet<&str> =
-        reading.invariants.iter().filter(|invariant| invariant.held == Some(false)).map(|held| held.name).collect();
-    assert!(reading.verdict == Verdict::Violated && violated.contains(name), "not {name}, but {violated:?}");
+        report.invariants.iter().filter(|invariant| invariant.held == Some(false)).map(|held| held.name).collect();
+    assert!(report.verdict == Verdict::Violated && violated.contains(name), "not {name}, but {violated:?}");
 }
 
 /// Does a request at once: the embedded services wait for nothing.
@@ -191,52 +190,52 @@ fn loses_the_answer_to_the_first_put(services: &Arc<Services>, call: &Call<'_>) 
 #[tokio::test]
 async fn herd_and_mixed_are_violated_by_a_claim_without_its_condition() {
     for line in ["run herd", "run mixed --messages 200"] {
-        let reading = broken(line, Some(Mutant::ClaimWithoutCondition), None).await;
-        assert_violated(&reading, "no event was won twice");
+        let report = broken(line, Some(Mutant::ClaimWithoutCondition), None).await;
+        assert_violated(&report, "no event was won twice");
     }
 }
 
 #[tokio::test]
 async fn distinct_is_violated_by_a_throttle_that_is_taken_for_a_duplicate() {
     let throttle_is_duplicate = Some(Mutant::ThrottleIsDuplicate);
-    let reading = broken("run distinct --messages 5", throttle_is_duplicate, Some(throttles_the_first_event)).await;
-    assert_violated(&reading, "each event has a claim");
+    let report = broken("run distinct --messages 5", throttle_is_duplicate, Some(throttles_the_first_event)).await;
+    assert_violated(&report, "each event has a claim");
 }
 
 #[tokio::test]
 async fn conflicts_is_violated_by_a_follower_that_is_held_against_its_leader() {
-    let reading = broken("run conflicts", Some(Mutant::FollowerJudgedByLeader), None).await;
-    assert_violated(&reading, "duplicates say what their claim says, and conflicts do not");
+    let report = broken("run conflicts", Some(Mutant::FollowerJudgedByLeader), None).await;
+    assert_violated(&report, "duplicates say what their claim says, and conflicts do not");
 }
 
 #[tokio::test]
 async fn poison_and_large_are_violated_by_code_that_acknowledges_what_it_rejects() {
     for (line, acknowledged) in [("run poison --messages 10", 2), ("run large --messages 5", 2)] {
-        let reading = broken(line, Some(Mutant::RejectedAcknowledged), None).await;
+        let report = broken(line, Some(Mutant::RejectedAcknowledged), None).await;
         let name = "what cannot be claimed is a dead letter, and is not acknowledged";
-        assert_violated(&reading, name);
-        let invariant = reading.invariants.iter().find(|invariant| invariant.name == name).unwrap();
+        assert_violated(&report, name);
+        let invariant = report.invariants.iter().find(|invariant| invariant.name == name).unwrap();
         assert_eq!(invariant.offenders, acknowledged, "{line}: {invariant:?}");
     }
 }
 
 #[tokio::test]
 async fn redelivery_is_violated_by_a_put_without_if_none_match() {
-    let reading = broken("run redelivery", Some(Mutant::PutWithoutIfNoneMatch), None).await;
-    assert_violated(&reading, "each object has one version");
+    let report = broken("run redelivery", Some(Mutant::PutWithoutIfNoneMatch), None).await;
+    assert_violated(&report, "each object has one version");
 }
 
 #[tokio::test]
 async fn outage_is_violated_by_a_throttle_that_is_taken_for_a_duplicate() {
-    let reading = broken("run outage", Some(Mutant::ThrottleIsDuplicate), None).await;
-    assert_violated(&reading, "each event has a claim");
+    let report = broken("run outage", Some(Mutant::ThrottleIsDuplicate), None).await;
+    assert_violated(&report, "each event has a claim");
 }
 
 #[tokio::test]
 async fn soak_is_violated_by_a_put_without_if_none_match_and_a_lost_answer() {
     let line = "run soak --rate 20 --duration 1";
-    let reading = broken(line, Some(Mutant::PutWithoutIfNoneMatch), Some(loses_the_answer_to_the_first_put)).await;
-    assert_violated(&reading, "each object has one version");
+    let report = broken(line, Some(Mutant::PutWithoutIfNoneMatch), Some(loses_the_answer_to_the_first_put)).await;
+    assert_violated(&report, "each object has one version");
 }
 
 #[tokio::test]
@@ -256,9 +255,9 @@ async fn a_run_is_violated_by_whoever_meddles_with_table_or_lake_or_queue() {
         ),
     ];
     for (line, sabotage, violated) in meddling {
-        let reading = broken(line, None, Some(sabotage)).await;
+        let report = broken(line, None, Some(sabotage)).await;
         for name in violated {
-            assert_violated(&reading, name);
+            assert_violated(&report, name);
         }
     }
 }

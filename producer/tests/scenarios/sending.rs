@@ -11,16 +11,16 @@ fn planned(line: &str) -> Plan {
 }
 
 /// What is said of a run while requests go wrong.
-async fn with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) -> Reading {
+async fn with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) -> RunReport {
     let args = arguments(line);
-    let mut world = World::new(&pointer(), Scenario::chosen(&args), 7).unwrap();
+    let mut world = EmbeddedStack::new(&pointer(), Scenario::chosen(&args), 7).unwrap();
     // A single message would wait for others.
     world.settings.sqs_mapping.batching_window = Duration::ZERO;
     world.services.faults.set(fault);
     let _pipeline = world.start(7);
-    let mut connected = Connected::inside(&world);
-    connected.describe_queue().await.unwrap();
-    judge(&connected, &args, &pointer(), &Progress::new(true)).await.unwrap()
+    let mut client = PipelineClient::embedded(&world);
+    client.describe_queue().await.unwrap();
+    judge(&client, &args, &pointer(), &Progress::new(true)).await.unwrap()
 }
 
 /// What the command says of events in a file, which it need not hold.
@@ -103,33 +103,33 @@ fn more_bodies_than_fit_into_memory_are_refused() {
 
 #[tokio::test]
 async fn a_rate_is_kept_up_for_longer_than_the_timeout_and_all_is_sent() {
-    let reading = with_faults("run mixed --rate 10 --duration 2 --timeout 1", |_| None).await;
-    assert_eq!((reading.sent, reading.unsent), (20, 0));
-    assert!(reading.time >= 2.0, "{reading:?}");
+    let report = with_faults("run mixed --rate 10 --duration 2 --timeout 1", |_| None).await;
+    assert_eq!((report.sent, report.unsent), (20, 0));
+    assert!(report.time >= 2.0, "{report:?}");
 }
 
 #[tokio::test]
 async fn a_run_that_did_not_send_all_is_never_held_and_counts_what_was_sent() {
     let is_first = |call: &Call<'_>| String::from_utf8_lossy(call.request.body()).contains("grid_stress_999-1\\\"");
     let line = "run distinct --messages 20 --batch-size 1 --concurrency 1 --timeout 2";
-    let reading =
+    let report =
         with_faults(line, move |call| (call.operation == "SendMessage" && !is_first(call)).then_some(Fault::Throttled))
             .await;
-    assert!(reading.sent == 1 && reading.unsent > 0 && reading.unconfirmed > 0, "{reading:?}");
-    assert_eq!(reading.events, 1 + reading.unconfirmed, "no event counts that was not sent");
-    assert!(reading.invariants.iter().all(|invariant| invariant.held == Some(true)), "{reading:?}");
-    assert_eq!(reading.verdict, Verdict::Inconclusive);
+    assert!(report.sent == 1 && report.unsent > 0 && report.unconfirmed > 0, "{report:?}");
+    assert_eq!(report.events, 1 + report.unconfirmed, "no event counts that was not sent");
+    assert!(report.invariants.iter().all(|invariant| invariant.held == Some(true)), "{report:?}");
+    assert_eq!(report.verdict, Verdict::Inconclusive);
 }
 
 #[tokio::test]
 async fn a_batch_whose_answer_was_lost_is_ten_messages_of_which_nothing_is_known() {
     let is_first = |call: &Call<'_>| String::from_utf8_lossy(call.request.body()).contains("grid_stress_999-7\\\"");
-    let reading = with_faults("run distinct --messages 30", move |call| {
+    let report = with_faults("run distinct --messages 30", move |call| {
         (call.operation == "SendMessageBatch" && is_first(call)).then_some(Fault::AnswerLost)
     })
     .await;
-    assert_eq!((reading.sent, reading.unconfirmed, reading.refused, reading.events), (20, 10, 0, 30));
-    assert_eq!(reading.verdict, Verdict::Held, "they may have come, and need not: {reading:?}");
+    assert_eq!((report.sent, report.unconfirmed, report.refused, report.events), (20, 10, 0, 30));
+    assert_eq!(report.verdict, Verdict::Held, "they may have come, and need not: {report:?}");
 }
 
 #[test]
@@ -137,11 +137,11 @@ fn what_sqs_refuses_is_recorded_as_refused_in_a_batch_or_alone_and_the_rest_is_s
     // JSON, and yet no character of XML 1.0.
     let lines = "{\"event_id\":\"a\"}\n{\"event_id\":\"b\",\"x\":\"\u{fffe}\"}\n{\"event_id\":\"c\"}\n";
     for batch_size in ["10", "1"] {
-        let (code, reading) = of_file(lines, &["--batch-size", batch_size]);
-        assert_eq!((code, &reading["scenario"]), (Some(0), &"file".into()), "{reading:#}");
+        let (code, report) = of_file(lines, &["--batch-size", batch_size]);
+        assert_eq!((code, &report["scenario"]), (Some(0), &"file".into()), "{report:#}");
         let numbers = [("sent", 2), ("refused", 1), ("unconfirmed", 0), ("unsent", 0), ("events", 2), ("objects", 2)];
         for (name, number) in numbers {
-            assert_eq!(reading[name], number, "{batch_size} at a time: {name}: {reading:#}");
+            assert_eq!(report[name], number, "{batch_size} at a time: {name}: {report:#}");
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
 use crate::measures::{self, RepeatedEvent};
 use crate::scenario::{Name, Scenario};
-use crate::send::Sent;
+use crate::send::SendResults;
 use crate::watch::{Observation, Source};
 
 /// As many offending ids are named.
@@ -48,7 +48,7 @@ pub struct Invariant {
 
 /// All that is said of a run. A number that could not be read is `None`.
 #[derive(Debug, Serialize)]
-pub struct Reading {
+pub struct RunReport {
     /// The verdict.
     pub verdict: Verdict,
     /// Ctrl-C ended the run before it was done. Then the verdict is never `held`.
@@ -120,18 +120,17 @@ pub struct Reading {
     /// Objects written in a second, for each tenth of them; `[]` if there are fewer than a thousand.
     pub objects_per_second_by_tenth: Vec<u64>,
     /// What the run would have cost on AWS; of the embedded pipeline alone, which counts it.
-    #[cfg(feature = "embedded")]
     pub bill: Option<crate::bill::Bill>,
 }
 
 /// A run, and what was seen of it.
-pub struct Run<'a> {
+pub struct Evidence<'a> {
     /// Of what kind.
     pub scenario: &'a Scenario,
     /// What was to be sent.
     pub plan: &'a Plan,
     /// What was.
-    pub sent: &'a Sent,
+    pub sent: &'a SendResults,
     /// What came of it.
     pub seen: &'a Observation,
     /// Where the lake begins in its bucket.
@@ -139,15 +138,15 @@ pub struct Run<'a> {
     /// When the first message was sent.
     pub started: SystemTime,
     /// What the scenario does to the embedded pipeline took place.
-    pub was_disturbed: bool,
+    pub faults_occurred: bool,
     /// Ctrl-C ended it.
     pub is_partial: bool,
 }
 
-impl Run<'_> {
+impl Evidence<'_> {
     /// Judges the run, which took so long.
     #[must_use]
-    pub fn reading(&self, took: Duration) -> Reading {
+    pub fn report(&self, took: Duration) -> RunReport {
         let Self { scenario, sent, seen, .. } = *self;
         let Observation { logs, claims, objects, dead_letters, .. } = seen;
         let when = |sources: &[Source], number: usize| self.knows(sources).then_some(number);
@@ -170,7 +169,7 @@ impl Run<'_> {
         let confirmed_ms: Vec<i64> = confirmed_ms.collect();
         let started_ms = DateTime::<Utc>::from(self.started).timestamp_millis();
         let (repeated_events, events_repeated) = measures::repeated_events(self);
-        Reading {
+        RunReport {
             verdict,
             partial: self.is_partial,
             scenario: scenario.name,
@@ -201,12 +200,11 @@ impl Run<'_> {
             time: (took.as_secs_f64() * 1_000.0).round() / 1_000.0,
             invariants,
             unreadable: seen.unreadable.clone(),
-            latency: Latency::of(&times),
-            timeline: Timeline::of(started_ms, &confirmed_ms, &times),
+            latency: Latency::from_times(&times),
+            timeline: Timeline::new(started_ms, &confirmed_ms, &times),
             repeated_events,
             events_repeated,
             objects_per_second_by_tenth: rates(times.iter().filter_map(|of| of.archived_ms).collect()),
-            #[cfg(feature = "embedded")]
             bill: None,
         }
     }

@@ -10,7 +10,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use claim::{Claim, EventIdPointer, ObjectPrefix};
 use serde::{Deserialize, Serialize};
 
-use crate::stack::Connected;
+use crate::pipeline_client::PipelineClient;
 use look::Look;
 
 mod look;
@@ -156,7 +156,7 @@ pub struct DeadLetter {
 /// Finds out what is known of an event. `since` is where the logs are searched from, if not from a day before its claim, or now;
 /// `record_age` is the age at which the stream's mapping gives a record up.
 pub async fn trace(
-    connected: &Connected,
+    client: &PipelineClient,
     event_id: &str,
     prefix: &ObjectPrefix,
     pointer: &EventIdPointer,
@@ -164,15 +164,15 @@ pub async fn trace(
     record_age: Duration,
     now: DateTime<Utc>,
 ) -> Story {
-    let mut look = Look { connected, event_id, unreadable: BTreeMap::new() };
+    let mut look = Look { client, event_id, unreadable: BTreeMap::new() };
     let item = look.claim().await;
     let claim = item.as_ref().and_then(|claim| claim.as_ref().ok());
     let since = since.unwrap_or_else(|| claim.map_or(now, |claim| claim.claimed_at.min(now)) - BEFORE_CLAIM);
-    let stack = &connected.stack;
+    let stack = &client.stack;
     let ingest = look.log_lines("ingest log", stack.ingest_log_group.as_deref(), since).await;
-    let ingest: Vec<IngestLine> = of_event(&ingest, |line: &IngestLine| line.event_id.as_deref() == Some(event_id));
+    let ingest: Vec<IngestLine> = lines_of(&ingest, |line: &IngestLine| line.event_id.as_deref() == Some(event_id));
     let archive = look.log_lines("archive log", stack.archive_log_group.as_deref(), since).await;
-    let archive: Vec<ArchiveLine> = of_event(&archive, |line: &ArchiveLine| line.event_id.as_deref() == Some(event_id));
+    let archive: Vec<ArchiveLine> = lines_of(&archive, |line: &ArchiveLine| line.event_id.as_deref() == Some(event_id));
     let object = look.object(claim, &archive, prefix).await;
 
     let is_settled = claim.is_some() && ingest.iter().all(|line| ["won", "duplicate"].contains(&line.outcome.as_str()));
@@ -186,7 +186,7 @@ pub async fn trace(
         event_id: event_id.to_owned(),
         place: Place::NotSeen,
         explanation: String::new(),
-        claim: claim.map(|claim| ClaimStory::of(claim, &ingest, now)),
+        claim: claim.map(|claim| ClaimStory::new(claim, &ingest, now)),
         ingest,
         archive,
         object,
@@ -204,13 +204,13 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn of_event<'a, Line: Deserialize<'a>>(lines: &'a [String], is_ours: impl Fn(&Line) -> bool) -> Vec<Line> {
+fn lines_of<'a, Line: Deserialize<'a>>(lines: &'a [String], is_ours: impl Fn(&Line) -> bool) -> Vec<Line> {
     // Summary lines and other lines that are about no message do not fit, and are not wanted.
     lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(is_ours).collect()
 }
 
 impl ClaimStory {
-    fn of(claim: &Claim, ingest: &[IngestLine], now: DateTime<Utc>) -> Self {
+    fn new(claim: &Claim, ingest: &[IngestLine], now: DateTime<Utc>) -> Self {
         let mut winners = ingest.iter().filter(|line| line.message_id.as_ref() == Some(&claim.message_id));
         let holds_until = i64::try_from(claim.ttl).ok().and_then(|ttl| DateTime::from_timestamp(ttl, 0));
         Self {
@@ -241,9 +241,9 @@ impl Story {
                 let kept = "archive-fn keeps such records whole under `<prefix>_unusable/`";
                 (Place::UnusableClaim, format!("the table holds an item for it that is no claim: {why}. {kept}"))
             }
-            Some(Ok(_)) if self.is_unreadable("bucket") => cannot_tell("it was claimed, and whether it is archived"),
+            Some(Ok(_)) if self.is_unreadable("bucket") => unknown_place("it was claimed, and whether it is archived"),
             Some(Ok(claim)) => self.judge_claimed(claim, record_age, now),
-            None if self.is_unreadable("table") => cannot_tell("whether it was claimed"),
+            None if self.is_unreadable("table") => unknown_place("whether it was claimed"),
             None => self.judge_unclaimed(),
         }
     }
@@ -289,7 +289,7 @@ impl Story {
         }
         if ["ingest log", "archive log", "bucket", "dead-letter queue"].iter().any(|source| self.is_unreadable(source))
         {
-            return cannot_tell("it has no claim, and what became of it");
+            return unknown_place("it has no claim, and what became of it");
         }
         if let Some(line) = refused {
             let text = "it has no claim, and its message comes again until it is a dead letter";
@@ -317,7 +317,7 @@ impl Story {
     }
 }
 
-fn cannot_tell(what: &str) -> (Place, String) {
+fn unknown_place(what: &str) -> (Place, String) {
     (Place::Unknown, format!("{what} cannot be told: see what was not read"))
 }
 

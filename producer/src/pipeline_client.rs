@@ -1,5 +1,6 @@
 //! A pipeline that can be talked to: deployed or embedded, it is the same SDK clients.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,26 +10,14 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use claim::EventIdPointer;
 use lambda_support::https;
 use ops::logs::LogsClient;
+use pipeline::{Pipeline, names};
 
+use crate::embedded::{EmbeddedStack, FaultCounts};
 use crate::scenario::Scenario;
 use crate::target::{Stack, Target};
 
-#[cfg(feature = "embedded")]
-use {crate::embedded::World, pipeline::Pipeline as EmbeddedPipeline};
-
-/// There is none in this build.
-#[cfg(not(feature = "embedded"))]
-pub enum EmbeddedPipeline {}
-
-#[cfg(not(feature = "embedded"))]
-impl EmbeddedPipeline {
-    async fn broken(&mut self) -> String {
-        match *self {}
-    }
-}
-
 /// A pipeline, and the clients to talk to it.
-pub struct Connected {
+pub struct PipelineClient {
     /// Its names.
     pub stack: Stack,
     /// Queues.
@@ -48,21 +37,20 @@ pub struct Connected {
     /// A log line may turn up so much later than one with a later timestamp.
     pub log_delay: Duration,
     /// What the scenario does to the embedded pipeline.
-    #[cfg(feature = "embedded")]
-    disturbances: Option<std::sync::Arc<crate::embedded::Disturbances>>,
+    fault_counts: Option<Arc<FaultCounts>>,
     /// Keeps the embedded pipeline running.
-    pipeline: Option<EmbeddedPipeline>,
+    pipeline: Option<Pipeline>,
 }
 
-impl Connected {
+impl PipelineClient {
     /// Reaches the stack, or starts the embedded pipeline.
     ///
     /// # Errors
     /// When the queue cannot be reached.
-    pub async fn to(target: &Target, pointer: &EventIdPointer, scenario: &Scenario) -> anyhow::Result<Self> {
+    pub async fn connect(target: &Target, pointer: &EventIdPointer, scenario: &Scenario) -> anyhow::Result<Self> {
         match &target.stack {
             Some(stack) => Self::deployed(stack).await,
-            None => Self::embedded(pointer, scenario).await,
+            None => Self::start_embedded(pointer, scenario).await,
         }
     }
 
@@ -82,68 +70,50 @@ impl Connected {
                 loader = loader.region(Region::new(region.to_owned()));
             }
         }
-        let mut connected = Self::with(&loader.load().await, stack.clone());
-        connected.describe_queue().await?;
-        Ok(connected)
+        let mut client = Self::new(&loader.load().await, stack.clone());
+        client.describe_queue().await?;
+        Ok(client)
     }
-
-    #[cfg(feature = "embedded")]
-    async fn embedded(pointer: &EventIdPointer, scenario: &Scenario) -> anyhow::Result<Self> {
+    async fn start_embedded(pointer: &EventIdPointer, scenario: &Scenario) -> anyhow::Result<Self> {
         let seed = fastrand::u64(..);
-        let world = World::new(pointer, scenario, seed)?;
-        let mut connected = Self::inside(&world);
-        connected.pipeline = Some(world.start(seed));
-        connected.describe_queue().await?;
-        Ok(connected)
+        let embedded = EmbeddedStack::new(pointer, scenario, seed)?;
+        let mut client = Self::embedded(&embedded);
+        client.pipeline = Some(embedded.start(seed));
+        client.describe_queue().await?;
+        Ok(client)
     }
 
-    /// Inside an embedded world whose pipeline somebody else starts.
-    #[cfg(feature = "embedded")]
+    /// Inside an embedded stack whose pipeline somebody else starts.
     #[must_use]
-    pub fn inside(world: &World) -> Self {
-        use pipeline::names;
-
+    pub fn embedded(embedded: &EmbeddedStack) -> Self {
         let stack = Stack {
             queue_url: emulator::queue_url(names::QUEUE),
             table: Some(names::TABLE.to_owned()),
             bucket: Some(names::BUCKET.to_owned()),
-            object_prefix: world.settings.archive.object_prefix.to_string(),
+            object_prefix: embedded.settings.archive.object_prefix.to_string(),
             ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
             archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
             dlq_url: None,
             on_failure_url: Some(emulator::queue_url(names::ON_FAILURE_QUEUE)),
             event_id_pointer: None,
         };
-        let mut connected = Self::with(&world.services.sdk_config(), stack);
-        connected.disturbances = Some(std::sync::Arc::clone(&world.disturbances));
-        connected.poll_interval = Duration::from_millis(200);
-        connected.log_delay = Duration::ZERO;
-        connected
+        let mut client = Self::new(&embedded.services.sdk_config(), stack);
+        client.fault_counts = Some(Arc::clone(&embedded.fault_counts));
+        client.poll_interval = Duration::from_millis(200);
+        client.log_delay = Duration::ZERO;
+        client
     }
 
     /// Whether all took place that the scenario does to the embedded pipeline.
-    #[cfg(feature = "embedded")]
     #[must_use]
-    pub fn was_disturbed(&self, scenario: &Scenario) -> bool {
-        let took_place = |disturbance| self.disturbances.as_ref().is_some_and(|all| all.took_place(disturbance));
-        scenario.disturbance.is_some_and(took_place)
-    }
-
-    /// Nothing is done to a deployed stack.
-    #[cfg(not(feature = "embedded"))]
-    #[must_use]
-    pub fn was_disturbed(&self, _: &Scenario) -> bool {
-        false
-    }
-
-    #[cfg(not(feature = "embedded"))]
-    async fn embedded(_: &EventIdPointer, _: &Scenario) -> anyhow::Result<Self> {
-        anyhow::bail!("this producer was built without the embedded pipeline")
+    pub fn faults_occurred(&self, scenario: &Scenario) -> bool {
+        let took_place = |faults| self.fault_counts.as_ref().is_some_and(|all| all.occurred(faults));
+        scenario.faults.is_some_and(took_place)
     }
 
     /// By these clients' settings. The queue has not been asked for anything yet.
     #[must_use]
-    pub fn with(sdk: &SdkConfig, stack: Stack) -> Self {
+    pub fn new(sdk: &SdkConfig, stack: Stack) -> Self {
         Self {
             sqs: aws_sdk_sqs::Client::new(sdk),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
@@ -153,8 +123,7 @@ impl Connected {
             dlq_url: stack.dlq_url.clone(),
             poll_interval: Duration::from_secs(2),
             log_delay: Duration::from_secs(30),
-            #[cfg(feature = "embedded")]
-            disturbances: None,
+            fault_counts: None,
             pipeline: None,
             stack,
         }
@@ -187,13 +156,13 @@ impl Connected {
     }
 
     /// The running embedded pipeline, if that is what this is. It stops when it is dropped.
-    pub fn take_pipeline(&mut self) -> Option<EmbeddedPipeline> {
+    pub fn take_pipeline(&mut self) -> Option<Pipeline> {
         self.pipeline.take()
     }
 }
 
 /// Waits for an embedded pipeline to break, which it never should, and says how.
-pub async fn broken(pipeline: &mut Option<EmbeddedPipeline>) -> String {
+pub async fn wait_for_failure(pipeline: &mut Option<Pipeline>) -> String {
     match pipeline {
         Some(pipeline) => pipeline.broken().await,
         None => std::future::pending().await,

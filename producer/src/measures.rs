@@ -7,7 +7,7 @@ pub mod timeline;
 use serde::Serialize;
 
 use crate::function_logs::IngestOutcome;
-use crate::verdict::Run;
+use crate::verdict::Evidence;
 
 /// As many events are named.
 const MOST_EVENTS: usize = 20;
@@ -32,7 +32,7 @@ impl RepeatedEvent {
 }
 
 /// The events with the most duplicates and conflicts, the first first, and how many events have any.
-pub(crate) fn repeated_events(run: &Run<'_>) -> (Vec<RepeatedEvent>, usize) {
+pub(crate) fn repeated_events(run: &Evidence<'_>) -> (Vec<RepeatedEvent>, usize) {
     let outcome = |index: &usize| run.sent.message_ids[*index].as_ref().and_then(|id| run.seen.logs.outcomes.get(id));
     let repeated = |(event, messages): (usize, &Vec<usize>)| {
         let count = |wanted| messages.iter().filter(|index| outcome(index) == Some(&wanted)).count();
@@ -59,7 +59,7 @@ pub(crate) struct Times {
 }
 
 /// Of the claims that are of this run.
-pub(crate) fn times(run: &Run<'_>) -> Vec<Times> {
+pub(crate) fn times(run: &Evidence<'_>) -> Vec<Times> {
     let new = run.seen.claims.iter().filter(|(_, claim)| run.is_new(claim));
     let times = new.map(|(event, claim)| {
         let winner = run.sent.confirmed.get(&claim.message_id);
