@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::Instead;
 use crate::engine::Service;
+use crate::outcome::Instead;
 use crate::stage::Stage;
 
 /// Fails if something is left.

@@ -21,7 +21,7 @@ use emulator::{Clock, Services, queue_url};
 use tokio::sync::OnceCell;
 
 use crate::engine::Engine;
-use crate::{Instead, eventually};
+use crate::outcome::{Instead, eventually};
 
 /// One client for each service.
 pub(crate) struct Clients {
