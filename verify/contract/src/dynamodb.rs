@@ -2,85 +2,99 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use claim::key::SORT_KEY;
 use claim::record::MAX_ITEM_BYTES;
-use claim::{Body, Claim, Event, EventIdPointer};
+use claim::{Body, Claim};
 use futures_util::future::join_all;
 use ingest_fn::{ClaimOutcome, ClaimTable};
 
+use crate::behavior::{Behavior, behavior};
+use crate::claims::{HERD, HOUR, Item, claim, get, item, now_seconds, put};
 use crate::engine::Engine;
+use crate::outcome::{Instead, Outcome, answer, at_once, holds, same};
 use crate::stage::{Stage, Table};
-use crate::{Behaviour, Instead, Outcome, answer, at_once, behaviour, holds, same};
 
-pub(crate) type Item = HashMap<String, AttributeValue>;
-
-/// Nothing here expires while a test runs, by the engine's own clock: expiry is in the `:now` of a request.
-pub(crate) const HOUR: u64 = 3_600;
-
-/// Claimants of a herd, as many as the producer sends by default.
-pub(crate) const HERD: usize = 50;
-
-pub(crate) fn behaviours() -> Vec<Behaviour> {
+pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
-        behaviour!(DynamoDb, of_a_herd_claiming_an_event_one_wins_and_the_others_are_told_who),
-        behaviour!(DynamoDb, of_a_herd_taking_an_expired_claim_over_one_wins),
-        behaviour!(DynamoDb, a_failed_condition_tells_the_item_that_holds_if_all_old_is_asked),
-        behaviour!(DynamoDb, a_failed_condition_tells_no_item_unless_it_is_asked),
-        behaviour!(DynamoDb, a_put_sent_twice_fails_and_meets_its_own_claim_id),
-        behaviour!(DynamoDb, a_claim_holds_through_the_second_of_its_ttl_and_not_longer),
-        behaviour!(DynamoDb, a_ttl_is_compared_as_a_number_and_not_as_text),
-        behaviour!(DynamoDb, an_item_of_another_event_is_left_alone_by_a_takeover),
-        behaviour!(DynamoDb, a_failed_condition_changes_nothing),
-        behaviour!(DynamoDb, ttl_must_be_written_with_a_placeholder),
-        behaviour!(DynamoDb, a_claim_comes_back_as_it_was_written),
-        behaviour!(DynamoDb, an_item_of_400_kib_is_stored_and_one_byte_more_is_refused),
-        behaviour!(DynamoDb, a_compressed_item_of_400_kib_is_stored_and_one_byte_more_is_refused),
-        behaviour!(DynamoDb, a_partition_key_of_2048_bytes_is_stored_and_one_byte_more_is_refused),
-        behaviour!(DynamoDb, a_batch_get_finds_a_hundred_keys_and_leaves_out_those_that_are_not_there),
-        behaviour!(DynamoDb, a_batch_get_of_more_than_a_hundred_keys_is_refused),
-        behaviour!(DynamoDb, a_table_that_is_not_there_is_no_failed_condition),
+        behavior!(
+            DynamoDb,
+            "of a herd claiming an event one wins and the others are told who",
+            of_a_herd_claiming_an_event_one_wins_and_the_others_are_told_who
+        ),
+        behavior!(
+            DynamoDb,
+            "of a herd taking an expired claim over one wins",
+            of_a_herd_taking_an_expired_claim_over_one_wins
+        ),
+        behavior!(
+            DynamoDb,
+            "a failed condition tells the item that holds if all old is asked",
+            a_failed_condition_tells_the_item_that_holds_if_all_old_is_asked
+        ),
+        behavior!(
+            DynamoDb,
+            "a failed condition tells no item unless it is asked",
+            a_failed_condition_tells_no_item_unless_it_is_asked
+        ),
+        behavior!(
+            DynamoDb,
+            "a put sent twice fails and meets its own claim id",
+            a_put_sent_twice_fails_and_meets_its_own_claim_id
+        ),
+        behavior!(
+            DynamoDb,
+            "a claim holds through the second of its ttl and not longer",
+            a_claim_holds_through_the_second_of_its_ttl_and_not_longer
+        ),
+        behavior!(
+            DynamoDb,
+            "a ttl is compared as a number and not as text",
+            a_ttl_is_compared_as_a_number_and_not_as_text
+        ),
+        behavior!(
+            DynamoDb,
+            "an item of another event is left alone by a takeover",
+            an_item_of_another_event_is_left_alone_by_a_takeover
+        ),
+        behavior!(DynamoDb, "a failed condition changes nothing", a_failed_condition_changes_nothing),
+        behavior!(DynamoDb, "ttl must be written with a placeholder", ttl_must_be_written_with_a_placeholder),
+        behavior!(DynamoDb, "a claim comes back as it was written", a_claim_comes_back_as_it_was_written),
+        behavior!(
+            DynamoDb,
+            "an item of 400 kib is stored and one byte more is refused",
+            an_item_of_400_kib_is_stored_and_one_byte_more_is_refused
+        ),
+        behavior!(
+            DynamoDb,
+            "a compressed item of 400 kib is stored and one byte more is refused",
+            a_compressed_item_of_400_kib_is_stored_and_one_byte_more_is_refused
+        ),
+        behavior!(
+            DynamoDb,
+            "a partition key of 2048 bytes is stored and one byte more is refused",
+            a_partition_key_of_2048_bytes_is_stored_and_one_byte_more_is_refused
+        ),
+        behavior!(
+            DynamoDb,
+            "a batch get finds a hundred keys and leaves out those that are not there",
+            a_batch_get_finds_a_hundred_keys_and_leaves_out_those_that_are_not_there
+        ),
+        behavior!(
+            DynamoDb,
+            "a batch get of more than a hundred keys is refused",
+            a_batch_get_of_more_than_a_hundred_keys_is_refused
+        ),
+        behavior!(
+            DynamoDb,
+            "a table that is not there is no failed condition",
+            a_table_that_is_not_there_is_no_failed_condition
+        ),
     ]
-}
-
-/// Seconds since 1970, with ten significant digits: a number's trailing zeros take no room in an item.
-pub(crate) fn now_seconds() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    now - u64::from(now.is_multiple_of(10))
-}
-
-/// A new claim of an event, holding until `ttl`.
-pub(crate) fn claim(event_id: &str, ttl: u64) -> Claim {
-    let body = serde_json::json!({ "event_id": event_id, "voltage": 221.50 }).to_string();
-    let event = Event::parse(&body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
-    let random = std::array::from_fn(|_| fastrand::u8(..));
-    let message_id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string();
-    let claim = Claim::new(&event, &message_id, &body, SystemTime::now(), Duration::ZERO, &random).unwrap();
-    Claim { ttl, ..claim }
-}
-
-/// The item of a claim, as `ingest-fn` sends it.
-pub(crate) fn item(claim: &Claim) -> Item {
-    claim.to_item().into()
-}
-
-/// `ingest-fn`'s request, as of a moment of one's choice.
-pub(crate) async fn put(
-    stage: &Stage,
-    table: &Table,
-    claim: &Claim,
-    now: u64,
-) -> Result<PutItemOutput, SdkError<PutItemError>> {
-    let request = stage.ingest.dynamodb.put_item().table_name(&table.name).set_item(Some(item(claim)));
-    let request = request.condition_expression("attribute_not_exists(pk) OR #ttl < :now");
-    let request = request.expression_attribute_names("#ttl", "ttl");
-    let request = request.expression_attribute_values(":now", AttributeValue::N(now.to_string()));
-    let all_old = ReturnValuesOnConditionCheckFailure::AllOld;
-    request.return_values_on_condition_check_failure(all_old).send().await
 }
 
 /// The item that a failed condition told.
@@ -90,12 +104,6 @@ fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Opt
         Err(other) => Err(other.into()),
         Ok(_) => Err(Instead("the condition held".to_owned())),
     }
-}
-
-pub(crate) async fn get(stage: &Stage, table: &Table, event_id: &str) -> Result<Option<Item>, Instead> {
-    let request = stage.operator.dynamodb.get_item().table_name(&table.name).consistent_read(true);
-    let request = request.key("pk", AttributeValue::S(Claim::partition_key(event_id)));
-    Ok(request.key("sk", AttributeValue::S(SORT_KEY.to_owned())).send().await?.item)
 }
 
 /// Guarantee 1 begins here: the function's own request, from many sandboxes at once.
@@ -142,15 +150,18 @@ async fn herds(stage: &Stage, over_an_expired_claim: bool) -> Outcome {
 
 /// Duplicate and conflict are told apart by the digest in this item, and a lost answer by its claim id.
 async fn a_failed_condition_tells_the_item_that_holds_if_all_old_is_asked(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let event_id = stage.unique("told");
-    let (first, second) = (claim(&event_id, now + HOUR), claim(&event_id, now + 2 * HOUR));
+    let first = claim(&event_id, now + HOUR);
+    let second = claim(&event_id, now + 2 * HOUR);
     put(&stage, table, &first, now).await?;
     same("item that was told", old_item(put(&stage, table, &second, now).await)?, Some(item(&first)))
 }
 
 async fn a_failed_condition_tells_no_item_unless_it_is_asked(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let claim = claim(&stage.unique("untold"), now + HOUR);
     put(&stage, table, &claim, now).await?;
     let request = stage.ingest.dynamodb.put_item().table_name(&table.name).set_item(Some(item(&claim)));
@@ -160,7 +171,8 @@ async fn a_failed_condition_tells_no_item_unless_it_is_asked(stage: Arc<Stage>) 
 
 /// What the SDK's retry meets when the answer to a claim was lost.
 async fn a_put_sent_twice_fails_and_meets_its_own_claim_id(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let claim = claim(&stage.unique("twice"), now + HOUR);
     put(&stage, table, &claim, now).await?;
     let told = old_item(put(&stage, table, &claim, now).await)?;
@@ -169,9 +181,11 @@ async fn a_put_sent_twice_fails_and_meets_its_own_claim_id(stage: Arc<Stage>) ->
 
 /// The dedup window is kept to the second, however late TTL deletes.
 async fn a_claim_holds_through_the_second_of_its_ttl_and_not_longer(stage: Arc<Stage>) -> Outcome {
-    let (table, ttl) = (stage.claims().await?, now_seconds() + HOUR);
+    let table = stage.claims().await?;
+    let ttl = now_seconds() + HOUR;
     let event_id = stage.unique("boundary");
-    let (first, second) = (claim(&event_id, ttl), claim(&event_id, ttl + HOUR));
+    let first = claim(&event_id, ttl);
+    let second = claim(&event_id, ttl + HOUR);
     put(&stage, table, &first, ttl - HOUR).await?;
     for now in [ttl - 1, ttl] {
         let result = put(&stage, table, &second, now).await;
@@ -195,9 +209,12 @@ async fn a_ttl_is_compared_as_a_number_and_not_as_text(stage: Arc<Stage>) -> Out
 }
 
 async fn an_item_of_another_event_is_left_alone_by_a_takeover(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
-    let (ours, other) = (stage.unique("ours"), stage.unique("other"));
-    let (expired, theirs) = (claim(&ours, now + HOUR), claim(&other, now + HOUR));
+    let table = stage.claims().await?;
+    let now = now_seconds();
+    let ours = stage.unique("ours");
+    let other = stage.unique("other");
+    let expired = claim(&ours, now + HOUR);
+    let theirs = claim(&other, now + HOUR);
     put(&stage, table, &expired, now).await?;
     put(&stage, table, &theirs, now).await?;
     put(&stage, table, &claim(&ours, now + 3 * HOUR), now + 2 * HOUR).await?;
@@ -205,7 +222,8 @@ async fn an_item_of_another_event_is_left_alone_by_a_takeover(stage: Arc<Stage>)
 }
 
 async fn a_failed_condition_changes_nothing(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let event_id = stage.unique("unchanged");
     let first = claim(&event_id, now + HOUR);
     put(&stage, table, &first, now).await?;
@@ -215,7 +233,8 @@ async fn a_failed_condition_changes_nothing(stage: Arc<Stage>) -> Outcome {
 
 /// Why the condition says `#ttl`.
 async fn ttl_must_be_written_with_a_placeholder(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let item = item(&claim(&stage.unique("reserved"), now + HOUR));
     let request = stage.ingest.dynamodb.put_item().table_name(&table.name).set_item(Some(item));
     let request = request.condition_expression("attribute_not_exists(pk) OR ttl < :now");
@@ -225,7 +244,8 @@ async fn ttl_must_be_written_with_a_placeholder(stage: Arc<Stage>) -> Outcome {
 
 /// Text, a number and bytes, also such as are not text.
 async fn a_claim_comes_back_as_it_was_written(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let odd = format!("{}-ä\u{1F41F}\"\\\u{7f}/ ", stage.unique("round-trip"));
     let plain =
         Claim { body: Body::Plain(" {\"a\":\"\\u0000\u{2028}\u{10FFFF}\"}\n".to_owned()), ..claim(&odd, now + HOUR) };
@@ -248,7 +268,8 @@ async fn a_compressed_item_of_400_kib_is_stored_and_one_byte_more_is_refused(sta
 }
 
 async fn item_limit(stage: &Stage, body: impl Fn(usize) -> Body) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let of_size = |item_bytes: usize| {
         let empty = Claim { body: body(0), ..claim(&stage.unique("größe"), now + HOUR) };
         let claim = Claim { body: body(item_bytes - empty.item_bytes()), ..empty };
@@ -264,7 +285,8 @@ async fn item_limit(stage: &Stage, body: impl Fn(usize) -> Body) -> Outcome {
 
 /// `claim::key::MAX_EVENT_ID_BYTES` stands on it.
 async fn a_partition_key_of_2048_bytes_is_stored_and_one_byte_more_is_refused(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     for (bytes, must_be) in [(2_048, "accepted"), (2_049, "ValidationException")] {
         let event_id = stage.unique("key");
         let fill = bytes - Claim::partition_key(&event_id).len();
@@ -277,7 +299,8 @@ async fn a_partition_key_of_2048_bytes_is_stored_and_one_byte_more_is_refused(st
 
 /// How the producer reads claims back.
 async fn a_batch_get_finds_a_hundred_keys_and_leaves_out_those_that_are_not_there(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let event_ids: Vec<_> = (0..100).map(|_| stage.unique("many")).collect();
     let there = &event_ids[..60];
     let claims: Vec<_> = there.iter().map(|event_id| claim(event_id, now + HOUR)).collect();

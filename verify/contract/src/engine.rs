@@ -1,4 +1,4 @@
-//! What the behaviours are tried on.
+//! What the behaviors are tried on.
 
 use std::fmt;
 

@@ -6,21 +6,22 @@ use std::sync::Arc;
 use emulator::Clock;
 use ops::logs::FilterLogEvents;
 
+use crate::behavior::{Behavior, behavior};
 use crate::engine::Engine;
+use crate::outcome::{Outcome, answer, eventually, holds, same};
 use crate::stage::Stage;
-use crate::{Behaviour, Outcome, answer, behaviour, eventually, holds, same};
 
-pub(crate) fn behaviours() -> Vec<Behaviour> {
+pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
-        behaviour!(Logs, log_lines_are_found_with_their_ids_and_times),
-        behaviour!(Logs, log_lines_are_found_page_by_page).differs(
+        behavior!(Logs, "log lines are found with their ids and times", log_lines_are_found_with_their_ids_and_times),
+        behavior!(Logs, "log lines are found page by page", log_lines_are_found_page_by_page).differs(
             Engine::Ministack,
             "3 lines are to be found, and the last page came after 1",
             "The API reference of FilterLogEvents is believed: what did not fit is behind a token. ministack cuts its \
              answer at the limit and gives none; the producer sets no limit.",
         ),
-        behaviour!(Logs, a_start_time_leaves_out_earlier_lines),
-        behaviour!(Logs, a_log_group_that_is_not_there_is_told),
+        behavior!(Logs, "a start time leaves out earlier lines", a_start_time_leaves_out_earlier_lines),
+        behavior!(Logs, "a log group that is not there is told", a_log_group_that_is_not_there_is_told),
     ]
 }
 
@@ -78,7 +79,7 @@ async fn a_start_time_leaves_out_earlier_lines(stage: Arc<Stage>) -> Outcome {
     let found = async |from_ms: i64| {
         let search =
             FilterLogEvents { log_group_name: &group, start_time: Some(from_ms), ..FilterLogEvents::default() };
-        Ok::<_, crate::Instead>(stage.operator.logs.filter_log_events(&search).await?.events)
+        Ok::<_, crate::outcome::Instead>(stage.operator.logs.filter_log_events(&search).await?.events)
     };
     let all =
         eventually("three lines", async || Ok(Some(found(0).await?).filter(|events| events.len() >= LINES.len())))

@@ -9,21 +9,54 @@ use aws_sdk_dynamodb::types::{
 };
 use claim::Claim;
 
-use crate::dynamodb::{HERD, HOUR, Item, claim, get, item, now_seconds, put};
+use crate::behavior::{Behavior, behavior};
+use crate::claims::{HERD, HOUR, Item, claim, get, item, now_seconds, put};
+use crate::outcome::{Instead, Outcome, answer, at_once, same};
 use crate::stage::{Stage, Table};
-use crate::{Behaviour, Instead, Outcome, answer, at_once, behaviour, same};
 
-pub(crate) fn behaviours() -> Vec<Behaviour> {
+pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
-        behaviour!(DynamoDb, a_batched_insert_stores_an_item_as_a_put_does),
-        behaviour!(DynamoDb, a_second_batched_insert_of_a_key_is_a_duplicate_item_and_changes_nothing),
-        behaviour!(DynamoDb, a_duplicate_item_does_not_tell_the_item_even_if_all_old_is_asked),
-        behaviour!(DynamoDb, of_a_herd_of_batched_inserts_one_wins),
-        behaviour!(DynamoDb, an_insert_over_an_expired_item_that_is_still_there_is_a_duplicate_item),
-        behaviour!(DynamoDb, a_batched_update_takes_an_expired_claim_over),
-        behaviour!(DynamoDb, a_batched_update_of_a_claim_that_holds_fails_its_condition_and_tells_the_item),
-        behaviour!(DynamoDb, a_failing_statement_does_not_affect_the_others),
-        behaviour!(DynamoDb, a_batch_of_25_statements_is_done_and_one_of_26_is_refused),
+        behavior!(
+            DynamoDb,
+            "a batched insert stores an item as a put does",
+            a_batched_insert_stores_an_item_as_a_put_does
+        ),
+        behavior!(
+            DynamoDb,
+            "a second batched insert of a key is a duplicate item and changes nothing",
+            a_second_batched_insert_of_a_key_is_a_duplicate_item_and_changes_nothing
+        ),
+        behavior!(
+            DynamoDb,
+            "a duplicate item does not tell the item even if all old is asked",
+            a_duplicate_item_does_not_tell_the_item_even_if_all_old_is_asked
+        ),
+        behavior!(DynamoDb, "of a herd of batched inserts one wins", of_a_herd_of_batched_inserts_one_wins),
+        behavior!(
+            DynamoDb,
+            "an insert over an expired item that is still there is a duplicate item",
+            an_insert_over_an_expired_item_that_is_still_there_is_a_duplicate_item
+        ),
+        behavior!(
+            DynamoDb,
+            "a batched update takes an expired claim over",
+            a_batched_update_takes_an_expired_claim_over
+        ),
+        behavior!(
+            DynamoDb,
+            "a batched update of a claim that holds fails its condition and tells the item",
+            a_batched_update_of_a_claim_that_holds_fails_its_condition_and_tells_the_item
+        ),
+        behavior!(
+            DynamoDb,
+            "a failing statement does not affect the others",
+            a_failing_statement_does_not_affect_the_others
+        ),
+        behavior!(
+            DynamoDb,
+            "a batch of 25 statements is done and one of 26 is refused",
+            a_batch_of_25_statements_is_done_and_one_of_26_is_refused
+        ),
     ]
 }
 
@@ -41,7 +74,8 @@ pub(crate) fn insert(table: &Table, claim: &Claim) -> Result<BatchStatementReque
 /// Sets everything but the key, if the claim's time is over.
 fn take_over(table: &Table, claim: &Claim, now: u64) -> Result<BatchStatementRequest, Instead> {
     let mut item = item(claim);
-    let (pk, sk) = (item.remove("pk").unwrap(), item.remove("sk").unwrap());
+    let pk = item.remove("pk").unwrap();
+    let sk = item.remove("sk").unwrap();
     let (names, mut values): (Vec<_>, Vec<_>) = item.into_iter().unzip();
     let sets: Vec<_> = names.iter().map(|name| format!("SET \"{name}\" = ?")).collect();
     let statement = format!("UPDATE \"{}\" {} WHERE pk = ? AND sk = ? AND \"ttl\" < ?", table.name, sets.join(" "));
@@ -90,7 +124,8 @@ async fn a_batched_insert_stores_an_item_as_a_put_does(stage: Arc<Stage>) -> Out
 async fn a_second_batched_insert_of_a_key_is_a_duplicate_item_and_changes_nothing(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let event_id = stage.unique("inserted-twice");
-    let (first, second) = (claim(&event_id, now_seconds() + HOUR), claim(&event_id, now_seconds() + 2 * HOUR));
+    let first = claim(&event_id, now_seconds() + HOUR);
+    let second = claim(&event_id, now_seconds() + 2 * HOUR);
     outcomes(&stage, vec![insert(table, &first)?]).await?;
     let codes: Vec<_> =
         outcomes(&stage, vec![insert(table, &second)?]).await?.into_iter().map(|(code, _)| code).collect();
@@ -127,7 +162,8 @@ async fn of_a_herd_of_batched_inserts_one_wins(stage: Arc<Stage>) -> Outcome {
 
 /// A batched insert alone cannot keep the dedup window: what has expired needs the conditional put.
 async fn an_insert_over_an_expired_item_that_is_still_there_is_a_duplicate_item(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let event_id = stage.unique("insert-expired");
     // TTL never deletes what expired more than five years ago.
     put(&stage, table, &claim(&event_id, 999_999_999), now).await?;
@@ -135,16 +171,19 @@ async fn an_insert_over_an_expired_item_that_is_still_there_is_a_duplicate_item(
 }
 
 async fn a_batched_update_takes_an_expired_claim_over(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let event_id = stage.unique("update");
-    let (expired, next) = (claim(&event_id, now + HOUR), claim(&event_id, now + 2 * HOUR));
+    let expired = claim(&event_id, now + HOUR);
+    let next = claim(&event_id, now + 2 * HOUR);
     put(&stage, table, &expired, now).await?;
     same("update", outcomes(&stage, vec![take_over(table, &next, now + HOUR + 1)?]).await?, vec![done()])?;
     same("item in the table", get(&stage, table, &event_id).await?, Some(item(&next)))
 }
 
 async fn a_batched_update_of_a_claim_that_holds_fails_its_condition_and_tells_the_item(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let event_id = stage.unique("update-held");
     let held = claim(&event_id, now + HOUR);
     put(&stage, table, &held, now).await?;
@@ -154,7 +193,8 @@ async fn a_batched_update_of_a_claim_that_holds_fails_its_condition_and_tells_th
 }
 
 async fn a_failing_statement_does_not_affect_the_others(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.claims().await?, now_seconds());
+    let table = stage.claims().await?;
+    let now = now_seconds();
     let event_ids: Vec<_> = (0..3).map(|_| stage.unique("mixed")).collect();
     outcomes(&stage, vec![insert(table, &claim(&event_ids[1], now + HOUR))?]).await?;
     let batch = event_ids.iter().map(|id| insert(table, &claim(id, now + HOUR))).collect::<Result<_, _>>()?;

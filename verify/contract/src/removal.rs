@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::Instead;
 use crate::engine::Service;
+use crate::outcome::Instead;
 use crate::stage::Stage;
 
 /// Fails if something is left.

@@ -8,22 +8,43 @@ use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use claim::ObjectPrefix;
 
-use crate::dynamodb::{HERD, claim, now_seconds};
+use crate::behavior::{Behavior, behavior};
+use crate::claims::{HERD, claim, now_seconds};
+use crate::outcome::{Instead, Outcome, answer, at_once, same};
 use crate::stage::Stage;
-use crate::{Behaviour, Instead, Outcome, answer, at_once, behaviour, same};
 
-pub(crate) fn behaviours() -> Vec<Behaviour> {
+pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
-        behaviour!(S3, a_key_is_created_once_and_then_answers_412),
-        behaviour!(S3, a_refused_creation_changes_nothing),
-        behaviour!(S3, of_a_herd_creating_a_key_one_wins_and_its_content_is_the_only_version),
-        behaviour!(S3, a_put_without_the_header_makes_a_second_version),
-        behaviour!(S3, a_key_can_be_created_again_behind_a_delete_marker),
-        behaviour!(S3, keys_with_an_equals_sign_are_kept_as_they_are),
-        behaviour!(S3, versions_are_listed_by_a_keys_full_name),
-        behaviour!(S3, an_object_of_1_mib_comes_back_as_it_was_written),
-        behaviour!(S3, a_key_without_an_object_is_no_such_key),
-        behaviour!(S3, a_bucket_that_is_not_there_is_not_taken_for_an_object_that_is),
+        behavior!(S3, "a key is created once and then answers 412", a_key_is_created_once_and_then_answers_412),
+        behavior!(S3, "a refused creation changes nothing", a_refused_creation_changes_nothing),
+        behavior!(
+            S3,
+            "of a herd creating a key one wins and its content is the only version",
+            of_a_herd_creating_a_key_one_wins_and_its_content_is_the_only_version
+        ),
+        behavior!(
+            S3,
+            "a put without the header makes a second version",
+            a_put_without_the_header_makes_a_second_version
+        ),
+        behavior!(
+            S3,
+            "a key can be created again behind a delete marker",
+            a_key_can_be_created_again_behind_a_delete_marker
+        ),
+        behavior!(S3, "keys with an equals sign are kept as they are", keys_with_an_equals_sign_are_kept_as_they_are),
+        behavior!(S3, "versions are listed by a keys full name", versions_are_listed_by_a_keys_full_name),
+        behavior!(
+            S3,
+            "an object of 1 mib comes back as it was written",
+            an_object_of_1_mib_comes_back_as_it_was_written
+        ),
+        behavior!(S3, "a key without an object is no such key", a_key_without_an_object_is_no_such_key),
+        behavior!(
+            S3,
+            "a bucket that is not there is not taken for an object that is",
+            a_bucket_that_is_not_there_is_not_taken_for_an_object_that_is
+        ),
     ]
 }
 
@@ -88,7 +109,8 @@ async fn of_a_herd_creating_a_key_one_wins_and_its_content_is_the_only_version(s
         let key = object_key(&stage);
         let contents: Vec<_> = (0..HERD).map(|writer| format!("{writer}\n").into_bytes()).collect();
         let outcomes = at_once(contents.clone().into_iter().map(|content| {
-            let (lake, key) = (Arc::clone(&lake), key.clone());
+            let lake = Arc::clone(&lake);
+            let key = key.clone();
             async move { lake.put(&key, content).await }
         }))
         .await;
@@ -141,7 +163,8 @@ async fn keys_with_an_equals_sign_are_kept_as_they_are(stage: Arc<Stage>) -> Out
 /// How the producer counts versions.
 async fn versions_are_listed_by_a_keys_full_name(stage: Arc<Stage>) -> Outcome {
     let key = object_key(&stage);
-    let (longer, other) = (format!("{key}.bak"), object_key(&stage));
+    let longer = format!("{key}.bak");
+    let other = object_key(&stage);
     for key in [&key, &longer, &other] {
         create(&stage, key, b"a\n").await??;
     }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::engine::Engine;
-use crate::{Instead, eventually};
+use crate::outcome::{Instead, eventually};
 
 /// One client for each service.
 pub(crate) struct Clients {

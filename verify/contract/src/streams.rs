@@ -9,32 +9,33 @@ use aws_sdk_dynamodbstreams::types::{
 use claim::Claim;
 use claim::key::SORT_KEY;
 
-use crate::dynamodb::{HOUR, claim, now_seconds, put};
+use crate::behavior::{Behavior, behavior};
+use crate::claims::{HOUR, claim, now_seconds, put};
 use crate::engine::Engine;
+use crate::outcome::{Instead, Outcome, eventually, holds, same};
 use crate::partiql;
 use crate::stage::{Stage, Table};
-use crate::{Behaviour, Instead, Outcome, behaviour, eventually, holds, same};
 
-pub(crate) fn behaviours() -> Vec<Behaviour> {
+pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
-        behaviour!(Streams, a_new_claim_is_an_insert_with_its_new_image),
-        behaviour!(Streams, a_takeover_is_a_modify_with_its_new_image),
-        behaviour!(Streams, a_batched_insert_is_an_insert_with_its_new_image).differs(
+        behavior!(Streams, "a new claim is an insert with its new image", a_new_claim_is_an_insert_with_its_new_image),
+        behavior!(Streams, "a takeover is a modify with its new image", a_takeover_is_a_modify_with_its_new_image),
+        behavior!(Streams, "a batched insert is an insert with its new image", a_batched_insert_is_an_insert_with_its_new_image).differs(
             Engine::Ministack,
             r#"records of a batched insert and a takeover: ["MODIFY"], not ["INSERT", "MODIFY"]"#,
             "The other engines and the developer guide are believed: a stream has every modification of an item. ministack's \
              PartiQL writes no records, so that batched claims cannot be archived there.",
         ),
-        behaviour!(Streams, a_put_that_changes_nothing_writes_no_record).differs(
+        behavior!(Streams, "a put that changes nothing writes no record", a_put_that_changes_nothing_writes_no_record).differs(
             Engine::Embedded,
             r#"records of three equal puts and another: ["INSERT", "MODIFY", "MODIFY", "MODIFY"], not ["INSERT", "MODIFY"]"#,
             "AWS's own engine and the developer guide are believed. dynoxide writes a record for each put; it is left \
              at that, because no put of ours that succeeds leaves an item as it was (each claim has an id of its own), \
              and a record too many is archived once all the same.",
         ),
-        behaviour!(Streams, a_failed_condition_writes_no_record),
-        behaviour!(Streams, a_deletion_is_a_remove_without_a_new_image),
-        behaviour!(Streams, what_ttl_deletes_is_a_remove_by_the_service)
+        behavior!(Streams, "a failed condition writes no record", a_failed_condition_writes_no_record),
+        behavior!(Streams, "a deletion is a remove without a new image", a_deletion_is_a_remove_without_a_new_image),
+        behavior!(Streams, "what ttl deletes is a remove by the service", what_ttl_deletes_is_a_remove_by_the_service)
             .differs(
                 Engine::DynamoDbLocal,
                 r#"records: ["INSERT", "UNKNOWN_TO_SDK_VERSION"], not ["INSERT", "REMOVE"]"#,
@@ -43,10 +44,10 @@ pub(crate) fn behaviours() -> Vec<Behaviour> {
             )
             .not_on(Engine::Ministack, "deletes every minute, and writes no record of it")
             .not_on(Engine::Aws, "deletes within days, which no test waits for"),
-        behaviour!(Streams, records_of_a_key_come_in_the_order_of_its_writes),
-        behaviour!(Streams, a_shard_is_read_on_from_after_a_sequence_number),
-        behaviour!(Streams, a_record_has_its_name_key_sequence_number_and_time),
-        behaviour!(Streams, the_image_of_a_claim_is_the_claim),
+        behavior!(Streams, "records of a key come in the order of its writes", records_of_a_key_come_in_the_order_of_its_writes),
+        behavior!(Streams, "a shard is read on from after a sequence number", a_shard_is_read_on_from_after_a_sequence_number),
+        behavior!(Streams, "a record has its name key sequence number and time", a_record_has_its_name_key_sequence_number_and_time),
+        behavior!(Streams, "the image of a claim is the claim", the_image_of_a_claim_is_the_claim),
     ]
 }
 
@@ -55,7 +56,9 @@ async fn read(stage: &Stage, table: &Table, shard: &str, after: Option<&str>) ->
     let from = if after.is_some() { ShardIteratorType::AfterSequenceNumber } else { ShardIteratorType::TrimHorizon };
     let request = stage.archive.streams.get_shard_iterator().stream_arn(&table.stream_arn).shard_id(shard);
     let request = request.shard_iterator_type(from).set_sequence_number(after.map(str::to_owned));
-    let (mut records, mut iterator, mut empty_pages) = (Vec::new(), request.send().await?.shard_iterator, 0);
+    let mut records = Vec::new();
+    let mut iterator = request.send().await?.shard_iterator;
+    let mut empty_pages = 0;
     // An empty page may be followed by one that is not.
     while let Some(position) = iterator
         && empty_pages < 3
@@ -115,7 +118,8 @@ async fn delete(stage: &Stage, table: &Table, event_id: &str) -> Outcome {
 }
 
 async fn a_new_claim_is_an_insert_with_its_new_image(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("new");
     let claim = claim(&event_id, now + HOUR);
     put(&stage, table, &claim, now).await?;
@@ -126,9 +130,11 @@ async fn a_new_claim_is_an_insert_with_its_new_image(stage: Arc<Stage>) -> Outco
 
 /// Whoever writes it: `archive-fn` sees batched claims as it sees single ones.
 async fn a_batched_insert_is_an_insert_with_its_new_image(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("batched");
-    let (expired, next) = (claim(&event_id, now + HOUR), claim(&event_id, now + 2 * HOUR));
+    let expired = claim(&event_id, now + HOUR);
+    let next = claim(&event_id, now + 2 * HOUR);
     let outcomes = partiql::outcomes(&stage, vec![partiql::insert(table, &expired)?]).await?;
     same("insert", outcomes, vec![partiql::done()])?;
     // With whose record those before it have come.
@@ -144,9 +150,11 @@ async fn a_batched_insert_is_an_insert_with_its_new_image(stage: Arc<Stage>) -> 
 
 /// A mapping that passed INSERT alone would lose this event.
 async fn a_takeover_is_a_modify_with_its_new_image(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("takeover");
-    let (expired, next) = (claim(&event_id, now + HOUR), claim(&event_id, now + 2 * HOUR));
+    let expired = claim(&event_id, now + HOUR);
+    let next = claim(&event_id, now + 2 * HOUR);
     put(&stage, table, &expired, now).await?;
     put(&stage, table, &next, now + HOUR + 1).await?;
     let records = records(&stage, &event_id, 2).await?;
@@ -155,9 +163,11 @@ async fn a_takeover_is_a_modify_with_its_new_image(stage: Arc<Stage>) -> Outcome
 }
 
 async fn a_put_that_changes_nothing_writes_no_record(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("nothing");
-    let (claim, next) = (claim(&event_id, now + HOUR), claim(&event_id, now + 2 * HOUR));
+    let next = claim(&event_id, now + 2 * HOUR);
+    let claim = claim(&event_id, now + HOUR);
     for _ in 0..3 {
         // As of a moment at which it has expired, so that the condition holds.
         put(&stage, table, &claim, now + HOUR + 1).await?;
@@ -168,9 +178,11 @@ async fn a_put_that_changes_nothing_writes_no_record(stage: Arc<Stage>) -> Outco
 }
 
 async fn a_failed_condition_writes_no_record(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("refused");
-    let (held, next) = (claim(&event_id, now + HOUR), claim(&event_id, now + 2 * HOUR));
+    let held = claim(&event_id, now + HOUR);
+    let next = claim(&event_id, now + 2 * HOUR);
     put(&stage, table, &held, now).await?;
     for _ in 0..3 {
         let refused = put(&stage, table, &next, now).await;
@@ -183,7 +195,8 @@ async fn a_failed_condition_writes_no_record(stage: Arc<Stage>) -> Outcome {
 
 /// So the mapping's filter, which looks at the new image, passes it over.
 async fn a_deletion_is_a_remove_without_a_new_image(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("deleted");
     put(&stage, table, &claim(&event_id, now + HOUR), now).await?;
     delete(&stage, table, &event_id).await?;
@@ -194,7 +207,8 @@ async fn a_deletion_is_a_remove_without_a_new_image(stage: Arc<Stage>) -> Outcom
 
 /// "Working with expired items" in the developer guide: by `dynamodb.amazonaws.com`, of type `Service`.
 async fn what_ttl_deletes_is_a_remove_by_the_service(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("expired");
     put(&stage, table, &claim(&event_id, now - HOUR), now).await?;
     stage.expire();
@@ -207,7 +221,8 @@ async fn what_ttl_deletes_is_a_remove_by_the_service(stage: Arc<Stage>) -> Outco
 }
 
 async fn records_of_a_key_come_in_the_order_of_its_writes(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("order");
     let written: Vec<_> = (1..=20).map(|hour| claim(&event_id, now + hour * HOUR)).collect();
     for claim in &written {
@@ -226,7 +241,8 @@ fn sequence_number(record: &Record) -> Result<u128, Instead> {
 
 /// How a mapping goes on from its checkpoint.
 async fn a_shard_is_read_on_from_after_a_sequence_number(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("checkpoint");
     let written: Vec<_> = (1..=4).map(|hour| claim(&event_id, now + hour * HOUR)).collect();
     for claim in &written {
@@ -245,7 +261,8 @@ async fn a_shard_is_read_on_from_after_a_sequence_number(stage: Arc<Stage>) -> O
 
 /// The function goes by the name and the image, reports and quarantines by the sequence number, and Lambda gives up by the time.
 async fn a_record_has_its_name_key_sequence_number_and_time(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let event_id = stage.unique("record");
     put(&stage, table, &claim(&event_id, now + HOUR), now).await?;
     let records = records(&stage, &event_id, 1).await?;
@@ -263,7 +280,8 @@ async fn a_record_has_its_name_key_sequence_number_and_time(stage: Arc<Stage>) -
 
 /// Text, number and bytes, as they were put.
 async fn the_image_of_a_claim_is_the_claim(stage: Arc<Stage>) -> Outcome {
-    let (table, now) = (stage.streamed().await?, now_seconds());
+    let table = stage.streamed().await?;
+    let now = now_seconds();
     let odd = format!("{}-ä\u{1F41F}\"\\\u{7f}/ ", stage.unique("image"));
     let claim = Claim { body: claim::Body::Zstd((0..=255).collect()), ..claim(&odd, now + HOUR) };
     put(&stage, table, &claim, now).await?;
