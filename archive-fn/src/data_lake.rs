@@ -33,7 +33,7 @@ pub enum PutOutcome {
 #[error("writing s3://{bucket}/{key} failed")]
 pub struct DataLakeError {
     bucket: String,
-    key: String,
+    pub(crate) key: String,
     source: Box<SdkError<PutObjectError>>,
 }
 
@@ -55,20 +55,18 @@ impl DataLake {
             .put_object()
             .bucket(&self.bucket)
             .key(key)
+            // Makes the write conditional: S3 answers 412 if the key has an object.
             .if_none_match("*")
             .content_type("application/json")
             .body(ByteStream::from(content));
         // Boxed: the SDK's future is 19 KB, and each caller's would be as large.
-        let result = Box::pin(request.send()).await;
-        match result {
-            Ok(_) => Ok(PutOutcome::Written),
-            Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == PRECONDITION_FAILED) => {
-                Ok(PutOutcome::AlreadyThere)
-            }
-            Err(error) => {
-                let (bucket, key) = (self.bucket.clone(), key.to_owned());
-                Err(DataLakeError { bucket, key, source: Box::new(error) })
-            }
+        let error = match Box::pin(request.send()).await {
+            Ok(_) => return Ok(PutOutcome::Written),
+            Err(error) => error,
+        };
+        match error.raw_response().map(|response| response.status().as_u16()) {
+            Some(PRECONDITION_FAILED) => Ok(PutOutcome::AlreadyThere),
+            _ => Err(DataLakeError { bucket: self.bucket.clone(), key: key.to_owned(), source: Box::new(error) }),
         }
     }
 }

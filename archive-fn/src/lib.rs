@@ -10,12 +10,14 @@
 //!
 //! It never reads or lists the bucket, never deletes from it, and never touches the table.
 
+mod archiver;
 mod config;
 mod data_lake;
 mod handler;
 mod record;
+mod report;
 
 pub use config::Config;
 pub use data_lake::{DataLake, DataLakeError, PutOutcome};
 pub use handler::Handler;
-pub use record::Record;
+pub use record::{Record, RecordError};

@@ -13,7 +13,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     function::main(async || {
-        let config = function::process_variables(Config::from_variables)?;
+        let config = function::read_variables(Config::from_variables)?;
         let lake = DataLake::new((&function::sdk_config().await).into(), &config.bucket_name);
         let handler = Handler::new(config, lake, LogWriter::stdout(), function::wall_clock());
         lambda_runtime::run(service_fn(|event| handler.handle(event))).await.map_err(anyhow::Error::from_boxed)

@@ -1,17 +1,17 @@
-//! A stream record, read: is it a claim, and what object does it become?
+//! A stream record, decoded: is it a claim, and what object does it become?
 
-use claim::record::SORT_KEY;
-use claim::{Claim, object};
-use lambda_support::error_chain;
+use claim::key::SORT_KEY;
+use claim::{Claim, ClaimError, object};
+use lambda_support::panic_guard::Panicked;
 use serde::Deserialize;
 use serde_dynamo::{AttributeValue, Item};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// What is to be done with a record.
+/// A stream record, decoded.
 pub enum Record {
     /// Not a new claim: a deletion, another kind of item, or an event name that nobody knows.
-    Skipped,
+    Other,
     /// A new claim, and the object's content.
     Claim {
         /// As the new image has it.
@@ -19,11 +19,20 @@ pub enum Record {
         /// One line of JSON and a newline.
         line: Vec<u8>,
     },
-    /// It says that it is a claim, and can never be archived.
-    Unusable {
-        /// For the log.
-        reason: String,
-    },
+}
+
+/// Why a record that says that it is a claim can never be archived.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It does not deserialize.
+    #[error("the record is no DynamoDB stream record")]
+    NotStreamRecord(#[source] serde_json::Error),
+    /// Its image is not a claim, or the claim has no object.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// Our own code panicked on it.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
 }
 
 /// What is read of a record. Its other fields are not looked at, so that none of them can make it unusable.
@@ -42,24 +51,23 @@ struct Change {
 
 impl Record {
     /// INSERT and MODIFY count: a claim that replaces an expired one, which DynamoDB has not deleted yet, is a MODIFY.
-    #[must_use]
-    pub fn read(record: &RawValue) -> Self {
+    ///
+    /// # Errors
+    /// Fails if the record says that it is a claim, and can never be archived.
+    pub fn decode(record: &RawValue) -> Result<Self, RecordError> {
         let typed: StreamRecord = match serde_json::from_str(record.get()) {
             Ok(typed) => typed,
-            Err(error) if says_that_it_is_a_claim(record) => {
-                return Self::Unusable { reason: format!("the record is no DynamoDB stream record: {error}") };
-            }
-            Err(_) => return Self::Skipped,
+            Err(error) if says_that_it_is_a_claim(record) => return Err(RecordError::NotStreamRecord(error)),
+            Err(_) => return Ok(Self::Other),
         };
         let is_claim = |image: &Item| matches!(image.inner().get("sk"), Some(AttributeValue::S(sk)) if sk == SORT_KEY);
-        let Some(image) = typed.dynamodb.new_image.filter(is_claim) else { return Self::Skipped };
+        let Some(image) = typed.dynamodb.new_image.filter(is_claim) else { return Ok(Self::Other) };
         if !is_new(&typed.event_name) {
-            return Self::Skipped;
+            return Ok(Self::Other);
         }
-        match Claim::from_item(image).and_then(|claim| object::object_line(&claim).map(|line| (claim, line))) {
-            Ok((claim, line)) => Self::Claim { claim: Box::new(claim), line },
-            Err(error) => Self::Unusable { reason: error_chain(&error) },
-        }
+        let claim = Claim::from_item(image)?;
+        let line = object::object_line(&claim)?;
+        Ok(Self::Claim { claim: Box::new(claim), line })
     }
 }
 

@@ -60,7 +60,8 @@ fn claim(number: u32, body: &str) -> Value {
     record["eventName"] = "INSERT".into();
     record["dynamodb"]["SequenceNumber"] = number.to_string().into();
     let event = claim::Event::parse(body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
-    let (now, window) = (std::time::SystemTime::now(), Duration::from_secs(60));
+    let now = std::time::SystemTime::now();
+    let window = Duration::from_secs(60);
     let mut random = [0; 10];
     random[6..].copy_from_slice(&number.to_be_bytes());
     let claim = claim::Claim::new(&event, "m", body, now, window, &random).unwrap();
@@ -88,7 +89,8 @@ async fn a_missing_or_malformed_variable_ends_init_with_one_line_that_names_it()
         (&[("BUCKET_NAME", "b"), ("AWS_LAMBDA_LOG_LEVEL", "LOUD")][..], "AWS_LAMBDA_LOG_LEVEL"),
     ] {
         let output = function(set).output().await.unwrap();
-        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let out = String::from_utf8(output.stdout).unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && err.is_empty(), "{err}");
         assert_eq!(out.lines().count(), 1, "{out}");
         assert!(out.contains(variable), "{out}");

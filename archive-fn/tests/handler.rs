@@ -270,6 +270,40 @@ async fn a_record_that_can_never_be_written_is_kept_whole_and_holds_up_nobody() 
     }
 }
 
+/// Why a record is quarantined is logged with its cause.
+#[tokio::test(start_paused = true)]
+async fn quarantine_is_logged_with_its_cause() {
+    let world = World::new();
+    let mut no_name = record(1, "{}");
+    no_name["eventName"] = json!(7);
+    let mut no_body = record(2, "{}");
+    no_body["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("body");
+    let no_json = record(3, "{\"a\":");
+    world.services.faults.set(|call| {
+        assert!(!call.operation.ends_with("000000000004.json"), "on purpose");
+        None
+    });
+    world.deliver(&[no_name, no_body, no_json, record(4, "{}")]).await;
+    let line = |number: &str| world.lines().into_iter().find(|line| line["sequence_number"] == number).unwrap();
+    for (number, error) in [
+        ("2", "the item has neither of `body` and `body_zstd`, not one of the two"),
+        ("3", "the body is not JSON: EOF while parsing a value at line 1 column 5"),
+        ("4", "the function panicked: on purpose"),
+    ] {
+        assert_eq!(line(number)["error"], error);
+    }
+    let error = line("1")["error"].as_str().unwrap().to_owned();
+    let cause =
+        "the record is no DynamoDB stream record: invalid type: integer `7`, expected a string at line 1 column ";
+    assert!(error.starts_with(cause), "{error}");
+    // A record that is no claim by then has none of its names; one whose write panicked has them.
+    assert_eq!(line("1").get("event_id"), None);
+    assert_eq!(
+        (&line("4")["event_id"], &line("4")["claim_id"]),
+        (&json!("4"), &json!("019b8a1e-0000-7000-8000-000000000004"))
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_claim_is_archived_whatever_the_rest_of_its_record_is() {
     let world = World::new();
@@ -285,7 +319,8 @@ async fn a_claim_is_archived_whatever_the_rest_of_its_record_is() {
 async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_record() {
     let world = World::new();
     let long = "x".repeat(300_000);
-    let (mut bad_value, mut bad_type) = (record(1, "{}"), record(2, "{}"));
+    let mut bad_value = record(1, "{}");
+    let mut bad_type = record(2, "{}");
     bad_value["dynamodb"]["NewImage"]["claimed_at"]["S"] = long.as_str().into();
     // serde_json says which text it found in place of an attribute.
     bad_type["dynamodb"]["NewImage"]["another"] = long.as_str().into();

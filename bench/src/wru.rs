@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use claim::record::WRITE_UNIT_BYTES;
+use claim::body::WRITE_UNIT_BYTES;
 use claim::{Body, BodyTooLarge, Claim, Event, EventIdPointer};
 
 use bench::traffic;

@@ -1,34 +1,31 @@
-//! The requests that this function makes: the conditional write of one claim, and, with `CLAIM_WRITES=batch`, the insertion
-//! of many.
-
-use std::collections::{BTreeMap, HashMap};
+//! The one request of the default path: the conditional write of a claim.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::batch_execute_statement::BatchExecuteStatementError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse,
-    ReturnValuesOnConditionCheckFailure,
-};
-use claim::{Claim, ClaimError, Digest, EventError};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use claim::{Claim, ClaimError, Digest, DigestError, EventError};
+
+/// Makes the write of a claim conditional: it succeeds only if there is no claim of the event, or that claim has expired. DynamoDB
+/// deletes expired items days late, so this condition keeps the dedup window, and their deletion does not.
+const CLAIM_CONDITION: &str = "attribute_not_exists(pk) OR #ttl < :now";
 
 /// The table of claims.
 pub struct ClaimTable {
-    client: Client,
-    name: String,
+    pub(crate) client: Client,
+    pub(crate) name: String,
 }
 
-/// How the race for an event ended.
-#[derive(Debug, PartialEq, Eq)]
+/// The end of the race for an event, with the claim that holds the event now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
-    /// The claim is in the table.
-    Won,
-    /// Another claim is, and holds.
+    /// Our own claim is in the table.
+    Won(HeldClaim),
+    /// An earlier claim is, and holds.
     Lost(HeldClaim),
 }
 
-/// The claim that holds an event, as the table told it.
+/// A claim that holds an event, confirmed by the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldClaim {
     /// Of the message that won.
@@ -76,49 +73,19 @@ pub enum ClaimTableError {
     },
 }
 
-/// Most statements that `BatchExecuteStatement` takes (its API reference: "Array Members: Maximum number of 25 items").
-pub const MAX_STATEMENTS: usize = 25;
-
-/// What a request to insert many claims came to.
-#[derive(Debug)]
-pub struct Inserts {
-    /// For each claim, in order, whether this request put it into the table for certain.
-    pub done: Vec<bool>,
-    /// Of what was refused for another reason than that there is an item, the first.
-    pub refused: Option<Refused>,
+impl ClaimOutcome {
+    /// The claim that holds the event.
+    #[must_use]
+    pub fn held_claim(&self) -> HeldClaim {
+        let (Self::Won(held) | Self::Lost(held)) = self;
+        *held
+    }
 }
 
-/// An insert that was refused by itself, inside a good answer.
-#[derive(Debug, thiserror::Error)]
-#[error("an insert was refused: {code}: {message}")]
-pub struct Refused {
-    /// DynamoDB's word for it.
-    pub code: String,
-    /// And what it says of it.
-    pub message: String,
-}
-
-/// Of none of a request's claims it is known whether it is in the table. None may be taken for won or for a duplicate.
-#[derive(Debug, thiserror::Error)]
-pub enum InsertError {
-    /// The request failed, was throttled, or its answer was lost: each of its inserts may have taken effect or not.
-    #[error("inserting {claims} claims into table {table:?} failed")]
-    Request {
-        /// How many.
-        claims: usize,
-        /// The table.
-        table: String,
-        /// Boxed, because it is large.
-        source: Box<SdkError<BatchExecuteStatementError>>,
-    },
-    /// Which answer is whose cannot be told.
-    #[error("inserting {claims} claims was answered {answers} times")]
-    Answers {
-        /// How many.
-        claims: usize,
-        /// How many answers there were.
-        answers: usize,
-    },
+impl HeldClaim {
+    pub(crate) fn new(claim: &Claim, digest: Digest) -> Self {
+        Self { claim_id: claim.claim_id, digest, ttl: claim.ttl }
+    }
 }
 
 impl ClaimTable {
@@ -128,19 +95,18 @@ impl ClaimTable {
         Self { client, name: name.to_owned() }
     }
 
-    /// Tries to claim an event. The condition holds if nobody has claimed it, or the claim has run out: DynamoDB deletes
-    /// expired items days late, so the window is kept by the condition and not by their deletion.
+    /// Tries to claim an event.
     ///
     /// # Errors
     /// When it is not known who holds the event.
-    pub async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, ClaimTableError> {
+    pub async fn put(&self, claim: &Claim) -> Result<ClaimOutcome, ClaimTableError> {
         let now = claim.claimed_at.timestamp();
         let result = self
             .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(claim.to_item().into()))
-            .condition_expression("attribute_not_exists(pk) OR #ttl < :now")
+            .condition_expression(CLAIM_CONDITION)
             // `ttl` is one of DynamoDB's reserved words.
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
@@ -150,74 +116,36 @@ impl ClaimTable {
 
         let event_id = || claim.event_id.clone();
         let old_item = match result {
-            Ok(_) => return Ok(ClaimOutcome::Won),
+            Ok(_) => return Ok(ClaimOutcome::Won(held_claim(claim)?)),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => refused.item().cloned(),
+                // A throttle, a 5xx, a lost answer: the claim may be in the table or not.
                 _ => {
-                    let (table, source) = (self.name.clone(), Box::new(error));
-                    return Err(ClaimTableError::Request { event_id: event_id(), table, source });
+                    let table = self.name.clone();
+                    return Err(ClaimTableError::Request { event_id: event_id(), table, source: Box::new(error) });
                 }
             },
         };
         let old_item = old_item.ok_or_else(|| ClaimTableError::NoOldItem { event_id: event_id() })?;
-        let unreadable = |source| ClaimTableError::UnreadableOldItem { event_id: event_id(), source };
-        let old = Claim::from_item(old_item).map_err(unreadable)?;
+        let old = Claim::from_item(old_item)
+            .map_err(|source| ClaimTableError::UnreadableOldItem { event_id: event_id(), source })?;
         if old.claim_id == claim.claim_id {
             // Our own write, whose answer was lost: the SDK's retry met it.
-            return Ok(ClaimOutcome::Won);
+            return Ok(ClaimOutcome::Won(held_claim(claim)?));
         }
-        let digest = old
-            .comparable_digest()
-            .map_err(unreadable)?
-            .map_err(|source| ClaimTableError::IncomparableOldItem { event_id: event_id(), source })?;
-        Ok(ClaimOutcome::Lost(HeldClaim { claim_id: old.claim_id, digest, ttl: old.ttl }))
-    }
-
-    /// Tries to insert at most [`MAX_STATEMENTS`] claims of different events in one request. `PartiQL`'s INSERT fails by itself
-    /// where there is an item, expired or not, without telling which. Of claims that are not done nothing is known, not even that they did not get there: a retry of
-    /// the SDK's meets what its first attempt has inserted. So each of them must be [claimed](Self::claim), by the same claim.
-    ///
-    /// # Errors
-    /// When that holds of all of them.
-    pub async fn insert(&self, claims: &[Claim]) -> Result<Inserts, InsertError> {
-        let statements = claims.iter().map(|claim| self.insertion(claim)).collect();
-        let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
-        let responses = match answer {
-            Ok(answer) => answer.responses.unwrap_or_default(),
-            Err(error) => {
-                let (table, source) = (self.name.clone(), Box::new(error));
-                return Err(InsertError::Request { claims: claims.len(), table, source });
-            }
-        };
-        if responses.len() != claims.len() {
-            return Err(InsertError::Answers { claims: claims.len(), answers: responses.len() });
-        }
-        // "The values of the list are ordered according to the ordering of the request statements" (API reference).
-        Ok(Inserts { done: responses.iter().map(is_inserted).collect(), refused: responses.iter().find_map(refused) })
-    }
-
-    fn insertion(&self, claim: &Claim) -> BatchStatementRequest {
-        let item: HashMap<String, AttributeValue> = claim.to_item().into();
-        let item = BTreeMap::from_iter(item);
-        let (names, values): (Vec<_>, Vec<_>) =
-            item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
-        // A table's name has no quotation marks: see `Config`.
-        let statement = format!("INSERT INTO \"{}\" VALUE {{{}}}", self.name, names.join(", "));
-        let request = BatchStatementRequest::builder().statement(statement).set_parameters(Some(values));
-        request.build().expect("the statement is set")
+        Ok(ClaimOutcome::Lost(held_claim(&old)?))
     }
 }
 
-fn is_inserted(response: &BatchStatementResponse) -> bool {
-    // A throttle may be among the errors: the SDK does not retry what is inside an answer of 200.
-    response.error.is_none()
-}
-
-fn refused(response: &BatchStatementResponse) -> Option<Refused> {
-    let error = response.error.as_ref()?;
-    if error.code == Some(BatchStatementErrorCodeEnum::DuplicateItem) {
-        return None;
+fn held_claim(claim: &Claim) -> Result<HeldClaim, ClaimTableError> {
+    match claim.comparable_digest() {
+        Ok(digest) => Ok(HeldClaim::new(claim, digest)),
+        Err(error) => {
+            let event_id = claim.event_id.clone();
+            Err(match error {
+                DigestError::Unreadable(source) => ClaimTableError::UnreadableOldItem { event_id, source },
+                DigestError::NotAnEvent(source) => ClaimTableError::IncomparableOldItem { event_id, source },
+            })
+        }
     }
-    let code = error.code.as_ref().map_or("no code", BatchStatementErrorCodeEnum::as_str).to_owned();
-    Some(Refused { code, message: error.message.clone().unwrap_or_default() })
 }

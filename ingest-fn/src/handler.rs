@@ -4,15 +4,18 @@ use std::convert::Infallible;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_smithy_async::time::SharedTimeSource;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 use lambda_support::deadline::DeadlineReached;
 use lambda_support::{Deadline, Envelope, LogWriter, Summary, metrics};
 
-use crate::Random;
-use crate::claim_table::ClaimTable;
-use crate::claimer::Claimer;
-use crate::config::Config;
+use crate::bulk_insert::BulkInserter;
+use crate::claim_table::{ClaimOutcome, ClaimTable};
+use crate::claimer::{Claimer, ClaimerError, MAX_IN_FLIGHT};
+use crate::config::{ClaimWrites, Config};
 use crate::plan::Plan;
+use crate::random::Random;
 use crate::report::Report;
 use crate::warm_cache::CachedClaim;
 
@@ -41,38 +44,47 @@ impl Handler {
     /// Never: a batch does not fail as a whole.
     pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<SqsBatchResponse, Infallible> {
         let deadline = Deadline::before(event.context.deadline(), self.clock.now());
-        let mut report = Report { on_conflict: Some(self.config.on_conflict), ..Report::default() };
+        let mut report = Report::new(self.config.on_conflict);
 
-        let plan = Plan::of(event.payload.records, &self.config.event_id_pointer, deadline);
-        for rejected in plan.rejected {
-            report.rejected(rejected);
+        let plan = Plan::build(event.payload.records, &self.config.event_id_pointer, deadline);
+        for rejection in plan.rejected {
+            report.add_rejected(&rejection);
         }
         for message in plan.unread {
-            report.failed(message.as_ref(), None, &DeadlineReached);
+            report.add_failed(message.as_ref(), None, &DeadlineReached);
         }
 
         let groups = &plan.groups;
         let mut done = vec![false; groups.len()];
-        let settling = self.claimer.settle(groups, deadline, |index, settled| {
+        let mut on_outcome = |index: usize, outcome: Result<ClaimOutcome, ClaimerError>| {
             done[index] = true;
-            report.group(&groups[index], settled.as_ref().map_err(|error| error as _));
-        });
-        let in_time = deadline.limit(settling).await;
-        debug_assert!(in_time.is_err() || done.iter().all(|done| *done), "all is settled, or it is late");
+            report.add_group(&groups[index], &outcome);
+        };
+        let claiming = async {
+            match self.config.claim_writes {
+                ClaimWrites::Single => {
+                    let mut outcomes = stream::iter(groups.iter().enumerate())
+                        .map(|(index, group)| async move { (index, self.claimer.claim(&group.leader, deadline).await) })
+                        .buffer_unordered(MAX_IN_FLIGHT);
+                    while let Some((index, outcome)) = outcomes.next().await {
+                        on_outcome(index, outcome);
+                    }
+                }
+                ClaimWrites::Batch => {
+                    BulkInserter::new(&self.claimer, groups, deadline).claim_groups(on_outcome).await;
+                }
+            }
+        };
+        let in_time = deadline.limit(claiming).await;
+        debug_assert!(in_time.is_err() || done.iter().all(|done| *done), "all is done, or it is late");
         for (group, _) in groups.iter().zip(done).filter(|(_, done)| !done) {
-            report.group(group, Err(&DeadlineReached));
+            report.add_group(group, &Err(DeadlineReached.into()));
         }
 
         self.summary.write(&metrics::Batch {
             request_id: &event.context.request_id,
             ended_at: self.clock.now(),
-            counts: &[
-                ("Won", report.won),
-                ("Duplicate", report.duplicate),
-                ("Conflict", report.conflict),
-                ("Rejected", report.rejected),
-                ("Failed", report.failed),
-            ],
+            counts: &report.counts(),
             lag_max_ms: None,
         });
         Ok(report.response)
@@ -81,6 +93,6 @@ impl Handler {
     /// The claims in the warm cache, the most recently used first.
     #[must_use]
     pub fn cached_claims(&self) -> Vec<CachedClaim> {
-        self.claimer.cached_claims()
+        self.claimer.cache.claims()
     }
 }

@@ -10,30 +10,19 @@
 //!
 //! It never reads the table, never deletes from it, and never writes to S3.
 
+mod bulk_insert;
 mod claim_table;
 mod claimer;
 mod config;
 mod handler;
 mod plan;
+mod random;
 mod report;
 mod warm_cache;
 
-pub use claim_table::{
-    ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim, InsertError, Inserts, MAX_STATEMENTS, Refused,
-};
+pub use bulk_insert::{InsertError, InsertOutcome, InsertRefusal, MAX_STATEMENTS};
+pub use claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim};
 pub use config::{ClaimWrites, Config, OnConflict};
 pub use handler::Handler;
+pub use random::{Random, os_random};
 pub use warm_cache::CachedClaim;
-
-/// Gives the ten random bytes of each claim id.
-pub type Random = Box<dyn Fn() -> [u8; 10] + Send + Sync>;
-
-/// From the operating system.
-#[must_use]
-pub fn os_random() -> Random {
-    Box::new(|| {
-        let mut bytes = [0; 10];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-        bytes
-    })
-}

@@ -14,7 +14,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     function::main(async || {
-        let config = function::process_variables(Config::from_variables)?;
+        let config = function::read_variables(Config::from_variables)?;
         let table = ClaimTable::new(Client::new(&function::sdk_config().await), &config.table_name);
         let handler = Handler::new(config, table, LogWriter::stdout(), function::wall_clock(), ingest_fn::os_random());
         lambda_runtime::run(service_fn(|event| handler.handle(event))).await.map_err(anyhow::Error::from_boxed)

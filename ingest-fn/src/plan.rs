@@ -1,11 +1,11 @@
-//! What a batch asks for: which messages are events, which of them lead, and which follow.
+//! A batch's messages, decoded and grouped: which of them are events, which lead, and which follow.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use claim::{Claim, Digest, Event, EventIdPointer};
-use lambda_support::panic_guard::catch_panic;
-use lambda_support::{Deadline, error_chain, logs};
+use claim::{BodyTooLarge, Claim, Digest, Event, EventError, EventIdPointer};
+use lambda_support::panic_guard::{Panicked, catch_panic};
+use lambda_support::{Deadline, logs};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,7 +15,7 @@ pub(crate) struct Plan {
     /// In the order of their leaders.
     pub(crate) groups: Vec<Group>,
     /// Can never be claimed.
-    pub(crate) rejected: Vec<Rejected>,
+    pub(crate) rejected: Vec<Rejection>,
     /// The messages that there was no time to read.
     pub(crate) unread: Vec<Option<Message>>,
 }
@@ -46,30 +46,45 @@ pub(crate) struct Follower {
     pub(crate) digest: Digest,
 }
 
-/// A message that is no event, and why.
-pub(crate) struct Rejected {
+/// A message that is no event.
+pub(crate) struct Rejection {
     /// None if the record does not even say which message it is.
     pub(crate) message: Option<Message>,
     pub(crate) event_id: Option<String>,
-    pub(crate) reason: String,
+    pub(crate) error: MessageError,
+}
+
+/// Why a message can never be claimed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MessageError {
+    #[error("the record is not an SQS message")]
+    NotSqsMessage(#[source] serde_json::Error),
+    #[error("the record has no messageId")]
+    NoMessageId,
+    #[error(transparent)]
+    NotAnEvent(#[from] EventError),
+    #[error(transparent)]
+    TooLarge(#[from] BodyTooLarge),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
 }
 
 impl Plan {
     /// Reads each record by itself; what goes wrong with one, a panic included, rejects that one. A rejected message
     /// never leads.
-    pub(crate) fn of(records: Vec<Box<RawValue>>, pointer: &EventIdPointer, deadline: Deadline) -> Self {
+    pub(crate) fn build(records: Vec<Box<RawValue>>, pointer: &EventIdPointer, deadline: Deadline) -> Self {
         let mut plan = Self::default();
         let mut group_of: HashMap<String, usize> = HashMap::new();
         for record in records {
             if deadline.is_reached() {
-                plan.unread.push(Message::of(&record));
+                plan.unread.push(Message::read(&record));
                 continue;
             }
             let read = catch_panic(|| Leader::read(&record, pointer)).unwrap_or_else(|panic| {
-                Err(Rejected { message: Message::of(&record), event_id: None, reason: panic.to_string() })
+                Err(Rejection { message: Message::read(&record), event_id: None, error: panic.into() })
             });
             match read {
-                Err(rejected) => plan.rejected.push(rejected),
+                Err(rejection) => plan.rejected.push(rejection),
                 Ok(leader) => match group_of.entry(leader.event.id.clone()) {
                     Entry::Vacant(vacant) => {
                         vacant.insert(plan.groups.len());
@@ -97,27 +112,23 @@ struct Record<'a> {
 }
 
 impl Leader {
-    fn read(record: &RawValue, pointer: &EventIdPointer) -> Result<Self, Rejected> {
-        let Record { message_id, body, attributes } = serde_json::from_str(record.get()).map_err(|error| Rejected {
-            message: Message::of(record),
-            event_id: None,
-            reason: format!("the record is not an SQS message: {error}"),
+    fn read(record: &RawValue, pointer: &EventIdPointer) -> Result<Self, Rejection> {
+        let Record { message_id, body, attributes } = serde_json::from_str(record.get()).map_err(|error| {
+            Rejection { message: Message::read(record), event_id: None, error: MessageError::NotSqsMessage(error) }
         })?;
         let Some(message) = Message::new(message_id, attributes) else {
-            return Err(Rejected { message: None, event_id: None, reason: "the record has no messageId".to_owned() });
+            return Err(Rejection { message: None, event_id: None, error: MessageError::NoMessageId });
         };
         let body = body.unwrap_or_default();
         let event = match Event::parse(&body, pointer) {
             Ok(event) => event,
             Err(error) => {
-                return Err(Rejected { message: Some(message), event_id: None, reason: error_chain(&error) });
+                return Err(Rejection { message: Some(message), event_id: None, error: error.into() });
             }
         };
         match Claim::check_size(&event, &message.id, &body) {
             Ok(()) => Ok(Self { message, event, body }),
-            Err(error) => {
-                Err(Rejected { message: Some(message), event_id: Some(event.id), reason: error_chain(&error) })
-            }
+            Err(error) => Err(Rejection { message: Some(message), event_id: Some(event.id), error: error.into() }),
         }
     }
 }
@@ -133,11 +144,11 @@ impl Message {
         }
         let id = id.filter(|id| !id.is_empty())?;
         let attributes = attributes.and_then(|text| serde_json::from_str::<Attributes>(text.get()).ok());
-        Some(Self { id, sent_at: attributes.and_then(|attributes| logs::rfc3339_of_ms(&attributes.sent)) })
+        Some(Self { id, sent_at: attributes.and_then(|attributes| logs::rfc3339_from_ms(&attributes.sent)) })
     }
 
     /// Of a record that cannot be read otherwise.
-    fn of(record: &RawValue) -> Option<Self> {
+    fn read(record: &RawValue) -> Option<Self> {
         #[derive(Deserialize)]
         struct NoBody<'a> {
             #[serde(rename = "messageId")]

@@ -1,47 +1,64 @@
 //! Judges messages, writes their log lines, and gathers the partial batch response.
 
+use std::error::Error;
+
 use aws_lambda_events::sqs::SqsBatchResponse;
 use claim::Digest;
-use lambda_support::error_chain;
+use lambda_support::logs;
 
-use crate::claim_table::HeldClaim;
-use crate::claimer::Settled;
+use crate::claim_table::{ClaimOutcome, HeldClaim};
+use crate::claimer::ClaimerError;
 use crate::config::OnConflict;
-use crate::plan::{Group, Leader, Message, Rejected};
+use crate::plan::{Group, Leader, Message, Rejection};
 
-/// What became of a batch.
-#[derive(Default)]
+/// The result of a batch.
 pub(crate) struct Report {
     pub(crate) response: SqsBatchResponse,
-    pub(crate) on_conflict: Option<OnConflict>,
-    pub(crate) won: u64,
-    pub(crate) duplicate: u64,
-    pub(crate) conflict: u64,
-    pub(crate) rejected: u64,
-    pub(crate) failed: u64,
+    on_conflict: OnConflict,
+    won: u64,
+    duplicate: u64,
+    conflict: u64,
+    rejected: u64,
+    failed: u64,
 }
 
 impl Report {
-    /// All messages of one event: the leader by how it was settled, each follower by the claim that is confirmed. If
-    /// nothing is, none of them may be acknowledged.
-    pub(crate) fn group(&mut self, group: &Group, settled: Result<&Settled, &(dyn std::error::Error + 'static)>) {
+    pub(crate) fn new(on_conflict: OnConflict) -> Self {
+        let response = SqsBatchResponse::default();
+        Self { response, on_conflict, won: 0, duplicate: 0, conflict: 0, rejected: 0, failed: 0 }
+    }
+
+    /// Metric names and numbers.
+    pub(crate) fn counts(&self) -> [(&'static str, u64); 5] {
+        [
+            ("Won", self.won),
+            ("Duplicate", self.duplicate),
+            ("Conflict", self.conflict),
+            ("Rejected", self.rejected),
+            ("Failed", self.failed),
+        ]
+    }
+
+    /// All messages of one event: the leader by how its claim went, each follower by the claim that is confirmed. If
+    /// none is, none of them may be acknowledged.
+    pub(crate) fn add_group(&mut self, group: &Group, outcome: &Result<ClaimOutcome, ClaimerError>) {
         let Leader { message, event, .. } = &group.leader;
-        let held = match settled {
+        let held = match outcome {
             Err(error) => {
-                self.failed(Some(message), Some(&event.id), error);
+                self.add_failed(Some(message), Some(&event.id), error);
                 for follower in &group.followers {
-                    self.failed(Some(&follower.message), Some(&event.id), error);
+                    self.add_failed(Some(&follower.message), Some(&event.id), error);
                 }
                 return;
             }
-            Ok(Settled::Won(held)) => {
+            Ok(ClaimOutcome::Won(held)) => {
                 self.won += 1;
                 let claim_id = tracing::field::display(held.claim_id);
                 let Message { id: message_id, sent_at } = message;
                 tracing::info!(outcome = "won", event_id = event.id, claim_id, message_id, sent_at);
                 held
             }
-            Ok(Settled::Held(held)) => {
+            Ok(ClaimOutcome::Lost(held)) => {
                 self.judge(message, &event.id, event.digest, held);
                 held
             }
@@ -60,48 +77,42 @@ impl Report {
             return;
         }
         self.conflict += 1;
-        let (digest, held_digest) = (tracing::field::display(digest), tracing::field::display(held.digest));
+        let digest = tracing::field::display(digest);
+        let held_digest = tracing::field::display(held.digest);
         tracing::info!(outcome = "conflict", event_id, claim_id, message_id, sent_at, digest, held_digest);
-        if self.on_conflict == Some(OnConflict::DeadLetter) {
+        if self.on_conflict == OnConflict::DeadLetter {
             self.response.add_failure(message_id);
         }
     }
 
-    pub(crate) fn rejected(&mut self, rejected: Rejected) {
+    pub(crate) fn add_rejected(&mut self, rejection: &Rejection) {
         self.rejected += 1;
-        let Rejected { message, event_id, reason } = rejected;
-        let (message_id, sent_at) = told(message.as_ref());
-        tracing::info!(
-            outcome = "rejected",
-            event_id,
-            message_id,
-            sent_at,
-            error = lambda_support::logs::truncate(reason)
-        );
-        self.report(message_id);
+        let Rejection { message, event_id, error } = rejection;
+        let (message_id, sent_at) = log_fields(message.as_ref());
+        tracing::info!(outcome = "rejected", event_id, message_id, sent_at, error = logs::error_text(error));
+        self.fail_message(message_id);
     }
 
-    pub(crate) fn failed(
+    pub(crate) fn add_failed(
         &mut self,
         message: Option<&Message>,
         event_id: Option<&str>,
-        error: &(dyn std::error::Error + 'static),
+        error: &(dyn Error + 'static),
     ) {
         self.failed += 1;
-        let (message_id, sent_at) = told(message);
-        let error = lambda_support::logs::truncate(error_chain(error));
-        tracing::info!(outcome = "failed", event_id, message_id, sent_at, error);
-        self.report(message_id);
+        let (message_id, sent_at) = log_fields(message);
+        tracing::info!(outcome = "failed", event_id, message_id, sent_at, error = logs::error_text(error));
+        self.fail_message(message_id);
     }
 
     /// A record that does not say which message it is cannot be reported by itself, and must not be acknowledged: an empty
     /// identifier makes Lambda deliver the whole batch again.
-    fn report(&mut self, message_id: Option<&str>) {
+    fn fail_message(&mut self, message_id: Option<&str>) {
         self.response.add_failure(message_id.unwrap_or_default());
     }
 }
 
 /// The id of a message, and when it was sent, as far as it is known.
-fn told(message: Option<&Message>) -> (Option<&str>, Option<&str>) {
+fn log_fields(message: Option<&Message>) -> (Option<&str>, Option<&str>) {
     (message.map(|message| message.id.as_str()), message.and_then(|message| message.sent_at.as_deref()))
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
@@ -29,11 +30,12 @@ impl WarmCache {
         Self(entries.map(|entries| Mutex::new(LruCache::new(entries))))
     }
 
-    /// The claim that holds the event at `now_seconds` of the wall clock, if it is known. The wall clock is looked at on
+    /// The claim that holds the event at `now` of the wall clock, if it is known. The wall clock is looked at on
     /// every hit: a monotonic one stands still while Lambda freezes the sandbox.
-    pub(crate) fn get(&self, event_id: &str, now_seconds: u64) -> Option<HeldClaim> {
+    pub(crate) fn get(&self, event_id: &str, now: SystemTime) -> Option<HeldClaim> {
         let mut cache = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let held = *cache.get(&key(event_id))?;
+        let now_seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         (held.ttl >= now_seconds).then_some(held)
     }
 
@@ -45,7 +47,7 @@ impl WarmCache {
     }
 
     /// Takes in a claim that the table confirmed.
-    pub(crate) fn confirm(&self, event_id: &str, held: HeldClaim) {
+    pub(crate) fn remember(&self, event_id: &str, held: HeldClaim) {
         if let Some(cache) = &self.0 {
             cache.lock().unwrap_or_else(PoisonError::into_inner).put(key(event_id), held);
         }
@@ -61,6 +63,10 @@ fn key(event_id: &str) -> Key {
 mod tests {
     use super::*;
 
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
+    }
+
     fn held(ttl: u64) -> HeldClaim {
         HeldClaim { claim_id: uuid::Uuid::nil(), digest: claim::Digest::of("{}").unwrap(), ttl }
     }
@@ -68,25 +74,25 @@ mod tests {
     #[test]
     fn a_claim_is_known_up_to_and_including_its_last_second() {
         let cache = WarmCache::new(NonZeroUsize::new(2));
-        cache.confirm("a", held(100));
-        assert_eq!(cache.get("a", 100), Some(held(100)));
-        assert_eq!(cache.get("a", 101), None);
-        assert_eq!(cache.get("b", 100), None);
+        cache.remember("a", held(100));
+        assert_eq!(cache.get("a", at(100)), Some(held(100)));
+        assert_eq!(cache.get("a", at(101)), None);
+        assert_eq!(cache.get("b", at(100)), None);
     }
 
     #[test]
     fn the_least_recently_seen_goes_first_and_zero_entries_hold_nothing() {
         let cache = WarmCache::new(NonZeroUsize::new(2));
-        cache.confirm("a", held(100));
-        cache.confirm("b", held(100));
-        assert!(cache.get("a", 0).is_some());
-        cache.confirm("c", held(100));
+        cache.remember("a", held(100));
+        cache.remember("b", held(100));
+        assert!(cache.get("a", at(0)).is_some());
+        cache.remember("c", held(100));
         assert_eq!(
-            [cache.get("a", 0), cache.get("b", 0), cache.get("c", 0)].map(|hit| hit.is_some()),
+            [cache.get("a", at(0)), cache.get("b", at(0)), cache.get("c", at(0))].map(|hit| hit.is_some()),
             [true, false, true]
         );
         let off = WarmCache::new(None);
-        off.confirm("a", held(100));
-        assert_eq!(off.get("a", 0), None);
+        off.remember("a", held(100));
+        assert_eq!(off.get("a", at(0)), None);
     }
 }

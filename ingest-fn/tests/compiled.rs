@@ -114,7 +114,8 @@ async fn a_missing_or_malformed_variable_ends_init_with_one_line_that_names_it()
         (&[("TABLE_NAME", "t"), ("AWS_LAMBDA_LOG_LEVEL", "LOUD")][..], "AWS_LAMBDA_LOG_LEVEL"),
     ] {
         let output = function(set).output().await.unwrap();
-        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let out = String::from_utf8(output.stdout).unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && err.is_empty(), "{err}");
         assert_eq!(out.lines().count(), 1, "{out}");
         assert!(out.contains(variable), "{out}");

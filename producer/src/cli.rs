@@ -242,7 +242,7 @@ impl TargetArgs {
 
 fn event_id(value: &str) -> Result<String, String> {
     // A scenario appends its name and a number: `-redelivery-2000000`.
-    let most = claim::event::MAX_EVENT_ID_BYTES - 20;
+    let most = claim::key::MAX_EVENT_ID_BYTES - 20;
     match value.len() {
         0 => Err("must not be empty".to_owned()),
         bytes if bytes > most => Err(format!("must not be longer than {most} bytes")),

@@ -7,7 +7,7 @@ use std::future::Future;
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_s3::types::DeleteMarkerEntry;
-use claim::record::SORT_KEY;
+use claim::key::SORT_KEY;
 use claim::{Claim, Digest, ObjectPrefix};
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;

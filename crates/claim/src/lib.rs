@@ -7,15 +7,25 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`event`] | a message body read strictly: its event id and its digest |
-//! | [`record`] | the claim item: its attributes, codec, compression and size |
+//! | [`record`] | the claim item: its attributes, codec and size |
+//! | [`key`] | the item's key |
+//! | [`body`] | the body in the item, compressed where that pays |
 //! | [`object`] | the object's key and its one line of JSON |
 
+pub mod body;
+mod canonical;
+mod digest;
 pub mod event;
 mod excerpt;
+pub mod key;
 pub mod object;
+mod pointer;
 pub mod record;
 
-pub use event::{Digest, Event, EventError, EventIdPointer};
+pub use body::Body;
+pub use digest::Digest;
+pub use event::{Event, EventError};
 pub use excerpt::Excerpt;
 pub use object::{ObjectPrefix, ObjectPrefixError};
-pub use record::{Body, BodyTooLarge, Claim, ClaimError};
+pub use pointer::EventIdPointer;
+pub use record::{BodyTooLarge, Claim, ClaimError, DigestError};

@@ -105,7 +105,8 @@ pub fn object_line(claim: &Claim) -> Result<Vec<u8>, ClaimError> {
 
 /// Copies JSON without the white space between its tokens.
 fn push_without_white_space(line: &mut Vec<u8>, json: &str) {
-    let (mut in_string, mut escaped) = (false, false);
+    let mut in_string = false;
+    let mut escaped = false;
     line.extend(json.bytes().filter(|&byte| {
         if in_string {
             in_string = escaped || byte != b'"';

@@ -12,83 +12,20 @@
 //! | `body` or `body_zstd` | S or B | the body as received; compressed where that saves write units |
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::event::{Digest, Event, EventError};
+use crate::body::{Body, MAX_BODY_BYTES, decompress, plain_attribute_bytes};
+use crate::digest::Digest;
+use crate::event::{Event, EventError};
 use crate::excerpt::Excerpt;
-
-/// What a partition key begins with.
-pub const KEY_PREFIX: &str = "EVENT#";
-
-/// The sort key of every claim.
-pub const SORT_KEY: &str = "CLAIM";
+use crate::key::{KEY_PREFIX, SORT_KEY};
 
 /// Largest item that DynamoDB stores, in bytes, attribute names included: 400 KB ("Service, account, and table quotas").
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
-
-/// Largest body, in bytes: what SQS lets through (1 MiB since August 2025), and so the most that a claim decompresses to.
-pub const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-/// A write costs a unit for each so many bytes of the item, or part of them ("Read and write operations").
-pub const WRITE_UNIT_BYTES: usize = 1024;
-
-/// zstd's own default. Higher levels save a few per cent of a kilobyte and cost several times the CPU.
-const ZSTD_LEVEL: i32 = 3;
-
-thread_local! {
-    // A fresh context costs more than compressing a small event does.
-    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-}
-
-/// The event's body in a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// As received.
-    Plain(String),
-    /// The same, as one zstd frame.
-    Zstd(Vec<u8>),
-}
-
-impl Body {
-    /// Plain, unless compressing it saves write units, of an item with `other_bytes` beside it. What fits into one unit as
-    /// it is would only get smaller to store, by some thousandths of a cent a thousand, for a sixth of the CPU of a small
-    /// batched claim; and it can be read in the console.
-    #[must_use]
-    pub fn cheapest(body: &str, other_bytes: usize) -> Self {
-        let units = |bytes: usize| (other_bytes + bytes).div_ceil(WRITE_UNIT_BYTES);
-        let plain = units(BODY.len() + body.len());
-        // Compression is an economy: where zstd fails, which takes an allocation failure, the plain body is right.
-        match (plain > 1).then(|| compress(body.as_bytes())) {
-            Some(Ok(frame)) if units(BODY_ZSTD.len() + frame.len()) < plain => Self::Zstd(frame),
-            _ => Self::Plain(body.to_owned()),
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Self::Plain(body) => BODY.len() + body.len(),
-            Self::Zstd(frame) => BODY_ZSTD.len() + frame.len(),
-        }
-    }
-}
-
-fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        let compressor = match compressor {
-            Some(compressor) => compressor,
-            none => none.insert(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
-        };
-        compressor.compress(body)
-    })
-}
-
-const BODY: &str = "body";
-const BODY_ZSTD: &str = "body_zstd";
 
 /// The body cannot be claimed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,6 +72,17 @@ pub enum ClaimError {
     /// The body is not JSON, so that it cannot stand in the object's line.
     #[error("the body is not JSON")]
     NotJson(#[source] serde_json::Error),
+}
+
+/// Why the content of a claim cannot be compared with a duplicate's.
+#[derive(Debug, thiserror::Error)]
+pub enum DigestError {
+    /// The body cannot be read at all.
+    #[error(transparent)]
+    Unreadable(#[from] ClaimError),
+    /// The body is text, and breaks the rules for an event.
+    #[error(transparent)]
+    NotAnEvent(#[from] EventError),
 }
 
 /// A claim: who won an event, when, for how long, and the event itself.
@@ -200,7 +148,7 @@ impl Claim {
     /// # Errors
     /// As [`Claim::new`].
     pub fn check_size(event: &Event, message_id: &str, body: &str) -> Result<(), BodyTooLarge> {
-        let plain = item_bytes_without_body(&event.id, message_id) + BODY.len() + body.len();
+        let plain = item_bytes_without_body(&event.id, message_id) + plain_attribute_bytes(body);
         if plain <= MAX_ITEM_BYTES {
             return Ok(());
         }
@@ -218,7 +166,7 @@ impl Claim {
     /// digits plus one ("DynamoDB item sizes and formats").
     #[must_use]
     pub fn item_bytes(&self) -> usize {
-        item_bytes_without_body(&self.event_id, &self.message_id) + self.body.size()
+        item_bytes_without_body(&self.event_id, &self.message_id) + self.body.attribute_bytes()
     }
 
     /// What is written to the table.
@@ -309,7 +257,7 @@ impl Claim {
         match &self.body {
             Body::Plain(body) => Ok(Cow::Borrowed(body)),
             Body::Zstd(frame) => {
-                let body = zstd::bulk::decompress(frame, MAX_BODY_BYTES).map_err(ClaimError::Decompress)?;
+                let body = decompress(frame).map_err(ClaimError::Decompress)?;
                 String::from_utf8(body).map(Cow::Owned).map_err(ClaimError::NotText)
             }
         }
@@ -319,11 +267,11 @@ impl Claim {
     /// the body.
     ///
     /// # Errors
-    /// `Ok(Err(..))` when the stored body cannot be read strictly; `Err(..)` when it cannot be read at all.
-    pub fn comparable_digest(&self) -> Result<Result<Digest, EventError>, ClaimError> {
+    /// Fails if the stored body is needed and cannot be read.
+    pub fn comparable_digest(&self) -> Result<Digest, DigestError> {
         match Digest::from_stored(&self.digest) {
-            Some(digest) => Ok(Ok(digest)),
-            None => self.body_text().map(|body| Digest::of(&body)),
+            Some(digest) => Ok(digest),
+            None => Ok(Digest::of(&self.body_text()?)?),
         }
     }
 

@@ -4,7 +4,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use claim::record::{MAX_BODY_BYTES, MAX_ITEM_BYTES, WRITE_UNIT_BYTES};
+use claim::body::{MAX_BODY_BYTES, WRITE_UNIT_BYTES};
+use claim::record::MAX_ITEM_BYTES;
 use claim::{Body, Claim, ClaimError, Event, EventIdPointer, ObjectPrefix, ObjectPrefixError, object};
 use proptest::prelude::*;
 use serde_dynamo::AttributeValue;
@@ -27,7 +28,8 @@ fn claim(body: &str) -> Claim {
 fn incompressible(bytes: usize) -> String {
     // Ninety-three printable characters, without the quote and the backslash.
     let printable: Vec<char> = (' '..='~').filter(|&char| !"\"\\".contains(char)).collect();
-    let (mut body, mut state) = (String::from(r#"{"event_id":"a","noise":""#), 88_172_645_463_325_252_usize);
+    let mut body = String::from(r#"{"event_id":"a","noise":""#);
+    let mut state = 88_172_645_463_325_252_usize;
     while body.len() < bytes - 2 {
         state ^= state << 13;
         state ^= state >> 7;
@@ -82,14 +84,16 @@ fn a_claim_reads_back_as_it_was_written_compressed_or_not() {
 fn the_body_is_compressed_where_that_saves_write_units_and_only_there() {
     let of_spaces = |bytes: usize| claim(&format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16)));
     let others = claim(r#"{"event_id":"a"}"#).item_bytes() - 16;
-    let (one_unit, one_more) = (of_spaces(WRITE_UNIT_BYTES - others), of_spaces(WRITE_UNIT_BYTES - others + 1));
+    let one_unit = of_spaces(WRITE_UNIT_BYTES - others);
+    let one_more = of_spaces(WRITE_UNIT_BYTES - others + 1);
     assert!(matches!(one_unit.body, Body::Plain(_)));
     assert_eq!(one_unit.item_bytes(), WRITE_UNIT_BYTES);
     assert!(matches!(one_more.body, Body::Zstd(_)) && one_more.item_bytes() < WRITE_UNIT_BYTES);
 
     // Noise shrinks by a fifth: of 1,500 bytes and the others no unit is saved, of 1,950 one is.
     let units = |claim: &Claim| claim.item_bytes().div_ceil(WRITE_UNIT_BYTES);
-    let (in_vain, saves) = (claim(&incompressible(1_500)), claim(&incompressible(1_950)));
+    let in_vain = claim(&incompressible(1_500));
+    let saves = claim(&incompressible(1_950));
     assert!(matches!(in_vain.body, Body::Plain(_)) && units(&in_vain) == 2);
     assert!(matches!(saves.body, Body::Zstd(_)) && units(&saves) == 2);
 }
@@ -99,7 +103,8 @@ fn the_largest_item_is_accepted_and_one_byte_more_is_refused() {
     // What the printable noise compresses to is close to 82 % of it: search for the last length that fits.
     let noise = incompressible(600_000);
     let fits = |bytes: usize| try_claim(&format!("{}\"}}", &noise[..bytes - 2]));
-    let (mut low, mut high) = (400_000, 600_000);
+    let mut low = 400_000;
+    let mut high = 600_000;
     while high - low > 1 {
         let middle = usize::midpoint(low, high);
         if fits(middle).is_ok() { low = middle } else { high = middle }
@@ -182,9 +187,9 @@ fn what_does_not_decompress_to_text_of_at_most_a_mebibyte_is_an_error() {
 #[test]
 fn a_digest_of_another_version_is_compared_by_its_body() {
     let mut old = claim(r#"{"event_id":"a","x":1}"#);
-    let digest = old.comparable_digest().unwrap().unwrap();
+    let digest = old.comparable_digest().unwrap();
     old.digest = vec![9; 12];
-    assert_eq!(old.comparable_digest().unwrap().unwrap(), digest);
+    assert_eq!(old.comparable_digest().unwrap(), digest);
     old.body = Body::Zstd(vec![1, 2, 3]);
     assert!(old.comparable_digest().is_err());
 }

@@ -54,7 +54,8 @@ mod tests {
     use super::*;
 
     async fn stops_after(left: Duration) -> Duration {
-        let (start, now) = (Instant::now(), SystemTime::now());
+        let start = Instant::now();
+        let now = SystemTime::now();
         let deadline = Deadline::before(now + left, now);
         assert_eq!(deadline.limit(std::future::pending::<()>()).await, Err(DeadlineReached));
         assert!(deadline.is_reached());

@@ -9,6 +9,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use tracing::level_filters::LevelFilter;
 
+use crate::error_chain::error_chain;
 use crate::logs::{LogWriter, dispatch};
 use crate::variables::Variables;
 
@@ -18,7 +19,7 @@ use crate::variables::Variables;
 /// # Panics
 /// If the process has a `tracing` subscriber already.
 pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -> F) -> ExitCode {
-    let level = process_variables(|variables| variables.log_level());
+    let level = read_variables(|variables| variables.log_level());
     let subscriber = dispatch(LogWriter::stdout(), *level.as_ref().unwrap_or(&LevelFilter::INFO), wall_clock());
     tracing::dispatcher::set_global_default(subscriber).expect("nothing has set a subscriber before");
     std::panic::set_hook(Box::new(|panic| {
@@ -33,15 +34,15 @@ pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{}", crate::error_chain(error.as_ref()));
+            tracing::error!("{}", error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Reads the process's own variables.
-pub fn process_variables<T>(read: impl FnOnce(&Variables<'_>) -> T) -> T {
-    read(&Variables::of_process())
+pub fn read_variables<T>(read: impl FnOnce(&Variables<'_>) -> T) -> T {
+    read(&Variables::from_process())
 }
 
 /// The clock of a deployed function.

@@ -6,6 +6,7 @@
 //! | [`envelope`] | the event as raw records, so that one that does not fit costs itself alone |
 //! | [`deadline`] | stopping in time |
 //! | [`panic_guard`] | a panic that costs one record |
+//! | [`error_chain`](mod@error_chain) | an error and its sources in one line |
 //! | [`logs`] | JSON lines, and where they go |
 //! | [`metrics`] | a batch's summary line, which is its CloudWatch metrics too |
 //! | [`variables`] | variables, with errors that name them |
@@ -13,6 +14,7 @@
 
 pub mod deadline;
 pub mod envelope;
+pub mod error_chain;
 pub mod function;
 pub mod logs;
 pub mod metrics;
@@ -21,25 +23,7 @@ pub mod variables;
 
 pub use deadline::Deadline;
 pub use envelope::Envelope;
+pub use error_chain::error_chain;
 pub use logs::LogWriter;
 pub use metrics::Summary;
 pub use variables::{VariableError, Variables};
-
-use std::error::Error;
-use std::fmt::Write as _;
-
-/// An error and all its sources in one line, as the logs show it: `what was tried: why: why`.
-#[must_use]
-pub fn error_chain(error: &dyn Error) -> String {
-    let mut chain = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Some libraries repeat their source in their own text.
-        let cause_text = cause.to_string();
-        if !chain.ends_with(&cause_text) {
-            write!(chain, ": {cause_text}").expect("a string can always be written to");
-        }
-        source = cause.source();
-    }
-    chain
-}

@@ -1,5 +1,6 @@
 //! JSON log lines: flat, one event a line, with `timestamp` and `level` as Lambda's JSON logging wants them.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,6 +11,8 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+
+use crate::error_chain::error_chain;
 
 type Sink = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
 
@@ -52,15 +55,16 @@ impl MakeWriter<'_> for LogWriter {
 /// Longest text of an error in a log line, in characters.
 const MAX_ERROR_CHARS: usize = 1_000;
 
-/// An error's text as a log line has room for it. Some libraries quote what they could not read, however long it is;
+/// An error and all its sources, as a log line has room for them. Some libraries quote what they could not read, however long it is;
 /// Lambda splits a long line, and its halves are no JSON.
 #[must_use]
-pub fn truncate(mut error: String) -> String {
-    if let Some((end, _)) = error.char_indices().nth(MAX_ERROR_CHARS) {
-        error.truncate(end);
-        error.push('…');
+pub fn error_text(error: &dyn Error) -> String {
+    let mut text = error_chain(error);
+    if let Some((end, _)) = text.char_indices().nth(MAX_ERROR_CHARS) {
+        text.truncate(end);
+        text.push('…');
     }
-    error
+    text
 }
 
 struct Clock(SharedTimeSource);
@@ -79,7 +83,7 @@ pub fn rfc3339(time: SystemTime) -> String {
 
 /// A time that AWS tells as text, in epoch milliseconds, as [`rfc3339`] writes it; none if it is not one.
 #[must_use]
-pub fn rfc3339_of_ms(text: &str) -> Option<String> {
+pub fn rfc3339_from_ms(text: &str) -> Option<String> {
     let time = chrono::DateTime::from_timestamp_millis(text.parse().ok()?)?;
     Some(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }

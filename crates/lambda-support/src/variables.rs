@@ -40,7 +40,7 @@ impl<'a> Variables<'a> {
 
     /// The process's own.
     #[must_use]
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         Self(LookUp::Process)
     }
 
@@ -52,8 +52,8 @@ impl<'a> Variables<'a> {
                 Ok(value) => Ok(Some(value)),
                 Err(VarError::NotPresent) => Ok(None),
                 Err(VarError::NotUnicode(value)) => {
-                    let (value, problem) = (value.to_string_lossy().into_owned(), "must be UTF-8".to_owned());
-                    Err(VariableError::Malformed { variable, value, problem })
+                    let value = value.to_string_lossy().into_owned();
+                    Err(VariableError::Malformed { variable, value, problem: "must be UTF-8".to_owned() })
                 }
             },
         }

@@ -109,6 +109,36 @@ async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_message(writes
     }
 }
 
+/// What is wrong with a message is logged with its cause.
+#[tokio::test(start_paused = true)]
+async fn rejection_is_logged_with_its_cause() {
+    let world = World::new("single", &[]);
+    let repeated_name = r#"{"event_id":"a","b":1,"b":2}"#;
+    let long_id = format!(r#"{{"event_id":"{}"}}"#, "x".repeat(2_043));
+    let records = vec![
+        json!(7),
+        json!({ "body": "{}" }),
+        json!({ "messageId": "m0", "body": "{" }),
+        json!({ "messageId": "m1", "body": repeated_name }),
+        json!({ "messageId": "m2", "body": long_id }),
+        json!({ "messageId": "m3", "body": format!(r#"{{"event_id":"a"}}{}"#, " ".repeat(1 << 20)) }),
+    ];
+    world.deliver_records(records).await;
+    let errors: Vec<Value> = world.lines().into_iter().map(|mut line| line["error"].take()).collect();
+    assert_eq!(
+        errors[..6],
+        [
+            "the record is not an SQS message: invalid type: integer `7`, expected struct Record at line 1 column 1",
+            "the record has no messageId",
+            "the body is not one JSON value that every reader reads alike: syntax error IncompleteDocument at line 0, \
+             column 1 (data pos 1)",
+            r#"the body has the name "b" twice in one object"#,
+            "the event id at `/event_id` is 2043 bytes long, more than 2042",
+            "the body takes 1048592 bytes, more than the 1048576 of the largest message",
+        ]
+    );
+}
+
 async fn messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads(writes: &str) {
     let world = World::new(writes, &[]);
     let bodies = [
@@ -263,7 +293,8 @@ async fn each_line_tells_when_its_message_was_sent_if_sqs_did_and_no_message_is_
     let world = World::new("single", &[]);
     let record =
         |id: &str, body: Value, attributes: Value| json!({ "messageId": id, "body": body, "attributes": attributes });
-    let (a, other) = (json!(r#"{"event_id":"a"}"#), json!(r#"{"event_id":"a","b":1}"#));
+    let a = json!(r#"{"event_id":"a"}"#);
+    let other = json!(r#"{"event_id":"a","b":1}"#);
     let sent = |sent: Value| json!({ "SentTimestamp": sent, "SenderId": "s" });
     let told = sent(json!("1795599667123"));
     let records = vec![

@@ -62,7 +62,8 @@ impl World {
         let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&services.sdk_config()), TABLE);
         let log = services.logs.writer("log");
         let handler = Handler::new(config, table, log.clone(), clock.shared(), random);
-        let (has_bystander, delivered) = (writes == "batch", AtomicUsize::new(0));
+        let has_bystander = writes == "batch";
+        let delivered = AtomicUsize::new(0);
         let world = Self { services, handler, log, has_bystander, delivered, sent: Arc::default() };
         world.fail(|_| None);
         world
@@ -75,7 +76,8 @@ impl World {
 
     /// From now on, the n-th request, for this operation, goes wrong so.
     pub(crate) fn fail_on(&self, fault: impl Fn(&str, usize) -> Option<Fault> + Send + Sync + 'static) {
-        let (sent, count) = (Arc::clone(&self.sent), AtomicUsize::new(0));
+        let sent = Arc::clone(&self.sent);
+        let count = AtomicUsize::new(0);
         self.services.faults.set(move |call| {
             assert_eq!(call.service, Service::DynamoDb);
             match call.operation.as_str() {

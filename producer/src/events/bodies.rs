@@ -35,7 +35,7 @@ pub(super) fn poison(number: usize, name: &str) -> String {
         6 => format!(r#"{{"event_id":{name},"event_id":{name}}}"#),
         7 => format!(r#"{{"event_id":{name},"unit":"\ud800"}}"#),
         8 => format!(r#"{{"event_id":{name},"deep":{}{}}}"#, "[".repeat(200), "]".repeat(200)),
-        _ => format!(r#"{{"event_id":"{}","name":{name}}}"#, "x".repeat(claim::event::MAX_EVENT_ID_BYTES + 1)),
+        _ => format!(r#"{{"event_id":"{}","name":{name}}}"#, "x".repeat(claim::key::MAX_EVENT_ID_BYTES + 1)),
     }
 }
 

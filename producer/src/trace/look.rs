@@ -7,7 +7,7 @@ use aws_sdk_cloudwatchlogs::Client as LogsClient;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use chrono::{DateTime, Utc};
-use claim::record::SORT_KEY;
+use claim::key::SORT_KEY;
 use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
 
 use super::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};

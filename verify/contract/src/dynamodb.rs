@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
-use claim::record::{MAX_ITEM_BYTES, SORT_KEY};
+use claim::key::SORT_KEY;
+use claim::record::MAX_ITEM_BYTES;
 use claim::{Body, Claim, Event, EventIdPointer};
 use futures_util::future::join_all;
 use ingest_fn::{ClaimOutcome, ClaimTable};
@@ -121,16 +122,16 @@ async fn herds(stage: &Stage, over_an_expired_claim: bool) -> Outcome {
         let claims: Vec<_> = (0..HERD).map(|_| late(claim(&event_id, now + 3 * HOUR))).collect();
         let outcomes = at_once(claims.clone().into_iter().map(|claim| {
             let claim_table = Arc::clone(&claim_table);
-            async move { claim_table.claim(&claim).await }
+            async move { claim_table.put(&claim).await }
         }))
         .await;
         let outcomes: Vec<_> = outcomes.into_iter().collect::<Result<_, _>>()?;
         let winners: Vec<_> =
-            claims.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == ClaimOutcome::Won).collect();
+            claims.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, ClaimOutcome::Won(_))).collect();
         same("winners", winners.len(), 1)?;
         let winner = winners[0].0;
         let told = outcomes.iter().filter_map(|outcome| match outcome {
-            ClaimOutcome::Won => None,
+            ClaimOutcome::Won(_) => None,
             ClaimOutcome::Lost(held) => Some(held.claim_id),
         });
         same("claims that the losers were told", told.collect::<HashSet<_>>(), HashSet::from([winner.claim_id]))?;
@@ -261,7 +262,7 @@ async fn item_limit(stage: &Stage, body: impl Fn(usize) -> Body) -> Outcome {
     Ok(())
 }
 
-/// `claim::event::MAX_EVENT_ID_BYTES` stands on it.
+/// `claim::key::MAX_EVENT_ID_BYTES` stands on it.
 async fn a_partition_key_of_2048_bytes_is_stored_and_one_byte_more_is_refused(stage: Arc<Stage>) -> Outcome {
     let (table, now) = (stage.claims().await?, now_seconds());
     for (bytes, must_be) in [(2_048, "accepted"), (2_049, "ValidationException")] {

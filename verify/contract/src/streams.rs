@@ -7,7 +7,7 @@ use aws_sdk_dynamodbstreams::types::{
     AttributeValue as StreamValue, OperationType, Record, ShardIteratorType, StreamRecord,
 };
 use claim::Claim;
-use claim::record::SORT_KEY;
+use claim::key::SORT_KEY;
 
 use crate::dynamodb::{HOUR, claim, now_seconds, put};
 use crate::engine::Engine;

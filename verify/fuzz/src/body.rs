@@ -47,7 +47,7 @@ fn claimed(event: &Event, body: &str, json: &Json) {
     let read = Claim::from_item(claim.to_item()).expect("a claim reads back");
     assert_eq!(read, claim);
     assert_eq!(read.body_text().expect("the body decompresses"), body);
-    assert_eq!(claim.comparable_digest().expect("it is ours").expect("it is ours"), event.digest);
+    assert_eq!(claim.comparable_digest().expect("it is ours"), event.digest);
 
     let line = String::from_utf8(object::object_line(&claim).expect("a body that is an event is JSON")).expect("UTF-8");
     is_line(&line, &claim, Some(json));

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use aws_smithy_runtime::client::retries::RetryPartition;
-use claim::record::KEY_PREFIX;
+use claim::key::KEY_PREFIX;
 use emulator::sqs::MAX_MESSAGE_BYTES;
 use emulator::{Clock, Services, queue_url};
 use pipeline::{Pipeline, names};

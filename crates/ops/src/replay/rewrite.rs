@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use claim::record::SORT_KEY;
+use claim::key::SORT_KEY;
 use claim::{Claim, ObjectPrefix, object};
 use lambda_support::error_chain;
 use lambda_support::panic_guard::Panicked;

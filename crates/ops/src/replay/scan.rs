@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use claim::record::SORT_KEY;
+use claim::key::SORT_KEY;
 use claim::{Claim, ObjectPrefix};
 use futures_util::future::try_join_all;
 use lambda_support::error_chain;

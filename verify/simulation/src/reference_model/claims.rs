@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use claim::record::KEY_PREFIX;
+use claim::key::KEY_PREFIX;
 use ingest_fn::ClaimWrites;
 use lambda_support::logs::rfc3339;
 

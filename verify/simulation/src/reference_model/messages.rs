@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use claim::record::KEY_PREFIX;
+use claim::key::KEY_PREFIX;
 use sha2::{Digest as _, Sha256};
 
 use super::model::{Model, QueuedMessage};

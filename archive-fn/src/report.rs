@@ -1,0 +1,86 @@
+//! Judges records, writes their log lines, and gathers the partial batch response.
+
+use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use claim::Claim;
+use lambda_support::logs;
+use tracing::field::display;
+
+use crate::archiver::{ArchiveOutcome, ArchiverError};
+use crate::data_lake::PutOutcome;
+
+/// The result of a batch.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) response: DynamoDbEventResponse,
+    pub(crate) lag_max_ms: Option<u64>,
+    written: u64,
+    already_there: u64,
+    skipped: u64,
+    quarantined: u64,
+    failed: u64,
+}
+
+impl Report {
+    /// Metric names and numbers.
+    pub(crate) fn counts(&self) -> [(&'static str, u64); 5] {
+        [
+            ("Written", self.written),
+            ("AlreadyThere", self.already_there),
+            ("Skipped", self.skipped),
+            ("Quarantined", self.quarantined),
+            ("Failed", self.failed),
+        ]
+    }
+
+    /// `claim` is the one that the record carries, as far as that is known.
+    pub(crate) fn add_record(
+        &mut self,
+        sequence_number: Option<&str>,
+        claim: Option<&Claim>,
+        outcome: &Result<ArchiveOutcome, ArchiverError>,
+    ) {
+        let event_id = claim.map(|claim| claim.event_id.as_str());
+        let claim_id = claim.map(|claim| display(claim.claim_id));
+        match outcome {
+            Ok(ArchiveOutcome::Skipped) => {
+                self.skipped += 1;
+                tracing::info!(outcome = "skipped", sequence_number);
+            }
+            Ok(ArchiveOutcome::Archived { put, key, lag_ms }) => {
+                let outcome = match put {
+                    PutOutcome::Written => {
+                        self.written += 1;
+                        "written"
+                    }
+                    PutOutcome::AlreadyThere => {
+                        self.already_there += 1;
+                        "already_there"
+                    }
+                };
+                self.lag_max_ms = self.lag_max_ms.max(Some(*lag_ms));
+                let message_id = claim.map(|claim| claim.message_id.as_str());
+                tracing::info!(outcome, event_id, claim_id, message_id, sequence_number, key, lag_ms);
+            }
+            Ok(ArchiveOutcome::Quarantined { key, reason }) => {
+                self.quarantined += 1;
+                let error = logs::error_text(reason);
+                tracing::info!(outcome = "quarantined", event_id, claim_id, sequence_number, key, error);
+            }
+            Err(error) => {
+                self.failed += 1;
+                let key = error.key();
+                let error = logs::error_text(error);
+                tracing::info!(outcome = "failed", event_id, claim_id, sequence_number, key, error);
+                self.fail_record(sequence_number);
+            }
+        }
+    }
+
+    /// A record without a sequence number cannot be reported by itself, and must not be passed over: an empty identifier
+    /// makes Lambda deliver the whole batch again.
+    fn fail_record(&mut self, sequence_number: Option<&str>) {
+        let mut failure = DynamoDbBatchItemFailure::default();
+        failure.item_identifier = Some(sequence_number.unwrap_or_default().to_owned());
+        self.response.batch_item_failures.push(failure);
+    }
+}

@@ -1,0 +1,20 @@
+//! Errors as text.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// An error and all its sources in one line, as the logs show it: `what was tried: why: why`.
+#[must_use]
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Some libraries repeat their source in their own text.
+        let cause_text = cause.to_string();
+        if !chain.ends_with(&cause_text) {
+            write!(chain, ": {cause_text}").expect("a string can always be written to");
+        }
+        source = cause.source();
+    }
+    chain
+}
