@@ -235,8 +235,7 @@ async fn outage_is_violated_by_a_throttle_that_is_taken_for_a_duplicate() {
 #[tokio::test]
 async fn soak_is_violated_by_a_put_without_if_none_match_and_a_lost_answer() {
     let line = "run soak --rate 20 --duration 1";
-    let reading =
-        broken(line, Some(Mutant::PutWithoutIfNoneMatch), Some(loses_the_answer_to_the_first_put)).await;
+    let reading = broken(line, Some(Mutant::PutWithoutIfNoneMatch), Some(loses_the_answer_to_the_first_put)).await;
     assert_violated(&reading, "each object has one version");
 }
 
