@@ -63,8 +63,8 @@ impl Handler {
         let claiming = async {
             match self.config.claim_writes {
                 ClaimWrites::Single => {
-                    let mut outcomes = stream::iter(groups.iter().enumerate())
-                        .map(|(index, group)| async move { (index, self.claimer.claim(&group.leader, deadline).await) })
+                    let mut outcomes = stream::iter(0..groups.len())
+                        .map(|index| async move { (index, self.claimer.claim(&groups[index].leader, deadline).await) })
                         .buffer_unordered(MAX_IN_FLIGHT);
                     while let Some((index, outcome)) = outcomes.next().await {
                         on_outcome(index, outcome);
