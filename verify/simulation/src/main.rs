@@ -88,7 +88,7 @@ fn find_violation(first: u64, seeds: u64, mutant: Option<Mutant>) -> ExitCode {
             let names: Vec<String> = rules.iter().map(|rule| format!("{rule:?}")).collect();
             println!("seed {seed} violates {}", names.join(", "));
             for violation in violations.iter().take(SHOWN) {
-                println!("  {violation}");
+                println!("  {}", violation.to_string().escape_debug());
             }
             return ExitCode::FAILURE;
         }
