@@ -45,11 +45,10 @@ impl Handler {
         // Order does not matter: two claims of one event have two claim ids, and so two keys. All records are tried, even
         // after a failure: Lambda sends everything from the lowest failed one again, and finds the rest already there.
         let mut done = vec![false; records.len()];
-        let records = &records;
         let mut outcomes = stream::iter(0..records.len())
-            .map(|index| async move {
+            .map(|index| {
                 let (record, sequence_number) = &records[index];
-                (index, self.archiver.archive(record, sequence_number.as_deref(), deadline).await)
+                async move { (index, self.archiver.archive(record, sequence_number.as_deref(), deadline).await) }
             })
             .buffer_unordered(MAX_IN_FLIGHT);
         let archiving = async {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use mutants::Mutant;
 use simulation::campaign::{self, Totals};
 use simulation::judgement::{Rule, Violation};
 use simulation::shrink::shrink;
@@ -32,6 +33,9 @@ struct Cli {
     /// Stops at the first seed that violates a rule other than Log, and prints which it violates.
     #[arg(long, requires = "seeds")]
     until_violation: bool,
+    /// Runs a mutant in the functions' place, by its name.
+    #[arg(long, value_name = "NAME", value_parser = mutant, requires = "until_violation")]
+    mutant: Option<Mutant>,
     /// The seed to begin with.
     #[arg(long, value_name = "N", default_value_t = 0)]
     first_seed: u64,
@@ -61,23 +65,30 @@ fn main() -> ExitCode {
             }
         },
         None => match cli.seeds {
-            Some(seeds) if cli.until_violation => find_violation(cli.first_seed, seeds),
+            Some(seeds) if cli.until_violation => find_violation(cli.first_seed, seeds, cli.mutant),
             _ => explore(&cli),
         },
     }
 }
 
+fn mutant(name: &str) -> Result<Mutant, String> {
+    let names = Mutant::ALL.map(|mutant| format!("{mutant:?}"));
+    let position = names.iter().position(|known| known == name);
+    position.map(|position| Mutant::ALL[position]).ok_or_else(|| format!("must be one of {}", names.join(", ")))
+}
+
 /// Runs seeds in order until one violates more than what is logged.
-fn find_violation(first: u64, seeds: u64) -> ExitCode {
+fn find_violation(first: u64, seeds: u64, mutant: Option<Mutant>) -> ExitCode {
     for seed in first..first + seeds {
-        let violations = simulation::run(&Scenario::from_seed(seed)).judgement.violations;
+        let scenario = Scenario { mutant, ..Scenario::from_seed(seed) };
+        let violations = simulation::run(&scenario).judgement.violations;
         let rules: BTreeSet<Rule> =
             violations.iter().map(|violation| violation.rule).filter(|rule| *rule != Rule::Log).collect();
         if !rules.is_empty() {
             let names: Vec<String> = rules.iter().map(|rule| format!("{rule:?}")).collect();
             println!("seed {seed} violates {}", names.join(", "));
             for violation in violations.iter().take(SHOWN) {
-                println!("  {violation}");
+                println!("  {}", violation.to_string().escape_debug());
             }
             return ExitCode::FAILURE;
         }

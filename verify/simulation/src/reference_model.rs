@@ -59,7 +59,11 @@ impl<'a> Model<'a> {
             Entry::TimedOut { invocation } => {
                 self.judgement.violated(Rule::InTime, format!("#{invocation} did not stop in time"));
             }
-            Entry::Panicked { subject, .. } => drop(self.panicked.insert(subject)),
+            Entry::Panicked { subject, .. } => {
+                // An object's key ends with its claim's id.
+                let name = subject.rsplit('/').next().unwrap_or_default();
+                self.panicked.insert(name.trim_end_matches(".json"));
+            }
             Entry::Crashed { invocation } => {
                 self.judgement.violated(Rule::OneItem, format!("#{invocation} panicked on one item of its batch"));
             }

@@ -36,7 +36,7 @@ pub(super) struct Model<'a> {
     pub(super) inserts: BTreeSet<&'a str>,
     /// Those of them that were then put.
     pub(super) puts_after_inserts: BTreeSet<&'a str>,
-    /// Keys of objects whose request made its function panic.
+    /// Claims on whose object `archive-fn` panicked.
     pub(super) panicked: BTreeSet<&'a str>,
     /// Partition key to claim, for what is in the table now; none for what was put there by hand.
     pub(super) table: BTreeMap<&'a str, Option<&'a StoredClaim>>,
