@@ -1,8 +1,7 @@
 //! Judges records, writes their log lines, and gathers the partial batch response.
 
-use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use claim::Claim;
-use lambda_support::logs;
+use lambda_support::{BatchResponse, logs};
 use tracing::field::display;
 
 use crate::archiver::{ArchiveOutcome, ArchiverError};
@@ -11,7 +10,7 @@ use crate::data_lake::PutOutcome;
 /// The result of a batch.
 #[derive(Default)]
 pub(crate) struct Report {
-    pub(crate) response: DynamoDbEventResponse,
+    pub(crate) response: BatchResponse,
     pub(crate) lag_max_ms: Option<u64>,
     written: u64,
     already_there: u64,
@@ -79,8 +78,6 @@ impl Report {
     /// A record without a sequence number cannot be reported by itself, and must not be passed over: an empty identifier
     /// makes Lambda deliver the whole batch again.
     fn fail_record(&mut self, sequence_number: Option<&str>) {
-        let mut failure = DynamoDbBatchItemFailure::default();
-        failure.item_identifier = Some(sequence_number.unwrap_or_default().to_owned());
-        self.response.batch_item_failures.push(failure);
+        self.response.add_failure(sequence_number.unwrap_or_default());
     }
 }

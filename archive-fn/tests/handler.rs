@@ -57,7 +57,7 @@ impl World {
         let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
         let response = work.await.unwrap();
         let mut reported: Vec<_> =
-            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier.unwrap()).collect();
+            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         reported.sort();
         reported
     }

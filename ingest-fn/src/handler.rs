@@ -2,13 +2,12 @@
 
 use std::convert::Infallible;
 
-use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_smithy_async::time::SharedTimeSource;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 use lambda_support::deadline::DeadlineReached;
-use lambda_support::{Deadline, Envelope, LogWriter, Summary, metrics};
+use lambda_support::{BatchResponse, Deadline, Envelope, LogWriter, Summary, metrics};
 
 use crate::bulk_insert::BulkInserter;
 use crate::claim_table::{ClaimOutcome, ClaimTable};
@@ -42,7 +41,7 @@ impl Handler {
     ///
     /// # Errors
     /// Never: a batch does not fail as a whole.
-    pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<SqsBatchResponse, Infallible> {
+    pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<BatchResponse, Infallible> {
         let deadline = Deadline::before(event.context.deadline(), self.clock.now());
         let mut report = Report::new(self.config.on_conflict);
 

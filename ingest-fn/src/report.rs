@@ -2,9 +2,8 @@
 
 use std::error::Error;
 
-use aws_lambda_events::sqs::SqsBatchResponse;
 use claim::Digest;
-use lambda_support::logs;
+use lambda_support::{BatchResponse, logs};
 
 use crate::claim_table::{ClaimOutcome, HeldClaim};
 use crate::claimer::ClaimerError;
@@ -13,7 +12,7 @@ use crate::plan::{Group, Leader, Message, Rejection};
 
 /// The result of a batch.
 pub(crate) struct Report {
-    pub(crate) response: SqsBatchResponse,
+    pub(crate) response: BatchResponse,
     on_conflict: OnConflict,
     won: u64,
     duplicate: u64,
@@ -24,7 +23,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(on_conflict: OnConflict) -> Self {
-        let response = SqsBatchResponse::default();
+        let response = BatchResponse::default();
         Self { response, on_conflict, won: 0, duplicate: 0, conflict: 0, rejected: 0, failed: 0 }
     }
 
@@ -81,7 +80,7 @@ impl Report {
         let held_digest = tracing::field::display(held.digest);
         tracing::info!(outcome = "conflict", event_id, claim_id, message_id, sent_at, digest, held_digest);
         if self.on_conflict == OnConflict::DeadLetter {
-            self.response.add_failure(message_id);
+            self.response.add_failure(message_id.as_str());
         }
     }
 

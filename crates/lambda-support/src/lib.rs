@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`envelope`] | the event as raw records, so that one that does not fit costs itself alone |
+//! | [`batch_response`] | the answer: which items failed |
 //! | [`deadline`] | stopping in time |
 //! | [`panic_guard`] | a panic that costs one record |
 //! | [`https`] | the HTTPS client of the SDK clients |
@@ -13,6 +14,7 @@
 //! | [`variables`] | variables, with errors that name them |
 //! | [`function`] | the start of the process, once per cold start |
 
+pub mod batch_response;
 pub mod deadline;
 pub mod envelope;
 pub mod error_chain;
@@ -23,6 +25,7 @@ pub mod metrics;
 pub mod panic_guard;
 pub mod variables;
 
+pub use batch_response::BatchResponse;
 pub use deadline::Deadline;
 pub use envelope::Envelope;
 pub use error_chain::error_chain;

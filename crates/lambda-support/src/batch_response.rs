@@ -1,0 +1,26 @@
+//! The answer of both functions to their event source mapping, which has `ReportBatchItemFailures` on.
+
+use serde::Serialize;
+
+/// The partial batch response: the items that failed. Lambda retries them and acknowledges the others.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    /// In no order.
+    pub batch_item_failures: Vec<BatchItemFailure>,
+}
+
+/// One failed item.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchItemFailure {
+    /// The message id of an SQS message, or the sequence number of a stream record.
+    pub item_identifier: String,
+}
+
+impl BatchResponse {
+    /// Reports an item as failed. An empty identifier makes Lambda retry the whole batch.
+    pub fn add_failure(&mut self, item_identifier: impl Into<String>) {
+        self.batch_item_failures.push(BatchItemFailure { item_identifier: item_identifier.into() });
+    }
+}
