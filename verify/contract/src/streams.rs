@@ -1,16 +1,18 @@
 //! The table's stream, as the mapping to `archive-fn` reads it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{
     AttributeValue as StreamValue, OperationType, Record, ShardIteratorType, StreamRecord,
 };
+use aws_smithy_types::Blob;
 use claim::Claim;
 use claim::key::SORT_KEY;
 
 use crate::behavior::{Behavior, behavior};
-use crate::claims::{HOUR, claim, now_seconds, put};
+use crate::claims::{HOUR, Item, claim, now_seconds, put};
 use crate::engine::Engine;
 use crate::outcome::{Instead, Outcome, eventually, holds, same};
 use crate::partiql;
@@ -106,8 +108,19 @@ fn names(records: &[Record]) -> Vec<&str> {
 
 /// The claims that the new images of records are.
 fn claims(records: &[Record]) -> Result<Vec<Claim>, Instead> {
-    let claim = |record: &Record| Claim::from_item(image(record).new_image.clone().unwrap_or_default());
+    let claim = |record: &Record| Claim::from_item(item(image(record).new_image.as_ref()));
     Ok(records.iter().map(claim).collect::<Result<_, _>>()?)
+}
+
+/// The same item in the types of the table's client. A claim has no other types of attributes; one that had would not be read.
+fn item(image: Option<&HashMap<String, StreamValue>>) -> Item {
+    let value = |value: &StreamValue| match value {
+        StreamValue::S(text) => AttributeValue::S(text.clone()),
+        StreamValue::N(number) => AttributeValue::N(number.clone()),
+        StreamValue::B(bytes) => AttributeValue::B(Blob::new(bytes.as_ref())),
+        _ => AttributeValue::Null(true),
+    };
+    image.into_iter().flatten().map(|(name, attribute)| (name.clone(), value(attribute))).collect()
 }
 
 async fn delete(stage: &Stage, table: &Table, event_id: &str) -> Outcome {
