@@ -27,8 +27,6 @@ pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
         return Ok(target.join("debug"));
     }
     build.args(["--release", "-p", "ingest-fn", "-p", "archive-fn", "-p", "bare-fn"]);
-    // As the package is built: seeding from timing jitter can take a cold start milliseconds to a second.
-    build.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1");
     run(&mut build)?;
     Ok(target.join("release"))
 }
