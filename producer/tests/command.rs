@@ -120,7 +120,7 @@ fn what_cannot_be_used_is_one_line_and_exit_code_2() {
     // A workspace, of whose state only terraform knows; here it finds a broken one, or is not installed.
     std::fs::create_dir_all(folder.path().join("workspace/terraform.tfstate.d/dev")).unwrap();
     std::fs::create_dir(folder.path().join("workspace/.terraform")).unwrap();
-    std::fs::write(folder.path().join("workspace/.terraform/sandbox"), "dev").unwrap();
+    std::fs::write(folder.path().join("workspace/.terraform/environment"), "dev").unwrap();
     std::fs::write(folder.path().join("workspace/terraform.tfstate.d/dev/terraform.tfstate"), "{").unwrap();
     let local =
         |arguments: &[&str]| [&["--local"], arguments].concat().iter().map(|a| (*a).to_owned()).collect::<Vec<_>>();
