@@ -9,12 +9,15 @@ use claim::{Claim, Event, EventIdPointer, ObjectPrefix};
 use clap::Parser as _;
 use producer::cli::{Cli, Command};
 use producer::events::Plan;
+use producer::evidence::Evidence;
 use producer::function_logs::IngestOutcome;
 use producer::read_back::Object;
+use producer::report::RunReport;
 use producer::scenario::Scenario;
 use producer::send::SendResults;
-use producer::verdict::{Evidence, RunReport, Verdict};
-use producer::watch::{Observation, Source};
+use producer::source::Source;
+use producer::verdict::Verdict;
+use producer::watch::Observation;
 
 fn pointer() -> EventIdPointer {
     EventIdPointer::parse("/event_id").unwrap()
@@ -39,7 +42,8 @@ impl FinishedRun {
     fn of(arguments: &[&str]) -> Self {
         let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
         let Command::Run(args) = cli.command() else { panic!("{arguments:?} is no run") };
-        let plan = Plan::new(&args, &pointer(), 1 << 20).unwrap();
+        let scenario = args.chosen_scenario();
+        let plan = Plan::new(scenario, &args, &pointer(), 1 << 20).unwrap();
         let mut sent = SendResults { message_ids: vec![None; plan.messages.len()], ..SendResults::default() };
         let mut seen = Observation { queue_settled: true, drained: true, ..Observation::default() };
         for (index, message) in plan.messages.iter().enumerate() {
@@ -69,11 +73,11 @@ impl FinishedRun {
                 seen.objects.insert(of, Object { key, versions: 1, is_as_sent: true });
             }
         }
-        Self { scenario: Scenario::chosen(&args), plan, sent, seen }
+        Self { scenario, plan, sent, seen }
     }
 
     fn report(&self) -> RunReport {
-        self.evidence(&prefix(), true, false).report(Duration::from_secs(1))
+        RunReport::new(&self.evidence(&prefix(), true, false), Duration::from_secs(1))
     }
 
     fn evidence<'a>(&'a self, prefix: &'a ObjectPrefix, faults_occurred: bool, is_partial: bool) -> Evidence<'a> {
@@ -278,14 +282,14 @@ fn where_only_poison_may_die_another_dead_letter_is_a_violation_and_elsewhere_it
 #[test]
 fn a_scenario_whose_disturbance_did_not_take_place_shows_nothing() {
     let run = FinishedRun::of(&["run", "outage"]);
-    assert_eq!(run.evidence(&prefix(), true, false).report(Duration::ZERO).verdict, Verdict::Held);
-    assert_eq!(run.evidence(&prefix(), false, false).report(Duration::ZERO).verdict, Verdict::Inconclusive);
+    assert_eq!(RunReport::new(&run.evidence(&prefix(), true, false), Duration::ZERO).verdict, Verdict::Held);
+    assert_eq!(RunReport::new(&run.evidence(&prefix(), false, false), Duration::ZERO).verdict, Verdict::Inconclusive);
 }
 
 #[test]
 fn a_partial_run_never_holds_and_is_violated_if_something_was_seen() {
     let mut run = FinishedRun::of(&["--messages", "2"]);
-    let verdict = |run: &FinishedRun| run.evidence(&prefix(), true, true).report(Duration::ZERO).verdict;
+    let verdict = |run: &FinishedRun| RunReport::new(&run.evidence(&prefix(), true, true), Duration::ZERO).verdict;
     assert_eq!(verdict(&run), Verdict::Inconclusive);
     run.seen.objects.get_mut(&0).unwrap().versions = 2;
     assert_eq!(verdict(&run), Verdict::Violated);

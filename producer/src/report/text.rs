@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::verdict::{RunReport, Verdict};
+use crate::report::RunReport;
+use crate::verdict::Verdict;
 
 /// A person is shown as many offending ids.
 const MOST_SHOWN: usize = 5;

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use claim::record::SORT_KEY;
 use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
 
-use super::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
+use super::story::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
 use crate::pipeline_client::PipelineClient;
 use crate::read_back;
 
