@@ -4,6 +4,7 @@ mod bodies;
 mod file;
 mod made_up;
 mod plan;
+mod zipf;
 
 use claim::EventIdPointer;
 

@@ -1,12 +1,10 @@
 //! The messages that a scenario makes up.
 
 use claim::{Claim, Digest, Event};
-use rand::SeedableRng as _;
-use rand::rngs::Xoshiro256PlusPlus;
-use rand_distr::{Distribution as _, Zipf};
 
 use super::bodies;
 use super::plan::{ANY_MESSAGE_ID, Plan};
+use super::zipf::Zipf;
 use crate::cli::RunArgs;
 use crate::scenario::{Content, Scenario};
 
@@ -49,14 +47,12 @@ impl Plan {
                 for number in 1..=events {
                     self.push_reading(&id(number), seed);
                 }
-                let law = Zipf::new(f64::from(events), args.zipf.unwrap_or(EXPONENT)).expect("one event, or more");
-                let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+                let zipf = Zipf::new(events as usize, args.zipf.unwrap_or(EXPONENT));
+                let mut random = fastrand::Rng::with_seed(seed);
                 for _ in events..messages {
-                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank, from 1 on")]
-                    let rank = law.sample(&mut random) as usize;
-                    self.messages.push(self.messages[rank - 1].clone());
+                    self.messages.push(self.messages[zipf.sample(&mut random)].clone());
                 }
-                fastrand::Rng::with_seed(seed).shuffle(&mut self.messages);
+                random.shuffle(&mut self.messages);
             }
             Content::Conflicting => {
                 for number in 0..messages {
