@@ -38,7 +38,7 @@ const GB: f64 = 1024.0 * 1024.0 * 1024.0;
 const LEFT_OUT: [&str; 8] = [
     "free tiers, volume discounts and taxes",
     "Lambda's own start and report lines in the logs, about half a KB an invocation, and keeping logs",
-    "KMS: requests for the bucket's key, which a bucket key makes few, and 1.00 a month for each key of one's own, of which there are none by default",
+    "KMS: the few requests for the bucket's key, and 1.00 a month for each key of your own, if any",
     "X-Ray: the first trace of each second",
     "the lake after its first month, and old versions in it",
     "dead letters and given-up records",
@@ -142,7 +142,16 @@ impl Bill {
         })
     }
 
-    /// Writes it for a person.
+    /// The sum for a million events, in one line, in the first region; `None` if one of its prices is not known.
+    #[must_use]
+    pub fn summary(&self) -> Option<String> {
+        let region = REGIONS[0].region;
+        let usd = self.usd_per_million_events[region]?;
+        let decimals = usize::from(usd < 10.0);
+        Some(format!("about {usd:.decimals$} USD for a million events like these ({region})"))
+    }
+
+    /// Writes each item for a person.
     ///
     /// # Errors
     /// When `out` cannot be written to.
@@ -159,7 +168,8 @@ impl Bill {
         row(out, "sum", "", |region| dollars(&self.usd_a_month, region))?;
         writeln!(out, "  a dash: no public document at hand gives this region's price, and no sum is made without it")?;
         writeln!(out, "  Lambda's time is this machine's, where services answer at once; on AWS it waits for them")?;
-        writeln!(out, "  left out: {}", self.left_out.join("; "))
+        writeln!(out, "  left out:")?;
+        self.left_out.iter().try_for_each(|what| writeln!(out, "    {what}"))
     }
 }
 

@@ -18,6 +18,8 @@ pub const MOST_BODY_BYTES: u64 = 1 << 30;
 
 /// Floods the pipeline with duplicates, waits until it is drained, and shows that each event became one object.
 ///
+/// Prints what was sent and what came out, each invariant that does not hold, the verdict, and what it would cost on AWS.
+///
 /// Exit codes of a run: 0 every invariant held, and all was sent; 1 one was violated; 2 the command, a file or the Terraform state
 /// cannot be used, and nothing was sent; 3 inconclusive: something could not be read, was not sent or not done in time, or Ctrl-C
 /// ended the run before that, and what was seen until then violates nothing; 4 the stack cannot be reached, or the run held and its
@@ -136,6 +138,10 @@ pub struct RunArgs {
     /// Show the functions' log lines as they come
     #[arg(long)]
     pub logs: bool,
+
+    /// Itemize what a million events like these would cost on AWS (embedded pipeline; in --json and --report without this flag)
+    #[arg(long)]
+    pub bill: bool,
 
     /// Print nothing but the verdict, as one JSON object
     #[arg(long)]

@@ -206,9 +206,9 @@ fn announcement(plan: &Plan, settings: SendSettings, scenario: &Scenario) -> Str
     let rejected = if rejected == 0 { String::new() } else { format!(" and {rejected} that cannot be claimed") };
     let rate = settings.rate.map(|rate| format!(", {rate} a second")).unwrap_or_default();
     let batches =
-        if settings.batch_size == 1 { String::new() } else { format!(" batches of up to {}", settings.batch_size) };
+        if settings.batch_size == 1 { String::new() } else { format!("batches of {}, ", settings.batch_size) };
     let name = scenario.name;
-    format!("{name}: sending {messages} of {events}{rejected}, {}{batches} at a time{rate}", settings.concurrency)
+    format!("{name}: sending {messages} of {events}{rejected}, {batches}{} at a time{rate}", settings.concurrency)
 }
 
 /// Writes the page if one is wanted, and prints the report.
@@ -222,7 +222,7 @@ fn publish(report: &RunReport, args: &RunArgs, progress: &Progress) -> Result<Ve
     let written = if args.json {
         serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
-        writeln!(out).and_then(|()| text::write(report, &mut out))
+        writeln!(out).and_then(|()| text::write(report, args.bill, &mut out))
     };
     let shown = match written {
         // Whoever stopped reading still gets the verdict, as the exit code.

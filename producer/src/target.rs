@@ -84,7 +84,7 @@ impl Target {
             (None, Some(outputs)) => (queue_url(outputs, terraform_dir)?, format!("the Terraform state in {folder}/")),
             (None, None) if args.names_any() => return Err(TargetError::NoQueue),
             (None, None) => {
-                let why = format!("no --queue-url, no SQS_QUEUE_URL, and no Terraform outputs in {folder}/");
+                let why = format!("no --queue-url, SQS_QUEUE_URL or Terraform outputs in {folder}/");
                 return Ok(Self { stack: None, why });
             }
         };

@@ -178,6 +178,30 @@ fn a_rejected_event_is_a_violation_even_as_a_dead_letter() {
     assert_eq!((run.report().dead_letters, run.report().lost), (Some(1), Some(0)));
 }
 
+/// A person sees each invariant that does not hold with what it fails on, and the others as a number.
+#[test]
+fn failures_are_shown_in_full() {
+    let mut run = FinishedRun::of(&["--messages", "7", "--distinct"]);
+    run.seen.objects.values_mut().for_each(|object| object.versions = 2);
+    run.seen.unreadable = BTreeMap::from([(Source::DeadLetterQueue, "no".to_owned())]);
+    let report = run.report();
+    let mut text = Vec::new();
+    producer::report::text::write(&report, false, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let violated = report.invariants.iter().find(|invariant| invariant.held == Some(false)).unwrap();
+    let keys: String = violated.examples[..5].iter().map(|key| format!("        {key}\n")).collect();
+    let expected = [
+        "could not be read: dead_letter_queue: no\n",
+        "PASS  8 of 10 invariants (--json names each)\n",
+        "????  each message was won, a duplicate or a conflict, or is a dead letter\n",
+        "FAIL  each object has one version\n",
+        &keys,
+        "        and 2 more\n",
+        "verdict: violated\n",
+    ];
+    assert!(text.ends_with(&expected.concat()), "{text}");
+}
+
 #[test]
 fn whatever_is_twice_or_not_as_sent_is_a_violation() {
     let broken: [(&str, Break); 5] = [
@@ -301,7 +325,7 @@ fn a_run_of_which_something_was_not_sent_never_holds_says_so_and_is_violated_if_
     run.sent.unsent = 1;
     assert_eq!(run.judged(), (Verdict::Inconclusive, vec![]));
     let mut text = Vec::new();
-    producer::report::text::write(&run.report(), &mut text).unwrap();
+    producer::report::text::write(&run.report(), false, &mut text).unwrap();
     assert!(String::from_utf8(text).unwrap().ends_with("verdict: inconclusive (not all was sent)\n"));
     run.seen.objects.get_mut(&0).unwrap().versions = 2;
     assert_eq!(run.judged().0, Verdict::Violated);
