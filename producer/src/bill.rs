@@ -10,7 +10,6 @@ use emulator::meter::Usage;
 use serde::Serialize;
 
 use crate::prices::{LOOKED_UP, Prices, REGIONS};
-use crate::verdict::RunReport;
 
 /// Memory of each function (`memory_mb`), in GB.
 const FUNCTION_GB: f64 = 256.0 / 1024.0;
@@ -39,7 +38,7 @@ const GB: f64 = 1024.0 * 1024.0 * 1024.0;
 const LEFT_OUT: [&str; 8] = [
     "free tiers, volume discounts and taxes",
     "Lambda's own start and report lines in the logs, about half a KB an invocation, and keeping logs",
-    "KMS: requests for the bucket's key, which a bucket key makes few, and 1.00 a month for each key of one's own, of which there are none by default",
+    "KMS: the few requests for the bucket's key, and 1.00 a month for each key of your own, if any",
     "X-Ray: the first trace of each second",
     "the lake after its first month, and old versions in it",
     "dead letters and given-up records",
@@ -90,14 +89,10 @@ impl Line {
 }
 
 impl Bill {
-    /// Of a run that used so much; `None` if nothing was sent. What may have been sent counts as sent, as it does in the units.
+    /// Prices what a run of so many messages and events used; `None` if nothing was sent.
     #[must_use]
-    pub fn of(usage: &Usage, report: &RunReport) -> Option<Self> {
-        Self::for_each(usage, report.sent + report.unconfirmed, report.events)
-    }
-
     #[expect(clippy::cast_precision_loss, reason = "money, and far below 2^52 units")]
-    fn for_each(usage: &Usage, messages: usize, events: usize) -> Option<Self> {
+    pub fn new(usage: &Usage, messages: usize, events: usize) -> Option<Self> {
         if messages == 0 || events == 0 {
             return None;
         }
@@ -147,7 +142,16 @@ impl Bill {
         })
     }
 
-    /// Writes it for a person.
+    /// The sum for a million events, in one line, in the first region; `None` if one of its prices is not known.
+    #[must_use]
+    pub fn summary(&self) -> Option<String> {
+        let region = REGIONS[0].region;
+        let usd = self.usd_per_million_events[region]?;
+        let decimals = usize::from(usd < 10.0);
+        Some(format!("about {usd:.decimals$} USD for a million events like these ({region})"))
+    }
+
+    /// Writes each item for a person.
     ///
     /// # Errors
     /// When `out` cannot be written to.
@@ -164,7 +168,8 @@ impl Bill {
         row(out, "sum", "", |region| dollars(&self.usd_a_month, region))?;
         writeln!(out, "  a dash: no public document at hand gives this region's price, and no sum is made without it")?;
         writeln!(out, "  Lambda's time is this machine's, where services answer at once; on AWS it waits for them")?;
-        writeln!(out, "  left out: {}", self.left_out.join("; "))
+        writeln!(out, "  left out:")?;
+        self.left_out.iter().try_for_each(|what| writeln!(out, "    {what}"))
     }
 }
 
@@ -232,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_million_events_cost_a_million_times_what_one_cost_and_each_unit_is_charged_once() {
-        let bill = Bill::for_each(&herd(), 50, 1).expect("messages were sent");
+        let bill = Bill::new(&herd(), 50, 1).expect("messages were sent");
         let usd = |what: &str| bill.lines.iter().find(|line| line.what == what).and_then(|line| line.usd["us-east-1"]);
         let close =
             |usd: Option<f64>, to: f64| assert!(usd.is_some_and(|usd| (usd / to - 1.0).abs() < 1e-9), "{usd:?} {to}");
@@ -252,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_is_charged_by_the_month_does_not_grow_with_the_events() {
-        let (one, many) = (Bill::for_each(&herd(), 50, 1), Bill::for_each(&herd(), 5_000, 5_000));
+        let (one, many) = (Bill::new(&herd(), 50, 1), Bill::new(&herd(), 5_000, 5_000));
         let (one, many) = (one.expect("messages were sent"), many.expect("messages were sent"));
         assert_eq!(one.usd_a_month, many.usd_a_month);
         let units = |what: &str| one.monthly.iter().find(|line| line.what == what).map(|line| line.units.to_string());
@@ -263,7 +268,7 @@ mod tests {
 
     #[test]
     fn no_sum_is_made_up_where_a_price_is_not_known() {
-        let bill = Bill::for_each(&herd(), 50, 1).expect("messages were sent");
+        let bill = Bill::new(&herd(), 50, 1).expect("messages were sent");
         assert_eq!(bill.usd_per_million_events["sa-east-1"], None);
         let mut text = Vec::new();
         bill.write(&mut text).expect("memory can be written to");

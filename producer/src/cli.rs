@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use claim::EventIdPointer;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
-use crate::scenario::Name;
+use crate::scenario::{FILE, SCENARIOS, Scenario};
 
 /// Most messages of a run. Each takes about a kilobyte of the producer's memory until the verdict, beside its body.
 pub const MOST_MESSAGES: u32 = 2_000_000;
@@ -16,6 +17,8 @@ pub const MOST_MESSAGES: u32 = 2_000_000;
 pub const MOST_BODY_BYTES: u64 = 1 << 30;
 
 /// Floods the pipeline with duplicates, waits until it is drained, and shows that each event became one object.
+///
+/// Prints what was sent and what came out, each invariant that does not hold, the verdict, and what it would cost on AWS.
 ///
 /// Exit codes of a run: 0 every invariant held, and all was sent; 1 one was violated; 2 the command, a file or the Terraform state
 /// cannot be used, and nothing was sent; 3 inconclusive: something could not be read, was not sent or not done in time, or Ctrl-C
@@ -65,8 +68,8 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// The scenario to run, of those that `list` shows [default: herd]
-    #[arg(value_name = "NAME", value_enum, hide_possible_values = true, conflicts_with_all = ["file", "distinct"])]
-    pub scenario: Option<Name>,
+    #[arg(value_name = "NAME", value_parser = scenario(), hide_possible_values = true, conflicts_with_all = ["file", "distinct"])]
+    pub scenario: Option<&'static Scenario>,
 
     /// How many messages to send [default: as the scenario says]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_MESSAGES)), conflicts_with_all = ["file", "duration"])]
@@ -136,6 +139,10 @@ pub struct RunArgs {
     #[arg(long)]
     pub logs: bool,
 
+    /// Itemize what a million events like these would cost on AWS (embedded pipeline; in --json and --report without this flag)
+    #[arg(long)]
+    pub bill: bool,
+
     /// Print nothing but the verdict, as one JSON object
     #[arg(long)]
     pub json: bool,
@@ -143,6 +150,20 @@ pub struct RunArgs {
     /// Write a page to look at, which needs nothing but itself
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// The scenario that the command line asks for.
+    #[must_use]
+    pub fn chosen_scenario(&self) -> &'static Scenario {
+        let named = |name| Scenario::named(name).expect("the table has it");
+        match self.scenario {
+            Some(scenario) => scenario,
+            None if self.file.is_some() => &FILE,
+            None if self.distinct => named("distinct"),
+            None => named("herd"),
+        }
+    }
 }
 
 /// Where the embedded pipeline is kept up.
@@ -237,6 +258,11 @@ impl TargetArgs {
         let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, dlq_url, .. } = self;
         [table, bucket, object_prefix, ingest_log_group, archive_log_group, dlq_url].iter().any(|name| name.is_some())
     }
+}
+
+fn scenario() -> impl TypedValueParser<Value = &'static Scenario> {
+    let names = PossibleValuesParser::new(SCENARIOS.iter().map(|scenario| scenario.name));
+    names.map(|name| Scenario::named(&name).expect("it is one of the names"))
 }
 
 fn event_id(value: &str) -> Result<String, String> {

@@ -17,7 +17,7 @@ use crate::scenario::{OUTAGE, Scenario, ScenarioFaults};
 /// themselves.
 const RECEIVES: u32 = 20;
 
-/// An embedded pipeline's services, and what is done to them.
+/// The services of an embedded pipeline, with a scenario's faults.
 pub struct EmbeddedStack {
     /// On the real clock.
     pub services: Arc<Services>,
@@ -37,7 +37,7 @@ pub struct FaultCounts {
 }
 
 impl FaultCounts {
-    /// All that belongs to the scenario took place.
+    /// Says whether each of the scenario's faults occurred.
     #[must_use]
     pub fn occurred(&self, faults: ScenarioFaults) -> bool {
         let counters = match faults {
@@ -71,7 +71,8 @@ impl EmbeddedStack {
             settings.sqs_mapping.batching_window = Duration::ZERO;
         }
         if scenario.faults == Some(ScenarioFaults::Outage) {
-            let (begun, fault_counts) = (OnceLock::new(), Arc::clone(&fault_counts));
+            let begun = OnceLock::new();
+            let fault_counts = Arc::clone(&fault_counts);
             services.faults.set(move |call| outage(call, &begun, &fault_counts));
         }
         Ok(Self { services, settings, fault_counts })
@@ -103,7 +104,7 @@ fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, fault_counts: &FaultCounts
     Some(fault)
 }
 
-/// What queue and mappings do.
+/// The faults of queue and mappings.
 struct ScenarioFaultPlan {
     hidden_for: Option<Duration>,
     /// Thrown for each batch and each receive, if things are delivered again.

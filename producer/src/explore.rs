@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use emulator::Services;
 use pipeline::{Pipeline, PipelineSettings, names};
 
-use crate::Failure;
 use crate::cli::LocalArgs;
+use crate::failure::Failure;
 
 /// How often new log lines are shown.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::events::Plan;
 use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
-use crate::watch::Source;
+use crate::source::Source;
 
 /// Reads a log group as it grows.
 pub struct LogTail {

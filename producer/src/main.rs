@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use producer::Failure;
 use producer::cli::{Cli, Command, RunArgs, TraceArgs, one_line};
+use producer::failure::Failure;
 use producer::trace::Place;
 use producer::verdict::Verdict;
 
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &RunArgs) -> ExitCode {
-    match producer::run(args).await {
+    match producer::run::run(args).await {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Violated) => VIOLATED.into(),
         Ok(Verdict::Inconclusive) => INCONCLUSIVE.into(),
@@ -45,7 +45,7 @@ async fn run(args: &RunArgs) -> ExitCode {
 }
 
 async fn trace(args: &TraceArgs) -> ExitCode {
-    match producer::trace(args).await {
+    match producer::trace::run(args).await {
         Ok(story) if story.place == Place::Archived => ExitCode::SUCCESS,
         Ok(story) if story.is_sure() => VIOLATED.into(),
         Ok(_) => INCONCLUSIVE.into(),

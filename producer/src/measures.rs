@@ -6,8 +6,8 @@ pub mod timeline;
 
 use serde::Serialize;
 
+use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
-use crate::verdict::Evidence;
 
 /// As many events are named.
 const MOST_EVENTS: usize = 20;
@@ -32,17 +32,18 @@ impl RepeatedEvent {
 }
 
 /// The events with the most duplicates and conflicts, the first first, and how many events have any.
-pub(crate) fn repeated_events(run: &Evidence<'_>) -> (Vec<RepeatedEvent>, usize) {
-    let outcome = |index: &usize| run.sent.message_ids[*index].as_ref().and_then(|id| run.seen.logs.outcomes.get(id));
+pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, usize) {
+    let outcome =
+        |index: &usize| evidence.sent.message_ids[*index].as_ref().and_then(|id| evidence.seen.logs.outcomes.get(id));
     let repeated = |(event, messages): (usize, &Vec<usize>)| {
         let count = |wanted| messages.iter().filter(|index| outcome(index) == Some(&wanted)).count();
         (event, count(IngestOutcome::Duplicate), count(IngestOutcome::Conflict))
     };
-    let all = run.plan.messages_of.iter().enumerate().map(repeated);
+    let all = evidence.plan.messages_of.iter().enumerate().map(repeated);
     let mut all: Vec<_> = all.filter(|(_, duplicates, conflicts)| duplicates + conflicts > 0).collect();
     all.sort_by_key(|(event, duplicates, conflicts)| (std::cmp::Reverse(duplicates + conflicts), *event));
     let named = all.iter().take(MOST_EVENTS).map(|&(event, duplicates, conflicts)| {
-        let event_id = run.plan.event_ids[event].clone();
+        let event_id = evidence.plan.event_ids[event].clone();
         RepeatedEvent { event_id, duplicates, conflicts }
     });
     (named.collect(), all.len())
@@ -58,18 +59,41 @@ pub(crate) struct Times {
     pub(crate) archived_ms: Option<i64>,
 }
 
-/// Of the claims that are of this run.
-pub(crate) fn times(run: &Evidence<'_>) -> Vec<Times> {
-    let new = run.seen.claims.iter().filter(|(_, claim)| run.is_new(claim));
+/// Of the claims that are of this evidence.
+pub(crate) fn times(evidence: &Evidence<'_>) -> Vec<Times> {
+    let new = evidence.seen.claims.iter().filter(|(_, claim)| evidence.is_new(claim));
     let times = new.map(|(event, claim)| {
-        let winner = run.sent.confirmed.get(&claim.message_id);
-        let object = run.seen.objects.get(event);
-        let archived_ms = object.and_then(|object| run.seen.logs.keys.get(&claim.event_id)?.get(&object.key).copied());
+        let winner = evidence.sent.confirmed.get(&claim.message_id);
+        let object = evidence.seen.objects.get(event);
+        let archived_ms =
+            object.and_then(|object| evidence.seen.logs.keys.get(&claim.event_id)?.get(&object.key).copied());
         Times {
-            sent_ms: winner.and_then(|index| *run.sent.sent_ms.get(*index)?),
+            sent_ms: winner.and_then(|index| *evidence.sent.sent_ms.get(*index)?),
             claimed_ms: claim.claimed_at.timestamp_millis(),
             archived_ms: archived_ms.filter(|at_ms| *at_ms < i64::MAX),
         }
     });
     times.collect()
+}
+
+/// Messages a second, to a hundredth; `None` if sending took less than a second.
+pub(crate) fn sent_per_second(sent_ms: &[i64]) -> Option<f64> {
+    let span_ms = sent_ms.iter().max()?.abs_diff(*sent_ms.iter().min()?);
+    #[expect(clippy::cast_precision_loss, reason = "a rate is told to a hundredth")]
+    let rate = (sent_ms.len() - 1) as f64 * 1_000.0 / span_ms as f64;
+    (span_ms >= 1_000).then_some((rate * 100.0).round() / 100.0)
+}
+
+/// Objects a second, for each tenth of them; `[]` if there are fewer than a thousand.
+pub(crate) fn objects_per_second_by_tenth(mut written_ms: Vec<i64>) -> Vec<u64> {
+    if written_ms.len() < 1_000 {
+        return Vec::new();
+    }
+    written_ms.sort_unstable();
+    let tenth = written_ms.len() / 10;
+    let rate = |objects: &[i64]| {
+        let milliseconds = objects[objects.len() - 1].abs_diff(objects[0]).max(1);
+        objects.len() as u64 * 1_000 / milliseconds
+    };
+    written_ms.chunks_exact(tenth).take(10).map(rate).collect()
 }

@@ -7,14 +7,13 @@ use anyhow::Context as _;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
-use claim::EventIdPointer;
 use lambda_support::https;
 use ops::logs::LogsClient;
-use pipeline::{Pipeline, names};
+use pipeline::names;
 
 use crate::embedded::{EmbeddedStack, FaultCounts};
 use crate::scenario::Scenario;
-use crate::target::{Stack, Target};
+use crate::target::Stack;
 
 /// A pipeline, and the clients to talk to it.
 pub struct PipelineClient {
@@ -36,25 +35,16 @@ pub struct PipelineClient {
     pub poll_interval: Duration,
     /// A log line may turn up so much later than one with a later timestamp.
     pub log_delay: Duration,
-    /// What the scenario does to the embedded pipeline.
+    /// How often the scenario's faults occurred in the embedded pipeline.
     fault_counts: Option<Arc<FaultCounts>>,
-    /// Keeps the embedded pipeline running.
-    pipeline: Option<Pipeline>,
 }
 
 impl PipelineClient {
-    /// Reaches the stack, or starts the embedded pipeline.
+    /// Reaches a deployed stack.
     ///
     /// # Errors
     /// When the queue cannot be reached.
-    pub async fn connect(target: &Target, pointer: &EventIdPointer, scenario: &Scenario) -> anyhow::Result<Self> {
-        match &target.stack {
-            Some(stack) => Self::deployed(stack).await,
-            None => Self::start_embedded(pointer, scenario).await,
-        }
-    }
-
-    async fn deployed(stack: &Stack) -> anyhow::Result<Self> {
+    pub async fn deployed(stack: &Stack) -> anyhow::Result<Self> {
         // A stack that does not answer ends in an error, never in a wait without end.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
@@ -74,16 +64,7 @@ impl PipelineClient {
         client.describe_queue().await?;
         Ok(client)
     }
-    async fn start_embedded(pointer: &EventIdPointer, scenario: &Scenario) -> anyhow::Result<Self> {
-        let seed = fastrand::u64(..);
-        let embedded = EmbeddedStack::new(pointer, scenario, seed)?;
-        let mut client = Self::embedded(&embedded);
-        client.pipeline = Some(embedded.start(seed));
-        client.describe_queue().await?;
-        Ok(client)
-    }
-
-    /// Inside an embedded stack whose pipeline somebody else starts.
+    /// The clients of an embedded stack, whose pipeline somebody else starts. The queue has not been asked for anything yet.
     #[must_use]
     pub fn embedded(embedded: &EmbeddedStack) -> Self {
         let stack = Stack {
@@ -104,11 +85,11 @@ impl PipelineClient {
         client
     }
 
-    /// Whether all took place that the scenario does to the embedded pipeline.
+    /// Says whether all of the scenario's faults occurred in the embedded pipeline.
     #[must_use]
     pub fn faults_occurred(&self, scenario: &Scenario) -> bool {
-        let took_place = |faults| self.fault_counts.as_ref().is_some_and(|all| all.occurred(faults));
-        scenario.faults.is_some_and(took_place)
+        let occurred = |faults| self.fault_counts.as_ref().is_some_and(|all| all.occurred(faults));
+        scenario.faults.is_some_and(occurred)
     }
 
     /// By these clients' settings. The queue has not been asked for anything yet.
@@ -124,7 +105,6 @@ impl PipelineClient {
             poll_interval: Duration::from_secs(2),
             log_delay: Duration::from_secs(30),
             fault_counts: None,
-            pipeline: None,
             stack,
         }
     }
@@ -153,18 +133,5 @@ impl PipelineClient {
             self.dlq_url = found.with_context(|| format!("the dead-letter queue {name}"))?.queue_url;
         }
         Ok(())
-    }
-
-    /// The running embedded pipeline, if that is what this is. It stops when it is dropped.
-    pub fn take_pipeline(&mut self) -> Option<Pipeline> {
-        self.pipeline.take()
-    }
-}
-
-/// Waits for an embedded pipeline to break, which it never should, and says how.
-pub async fn wait_for_failure(pipeline: &mut Option<Pipeline>) -> String {
-    match pipeline {
-        Some(pipeline) => pipeline.broken().await,
-        None => std::future::pending().await,
     }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
+use anyhow::Context as _;
+use claim::{EventIdPointer, ObjectPrefix};
+
 use crate::cli::TargetArgs;
 use crate::terraform::{Outputs, TerraformError};
 
@@ -81,7 +84,7 @@ impl Target {
             (None, Some(outputs)) => (queue_url(outputs, terraform_dir)?, format!("the Terraform state in {folder}/")),
             (None, None) if args.names_any() => return Err(TargetError::NoQueue),
             (None, None) => {
-                let why = format!("no --queue-url, no SQS_QUEUE_URL, and no Terraform outputs in {folder}/");
+                let why = format!("no --queue-url, SQS_QUEUE_URL or Terraform outputs in {folder}/");
                 return Ok(Self { stack: None, why });
             }
         };
@@ -99,6 +102,31 @@ impl Target {
             queue_url,
         };
         Ok(Self { stack: Some(stack), why })
+    }
+}
+
+impl Target {
+    /// The place of the event id in a body: what the command line says, else what the stack says.
+    ///
+    /// # Errors
+    /// When the stack's pointer is not a valid one.
+    pub fn event_id_pointer(&self, given: Option<&EventIdPointer>) -> anyhow::Result<EventIdPointer> {
+        if let Some(pointer) = given {
+            return Ok(pointer.clone());
+        }
+        let of_stack = self.stack.as_ref().and_then(|stack| stack.event_id_pointer.as_deref()).unwrap_or("/event_id");
+        EventIdPointer::parse(of_stack).with_context(|| format!("the stack's event id pointer {of_stack:?}"))
+    }
+}
+
+impl Stack {
+    /// Parses [`object_prefix`](Self::object_prefix).
+    ///
+    /// # Errors
+    /// When it is not a valid one.
+    pub fn parse_object_prefix(&self) -> anyhow::Result<ObjectPrefix> {
+        let prefix = &self.object_prefix;
+        ObjectPrefix::parse(prefix).with_context(|| format!("the object prefix {prefix:?}"))
     }
 }
 

@@ -68,7 +68,7 @@ impl Outputs {
         let data = folder.join(std::env::var_os("TF_DATA_DIR").unwrap_or(".terraform".into()));
         let state = folder.join("terraform.tfstate");
         let mut elsewhere = false;
-        for file in [data.join("terraform.tfstate"), data.join("sandbox"), folder.join("terraform.tfstate.d")] {
+        for file in [data.join("terraform.tfstate"), data.join("environment"), folder.join("terraform.tfstate.d")] {
             elsewhere |= exists(&file)?;
         }
         let (outputs, has_resources) = if elsewhere {

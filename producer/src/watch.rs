@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use claim::{Claim, ObjectPrefix};
-use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::events::Plan;
@@ -13,30 +12,13 @@ use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 use crate::read_back::{self, LookupResults, Object};
 use crate::send::SendResults;
+use crate::source::Source;
 
 /// SQS's counts are approximate: a queue is empty when it looks so as often in a row.
 const EMPTY_LOOKS: u32 = 3;
 
 /// The last look gets this long. Single requests are bounded too, but a look makes many.
 const LAST_LOOK: Duration = Duration::from_secs(60);
-
-/// Something that the verdict rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// The queue's depth.
-    Queue,
-    /// The table of claims.
-    Table,
-    /// The data lake.
-    Bucket,
-    /// The dead-letter queue.
-    DeadLetterQueue,
-    /// The log group of `ingest-fn`.
-    IngestLog,
-    /// The log group of `archive-fn`.
-    ArchiveLog,
-}
 
 /// All that was seen of a run. Events are named by their index into [`Plan::event_ids`].
 #[derive(Default)]

@@ -51,6 +51,43 @@ fn fifty_messages_of_one_event_become_one_object() {
     assert!(verdict["bill"]["usd_per_million_events"]["us-east-1"].as_f64().unwrap() > 5.0, "{}", verdict["bill"]);
 }
 
+/// What the command prints to a person, progress included.
+fn printed(folder: &Path, arguments: &[&str]) -> Vec<String> {
+    let output = producer(folder, arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The whole output fits a terminal: invariants that hold are one line, the verdict is last but for what it would cost.
+#[test]
+fn default_output_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = printed(folder.path(), &[]);
+    assert!(lines.len() <= 40, "{} lines: {lines:#?}", lines.len());
+    assert!(lines.iter().all(|line| line.chars().count() <= 100), "{lines:#?}");
+    let [.., invariants, verdict, cost] = &lines[..] else { panic!("{lines:#?}") };
+    assert_eq!(invariants, "PASS  10 of 10 invariants (--json names each)");
+    assert_eq!(verdict, "verdict: held");
+    assert!(cost.starts_with("about ") && cost.ends_with(" (us-east-1); --bill itemizes"), "{cost}");
+    assert!(cost.contains(" USD for a million events like these"), "{cost}");
+    assert!(!lines.iter().any(|line| line.contains("S3: objects written")), "{lines:#?}");
+}
+
+/// `--bill` adds each item, and the same sum in the end.
+#[test]
+fn bill_is_itemized_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = printed(folder.path(), &["--local", "--bill"]);
+    for item in ["  SQS: send  ", "  S3: objects written  ", "  sum  ", "  left out:"] {
+        assert!(lines.iter().any(|line| line.starts_with(item)), "{item}: {lines:#?}");
+    }
+    assert!(lines.iter().all(|line| line.chars().count() <= 100), "{lines:#?}");
+    let [.., verdict, cost] = &lines[..] else { panic!("{lines:#?}") };
+    assert_eq!(verdict, "verdict: held");
+    assert!(cost.ends_with(" USD for a million events like these (us-east-1)"), "{cost}");
+}
+
 #[test]
 fn a_run_is_what_is_done_without_a_command() {
     let folder = tempfile::tempdir().unwrap();
@@ -120,7 +157,7 @@ fn what_cannot_be_used_is_one_line_and_exit_code_2() {
     // A workspace, of whose state only terraform knows; here it finds a broken one, or is not installed.
     std::fs::create_dir_all(folder.path().join("workspace/terraform.tfstate.d/dev")).unwrap();
     std::fs::create_dir(folder.path().join("workspace/.terraform")).unwrap();
-    std::fs::write(folder.path().join("workspace/.terraform/sandbox"), "dev").unwrap();
+    std::fs::write(folder.path().join("workspace/.terraform/environment"), "dev").unwrap();
     std::fs::write(folder.path().join("workspace/terraform.tfstate.d/dev/terraform.tfstate"), "{").unwrap();
     let local =
         |arguments: &[&str]| [&["--local"], arguments].concat().iter().map(|a| (*a).to_owned()).collect::<Vec<_>>();

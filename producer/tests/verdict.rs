@@ -9,12 +9,15 @@ use claim::{Claim, Event, EventIdPointer, ObjectPrefix};
 use clap::Parser as _;
 use producer::cli::{Cli, Command};
 use producer::events::Plan;
+use producer::evidence::Evidence;
 use producer::function_logs::IngestOutcome;
 use producer::read_back::Object;
+use producer::report::RunReport;
 use producer::scenario::Scenario;
 use producer::send::SendResults;
-use producer::verdict::{Evidence, RunReport, Verdict};
-use producer::watch::{Observation, Source};
+use producer::source::Source;
+use producer::verdict::Verdict;
+use producer::watch::Observation;
 
 fn pointer() -> EventIdPointer {
     EventIdPointer::parse("/event_id").unwrap()
@@ -39,7 +42,8 @@ impl FinishedRun {
     fn of(arguments: &[&str]) -> Self {
         let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
         let Command::Run(args) = cli.command() else { panic!("{arguments:?} is no run") };
-        let plan = Plan::new(&args, &pointer(), 1 << 20).unwrap();
+        let scenario = args.chosen_scenario();
+        let plan = Plan::new(scenario, &args, &pointer(), 1 << 20).unwrap();
         let mut sent = SendResults { message_ids: vec![None; plan.messages.len()], ..SendResults::default() };
         let mut seen = Observation { queue_settled: true, drained: true, ..Observation::default() };
         for (index, message) in plan.messages.iter().enumerate() {
@@ -69,11 +73,11 @@ impl FinishedRun {
                 seen.objects.insert(of, Object { key, versions: 1, is_as_sent: true });
             }
         }
-        Self { scenario: Scenario::chosen(&args), plan, sent, seen }
+        Self { scenario, plan, sent, seen }
     }
 
     fn report(&self) -> RunReport {
-        self.evidence(&prefix(), true, false).report(Duration::from_secs(1))
+        RunReport::new(&self.evidence(&prefix(), true, false), Duration::from_secs(1))
     }
 
     fn evidence<'a>(&'a self, prefix: &'a ObjectPrefix, faults_occurred: bool, is_partial: bool) -> Evidence<'a> {
@@ -172,6 +176,30 @@ fn a_rejected_event_is_a_violation_even_as_a_dead_letter() {
     run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Failed);
     assert_eq!(run.judged(), (Verdict::Held, vec![]));
     assert_eq!((run.report().dead_letters, run.report().lost), (Some(1), Some(0)));
+}
+
+/// A person sees each invariant that does not hold with what it fails on, and the others as a number.
+#[test]
+fn failures_are_shown_in_full() {
+    let mut run = FinishedRun::of(&["--messages", "7", "--distinct"]);
+    run.seen.objects.values_mut().for_each(|object| object.versions = 2);
+    run.seen.unreadable = BTreeMap::from([(Source::DeadLetterQueue, "no".to_owned())]);
+    let report = run.report();
+    let mut text = Vec::new();
+    producer::report::text::write(&report, false, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let violated = report.invariants.iter().find(|invariant| invariant.held == Some(false)).unwrap();
+    let keys: String = violated.examples[..5].iter().map(|key| format!("        {key}\n")).collect();
+    let expected = [
+        "could not be read: dead_letter_queue: no\n",
+        "PASS  8 of 10 invariants (--json names each)\n",
+        "????  each message was won, a duplicate or a conflict, or is a dead letter\n",
+        "FAIL  each object has one version\n",
+        &keys,
+        "        and 2 more\n",
+        "verdict: violated\n",
+    ];
+    assert!(text.ends_with(&expected.concat()), "{text}");
 }
 
 #[test]
@@ -278,14 +306,14 @@ fn where_only_poison_may_die_another_dead_letter_is_a_violation_and_elsewhere_it
 #[test]
 fn a_scenario_whose_disturbance_did_not_take_place_shows_nothing() {
     let run = FinishedRun::of(&["run", "outage"]);
-    assert_eq!(run.evidence(&prefix(), true, false).report(Duration::ZERO).verdict, Verdict::Held);
-    assert_eq!(run.evidence(&prefix(), false, false).report(Duration::ZERO).verdict, Verdict::Inconclusive);
+    assert_eq!(RunReport::new(&run.evidence(&prefix(), true, false), Duration::ZERO).verdict, Verdict::Held);
+    assert_eq!(RunReport::new(&run.evidence(&prefix(), false, false), Duration::ZERO).verdict, Verdict::Inconclusive);
 }
 
 #[test]
 fn a_partial_run_never_holds_and_is_violated_if_something_was_seen() {
     let mut run = FinishedRun::of(&["--messages", "2"]);
-    let verdict = |run: &FinishedRun| run.evidence(&prefix(), true, true).report(Duration::ZERO).verdict;
+    let verdict = |run: &FinishedRun| RunReport::new(&run.evidence(&prefix(), true, true), Duration::ZERO).verdict;
     assert_eq!(verdict(&run), Verdict::Inconclusive);
     run.seen.objects.get_mut(&0).unwrap().versions = 2;
     assert_eq!(verdict(&run), Verdict::Violated);
@@ -297,7 +325,7 @@ fn a_run_of_which_something_was_not_sent_never_holds_says_so_and_is_violated_if_
     run.sent.unsent = 1;
     assert_eq!(run.judged(), (Verdict::Inconclusive, vec![]));
     let mut text = Vec::new();
-    producer::report::text::write(&run.report(), &mut text).unwrap();
+    producer::report::text::write(&run.report(), false, &mut text).unwrap();
     assert!(String::from_utf8(text).unwrap().ends_with("verdict: inconclusive (not all was sent)\n"));
     run.seen.objects.get_mut(&0).unwrap().versions = 2;
     assert_eq!(run.judged().0, Verdict::Violated);

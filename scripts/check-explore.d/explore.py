@@ -311,7 +311,9 @@ def a_terminal_shows_a_line_that_is_redrawn_and_gone_at_the_end(local: Local):
     assert counts == sorted(counts) and len(set(counts)) > 5 and max(counts) == 40, erased
     left = [line.split("\r\x1b[2K")[-1] for line in lines]
     assert not any("of 40 sent" in line for line in left), left
-    assert any(line.startswith("sent in ") for line in left) and left[-2:] == ["verdict: held", ""], left
+    assert any(line.startswith("sent in ") for line in left), left
+    verdict, cost, rest = left[-3:]
+    assert verdict == "verdict: held" and cost.endswith("; --bill itemizes") and rest == "", left
 
 
 def a_port_in_use_is_said_to_be(local: Local):

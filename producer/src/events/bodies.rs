@@ -2,7 +2,7 @@
 
 use claim::{Claim, Digest, Event};
 
-use super::ANY_MESSAGE_ID;
+use super::plan::ANY_MESSAGE_ID;
 
 /// A grid stress reading as ENTSO-E's transparency platform might publish it. A second run sends duplicates and no conflicts.
 pub(super) fn reading(event_id: &str, seed: u64) -> String {

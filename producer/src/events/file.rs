@@ -5,13 +5,14 @@ use std::fs;
 
 use claim::{Claim, Event, EventIdPointer};
 
-use super::{ANY_MESSAGE_ID, Message, Plan, PlanError};
+use super::plan::{ANY_MESSAGE_ID, Message, Plan, PlanError};
 use crate::cli::MOST_BODY_BYTES;
 
 /// As many bad lines of a file are named.
 const MOST_BAD_LINES: usize = 20;
 
 impl Plan {
+    /// Adds the messages of a file.
     pub(super) fn read(&mut self, file: &str, pointer: &EventIdPointer, max_bytes: usize) -> Result<(), PlanError> {
         let unreadable = |source| PlanError::Unreadable { file: file.to_owned(), source };
         let bytes = fs::metadata(file).map_err(unreadable)?.len();

@@ -1,7 +1,7 @@
 //! The bill, as the page shows it.
 
 use crate::bill::{Line, Usd};
-use crate::verdict::RunReport;
+use crate::report::RunReport;
 
 /// What a run would cost on AWS.
 pub(super) struct Cost {
@@ -29,23 +29,25 @@ pub(super) struct Row {
     pub(super) bar: f64,
 }
 
-/// Of a run on the embedded pipeline, which counts its units.
-pub(super) fn of(report: &RunReport) -> Option<Cost> {
-    let bill = report.bill.as_ref()?;
-    let mut sums = vec![("sum for a million events", dollars(&bill.usd_per_million_events))];
-    if bill.usd_per_million_messages != bill.usd_per_million_events {
-        sums.push(("sum for a million messages", dollars(&bill.usd_per_million_messages)));
+impl Cost {
+    /// Of a run on the embedded pipeline, which counts its units.
+    pub(super) fn new(report: &RunReport) -> Option<Self> {
+        let bill = report.bill.as_ref()?;
+        let mut sums = vec![("sum for a million events", dollars(&bill.usd_per_million_events))];
+        if bill.usd_per_million_messages != bill.usd_per_million_events {
+            sums.push(("sum for a million messages", dollars(&bill.usd_per_million_messages)));
+        }
+        let monthly = vec![("sum for a month", dollars(&bill.usd_a_month))];
+        Some(Self {
+            looked_up: bill.prices_looked_up,
+            regions: bill.usd_per_million_events.keys().rev().copied().collect(),
+            tables: vec![
+                Table { title: "for a million events like these", rows: rows(&bill.lines), sums },
+                Table { title: "for a month, whatever is sent", rows: rows(&bill.monthly), sums: monthly },
+            ],
+            left_out: bill.left_out.join("; "),
+        })
     }
-    let monthly = vec![("sum for a month", dollars(&bill.usd_a_month))];
-    Some(Cost {
-        looked_up: bill.prices_looked_up,
-        regions: bill.usd_per_million_events.keys().rev().copied().collect(),
-        tables: vec![
-            Table { title: "for a million events like these", rows: rows(&bill.lines), sums },
-            Table { title: "for a month, whatever is sent", rows: rows(&bill.monthly), sums: monthly },
-        ],
-        left_out: bill.left_out.join("; "),
-    })
 }
 
 /// Without the items of which there is nothing.

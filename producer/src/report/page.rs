@@ -3,9 +3,10 @@
 use askama::Template;
 
 use super::charts;
-use super::cost::{self, Cost};
+use super::cost::Cost;
 use crate::measures::RepeatedEvent;
-use crate::verdict::{Invariant, RunReport, Verdict};
+use crate::report::RunReport;
+use crate::verdict::{Invariant, Verdict};
 
 /// As many offending ids are seen before the others are unfolded.
 const MOST_SEEN: usize = 5;
@@ -51,7 +52,7 @@ pub fn render(report: &RunReport) -> String {
         timeline: charts::timeline(&report.timeline),
         has_latency: report.latency.is_known(),
         latency: charts::latency(&report.latency),
-        cost: cost::of(report),
+        cost: Cost::new(report),
         unreadable: report.unreadable.iter().map(|(of, why)| (source(of), why.as_str())).collect(),
     };
     page.render().expect("memory can be written to")

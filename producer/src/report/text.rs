@@ -1,53 +1,83 @@
-//! What a person reads.
+//! What a person reads: the numbers, what does not hold, and the verdict last.
 
 use std::io::{self, Write};
 
-use crate::verdict::{RunReport, Verdict};
+use crate::report::RunReport;
+use crate::verdict::Verdict;
 
 /// A person is shown as many offending ids.
 const MOST_SHOWN: usize = 5;
 
-/// Writes the numbers, then what could not be read, then each invariant, then the verdict.
+/// Writes the report, with each item of its bill if those are wanted.
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn write(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
-    let new = match (report.claims, report.new_claims) {
-        (Some(claims), Some(new)) if new < claims => format!("   ({} of an earlier run)", claims - new),
-        _ => String::new(),
-    };
+pub fn write(report: &RunReport, itemizes: bool, out: &mut impl Write) -> io::Result<()> {
+    write_numbers(report, out)?;
+    write_latency(report, out)?;
+    writeln!(out)?;
+    if let Some(bill) = report.bill.as_ref().filter(|_| itemizes) {
+        bill.write(out)?;
+        writeln!(out)?;
+    }
+    write_unreadable(report, out)?;
+    write_invariants(report, out)?;
+    write_verdict(report, out)?;
+    match &report.bill {
+        Some(bill) => match bill.summary() {
+            Some(summary) if itemizes => writeln!(out, "{summary}"),
+            Some(summary) => writeln!(out, "{summary}; --bill itemizes"),
+            None => Ok(()),
+        },
+        None if itemizes => writeln!(out, "no bill: only the embedded pipeline counts what AWS would charge for"),
+        None => Ok(()),
+    }
+}
+
+fn write_numbers(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     let mut row = |name: &str, number: Option<usize>, note: &str| match number {
-        Some(number) => writeln!(out, "  {name:<16}{number:>9}{note}"),
-        None => writeln!(out, "  {name:<16}{:>9}{note}", "null"),
+        Some(number) => writeln!(out, "  {name:<16}{number:>9}   {note}"),
+        None => writeln!(out, "  {name:<16}{:>9}   could not be read", "null"),
     };
-    row("sent", Some(report.sent), "")?;
+    let events = if report.events == 1 { "1 event".to_owned() } else { format!("{} events", report.events) };
+    row("sent", Some(report.sent), &format!("messages of {events}"))?;
     if report.unconfirmed > 0 {
-        row("unconfirmed", Some(report.unconfirmed), "   (may have been sent or not)")?;
+        row("unconfirmed", Some(report.unconfirmed), "messages that may have been sent or not")?;
     }
     if report.refused > 0 {
-        row("refused", Some(report.refused), "   (by SQS)")?;
+        row("refused", Some(report.refused), "messages that SQS did not accept")?;
     }
     if report.unsent > 0 {
-        row("unsent", Some(report.unsent), "   (the time was up, or Ctrl-C came)")?;
+        row("unsent", Some(report.unsent), "messages not sent: the time was up, or Ctrl-C came")?;
     }
-    row("claims", report.claims, &new)?;
-    row("duplicates", report.duplicates, "")?;
-    row("conflicts", report.conflicts, "")?;
-    let of_these =
-        if report.to_be_rejected > 0 { format!("   (of {} to be)", report.to_be_rejected) } else { String::new() };
-    row("rejected", report.rejected, &of_these)?;
-    row("objects", report.objects, "")?;
-    row("object versions", report.object_versions, "")?;
-    row("dead letters", report.dead_letters, "")?;
-    row("lost", report.lost, "")?;
+    let of_earlier_runs = match (report.claims, report.new_claims) {
+        (Some(claims), Some(new)) if new < claims => format!(", {} of them by an earlier run", claims - new),
+        _ => String::new(),
+    };
+    row("claims", report.claims, &format!("events claimed in the table{of_earlier_runs}"))?;
+    row("duplicates", report.duplicates, "messages whose event was claimed already")?;
+    row("conflicts", report.conflicts, "messages that differ from what their event's claim says")?;
+    let to_be_rejected = match report.to_be_rejected {
+        0 => String::new(),
+        messages => format!(", and {messages} should be"),
+    };
+    row("rejected", report.rejected, &format!("messages that are not valid events{to_be_rejected}"))?;
+    row("objects", report.objects, "claims archived in the data lake")?;
+    row("object versions", report.object_versions, "writes of those objects: one each, if none was overwritten")?;
+    row("dead letters", report.dead_letters, "messages in the dead-letter queue")?;
+    row("lost", report.lost, "events with neither an object nor a dead letter")?;
     if report.pending > 0 {
-        row("pending", Some(report.pending), "   (not archived when the time was up, and may still be)")?;
+        row("pending", Some(report.pending), "events not archived when the time was up; they may still be")?;
     }
-    row("extra", report.extra, "")?;
-    writeln!(out, "  {:<16}{:>9.2} s", "time", report.time)?;
+    row("extra", report.extra, "objects beyond one for each claim")?;
+    writeln!(out, "  {:<16}{:>9.2} s from the first message to the drained pipeline", "time", report.time)?;
     if let Some(rate) = report.sent_per_second {
         writeln!(out, "  {:<16}{rate:>9.2} messages a second", "sent at")?;
     }
+    Ok(())
+}
+
+fn write_latency(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     if report.latency.is_known() {
         writeln!(out)?;
         writeln!(out, "  {:<22}{:>9}{:>9}{:>9}{:>9}", "latency in ms", "p50", "p90", "p99", "max")?;
@@ -62,29 +92,39 @@ pub fn write(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
         let rates: Vec<String> = report.objects_per_second_by_tenth.iter().map(u64::to_string).collect();
         writeln!(out, "  objects a second, by tenth of the run: {}", rates.join(" "))?;
     }
-    writeln!(out)?;
-    if let Some(bill) = &report.bill {
-        bill.write(out)?;
-        writeln!(out)?;
-    }
+    Ok(())
+}
+
+fn write_unreadable(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     for (source, problem) in &report.unreadable {
         let source = serde_json::to_string(source).map_err(io::Error::other)?;
         writeln!(out, "could not be read: {}: {problem}", source.trim_matches('"'))?;
     }
+    Ok(())
+}
+
+/// Writes those that hold as one line, and each other one with what it fails on.
+fn write_invariants(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
+    let all = report.invariants.len();
+    let held = report.invariants.iter().filter(|invariant| invariant.held == Some(true)).count();
+    writeln!(out, "PASS  {held} of {all} invariants (--json names each)")?;
     for invariant in &report.invariants {
         let outcome = match invariant.held {
-            Some(true) => "PASS",
+            Some(true) => continue,
             Some(false) => "FAIL",
             None => "????",
         };
+        writeln!(out, "{outcome}  {}", invariant.name)?;
         let shown = &invariant.examples[..invariant.examples.len().min(MOST_SHOWN)];
-        let examples = match (shown.len(), invariant.offenders - shown.len()) {
-            (0, _) => String::new(),
-            (_, 0) => format!(": {}", shown.join(", ")),
-            (_, more) => format!(": {} and {more} more", shown.join(", ")),
-        };
-        writeln!(out, "{outcome}  {}{examples}", invariant.name)?;
+        shown.iter().try_for_each(|id| writeln!(out, "        {id}"))?;
+        if invariant.offenders > shown.len() {
+            writeln!(out, "        and {} more", invariant.offenders - shown.len())?;
+        }
     }
+    Ok(())
+}
+
+fn write_verdict(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     let verdict = match report.verdict {
         Verdict::Held => "held",
         Verdict::Violated => "violated",

@@ -10,7 +10,7 @@ use claim::key::SORT_KEY;
 use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
 use ops::logs::{FilterLogEvents, LogsClient};
 
-use super::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
+use super::story::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
 use crate::pipeline_client::PipelineClient;
 use crate::read_back;
 

@@ -4,15 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 
 use claim::Digest;
 
-use super::{Evidence, Invariant, MOST_EXAMPLES};
+use super::{Invariant, MOST_EXAMPLES};
+use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 use crate::read_back::Object;
 use crate::scenario::Content;
-use crate::watch::Source;
+use crate::source::Source;
 
 impl Evidence<'_> {
     /// What must hold of every run, and then what this scenario adds.
-    pub(super) fn invariants(&self) -> Vec<Invariant> {
+    pub(crate) fn invariants(&self) -> Vec<Invariant> {
         let mut invariants = self.general();
         invariants.extend(self.of_scenario());
         invariants

@@ -18,9 +18,9 @@ use producer::cli::{Cli, Command, RunArgs};
 use producer::embedded::EmbeddedStack;
 use producer::pipeline_client::PipelineClient;
 use producer::progress::Progress;
+use producer::report::RunReport;
 use producer::run::judge;
-use producer::scenario::Scenario;
-use producer::verdict::{RunReport, Verdict};
+use producer::verdict::Verdict;
 use serde_json::{Value, json};
 
 mod sending;
@@ -93,7 +93,7 @@ type Sabotage = fn(&Arc<Services>, &Call<'_>) -> Option<Fault>;
 /// What is said of a scenario with a mutant of the functions, or with services that somebody else meddles with.
 async fn broken(line: &str, mutant: Option<Mutant>, sabotage: Option<Sabotage>) -> RunReport {
     let args = arguments(line);
-    let mut world = EmbeddedStack::new(&pointer(), Scenario::chosen(&args), 7).unwrap();
+    let mut world = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
     // Else the second message of an event seldom comes as far as the table.
     world.settings.ingest.claim_cache_entries = None;
     if let Some(sabotage) = sabotage {
@@ -107,7 +107,7 @@ async fn broken(line: &str, mutant: Option<Mutant>, sabotage: Option<Sabotage>) 
     let mut client = PipelineClient::embedded(&world);
     client.describe_queue().await.unwrap();
     let (pointer, progress) = (pointer(), Progress::new(true));
-    let judged = judge(&client, &args, &pointer, &progress);
+    let judged = judge(&client, args.chosen_scenario(), &args, &pointer, &progress);
     tokio::time::timeout(Duration::from_secs(120), judged).await.unwrap().unwrap()
 }
 

@@ -7,20 +7,21 @@ use producer::events::Plan;
 use super::*;
 
 fn planned(line: &str) -> Plan {
-    Plan::new(&arguments(line), &pointer(), 1024 * 1024).unwrap()
+    let args = arguments(line);
+    Plan::new(args.chosen_scenario(), &args, &pointer(), 1024 * 1024).unwrap()
 }
 
 /// What is said of a run while requests go wrong.
 async fn with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) -> RunReport {
     let args = arguments(line);
-    let mut world = EmbeddedStack::new(&pointer(), Scenario::chosen(&args), 7).unwrap();
+    let mut world = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
     // A single message would wait for others.
     world.settings.sqs_mapping.batching_window = Duration::ZERO;
     world.services.faults.set(fault);
     let _pipeline = world.start(7);
     let mut client = PipelineClient::embedded(&world);
     client.describe_queue().await.unwrap();
-    judge(&client, &args, &pointer(), &Progress::new(true)).await.unwrap()
+    judge(&client, args.chosen_scenario(), &args, &pointer(), &Progress::new(true)).await.unwrap()
 }
 
 /// What the command says of events in a file, which it need not hold.
@@ -88,7 +89,10 @@ fn another_rate_is_kept_up_for_the_scenarios_minute_unless_the_number_is_said() 
 
 #[test]
 fn more_bodies_than_fit_into_memory_are_refused() {
-    let refused = |line: &str| Plan::new(&arguments(line), &pointer(), 1024 * 1024).map(drop).unwrap_err().to_string();
+    let refused = |line: &str| {
+        let args = arguments(line);
+        Plan::new(args.chosen_scenario(), &args, &pointer(), 1024 * 1024).map(drop).unwrap_err().to_string()
+    };
     let why = refused("run large --messages 2000000");
     assert!(
         why.starts_with("2000000 bodies of up to 1048576 bytes") && why.ends_with("no more than 1024 will do"),

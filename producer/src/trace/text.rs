@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{ObjectStory, Story};
+use super::story::{ObjectStory, Story};
 
 /// A person is shown as many lines of a kind.
 const MOST_SHOWN: usize = 10;
