@@ -65,7 +65,7 @@ async fn an_hour_begins_with_its_first_millisecond_and_so_do_since_and_until() {
     let (services, folder) = (services(), tempfile::tempdir().unwrap());
     let times = [HOUR_BEGINS_MS - 1, HOUR_BEGINS_MS, HOUR_BEGINS_MS + 1];
     put_in_table(&services, times.into_iter().zip(0..).map(|(at_ms, number)| claim_at(at_ms, number))).await;
-    let all = Settings { new_lake: true, write: false, ..settings(&services, &folder.path().join("checkpoint")) };
+    let all = ReplaySettings { new_lake: true, write: false, ..settings(&services, &folder.path().join("checkpoint")) };
     let missing = run(&services, &all).await.unwrap().missing;
     assert_eq!(
         missing,
@@ -75,10 +75,10 @@ async fn an_hour_begins_with_its_first_millisecond_and_so_do_since_and_until() {
     let hour = Some("2023-11-14T23:00:00Z".parse().unwrap());
     for (since, until, compared) in [(hour, all.until, 2), (None, hour, 1)] {
         let checkpoint = folder.path().join(format!("{compared}"));
-        let outcome = run(&services, &Settings { since, until, checkpoint, ..all.clone() }).await.unwrap();
+        let outcome = run(&services, &ReplaySettings { since, until, checkpoint, ..all.clone() }).await.unwrap();
         assert_eq!(outcome.compared, compared, "{since:?} {until:?}");
     }
-    let nothing = run(&services, &Settings { since: hour, until: hour, ..all.clone() }).await;
+    let nothing = run(&services, &ReplaySettings { since: hour, until: hour, ..all.clone() }).await;
     assert!(matches!(nothing, Err(ReplayError::NothingBetween { .. })), "{nothing:?}");
 }
 
@@ -100,13 +100,15 @@ async fn neither_the_table_nor_the_lake_is_asked_faster_than_the_rates_allow() {
     let (services, folder) = (services(), tempfile::tempdir().unwrap());
     put_claims(&services, 41).await;
     let one = NonZeroU32::new(1).unwrap();
-    let slow = Settings { write: false, scan_rate: one, ..settings(&services, &folder.path().join("checkpoint")) };
+    let slow =
+        ReplaySettings { write: false, scan_rate: one, ..settings(&services, &folder.path().join("checkpoint")) };
     let begun = tokio::time::Instant::now();
     run(&services, &slow).await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 2, "three segments are a page each, and the first need not wait");
 
     let begun = tokio::time::Instant::now();
-    let outcome = run(&services, &Settings { write: true, rate: NonZeroU32::new(2).unwrap(), ..slow }).await.unwrap();
+    let outcome =
+        run(&services, &ReplaySettings { write: true, rate: NonZeroU32::new(2).unwrap(), ..slow }).await.unwrap();
     assert_eq!(outcome.written, 40);
     assert_eq!(begun.elapsed().as_secs(), 19, "39 half seconds");
 }
@@ -131,7 +133,7 @@ async fn a_damaged_checkpoint_is_said_to_be_one_and_nothing_is_written() {
     put_claims(&services, 3).await;
     let settings = settings(&services, &folder.path().join("checkpoint"));
     for file in ["checkpoint.json", "dt=2023-11-14_hour=23.ndjson"] {
-        run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+        run(&services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
         std::fs::write(settings.checkpoint.join(file), "{\"scope\": 1}\n").unwrap();
         let refused = run(&services, &settings).await.unwrap_err();
         assert!(matches!(refused, ReplayError::Worklist(_)), "{refused}");

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{Claim, ObjectPrefix};
 use emulator::{Clock, Fault, Service, Services};
-use ops::replay::{Outcome, ReplayError, Settings, replay};
+use ops::replay::{ReplayError, ReplayOutcome, ReplaySettings, replay};
 use pipeline::{Pipeline, PipelineSettings, names};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -105,8 +105,8 @@ fn assert_same(lake: &Lake, expected: &Lake) {
     assert!(lake == expected, "an object has other bytes");
 }
 
-fn settings(services: &Services, checkpoint: &Path) -> Settings {
-    Settings {
+fn settings(services: &Services, checkpoint: &Path) -> ReplaySettings {
+    ReplaySettings {
         table: names::TABLE.to_owned(),
         bucket: names::BUCKET.to_owned(),
         object_prefix: ObjectPrefix::parse("events/").unwrap(),
@@ -121,7 +121,7 @@ fn settings(services: &Services, checkpoint: &Path) -> Settings {
     }
 }
 
-async fn run(services: &Arc<Services>, settings: &Settings) -> Result<Outcome, ReplayError> {
+async fn run(services: &Arc<Services>, settings: &ReplaySettings) -> Result<ReplayOutcome, ReplayError> {
     replay(&services.sdk_config(), settings, &|_| {}).await
 }
 
@@ -131,7 +131,7 @@ async fn what_the_mapping_gave_up_is_written_as_the_archive_would_have_written_i
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&services, &folder.path().join("checkpoint"));
 
-    let dry = run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+    let dry = run(&services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     assert_eq!((dry.compared, dry.missing.values().sum::<u64>(), dry.written), (60, 50, 0));
     assert_eq!(dry.missing.len(), 2, "two hours have missing objects: {:?}", dry.missing);
     assert_eq!(lake(&services).len(), 10);
@@ -210,11 +210,11 @@ async fn expired_claims_that_are_still_in_the_table_are_written_and_deleted_ones
     let folder = tempfile::tempdir().unwrap();
     sleep(DAY * 17).await;
     let settings = settings(&services, &folder.path().join("checkpoint"));
-    let half = Settings { since: Some("2027-01-15T09:00:00Z".parse().unwrap()), ..settings.clone() };
+    let half = ReplaySettings { since: Some("2027-01-15T09:00:00Z".parse().unwrap()), ..settings.clone() };
     let outcome = run(&services, &half).await.unwrap();
     assert_eq!((outcome.compared, outcome.written), (20, 20), "--since passes over the claims of the hour before");
 
-    run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+    run(&services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     assert_eq!(services.tables.sweep_ttl(), 60);
     let outcome = run(&services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.gone.len(), outcome.failed.len()), (0, 30, 0));
@@ -226,7 +226,7 @@ async fn a_claim_that_replaced_the_missing_one_is_left_to_the_stream() {
     drop(pipeline);
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&services, &folder.path().join("checkpoint"));
-    run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+    run(&services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     damage(&services, "during-7", "SET claim_id = :v", "019bc1a2-0000-7000-8000-000000000000").await;
     let outcome = run(&services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.gone, outcome.failed.len()), (49, vec!["EVENT#during-7".to_owned()], 0));
@@ -266,7 +266,7 @@ async fn items_that_can_never_be_archived_are_listed_and_kept_whole_once() {
     damage(&services, "during-2", "SET body_zstd = :v", "not this").await;
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&services, &folder.path().join("checkpoint"));
-    let dry = run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+    let dry = run(&services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     assert_eq!(dry.unusable.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["EVENT#during-1"]);
     assert_eq!(lake(&services).len(), 10);
     for _ in 0..2 {
@@ -316,13 +316,13 @@ async fn a_checkpoint_of_another_replay_or_one_that_is_in_use_is_not_touched() {
     let (services, _pipeline) = outage().await;
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&services, &folder.path().join("checkpoint"));
-    run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+    run(&services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     let hour = Some("2027-01-15T09:00:00Z".parse().unwrap());
     for other in [
-        Settings { since: hour, ..settings.clone() },
-        Settings { until: hour, ..settings.clone() },
-        Settings { table: "another".to_owned(), ..settings.clone() },
-        Settings { object_prefix: ObjectPrefix::parse("event/").unwrap(), new_lake: true, ..settings.clone() },
+        ReplaySettings { since: hour, ..settings.clone() },
+        ReplaySettings { until: hour, ..settings.clone() },
+        ReplaySettings { table: "another".to_owned(), ..settings.clone() },
+        ReplaySettings { object_prefix: ObjectPrefix::parse("event/").unwrap(), new_lake: true, ..settings.clone() },
     ] {
         let refused = run(&services, &other).await.unwrap_err().to_string();
         assert!(refused.contains("is of the replay of dynamo-locking-dev-ingestion-state"), "{refused}");
@@ -337,6 +337,7 @@ async fn a_checkpoint_of_another_replay_or_one_that_is_in_use_is_not_touched() {
     assert_eq!(first.await.unwrap().written, 50);
 
     std::fs::write(folder.path().join("thesis.txt"), "my own").unwrap();
-    let refused = run(&services, &Settings { checkpoint: folder.path().to_owned(), ..settings }).await.unwrap_err();
+    let refused =
+        run(&services, &ReplaySettings { checkpoint: folder.path().to_owned(), ..settings }).await.unwrap_err();
     assert!(refused.to_string().contains("is no checkpoint folder"), "{refused}");
 }
