@@ -1,6 +1,7 @@
 //! The functions wired to the emulator, as Terraform wires the deployed ones.
 
 pub mod names;
+pub mod testkit;
 
 mod pipeline;
 

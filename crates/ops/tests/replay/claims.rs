@@ -1,13 +1,17 @@
 //! Claims that are made up, of which nothing was ever sent.
 
+use std::time::SystemTime;
+
+use claim::Claim;
+use pipeline::testkit::object_key;
+
 use super::*;
 
 /// An hour long past.
 pub(super) const HOUR_BEGINS_MS: u64 = 1_700_002_800_000;
 
 fn services() -> Arc<Services> {
-    let services =
-        Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 7);
+    let services = services_at(STARTS_AT_SECONDS);
     services.lakes.create_bucket(names::BUCKET);
     let _stream = services.tables.create_claim_table(names::TABLE);
     services
@@ -22,10 +26,6 @@ pub(super) fn claim_at(at_ms: u64, number: u32) -> Claim {
     Claim::new(&event, "m", &body, SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms), DAY, &random).unwrap()
 }
 
-fn key_of(claim: &Claim) -> String {
-    ObjectPrefix::parse("events/").unwrap().object_key(claim)
-}
-
 pub(super) async fn put_in_table(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
     let dynamodb = aws_sdk_dynamodb::Client::new(&services.sdk_config());
     for claim in claims {
@@ -36,7 +36,7 @@ pub(super) async fn put_in_table(services: &Arc<Services>, claims: impl IntoIter
 async fn put_in_lake(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
     let lake = archive_fn::DataLake::new((&services.sdk_config()).into(), names::BUCKET);
     for claim in claims {
-        lake.put(&key_of(&claim), claim::object::object_line(&claim).unwrap()).await.unwrap();
+        lake.put(&object_key(&claim), claim::object::object_line(&claim).unwrap()).await.unwrap();
     }
 }
 
@@ -56,7 +56,7 @@ async fn a_partition_is_listed_to_its_end_and_a_lake_may_hold_more_than_the_tabl
     assert_eq!((outcome.compared, outcome.written, outcome.already_there), (20, 3, 0));
     assert_eq!(lake(&services).len(), 2_005);
     for number in [999, 2_003, 2_004] {
-        assert!(lake(&services).contains_key(&key_of(&claim_at(HOUR_BEGINS_MS, number))), "{number}");
+        assert!(lake(&services).contains_key(&object_key(&claim_at(HOUR_BEGINS_MS, number))), "{number}");
     }
 }
 
@@ -91,7 +91,7 @@ async fn an_event_that_was_claimed_anew_gets_its_new_object_and_the_old_one_stay
     let outcome = run(&services, &settings(&services, &folder.path().join("checkpoint"))).await.unwrap();
     assert_eq!((outcome.compared, outcome.written), (1, 1));
     let lake = lake(&services);
-    assert_eq!(lake.keys().cloned().collect::<Vec<_>>(), [key_of(&old), key_of(&new)]);
+    assert_eq!(lake.keys().cloned().collect::<Vec<_>>(), [object_key(&old), object_key(&new)]);
     assert!(lake.values().all(|versions| versions.len() == 1));
 }
 
