@@ -306,10 +306,3 @@ fn seconds(value: &str) -> Result<Duration, String> {
         _ => Err("must be a whole number from 1 to 604800".to_owned()),
     }
 }
-
-/// clap explains over several lines what is wrong; one says it.
-pub fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let first_paragraph: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    first_paragraph.join(" ")
-}

@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use producer::cli::{Cli, Command, RunArgs, TraceArgs, one_line};
+use ops::command_line::usage_error;
+use producer::cli::{Cli, Command, RunArgs, TraceArgs};
 use producer::failure::Failure;
 use producer::trace::Place;
 use producer::verdict::Verdict;
@@ -20,7 +21,7 @@ async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(help) if !help.use_stderr() => return help.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
-        Err(error) => return fail(UNUSABLE, &one_line(&error)),
+        Err(error) => return fail(UNUSABLE, &usage_error(&error)),
     };
     match cli.command() {
         Command::Run(args) => run(&args).await,

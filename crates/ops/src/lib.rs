@@ -1,4 +1,5 @@
 //! The operator's tools.
 
+pub mod command_line;
 pub mod logs;
 pub mod replay;

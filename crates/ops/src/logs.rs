@@ -2,6 +2,10 @@
 //! clients. Credentials, signatures, timeouts and retries are those of an `SdkConfig`. The whole SDK of this service takes a
 //! minute to compile.
 
+mod endpoint;
+
+use std::fmt;
+
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_runtime::auth::SigV4OperationSigningConfig;
 use aws_runtime::auth::sigv4::{self, SigV4AuthScheme};
@@ -28,7 +32,6 @@ use aws_smithy_types::config_bag::{FrozenLayer, Layer};
 use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
-use aws_types::service_config::ServiceConfigKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -47,13 +50,28 @@ pub struct LogsClient {
 pub type LogsError = SdkError<LogsRefusal, HttpResponse>;
 
 /// The service's code and message for a call that it refuses.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {}", .0.code().unwrap_or("without a code"), .0.message().unwrap_or("without a message"))]
-pub struct LogsRefusal(ErrorMetadata);
+#[derive(Debug)]
+pub struct LogsRefusal {
+    status: u16,
+    metadata: ErrorMetadata,
+}
+
+impl std::error::Error for LogsRefusal {}
+
+impl fmt::Display for LogsRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.metadata.code(), self.metadata.message()) {
+            (Some(code), Some(message)) => write!(f, "{code}: {message}"),
+            (Some(code), None) => f.write_str(code),
+            // A proxy may answer with something else than JSON.
+            (None, _) => write!(f, "HTTP status {}", self.status),
+        }
+    }
+}
 
 impl ProvideErrorMetadata for LogsRefusal {
     fn meta(&self) -> &ErrorMetadata {
-        &self.0
+        &self.metadata
     }
 }
 
@@ -117,7 +135,7 @@ impl LogsClient {
             .service_name(SERVICE_ID)
             .operation_name("Call")
             .behavior_version(config.behavior_version().unwrap_or_else(BehaviorVersion::latest))
-            .endpoint_url(&endpoint(config))
+            .endpoint_url(&endpoint::resolve(config, SERVICE_ID))
             .standard_retry(&config.retry_config().cloned().unwrap_or_else(RetryConfig::standard))
             .retry_classifier(HttpStatusCodeClassifier::default())
             .retry_classifier(TransientErrorClassifier::<LogsRefusal>::new())
@@ -202,7 +220,6 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> LogsRefusal {
         #[serde(alias = "Message")]
         message: Option<String>,
     }
-    // A proxy may answer with something else than JSON.
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
     let code = response.headers().get("x-amzn-errortype").map(str::to_owned).or(body.code);
     let mut metadata = ErrorMetadata::builder();
@@ -214,7 +231,7 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> LogsRefusal {
     if let Some(message) = body.message {
         metadata = metadata.message(message);
     }
-    LogsRefusal(metadata.build())
+    LogsRefusal { status: response.status().as_u16(), metadata: metadata.build() }
 }
 
 fn signing_settings(config: &SdkConfig) -> FrozenLayer {
@@ -243,59 +260,4 @@ fn signing_components(config: &SdkConfig) -> RuntimeComponentsBuilder {
         components.set_identity_cache(Some(cache));
     }
     components
-}
-
-/// The configured endpoint, or the region's.
-fn endpoint(config: &SdkConfig) -> String {
-    let general = || config.endpoint_url().map(str::to_owned);
-    let own = || {
-        let key = ServiceConfigKey::builder().service_id(SERVICE_ID).env("AWS_ENDPOINT_URL").profile("endpoint_url");
-        config.service_config()?.load_config(key.build().ok()?)
-    };
-    // Code comes before variables, as for the SDK's clients.
-    let configured =
-        if config.get_origin("endpoint_url").is_client_config() { general() } else { own().or_else(general) };
-    configured.unwrap_or_else(|| {
-        let region = config.region().map(AsRef::as_ref).unwrap_or_default();
-        region_endpoint(region, config.use_fips() == Some(true), config.use_dual_stack() == Some(true))
-    })
-}
-
-/// The partitions of AWS's secret regions are left out: those need `AWS_ENDPOINT_URL`.
-fn region_endpoint(region: &str, is_fips: bool, is_dual_stack: bool) -> String {
-    let suffix = match (region.starts_with("cn-"), is_dual_stack) {
-        (false, false) => "amazonaws.com",
-        (false, true) => "api.aws",
-        (true, false) => "amazonaws.com.cn",
-        (true, true) => "api.amazonwebservices.com.cn",
-    };
-    // GovCloud's only endpoint without dual stack is a FIPS endpoint.
-    let is_named_fips = is_fips && (is_dual_stack || !region.starts_with("us-gov-"));
-    let host = if is_named_fips { "logs-fips" } else { "logs" };
-    format!("https://{host}.{region}.{suffix}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::region_endpoint;
-
-    /// Expectations are those of the endpoint tests in `aws-sdk-cloudwatchlogs`.
-    #[test]
-    fn endpoint_of_each_partition() {
-        for (region, is_fips, is_dual_stack, expected) in [
-            ("sa-east-1", false, false, "https://logs.sa-east-1.amazonaws.com"),
-            ("us-east-1", true, false, "https://logs-fips.us-east-1.amazonaws.com"),
-            ("us-east-1", true, true, "https://logs-fips.us-east-1.api.aws"),
-            ("us-east-1", false, true, "https://logs.us-east-1.api.aws"),
-            ("cn-north-1", false, false, "https://logs.cn-north-1.amazonaws.com.cn"),
-            ("cn-north-1", true, true, "https://logs-fips.cn-north-1.api.amazonwebservices.com.cn"),
-            ("cn-north-1", true, false, "https://logs-fips.cn-north-1.amazonaws.com.cn"),
-            ("cn-north-1", false, true, "https://logs.cn-north-1.api.amazonwebservices.com.cn"),
-            ("us-gov-west-1", false, false, "https://logs.us-gov-west-1.amazonaws.com"),
-            ("us-gov-west-1", true, false, "https://logs.us-gov-west-1.amazonaws.com"),
-            ("us-gov-east-1", true, true, "https://logs-fips.us-gov-east-1.api.aws"),
-        ] {
-            assert_eq!(region_endpoint(region, is_fips, is_dual_stack), expected);
-        }
-    }
 }

@@ -5,6 +5,7 @@ mod replay_command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ops::command_line::usage_error;
 
 use replay_command::{ReplayArgs, UNUSABLE, note};
 
@@ -27,10 +28,7 @@ async fn main() -> ExitCode {
         Ok(Cli { command: Command::Replay(args) }) => replay_command::run(args).await,
         Err(help) if !help.use_stderr() => help.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Err(error) => {
-            // clap explains over several lines what is wrong; one says it.
-            let text = error.to_string();
-            let first: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-            note(&first.join(" "));
+            note(&usage_error(&error));
             UNUSABLE.into()
         }
     }

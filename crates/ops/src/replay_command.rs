@@ -12,7 +12,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use chrono::{DateTime, NaiveDate, Utc};
 use claim::ObjectPrefix;
 use lambda_support::{error_chain, https};
-use ops::replay::{Outcome, ReplayError, Settings, replay};
+use ops::replay::{ReplayError, ReplayOutcome, ReplaySettings, replay};
 
 /// As many keys of a kind are listed. The checkpoint folder has all of them.
 const MOST_LISTED: usize = 20;
@@ -109,9 +109,9 @@ pub(crate) async fn run(args: ReplayArgs) -> ExitCode {
 }
 
 impl ReplayArgs {
-    fn settings(self) -> Settings {
+    fn settings(self) -> ReplaySettings {
         let more_than_0 = |number| NonZeroU32::new(number).expect("the range begins at 1");
-        Settings {
+        ReplaySettings {
             table: self.table,
             bucket: self.bucket,
             object_prefix: self.object_prefix,
@@ -150,7 +150,7 @@ async fn sdk_config() -> SdkConfig {
 }
 
 /// Claims by partition where there is anything to say, then what went wrong, then the sum.
-fn show(outcome: &Outcome, settings: &Settings, out: &mut impl io::Write) -> io::Result<()> {
+fn show(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut impl io::Write) -> io::Result<()> {
     for (partition, missing) in &outcome.missing {
         writeln!(out, "{partition}: {missing} {} without an object", claims(*missing))?;
     }
@@ -164,7 +164,7 @@ fn show(outcome: &Outcome, settings: &Settings, out: &mut impl io::Write) -> io:
             writeln!(out, "{what}: and {more} more")?;
         }
     }
-    let Outcome { compared, missing, written, already_there, unusable, failed, until, .. } = outcome;
+    let ReplayOutcome { compared, missing, written, already_there, unusable, failed, until, .. } = outcome;
     let missing: u64 = missing.values().sum();
     writeln!(
         out,
@@ -199,7 +199,7 @@ fn claims(number: u64) -> &'static str {
     if number == 1 { "claim" } else { "claims" }
 }
 
-fn exit_code(outcome: &Outcome, settings: &Settings) -> ExitCode {
+fn exit_code(outcome: &ReplayOutcome, settings: &ReplaySettings) -> ExitCode {
     if !outcome.failed.is_empty() {
         FAILED.into()
     } else if settings.write || (outcome.missing.is_empty() && outcome.unusable.is_empty()) {

@@ -2,6 +2,7 @@
 
 pub mod names;
 pub mod sandboxes;
+pub mod testkit;
 
 mod pipeline;
 mod settings;

@@ -2,21 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use emulator::{Clock, Services};
-use pipeline::{Pipeline, PipelineSettings, names};
+use pipeline::testkit::World;
+use pipeline::{PipelineSettings, names};
 
 #[tokio::test(start_paused = true)]
 async fn a_herd_is_charged_for_its_messages_and_for_one_event() {
-    let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-    let services = Services::on_clock(clock, 7);
-    let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 7);
+    let world = World::start(PipelineSettings::default());
     for _ in 0..50 {
-        services.sqs.send(names::QUEUE, r#"{"event_id":"grid_stress_999"}"#).unwrap();
+        world.send(r#"{"event_id":"grid_stress_999"}"#);
     }
     tokio::time::sleep(Duration::from_secs(50)).await;
-    let usage = services.usage();
+    let usage = world.services.usage();
     // The sends did not go over the wire. After the five batches come two long polls of 20 s.
     assert_eq!((usage.sqs_sends, usage.sqs_receives, usage.sqs_deletes, usage.sqs_idle_polls), (0, 5, 5, 2));
     assert_eq!(usage.write_request_units, 1);

@@ -4,34 +4,36 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use uuid::Uuid;
 
-use super::{Claimed, ReplayError, Settings};
+use super::outcome::ReplayError;
+use super::settings::ReplaySettings;
+use super::worklist::ClaimRef;
 
 /// The bucket, to be listed.
-pub(super) struct Lake {
+pub(super) struct LakeListing {
     client: Client,
     bucket: String,
     prefix: String,
 }
 
-impl Lake {
-    pub(super) fn new(sdk: &SdkConfig, settings: &Settings) -> Self {
+impl LakeListing {
+    pub(super) fn new(sdk: &SdkConfig, settings: &ReplaySettings) -> Self {
         Self { client: Client::new(sdk), bucket: settings.bucket.clone(), prefix: settings.object_prefix.to_string() }
     }
 
     /// Nothing was ever archived under the prefix. (A quarantined record is no object of the lake.)
     pub(super) async fn is_new(&self) -> Result<bool, ReplayError> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}dt=", self.prefix));
-        let answer = Box::pin(request.max_keys(1).send()).await.map_err(|error| self.cannot(error))?;
+        let answer = Box::pin(request.max_keys(1).send()).await.map_err(|error| self.list_error(error))?;
         Ok(answer.contents().is_empty())
     }
 
     /// Those of a partition's claims that have no object, in the order of their ids. S3 lists keys in the order of their UTF-8,
     /// which for UUIDs in their one spelling is the order of the ids, so both sides are gone through once.
-    pub(super) async fn without_object(
+    pub(super) async fn claims_without_object(
         &self,
         partition: &str,
-        mut claims: Vec<Claimed>,
-    ) -> Result<Vec<Claimed>, ReplayError> {
+        mut claims: Vec<ClaimRef>,
+    ) -> Result<Vec<ClaimRef>, ReplayError> {
         claims.sort_unstable();
         // A page of the scan that was noted twice.
         claims.dedup();
@@ -42,13 +44,13 @@ impl Lake {
         loop {
             let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(&folder);
             let request = request.set_continuation_token(token);
-            let answer = Box::pin(request.send()).await.map_err(|error| self.cannot(error))?;
+            let answer = Box::pin(request.send()).await.map_err(|error| self.list_error(error))?;
             for object in answer.contents() {
                 let Some(claim_id) = object.key().and_then(|key| claim_id(key, &folder)) else { continue };
-                while let Some(claimed) = claims.next_if(|claimed| claimed.claim_id < claim_id) {
-                    missing.push(claimed);
+                while let Some(claim) = claims.next_if(|claim| claim.claim_id < claim_id) {
+                    missing.push(claim);
                 }
-                while claims.next_if(|claimed| claimed.claim_id == claim_id).is_some() {}
+                while claims.next_if(|claim| claim.claim_id == claim_id).is_some() {}
             }
             token = answer.next_continuation_token;
             if token.is_none() || claims.peek().is_none() {
@@ -59,7 +61,7 @@ impl Lake {
         Ok(missing)
     }
 
-    fn cannot(&self, error: impl std::error::Error + Send + Sync + 'static) -> ReplayError {
+    fn list_error(&self, error: impl std::error::Error + Send + Sync + 'static) -> ReplayError {
         ReplayError::Bucket { bucket: self.bucket.clone(), source: Box::new(error) }
     }
 }

@@ -1,42 +1,17 @@
 //! One claim, from the table to the lake: the whole item is read, and goes the way of a stream record from there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use aws_config::SdkConfig;
-use aws_sdk_dynamodb::Client;
+use archive_fn::{DataLake, DataLakeError, PutOutcome};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use claim::key::SORT_KEY;
 use claim::{Claim, ObjectPrefix, object};
 use lambda_support::error_chain;
 use lambda_support::panic_guard::Panicked;
 
-use super::scan::key;
-use super::{Claimed, Settings};
-use archive_fn::{DataLake, DataLakeError, PutOutcome};
-
-/// As the SDK has it.
-pub(super) type Item = HashMap<String, AttributeValue>;
-
-/// The table of claims.
-pub(super) struct Table {
-    pub(super) client: Client,
-    pub(super) name: String,
-}
-
-impl Table {
-    pub(super) fn new(sdk: &SdkConfig, settings: &Settings) -> Self {
-        Self { client: Client::new(sdk), name: settings.table.clone() }
-    }
-
-    async fn get(&self, partition_key: &str) -> Result<Option<Item>, RewriteError> {
-        let key = key(partition_key.to_owned(), SORT_KEY.to_owned());
-        let request = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
-        let answer = Box::pin(request.send()).await;
-        answer.map(|answer| answer.item).map_err(|error| RewriteError::Get(partition_key.to_owned(), Box::new(error)))
-    }
-}
+use super::claim_table::{ClaimTable, Item};
+use super::worklist::ClaimRef;
 
 /// It is not known whether the object is there.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +25,7 @@ pub(super) enum RewriteError {
 }
 
 /// What became of a claim that had no object.
-pub(super) enum Rewritten {
+pub(super) enum RewriteOutcome {
     Written,
     AlreadyThere,
     /// The table does not hold this claim any more.
@@ -62,41 +37,47 @@ pub(super) enum Rewritten {
 }
 
 pub(super) async fn rewrite(
-    table: &Table,
+    table: &ClaimTable,
     lake: &DataLake,
     prefix: &ObjectPrefix,
-    claimed: &Claimed,
-) -> Result<Rewritten, RewriteError> {
-    let Some(item) = table.get(&Claim::partition_key(&claimed.event_id)).await? else { return Ok(Rewritten::Gone) };
-    let claim_id = claimed.claim_id.to_string();
+    claim_ref: &ClaimRef,
+) -> Result<RewriteOutcome, RewriteError> {
+    let Some(item) = get(table, &Claim::partition_key(&claim_ref.event_id)).await? else {
+        return Ok(RewriteOutcome::Gone);
+    };
+    let claim_id = claim_ref.claim_id.to_string();
     if !matches!(item.get("claim_id"), Some(AttributeValue::S(now)) if *now == claim_id) {
         // The event was claimed anew, and that claim's object is the stream's business.
-        return Ok(Rewritten::Gone);
+        return Ok(RewriteOutcome::Gone);
     }
     let line = Claim::from_item(item.clone()).and_then(|claim| object::object_line(&claim).map(|line| (claim, line)));
     match line {
         Ok((claim, line)) => Ok(match lake.put(&prefix.object_key(&claim), line).await? {
-            PutOutcome::Written => Rewritten::Written,
-            PutOutcome::AlreadyThere => Rewritten::AlreadyThere,
+            PutOutcome::Written => RewriteOutcome::Written,
+            PutOutcome::AlreadyThere => RewriteOutcome::AlreadyThere,
         }),
         Err(error) => {
             keep(lake, prefix, item).await?;
-            Ok(Rewritten::Unusable { reason: error_chain(&error) })
+            Ok(RewriteOutcome::Unusable { reason: error_chain(&error) })
         }
     }
 }
 
 /// Keeps an unusable item whole, if it is still there.
 pub(super) async fn quarantine(
-    table: &Table,
+    table: &ClaimTable,
     lake: &DataLake,
     prefix: &ObjectPrefix,
     partition_key: &str,
 ) -> Result<(), RewriteError> {
-    match table.get(partition_key).await? {
+    match get(table, partition_key).await? {
         Some(item) => keep(lake, prefix, item).await,
         None => Ok(()),
     }
+}
+
+async fn get(table: &ClaimTable, partition_key: &str) -> Result<Option<Item>, RewriteError> {
+    table.get(partition_key).await.map_err(|error| RewriteError::Get(partition_key.to_owned(), error))
 }
 
 /// Where and in the form in which the archive keeps a stream record: the item is its new image. There is no sequence number to

@@ -1,27 +1,25 @@
 //! The table, in parallel segments. Each page goes to the worklist before the position behind it does.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::types::AttributeValue;
-use claim::key::SORT_KEY;
+use chrono::{DateTime, Utc};
 use claim::{Claim, ObjectPrefix};
 use futures_util::future::try_join_all;
 use lambda_support::error_chain;
 use tokio::sync::mpsc;
 
-use super::rewrite::{Item, Table};
-use super::worklist::{Position, Worklist};
-use super::{Claimed, Limiter, Progress, ReplayError, Settings};
-
-/// All of a claim but the body. DynamoDB charges the whole item all the same; this spares the way here.
-const WITHOUT_BODY: &str = "pk, sk, claim_id, claimed_at, #ttl, digest, message_id";
+use super::checkpoint::Position;
+use super::claim_table::{ClaimTable, Item};
+use super::outcome::ReplayError;
+use super::pace::{Progress, RateLimiter};
+use super::settings::ReplaySettings;
+use super::worklist::{ClaimRef, Worklist};
 
 /// Pages that wait for the disk at the most.
 const PAGES_WAITING: usize = 8;
 
 /// An item of the table that says it is a claim.
-pub(super) enum Scanned {
-    Claim { partition: String, claimed: Claimed },
+enum ScannedItem {
+    Claim { partition: String, claim: ClaimRef },
     Unusable { partition_key: String, reason: String },
     OutOfRange,
 }
@@ -35,14 +33,14 @@ struct Page {
 
 /// Scans what is left of the table into the worklist.
 pub(super) async fn scan(
-    table: &Table,
-    settings: &Settings,
+    table: &ClaimTable,
+    settings: &ReplaySettings,
     worklist: &mut Worklist,
     note: &dyn Fn(&str),
 ) -> Result<(), ReplayError> {
     let positions = worklist.positions().to_vec();
     let segments = positions.len();
-    let limiter = Limiter::new(settings.scan_rate);
+    let limiter = RateLimiter::new(settings.scan_rate);
     let (sender, mut pages) = mpsc::channel(PAGES_WAITING);
     let reading = positions.into_iter().enumerate();
     let reading: Vec<_> = reading
@@ -55,18 +53,19 @@ pub(super) async fn scan(
     let noting = async {
         while let Some(Page { segment, items, next }) = pages.recv().await {
             for item in items {
-                match read(item, settings, until) {
-                    Scanned::Claim { partition, claimed } => {
+                match classify(item, settings, until) {
+                    ScannedItem::Claim { partition, claim } => {
                         claims += 1;
-                        worklist.add(&partition, &claimed);
+                        worklist.add(&partition, &claim);
                     }
-                    Scanned::Unusable { partition_key, reason } => worklist.add_unusable(&partition_key, &reason),
-                    Scanned::OutOfRange => {}
+                    ScannedItem::Unusable { partition_key, reason } => worklist.add_unusable(&partition_key, &reason),
+                    ScannedItem::OutOfRange => {}
                 }
             }
             worklist.advance(segment, next)?;
-            progress
-                .say(|| format!("scanned {claims} claims, {} of {segments} segments done", worklist.segments_done()));
+            progress.report(|| {
+                format!("scanned {claims} claims, {} of {segments} segments done", worklist.segments_done())
+            });
         }
         worklist.save().map_err(ReplayError::from)
     };
@@ -76,34 +75,22 @@ pub(super) async fn scan(
 }
 
 async fn read_segment(
-    table: &Table,
-    limiter: &Limiter,
+    table: &ClaimTable,
+    limiter: &RateLimiter,
     segment: usize,
     segments: usize,
     mut position: Position,
     pages: mpsc::Sender<Page>,
 ) -> Result<(), ReplayError> {
-    let as_number = |number: usize| i32::try_from(number).expect("there are at most 1,000 segments");
     loop {
-        let start = match position {
+        let after = match position {
             Position::Done => return Ok(()),
             Position::Start => None,
-            Position::After(pk, sk) => Some(key(pk, sk)),
+            Position::After(pk, sk) => Some((pk, sk)),
         };
         limiter.wait().await;
-        let request = table
-            .client
-            .scan()
-            .table_name(&table.name)
-            .segment(as_number(segment))
-            .total_segments(as_number(segments))
-            .consistent_read(true)
-            .filter_expression("sk = :claim")
-            .expression_attribute_values(":claim", AttributeValue::S(SORT_KEY.to_owned()))
-            .projection_expression(WITHOUT_BODY)
-            .expression_attribute_names("#ttl", "ttl")
-            .set_exclusive_start_key(start);
-        let answer = Box::pin(request.send())
+        let answer = table
+            .scan_page(segment, segments, after)
             .await
             .map_err(|error| ReplayError::Table { table: table.name.clone(), source: Box::new(error) })?;
         position = match answer.last_evaluated_key {
@@ -124,13 +111,9 @@ async fn read_segment(
     }
 }
 
-pub(super) fn key(pk: String, sk: String) -> HashMap<String, AttributeValue> {
-    HashMap::from([("pk".to_owned(), AttributeValue::S(pk)), ("sk".to_owned(), AttributeValue::S(sk))])
-}
-
 /// Where the claim's object is, by the very code that archives it. The body has stayed in the table: an empty one stands in for
 /// it, on which the key does not depend.
-fn read(mut item: Item, settings: &Settings, until: chrono::DateTime<chrono::Utc>) -> Scanned {
+fn classify(mut item: Item, settings: &ReplaySettings, until: DateTime<Utc>) -> ScannedItem {
     let partition_key = match item.get("pk") {
         Some(AttributeValue::S(pk)) => pk.clone(),
         _ => String::new(),
@@ -138,17 +121,18 @@ fn read(mut item: Item, settings: &Settings, until: chrono::DateTime<chrono::Utc
     item.insert("body".to_owned(), AttributeValue::S(String::new()));
     let claim = match Claim::from_item(item) {
         Ok(claim) => claim,
-        Err(error) => return Scanned::Unusable { partition_key, reason: error_chain(&error) },
+        Err(error) => return ScannedItem::Unusable { partition_key, reason: error_chain(&error) },
     };
     if claim.claimed_at >= until || settings.since.is_some_and(|since| claim.claimed_at < since) {
-        return Scanned::OutOfRange;
+        return ScannedItem::OutOfRange;
     }
-    let partition = partition(&settings.object_prefix, &claim);
-    Scanned::Claim { partition, claimed: Claimed { claim_id: claim.claim_id, event_id: claim.event_id.into() } }
+    let partition = partition_of(&settings.object_prefix, &claim);
+    let claim = ClaimRef { claim_id: claim.claim_id, event_id: claim.event_id.into() };
+    ScannedItem::Claim { partition, claim }
 }
 
 /// `dt=2026-11-23/hour=09`.
-fn partition(prefix: &ObjectPrefix, claim: &Claim) -> String {
+fn partition_of(prefix: &ObjectPrefix, claim: &Claim) -> String {
     let key = prefix.object_key(claim);
     let under_prefix = &key[prefix.to_string().len()..];
     under_prefix.rsplit_once('/').expect("a key under the prefix has a partition").0.to_owned()

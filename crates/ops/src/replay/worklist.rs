@@ -10,10 +10,11 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::{Claimed, Settings};
+use super::checkpoint::{Checkpoint, Position};
+use super::settings::ReplaySettings;
 
 /// The scan's position is saved whenever so much is waiting to be written, in bytes: some ten thousand claims.
 const WRITE_AT: usize = 1024 * 1024;
@@ -51,31 +52,11 @@ pub enum WorklistError {
     InUse(PathBuf),
 }
 
-/// How far a segment of the scan is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Position {
-    Start,
-    /// `pk` and `sk` of the last item that was read.
-    After(String, String),
-    Done,
-}
-
-/// What a replay is of: it cannot go on as another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Scope {
-    table: String,
-    bucket: String,
-    object_prefix: String,
-    since: Option<DateTime<Utc>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Checkpoint {
-    scope: Scope,
-    until: DateTime<Utc>,
-    positions: Vec<Position>,
-    /// A dry run has been through all of it: what the files hold is what is missing.
-    compared: bool,
+/// What it takes to find a claim's object in its partition, and the claim again in the table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ClaimRef {
+    pub(super) claim_id: uuid::Uuid,
+    pub(super) event_id: Box<str>,
 }
 
 /// A checkpoint folder that is in use.
@@ -93,7 +74,7 @@ pub(super) struct Worklist {
 impl Worklist {
     /// Goes on with what the folder holds, or begins, with the claims made before `until`. A dry run after one that came to its end
     /// looks anew.
-    pub(super) fn open(settings: &Settings, until: DateTime<Utc>) -> Result<Self, WorklistError> {
+    pub(super) fn open(settings: &ReplaySettings, until: DateTime<Utc>) -> Result<Self, WorklistError> {
         let folder = settings.checkpoint.clone();
         let file = folder.join(CHECKPOINT);
         let cannot = |error| WorklistError::Io(folder.clone(), error);
@@ -112,25 +93,14 @@ impl Worklist {
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
         }
 
-        let scope = Scope {
-            table: settings.table.clone(),
-            bucket: settings.bucket.clone(),
-            object_prefix: settings.object_prefix.to_string(),
-            since: settings.since,
-        };
-        let begun = Checkpoint {
-            scope: scope.clone(),
-            until,
-            positions: vec![Position::Start; settings.segments.get() as usize],
-            compared: false,
-        };
+        let begun = Checkpoint::new(settings, until);
         let mut worklist =
             Self { folder, checkpoint: begun, resumed: false, waiting: BTreeMap::new(), waiting_bytes: 0, _lock: lock };
         if has_checkpoint {
             let text = fs::read(&file).map_err(|error| WorklistError::Io(file.clone(), error))?;
             let found: Checkpoint =
                 serde_json::from_slice(&text).map_err(|error| WorklistError::Malformed(file.clone(), error))?;
-            if found.scope != scope || settings.until.is_some_and(|until| until != found.until) {
+            if !found.can_continue(&worklist.checkpoint, settings) {
                 return Err(WorklistError::OfAnother { folder: worklist.folder, of: found.describe() });
             }
             if found.compared && !settings.write {
@@ -146,7 +116,7 @@ impl Worklist {
     }
 
     /// What this replay goes on with, in words.
-    pub(super) fn resumed(&self) -> Option<String> {
+    pub(super) fn describe_resumed(&self) -> Option<String> {
         self.resumed.then(|| self.checkpoint.describe())
     }
 
@@ -162,15 +132,15 @@ impl Worklist {
         self.checkpoint.positions.iter().filter(|position| matches!(position, Position::Done)).count()
     }
 
-    pub(super) fn add(&mut self, partition: &str, claimed: &Claimed) {
-        self.line(file_name(partition), &(claimed.claim_id, &claimed.event_id));
+    pub(super) fn add(&mut self, partition: &str, claim: &ClaimRef) {
+        self.add_line(file_name(partition), &(claim.claim_id, &claim.event_id));
     }
 
     pub(super) fn add_unusable(&mut self, partition_key: &str, reason: &str) {
-        self.line(UNUSABLE.to_owned(), &(partition_key, reason));
+        self.add_line(UNUSABLE.to_owned(), &(partition_key, reason));
     }
 
-    fn line(&mut self, file: String, line: &impl Serialize) {
+    fn add_line(&mut self, file: String, line: &impl Serialize) {
         let waiting = self.waiting.entry(file).or_default();
         let before = waiting.len();
         serde_json::to_writer(&mut *waiting, line).expect("texts can always be written to memory");
@@ -203,7 +173,8 @@ impl Worklist {
 
     /// Puts a whole file in the place of what is there.
     fn write(&self, name: &str, content: &[u8]) -> Result<(), WorklistError> {
-        let (file, new) = (self.folder.join(name), self.folder.join(NEW));
+        let file = self.folder.join(name);
+        let new = self.folder.join(NEW);
         let write = || {
             let mut written = File::create(&new)?;
             written.write_all(content)?;
@@ -222,30 +193,30 @@ impl Worklist {
 
     /// Those that have claims to look at, in the order of time.
     pub(super) fn partitions(&self) -> Result<Vec<String>, WorklistError> {
-        let mut partitions: Vec<String> = self.files()?.iter().filter_map(|file| partition(file)).collect();
+        let mut partitions: Vec<String> = self.file_names()?.iter().filter_map(|file| parse_partition(file)).collect();
         partitions.sort();
         Ok(partitions)
     }
 
-    pub(super) fn claims(&self, partition: &str) -> Result<Vec<Claimed>, WorklistError> {
-        let lines: Vec<(uuid::Uuid, Box<str>)> = self.lines(&file_name(partition))?;
-        Ok(lines.into_iter().map(|(claim_id, event_id)| Claimed { claim_id, event_id }).collect())
+    pub(super) fn read_claims(&self, partition: &str) -> Result<Vec<ClaimRef>, WorklistError> {
+        let lines: Vec<(uuid::Uuid, Box<str>)> = self.read_lines(&file_name(partition))?;
+        Ok(lines.into_iter().map(|(claim_id, event_id)| ClaimRef { claim_id, event_id }).collect())
     }
 
     /// Of a partition, these claims are left to look at.
-    pub(super) fn replace(&self, partition: &str, left: &[Claimed]) -> Result<(), WorklistError> {
+    pub(super) fn replace(&self, partition: &str, left: &[ClaimRef]) -> Result<(), WorklistError> {
         let name = file_name(partition);
         if left.is_empty() {
             return self.remove(&name);
         }
-        self.write(&name, &lines_of(left.iter().map(|claimed| (claimed.claim_id, &claimed.event_id))))
+        self.write(&name, &to_lines(left.iter().map(|claim| (claim.claim_id, &claim.event_id))))
     }
 
     /// Partition keys and reasons, each once.
-    pub(super) fn unusable(&self) -> Result<BTreeMap<String, String>, WorklistError> {
-        let exists = self.files()?.iter().any(|file| file == UNUSABLE);
+    pub(super) fn read_unusable(&self) -> Result<BTreeMap<String, String>, WorklistError> {
+        let exists = self.file_names()?.iter().any(|file| file == UNUSABLE);
         if exists {
-            self.lines::<(String, String)>(UNUSABLE).map(|lines| lines.into_iter().collect())
+            self.read_lines::<(String, String)>(UNUSABLE).map(|lines| lines.into_iter().collect())
         } else {
             Ok(BTreeMap::new())
         }
@@ -264,15 +235,15 @@ impl Worklist {
                 _ => Ok(()),
             };
         }
-        self.write(UNUSABLE, &lines_of(unusable_left))?;
+        self.write(UNUSABLE, &to_lines(unusable_left))?;
         self.checkpoint.compared = true;
         self.save()
     }
 
     /// The checkpoint itself goes last: without it, the rest would be taken for somebody else's.
     fn clear(&self) -> Result<(), WorklistError> {
-        let is_ours = |name: &&String| partition(name).is_some() || [UNUSABLE, NEW].contains(&name.as_str());
-        self.files()?.iter().filter(is_ours).try_for_each(|name| self.remove(name))?;
+        let is_ours = |name: &&String| parse_partition(name).is_some() || [UNUSABLE, NEW].contains(&name.as_str());
+        self.file_names()?.iter().filter(is_ours).try_for_each(|name| self.remove(name))?;
         self.remove(CHECKPOINT)
     }
 
@@ -281,13 +252,13 @@ impl Worklist {
         fs::remove_file(&file).map_err(|error| WorklistError::Io(file, error))
     }
 
-    fn files(&self) -> Result<Vec<String>, WorklistError> {
+    fn file_names(&self) -> Result<Vec<String>, WorklistError> {
         let names = || fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.file_name().into_string())).collect();
         let names: io::Result<Vec<_>> = names();
         Ok(names.map_err(|error| WorklistError::Io(self.folder.clone(), error))?.into_iter().flatten().collect())
     }
 
-    fn lines<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, WorklistError> {
+    fn read_lines<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, WorklistError> {
         let file = self.folder.join(name);
         let text = fs::read(&file).map_err(|error| WorklistError::Io(file.clone(), error))?;
         let lines: Result<_, _> = serde_json::Deserializer::from_slice(&text).into_iter().collect();
@@ -303,7 +274,7 @@ impl Worklist {
             let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
             if whole < text.len() { file.set_len(whole as u64) } else { Ok(()) }
         };
-        for name in self.files()?.iter().filter(|name| partition(name).is_some() || *name == UNUSABLE) {
+        for name in self.file_names()?.iter().filter(|name| parse_partition(name).is_some() || *name == UNUSABLE) {
             let file = self.folder.join(name);
             drop_torn_line(&file).map_err(|error| WorklistError::Io(file.clone(), error))?;
         }
@@ -311,18 +282,7 @@ impl Worklist {
     }
 }
 
-impl Checkpoint {
-    fn describe(&self) -> String {
-        let Scope { table, bucket, object_prefix, since } = &self.scope;
-        let since = since.map(|since| format!(" since {}", since.to_rfc3339())).unwrap_or_default();
-        format!(
-            "the replay of {table} to s3://{bucket}/{object_prefix} of claims{since} until {}",
-            self.until.to_rfc3339()
-        )
-    }
-}
-
-fn lines_of<T: Serialize>(lines: impl IntoIterator<Item = T>) -> Vec<u8> {
+fn to_lines<T: Serialize>(lines: impl IntoIterator<Item = T>) -> Vec<u8> {
     let mut text = Vec::new();
     for line in lines {
         serde_json::to_writer(&mut text, &line).expect("texts can always be written to memory");
@@ -336,7 +296,7 @@ fn file_name(partition: &str) -> String {
     format!("{}.ndjson", partition.replace('/', "_"))
 }
 
-fn partition(file_name: &str) -> Option<String> {
+fn parse_partition(file_name: &str) -> Option<String> {
     let partition = file_name.strip_suffix(".ndjson").filter(|name| name.starts_with("dt="))?;
     Some(partition.replace('_', "/"))
 }

@@ -1,13 +1,17 @@
 //! Claims that are made up, of which nothing was ever sent.
 
+use std::time::SystemTime;
+
+use claim::Claim;
+use pipeline::testkit::object_key;
+
 use super::*;
 
 /// An hour long past.
 pub(super) const HOUR_BEGINS_MS: u64 = 1_700_002_800_000;
 
 fn services() -> Arc<Services> {
-    let services =
-        Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 7);
+    let services = services_at(STARTS_AT_SECONDS);
     services.lakes.create_bucket(names::BUCKET);
     let _stream = services.tables.create_claim_table(names::TABLE);
     services
@@ -22,10 +26,6 @@ pub(super) fn claim_at(at_ms: u64, number: u32) -> Claim {
     Claim::new(&event, "m", &body, SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms), DAY, &random).unwrap()
 }
 
-fn key_of(claim: &Claim) -> String {
-    ObjectPrefix::parse("events/").unwrap().object_key(claim)
-}
-
 pub(super) async fn put_in_table(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
     let dynamodb = aws_sdk_dynamodb::Client::new(&services.sdk_config());
     for claim in claims {
@@ -36,7 +36,7 @@ pub(super) async fn put_in_table(services: &Arc<Services>, claims: impl IntoIter
 async fn put_in_lake(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
     let lake = archive_fn::DataLake::new((&services.sdk_config()).into(), names::BUCKET);
     for claim in claims {
-        lake.put(&key_of(&claim), claim::object::object_line(&claim).unwrap()).await.unwrap();
+        lake.put(&object_key(&claim), claim::object::object_line(&claim).unwrap()).await.unwrap();
     }
 }
 
@@ -56,7 +56,7 @@ async fn a_partition_is_listed_to_its_end_and_a_lake_may_hold_more_than_the_tabl
     assert_eq!((outcome.compared, outcome.written, outcome.already_there), (20, 3, 0));
     assert_eq!(lake(&services).len(), 2_005);
     for number in [999, 2_003, 2_004] {
-        assert!(lake(&services).contains_key(&key_of(&claim_at(HOUR_BEGINS_MS, number))), "{number}");
+        assert!(lake(&services).contains_key(&object_key(&claim_at(HOUR_BEGINS_MS, number))), "{number}");
     }
 }
 
@@ -65,7 +65,7 @@ async fn an_hour_begins_with_its_first_millisecond_and_so_do_since_and_until() {
     let (services, folder) = (services(), tempfile::tempdir().unwrap());
     let times = [HOUR_BEGINS_MS - 1, HOUR_BEGINS_MS, HOUR_BEGINS_MS + 1];
     put_in_table(&services, times.into_iter().zip(0..).map(|(at_ms, number)| claim_at(at_ms, number))).await;
-    let all = Settings { new_lake: true, write: false, ..settings(&services, &folder.path().join("checkpoint")) };
+    let all = ReplaySettings { new_lake: true, write: false, ..settings(&services, &folder.path().join("checkpoint")) };
     let missing = run(&services, &all).await.unwrap().missing;
     assert_eq!(
         missing,
@@ -75,10 +75,10 @@ async fn an_hour_begins_with_its_first_millisecond_and_so_do_since_and_until() {
     let hour = Some("2023-11-14T23:00:00Z".parse().unwrap());
     for (since, until, compared) in [(hour, all.until, 2), (None, hour, 1)] {
         let checkpoint = folder.path().join(format!("{compared}"));
-        let outcome = run(&services, &Settings { since, until, checkpoint, ..all.clone() }).await.unwrap();
+        let outcome = run(&services, &ReplaySettings { since, until, checkpoint, ..all.clone() }).await.unwrap();
         assert_eq!(outcome.compared, compared, "{since:?} {until:?}");
     }
-    let nothing = run(&services, &Settings { since: hour, until: hour, ..all.clone() }).await;
+    let nothing = run(&services, &ReplaySettings { since: hour, until: hour, ..all.clone() }).await;
     assert!(matches!(nothing, Err(ReplayError::NothingBetween { .. })), "{nothing:?}");
 }
 
@@ -91,7 +91,7 @@ async fn an_event_that_was_claimed_anew_gets_its_new_object_and_the_old_one_stay
     let outcome = run(&services, &settings(&services, &folder.path().join("checkpoint"))).await.unwrap();
     assert_eq!((outcome.compared, outcome.written), (1, 1));
     let lake = lake(&services);
-    assert_eq!(lake.keys().cloned().collect::<Vec<_>>(), [key_of(&old), key_of(&new)]);
+    assert_eq!(lake.keys().cloned().collect::<Vec<_>>(), [object_key(&old), object_key(&new)]);
     assert!(lake.values().all(|versions| versions.len() == 1));
 }
 
@@ -100,13 +100,15 @@ async fn neither_the_table_nor_the_lake_is_asked_faster_than_the_rates_allow() {
     let (services, folder) = (services(), tempfile::tempdir().unwrap());
     put_claims(&services, 41).await;
     let one = NonZeroU32::new(1).unwrap();
-    let slow = Settings { write: false, scan_rate: one, ..settings(&services, &folder.path().join("checkpoint")) };
+    let slow =
+        ReplaySettings { write: false, scan_rate: one, ..settings(&services, &folder.path().join("checkpoint")) };
     let begun = tokio::time::Instant::now();
     run(&services, &slow).await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 2, "three segments are a page each, and the first need not wait");
 
     let begun = tokio::time::Instant::now();
-    let outcome = run(&services, &Settings { write: true, rate: NonZeroU32::new(2).unwrap(), ..slow }).await.unwrap();
+    let outcome =
+        run(&services, &ReplaySettings { write: true, rate: NonZeroU32::new(2).unwrap(), ..slow }).await.unwrap();
     assert_eq!(outcome.written, 40);
     assert_eq!(begun.elapsed().as_secs(), 19, "39 half seconds");
 }
@@ -131,7 +133,7 @@ async fn a_damaged_checkpoint_is_said_to_be_one_and_nothing_is_written() {
     put_claims(&services, 3).await;
     let settings = settings(&services, &folder.path().join("checkpoint"));
     for file in ["checkpoint.json", "dt=2023-11-14_hour=23.ndjson"] {
-        run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+        run(&services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
         std::fs::write(settings.checkpoint.join(file), "{\"scope\": 1}\n").unwrap();
         let refused = run(&services, &settings).await.unwrap_err();
         assert!(matches!(refused, ReplayError::Worklist(_)), "{refused}");

@@ -7,13 +7,14 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use claim::{Claim, ObjectPrefix};
-use emulator::{Clock, Fault, Service, Services};
-use ops::replay::{Outcome, ReplayError, Settings, replay};
-use pipeline::{Pipeline, PipelineSettings, names};
+use claim::ObjectPrefix;
+use emulator::sqs::Counts;
+use emulator::{Fault, Service, Services};
+use ops::replay::{ReplayError, ReplayOutcome, ReplaySettings, replay};
+use pipeline::testkit::{STARTS_AT_SECONDS, World, lake, services_at, wait_until_within};
+use pipeline::{PipelineSettings, names};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -23,41 +24,24 @@ mod command;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-type Lake = BTreeMap<String, Vec<bytes::Bytes>>;
+type Lake = BTreeMap<String, Vec<String>>;
 
-/// A pipeline at the same moment with the same seeds: what it is sent becomes the same claims. Its mapping gives up after five
-/// minutes instead of 22 hours, of which a test would spend most on thousands of tries.
-fn start() -> (Arc<Services>, Pipeline) {
-    let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_003_420));
-    let services = Services::on_clock(clock, 7);
+/// A pipeline that begins three minutes before the hour. Its mapping gives up after five minutes instead of 22 hours, of which a
+/// test would spend most on thousands of tries.
+fn start() -> World {
     let mut settings = PipelineSettings::default();
     settings.stream_mapping.maximum_record_age = Some(MINUTE * 5);
-    let pipeline = Pipeline::start(&services, settings, 7);
-    (services, pipeline)
-}
-
-fn lake(services: &Services) -> Lake {
-    services.lakes.versions(names::BUCKET)
+    World::start_on(&services_at(STARTS_AT_SECONDS + 3_420), settings)
 }
 
 /// Sends events `<name>-<n>`. Their bodies do not compress to nothing, so that a scan of fifty takes some pages.
-fn send(services: &Services, name: &str, numbers: std::ops::Range<u32>) {
+fn send(world: &World, name: &str, numbers: std::ops::Range<u32>) {
     for number in numbers {
         let mut random = fastrand::Rng::with_seed(number.into());
         let filler: String = std::iter::repeat_with(|| random.alphanumeric()).take(60_000).collect();
         let body = format!(r#"{{ "event_id": "{name}-{number}", "x": 1.{number}0, "filler": "{filler}" }}"#);
-        services.sqs.send(names::QUEUE, &body).unwrap();
+        world.send(&body);
     }
-}
-
-/// Waits, in virtual time, until `done`.
-async fn until(done: impl Fn() -> bool) {
-    let waiting = async {
-        while !done() {
-            sleep(Duration::from_secs(1)).await;
-        }
-    };
-    timeout(DAY * 30, waiting).await.expect("the condition comes true");
 }
 
 /// From now on, S3 refuses objects.
@@ -68,34 +52,40 @@ fn break_s3(services: &Services) {
 
 /// Ten events, then thirty, and in the next hour of the clock twenty. (All are sent before the mapping gives any up: its messages to
 /// the on-failure queue take message ids too.)
-async fn send_all(s3_breaks: bool) -> (Arc<Services>, Pipeline) {
-    let (services, pipeline) = start();
-    send(&services, "before", 0..10);
+async fn send_all(s3_breaks: bool) -> World {
+    let world = start();
+    send(&world, "before", 0..10);
     sleep(MINUTE).await;
     if s3_breaks {
-        break_s3(&services);
+        break_s3(&world.services);
     }
-    send(&services, "during", 0..30);
+    send(&world, "during", 0..30);
     sleep(MINUTE * 3).await;
-    send(&services, "during", 30..50);
+    send(&world, "during", 30..50);
     sleep(MINUTE * 10).await;
-    services.faults.clear();
+    world.services.faults.clear();
     sleep(MINUTE * 2).await;
-    (services, pipeline)
+    world
 }
 
-/// Ten claims are archived, and fifty given up, because S3 was down.
-async fn outage() -> (Arc<Services>, Pipeline) {
-    let (services, pipeline) = send_all(true).await;
-    assert_eq!(lake(&services).len(), 10, "the stream's mapping gave the others up");
-    assert!(services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible > 0);
-    (services, pipeline)
+/// Ten claims are archived, and fifty given up, because S3 was down. The pipeline goes on.
+async fn outage() -> World {
+    let world = send_all(true).await;
+    assert_eq!(world.lake().len(), 10, "the stream's mapping gave the others up");
+    assert!(world.counts(names::ON_FAILURE_QUEUE).visible > 0);
+    world
+}
+
+/// The same, and the pipeline is stopped.
+async fn stopped_outage() -> World {
+    let mut world = outage().await;
+    world.stop();
+    world
 }
 
 /// The same claims, and nothing went wrong.
 async fn no_outage() -> Lake {
-    let (services, _pipeline) = send_all(false).await;
-    lake(&services)
+    send_all(false).await.lake()
 }
 
 /// Without the contents in the message, which are long.
@@ -105,8 +95,8 @@ fn assert_same(lake: &Lake, expected: &Lake) {
     assert!(lake == expected, "an object has other bytes");
 }
 
-fn settings(services: &Services, checkpoint: &Path) -> Settings {
-    Settings {
+fn settings(services: &Services, checkpoint: &Path) -> ReplaySettings {
+    ReplaySettings {
         table: names::TABLE.to_owned(),
         bucket: names::BUCKET.to_owned(),
         object_prefix: ObjectPrefix::parse("events/").unwrap(),
@@ -121,20 +111,21 @@ fn settings(services: &Services, checkpoint: &Path) -> Settings {
     }
 }
 
-async fn run(services: &Arc<Services>, settings: &Settings) -> Result<Outcome, ReplayError> {
+async fn run(services: &Arc<Services>, settings: &ReplaySettings) -> Result<ReplayOutcome, ReplayError> {
     replay(&services.sdk_config(), settings, &|_| {}).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_mapping_gave_up_is_written_as_the_archive_would_have_written_it_and_nothing_else_is() {
-    let (services, _pipeline) = outage().await;
+    let world = outage().await;
+    let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
-    let settings = settings(&services, &folder.path().join("checkpoint"));
+    let settings = settings(services, &folder.path().join("checkpoint"));
 
-    let dry = run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+    let dry = run(services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     assert_eq!((dry.compared, dry.missing.values().sum::<u64>(), dry.written), (60, 50, 0));
     assert_eq!(dry.missing.len(), 2, "two hours have missing objects: {:?}", dry.missing);
-    assert_eq!(lake(&services).len(), 10);
+    assert_eq!(world.lake().len(), 10);
 
     let scans = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&scans);
@@ -142,22 +133,22 @@ async fn what_the_mapping_gave_up_is_written_as_the_archive_would_have_written_i
         seen.fetch_add(usize::from(call.operation == "Scan"), Ordering::SeqCst);
         None
     });
-    let outcome = run(&services, &settings).await.unwrap();
+    let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.already_there, outcome.failed.len()), (50, 0, 0));
     assert_eq!(scans.load(Ordering::SeqCst), 0, "it goes on from the dry run");
     assert!(!settings.checkpoint.exists(), "nothing is left to do, and nothing is left behind");
-    assert_same(&lake(&services), &no_outage().await);
+    assert_same(&world.lake(), &no_outage().await);
 
-    let again = run(&services, &settings).await.unwrap();
+    let again = run(services, &settings).await.unwrap();
     assert_eq!((again.compared, again.missing.len(), again.written), (60, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_killed_at_any_request_goes_on_where_it_was_and_no_object_gets_a_second_version() {
-    let (services, pipeline) = outage().await;
-    drop(pipeline);
+    let world = stopped_outage().await;
+    let services = &world.services;
     let (expected, folder) = (no_outage().await, tempfile::tempdir().unwrap());
-    let settings = settings(&services, &folder.path().join("checkpoint"));
+    let settings = settings(services, &folder.path().join("checkpoint"));
     let mut kills = 0;
     let outcome = loop {
         // From some request on, each takes for ever; half of them have had their effect by then.
@@ -167,7 +158,7 @@ async fn a_replay_killed_at_any_request_goes_on_where_it_was_and_no_object_gets_
             number if number % 2 == 0 => Some(Fault::AnswerDelayed(DAY)),
             _ => Some(Fault::RequestDelayed(DAY)),
         });
-        match timeout(Duration::from_secs(2), run(&services, &settings)).await {
+        match timeout(Duration::from_secs(2), run(services, &settings)).await {
             Ok(done) => break done.unwrap(),
             Err(_killed) => kills += 1,
         }
@@ -175,15 +166,16 @@ async fn a_replay_killed_at_any_request_goes_on_where_it_was_and_no_object_gets_
     };
     assert!(kills > 10, "killed {kills} times");
     assert!(outcome.written < 10, "the last run had little left to do: {outcome:?}");
-    assert_same(&lake(&services), &expected);
+    assert_same(&world.lake(), &expected);
 }
 
 #[tokio::test(start_paused = true)]
 async fn beside_a_running_archive_what_was_given_up_and_what_comes_meanwhile_is_written_once() {
-    let (services, _pipeline) = outage().await;
-    break_s3(&services);
-    send(&services, "late", 0..50);
-    until(|| services.sqs.counts(names::QUEUE).unwrap() == emulator::sqs::Counts::default()).await;
+    let world = outage().await;
+    let services = &world.services;
+    break_s3(services);
+    send(&world, "late", 0..50);
+    wait_until_within(DAY * 30, "the queue is empty", || world.counts(names::QUEUE) == Counts::default()).await;
 
     // Both begin to write at once: the archive sends its batch again within its back-off.
     services.faults.set(|call| {
@@ -191,94 +183,84 @@ async fn beside_a_running_archive_what_was_given_up_and_what_comes_meanwhile_is_
         is_write.then_some(Fault::AnswerDelayed(Duration::from_secs(1)))
     });
     let folder = tempfile::tempdir().unwrap();
-    let mut settings = settings(&services, &folder.path().join("checkpoint"));
+    let mut settings = settings(services, &folder.path().join("checkpoint"));
     settings.rate = NonZeroU32::new(2).unwrap();
-    let outcome = run(&services, &settings).await.unwrap();
+    let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.missing.values().sum::<u64>(), outcome.failed.len()), (100, 0));
     assert!(outcome.written >= 50 && outcome.already_there > 0, "both wrote: {outcome:?}");
     sleep(MINUTE * 5).await;
-    let lake = lake(&services);
+    let lake = world.lake();
     assert_eq!(lake.len(), 110);
     assert!(lake.values().all(|versions| versions.len() == 1));
-    assert!(services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible > 0, "pointers are deleted by hand");
+    assert!(world.counts(names::ON_FAILURE_QUEUE).visible > 0, "pointers are deleted by hand");
 }
 
 #[tokio::test(start_paused = true)]
 async fn expired_claims_that_are_still_in_the_table_are_written_and_deleted_ones_are_said_to_be_gone() {
-    let (services, pipeline) = outage().await;
-    drop(pipeline);
+    let world = stopped_outage().await;
+    let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
     sleep(DAY * 17).await;
-    let settings = settings(&services, &folder.path().join("checkpoint"));
-    let half = Settings { since: Some("2027-01-15T09:00:00Z".parse().unwrap()), ..settings.clone() };
-    let outcome = run(&services, &half).await.unwrap();
+    let settings = settings(services, &folder.path().join("checkpoint"));
+    let half = ReplaySettings { since: Some("2027-01-15T09:00:00Z".parse().unwrap()), ..settings.clone() };
+    let outcome = run(services, &half).await.unwrap();
     assert_eq!((outcome.compared, outcome.written), (20, 20), "--since passes over the claims of the hour before");
 
-    run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+    run(services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     assert_eq!(services.tables.sweep_ttl(), 60);
-    let outcome = run(&services, &settings).await.unwrap();
+    let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.gone.len(), outcome.failed.len()), (0, 30, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_replaced_the_missing_one_is_left_to_the_stream() {
-    let (services, pipeline) = outage().await;
-    drop(pipeline);
+    let world = stopped_outage().await;
+    let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
-    let settings = settings(&services, &folder.path().join("checkpoint"));
-    run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
-    damage(&services, "during-7", "SET claim_id = :v", "019bc1a2-0000-7000-8000-000000000000").await;
-    let outcome = run(&services, &settings).await.unwrap();
+    let settings = settings(services, &folder.path().join("checkpoint"));
+    run(services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
+    world.update_claim("during-7", "SET claim_id = :v", "019bc1a2-0000-7000-8000-000000000000").await;
+    let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.gone, outcome.failed.len()), (49, vec!["EVENT#during-7".to_owned()], 0));
-    assert_eq!(lake(&services).len(), 59);
+    assert_eq!(world.lake().len(), 59);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_prefix_is_refused_unless_it_is_said_to_be_a_new_lake() {
-    let (services, _pipeline) = outage().await;
+    let world = outage().await;
+    let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
-    let mut settings = settings(&services, &folder.path().join("checkpoint"));
+    let mut settings = settings(services, &folder.path().join("checkpoint"));
     settings.object_prefix = ObjectPrefix::parse("event/").unwrap();
-    let refused = run(&services, &settings).await.unwrap_err();
+    let refused = run(services, &settings).await.unwrap_err();
     assert!(matches!(refused, ReplayError::NewLake { .. }), "{refused}");
-    assert_eq!(lake(&services).len(), 10);
+    assert_eq!(world.lake().len(), 10);
     settings.new_lake = true;
-    assert_eq!(run(&services, &settings).await.unwrap().written, 60);
-    assert!(lake(&services).keys().filter(|key| key.starts_with("event/dt=")).count() == 60);
-}
-
-/// Sets an attribute of an event's claim by hand.
-async fn damage(services: &Arc<Services>, event_id: &str, update: &str, value: &str) {
-    let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
-    let request = client.update_item().table_name(names::TABLE);
-    let request = request.key("pk", AttributeValue::S(Claim::partition_key(event_id)));
-    let request = request.key("sk", AttributeValue::S("CLAIM".to_owned())).update_expression(update);
-    let request = request.expression_attribute_values(":v", AttributeValue::S(value.to_owned()));
-    let names_ttl = update.contains("#ttl").then(|| [("#ttl".to_owned(), "ttl".to_owned())].into());
-    request.set_expression_attribute_names(names_ttl).send().await.unwrap();
+    assert_eq!(run(services, &settings).await.unwrap().written, 60);
+    assert!(world.lake().keys().filter(|key| key.starts_with("event/dt=")).count() == 60);
 }
 
 #[tokio::test(start_paused = true)]
 async fn items_that_can_never_be_archived_are_listed_and_kept_whole_once() {
-    let (services, pipeline) = outage().await;
-    drop(pipeline);
-    damage(&services, "during-1", "SET #ttl = :v", "not this").await;
-    damage(&services, "during-2", "SET body_zstd = :v", "not this").await;
+    let world = stopped_outage().await;
+    let services = &world.services;
+    world.update_claim("during-1", "SET #ttl = :v", "not this").await;
+    world.update_claim("during-2", "SET body_zstd = :v", "not this").await;
     let folder = tempfile::tempdir().unwrap();
-    let settings = settings(&services, &folder.path().join("checkpoint"));
-    let dry = run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+    let settings = settings(services, &folder.path().join("checkpoint"));
+    let dry = run(services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     assert_eq!(dry.unusable.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["EVENT#during-1"]);
-    assert_eq!(lake(&services).len(), 10);
+    assert_eq!(world.lake().len(), 10);
     for _ in 0..2 {
-        let outcome = run(&services, &settings).await.unwrap();
+        let outcome = run(services, &settings).await.unwrap();
         let mut unusable = outcome.unusable.clone();
         unusable.sort();
         assert!(unusable[0].0 == "EVENT#during-1" && unusable[0].1.contains("Expected num"), "{unusable:?}");
         assert!(unusable[1].0 == "EVENT#during-2" && unusable[1].1.contains("Expected binary"), "{unusable:?}");
-        let lake = lake(&services);
+        let lake = world.lake();
         let kept: Vec<_> = lake.iter().filter(|(key, _)| key.starts_with("events/_unusable/")).collect();
         assert_eq!((lake.len(), kept.len()), (10 + 48 + 2, 2));
-        let kept: Vec<Value> = kept.iter().map(|(_, versions)| serde_json::from_slice(&versions[0]).unwrap()).collect();
+        let kept: Vec<Value> = kept.iter().map(|(_, versions)| serde_json::from_str(&versions[0]).unwrap()).collect();
         let of_1 = kept.iter().find(|kept| kept["dynamodb"]["NewImage"]["pk"]["S"] == "EVENT#during-1").unwrap();
         assert_eq!(of_1["dynamodb"]["NewImage"]["ttl"], json!({ "S": "not this" }));
         assert!(of_1["dynamodb"]["NewImage"]["body_zstd"]["B"].as_str().unwrap().len() > 10_000, "the event too");
@@ -288,11 +270,11 @@ async fn items_that_can_never_be_archived_are_listed_and_kept_whole_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_written_costs_itself_alone_and_is_tried_again_by_the_next_run() {
-    let (services, pipeline) = outage().await;
-    drop(pipeline);
+    let world = stopped_outage().await;
+    let services = &world.services;
     let expected = no_outage().await;
     let refused: Vec<String> = {
-        let there = lake(&services);
+        let there = world.lake();
         expected.keys().filter(|key| !there.contains_key(*key)).take(3).cloned().collect()
     };
     services.faults.set(move |call| {
@@ -301,30 +283,31 @@ async fn an_object_that_cannot_be_written_costs_itself_alone_and_is_tried_again_
         is_refused.then_some(Fault::Refused(403))
     });
     let folder = tempfile::tempdir().unwrap();
-    let settings = settings(&services, &folder.path().join("checkpoint"));
-    let outcome = run(&services, &settings).await.unwrap();
+    let settings = settings(services, &folder.path().join("checkpoint"));
+    let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.failed.len()), (47, 3));
     assert!(outcome.failed.iter().all(|(key, why)| key.starts_with("EVENT#during-") && why.contains("AccessDenied")));
     services.faults.clear();
-    let outcome = run(&services, &settings).await.unwrap();
+    let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.failed.len()), (3, 0));
-    assert_same(&lake(&services), &expected);
+    assert_same(&world.lake(), &expected);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_checkpoint_of_another_replay_or_one_that_is_in_use_is_not_touched() {
-    let (services, _pipeline) = outage().await;
+    let world = outage().await;
+    let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
-    let settings = settings(&services, &folder.path().join("checkpoint"));
-    run(&services, &Settings { write: false, ..settings.clone() }).await.unwrap();
+    let settings = settings(services, &folder.path().join("checkpoint"));
+    run(services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     let hour = Some("2027-01-15T09:00:00Z".parse().unwrap());
     for other in [
-        Settings { since: hour, ..settings.clone() },
-        Settings { until: hour, ..settings.clone() },
-        Settings { table: "another".to_owned(), ..settings.clone() },
-        Settings { object_prefix: ObjectPrefix::parse("event/").unwrap(), new_lake: true, ..settings.clone() },
+        ReplaySettings { since: hour, ..settings.clone() },
+        ReplaySettings { until: hour, ..settings.clone() },
+        ReplaySettings { table: "another".to_owned(), ..settings.clone() },
+        ReplaySettings { object_prefix: ObjectPrefix::parse("event/").unwrap(), new_lake: true, ..settings.clone() },
     ] {
-        let refused = run(&services, &other).await.unwrap_err().to_string();
+        let refused = run(services, &other).await.unwrap_err().to_string();
         assert!(refused.contains("is of the replay of dynamo-locking-dev-ingestion-state"), "{refused}");
     }
 
@@ -332,11 +315,12 @@ async fn a_checkpoint_of_another_replay_or_one_that_is_in_use_is_not_touched() {
     let (sdk, first) = (services.sdk_config(), settings.clone());
     let mut first = Box::pin(replay(&sdk, &first, &|_| {}));
     assert!(timeout(Duration::from_secs(2), &mut first).await.is_err(), "the first is at work");
-    let refused = run(&services, &settings).await.unwrap_err().to_string();
+    let refused = run(services, &settings).await.unwrap_err().to_string();
     assert!(refused.starts_with("another replay is at work"), "{refused}");
     assert_eq!(first.await.unwrap().written, 50);
 
     std::fs::write(folder.path().join("thesis.txt"), "my own").unwrap();
-    let refused = run(&services, &Settings { checkpoint: folder.path().to_owned(), ..settings }).await.unwrap_err();
+    let refused =
+        run(services, &ReplaySettings { checkpoint: folder.path().to_owned(), ..settings }).await.unwrap_err();
     assert!(refused.to_string().contains("is no checkpoint folder"), "{refused}");
 }

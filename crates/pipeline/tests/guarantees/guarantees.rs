@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use emulator::{Call, Fault, Service};
 use ingest_fn::ClaimWrites;
+use pipeline::testkit::{
+    World, WriteCounts, body, object_key, wait_until, wait_until_within, writes_claims, writes_object,
+};
 use pipeline::{PipelineSettings, names};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{
-    DAY, FAULTS, VISIBILITY, World, body, counted, fate, key, services, settings, stream_record, until, until_within,
-    writes_claims,
-};
+use crate::traffic::{DAY, FAULTS, VISIBILITY, counted, fate, settings, stream_record};
 
 /// Each is a test, once with every way to write claims.
 macro_rules! guaranteed {
@@ -54,7 +54,7 @@ fn seeded(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<Fault> 
     let random = Mutex::new(fastrand::Rng::with_seed(seed));
     move |call| {
         let mut random = random.lock().unwrap();
-        let spared = !(writes_claims(call) || call.operation.starts_with("PUT "));
+        let spared = !(writes_claims(call) || writes_object(call));
         (!spared && random.u8(..10) < 3).then(|| faults[random.usize(..faults.len())])
     }
 }
@@ -64,24 +64,21 @@ fn seeded(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<Fault> 
 /// `ttl`.
 async fn exactly_one_object_with_one_version(writes: ClaimWrites) {
     for seed in 0..4 {
-        let world = World::start(writes);
+        let world = World::start(settings(writes));
         let faults = FAULTS.into_iter().chain([Fault::Refused(409)]).collect();
         world.services.faults.set(seeded(seed, faults));
         for n in 0..90 {
             world.send(&body(&format!("event-{}", n % 30)));
         }
-        world.drained().await;
+        world.wait_until_drained().await;
         assert!(!world.claims().await.is_empty());
         world.assert_exactly_once().await;
     }
 
-    let world = World::start(writes);
+    let world = World::start(settings(writes));
     world.fail(Service::S3, |call| call.operation.starts_with("PUT ").then_some(Fault::Refused(403)));
     world.send(&body("given up"));
-    until_within(DAY, "the record is given up", || {
-        world.services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible > 0
-    })
-    .await;
+    wait_until_within(DAY, "the record is given up", || world.counts(names::ON_FAILURE_QUEUE).visible > 0).await;
     let told = world.take_all(names::ON_FAILURE_QUEUE).await;
     let told: Value = serde_json::from_str(told.values().next().unwrap()).unwrap();
     let record = world.lines(names::ARCHIVE_FUNCTION)[0]["sequence_number"].clone();
@@ -100,7 +97,7 @@ async fn exactly_one_object_with_one_version(writes: ClaimWrites) {
 async fn a_message_never_ends_nowhere(writes: ClaimWrites) {
     let mut fates = BTreeMap::<_, usize>::new();
     for seed in 0..4 {
-        let world = World::start(writes);
+        let world = World::start(settings(writes));
         let some = seeded(seed, FAULTS.to_vec());
         world.services.faults.set(move |call| {
             let body = String::from_utf8_lossy(call.request.body());
@@ -114,7 +111,7 @@ async fn a_message_never_ends_nowhere(writes: ClaimWrites) {
             let body = bodies[if n < 45 { 0 } else { n % 4 }].clone();
             sent.insert(world.send(&body), body);
         }
-        world.drained().await;
+        world.wait_until_drained().await;
         world.assert_exactly_once().await;
         let claims = world.claims().await;
         let dead: BTreeSet<String> = world.take_all(names::DEAD_LETTER_QUEUE).await.into_keys().collect();
@@ -131,22 +128,22 @@ async fn a_message_never_ends_nowhere(writes: ClaimWrites) {
 /// "already there".
 async fn unknown_is_unknown(writes: ClaimWrites) {
     for fault in FAULTS {
-        let world = World::start(writes);
+        let world = World::start(settings(writes));
         world.fail(Service::DynamoDb, move |call| writes_claims(call).then_some(fault));
         let sent = ["a", "a", "b"].map(|event| world.send(&body(event)));
-        until("a batch is done", || world.lines(names::INGEST_FUNCTION).len() == 3).await;
+        wait_until("a batch is done", || world.lines(names::INGEST_FUNCTION).len() == 3).await;
         assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("failed", 3)]), "{fault:?}");
-        assert_eq!(world.services.sqs.counts(names::QUEUE).unwrap().in_flight, 3, "{fault:?}: {sent:?}");
+        assert_eq!(world.counts(names::QUEUE).in_flight, 3, "{fault:?}: {sent:?}");
         world.services.faults.clear();
-        world.drained().await;
+        world.wait_until_drained().await;
         assert_eq!((world.lake().len(), world.dead_letters()), (2, 0), "{fault:?}");
         world.assert_exactly_once().await;
     }
     for fault in FAULTS.into_iter().chain([Fault::Refused(409)]) {
-        let world = World::start(writes);
+        let world = World::start(settings(writes));
         world.fail(Service::S3, move |call| call.operation.starts_with("PUT ").then_some(fault));
         world.send(&body("a"));
-        until("a batch is done", || !world.lines(names::ARCHIVE_FUNCTION).is_empty()).await;
+        wait_until("a batch is done", || !world.lines(names::ARCHIVE_FUNCTION).is_empty()).await;
         let outcomes = world.outcomes(names::ARCHIVE_FUNCTION);
         if matches!(fault, Fault::AnswerLost | Fault::AnswerDelayed(_) | Fault::RequestDelayed(_)) {
             // The object was written all the same.
@@ -156,15 +153,15 @@ async fn unknown_is_unknown(writes: ClaimWrites) {
             assert!(world.lake().is_empty());
         }
         world.services.faults.clear();
-        world.drained().await;
+        world.wait_until_drained().await;
         world.assert_exactly_once().await;
     }
 }
 
 /// One bad message or record costs itself alone, even one on which our own code panics.
 async fn a_bad_one_costs_itself_alone(writes: ClaimWrites) {
-    let world = World::start(writes);
-    world.put_by_hand(&[("pk", "EVENT#unusable"), ("sk", "CLAIM")]).await;
+    let world = World::start(settings(writes));
+    world.put_item(&[("pk", "EVENT#unusable"), ("sk", "CLAIM")]).await;
     world.services.faults.set(|call| {
         let body = String::from_utf8_lossy(call.request.body());
         assert!(!body.contains("EVENT#panics in ingest-fn"), "a panic, as the test wants it");
@@ -177,54 +174,54 @@ async fn a_bad_one_costs_itself_alone(writes: ClaimWrites) {
     }
     world.send("poison");
     let objects = || world.lake().len();
-    until("three are archived, and two records are kept", || objects() == 5).await;
+    wait_until("three are archived, and two records are kept", || objects() == 5).await;
     let done = counted(&[("won", 4), ("failed", 1), ("rejected", 1)]);
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), done, "the good ones did not come again");
     assert_eq!(world.outcomes(names::ARCHIVE_FUNCTION), counted(&[("written", 3), ("quarantined", 2)]));
     assert_eq!(world.lake().keys().filter(|key| key.starts_with("events/_unusable/")).count(), 2);
-    until("the bad messages are dead letters", || world.dead_letters() == 2).await;
+    wait_until("the bad messages are dead letters", || world.dead_letters() == 2).await;
 
     world.services.faults.clear();
     world.send(&body("d"));
-    until("the shard goes on", || objects() == 6).await;
-    assert_eq!(world.services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible, 0);
+    wait_until("the shard goes on", || objects() == 6).await;
+    assert_eq!(world.counts(names::ON_FAILURE_QUEUE).visible, 0);
 }
 
 /// Messages of one event within a batch cost one write, or with batched claims an insert and at most one put, and share its fate.
 async fn one_write_for_one_event(writes: ClaimWrites) {
-    let world = World::start(writes);
-    let counts = world.count();
+    let world = World::start(settings(writes));
+    let counts = world.count_writes();
     for _ in 0..10 {
         world.send(&body("a"));
     }
-    world.drained().await;
-    assert_eq!(*counts.lock().unwrap(), (1, 1), "requests to the table and to the lake");
+    world.wait_until_drained().await;
+    assert_eq!(*counts.lock().unwrap(), WriteCounts { claims: 1, objects: 1 }, "requests to the table and to the lake");
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 1), ("duplicate", 9)]));
 
     // Two events more, and then the same to a sandbox that has forgotten them.
     let batched = writes == ClaimWrites::Batch;
     for (forgotten, requests) in [(false, if batched { 1 } else { 2 }), (true, if batched { 3 } else { 2 })] {
         if forgotten {
-            world.pipeline.ingest.scale_in();
+            world.pipeline().ingest.scale_in();
         }
-        let counts = world.count();
+        let counts = world.count_writes();
         for n in 0..10 {
             world.send(&body(if n % 2 == 0 { "b" } else { "c" }));
         }
-        world.drained().await;
-        assert_eq!(counts.lock().unwrap().0, requests, "requests to the table, forgotten: {forgotten}");
+        world.wait_until_drained().await;
+        assert_eq!(counts.lock().unwrap().claims, requests, "requests to the table, forgotten: {forgotten}");
     }
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 3), ("duplicate", 27)]));
 
-    let world = World::start(writes);
+    let world = World::start(settings(writes));
     world.fail(Service::DynamoDb, |_| Some(Fault::Throttled));
     for n in 0..10 {
         world.send(&json!({ "event_id": "a", "even": n % 2 == 0 }).to_string());
     }
-    until("the batch is done", || !world.lines(names::INGEST_FUNCTION).is_empty()).await;
+    wait_until("the batch is done", || !world.lines(names::INGEST_FUNCTION).is_empty()).await;
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("failed", 10)]));
     world.services.faults.clear();
-    world.drained().await;
+    world.wait_until_drained().await;
     let then = counted(&[("failed", 10), ("won", 1), ("duplicate", 4), ("conflict", 5)]);
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), then);
 }
@@ -232,7 +229,7 @@ async fn one_write_for_one_event(writes: ClaimWrites) {
 /// A function stops in time: what is not done a second before its deadline is reported as failed.
 async fn a_function_stops_in_time(writes: ClaimWrites) {
     // Of its 60 items, one is quick. The others' requests take an hour, and the SDK gives each 12 s; there is no time for all.
-    let world = World::start(writes);
+    let world = World::start(settings(writes));
     world.services.faults.set(|call| {
         let is_quick = String::from_utf8_lossy(call.request.body()).contains("item-0");
         (!is_quick).then_some(Fault::RequestDelayed(Duration::from_secs(3_600)))
@@ -241,8 +238,8 @@ async fn a_function_stops_in_time(writes: ClaimWrites) {
     let messages = (0..60).zip(&bodies).map(|(n, body)| json!({ "messageId": n.to_string(), "body": body }));
     let records = (0..60).zip(&bodies).map(|(n, body)| stream_record(n, body));
     for (function, batch) in [
-        (&world.pipeline.ingest, messages.collect::<Vec<Value>>()),
-        (&world.pipeline.archive, records.collect::<Vec<Value>>()),
+        (&world.pipeline().ingest, messages.collect::<Vec<Value>>()),
+        (&world.pipeline().archive, records.collect::<Vec<Value>>()),
     ] {
         let begun = Instant::now();
         let answer = function.invoke(json!({ "Records": batch }).to_string().into_bytes()).await.unwrap();
@@ -260,7 +257,7 @@ async fn a_function_stops_in_time(writes: ClaimWrites) {
 /// Of data, `ingest-fn` puts claims into the table and `archive-fn` puts objects under its prefix; neither reads, lists or
 /// deletes any. That they are permitted no more is for the policy tests of the Terraform configuration.
 async fn functions_only_put(writes: ClaimWrites) {
-    let world = World::start(writes);
+    let world = World::start(settings(writes));
     let requests = Arc::new(Mutex::new(BTreeSet::new()));
     let (seen, some) = (Arc::clone(&requests), seeded(1, FAULTS.to_vec()));
     world.services.faults.set(move |call| {
@@ -285,15 +282,15 @@ async fn functions_only_put(writes: ClaimWrites) {
         world.send(&body(&format!("event-{}", n % 20)));
     }
     world.send("poison");
-    let queue = || world.services.sqs.counts(names::QUEUE).unwrap();
-    until("the queue is empty", || queue().visible + queue().in_flight == 0).await;
+    let queue = || world.counts(names::QUEUE);
+    wait_until("the queue is empty", || queue().visible + queue().in_flight == 0).await;
     // A sandbox that has forgotten what is claimed is told by the table.
-    world.pipeline.ingest.scale_in();
+    world.pipeline().ingest.scale_in();
     for event in ["event-0", "event-1"] {
         world.send(&body(event));
     }
-    until("the queue is empty again", || queue().visible + queue().in_flight == 0).await;
-    until("something is archived", || world.lake().len() > 10).await;
+    wait_until("the queue is empty again", || queue().visible + queue().in_flight == 0).await;
+    wait_until("something is archived", || world.lake().len() > 10).await;
     let bucket = format!("PUT /{}/events", names::BUCKET);
     let mut expected = BTreeSet::from([("PutItem".to_owned(), true), (bucket, true)]);
     if writes == ClaimWrites::Batch {
@@ -306,27 +303,27 @@ async fn functions_only_put(writes: ClaimWrites) {
 async fn only_what_is_confirmed_is_remembered(writes: ClaimWrites) {
     for fault in FAULTS {
         let settings = PipelineSettings { max_receive_count: 10, ..settings(writes) };
-        let world = World::with(&services(), settings);
+        let world = World::start(settings);
         world.fail(Service::DynamoDb, move |_| Some(fault));
         world.send(&body("a"));
         world.send(&body("b"));
-        until("they have failed", || world.lines(names::INGEST_FUNCTION).len() == 2).await;
-        let counts = world.count();
-        world.drained().await;
+        wait_until("they have failed", || world.lines(names::INGEST_FUNCTION).len() == 2).await;
+        let counts = world.count_writes();
+        world.wait_until_drained().await;
         // A batched insert may have to be followed by a put of each.
         let at_most = if writes == ClaimWrites::Batch { 3 } else { 2 };
         let least = if writes == ClaimWrites::Batch { 1 } else { 2 };
-        let asked = counts.lock().unwrap().0;
+        let asked = counts.lock().unwrap().claims;
         assert!((least..=at_most).contains(&asked), "{fault:?}: the table was asked {asked} times");
         let claim = world.claims().await["a"].clone();
-        assert!(world.lake().contains_key(&key(&claim)));
+        assert!(world.lake().contains_key(&object_key(&claim)));
 
         // Now that it is confirmed, the warm sandbox knows it.
         world.send(&body("a"));
-        let counts = world.count();
-        until("it is judged", || world.outcomes(names::INGEST_FUNCTION).contains_key("duplicate")).await;
+        let counts = world.count_writes();
+        wait_until("it is judged", || world.outcomes(names::INGEST_FUNCTION).contains_key("duplicate")).await;
         tokio::time::sleep(VISIBILITY).await;
-        assert_eq!(*counts.lock().unwrap(), (0, 0), "{fault:?}");
+        assert_eq!(*counts.lock().unwrap(), WriteCounts::default(), "{fault:?}");
         assert!(world.services.clock.since_epoch() < Duration::from_secs(1_800_000_000) + DAY);
     }
 }

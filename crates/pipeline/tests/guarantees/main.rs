@@ -5,7 +5,7 @@
 
 mod guarantees;
 mod not_guaranteed;
-mod world;
+mod traffic;
 
 /// The doc comments of a file's tests, in order, each as one line.
 fn documented(source: &str) -> Vec<String> {

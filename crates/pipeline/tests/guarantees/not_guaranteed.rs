@@ -7,33 +7,33 @@ use emulator::function::{Function, sandbox};
 use emulator::sqs::QueueSettings;
 use emulator::stream_mapping::StreamMapping;
 use emulator::{Fault, Service};
-use ingest_fn::ClaimWrites;
+use pipeline::testkit::{STARTS_AT_SECONDS, World, body, services_at, wait_until};
 use pipeline::{PipelineSettings, names};
 use serde_json::json;
 use tokio::time::advance;
 
-use crate::world::{DAY, VISIBILITY, World, body, counted, services, until};
+use crate::traffic::{DAY, VISIBILITY, counted};
 
 /// A message that is redriven twice, or sent again after the dedup window (16 days), may be archived twice.
 #[tokio::test(start_paused = true)]
 async fn after_the_window_an_event_is_new() {
-    let world = World::start(ClaimWrites::Single);
+    let world = World::start(PipelineSettings::default());
     for _ in 0..2 {
         world.send(&body("sent again"));
-        world.drained().await;
+        world.wait_until_drained().await;
         advance(16 * DAY + VISIBILITY).await;
     }
     assert_eq!(world.lake().len(), 2);
 
-    let world = World::start(ClaimWrites::Single);
+    let world = World::start(PipelineSettings::default());
     world.send(&body("redriven twice"));
-    world.drained().await;
+    world.wait_until_drained().await;
     // A duplicate is in the dead-letter queue for 13 days, and after its redrive for as long again.
-    world.pipeline.ingest.scale_in();
+    world.pipeline().ingest.scale_in();
     world.fail(Service::DynamoDb, |call| (call.operation == "PutItem").then_some(Fault::Throttled));
     world.send(&body("redriven twice"));
     for redrives in 1..=2 {
-        until("it is a dead letter", || world.dead_letters() == 1).await;
+        wait_until("it is a dead letter", || world.dead_letters() == 1).await;
         advance(13 * DAY).await;
         if redrives == 2 {
             world.services.faults.clear();
@@ -42,16 +42,16 @@ async fn after_the_window_an_event_is_new() {
             world.send(&body);
         }
     }
-    world.drained().await;
+    world.wait_until_drained().await;
     assert_eq!(world.lake().len(), 2);
 }
 
 /// A changed `OBJECT_PREFIX` is a new lake.
 #[tokio::test(start_paused = true)]
 async fn another_prefix_is_another_lake() {
-    let world = World::start(ClaimWrites::Single);
+    let world = World::start(PipelineSettings::default());
     world.send(&body("a"));
-    world.drained().await;
+    world.wait_until_drained().await;
 
     // The stream is read again, as after a lost checkpoint, by a function with another prefix.
     let (services, settings) = (Arc::clone(&world.services), PipelineSettings::default());
@@ -77,7 +77,7 @@ async fn another_prefix_is_another_lake() {
     let stream = table.latest_stream_arn.unwrap();
     let mapping = StreamMapping::new(Arc::clone(&services), &stream, Arc::new(function), settings.stream_mapping);
     let mapping = tokio::spawn(mapping.run());
-    until("it is archived again", || world.lake().len() == 2).await;
+    wait_until("it is archived again", || world.lake().len() == 2).await;
     mapping.abort();
     let keys: Vec<String> = world.lake().into_keys().collect();
     assert_eq!(keys[0].strip_prefix("events/").unwrap(), keys[1].strip_prefix("other/").unwrap());
@@ -86,34 +86,34 @@ async fn another_prefix_is_another_lake() {
 /// Warm functions do not see a hand edit of the table until the claim's `ttl`.
 #[tokio::test(start_paused = true)]
 async fn a_hand_edit_is_not_seen_while_warm() {
-    let world = World::start(ClaimWrites::Single);
+    let world = World::start(PipelineSettings::default());
     world.send(&body("a"));
-    world.drained().await;
+    world.wait_until_drained().await;
     let client = aws_sdk_dynamodb::Client::new(&world.services.sdk_config());
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let delete = client.delete_item().table_name(names::TABLE).key("pk", text("EVENT#a")).key("sk", text("CLAIM"));
     delete.send().await.unwrap();
 
     world.send(&body("a"));
-    world.drained().await;
+    world.wait_until_drained().await;
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 1), ("duplicate", 1)]));
-    world.pipeline.ingest.scale_in();
+    world.pipeline().ingest.scale_in();
     world.send(&body("a"));
-    world.drained().await;
+    world.wait_until_drained().await;
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 2), ("duplicate", 1)]));
 }
 
 /// SQS deletes what nobody received within its retention.
 #[tokio::test(start_paused = true)]
 async fn what_nobody_receives_is_gone() {
-    let services = services();
+    let services = services_at(STARTS_AT_SECONDS);
     let settings = QueueSettings { visibility_timeout: VISIBILITY, retention: DAY, redrive: None };
     services.sqs.create_queue(names::QUEUE, settings);
     services.sqs.send(names::QUEUE, &body("nobody")).unwrap();
     advance(DAY + VISIBILITY).await;
     services.sqs.send(names::QUEUE, &body("somebody")).unwrap();
-    let world = World::with(&services, PipelineSettings::default());
-    world.drained().await;
+    let world = World::start_on(&services, PipelineSettings::default());
+    world.wait_until_drained().await;
     assert_eq!(world.claims().await.into_keys().collect::<Vec<_>>(), ["somebody"]);
     assert_eq!((world.lake().len(), world.dead_letters()), (1, 0));
 }
@@ -121,11 +121,11 @@ async fn what_nobody_receives_is_gone() {
 /// With `ON_CONFLICT=acknowledge`, a body that says something else than the one that won is dropped; both digests are logged.
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_dropped() {
-    let world = World::start(ClaimWrites::Single);
+    let world = World::start(PipelineSettings::default());
     world.send(&json!({ "event_id": "a", "says": "one thing" }).to_string());
-    world.drained().await;
+    world.wait_until_drained().await;
     let other = world.send(&json!({ "event_id": "a", "says": "another" }).to_string());
-    world.drained().await;
+    world.wait_until_drained().await;
     world.assert_exactly_once().await;
     assert_eq!((world.lake().len(), world.dead_letters()), (1, 0));
     assert!(world.lake().values().next().unwrap()[0].contains("one thing"));

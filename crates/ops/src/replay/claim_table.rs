@@ -1,0 +1,63 @@
+//! The table of claims: one item, or a page of a scan.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::get_item::GetItemError;
+use aws_sdk_dynamodb::operation::scan::{ScanError, ScanOutput};
+use aws_sdk_dynamodb::types::AttributeValue;
+use claim::key::SORT_KEY;
+
+/// All of a claim but the body. DynamoDB charges the whole item all the same; this spares the way here.
+const WITHOUT_BODY: &str = "pk, sk, claim_id, claimed_at, #ttl, digest, message_id";
+
+/// An item as the SDK has it.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The table of claims.
+pub(super) struct ClaimTable {
+    client: Client,
+    pub(super) name: String,
+}
+
+impl ClaimTable {
+    pub(super) fn new(sdk: &SdkConfig, name: &str) -> Self {
+        Self { client: Client::new(sdk), name: name.to_owned() }
+    }
+
+    /// Returns a claim's whole item.
+    pub(super) async fn get(&self, partition_key: &str) -> Result<Option<Item>, Box<SdkError<GetItemError>>> {
+        let key = key(partition_key.to_owned(), SORT_KEY.to_owned());
+        let request = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        Box::pin(request.send()).await.map(|answer| answer.item).map_err(Box::new)
+    }
+
+    /// Returns the claims of a page of a segment, without their bodies. `after` is `pk` and `sk` of the last item of the page before.
+    pub(super) async fn scan_page(
+        &self,
+        segment: usize,
+        segments: usize,
+        after: Option<(String, String)>,
+    ) -> Result<ScanOutput, SdkError<ScanError>> {
+        let as_number = |number: usize| i32::try_from(number).expect("there are at most 1,000 segments");
+        let request = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .segment(as_number(segment))
+            .total_segments(as_number(segments))
+            .consistent_read(true)
+            .filter_expression("sk = :claim")
+            .expression_attribute_values(":claim", AttributeValue::S(SORT_KEY.to_owned()))
+            .projection_expression(WITHOUT_BODY)
+            .expression_attribute_names("#ttl", "ttl")
+            .set_exclusive_start_key(after.map(|(pk, sk)| key(pk, sk)));
+        Box::pin(request.send()).await
+    }
+}
+
+fn key(pk: String, sk: String) -> Item {
+    HashMap::from([("pk".to_owned(), AttributeValue::S(pk)), ("sk".to_owned(), AttributeValue::S(sk))])
+}

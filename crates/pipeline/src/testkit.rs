@@ -1,0 +1,312 @@
+//! The pipeline on a paused clock, for tests: what goes in, what goes wrong, and what can be seen afterwards.
+//!
+//! A [`World`] needs a paused clock (`#[tokio::test(start_paused = true)]`): time jumps whenever every task waits, so hours of
+//! retries take milliseconds. Two worlds with the same settings and the same messages end with the same bytes.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+//! use pipeline::testkit::{World, body};
+//! use pipeline::{PipelineSettings, names};
+//!
+//! let world = World::start(PipelineSettings::default());
+//! world.send(&body("a"));
+//! world.send(&body("a"));
+//! world.wait_until_drained().await;
+//! world.assert_exactly_once().await;
+//! assert_eq!(world.outcomes(names::INGEST_FUNCTION), [("duplicate".to_owned(), 1), ("won".to_owned(), 1)].into());
+//! # });
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use claim::key::SORT_KEY;
+use claim::{Claim, ObjectPrefix, object};
+use emulator::sqs::Counts;
+use emulator::{Call, Clock, Fault, Service, Services};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::names;
+use crate::pipeline::Pipeline;
+use crate::settings::PipelineSettings;
+
+/// The moment at which a world begins, in seconds since 1970.
+pub const STARTS_AT_SECONDS: u64 = 1_800_000_000;
+
+/// Decides message ids and claim ids.
+const SEED: u64 = 1;
+
+/// The longest that a wait takes unless it says otherwise. A message is received three times within it.
+const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// The longest that anything late may take after all is drained.
+const LATE: Duration = Duration::from_secs(60);
+
+/// Services on a paused clock, and the pipeline on them.
+pub struct World {
+    /// The services.
+    pub services: Arc<Services>,
+    pipeline: Option<Pipeline>,
+}
+
+/// Requests of the functions that write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteCounts {
+    /// Requests that write one claim or many.
+    pub claims: usize,
+    /// `PutObject` requests.
+    pub objects: usize,
+}
+
+impl World {
+    /// Starts a pipeline on services of its own.
+    #[must_use]
+    pub fn start(settings: PipelineSettings) -> Self {
+        Self::start_on(&services_at(STARTS_AT_SECONDS), settings)
+    }
+
+    /// Starts a pipeline on these services.
+    #[must_use]
+    pub fn start_on(services: &Arc<Services>, settings: PipelineSettings) -> Self {
+        Self { services: Arc::clone(services), pipeline: Some(Pipeline::start(services, settings, SEED)) }
+    }
+
+    /// Returns the running pipeline.
+    ///
+    /// # Panics
+    /// If it was stopped.
+    #[must_use]
+    pub fn pipeline(&self) -> &Pipeline {
+        self.pipeline.as_ref().expect("the pipeline was not stopped")
+    }
+
+    /// Stops the pipeline for good. The services go on.
+    pub fn stop(&mut self) {
+        self.pipeline = None;
+    }
+
+    /// Sends a message, and returns its id.
+    pub fn send(&self, body: &str) -> String {
+        self.services.sqs.send(names::QUEUE, body).expect("the queue is there and takes the message")
+    }
+
+    /// Lets the fault that `choose` returns happen to requests to a service, from now on.
+    pub fn fail(&self, service: Service, choose: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
+        self.services.faults.set(move |call| if call.service == service { choose(call) } else { None });
+    }
+
+    /// Counts requests that write, from now on. Ends all faults.
+    pub fn count_writes(&self) -> Arc<Mutex<WriteCounts>> {
+        let counts = Arc::new(Mutex::new(WriteCounts::default()));
+        let counted = Arc::clone(&counts);
+        self.services.faults.set(move |call| {
+            let mut counts = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            counts.claims += usize::from(writes_claims(call));
+            counts.objects += usize::from(writes_object(call));
+            None
+        });
+        counts
+    }
+
+    /// Waits until the queue is empty and each claim has an object, and then as long as anything late may take.
+    pub async fn wait_until_drained(&self) {
+        wait_until("the queue is empty", || self.counts(names::QUEUE) == Counts::default()).await;
+        let claims = self.claims().await;
+        wait_until("each claim has an object", || {
+            let lake = self.lake();
+            claims.values().all(|claim| lake.contains_key(&object_key(claim)))
+        })
+        .await;
+        sleep(LATE).await;
+    }
+
+    /// Waits until the queue is empty, there are as many objects as claims, and the dead letters are so many. No work is left
+    /// then.
+    pub async fn wait_until_settled(&self, dead_letters: usize) {
+        let dead = Counts { visible: dead_letters, in_flight: 0 };
+        let waiting = async {
+            loop {
+                // First: claims are counted when none can come any more.
+                let is_drained =
+                    self.counts(names::QUEUE) == Counts::default() && self.counts(names::DEAD_LETTER_QUEUE) == dead;
+                if is_drained && self.claims().await.len() == self.services.lakes.versions(names::BUCKET).len() {
+                    return;
+                }
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("the pipeline settles");
+        assert_eq!(self.counts(names::ON_FAILURE_QUEUE), Counts::default());
+    }
+
+    /// Returns the claims in the table by event id. Items that are not claims are left out.
+    pub async fn claims(&self) -> BTreeMap<String, Claim> {
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let mut pages = client.scan().table_name(names::TABLE).into_paginator().send();
+        let mut claims = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            for item in page.expect("faults spare the test's own requests").items.unwrap_or_default() {
+                if let Ok(claim) = Claim::from_item(item) {
+                    claims.insert(claim.event_id.clone(), claim);
+                }
+            }
+        }
+        claims
+    }
+
+    /// Returns the content of each version of each object, by key.
+    #[must_use]
+    pub fn lake(&self) -> BTreeMap<String, Vec<String>> {
+        lake(&self.services)
+    }
+
+    /// Returns the `event` of each object, in no order. Each object has one version and stands under its claim's id.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        let event = |(key, versions): (String, Vec<String>)| {
+            let [content] = &versions[..] else { panic!("{key} has {} versions", versions.len()) };
+            let mut object: Value = serde_json::from_str(content).expect("an object is JSON");
+            let claim_id = object["claim_id"].as_str().expect("an object has a claim id");
+            assert!(key.ends_with(&format!("/{claim_id}.json")), "{key}");
+            assert_eq!(object["event_id"], object["event"]["event_id"]);
+            object["event"].take()
+        };
+        self.lake().into_iter().map(event).collect()
+    }
+
+    /// Asserts that each claim has one object with one version and its content, and that there is no other object.
+    pub async fn assert_exactly_once(&self) {
+        let expected = |claim: &Claim| {
+            let line = object::object_line(claim).expect("a claim in the table has a line");
+            (object_key(claim), vec![String::from_utf8(line).expect("a line is text")])
+        };
+        let expected: BTreeMap<_, _> = self.claims().await.values().map(expected).collect();
+        assert_eq!(self.lake(), expected);
+    }
+
+    /// Returns how many messages a queue holds.
+    #[must_use]
+    pub fn counts(&self, queue: &str) -> Counts {
+        self.services.sqs.counts(queue).expect("the queue is there")
+    }
+
+    /// Returns the number of dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> usize {
+        let counts = self.counts(names::DEAD_LETTER_QUEUE);
+        counts.visible + counts.in_flight
+    }
+
+    /// Takes every message out of a queue, and returns the bodies by message id.
+    pub async fn take_all(&self, queue: &str) -> BTreeMap<String, String> {
+        let sqs = &self.services.sqs;
+        let mut taken = BTreeMap::new();
+        loop {
+            let received = sqs.receive(queue, 10, Duration::ZERO, None).await.expect("the queue is there");
+            if received.is_empty() {
+                return taken;
+            }
+            for message in received {
+                sqs.delete(queue, &message.receipt_handle).expect("the receipt handle is fresh");
+                taken.insert(message.message_id, message.body);
+            }
+        }
+    }
+
+    /// Puts an item of texts into the table by hand.
+    pub async fn put_item(&self, attributes: &[(&str, &str)]) {
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let item = |(name, text): &(&str, &str)| ((*name).to_owned(), AttributeValue::S((*text).to_owned()));
+        let item = attributes.iter().map(item).collect();
+        client.put_item().table_name(names::TABLE).set_item(Some(item)).send().await.expect("the item is put");
+    }
+
+    /// Updates the claim of an event by hand. `expression` may use the value `:v` and the name `#ttl`.
+    pub async fn update_claim(&self, event_id: &str, expression: &str, value: &str) {
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let request = client.update_item().table_name(names::TABLE).update_expression(expression);
+        let request = request.key("pk", AttributeValue::S(Claim::partition_key(event_id)));
+        let request = request.key("sk", AttributeValue::S(SORT_KEY.to_owned()));
+        let request = request.expression_attribute_values(":v", AttributeValue::S(value.to_owned()));
+        // DynamoDB refuses a name that the expression does not use.
+        let names = expression.contains("#ttl").then(|| [("#ttl".to_owned(), "ttl".to_owned())].into());
+        request.set_expression_attribute_names(names).send().await.expect("the claim is updated");
+    }
+
+    /// Returns the lines of `ingest-fn` about messages, or of `archive-fn` about records.
+    #[must_use]
+    pub fn lines(&self, function: &str) -> Vec<Value> {
+        let lines = self.services.logs.lines(&names::log_group(function));
+        let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
+        lines.filter(|line| line["outcome"].is_string()).collect()
+    }
+
+    /// Returns the outcomes that a function has logged, with how often each was.
+    #[must_use]
+    pub fn outcomes(&self, function: &str) -> BTreeMap<String, usize> {
+        let mut outcomes = BTreeMap::new();
+        for line in self.lines(function) {
+            *outcomes.entry(line["outcome"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        outcomes
+    }
+}
+
+/// Returns services on a paused clock that begins at this moment, in seconds since 1970.
+#[must_use]
+pub fn services_at(seconds: u64) -> Arc<Services> {
+    Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), SEED)
+}
+
+/// Returns the content of each version of each object, by key.
+#[must_use]
+pub fn lake(services: &Services) -> BTreeMap<String, Vec<String>> {
+    let mut lake = BTreeMap::new();
+    for (key, versions) in services.lakes.versions(names::BUCKET) {
+        let text = |content: &[u8]| String::from_utf8(content.to_vec()).expect("an object is text");
+        lake.insert(key, versions.iter().map(|content| text(content)).collect());
+    }
+    lake
+}
+
+/// Waits, in the clock's time, until `done`. Two hours are the limit.
+pub async fn wait_until(what: &str, done: impl Fn() -> bool) {
+    wait_until_within(PATIENCE, what, done).await;
+}
+
+/// Waits, in the clock's time, until `done`.
+pub async fn wait_until_within(limit: Duration, what: &str, done: impl Fn() -> bool) {
+    let waiting = async {
+        while !done() {
+            sleep(Duration::from_millis(500)).await;
+        }
+    };
+    timeout(limit, waiting).await.unwrap_or_else(|_| panic!("not so within {limit:?}: {what}"));
+}
+
+/// Whether a request is to write one claim, or many.
+#[must_use]
+pub fn writes_claims(call: &Call<'_>) -> bool {
+    matches!(call.operation.as_str(), "PutItem" | "BatchExecuteStatement")
+}
+
+/// Whether a request is to write an object.
+#[must_use]
+pub fn writes_object(call: &Call<'_>) -> bool {
+    call.service == Service::S3 && call.operation.starts_with("PUT ")
+}
+
+/// Returns the key of a claim's object.
+#[must_use]
+pub fn object_key(claim: &Claim) -> String {
+    ObjectPrefix::parse("events/").expect("the prefix is well formed").object_key(claim)
+}
+
+/// Returns the smallest body of an event.
+#[must_use]
+pub fn body(event_id: &str) -> String {
+    json!({ "event_id": event_id }).to_string()
+}

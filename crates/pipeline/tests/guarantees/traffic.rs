@@ -1,0 +1,74 @@
+//! What the tests of the guarantees send, let fail, and expect.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use claim::{Claim, Digest};
+use emulator::Fault;
+use ingest_fn::ClaimWrites;
+use pipeline::PipelineSettings;
+use pipeline::testkit::STARTS_AT_SECONDS;
+use serde_json::{Value, json};
+
+/// The queue hides a message for so long, and somewhat longer, until it comes again.
+pub(crate) const VISIBILITY: Duration = Duration::from_secs(6 * 30 + 5);
+
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// What can go wrong with any request and says nothing of what became of it. The last two take longer than an attempt may.
+pub(crate) const FAULTS: [Fault; 7] = [
+    Fault::RequestLost,
+    Fault::AnswerLost,
+    Fault::Throttled,
+    Fault::Refused(500),
+    Fault::Refused(503),
+    Fault::RequestDelayed(Duration::from_secs(10)),
+    Fault::AnswerDelayed(Duration::from_secs(10)),
+];
+
+pub(crate) fn settings(writes: ClaimWrites) -> PipelineSettings {
+    let mut settings = PipelineSettings::default();
+    settings.ingest.claim_writes = writes;
+    settings
+}
+
+pub(crate) fn counted(outcomes: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    outcomes.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect()
+}
+
+/// What became of a message that was sent: `None` if it is nowhere.
+pub(crate) fn fate(
+    message_id: &str,
+    body: &str,
+    claims: &BTreeMap<String, Claim>,
+    dead: &BTreeSet<String>,
+) -> Option<&'static str> {
+    if dead.contains(message_id) {
+        return Some("dead letter");
+    }
+    let event: Value = serde_json::from_str(body).ok()?;
+    let claim = claims.get(event["event_id"].as_str()?)?;
+    if claim.message_id == message_id {
+        Some("object")
+    } else if Digest::of(body).unwrap().as_bytes() == claim.digest {
+        Some("duplicate")
+    } else {
+        Some("conflict")
+    }
+}
+
+/// The stream's record of a new claim, as Lambda delivers it.
+pub(crate) fn stream_record(number: usize, body: &str) -> Value {
+    let event = claim::Event::parse(body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(STARTS_AT_SECONDS);
+    let random = [u8::try_from(number).unwrap(); 10];
+    let claim = Claim::new(&event, "m", body, now, DAY, &random).unwrap();
+    json!({
+        "eventID": "1", "eventName": "INSERT", "eventVersion": "1.1", "eventSource": "aws:dynamodb",
+        "awsRegion": emulator::region::REGION, "eventSourceARN": "arn",
+        "dynamodb": {
+            "ApproximateCreationDateTime": STARTS_AT_SECONDS, "Keys": {}, "NewImage": claim.to_item(),
+            "SequenceNumber": number.to_string(), "SizeBytes": 300, "StreamViewType": "NEW_IMAGE",
+        },
+    })
+}
