@@ -130,8 +130,8 @@ async fn rejection_is_logged_with_its_cause() {
         [
             "the record is not an SQS message: invalid type: integer `7`, expected struct Record at line 1 column 1",
             "the record has no messageId",
-            "the body is not one JSON value that every reader reads alike: syntax error IncompleteDocument at line 0, \
-             column 1 (data pos 1)",
+            "the body is not one JSON value that every reader reads alike: syntax error: JSON syntax error \
+             IncompleteDocument at line 0, column 1 (data pos 1)",
             r#"the body has the name "b" twice in one object"#,
             "the event id at `/event_id` is 2043 bytes long, more than 2042",
             "the body takes 1048592 bytes, more than the 1048576 of the largest message",
