@@ -101,8 +101,8 @@ impl Bill {
         let kept = |what, bytes: u64, months: f64, price| {
             Line::new(what, bytes as f64 / GB * months, "GB-months", per_million, price)
         };
-        let (claim_bytes, claim_months) =
-            (usage.table_bytes + INDEX_BYTES * usage.table_items, CLAIM_DAYS / MONTH_DAYS);
+        let claim_bytes = usage.table_bytes + INDEX_BYTES * usage.table_items;
+        let claim_months = CLAIM_DAYS / MONTH_DAYS;
         let invocations: u64 = usage.functions.values().map(|function| function.number).sum();
         let milliseconds: u64 = usage.functions.values().map(|function| function.milliseconds).sum();
         let gb_seconds = milliseconds as f64 / 1e3 * FUNCTION_GB;
@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn what_is_charged_by_the_month_does_not_grow_with_the_events() {
-        let (one, many) = (Bill::new(&herd(), 50, 1), Bill::new(&herd(), 5_000, 5_000));
-        let (one, many) = (one.expect("messages were sent"), many.expect("messages were sent"));
+        let one = Bill::new(&herd(), 50, 1).expect("messages were sent");
+        let many = Bill::new(&herd(), 5_000, 5_000).expect("messages were sent");
         assert_eq!(one.usd_a_month, many.usd_a_month);
         let units = |what: &str| one.monthly.iter().find(|line| line.what == what).map(|line| line.units.to_string());
         assert_eq!(units("CloudWatch: custom metrics").as_deref(), Some("2"));

@@ -54,11 +54,15 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
 }
 
 fn greeting(address: SocketAddr) -> String {
-    let (table, bucket, region) = (names::TABLE, names::BUCKET, emulator::region::REGION);
-    let (ingest_log, archive_log) =
-        (names::log_group(names::INGEST_FUNCTION), names::log_group(names::ARCHIVE_FUNCTION));
+    let table = names::TABLE;
+    let bucket = names::BUCKET;
+    let region = emulator::region::REGION;
+    let ingest_log = names::log_group(names::INGEST_FUNCTION);
+    let archive_log = names::log_group(names::ARCHIVE_FUNCTION);
     let url = |queue| format!("http://{address}/{}/{queue}", emulator::region::ACCOUNT);
-    let (queue, dlq, on_failure) = (url(names::QUEUE), url(names::DEAD_LETTER_QUEUE), url(names::ON_FAILURE_QUEUE));
+    let queue = url(names::QUEUE);
+    let dlq = url(names::DEAD_LETTER_QUEUE);
+    let on_failure = url(names::ON_FAILURE_QUEUE);
     format!(
         r#"the embedded pipeline is up, and Ctrl-C ends it. In another terminal:
 

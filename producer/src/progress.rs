@@ -39,7 +39,8 @@ impl Counts {
     }
 
     fn line(&self, messages: usize) -> String {
-        let (sent, done) = (self.sent.get(), self.done());
+        let sent = self.sent.get();
+        let done = self.done();
         let lag = self.lag_ms.get().map_or_else(|| "-".to_owned(), |lag_ms| format!("{lag_ms} ms"));
         format!(
             "{sent} of {messages} sent, {} claimed, {} archived, {} in flight, lag {lag}",

@@ -127,7 +127,8 @@ fn requests(plan: &Plan, how: SendSettings, max_bytes: usize) -> Vec<Range<usize
 
 /// One outcome for each of the messages.
 async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> Vec<Outcome> {
-    let (sqs, queue_url) = (&client.sqs, &client.stack.queue_url);
+    let sqs = &client.sqs;
+    let queue_url = &client.stack.queue_url;
     let body = |index: usize| plan.messages[index].body.to_string();
     if messages.len() == 1 {
         let request = sqs.send_message().queue_url(queue_url).message_body(body(messages.start));

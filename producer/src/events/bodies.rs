@@ -87,7 +87,8 @@ impl Filled {
         if fits(max_bytes) {
             return max_bytes;
         }
-        let (mut fitting, mut too_large) = (self.start.len() + Self::END.len(), max_bytes);
+        let mut fitting = self.start.len() + Self::END.len();
+        let mut too_large = max_bytes;
         while too_large - fitting > 1 {
             let middle = usize::midpoint(fitting, too_large);
             if fits(middle) { fitting = middle } else { too_large = middle }

@@ -92,7 +92,8 @@ impl Percentiles {
     fn new(differences_ms: impl Iterator<Item = i64>) -> Option<Self> {
         let mut histogram: Histogram<u64> =
             Histogram::new_with_max(MOST_MS, SIGNIFICANT_DIGITS).expect("both are allowed");
-        let (mut before_start, mut max_ms) = (0, 0);
+        let mut before_start = 0;
+        let mut max_ms = 0;
         for difference_ms in differences_ms {
             before_start += u64::from(difference_ms < 0);
             let ms = u64::try_from(difference_ms).unwrap_or(0);

@@ -21,8 +21,11 @@ impl Evidence<'_> {
 
     fn general(&self) -> Vec<Invariant> {
         let Self { sent, seen, .. } = *self;
-        let (logs, claims, objects) = (&seen.logs, &seen.claims, &seen.objects);
-        let (in_lake, id) = ([Source::Table, Source::Bucket], |event: usize| self.plan.event_ids[event].clone());
+        let logs = &seen.logs;
+        let claims = &seen.claims;
+        let objects = &seen.objects;
+        let in_lake = [Source::Table, Source::Bucket];
+        let id = |event: usize| self.plan.event_ids[event].clone();
 
         let outcome = |id: &String| logs.outcomes.get(id);
         let unaccounted = sent.confirmed.keys().filter(|id| {
@@ -175,7 +178,8 @@ impl Evidence<'_> {
 
 /// `offenders` come with whether it is certain that they are ones. One that is certain is enough to know.
 fn judge(name: &'static str, known: bool, offenders: impl Iterator<Item = (bool, String)>) -> Invariant {
-    let (mut certain, mut open) = (Vec::new(), Vec::new());
+    let mut certain = Vec::new();
+    let mut open = Vec::new();
     for (is_certain, id) in offenders {
         if is_certain { certain.push(id) } else { open.push(id) }
     }
