@@ -60,10 +60,7 @@ impl DataLake {
             .content_type("application/json")
             .body(ByteStream::from(content));
         // Boxed: the SDK's future is 19 KB, and each caller's would be as large.
-        let error = match Box::pin(request.send()).await {
-            Ok(_) => return Ok(PutOutcome::Written),
-            Err(error) => error,
-        };
+        let Err(error) = Box::pin(request.send()).await else { return Ok(PutOutcome::Written) };
         match error.raw_response().map(|response| response.status().as_u16()) {
             Some(PRECONDITION_FAILED) => Ok(PutOutcome::AlreadyThere),
             _ => Err(DataLakeError { bucket: self.bucket.clone(), key: key.to_owned(), source: Box::new(error) }),

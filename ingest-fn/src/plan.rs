@@ -61,8 +61,9 @@ pub(crate) enum MessageError {
     NotSqsMessage(#[source] serde_json::Error),
     #[error("the record has no messageId")]
     NoMessageId,
+    /// Boxed, because it is large.
     #[error(transparent)]
-    NotAnEvent(#[from] EventError),
+    NotAnEvent(Box<EventError>),
     #[error(transparent)]
     TooLarge(#[from] BodyTooLarge),
     #[error(transparent)]
@@ -123,7 +124,8 @@ impl Leader {
         let event = match Event::parse(&body, pointer) {
             Ok(event) => event,
             Err(error) => {
-                return Err(Rejection { message: Some(message), event_id: None, error: error.into() });
+                let error = MessageError::NotAnEvent(Box::new(error));
+                return Err(Rejection { message: Some(message), event_id: None, error });
             }
         };
         match Claim::check_size(&event, &message.id, &body) {

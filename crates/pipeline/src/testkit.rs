@@ -89,6 +89,7 @@ impl World {
     }
 
     /// Sends a message, and returns its id.
+    #[expect(clippy::must_use_candidate, reason = "most tests do not need the id")]
     pub fn send(&self, body: &str) -> String {
         self.services.sqs.send(names::QUEUE, body).expect("the queue is there and takes the message")
     }
@@ -99,6 +100,7 @@ impl World {
     }
 
     /// Counts requests that write, from now on. Ends all faults.
+    #[must_use]
     pub fn count_writes(&self) -> Arc<Mutex<WriteCounts>> {
         let counts = Arc::new(Mutex::new(WriteCounts::default()));
         let counted = Arc::clone(&counts);

@@ -14,20 +14,20 @@ pub(crate) struct Batch {
     /// For each event, the first message that the log named.
     leaders: HashMap<String, String>,
     /// What became of each message or record, in the order of the log.
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<LogLine>,
 }
 
-/// What became of a message or a record.
+/// A log line about a message or a record.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Outcome {
+pub(crate) struct LogLine {
     pub(crate) outcome: String,
     pub(crate) event_id: Option<String>,
     message_id: Option<String>,
     sequence_number: Option<String>,
 }
 
-impl Outcome {
+impl LogLine {
     /// The identifier by which the function reports it.
     pub(crate) fn identifier(&self) -> Option<&str> {
         self.sequence_number.as_deref().or(self.message_id.as_deref())
@@ -46,7 +46,7 @@ impl Batch {
 
     /// Notes what a log line says.
     pub(crate) fn note(&mut self, line: &Value) {
-        let Ok(outcome) = Outcome::deserialize(line) else { return };
+        let Ok(outcome) = LogLine::deserialize(line) else { return };
         if let (Some(event_id), Some(message_id)) = (&outcome.event_id, &outcome.message_id) {
             self.leaders.entry(event_id.clone()).or_insert_with(|| message_id.clone());
         }
@@ -56,12 +56,12 @@ impl Batch {
     }
 
     /// What became of everything in the batch that the log names by this outcome.
-    pub(crate) fn ended_as(&self, outcome: &'static str) -> impl Iterator<Item = &Outcome> {
+    pub(crate) fn ended_as(&self, outcome: &'static str) -> impl Iterator<Item = &LogLine> {
         self.outcomes.iter().filter(move |ended| ended.outcome == outcome)
     }
 
     /// Compares a message with another one that leads its event; `None` if it leads itself, or is no event.
-    pub(crate) fn says_the_same_as_its_leader(&self, outcome: &Outcome) -> Option<bool> {
+    pub(crate) fn says_the_same_as_its_leader(&self, outcome: &LogLine) -> Option<bool> {
         let message_id = outcome.message_id.as_ref()?;
         let leader = self.leaders.get(outcome.event_id.as_ref()?)?;
         (leader != message_id).then(|| self.digests.get(message_id) == self.digests.get(leader))
@@ -69,7 +69,7 @@ impl Batch {
 
     /// The line that a function would write which compares followers with their leader.
     pub(crate) fn judged_by_leader(&self, line: &Value) -> Option<Value> {
-        let outcome = Outcome::deserialize(line).ok()?;
+        let outcome = LogLine::deserialize(line).ok()?;
         if !["duplicate", "conflict"].contains(&outcome.outcome.as_str()) {
             return None;
         }

@@ -9,7 +9,7 @@ use lambda_support::LogWriter;
 use pipeline::Role;
 use serde_json::{Value, json};
 
-use crate::batch::{Batch, Outcome};
+use crate::batch::{Batch, LogLine};
 use crate::mutant::Mutant;
 
 tokio::task_local! {
@@ -86,8 +86,8 @@ fn rewrite(mutant: Mutant, role: Role, batch: &Value, known: &Batch, failed: Vec
     failed.into_iter().filter(|id| !acknowledged.contains(id.as_str())).collect()
 }
 
-fn identifiers<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeSet<&'a str> {
-    outcomes.filter_map(Outcome::identifier).collect()
+fn identifiers<'a>(outcomes: impl Iterator<Item = &'a LogLine>) -> BTreeSet<&'a str> {
+    outcomes.filter_map(LogLine::identifier).collect()
 }
 
 /// Returns the followers that ended in this way and say the same as their leader, or something else.
