@@ -44,13 +44,13 @@ impl Handler {
         // Order does not matter: two claims of one event have two claim ids, and so two keys. All records are tried, even
         // after a failure: Lambda sends everything from the lowest failed one again, and finds the rest already there.
         let mut done = vec![false; records.len()];
-        let mut outcomes = stream::iter(0..records.len())
-            .map(|index| {
-                let (record, sequence_number) = &records[index];
-                async move { (index, self.archiver.archive(record, sequence_number.as_deref(), deadline).await) }
-            })
-            .buffer_unordered(MAX_IN_FLIGHT);
         let archiving = async {
+            let mut outcomes = stream::iter(0..records.len())
+                .map(|index| {
+                    let (record, sequence_number) = &records[index];
+                    async move { (index, self.archiver.archive(record, sequence_number.as_deref(), deadline).await) }
+                })
+                .buffer_unordered(MAX_IN_FLIGHT);
             while let Some((index, (claim, outcome))) = outcomes.next().await {
                 done[index] = true;
                 let (_, sequence_number) = &records[index];

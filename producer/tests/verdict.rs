@@ -304,7 +304,7 @@ fn where_only_poison_may_die_another_dead_letter_is_a_violation_and_elsewhere_it
 }
 
 #[test]
-fn a_scenario_whose_disturbance_did_not_take_place_shows_nothing() {
+fn a_scenario_whose_fault_did_not_take_place_shows_nothing() {
     let run = FinishedRun::of(&["run", "outage"]);
     assert_eq!(RunReport::new(&run.evidence(&prefix(), true, false), Duration::ZERO).verdict, Verdict::Held);
     assert_eq!(RunReport::new(&run.evidence(&prefix(), false, false), Duration::ZERO).verdict, Verdict::Inconclusive);

@@ -47,7 +47,7 @@ impl Summary {
         let mut line = self.line(batch).to_string();
         line.push('\n');
         if let Err(error) = self.writer.clone().write_all(line.as_bytes()) {
-            let _ = writeln!(std::io::stderr(), "failed to write the batch's metrics: {error}");
+            let _ = writeln!(std::io::stderr(), "the batch's metrics could not be written: {error}");
         }
     }
 
@@ -69,5 +69,42 @@ impl Summary {
         line.insert(DIMENSION.into(), self.function_name.as_str().into());
         line.extend(metrics.into_iter().map(|(name, _, value)| (name.to_owned(), value.into())));
         line.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The line is what CloudWatch's specification of the embedded metric format asks for, name by name.
+    #[test]
+    fn summary_line_is_embedded_metric_format() {
+        let summary = Summary::new(LogWriter::stdout(), "archive-fn");
+        let ended_at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
+        let counts = [("Written", 2), ("Failed", 0)];
+        let line = summary.line(&Batch { request_id: "r", ended_at, counts: &counts, lag_max_ms: Some(7) });
+        let directive = json!({
+            "Namespace": "DynamoLocking",
+            "Dimensions": [["FunctionName"]],
+            "Metrics": [
+                { "Name": "Written", "Unit": "Count" },
+                { "Name": "Failed", "Unit": "Count" },
+                { "Name": "LagMaxMs", "Unit": "Milliseconds" },
+            ],
+        });
+        let expected = json!({
+            "_aws": { "Timestamp": 1_800_000_000_123_u64, "CloudWatchMetrics": [directive] },
+            "timestamp": "2027-01-15T08:00:00.123Z",
+            "level": "INFO",
+            "message": "batch done",
+            "request_id": "r",
+            "FunctionName": "archive-fn",
+            "Written": 2,
+            "Failed": 0,
+            "LagMaxMs": 7,
+        });
+        assert_eq!(line, expected);
     }
 }

@@ -88,17 +88,17 @@ fn redelivery_and_an_outage_are_made_up_for() {
 }
 
 /// Sees each request of the producer's and the functions', before it is done, and may say what goes wrong with it.
-type Sabotage = fn(&Arc<Services>, &Call<'_>) -> Option<Fault>;
+type ServiceFault = fn(&Arc<Services>, &Call<'_>) -> Option<Fault>;
 
 /// What is said of a scenario with a mutant of the functions, or with services that somebody else meddles with.
-async fn broken(line: &str, mutant: Option<Mutant>, sabotage: Option<Sabotage>) -> RunReport {
+async fn broken(line: &str, mutant: Option<Mutant>, service_fault: Option<ServiceFault>) -> RunReport {
     let args = arguments(line);
     let mut world = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
     // Else the second message of an event seldom comes as far as the table.
     world.settings.ingest.claim_cache_entries = None;
-    if let Some(sabotage) = sabotage {
+    if let Some(service_fault) = service_fault {
         let services = Arc::downgrade(&world.services);
-        world.services.faults.set(move |call| sabotage(&services.upgrade().unwrap(), call));
+        world.services.faults.set(move |call| service_fault(&services.upgrade().unwrap(), call));
     }
     let _pipeline = match mutant {
         Some(mutant) => Pipeline::start_decorated(&world.services, world.settings.clone(), 7, mutant),
@@ -240,7 +240,7 @@ async fn soak_is_violated_by_a_put_without_if_none_match_and_a_lost_answer() {
 
 #[tokio::test]
 async fn a_run_is_violated_by_whoever_meddles_with_table_or_lake_or_queue() {
-    let meddling: [(&str, Sabotage, &[&str]); 4] = [
+    let meddling: [(&str, ServiceFault, &[&str]); 4] = [
         ("run distinct --messages 5", deletes_objects, &["each claim has its object"]),
         (
             "run large --messages 5",
@@ -254,8 +254,8 @@ async fn a_run_is_violated_by_whoever_meddles_with_table_or_lake_or_queue() {
             &["what cannot be claimed is a dead letter, and is not acknowledged"],
         ),
     ];
-    for (line, sabotage, violated) in meddling {
-        let report = broken(line, None, Some(sabotage)).await;
+    for (line, service_fault, violated) in meddling {
+        let report = broken(line, None, Some(service_fault)).await;
         for name in violated {
             assert_violated(&report, name);
         }

@@ -101,7 +101,7 @@ variable "ingest_batching_window_seconds" {
 }
 
 variable "ingest_maximum_concurrency" {
-  description = "Environments of `ingest-fn` that the queue may keep busy."
+  description = "Sandboxes of `ingest-fn` that the queue may keep busy."
   type        = number
   nullable    = false
 }
