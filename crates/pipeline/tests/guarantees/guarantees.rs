@@ -59,9 +59,9 @@ fn seeded(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<Fault> 
     }
 }
 
-/// At most one object, with one version, for each won claim. Exactly one, unless the stream's mapping gave its record up
-/// after 22 hours; then a message in the on-failure queue names that record, and the claim stays in the table until its
-/// `ttl`.
+/// Each won claim has at most one object in the lake, with one version. It has exactly one, unless the stream mapping
+/// discarded its record after 22 hours or `archive-fn` quarantined the record. The claim then stays in the table until
+/// its `ttl`, and a message in the on-failure queue names a discarded record.
 async fn exactly_one_object_with_one_version(writes: ClaimWrites) {
     for seed in 0..4 {
         let world = World::start(settings(writes));
@@ -92,8 +92,8 @@ async fn exactly_one_object_with_one_version(writes: ClaimWrites) {
     assert_eq!(world.claims().await, claims);
 }
 
-/// A message received within the queue's retention ends as an object, as a duplicate of one, as a conflict acknowledged by
-/// configuration, or in the dead-letter queue.
+/// A message received within the queue's retention ends as an object, as a duplicate of one, as a conflict acknowledged
+/// by configuration, or in the dead-letter queue.
 async fn a_message_never_ends_nowhere(writes: ClaimWrites) {
     let mut fates = BTreeMap::<_, usize>::new();
     for seed in 0..4 {
@@ -124,8 +124,8 @@ async fn a_message_never_ends_nowhere(writes: ClaimWrites) {
     assert_eq!(seen, ["conflict", "dead letter", "duplicate", "object"]);
 }
 
-/// A throttle, a time-out, a 5xx or an answer that never came is not taken for "duplicate", and S3's 409 not for
-/// "already there".
+/// A throttle, a timeout, a 5xx or a missing answer is never treated as a duplicate, and a 409 from S3 is never treated
+/// as "already there".
 async fn unknown_is_unknown(writes: ClaimWrites) {
     for fault in FAULTS {
         let world = World::start(settings(writes));
@@ -158,7 +158,7 @@ async fn unknown_is_unknown(writes: ClaimWrites) {
     }
 }
 
-/// One bad message or record costs itself alone, even one on which our own code panics.
+/// A bad message or record fails alone, even if it makes our code panic.
 async fn a_bad_one_costs_itself_alone(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     world.put_item(&[("pk", "EVENT#unusable"), ("sk", "CLAIM")]).await;
@@ -187,7 +187,8 @@ async fn a_bad_one_costs_itself_alone(writes: ClaimWrites) {
     assert_eq!(world.counts(names::ON_FAILURE_QUEUE).visible, 0);
 }
 
-/// Messages of one event within a batch cost one write, or with batched claims an insert and at most one put, and share its fate.
+/// Messages of one event within a batch cost one write and succeed or fail together. With batched claims, the write is an
+/// insert and at most one put.
 async fn one_write_for_one_event(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     let counts = world.count_writes();
@@ -226,7 +227,7 @@ async fn one_write_for_one_event(writes: ClaimWrites) {
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), then);
 }
 
-/// A function stops in time: what is not done a second before its deadline is reported as failed.
+/// A function stops one second before its deadline and reports unfinished items as failed.
 async fn a_function_stops_in_time(writes: ClaimWrites) {
     // Of its 60 items, one is quick. The others' requests take an hour, and the SDK gives each 12 s; there is no time for all.
     let world = World::start(settings(writes));
@@ -254,8 +255,8 @@ async fn a_function_stops_in_time(writes: ClaimWrites) {
     }
 }
 
-/// Of data, `ingest-fn` puts claims into the table and `archive-fn` puts objects under its prefix; neither reads, lists or
-/// deletes any. That they are permitted no more is for the policy tests of the Terraform configuration.
+/// `ingest-fn` only puts claims into the table, and `archive-fn` only puts objects under its prefix. Neither reads, lists
+/// or deletes data. The Terraform policy tests assert that they have no other permissions.
 async fn functions_only_put(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     let requests = Arc::new(Mutex::new(BTreeSet::new()));
@@ -299,7 +300,7 @@ async fn functions_only_put(writes: ClaimWrites) {
     assert_eq!(*requests.lock().unwrap(), expected);
 }
 
-/// Nothing is remembered about a claim that the table did not confirm.
+/// The warm cache holds only claims that the table has confirmed.
 async fn only_what_is_confirmed_is_remembered(writes: ClaimWrites) {
     for fault in FAULTS {
         let settings = PipelineSettings { max_receive_count: 10, ..settings(writes) };

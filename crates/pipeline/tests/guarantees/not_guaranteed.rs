@@ -46,7 +46,7 @@ async fn after_the_window_an_event_is_new() {
     assert_eq!(world.lake().len(), 2);
 }
 
-/// A changed `OBJECT_PREFIX` is a new lake.
+/// A changed `OBJECT_PREFIX` starts a new lake.
 #[tokio::test(start_paused = true)]
 async fn another_prefix_is_another_lake() {
     let world = World::start(PipelineSettings::default());
@@ -83,7 +83,7 @@ async fn another_prefix_is_another_lake() {
     assert_eq!(keys[0].strip_prefix("events/").unwrap(), keys[1].strip_prefix("other/").unwrap());
 }
 
-/// Warm functions do not see a hand edit of the table until the claim's `ttl`.
+/// Warm functions do not notice a manual edit of the table until the claim's `ttl`.
 #[tokio::test(start_paused = true)]
 async fn a_hand_edit_is_not_seen_while_warm() {
     let world = World::start(PipelineSettings::default());
@@ -103,7 +103,7 @@ async fn a_hand_edit_is_not_seen_while_warm() {
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 2), ("duplicate", 1)]));
 }
 
-/// SQS deletes what nobody received within its retention.
+/// SQS deletes messages that nobody received within the retention period.
 #[tokio::test(start_paused = true)]
 async fn what_nobody_receives_is_gone() {
     let services = services_at(STARTS_AT_SECONDS);
@@ -118,7 +118,7 @@ async fn what_nobody_receives_is_gone() {
     assert_eq!((world.lake().len(), world.dead_letters()), (1, 0));
 }
 
-/// With `ON_CONFLICT=acknowledge`, a body that says something else than the one that won is dropped; both digests are logged.
+/// With `ON_CONFLICT=acknowledge`, a body that differs from the winning one is dropped. Both digests are logged.
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_dropped() {
     let world = World::start(PipelineSettings::default());
