@@ -1,4 +1,4 @@
-//! From a stream record to its object: decoded, written under a condition, or kept whole.
+//! Archives a stream record: decodes it and writes the object of its claim, or quarantines it.
 
 use std::time::SystemTime;
 
@@ -12,28 +12,28 @@ use serde_json::value::RawValue;
 use crate::data_lake::{DataLake, DataLakeError, PutOutcome};
 use crate::record::{Record, RecordError};
 
-/// Objects in flight at once. Each may hold a body of 1 MiB twice, so this bounds memory; and more would open more connections
-/// in a cold function, each a TLS handshake on a fraction of a core.
+/// Maximum number of objects in flight. Each may hold two copies of a body of 1 MiB, so this limits memory. It also limits the
+/// connections that a cold function opens. Each connection needs a TLS handshake, which runs on a fraction of a core.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
-/// Archives one record at a time. Lives as long as its Lambda sandbox.
+/// Archives one record per call. It lives as long as its Lambda sandbox.
 pub(crate) struct Archiver {
     lake: DataLake,
     prefix: ObjectPrefix,
     clock: SharedTimeSource,
 }
 
-/// The end of one record's archiving.
+/// The outcome of one record.
 pub(crate) enum ArchiveOutcome {
-    /// It is not a new claim.
+    /// The record is not a new claim.
     Skipped,
-    /// The claim has its object.
+    /// The claim's object is in the lake.
     Archived { put: PutOutcome, key: String, lag_ms: u64 },
-    /// The record can never be archived. It is kept whole.
+    /// The record can never be archived, and its text is stored in the lake.
     Quarantined { key: String, reason: RecordError },
 }
 
-/// Why it is not known whether a record is archived. It must come again.
+/// A failed attempt to archive a record. It is unknown whether the record is archived, so Lambda must retry it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiverError {
     #[error(transparent)]
@@ -49,7 +49,7 @@ impl Archiver {
         Self { lake, prefix, clock }
     }
 
-    /// Archives the claim that a record carries. The claim itself is for the log.
+    /// Archives the claim in a record. Also returns the claim, for the log.
     pub(crate) async fn archive(
         &self,
         record: &RawValue,
@@ -59,7 +59,7 @@ impl Archiver {
         if deadline.is_reached() {
             return (None, Err(DeadlineReached.into()));
         }
-        // A record on which our own code panics would panic again and again, and hold up its shard for a day.
+        // Without the guard, a record that makes our code panic would do so on every retry and block its shard for a day.
         let decoded = catch_panic(|| Record::decode(record)).unwrap_or_else(|panic| Err(panic.into()));
         let (claim, reason) = match decoded {
             Ok(Record::Other) => return (None, Ok(ArchiveOutcome::Skipped)),
@@ -80,8 +80,8 @@ impl Archiver {
         Ok(ArchiveOutcome::Archived { put, key, lag_ms })
     }
 
-    /// Keeps a record whole that can never be archived. It is not reported, so that it holds up nobody; but if even
-    /// keeping it fails, it is.
+    /// Stores the text of a record that can never be archived. The record is not reported, so it does not block its shard. It is
+    /// reported only if this write fails too.
     async fn quarantine(
         &self,
         record: &RawValue,
@@ -98,7 +98,7 @@ impl Archiver {
 }
 
 impl ArchiverError {
-    /// The key that was written to, if any was.
+    /// Returns the key of the failed write, if there was one.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
             Self::Lake(error) => Some(&error.key),

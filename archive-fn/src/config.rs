@@ -1,16 +1,16 @@
-//! The function's variables.
+//! The function's environment variables.
 
 use claim::ObjectPrefix;
 use lambda_support::{VariableError, Variables};
 
-/// What the function is told by its variables.
+/// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `BUCKET_NAME`.
     pub bucket_name: String,
-    /// `OBJECT_PREFIX`: another prefix is another lake.
+    /// `OBJECT_PREFIX`. Another prefix is another lake.
     pub object_prefix: ObjectPrefix,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the metrics' dimension.
+    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the value of the metrics' dimension.
     pub function_name: String,
 }
 
@@ -18,7 +18,7 @@ impl Config {
     /// Reads and checks all variables.
     ///
     /// # Errors
-    /// When one is missing or malformed; the error names it.
+    /// Fails if a variable is missing or malformed. The error names it.
     pub fn from_variables(variables: &Variables<'_>) -> Result<Self, VariableError> {
         Ok(Self {
             bucket_name: variables.required("BUCKET_NAME")?,
@@ -38,13 +38,13 @@ mod tests {
     }
 
     #[test]
-    fn the_bucket_is_all_that_must_be_set() {
+    fn only_bucket_name_is_required() {
         assert_eq!(read(&[("BUCKET_NAME", "lake")]).unwrap().object_prefix.to_string(), "events/");
         assert_eq!(read(&[]).unwrap_err(), "environment variable BUCKET_NAME is missing");
     }
 
     #[test]
-    fn a_prefix_that_would_lose_objects_is_named() {
+    fn malformed_prefix_is_named() {
         let error = read(&[("BUCKET_NAME", "lake"), ("OBJECT_PREFIX", "events")]).unwrap_err();
         assert_eq!(error, r#"environment variable OBJECT_PREFIX is "events": must end with `/`"#);
     }

@@ -1,4 +1,4 @@
-//! The one request that this function makes: the conditional write of an object.
+//! The conditional write of an object, which is the only request of this function.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
@@ -7,10 +7,10 @@ use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 
-/// `ConditionalRequestConflict`: another write or delete of the key was under way. Nothing says that it was written.
+/// `ConditionalRequestConflict`: another write or delete of the key was in progress. It does not mean that the object exists.
 const CONFLICT: u16 = 409;
 
-/// `PreconditionFailed`: the key has an object. This alone means "already there".
+/// `PreconditionFailed`: the key has an object. Only this status means "already there".
 const PRECONDITION_FAILED: u16 = 412;
 
 /// The bucket of the data lake.
@@ -19,18 +19,18 @@ pub struct DataLake {
     bucket: String,
 }
 
-/// How a conditional write ended; in both cases the object is there.
+/// The outcome of a conditional write. In both cases the object exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
-    /// By this request.
+    /// This request created the object.
     Written,
-    /// By an earlier one.
+    /// An earlier request created the object.
     AlreadyThere,
 }
 
-/// It is not known whether the object is there.
+/// A failed write. It is unknown whether the object exists.
 #[derive(Debug, thiserror::Error)]
-#[error("writing s3://{bucket}/{key} failed")]
+#[error("failed to write s3://{bucket}/{key}")]
 pub struct DataLakeError {
     bucket: String,
     pub(crate) key: String,
@@ -38,28 +38,28 @@ pub struct DataLakeError {
 }
 
 impl DataLake {
-    /// Of this name. `config` is the client's, to which a retry of 409 is added: the SDK by itself gives up on it.
+    /// Returns the lake in `bucket`. The client is built from `config`, and retries a 409, which the SDK does not do by default.
     #[must_use]
     pub fn new(config: Builder, bucket: &str) -> Self {
         let conflict = HttpStatusCodeClassifier::new_from_codes(&[CONFLICT]);
         Self { client: Client::from_conf(config.retry_classifier(conflict).build()), bucket: bucket.to_owned() }
     }
 
-    /// Creates an object, unless the key has one.
+    /// Creates an object, unless the key already has one.
     ///
     /// # Errors
-    /// When it is not known whether the key has an object.
+    /// Fails if it is unknown whether the key has an object.
     pub async fn put(&self, key: &str, content: Vec<u8>) -> Result<PutOutcome, DataLakeError> {
         let request = self
             .client
             .put_object()
             .bucket(&self.bucket)
             .key(key)
-            // Makes the write conditional: S3 answers 412 if the key has an object.
+            // S3 answers 412 if the key has an object.
             .if_none_match("*")
             .content_type("application/json")
             .body(ByteStream::from(content));
-        // Boxed: the SDK's future is 19 KB, and each caller's would be as large.
+        // Boxed because the SDK's future has 19 KB, which would be part of each caller's future.
         let Err(error) = Box::pin(request.send()).await else { return Ok(PutOutcome::Written) };
         match error.raw_response().map(|response| response.status().as_u16()) {
             Some(PRECONDITION_FAILED) => Ok(PutOutcome::AlreadyThere),

@@ -1,4 +1,4 @@
-//! The one loop: event in, partial batch response out.
+//! Handles a batch: stream records in, partial batch response out.
 
 use std::convert::Infallible;
 
@@ -15,7 +15,7 @@ use crate::data_lake::DataLake;
 use crate::record::sequence_number;
 use crate::report::Report;
 
-/// What a Lambda sandbox keeps between batches.
+/// The function's state, which a Lambda sandbox keeps between batches.
 pub struct Handler {
     archiver: Archiver,
     summary: Summary,
@@ -23,7 +23,7 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// `log` takes the summary lines; the others go through `tracing`. `clock` is the wall clock.
+    /// Creates a handler. It writes summary lines to `log` and all other lines through `tracing`. `clock` is the wall clock.
     #[must_use]
     pub fn new(config: Config, lake: DataLake, log: LogWriter, clock: SharedTimeSource) -> Self {
         let summary = Summary::new(log, &config.function_name);
@@ -31,18 +31,15 @@ impl Handler {
         Self { archiver, summary, clock }
     }
 
-    /// Writes each new claim of a batch once. The response names the records that must come again.
-    ///
-    /// # Errors
-    /// Never: a batch does not fail as a whole.
+    /// Writes the object of each new claim in a batch. The response names the records that Lambda must retry.
     pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<BatchResponse, Infallible> {
         let deadline = Deadline::before(event.context.deadline(), self.clock.now());
         let mut report = Report::default();
 
         let records: Vec<_> = event.payload.records.iter().map(|record| (record, sequence_number(record))).collect();
 
-        // Order does not matter: two claims of one event have two claim ids, and so two keys. All records are tried, even
-        // after a failure: Lambda sends everything from the lowest failed one again, and finds the rest already there.
+        // The order does not matter, because two claims of one event have different claim ids and so different keys. A failure
+        // does not stop the batch: Lambda retries everything from the first failed record, and finds the other objects already there.
         let mut done = vec![false; records.len()];
         let archiving = async {
             let mut outcomes = stream::iter(0..records.len())
@@ -58,7 +55,7 @@ impl Handler {
             }
         };
         let in_time = deadline.limit(archiving).await;
-        debug_assert!(in_time.is_err() || done.iter().all(|done| *done), "all is done, or it is late");
+        debug_assert!(in_time.is_err() || done.iter().all(|done| *done), "only the deadline leaves records undecided");
         for ((_, sequence_number), _) in records.iter().zip(done).filter(|(_, done)| !done) {
             report.add_record(sequence_number.as_deref(), None, &Err(DeadlineReached.into()));
         }

@@ -1,14 +1,14 @@
 //! Stream batch in, S3 objects out, partial batch response.
 //!
-//! Each record of the table's stream that carries a new claim becomes one object. Key and content follow from the claim
-//! alone and the write is conditional, so a record may come as often as it likes: only the first write creates anything.
+//! The function writes one object for each new claim in the table's stream. The object's key and content depend only on the
+//! claim, and the write is conditional. So a record may be delivered any number of times: only the first write creates an object.
 //!
-//! What holds, whatever is killed, throttled or answered twice:
-//! - A claim has at most one object, with one version. Only S3's own 412 is taken for "already there".
-//! - What may succeed later is reported, and comes again. What can never be written is kept whole under
-//!   `<prefix>_unusable/` and not reported, so that it holds up nobody.
+//! These guarantees hold even if processes are killed, requests are throttled, or records are delivered twice:
+//! - A claim has at most one object, with one version. Only a 412 from S3 means "already there".
+//! - A record that may succeed later is reported, and Lambda retries it. A record that can never be archived is stored under
+//!   `<prefix>_unusable/` and not reported, so that it does not block its shard.
 //!
-//! It never reads or lists the bucket, never deletes from it, and never touches the table.
+//! The function never reads, lists or deletes objects, and never accesses the table.
 
 mod archiver;
 mod config;

@@ -1,4 +1,4 @@
-//! A stream record, decoded: is it a claim, and what object does it become?
+//! Decodes stream records into claims and the content of their objects.
 
 use claim::key::SORT_KEY;
 use claim::{Claim, ClaimError, object};
@@ -8,34 +8,34 @@ use serde_dynamo::{AttributeValue, Item};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A stream record, decoded.
+/// A decoded stream record.
 pub enum Record {
-    /// Not a new claim: a deletion, another kind of item, or an event name that nobody knows.
+    /// The record is not a new claim: it is a deletion, has another kind of item, or has an unknown event name.
     Other,
-    /// A new claim, and the object's content.
+    /// The record is a new claim.
     Claim {
-        /// As the new image has it.
+        /// Claim in the new image.
         claim: Box<Claim>,
-        /// One line of JSON and a newline.
+        /// Content of the claim's object: one line of JSON and a newline.
         line: Vec<u8>,
     },
 }
 
-/// Why a record that says that it is a claim can never be archived.
+/// The reason why the record of a claim can never be archived.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// It does not deserialize.
-    #[error("the record is no DynamoDB stream record")]
+    /// The record cannot be deserialized.
+    #[error("the record is not a DynamoDB stream record")]
     NotStreamRecord(#[source] serde_json::Error),
-    /// Its image is not a claim, or the claim has no object.
+    /// The image is not a valid claim, or the claim's body is not valid.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// Our own code panicked on it.
+    /// The record makes our own code panic.
     #[error(transparent)]
     Panicked(#[from] Panicked),
 }
 
-/// What is read of a record. Its other fields are not looked at, so that none of them can make it unusable.
+/// The fields of a record that the function needs. All other fields are ignored, so they cannot make a record unusable.
 #[derive(Deserialize)]
 struct StreamRecord {
     #[serde(rename = "eventName")]
@@ -50,14 +50,15 @@ struct Change {
 }
 
 impl Record {
-    /// INSERT and MODIFY count: a claim that replaces an expired one, which DynamoDB has not deleted yet, is a MODIFY.
+    /// Decodes a record. A new claim is an INSERT or a MODIFY: it is a MODIFY if it replaces an expired claim that DynamoDB has not
+    /// deleted yet.
     ///
     /// # Errors
-    /// Fails if the record says that it is a claim, and can never be archived.
+    /// Fails if the record belongs to a claim but can never be archived.
     pub fn decode(record: &RawValue) -> Result<Self, RecordError> {
         let typed: StreamRecord = match serde_json::from_str(record.get()) {
             Ok(typed) => typed,
-            Err(error) if says_that_it_is_a_claim(record) => return Err(RecordError::NotStreamRecord(error)),
+            Err(error) if looks_like_new_claim(record) => return Err(RecordError::NotStreamRecord(error)),
             Err(_) => return Ok(Self::Other),
         };
         let is_claim = |image: &Item| matches!(image.inner().get("sk"), Some(AttributeValue::S(sk)) if sk == SORT_KEY);
@@ -75,16 +76,17 @@ fn is_new(event_name: &str) -> bool {
     event_name == "INSERT" || event_name == "MODIFY"
 }
 
-/// Of a record that does not deserialise: as much as can be told without its types. One that cannot be told at all is
-/// kept.
-fn says_that_it_is_a_claim(record: &RawValue) -> bool {
+/// Returns true if a record that cannot be deserialized may be a new claim. That includes a record that is not even JSON, so that
+/// it is quarantined and not skipped.
+fn looks_like_new_claim(record: &RawValue) -> bool {
     let Ok(record) = serde_json::from_str::<Value>(record.get()) else { return true };
     let is_claim = record.pointer("/dynamodb/NewImage/sk/S").and_then(Value::as_str) == Some(SORT_KEY);
-    // A name that is missing or no text is one of the things that can be wrong with a claim's record.
+    // A missing or malformed event name may be the reason why a claim's record cannot be deserialized.
     is_claim && record.get("eventName").and_then(Value::as_str).is_none_or(is_new)
 }
 
-/// By which the record is reported, and its quarantined copy named. Read apart from the rest, which may not deserialise.
+/// Returns the sequence number, which identifies the record in the response and names its quarantined copy. It is read
+/// separately, because the rest of the record may be malformed.
 pub(crate) fn sequence_number(record: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
     struct Outer {

@@ -1,4 +1,4 @@
-//! Judges records, writes their log lines, and gathers the partial batch response.
+//! Counts and logs the outcome of each record, and builds the partial batch response.
 
 use claim::Claim;
 use lambda_support::{BatchResponse, logs};
@@ -20,7 +20,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Metric names and numbers.
+    /// Returns the metrics' names and counts.
     pub(crate) fn counts(&self) -> [(&'static str, u64); 5] {
         [
             ("Written", self.written),
@@ -31,7 +31,7 @@ impl Report {
         ]
     }
 
-    /// `claim` is the one that the record carries, as far as that is known.
+    /// Adds the outcome of a record. `claim` is the claim in the record, if it could be decoded.
     pub(crate) fn add_record(
         &mut self,
         sequence_number: Option<&str>,
@@ -75,8 +75,8 @@ impl Report {
         }
     }
 
-    /// A record without a sequence number cannot be reported by itself, and must not be passed over: an empty identifier
-    /// makes Lambda deliver the whole batch again.
+    /// Reports a record as failed. A record without a sequence number cannot be reported by itself and must not be skipped, so it is
+    /// reported with an empty identifier. That makes Lambda retry the whole batch.
     fn fail_record(&mut self, sequence_number: Option<&str>) {
         self.response.add_failure(sequence_number.unwrap_or_default());
     }

@@ -1,6 +1,6 @@
-//! The compiled function as a child process, under a Runtime API and an AWS endpoint on loopback.
+//! The compiled function as a child process, with a Runtime API and an AWS endpoint on loopback.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use tokio::process::{Child, Command};
 
 const BUCKET: &str = "lake";
 
-/// `aws_lambda_events` 1.2.1 (MIT), `src/fixtures/example-dynamodb-event.json`.
+/// The file `src/fixtures/example-dynamodb-event.json` of `aws_lambda_events` 1.2.1 (MIT).
 const FIXTURE: &str = include_str!("fixtures/example-dynamodb-event.json");
 
-/// Ten times the deployed function's: what is measured here is memory, and an unoptimised build on a busy machine is slow.
+/// Ten times the timeout of the deployed function. These tests measure memory, and an unoptimized build on a busy machine is slow.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The function, without any variable but these.
+/// Returns the command that runs the function with only the environment variables in `set`.
 fn function(set: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_archive-fn"));
     command.env_clear().envs(set.iter().copied()).kill_on_drop(true);
@@ -47,13 +47,13 @@ async fn start() -> (Arc<Services>, RuntimeApi, Child) {
     (services, api, child)
 }
 
-/// The response to an event, within a bound.
+/// Returns the function's response to an event. Panics if there is none in time.
 async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
     let reply = tokio::time::timeout(TIMEOUT, api.invoke(request_id, event.to_string())).await;
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
-/// The fixture's first record with a claim as its new image.
+/// Returns the fixture's first record with a claim as its new image.
 fn claim(number: u32, body: &str) -> Value {
     let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
     let mut record = fixture["Records"][0].clone();
@@ -69,8 +69,9 @@ fn claim(number: u32, body: &str) -> Value {
     record
 }
 
+/// The compiled function archives the claim in a real stream event and skips the other records.
 #[tokio::test]
-async fn the_compiled_function_archives_the_claims_of_a_real_event_and_skips_the_rest() {
+async fn compiled_function_handles_a_real_event() {
     let (services, api, _child) = start().await;
     let mut event: Value = serde_json::from_str(FIXTURE).unwrap();
     event["Records"].as_array_mut().unwrap().push(claim(7, r#"{"event_id":"a"}"#));
@@ -82,7 +83,7 @@ async fn the_compiled_function_archives_the_claims_of_a_real_event_and_skips_the
 }
 
 #[tokio::test]
-async fn a_missing_or_malformed_variable_ends_init_with_one_line_that_names_it() {
+async fn bad_variable_ends_init_with_one_line() {
     for (set, variable) in [
         (&[][..], "BUCKET_NAME"),
         (&[("BUCKET_NAME", "b"), ("OBJECT_PREFIX", "/x")][..], "OBJECT_PREFIX"),
@@ -100,16 +101,17 @@ async fn a_missing_or_malformed_variable_ends_init_with_one_line_that_names_it()
 /// Largest payload of an invocation, in bytes.
 const PAYLOAD: usize = 6 * 1024 * 1024;
 
+/// Peak memory stays under 64 MB with the largest batches.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn peak_memory_stays_under_64_mb_with_the_largest_batches() {
+async fn largest_batches_stay_under_64_mb() {
     let (services, api, child) = start().await;
-    // Claims that decompress to almost 1 MiB each: a hundred in a batch.
+    // A batch of a hundred claims that decompress to almost 1 MiB each.
     let filler = "0123456789".repeat(100_000);
     let large = (0..100).map(|n| claim(n, &format!(r#"{{"event_id":"l{n}","x":"{filler}"}}"#)));
     let large = json!({ "Records": large.collect::<Vec<_>>() });
     assert_eq!(invoke(&api, "large", &large).await, json!({ "batchItemFailures": [] }));
-    // And as many small ones as a payload takes.
+    // A batch of 4,000 small claims, which fills most of a payload.
     let filler = "x".repeat(300);
     let small = (1_000..5_000).map(|n| claim(n, &format!(r#"{{"event_id":"s{n}","x":"{filler}{n}"}}"#)));
     let small = json!({ "Records": small.collect::<Vec<_>>() });

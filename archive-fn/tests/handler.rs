@@ -1,6 +1,6 @@
-//! What a batch of stream records comes to, in the embedded lake.
+//! Batches of stream records, handled with the emulator's lake.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ const BUCKET: &str = "lake";
 
 const NOW: u64 = 1_800_000_000;
 
-/// One warm sandbox of the function, and what it talks to.
+/// One warm sandbox of the function, and the services that it calls.
 struct World {
     services: Arc<Services>,
     handler: Handler,
@@ -36,7 +36,8 @@ impl World {
         Self { services, handler, log }
     }
 
-    /// From now on, the n-th request goes wrong so. Each must be a conditional write.
+    /// From now on, injects `fault(n)` into the n-th request, and asserts that every request is a conditional write. Returns the
+    /// number of requests.
     fn fail(&self, fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) -> Arc<AtomicUsize> {
         let requests = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&requests);
@@ -48,7 +49,7 @@ impl World {
         requests
     }
 
-    /// Delivers records, and gives the sequence numbers that were reported, in order.
+    /// Delivers records and returns the reported sequence numbers, sorted.
     async fn deliver(&self, records: &[Value]) -> Vec<String> {
         let mut context = lambda_runtime::Context::default();
         context.deadline = self.services.clock.now_ms() + 30_000;
@@ -66,7 +67,7 @@ impl World {
         self.services.logs.lines("log").iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// `sequence_number outcome`, in order, of the last batch.
+    /// Returns `sequence_number outcome` for each record of the last batch, sorted.
     fn outcomes(&self) -> Vec<String> {
         let mut lines = self.lines();
         assert_eq!(lines.pop().unwrap()["message"], "batch done");
@@ -79,7 +80,7 @@ impl World {
         outcomes
     }
 
-    /// Key, number of versions and content of each object.
+    /// Returns the key, the number of versions and the content of each object.
     fn lake(&self) -> Vec<(String, usize, String)> {
         let text = |content: &[u8]| String::from_utf8(content.to_vec()).unwrap();
         let objects = self.services.lakes.versions(BUCKET);
@@ -87,7 +88,7 @@ impl World {
     }
 }
 
-/// The stream record of a new claim.
+/// Returns the stream record of a new claim.
 fn record(number: u32, body: &str) -> Value {
     json!({
         "eventID": "c4ca4238a0b923820dcc509a6f75849b",
@@ -116,8 +117,9 @@ fn record(number: u32, body: &str) -> Value {
     })
 }
 
+/// A claim becomes one line under its own key. Numbers keep their text, and names keep their order.
 #[tokio::test(start_paused = true)]
-async fn a_claim_becomes_one_line_under_its_own_key_with_number_text_and_key_order_kept() {
+async fn claim_becomes_one_line() {
     let world = World::new();
     assert!(world.deliver(&[record(1, "{ \"z\" : 1.50,\n \"a\": [1E400, \"\\u00e9 x\"] }")]).await.is_empty());
     let key = "events/dt=2027-01-15/hour=07/019b8a1e-0000-7000-8000-000000000001.json";
@@ -136,8 +138,9 @@ async fn a_claim_becomes_one_line_under_its_own_key_with_number_text_and_key_ord
     assert_eq!(world.lines()[1]["LagMaxMs"], 1_500);
 }
 
+/// Only records of new claims are archived. All others are skipped.
 #[tokio::test(start_paused = true)]
-async fn new_claims_count_and_all_else_is_skipped() {
+async fn other_records_are_skipped() {
     let world = World::new();
     let with = |number, name: &str| {
         let mut record = record(number, "{}");
@@ -154,8 +157,9 @@ async fn new_claims_count_and_all_else_is_skipped() {
     assert_eq!(world.lake().len(), 2);
 }
 
+/// A redelivered record finds its object already there, and the object keeps its only version.
 #[tokio::test(start_paused = true)]
-async fn a_record_that_comes_again_is_already_there_with_one_version() {
+async fn redelivered_record_is_already_there() {
     let world = World::new();
     for outcome in ["1 written", "1 already_there", "1 already_there"] {
         assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
@@ -165,7 +169,7 @@ async fn a_record_that_comes_again_is_already_there_with_one_version() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_answer_was_lost_is_found_there_by_the_retry() {
+async fn lost_answer_is_already_there_on_retry() {
     let world = World::new();
     world.fail(|n| (n == 0).then_some(Fault::AnswerLost));
     assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
@@ -173,32 +177,34 @@ async fn a_write_whose_answer_was_lost_is_found_there_by_the_retry() {
     assert_eq!(world.lake()[0].1, 1);
 }
 
+/// The SDK retries an attempt that takes too long. The retry finds the object already there.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_takes_too_long_is_asked_for_again_and_found_there() {
+async fn late_answer_is_retried() {
     let world = World::new();
     world.fail(|n| (n == 0).then_some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
     assert_eq!(world.outcomes(), ["1 already_there"]);
-    assert_eq!(begun.elapsed().as_secs(), 4, "an attempt takes four seconds");
+    assert_eq!(begun.elapsed().as_secs(), 4, "an attempt must time out after four seconds");
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_never_come_are_a_failure_after_twelve_seconds() {
+async fn unanswered_write_fails_after_12_seconds() {
     let world = World::new();
     world.fail(|_| Some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     assert_eq!(world.deliver(&[record(1, "{}")]).await, ["1"]);
     assert_eq!(world.outcomes(), ["1 failed"]);
-    assert_eq!(begun.elapsed().as_secs(), 12, "all attempts together take twelve seconds");
-    // The object is there all the same, once.
+    assert_eq!(begun.elapsed().as_secs(), 12, "all attempts together must end after twelve seconds");
+    // The object exists nevertheless, with one version.
     world.services.faults.clear();
     assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
     assert_eq!((world.outcomes(), world.lake()[0].1), (vec!["1 already_there".to_owned()], 1));
 }
 
+/// A record that makes our own code panic is quarantined, and the other records are archived.
 #[tokio::test(start_paused = true)]
-async fn a_record_on_which_our_own_code_panics_is_kept_whole_and_costs_no_other() {
+async fn panicking_record_is_quarantined_alone() {
     let world = World::new();
     world.services.faults.set(|call| {
         assert!(!call.operation.ends_with("000000000002.json"), "on purpose");
@@ -212,8 +218,9 @@ async fn a_record_on_which_our_own_code_panics_is_kept_whole_and_costs_no_other(
     assert_eq!(serde_json::from_str::<Value>(kept).unwrap(), records[1]);
 }
 
+/// A 409 is retried and never means that the object is already there.
 #[tokio::test(start_paused = true)]
-async fn a_409_is_tried_again_and_never_taken_for_already_there() {
+async fn status_409_is_never_already_there() {
     let world = World::new();
     world.fail(|n| (n < 2).then_some(Fault::Refused(409)));
     assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
@@ -225,8 +232,9 @@ async fn a_409_is_tried_again_and_never_taken_for_already_there() {
     assert_eq!(requests.load(Ordering::SeqCst), 4);
 }
 
+/// A record that may succeed later is reported, and the other records are archived.
 #[tokio::test(start_paused = true)]
-async fn what_may_succeed_later_is_reported_and_the_others_are_written() {
+async fn transient_failure_is_reported_alone() {
     for fault in [Fault::Throttled, Fault::Refused(500), Fault::Refused(503), Fault::Refused(403), Fault::RequestLost] {
         let world = World::new();
         world.services.faults.set(move |call| call.operation.contains("000000000002.json").then_some(fault));
@@ -239,8 +247,9 @@ async fn what_may_succeed_later_is_reported_and_the_others_are_written() {
     }
 }
 
+/// A record that can never be archived is stored and not reported, so that it does not block its shard.
 #[tokio::test(start_paused = true)]
-async fn a_record_that_can_never_be_written_is_kept_whole_and_holds_up_nobody() {
+async fn unusable_record_is_quarantined() {
     type Damage = fn(&mut Value);
     let damages: [Damage; 9] = [
         |record| drop(record["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("claim_id")),
@@ -270,23 +279,23 @@ async fn a_record_that_can_never_be_written_is_kept_whole_and_holds_up_nobody() 
     }
 }
 
-/// Why a record is quarantined is logged with its cause.
+/// The log line of a quarantined record has the error with its cause.
 #[tokio::test(start_paused = true)]
 async fn quarantine_is_logged_with_its_cause() {
     let world = World::new();
-    let mut no_name = record(1, "{}");
-    no_name["eventName"] = json!(7);
+    let mut bad_event_name = record(1, "{}");
+    bad_event_name["eventName"] = json!(7);
     let mut no_body = record(2, "{}");
     no_body["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("body");
-    let no_json = record(3, "{\"a\":");
+    let not_json = record(3, "{\"a\":");
     world.services.faults.set(|call| {
         assert!(!call.operation.ends_with("000000000004.json"), "on purpose");
         None
     });
-    world.deliver(&[no_name, no_body, no_json, record(4, "{}")]).await;
+    world.deliver(&[bad_event_name, no_body, not_json, record(4, "{}")]).await;
     let line = |number: &str| world.lines().into_iter().find(|line| line["sequence_number"] == number).unwrap();
     for (number, error) in [
-        ("2", "the item has neither of `body` and `body_zstd`, not one of the two"),
+        ("2", "the item must have one of `body` and `body_zstd`, but has neither"),
         ("3", "the body is not JSON: EOF while parsing a value at line 1 column 5"),
         ("4", "the function panicked: on purpose"),
     ] {
@@ -294,9 +303,9 @@ async fn quarantine_is_logged_with_its_cause() {
     }
     let error = line("1")["error"].as_str().unwrap().to_owned();
     let cause =
-        "the record is no DynamoDB stream record: invalid type: integer `7`, expected a string at line 1 column ";
+        "the record is not a DynamoDB stream record: invalid type: integer `7`, expected a string at line 1 column ";
     assert!(error.starts_with(cause), "{error}");
-    // A record that is no claim by then has none of its names; one whose write panicked has them.
+    // Record 1 was never decoded into a claim, so its line has no ids. Record 4 panicked after it was decoded, so its line has them.
     assert_eq!(line("1").get("event_id"), None);
     assert_eq!(
         (&line("4")["event_id"], &line("4")["claim_id"]),
@@ -304,8 +313,9 @@ async fn quarantine_is_logged_with_its_cause() {
     );
 }
 
+/// Malformed fields that the function does not need have no effect.
 #[tokio::test(start_paused = true)]
-async fn a_claim_is_archived_whatever_the_rest_of_its_record_is() {
+async fn unused_fields_are_ignored() {
     let world = World::new();
     let mut odd = record(1, "{}");
     odd["dynamodb"]["SizeBytes"] = "many".into();
@@ -315,14 +325,15 @@ async fn a_claim_is_archived_whatever_the_rest_of_its_record_is() {
     assert_eq!(world.outcomes(), ["1 written"]);
 }
 
+/// A log line stays short even if the error quotes a very long input.
 #[tokio::test(start_paused = true)]
-async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_record() {
+async fn long_bad_record_has_short_log_line() {
     let world = World::new();
     let long = "x".repeat(300_000);
     let mut bad_value = record(1, "{}");
     let mut bad_type = record(2, "{}");
     bad_value["dynamodb"]["NewImage"]["claimed_at"]["S"] = long.as_str().into();
-    // serde_json says which text it found in place of an attribute.
+    // serde_json's error quotes the text that it found instead of an attribute.
     bad_type["dynamodb"]["NewImage"]["another"] = long.as_str().into();
     assert!(world.deliver(&[bad_value, bad_type]).await.is_empty());
     assert_eq!(world.outcomes(), ["1 quarantined", "2 quarantined"]);
@@ -332,7 +343,7 @@ async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unusable_record_that_cannot_be_kept_is_reported() {
+async fn failed_quarantine_is_reported() {
     let world = World::new();
     let mut unusable = record(1, "{}");
     unusable["dynamodb"]["NewImage"]["ttl"] = json!({ "S": "soon" });
@@ -342,7 +353,7 @@ async fn an_unusable_record_that_cannot_be_kept_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
+async fn unanswered_records_are_reported_in_time() {
     let world = World::new();
     world.fail(|n| (n != 0).then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();

@@ -1,9 +1,10 @@
-//! What one message costs by itself, without a service: `cargo bench -p bench`.
+//! Micro-benchmarks of the work for one message, without any service: `cargo bench -p bench`.
 //!
-//! Reading a body (pointer look-up, strictness and digest in one pass), the claim and its codec, the object's line; and a
-//! whole batch planned and logged, through the handler with a cache that knows every event, so that no request is made.
+//! They cover parsing a body (pointer look-up, strictness check and digest in one pass), the claim and its codec, and
+//! the line of an object. The last one runs a whole batch through the handler, including planning and logging. Its cache
+//! already contains every event, so the handler sends no request.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::time::{Duration, SystemTime};
 
@@ -68,7 +69,7 @@ fn object_line(bencher: Bencher, size: Size) {
     bencher.counter(BytesCount::of_str(&body)).bench(|| object::object_line(black_box(&claim)).unwrap());
 }
 
-/// Ten duplicates of known events: envelope, plan, cache, and log lines to nowhere.
+/// Handles ten duplicates of known events: envelope, plan, cache, and log lines that are discarded.
 #[divan::bench(args = SIZES)]
 fn batch_of_ten_known_events(bencher: Bencher, size: Size) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -78,12 +79,12 @@ fn batch_of_ten_known_events(bencher: Bencher, size: Size) {
         let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
         let look_up = |name: &str| (name == "TABLE_NAME").then(|| pipeline::names::TABLE.to_owned());
         let config = ingest_fn::Config::from_variables(&lambda_support::Variables::new(&look_up)).unwrap();
-        let nowhere = lambda_support::LogWriter::new(|_| Ok(()));
+        let discard = lambda_support::LogWriter::new(|_| Ok(()));
         let table = ingest_fn::ClaimTable::new(client, pipeline::names::TABLE);
         let handler =
-            ingest_fn::Handler::new(config, table, nowhere.clone(), services.clock.shared(), ingest_fn::os_random());
+            ingest_fn::Handler::new(config, table, discard.clone(), services.clock.shared(), ingest_fn::os_random());
         let log =
-            lambda_support::logs::dispatch(nowhere, tracing::level_filters::LevelFilter::INFO, services.clock.shared());
+            lambda_support::logs::dispatch(discard, tracing::level_filters::LevelFilter::INFO, services.clock.shared());
         let (event, _) = Traffic::new(Source::Queue, size, Relation::Duplicates).batch(10);
         let handle = async || {
             let mut context = Context::default();
@@ -93,7 +94,7 @@ fn batch_of_ten_known_events(bencher: Bencher, size: Size) {
         };
         let _guard = tracing::dispatcher::set_default(&log);
         assert!(handle().await.batch_item_failures.is_empty());
-        // Known now: nothing is waited for, and a poll is a batch.
+        // All events are cached now. The handler never waits, so one poll handles the whole batch.
         bencher.bench_local(|| {
             let mut handling = std::pin::pin!(handle());
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());

@@ -1,6 +1,7 @@
-"""Claim and object in one handler, with boto3: the plain way to finish such a pipeline.
+"""Claims an event and stores its object in one handler, with boto3: the simplest way to build such a pipeline.
 
-The order is its known flaw: an event that is claimed and then not stored is lost to every later message of that event.
+Its known flaw is the order: if the claim succeeds and storing the object fails, every later message of the event counts
+as a duplicate, and the event is lost.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The same with Powertools for AWS Lambda: its idempotency and batch utilities as their documentation shows them."""
+"""Does the same with the idempotency and batch utilities of Powertools for AWS Lambda, as their documentation shows."""
 
 import json
 import os

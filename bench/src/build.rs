@@ -1,23 +1,23 @@
-//! Builds what is measured: the release binaries, and a virtual environment for the Python peers.
+//! Builds the release binaries of the functions and a virtual environment for the Python functions.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-/// Returns the folder of the workspace.
 pub(crate) fn workspace_folder() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a folder of the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate folder is in the workspace folder")
 }
 
-/// Returns Cargo's target folder: this program runs from `target/<profile>/bench`.
+/// Returns Cargo's target folder. This program is `target/<profile>/bench`.
 pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program.ancestors().nth(2).context("this program is not in a target folder")?.to_owned())
 }
 
-/// Builds the functions as they are deployed, each without what other crates of the workspace would switch on in its
-/// dependencies; or, to be `quick`, as the tests build them.
+/// Builds the functions as they are deployed. They are built as separate packages, so that other crates of the workspace
+/// do not enable features of their dependencies. With `quick`, builds them as the tests do. Returns the folder of the
+/// binaries.
 pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
     let target = target_folder()?;
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -31,8 +31,8 @@ pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
     Ok(target.join("release"))
 }
 
-/// Prepares a virtual environment with what `python/requirements.txt` pins, and a folder with the packages that a Powertools
-/// function has to bring along. Both are kept for the next run. Returns the environment's interpreter and the folder.
+/// Prepares a virtual environment with the packages that `python/requirements.txt` pins, and a folder with the packages
+/// that a Powertools function must include in its zip. Later runs reuse both. Returns the interpreter and the folder.
 pub(crate) fn prepare_python() -> anyhow::Result<(PathBuf, PathBuf)> {
     let requirements = workspace_folder().join("bench/python/requirements.txt");
     let pins = std::fs::read_to_string(&requirements)?;
@@ -51,15 +51,16 @@ pub(crate) fn prepare_python() -> anyhow::Result<(PathBuf, PathBuf)> {
         pip
     };
     run(pip(&["--requirement"]).arg(&requirements))?;
-    let (_, brought) =
-        pins.split_once("# What the Powertools peer brings along.").context("requirements.txt has no such part")?;
-    run(pip(&["--no-compile", "--no-deps", "--upgrade", "--target"]).arg(&packages).args(brought.split_whitespace()))?;
+    let (_, included) = pins
+        .split_once("# Packages that the Powertools function includes in its zip.")
+        .context("requirements.txt has no packages for Powertools")?;
+    run(pip(&["--no-compile", "--no-deps", "--upgrade", "--target"]).arg(&packages).args(included.split_whitespace()))?;
     std::fs::write(installed_pins, pins)?;
     Ok((python, packages))
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} cannot be started"))?;
+    let status = command.status().with_context(|| format!("failed to start {command:?}"))?;
     ensure!(status.success(), "{command:?} failed: {status}");
     Ok(())
 }

@@ -1,3 +1,3 @@
-//! What this project's benchmarks share: the traffic that they are made on.
+//! The traffic that the benchmarks share.
 
 pub mod traffic;

@@ -1,16 +1,16 @@
-//! Where the figures of speed and cost come from: this project's functions, beside the least that a function can do and
-//! beside what a user would write in Python, under one Runtime API, on one back end, in turn.
+//! Measures this project's functions next to minimal ("bare") functions and next to two Python functions that a user
+//! might write. All run one after another under the same Runtime API and on the same kind of back end.
 //!
-//! CPU time and memory are those of the function's process alone. Rounds are interleaved, so that a machine that gets
-//! busier does so for all; figures are medians, and what is judged are ratios within one run.
+//! CPU time and memory are those of the function's process alone. The rounds are interleaved, so other load on the
+//! machine affects every function. The figures are medians, and the targets are ratios within one run.
 //!
-//! | module | what it does |
+//! | module | purpose |
 //! | --- | --- |
-//! | [`subject`], [`bench::traffic`] | who is measured, on what |
-//! | [`build`], [`size`] | building it, and its size |
-//! | [`process`], [`measure`], [`scenario`] | running and measuring it |
-//! | [`results`], [`report`] | what that comes to |
-//! | [`wru`] | the write request units of a claim |
+//! | [`subject`], [`bench::traffic`] | The functions under measurement, and their input |
+//! | [`build`], [`size`] | Building the functions, and their sizes |
+//! | [`process`], [`measure`], [`scenario`] | Running and measuring them |
+//! | [`results`], [`report`] | Medians, targets and the printed tables |
+//! | [`wru`] | The write request units of a claim |
 
 mod build;
 mod measure;
@@ -32,34 +32,34 @@ use crate::results::{Machine, Results, Row};
 use crate::subject::{ARCHIVE, INGEST, INGEST_BATCH, Subject};
 use bench::traffic::{BATCH, Relation, Size};
 
-/// Measures the functions beside a bare one and two Python peers.
+/// Measures the functions next to bare functions and two Python functions
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// How often everything is measured.
+    /// Number of rounds; each round measures everything once
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
-    /// Warm batches of ten messages that a CPU time is the mean of.
+    /// Number of warm batches of ten messages over which CPU time is averaged
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batches: u16,
-    /// See whether all of it runs: little traffic, unoptimised functions, no Python. Its figures say nothing.
+    /// Only check that everything runs: little traffic, unoptimized functions, no Python. The figures are meaningless
     #[arg(long)]
     quick: bool,
-    /// Where the compiled functions are, instead of building them.
-    #[arg(long)]
+    /// Folder of compiled functions to use instead of building them
+    #[arg(long, value_name = "DIR")]
     functions: Option<PathBuf>,
-    /// Leave out the Python peers.
+    /// Leave out the Python functions
     #[arg(long)]
     no_python: bool,
-    /// Where results.json goes [default: bench/ in the target folder].
-    #[arg(long)]
+    /// Folder for results.json [default: bench/ in the target folder]
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the write request units of a claim, by the size of its event.
+    /// Print the write request units of a claim by the size of its event
     Wru,
 }
 
@@ -73,8 +73,8 @@ fn main() -> anyhow::Result<()> {
         None => build::build_functions(cli.quick)?,
     };
     let mut subjects = subject::compiled(&functions);
-    if let Err(refused) = measure::answers(subject::named(&subjects, INGEST_BATCH)) {
-        note(&format!("left out: {INGEST_BATCH}, because {refused:#}"));
+    if let Err(error) = measure::try_out(subject::named(&subjects, INGEST_BATCH)) {
+        print_progress(&format!("leaving out `{INGEST_BATCH}`: {error:#}"));
         subjects.retain(|subject| subject.name != INGEST_BATCH);
     }
     if !cli.no_python && !cli.quick {
@@ -86,12 +86,12 @@ fn main() -> anyhow::Result<()> {
     results.judge();
 
     let out = cli.out.clone().map_or_else(|| build::target_folder().map(|target| target.join("bench")), Ok)?;
-    std::fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
+    std::fs::create_dir_all(&out).with_context(|| format!("failed to create {}", out.display()))?;
     let json = out.join("results.json");
     std::fs::write(&json, serde_json::to_string_pretty(&results)? + "\n")
-        .with_context(|| format!("{} cannot be written", json.display()))?;
+        .with_context(|| format!("failed to write {}", json.display()))?;
     report::write(&results, &mut io::stdout().lock())?;
-    note(&format!("written: {}", json.display()));
+    print_progress(&format!("wrote {}", json.display()));
     Ok(())
 }
 
@@ -103,12 +103,12 @@ fn measure(cli: &Cli, subjects: &[Subject]) -> anyhow::Result<Results> {
         .into_iter()
         .flat_map(|relation| Size::ALL.map(|size| (size, relation)))
         .flat_map(|(size, relation)| subjects.iter().map(move |subject| (subject, size, relation)))
-        // The archive never sees a duplicate: the table's stream has no record of one.
+        // archive-fn never sees a duplicate, because a duplicate writes no stream record.
         .filter(|(subject, _, relation)| *relation == Relation::Distinct || subject.knows_duplicates())
         .collect();
     let mut samples = vec![Vec::new(); cells.len()];
     for round in 1..=rounds {
-        note(&format!("round {round} of {rounds}"));
+        print_progress(&format!("round {round} of {rounds}"));
         for ((subject, size, relation), samples) in cells.iter().zip(&mut samples) {
             samples.push(measure::run(subject, *size, *relation, batches.into())?);
         }
@@ -119,8 +119,9 @@ fn measure(cli: &Cli, subjects: &[Subject]) -> anyhow::Result<Results> {
         .map(|((subject, size, relation), samples)| Ok(Row::new(subject, size, relation, samples, size::of(subject)?)));
     let rows = rows.collect::<anyhow::Result<_>>()?;
 
-    note("herd, duplicates, connections, memory, rate");
-    let (ingest, archive) = (subject::named(subjects, INGEST), subject::named(subjects, ARCHIVE));
+    print_progress("measuring the herd, duplicates, connections, memory and rate");
+    let ingest = subject::named(subjects, INGEST);
+    let archive = subject::named(subjects, ARCHIVE);
     Ok(Results {
         machine,
         rounds: rounds.into(),
@@ -136,8 +137,8 @@ fn measure(cli: &Cli, subjects: &[Subject]) -> anyhow::Result<Results> {
     })
 }
 
-/// How far it is.
-fn note(progress: &str) {
-    // Whoever closed standard error does not want to know.
+/// Prints one line of progress to standard error.
+fn print_progress(progress: &str) {
+    // Ignore the error: standard error may be closed.
     let _ = writeln!(io::stderr(), "{progress}");
 }

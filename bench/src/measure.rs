@@ -1,4 +1,4 @@
-//! One function, one kind of traffic, one run: started cold on services that nobody else uses, handed batches, ended.
+//! One run of one function with one kind of traffic. The function starts cold, and its services are not shared.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use crate::process::{Process, back_end, on_a_runtime};
 use crate::subject::{Leaves, Subject};
 use bench::traffic::{BATCH, Relation, Size, Traffic};
 
-/// Batches that a function is given before its CPU time counts: connections are open then, and what is lazy is there.
+/// Number of batches before the CPU time counts. They open the connections and initialize everything that is lazy.
 const WARM_UP: usize = 20;
 
-/// Cold starts that a run's cold start is the median of: one alone says little on a machine that does other things.
+/// Number of cold starts of a run, of which the median counts. A single one varies too much on a busy machine.
 const STARTS: usize = 5;
 
-/// What a run showed.
+/// The figures of one run.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sample {
-    /// Process start to the first request for an event, in milliseconds.
+    /// Time from process start to the first request for an event, in milliseconds.
     pub(crate) cold_ms: f64,
-    /// Process start to the answer to a first batch, handed over as soon as it is asked for, in milliseconds.
+    /// Time from process start to the response to a first batch, in milliseconds. The batch is available at once.
     pub(crate) first_batch_ms: f64,
-    /// CPU time of the function for a message, in microseconds, warm.
+    /// CPU time of the warm function per message, in microseconds.
     pub(crate) cpu_us: f64,
-    /// Requests to the services for a message, warm.
+    /// Number of requests of the warm function to the services per message.
     pub(crate) requests: f64,
     /// Peak resident memory, in MB.
     pub(crate) memory_mb: f64,
 }
 
-/// Runs a function on traffic, and checks that it did the work.
+/// Runs a function with `batches` warm batches, and checks what it left in the services.
 pub(crate) fn run(subject: &Subject, size: Size, relation: Relation, batches: usize) -> anyhow::Result<Sample> {
     on_a_runtime(drive(subject, size, relation, batches))
         .with_context(|| format!("{} with {relation:?} events of {}", subject.name, size.name()))
@@ -47,7 +47,8 @@ async fn drive(subject: &Subject, size: Size, relation: Relation, batches: usize
         batch
     };
 
-    let (mut cold_ms, mut first_batch_ms) = (Vec::new(), Vec::new());
+    let mut cold_ms = Vec::new();
+    let mut first_batch_ms = Vec::new();
     for _ in 0..STARTS {
         let (cold, first_batch) = cold_start(subject, size, relation).await?;
         cold_ms.push(cold.as_secs_f64() * 1e3);
@@ -65,16 +66,16 @@ async fn drive(subject: &Subject, size: Size, relation: Relation, batches: usize
     let usage = services.usage();
 
     let objects = services.lakes.versions(pipeline::names::BUCKET).len();
-    // The bare functions do not know a duplicate, and write each message.
+    // The bare functions do not recognize duplicates and write every message.
     let expected = if subject.name.starts_with("bare") { (batches + WARM_UP + 1) * BATCH } else { events };
     let (items, objects_expected) = match subject.leaves {
         Leaves::Item => (expected, 0),
         Leaves::Object => (0, expected),
         Leaves::Both => (expected, expected),
     };
-    ensure!(usage.table_items == items as u64, "{} items in the table, not {items}", usage.table_items);
-    ensure!(objects == objects_expected, "{objects} objects in the lake, not {objects_expected}");
-    ensure!(usage.requests.contains_key(subject.uses), "it made no {} request: {:?}", subject.uses, usage.requests);
+    ensure!(usage.table_items == items as u64, "{} items in the table, expected {items}", usage.table_items);
+    ensure!(objects == objects_expected, "{objects} objects in the lake, expected {objects_expected}");
+    ensure!(usage.requests.contains_key(subject.uses), "no {} request was made: {:?}", subject.uses, usage.requests);
 
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let (messages, requests) = ((batches * BATCH) as f64, (self::requests(&usage) - requests) as f64);
@@ -87,7 +88,7 @@ async fn drive(subject: &Subject, size: Size, relation: Relation, batches: usize
     })
 }
 
-/// From process start to asking for a first event, and to having answered a batch that was there at once.
+/// Returns the time from process start to the first request for an event, and to the response to the first batch.
 async fn cold_start(subject: &Subject, size: Size, relation: Relation) -> anyhow::Result<(Duration, Duration)> {
     let (_services, endpoint) = back_end().await?;
     let (first, _) = Traffic::new(subject.source, size, relation).batch(BATCH);
@@ -97,15 +98,15 @@ async fn cold_start(subject: &Subject, size: Size, relation: Relation) -> anyhow
     Ok((cold, process.age()))
 }
 
-/// Of at least one value.
+/// Returns the median of at least one value.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
-/// Whether a function works at all: one batch, from which its own kind of request must come.
-pub(crate) fn answers(subject: &Subject) -> anyhow::Result<()> {
+/// Runs one batch to check that the function works and calls its operation.
+pub(crate) fn try_out(subject: &Subject) -> anyhow::Result<()> {
     run(subject, Size::Reading, Relation::Distinct, 1).map(drop)
 }
 

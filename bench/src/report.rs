@@ -1,4 +1,4 @@
-//! What a person reads, as Markdown.
+//! The printed report, as Markdown.
 
 use std::io::{self, Write};
 
@@ -16,18 +16,20 @@ pub(crate) fn write(results: &Results, out: &mut impl Write) -> io::Result<()> {
     )?;
     writeln!(
         out,
-        "Medians of {} interleaved rounds, {} warm messages a round in batches of 10; in brackets, the ratio to the bare function.",
+        "Medians of {} interleaved rounds, {} warm messages per round in batches of 10. The ratio to the bare function is in \
+         parentheses.",
         results.rounds, results.messages
     )?;
     for ((size, relation), rows) in results.tables() {
         let what = match relation {
-            Relation::Distinct => "each message an event of its own",
-            Relation::Duplicates => "each message a duplicate of a known event",
+            Relation::Distinct => "each message is a new event",
+            Relation::Duplicates => "each message is a duplicate of a known event",
         };
         writeln!(out, "\n**{}, {what}**\n", size.name())?;
         writeln!(
             out,
-            "| function | start to first /next, ms | first batch answered, ms | CPU a message, us | requests a message | peak memory, MB | binary, MB | zip, MB |"
+            "| function | start to first /next, ms | first batch answered, ms | CPU per message, µs | requests per message | \
+             peak memory, MB | binary, MB | zip, MB |"
         )?;
         writeln!(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
         for row in &rows {
@@ -47,14 +49,14 @@ pub(crate) fn write(results: &Results, out: &mut impl Write) -> io::Result<()> {
                 cell(|row| row.median.cpu_us, 0),
                 row.median.requests,
                 cell(|row| row.median.memory_mb, 1),
-                cell(|row| row.artefact.megabytes(), 2),
-                cell(|row| row.artefact.zip_megabytes(), 2),
+                cell(|row| row.artifact.megabytes(), 2),
+                cell(|row| row.artifact.zip_megabytes(), 2),
             )?;
         }
     }
     if !results.rates.is_empty() {
         writeln!(out, "\n**One sandbox, batches of 1,000 readings of 250 bytes**\n")?;
-        writeln!(out, "| function | messages a CPU second | by quarter of the run |")?;
+        writeln!(out, "| function | messages per CPU second | in each quarter of the run |")?;
         writeln!(out, "| --- | ---: | --- |")?;
         for rate in &results.rates {
             let quarters: Vec<String> = rate.by_quarter.iter().map(|rate| format!("{rate:.0}")).collect();
@@ -62,7 +64,7 @@ pub(crate) fn write(results: &Results, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "| {function} | {messages_per_cpu_second:.0} | {} |", quarters.join(", "))?;
         }
     }
-    writeln!(out, "\n| target | bound | found | |")?;
+    writeln!(out, "\n| target | bound | measured | |")?;
     writeln!(out, "| --- | --- | --- | --- |")?;
     for target in &results.targets {
         let met = if target.met { "met" } else { "**missed**" };

@@ -1,4 +1,4 @@
-//! Everything a run of the bench found, in one value: its medians, and the targets that they meet or miss.
+//! The results of a run in one value: medians, other measurements, and the targets that they meet or miss.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::subject::{ARCHIVE, BARE_EXECUTE, BARE_PUT, BARE_S3, BOTO3, INGEST, IN
 use crate::wru;
 use bench::traffic::{Relation, Size};
 
-/// Of one bench, on one machine.
+/// The results of one run. They become `results.json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
     pub(crate) rounds: usize,
-    /// Messages that each CPU time is the mean of, in each round.
+    /// Number of warm messages in each round, over which CPU time is averaged.
     pub(crate) messages: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) herd_writes: u64,
@@ -28,17 +28,17 @@ pub(crate) struct Results {
     pub(crate) targets: Vec<Target>,
 }
 
-/// Where it ran.
+/// The machine on which the bench ran.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cores: usize,
     pub(crate) kernel: String,
-    /// Of the last minute, before and after.
+    /// Load average over one minute, before and after the run.
     pub(crate) load: [String; 2],
 }
 
-/// A function on one kind of traffic: medians of all rounds.
+/// The samples of one function with one kind of traffic, and their medians.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) function: &'static str,
@@ -47,10 +47,10 @@ pub(crate) struct Row {
     pub(crate) relation: Relation,
     pub(crate) median: Sample,
     pub(crate) samples: Vec<Sample>,
-    pub(crate) artefact: size::Size,
+    pub(crate) artifact: size::Size,
 }
 
-/// Something that was promised, and what came of it.
+/// A target and the figure that the run measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Target {
     pub(crate) what: String,
@@ -60,7 +60,7 @@ pub(crate) struct Target {
 }
 
 impl Machine {
-    /// This one; the load after is yet to come.
+    /// Describes this machine. The load after the run is still empty.
     pub(crate) fn this() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let processor = read("/proc/cpuinfo");
@@ -85,7 +85,7 @@ impl Row {
         size: Size,
         relation: Relation,
         samples: Vec<Sample>,
-        artefact: size::Size,
+        artifact: size::Size,
     ) -> Self {
         let median = |of: fn(&Sample) -> f64| measure::median(samples.iter().map(of).collect());
         let median = Sample {
@@ -95,7 +95,7 @@ impl Row {
             requests: median(|sample| sample.requests),
             memory_mb: median(|sample| sample.memory_mb),
         };
-        Self { function: subject.name, baseline: subject.baseline, size, relation, median, samples, artefact }
+        Self { function: subject.name, baseline: subject.baseline, size, relation, median, samples, artifact }
     }
 }
 
@@ -104,7 +104,7 @@ impl Results {
         self.rows.iter().find(|row| row.function == function && row.size == size && row.relation == relation)
     }
 
-    /// Judges what was measured; what was not is left out.
+    /// Compares the figures with their targets. Targets whose figures were not measured are left out.
     pub(crate) fn judge(&mut self) {
         let mut targets = Vec::new();
         let mut at_most = |what: String, bound: f64, found: Option<f64>| {
@@ -118,16 +118,20 @@ impl Results {
         let cold = |row: &Row| row.median.cold_ms;
         let cpu = |row: &Row| row.median.cpu_us;
         for ingest in [INGEST, INGEST_BATCH] {
-            let of_bare = |what: &str| format!("{ingest}: {what}, of the bare function's");
+            let of_bare = |what: &str| format!("{ingest}: {what}, relative to the bare function");
             at_most(of_bare("start to first /next"), 1.15, ratio(cold, ingest, BARE_PUT));
             let first = ratio(|row| row.median.first_batch_ms, ingest, BARE_PUT);
             at_most(of_bare("first batch answered"), 1.15, first);
             let most = if ingest == INGEST { 1.15 } else { 0.5 };
-            at_most(of_bare("CPU a distinct message"), most, ratio(cpu, ingest, BARE_PUT));
+            at_most(of_bare("CPU per distinct message"), most, ratio(cpu, ingest, BARE_PUT));
         }
-        let zip = |row: &Row| row.artefact.zip_megabytes();
+        let zip = |row: &Row| row.artifact.zip_megabytes();
         for (function, bare) in [(INGEST, BARE_PUT), (INGEST_BATCH, BARE_EXECUTE), (ARCHIVE, BARE_S3)] {
-            at_most(format!("{function}: zip, of a bare one's with the same client"), 1.15, ratio(zip, function, bare));
+            at_most(
+                format!("{function}: zip, relative to a bare function with the same client"),
+                1.15,
+                ratio(zip, function, bare),
+            );
         }
 
         let mut at_least = |what: String, bound: f64, found: Option<f64>| {
@@ -140,37 +144,48 @@ impl Results {
             for (peer, bound) in [(BOTO3, of_boto3), (POWERTOOLS, of_powertools)] {
                 let ours = reading(ingest).and_then(|ingest| Some(cpu(ingest) + cpu(reading(ARCHIVE)?)));
                 let found = ours.and_then(|ours| Some(cpu(reading(peer)?) / ours));
-                at_least(format!("{peer}: CPU a message, of {ingest} and archive-fn together"), bound, found);
+                at_least(
+                    format!("{peer}: CPU per message, relative to {ingest} and archive-fn together"),
+                    bound,
+                    found,
+                );
             }
         }
         for peer in [BOTO3, POWERTOOLS] {
             for ours in [INGEST, INGEST_BATCH, ARCHIVE] {
-                at_least(format!("{peer}: start to first /next, of {ours}'s"), 40.0, ratio(cold, peer, ours));
+                at_least(format!("{peer}: start to first /next, relative to {ours}"), 40.0, ratio(cold, peer, ours));
             }
         }
 
         let mut count = |what: &str, bound: String, found: String, met| {
             targets.push(Target { what: what.to_owned(), bound, found, met });
         };
-        let what = "50 identical messages in five batches over two warm sandboxes: claim writes";
+        let what = "claim writes for 50 identical messages in five batches over two warm sandboxes";
         count(what, "at most 2".to_owned(), self.herd_writes.to_string(), self.herd_writes <= 2);
-        let what = format!("{} duplicates of known events: requests", self.duplicates);
+        let what = format!("requests for {} duplicates of known events", self.duplicates);
         let requests = self.requests_of_duplicates;
         count(&what, "none".to_owned(), requests.to_string(), requests == 0);
         for Connections { function, after_one_message, after_ten, after_all } in &self.connections {
-            let what = format!("{function}: connections after a message, ten more, two hundred batches of ten more");
+            let what = format!(
+                "{function}: connections after one message, a batch of ten, and two hundred more batches of ten"
+            );
             let met = *after_one_message == 1 && *after_ten <= 10 && after_all <= after_ten;
             let found = format!("{after_one_message}, {after_ten}, {after_all}");
-            count(&what, "1, at most 10, no more".to_owned(), found, met);
+            count(&what, "1, at most 10, no further ones".to_owned(), found, met);
         }
         for Memory { what, function, peak_mb } in &self.memory {
             let found = format!("{peak_mb:.0} MB");
-            count(&format!("{function}: {what}"), "less than 64 MB".to_owned(), found, *peak_mb < 64.0);
+            count(
+                &format!("{function}: peak memory with {what}"),
+                "less than 64 MB".to_owned(),
+                found,
+                *peak_mb < 64.0,
+            );
         }
         let sensor = wru::claim(&Size::Sensor.body("grid_stress_00000000"));
         let units = sensor.map_or(0, |claim| wru::units(claim.item_bytes()));
         count(
-            "WRU of a 5 KB sensor event's claim",
+            "write request units of the claim of a 5 KB sensor event",
             "at most 2".to_owned(),
             units.to_string(),
             (1..=2).contains(&units),
@@ -178,13 +193,14 @@ impl Results {
         for rate in &self.rates {
             let lowest = rate.by_quarter.iter().copied().fold(f64::INFINITY, f64::min);
             let flat = lowest / rate.by_quarter.first().copied().unwrap_or(lowest);
-            let what = format!("{}: slowest quarter of a long run, of its first", rate.function);
+            let what =
+                format!("{}: rate in the slowest quarter of a run, relative to its first quarter", rate.function);
             count(&what, "at least 0.8 x".to_owned(), format!("{flat:.2} x"), flat >= 0.8);
         }
         self.targets = targets;
     }
 
-    /// By size and relation, in the order of measuring.
+    /// Groups the rows by size and relation. Each group keeps the order in which the functions were measured.
     pub(crate) fn tables(&self) -> BTreeMap<(Size, Relation), Vec<&Row>> {
         let mut tables: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
         for row in &self.rows {

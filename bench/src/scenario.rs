@@ -1,5 +1,5 @@
-//! What is measured of this project's functions beside CPU and cold start: a herd over warm sandboxes, a million duplicates,
-//! connections, memory under the largest batches, and the rate of one sandbox.
+//! Measurements besides CPU time and cold start: a herd over warm sandboxes, a million duplicates, connections, memory
+//! under the largest batches, and the rate of one sandbox.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::process::{Process, back_end, on_a_runtime};
-use crate::subject::{Artefact, Subject};
+use crate::subject::{Artifact, Subject};
 use bench::traffic::{Relation, Size, Traffic, queue_record, stream_record};
 
-/// Largest payload of an invocation, in bytes.
+/// Largest payload that Lambda accepts for an invocation, in bytes.
 const PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
-/// Most messages of a batch that a queue's mapping can be set to.
+/// Largest batch size that the queue mapping can be set to.
 const LARGEST_BATCH: usize = 10_000;
 
-/// Write requests that 50 identical messages cost, in five batches of ten over two warm sandboxes.
+/// Returns the number of write requests for 50 identical messages, in five batches of ten over two warm sandboxes.
 pub(crate) fn herd_writes(ingest: &Subject) -> anyhow::Result<u64> {
     on_a_runtime(async {
         let (services, endpoint) = back_end().await?;
@@ -29,7 +29,7 @@ pub(crate) fn herd_writes(ingest: &Subject) -> anyhow::Result<u64> {
         let body = Size::Reading.body("grid_stress_999");
         let mut batches = (0..5).map(|number| batch((0..10).map(|n| queue_record(100 + number * 10 + n, &body))));
         let [first, second] = &mut sandboxes;
-        // Both at once, as long as there are two batches left.
+        // Both sandboxes work at the same time. The fifth batch runs alone.
         while let Some(one) = batches.next() {
             let other = batches.next();
             tokio::try_join!(first.invoke(one), async {
@@ -48,7 +48,8 @@ fn writes(usage: &emulator::meter::Usage) -> u64 {
     usage.requests.iter().filter(|(name, _)| is_write(name)).map(|(_, count)| count).sum()
 }
 
-/// Requests to the services that a million duplicates of a thousand known events cause, in batches of ten thousand.
+/// Returns the number of requests to the services that `duplicates` messages cause, in batches of ten thousand. All of
+/// them are duplicates of a thousand events that the function already knows.
 pub(crate) fn requests_of_duplicates(ingest: &Subject, duplicates: usize) -> anyhow::Result<u64> {
     on_a_runtime(async {
         let (services, endpoint) = back_end().await?;
@@ -66,21 +67,21 @@ pub(crate) fn requests_of_duplicates(ingest: &Subject, duplicates: usize) -> any
     })
 }
 
-/// Connections that one process has opened, by what it had been handed up to then.
+/// Number of connections that one process has opened after each step.
 #[derive(Debug, Serialize)]
 pub(crate) struct Connections {
     pub(crate) function: &'static str,
-    /// A first batch of one message.
+    /// After a first batch of one message.
     pub(crate) after_one_message: u64,
-    /// Then one of ten.
+    /// After another batch of ten.
     pub(crate) after_ten: u64,
-    /// Then two hundred more of ten.
+    /// After two hundred more batches of ten.
     pub(crate) after_all: u64,
 }
 
-/// Of each compiled function.
+/// Counts the connections of each compiled function.
 pub(crate) fn connections(subjects: &[Subject]) -> anyhow::Result<Vec<Connections>> {
-    let compiled = subjects.iter().filter(|subject| matches!(subject.artefact, Artefact::Binary));
+    let compiled = subjects.iter().filter(|subject| matches!(subject.artifact, Artifact::Binary));
     let counted = compiled.map(|subject| {
         on_a_runtime(async {
             let (services, endpoint) = back_end().await?;
@@ -100,7 +101,7 @@ pub(crate) fn connections(subjects: &[Subject]) -> anyhow::Result<Vec<Connection
     counted.collect()
 }
 
-/// Peak memory of one process on one kind of large batch.
+/// Peak memory of one process that handled one kind of large batch.
 #[derive(Debug, Serialize)]
 pub(crate) struct Memory {
     pub(crate) what: &'static str,
@@ -108,10 +109,11 @@ pub(crate) struct Memory {
     pub(crate) peak_mb: f64,
 }
 
-/// Five messages of 1 MiB, ten thousand small ones, and a stream batch of 6 MB, each so many times.
+/// Measures three kinds of large batches, each `repeats` times: five messages of 1 MiB, ten thousand small messages, and
+/// a stream batch of 6 MB.
 pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> anyhow::Result<Vec<Memory>> {
     let large = (0..5).map(|n| {
-        // As JSON in JSON, 1 MiB of body must not grow: no quotes but the few of its own, and text that compresses.
+        // The batch is JSON, so each quote in a body takes one more byte. The filler has none, and it compresses well.
         let head = format!(r#"{{"event_id":"large-{n}","x":""#);
         let filler = "0123456789".repeat(105_000);
         queue_record(n, &format!("{head}{}\"}}", &filler[..1024 * 1024 - head.len() - 2]))
@@ -147,20 +149,20 @@ pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> any
     .collect()
 }
 
-/// What one sandbox does with batches of a thousand, by its own CPU clock: what a full core would do, whatever else the
-/// machine does.
+/// Rate of one sandbox with batches of a thousand messages. It is measured by the CPU clock of the process, so it is the
+/// rate of a full core, regardless of other load on the machine.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rate {
     pub(crate) function: &'static str,
     pub(crate) messages_per_cpu_second: f64,
-    /// The same, by quarter of the run.
+    /// Rate in each quarter of the run.
     pub(crate) by_quarter: Vec<f64>,
 }
 
-/// Batches of a thousand distinct readings.
+/// Measures the rate of each compiled function with batches of a thousand distinct readings.
 pub(crate) fn rates(subjects: &[Subject], batches: usize) -> anyhow::Result<Vec<Rate>> {
     const MESSAGES: usize = 1_000;
-    let compiled = subjects.iter().filter(|subject| matches!(subject.artefact, Artefact::Binary));
+    let compiled = subjects.iter().filter(|subject| matches!(subject.artifact, Artifact::Binary));
     let measured = compiled.map(|subject| {
         on_a_runtime(async {
             let (_services, endpoint) = back_end().await?;
@@ -168,7 +170,8 @@ pub(crate) fn rates(subjects: &[Subject], batches: usize) -> anyhow::Result<Vec<
             let mut process = Process::start(subject, &endpoint).await?;
             process.invoke(traffic.batch(MESSAGES).0).await?;
             let began = process.cpu()?;
-            let (mut so_far, mut by_quarter) = (began, Vec::new());
+            let mut so_far = began;
+            let mut by_quarter = Vec::new();
             for _ in 0..4 {
                 for _ in 0..batches {
                     process.invoke(traffic.batch(MESSAGES).0).await?;
@@ -189,7 +192,7 @@ fn per_second(messages: usize, took: Duration) -> f64 {
     (messages as f64 / took.as_secs_f64()).round()
 }
 
-/// Nothing but what the functions read: ten thousand whole records do not fit into a payload.
+/// Returns a record with only the fields that the functions read. Ten thousand complete records exceed a payload.
 fn short_queue_record(message: usize, body: &str) -> serde_json::Value {
     let mut record = queue_record(message, body);
     if let Some(record) = record.as_object_mut() {

@@ -1,4 +1,4 @@
-//! What is uploaded to Lambda: how large it is, and how large as a zip.
+//! The size of a function's artifact, plain and as a zip.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -8,25 +8,25 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde::Serialize;
 
-use crate::subject::{Artefact, Subject};
+use crate::subject::{Artifact, Subject};
 
-/// What a zip holds for an entry besides its content: two headers and its name twice; and once, its end.
+/// Bytes of the two headers of each entry in a zip. An entry also contains its name twice.
 const ZIP_ENTRY_BYTES: u64 = 30 + 46;
+/// Bytes of the record at the end of a zip.
 const ZIP_END_BYTES: u64 = 22;
 
-/// Bytes, plain and as a zip.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Size {
     pub(crate) bytes: u64,
     pub(crate) zip_bytes: u64,
 }
 
-/// Of what a function is deployed as.
+/// Returns the size of a function's artifact.
 pub(crate) fn of(subject: &Subject) -> anyhow::Result<Size> {
     let mut size = Size { bytes: 0, zip_bytes: ZIP_END_BYTES };
-    match &subject.artefact {
-        Artefact::Binary => size.add(&subject.program, "bootstrap".len())?,
-        Artefact::Python { sources, packages } => {
+    match &subject.artifact {
+        Artifact::Binary => size.add(&subject.program, "bootstrap".len())?,
+        Artifact::Python { sources, packages } => {
             size.add(sources, sources.file_name().map_or(0, |name| name.len()))?;
             if let Some(packages) = packages {
                 size.add_folder(packages, 0)?;
@@ -48,8 +48,8 @@ impl Size {
     }
 
     fn add(&mut self, file: &Path, name_bytes: usize) -> anyhow::Result<()> {
-        let content = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        let mut deflated = DeflateEncoder::new(Count(0), Compression::best());
+        let content = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+        let mut deflated = DeflateEncoder::new(ByteCounter(0), Compression::best());
         deflated.write_all(&content)?;
         self.bytes += content.len() as u64;
         self.zip_bytes += deflated.finish()?.0 + ZIP_ENTRY_BYTES + 2 * name_bytes as u64;
@@ -57,11 +57,11 @@ impl Size {
     }
 
     fn add_folder(&mut self, folder: &Path, path_bytes: usize) -> anyhow::Result<()> {
-        for entry in std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+        for entry in std::fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))? {
             let entry = entry?;
             let path_bytes = path_bytes + entry.file_name().len() + 1;
             match entry.file_type()?.is_dir() {
-                // Byte code is made again where it runs.
+                // Python compiles its byte code where it runs.
                 true if entry.file_name() == "__pycache__" => {}
                 true => self.add_folder(&entry.path(), path_bytes)?,
                 false => self.add(&entry.path(), path_bytes)?,
@@ -71,9 +71,9 @@ impl Size {
     }
 }
 
-struct Count(u64);
+struct ByteCounter(u64);
 
-impl io::Write for Count {
+impl io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 += bytes.len() as u64;
         Ok(bytes.len())

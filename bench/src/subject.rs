@@ -1,31 +1,30 @@
-//! Who is measured.
+//! The functions under measurement.
 
 use std::path::{Path, PathBuf};
 
 use bench::traffic::Source;
 use pipeline::names;
 
-/// A function, and how it is started.
+/// A function under measurement, and how to start it.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
-    /// In the table.
+    /// Name in the tables.
     pub(crate) name: &'static str,
-    /// What it is handed.
+    /// Kind of batches that it receives.
     pub(crate) source: Source,
-    /// What it is held against.
+    /// Name of the bare function that it is compared with.
     pub(crate) baseline: &'static str,
-    /// What it must have left in the services for each distinct event.
+    /// Items and objects that it must leave in the services for each distinct event.
     pub(crate) leaves: Leaves,
-    /// The operation that it must have used.
+    /// Operation that it must call at least once.
     pub(crate) uses: &'static str,
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
     pub(crate) variables: Vec<(&'static str, String)>,
-    /// What is uploaded to Lambda.
-    pub(crate) artefact: Artefact,
+    pub(crate) artifact: Artifact,
 }
 
-/// What one event becomes.
+/// Items and objects that a function leaves in the services for one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaves {
     Item,
@@ -33,12 +32,12 @@ pub(crate) enum Leaves {
     Both,
 }
 
-/// What is uploaded to Lambda.
+/// The content of the zip that is uploaded to Lambda.
 #[derive(Clone, Debug)]
-pub(crate) enum Artefact {
-    /// A binary, as `bootstrap` in a zip.
+pub(crate) enum Artifact {
+    /// A binary with the name `bootstrap`.
     Binary,
-    /// Python sources, and packages if the function has to bring them: Lambda's runtime has boto3.
+    /// Python sources, and the packages that Lambda's runtime does not contain. It contains boto3.
     Python { sources: PathBuf, packages: Option<PathBuf> },
 }
 
@@ -52,13 +51,14 @@ pub(crate) const BOTO3: &str = "Python, boto3";
 pub(crate) const POWERTOOLS: &str = "Python, Powertools";
 
 impl Subject {
-    /// Whether a duplicate is anything else to it than a message. The archive's stream has no record of one.
+    /// Returns true if the function is also measured with duplicates. Of the bare functions, only the baseline of
+    /// `ingest-fn` is. `archive-fn` never receives a duplicate.
     pub(crate) fn knows_duplicates(&self) -> bool {
         self.name == BARE_PUT || !(self.name.starts_with("bare") || self.source == Source::Stream)
     }
 }
 
-/// The compiled functions under `binaries`: this project's, and the bare ones.
+/// Returns this project's functions and the bare ones, compiled in `binaries`.
 pub(crate) fn compiled(binaries: &Path) -> Vec<Subject> {
     let subject = |name, binary: &str, source, leaves, uses| Subject {
         name,
@@ -69,7 +69,7 @@ pub(crate) fn compiled(binaries: &Path) -> Vec<Subject> {
         program: binaries.join(binary),
         arguments: Vec::new(),
         variables: Vec::new(),
-        artefact: Artefact::Binary,
+        artifact: Artifact::Binary,
     };
     let mut subjects = vec![
         subject(BARE_PUT, "bare-dynamodb", Source::Queue, Leaves::Item, "DynamoDb PutItem"),
@@ -86,12 +86,12 @@ pub(crate) fn compiled(binaries: &Path) -> Vec<Subject> {
     subjects
 }
 
-/// One of [`compiled`].
+/// Returns the function of that name, one of [`compiled`].
 pub(crate) fn named<'a>(subjects: &'a [Subject], name: &str) -> &'a Subject {
-    subjects.iter().find(|subject| subject.name == name).expect("it is always measured")
+    subjects.iter().find(|subject| subject.name == name).expect("every compiled function is measured")
 }
 
-/// The Python peers, run by `python` of a virtual environment.
+/// Returns the two Python functions. `python` is the interpreter of a virtual environment.
 pub(crate) fn python(python: &Path, sources: &Path, packages: &Path) -> Vec<Subject> {
     [(BOTO3, "boto3_peer"), (POWERTOOLS, "powertools_peer")]
         .map(|(name, module)| Subject {
@@ -104,11 +104,11 @@ pub(crate) fn python(python: &Path, sources: &Path, packages: &Path) -> Vec<Subj
             arguments: vec!["-m".to_owned(), "awslambdaric".to_owned(), format!("{module}.handler")],
             variables: vec![
                 ("PYTHONPATH", sources.display().to_string()),
-                // Nothing is left behind in the sources.
+                // Python must not write byte code next to the sources.
                 ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
                 ("HOME", std::env::temp_dir().display().to_string()),
             ],
-            artefact: Artefact::Python {
+            artifact: Artifact::Python {
                 sources: sources.join(format!("{module}.py")),
                 packages: (name == POWERTOOLS).then(|| packages.to_owned()),
             },
@@ -116,7 +116,7 @@ pub(crate) fn python(python: &Path, sources: &Path, packages: &Path) -> Vec<Subj
         .to_vec()
 }
 
-/// What every function is told.
+/// Returns the environment variables that every function gets.
 pub(crate) fn common_variables(runtime_api: &str, endpoint: &str) -> Vec<(&'static str, String)> {
     [
         ("AWS_LAMBDA_RUNTIME_API", runtime_api),
@@ -130,7 +130,7 @@ pub(crate) fn common_variables(runtime_api: &str, endpoint: &str) -> Vec<(&'stat
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
         ("TABLE_NAME", names::TABLE),
         ("BUCKET_NAME", names::BUCKET),
-        // No look into the user's own settings.
+        // The functions must not read the AWS settings of the user.
         ("AWS_CONFIG_FILE", "/dev/null"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
         ("AWS_EC2_METADATA_DISABLED", "true"),

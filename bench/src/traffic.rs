@@ -1,4 +1,4 @@
-//! What the functions are handed: events of a reading's size and of a sensor's, as a queue's or a stream's batch.
+//! The input of the functions: batches of a queue or of a stream, with events of two sizes.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,19 +6,19 @@ use claim::{Claim, Event, EventIdPointer};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// The default batch of the queue's mapping.
+/// Default batch size of the queue mapping.
 pub const BATCH: usize = 10;
 
-/// What calls a function.
+/// The source of a function's batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Batches of messages.
+    /// A queue, with messages.
     Queue,
-    /// Batches of stream records, each with a claim that `ingest-fn` could have written.
+    /// A table's stream. Each record has a claim that `ingest-fn` could have written.
     Stream,
 }
 
-/// How large an event is.
+/// The size of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Size {
     /// One reading of one sensor: 250 bytes.
@@ -29,21 +29,20 @@ pub enum Size {
     Sensor,
 }
 
-/// How the messages of a run are related.
+/// The relation between the messages of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Relation {
-    /// Each is an event of its own.
+    /// Each message is a new event.
     Distinct,
-    /// Each is a duplicate of an event of the first batch.
+    /// Each message is a duplicate of an event in the first batch.
     Duplicates,
 }
 
 impl Size {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Reading, Self::Sensor];
 
-    /// As the tables say it.
+    /// Returns the name in the tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -52,7 +51,7 @@ impl Size {
         }
     }
 
-    /// The event of this id; always the same bytes.
+    /// Returns the event with this id. The same id always gives the same bytes.
     #[must_use]
     pub fn body(self, event_id: &str) -> String {
         match self {
@@ -62,7 +61,7 @@ impl Size {
     }
 }
 
-/// One reading, 250 bytes.
+/// Returns one reading of 250 bytes.
 #[must_use]
 pub fn reading(event_id: &str) -> String {
     let mut random = fastrand::Rng::with_seed(seed(event_id));
@@ -81,13 +80,15 @@ pub fn reading(event_id: &str) -> String {
     text + r#","note":""# + &"grid stress ".repeat(filler / 12 + 1)[..filler] + "\"}"
 }
 
-/// As many readings of one sensor as fit into `bytes`, each a little different from the one before.
+/// Returns as many readings of one sensor as fit into `bytes`. Each differs slightly from the one before.
 #[must_use]
 pub fn sensor(event_id: &str, bytes: usize) -> String {
     let mut random = fastrand::Rng::with_seed(seed(event_id));
     let mut text =
         format!(r#"{{"event_id":"{event_id}","sensor":"substation-0417","area":"10YES-REE------0","readings":["#);
-    let (mut voltage, mut frequency, mut second) = (400_000_u32, 50_000_u32, 0);
+    let mut voltage = 400_000_u32;
+    let mut frequency = 50_000_u32;
+    let mut second = 0;
     loop {
         voltage = voltage + random.u32(..200) - 100;
         frequency = frequency + random.u32(..20) - 10;
@@ -111,7 +112,7 @@ fn seed(event_id: &str) -> u64 {
     event_id.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
-/// Makes batches, each message with an id of its own.
+/// Generates batches. Each message has its own id.
 pub struct Traffic {
     source: Source,
     size: Size,
@@ -120,13 +121,12 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// None yet.
     #[must_use]
     pub fn new(source: Source, size: Size, relation: Relation) -> Self {
         Self { source, size, relation, messages: 0 }
     }
 
-    /// The next batch, and how many events in it are new.
+    /// Returns the next batch as JSON, and the number of new events in it.
     pub fn batch(&mut self, messages: usize) -> (String, usize) {
         let mut new = 0;
         let records: Vec<Value> = (0..messages)
@@ -149,7 +149,7 @@ impl Traffic {
     }
 }
 
-/// As Lambda hands a message over, receipt handle and attributes included.
+/// Returns a message as Lambda passes it to a function, including receipt handle and attributes.
 #[must_use]
 pub fn queue_record(message: usize, body: &str) -> Value {
     json!({
@@ -170,14 +170,14 @@ pub fn queue_record(message: usize, body: &str) -> Value {
     })
 }
 
-/// The stream's record of the claim that `ingest-fn` would write.
+/// Returns the stream record of the claim that `ingest-fn` would write.
 ///
 /// # Panics
-/// If the body is no event, or too large for a claim.
+/// Panics if the body is not a valid event or is too large for a claim.
 #[must_use]
 pub fn stream_record(message: usize, body: &str) -> Value {
     let pointer = EventIdPointer::parse("/event_id").expect("the pointer is well formed");
-    let event = Event::parse(body, &pointer).expect("the bench's events are events");
+    let event = Event::parse(body, &pointer).expect("the body is a valid event");
     let mut random = [0; 10];
     random[2..].copy_from_slice(&(message as u64).to_be_bytes());
     let message_id = format!("059f36b4-87a3-44ab-83d2-{message:012}");

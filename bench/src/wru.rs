@@ -1,4 +1,4 @@
-//! Write request units that a claim costs, by the size of its event: computed, not measured.
+//! The write request units of a claim, by the size of its event. They are computed, not measured.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -12,15 +12,15 @@ pub(crate) fn units(item_bytes: usize) -> usize {
     item_bytes.div_ceil(WRITE_UNIT_BYTES)
 }
 
-/// The claim of a body.
+/// Returns a claim with this body.
 pub(crate) fn claim(body: &str) -> Result<Claim, BodyTooLarge> {
     let pointer = EventIdPointer::parse("/event_id").expect("the pointer is well formed");
-    let event = Event::parse(body, &pointer).expect("the bench's events are events");
-    let (now, window) = (SystemTime::now(), Duration::from_secs(16 * 86_400));
-    Claim::new(&event, "059f36b4-87a3-44ab-83d2-661975830a7d", body, now, window, &[0; 10])
+    let event = Event::parse(body, &pointer).expect("the body is a valid event");
+    let window = Duration::from_secs(16 * 86_400);
+    Claim::new(&event, "059f36b4-87a3-44ab-83d2-661975830a7d", body, SystemTime::now(), window, &[0; 10])
 }
 
-/// Writes the table: readings of one sensor up to 1 MiB, and a body that does not compress.
+/// Writes a table of readings of one sensor up to 1 MiB, and of bodies that hardly compress.
 pub(crate) fn write(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| event, bytes | stored plain, WRU | item as written, bytes | body | WRU |")?;
     writeln!(out, "| ---: | ---: | ---: | --- | ---: |")?;
@@ -39,7 +39,7 @@ pub(crate) fn write(out: &mut impl Write) -> io::Result<()> {
 }
 
 fn row(out: &mut impl Write, body: &str, what: &str) -> io::Result<()> {
-    let mut as_plain = claim(r#"{"event_id":"grid_stress_00000000"}"#).expect("it is small");
+    let mut as_plain = claim(r#"{"event_id":"grid_stress_00000000"}"#).expect("the body is small");
     as_plain.body = Body::Plain(body.to_owned());
     let plain = match as_plain.item_bytes() {
         bytes if bytes > claim::record::MAX_ITEM_BYTES => "does not fit".to_owned(),
@@ -66,7 +66,7 @@ fn small(id: &str) -> String {
     format!("{head}{}\"}}", &"grid stress ".repeat(20)[..200 - head.len() - 2])
 }
 
-/// Random letters and digits: what base64 of something encrypted looks like.
+/// Returns an event with random letters and digits, similar to the base64 text of encrypted data.
 fn noise(id: &str, bytes: usize) -> String {
     let mut random = fastrand::Rng::with_seed(1);
     let head = format!(r#"{{"event_id":"{id}","payload":""#);

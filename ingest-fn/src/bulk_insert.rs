@@ -1,7 +1,7 @@
-//! `CLAIM_WRITES=batch`: one request inserts many claims, in front of the default path.
+//! `CLAIM_WRITES=batch`: inserts many claims in one request, before the default path.
 //!
-//! The insert believes one answer alone: that this insert was done. The conditional put settles whatever the inserts have
-//! left open, by the same claim. So window, conflict and the recognition of our own write are the put's, as in the default path.
+//! An insert request settles a claim only if its answer says that the insert was done. Every other claim is unconfirmed and goes
+//! on to the conditional put of the default path. So the put alone enforces the window, finds conflicts and recognizes our own writes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
@@ -22,83 +22,83 @@ use crate::claim_table::{ClaimOutcome, ClaimTable, HeldClaim};
 use crate::claimer::{Claimer, ClaimerError, MAX_IN_FLIGHT};
 use crate::plan::{Group, Leader};
 
-/// Most statements that `BatchExecuteStatement` takes (its API reference: "Array Members: Maximum number of 25 items").
+/// Maximum number of statements in a `BatchExecuteStatement` (its API reference: "Array Members: Maximum number of 25 items").
 pub const MAX_STATEMENTS: usize = 25;
 
-/// Requests of many claims in flight at once, beside those of one claim.
+/// Maximum number of insert requests in flight, in addition to the puts.
 const MAX_INSERTS_IN_FLIGHT: usize = 4;
 
-/// Bodies in one request of many claims, in bytes: all requests in flight have as much as one of the largest bodies.
-/// A larger body costs so much by itself that a request of its own does not show.
+/// Maximum size of the bodies in one insert request, in bytes. All insert requests in flight hold at most as much as one body
+/// of 1 MiB. A claim with a larger body is put by itself: its write is so expensive that a separate request makes no difference.
 const MAX_INSERT_BYTES: usize = 256 * 1_024;
 
-/// Longest that a request of many claims may take, all its attempts together: as long as one attempt. What is open then has
-/// the rest of the time for its put.
+/// Maximum duration of an insert request with all its attempts: as long as one attempt may take. The rest of the time is for the
+/// puts of unconfirmed claims.
 const MAX_INSERT_TIME: Duration = Duration::from_secs(4);
 
-/// Claims the groups of one batch.
+/// Claims the events of one batch with insert requests and puts.
 pub(crate) struct BulkInserter<'a> {
     claimer: &'a Claimer,
     groups: &'a [Group],
     deadline: Deadline,
 }
 
-/// The requests of a batch. Groups are given by their index.
+/// The first requests for a batch. Groups are identified by their index.
 struct RequestPlan {
-    /// Groups whose claims one request inserts.
+    /// Groups of each insert request.
     inserts: VecDeque<Vec<usize>>,
     puts: VecDeque<Put>,
 }
 
-/// A group that gets a request of its own.
+/// A group whose claim gets its own request.
 enum Put {
-    /// The default path.
+    /// A group that takes the default path.
     New(usize),
-    /// A claim that may be in the table already.
-    Open(usize, Claim),
+    /// A group whose unconfirmed claim may already be in the table.
+    Unconfirmed(usize, Claim),
 }
 
-/// The groups of one insert request afterwards, by their index.
+/// The result of one insert request. Groups are identified by their index.
 #[derive(Default)]
 struct InsertedBatch {
-    known: Vec<(usize, Result<ClaimOutcome, ClaimerError>)>,
-    open: Vec<Put>,
+    outcomes: Vec<(usize, Result<ClaimOutcome, ClaimerError>)>,
+    unconfirmed: Vec<Put>,
 }
 
-/// The answer to a request that inserts many claims.
+/// The answer to an insert request.
 #[derive(Debug)]
 pub struct InsertOutcome {
-    /// One flag for each claim, in order: true if this request certainly inserted it.
+    /// One flag per claim, in order: true if this request certainly inserted the claim.
     pub inserted: Vec<bool>,
-    /// The first refusal for another reason than an existing item.
+    /// The first refusal with a reason other than an existing item.
     pub refusal: Option<InsertRefusal>,
 }
 
-/// An insert that was refused by itself, inside a good answer.
+/// A refused insert in an answer that is otherwise successful.
 #[derive(Debug, thiserror::Error)]
 #[error("an insert was refused: {code}: {message}")]
 pub struct InsertRefusal {
-    /// DynamoDB's error code.
+    /// Error code from DynamoDB.
     pub code: String,
-    /// DynamoDB's message.
+    /// Error message from DynamoDB.
     pub message: String,
 }
 
 /// The outcome of every claim in the request is unknown. None may be treated as won or as a duplicate.
 #[derive(Debug, thiserror::Error)]
 pub enum InsertError {
-    /// The request failed, was throttled, or its answer was lost: each of its inserts may have taken effect or not.
-    #[error("inserting {claims} claims into table {table:?} failed")]
+    /// The request failed or was throttled, or its answer was lost. Each of its inserts may or may not have taken effect.
+    #[error("failed to insert {claims} claims into table {table:?}")]
     Request {
         /// Number of claims in the request.
         claims: usize,
-        /// The table.
+        /// Name of the table.
         table: String,
-        /// Boxed, because it is large.
+        /// Boxed because it is large.
         source: Box<SdkError<BatchExecuteStatementError>>,
     },
-    /// The answers cannot be assigned to the claims.
-    #[error("inserting {claims} claims was answered {answers} times")]
+    /// The number of answers differs from the number of claims, so no answer can be assigned to a claim.
+    #[error("the insert of {claims} claims returned {answers} answers")]
     Answers {
         /// Number of claims in the request.
         claims: usize,
@@ -107,16 +107,16 @@ pub enum InsertError {
     },
 }
 
-/// Why claims are left open.
+/// A reason why claims are unconfirmed.
 #[derive(Debug, thiserror::Error)]
-enum OpenError {
+enum UnconfirmedError {
     #[error(transparent)]
     Refused(InsertRefusal),
     #[error(transparent)]
     Insert(InsertError),
     #[error(transparent)]
     Panicked(Panicked),
-    #[error("there was no answer in time")]
+    #[error("the insert request timed out")]
     Late(#[source] Elapsed),
 }
 
@@ -125,8 +125,8 @@ impl<'a> BulkInserter<'a> {
         Self { claimer, groups, deadline }
     }
 
-    /// Hands over each group's index, and the outcome of its leader's claim as soon as it is known. What is still under way at
-    /// the deadline is for the caller to drop.
+    /// Calls `on_outcome` with a group's index and the outcome of its leader's claim, as soon as that outcome is known. The
+    /// caller drops this future, with all its requests, at the deadline.
     pub(crate) async fn claim_groups(&self, mut on_outcome: impl FnMut(usize, Result<ClaimOutcome, ClaimerError>)) {
         let RequestPlan { mut inserts, mut puts } = self.plan_requests();
         let mut inserts_in_flight = FuturesUnordered::new();
@@ -145,8 +145,8 @@ impl<'a> BulkInserter<'a> {
             tokio::select! {
                 biased;
                 Some(batch) = inserts_in_flight.next() => {
-                    batch.known.into_iter().for_each(|(index, outcome)| on_outcome(index, outcome));
-                    puts.extend(batch.open);
+                    batch.outcomes.into_iter().for_each(|(index, outcome)| on_outcome(index, outcome));
+                    puts.extend(batch.unconfirmed);
                 }
                 Some((index, outcome)) = puts_in_flight.next() => on_outcome(index, outcome),
                 else => return,
@@ -178,10 +178,10 @@ impl<'a> BulkInserter<'a> {
             request.push(index);
             bytes += body_bytes;
         }
-        // What the cache knows takes no time.
+        // Cached claims come first, because they need no request.
         let mut puts = cached;
         puts.append(&mut large);
-        // One by itself is better put at once.
+        // A single claim gains nothing from an insert request, so it is put at once.
         if request.len() > 1 {
             inserts.push_back(request);
         } else {
@@ -202,8 +202,8 @@ impl<'a> BulkInserter<'a> {
                     indices.push(index);
                     claims.push(claim);
                 }
-                Ok(Err(too_large)) => batch.known.push((index, Err(too_large.into()))),
-                Err(panicked) => batch.known.push((index, Err(panicked.into()))),
+                Ok(Err(too_large)) => batch.outcomes.push((index, Err(too_large.into()))),
+                Err(panicked) => batch.outcomes.push((index, Err(panicked.into()))),
             }
         }
         let inserted = self.insert(&claims).await;
@@ -212,9 +212,9 @@ impl<'a> BulkInserter<'a> {
                 let event = &self.groups[index].leader.event;
                 let held = HeldClaim::new(&claim, event.digest);
                 self.claimer.cache.remember(&event.id, held);
-                batch.known.push((index, Ok(ClaimOutcome::Won(held))));
+                batch.outcomes.push((index, Ok(ClaimOutcome::Won(held))));
             } else {
-                batch.open.push(Put::Open(index, claim));
+                batch.unconfirmed.push(Put::Unconfirmed(index, claim));
             }
         }
         batch
@@ -226,8 +226,8 @@ impl<'a> BulkInserter<'a> {
         Claim::new(event, &message.id, body, now, *window, &random())
     }
 
-    /// Returns, for each claim, whether this request certainly inserted it. A warning says why others are open, unless the only
-    /// reason is an existing item: a role without `dynamodb:PartiQLInsert` shows here in every batch.
+    /// Returns, for each claim, whether this request certainly inserted it. Logs a warning if claims are unconfirmed for another
+    /// reason than an existing item. For example, a role without `dynamodb:PartiQLInsert` causes a warning in every batch.
     async fn insert(&self, claims: &[Claim]) -> Vec<bool> {
         let none = || vec![false; claims.len()];
         if claims.is_empty() || self.deadline.is_reached() {
@@ -235,15 +235,15 @@ impl<'a> BulkInserter<'a> {
         }
         let request = catch_panic_async(self.claimer.table.insert(claims));
         let (inserted, error) = match timeout(MAX_INSERT_TIME.min(self.deadline.left() / 2), request).await {
-            Ok(Ok(Ok(InsertOutcome { inserted, refusal }))) => (inserted, refusal.map(OpenError::Refused)),
-            Ok(Ok(Err(error))) => (none(), Some(OpenError::Insert(error))),
-            Ok(Err(panicked)) => (none(), Some(OpenError::Panicked(panicked))),
-            Err(elapsed) => (none(), Some(OpenError::Late(elapsed))),
+            Ok(Ok(Ok(InsertOutcome { inserted, refusal }))) => (inserted, refusal.map(UnconfirmedError::Refused)),
+            Ok(Ok(Err(error))) => (none(), Some(UnconfirmedError::Insert(error))),
+            Ok(Err(panicked)) => (none(), Some(UnconfirmedError::Panicked(panicked))),
+            Err(elapsed) => (none(), Some(UnconfirmedError::Late(elapsed))),
         };
         if let Some(error) = error {
             let open = inserted.iter().filter(|inserted| !**inserted).count();
             let error = logs::error_text(&error);
-            tracing::warn!(error, claims = claims.len(), open, "batched claims are left open");
+            tracing::warn!(error, claims = claims.len(), open, "unconfirmed batched claims are put one by one");
         }
         inserted
     }
@@ -251,12 +251,12 @@ impl<'a> BulkInserter<'a> {
     async fn put(&self, put: Put) -> (usize, Result<ClaimOutcome, ClaimerError>) {
         match put {
             Put::New(index) => (index, self.claimer.claim(&self.groups[index].leader, self.deadline).await),
-            Put::Open(index, claim) => (index, self.put_open(&self.groups[index].leader, &claim).await),
+            Put::Unconfirmed(index, claim) => (index, self.put_unconfirmed(&self.groups[index].leader, &claim).await),
         }
     }
 
-    /// Settles an event for good, by a claim that may be in the table already.
-    async fn put_open(&self, leader: &Leader, claim: &Claim) -> Result<ClaimOutcome, ClaimerError> {
+    /// Puts a claim that may already be in the table. The answer says which claim holds the event.
+    async fn put_unconfirmed(&self, leader: &Leader, claim: &Claim) -> Result<ClaimOutcome, ClaimerError> {
         let _memory = self.claimer.acquire_memory(leader, self.deadline).await?;
         catch_panic_async(async {
             let outcome = self.claimer.table.put(claim).await?;
@@ -268,13 +268,12 @@ impl<'a> BulkInserter<'a> {
 }
 
 impl ClaimTable {
-    /// Tries to insert at most [`MAX_STATEMENTS`] claims of different events in one request. `PartiQL`'s INSERT fails by itself
-    /// where there is an item, expired or not, and does not say which. A claim that is not reported as inserted may be in the table
-    /// all the same, because a retry of the SDK meets what its first attempt inserted. So the caller must [put](Self::put) the same
-    /// claim.
+    /// Tries to insert at most [`MAX_STATEMENTS`] claims of different events in one request. A `PartiQL` INSERT fails if there is
+    /// an item, expired or not, and does not return that item. A claim that is not reported as inserted may still be in the table,
+    /// because an SDK retry fails on the item that the first attempt inserted. So the caller must [put](Self::put) the same claim.
     ///
     /// # Errors
-    /// Fails if that is true of every claim.
+    /// Fails if the outcome of every claim is unknown.
     pub async fn insert(&self, claims: &[Claim]) -> Result<InsertOutcome, InsertError> {
         let statements = claims.iter().map(|claim| self.insertion(claim)).collect();
         let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
@@ -298,7 +297,7 @@ impl ClaimTable {
         let item = BTreeMap::from_iter(item);
         let (names, values): (Vec<_>, Vec<_>) =
             item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
-        // A table's name has no quotation marks: see `Config`.
+        // `Config` ensures that the table's name has no quotation marks.
         let statement = format!("INSERT INTO \"{}\" VALUE {{{}}}", self.name, names.join(", "));
         let request = BatchStatementRequest::builder().statement(statement).set_parameters(Some(values));
         request.build().expect("the statement is set")
@@ -306,7 +305,7 @@ impl ClaimTable {
 }
 
 fn is_inserted(response: &BatchStatementResponse) -> bool {
-    // A throttle may be among the errors: the SDK does not retry what is inside an answer of 200.
+    // Any error counts, even a throttle: the SDK does not retry an error inside an answer with status 200.
     response.error.is_none()
 }
 

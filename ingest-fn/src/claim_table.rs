@@ -1,4 +1,4 @@
-//! The one request of the default path: the conditional write of a claim.
+//! The conditional write of a claim, which is the only request of the default path.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use claim::{Claim, ClaimError, Digest, DigestError, EventError};
 
-/// Makes the write of a claim conditional: it succeeds only if there is no claim of the event, or that claim has expired. DynamoDB
-/// deletes expired items days late, so this condition keeps the dedup window, and their deletion does not.
+/// Condition of the write: the event has no claim, or its claim has expired. DynamoDB deletes expired items days late, so this
+/// condition enforces the dedup window, not the deletion.
 const CLAIM_CONDITION: &str = "attribute_not_exists(pk) OR #ttl < :now";
 
 /// The table of claims.
@@ -16,65 +16,65 @@ pub struct ClaimTable {
     pub(crate) name: String,
 }
 
-/// The end of the race for an event, with the claim that holds the event now.
+/// The outcome of a claim, with the claim that holds the event now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
     /// Our own claim is in the table.
     Won(HeldClaim),
-    /// An earlier claim is, and holds.
+    /// An earlier claim is in the table and has not expired.
     Lost(HeldClaim),
 }
 
-/// A claim that holds an event, confirmed by the table.
+/// A claim that holds an event and that the table has confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldClaim {
-    /// Of the message that won.
+    /// Id of the claim.
     pub claim_id: uuid::Uuid,
-    /// Of the content that won.
+    /// Digest of the content that won.
     pub digest: Digest,
-    /// Epoch seconds: it holds up to and including this one.
+    /// Last second in which the claim holds, in epoch seconds.
     pub ttl: u64,
 }
 
-/// It is not known whether the event is claimed, or by whom. Never to be taken for a duplicate.
+/// A failed claim. It is unknown which claim holds the event, if any, so this must never be treated as a duplicate.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimTableError {
-    /// The request failed, was throttled, or its answer was lost: it may have taken effect or not.
-    #[error("claiming event {event_id:?} in table {table:?} failed")]
+    /// The request failed or was throttled, or its answer was lost. The claim may or may not be in the table.
+    #[error("failed to claim event {event_id:?} in table {table:?}")]
     Request {
-        /// The event.
+        /// Id of the event.
         event_id: String,
-        /// The table.
+        /// Name of the table.
         table: String,
-        /// Boxed, because it is large.
+        /// Boxed because it is large.
         source: Box<SdkError<PutItemError>>,
     },
-    /// The condition failed, and the item that made it fail was not returned.
+    /// The condition failed, but DynamoDB did not return the item.
     #[error("event {event_id:?} is held by a claim that the table did not return")]
     NoOldItem {
-        /// The event.
+        /// Id of the event.
         event_id: String,
     },
-    /// The item that made the condition fail cannot be read as a claim.
-    #[error("event {event_id:?} is held by an item that is no readable claim")]
+    /// The condition failed because of an item that cannot be read as a claim.
+    #[error("event {event_id:?} is held by an item that cannot be read as a claim")]
     UnreadableOldItem {
-        /// The event.
+        /// Id of the event.
         event_id: String,
-        /// Why.
+        /// The reason.
         source: ClaimError,
     },
-    /// The claim that holds the event has a digest of another version, and a body that this version cannot digest.
+    /// The claim that holds the event has a digest of another version, and this version cannot digest its body.
     #[error("event {event_id:?} is held by a claim whose content cannot be compared")]
     IncomparableOldItem {
-        /// The event.
+        /// Id of the event.
         event_id: String,
-        /// Why.
+        /// The reason.
         source: EventError,
     },
 }
 
 impl ClaimOutcome {
-    /// The claim that holds the event.
+    /// Returns the claim that holds the event.
     #[must_use]
     pub fn held_claim(&self) -> HeldClaim {
         let (Self::Won(held) | Self::Lost(held)) = self;
@@ -89,7 +89,7 @@ impl HeldClaim {
 }
 
 impl ClaimTable {
-    /// Of this name, in the client's region.
+    /// Returns the table `name` in the client's region.
     #[must_use]
     pub fn new(client: Client, name: &str) -> Self {
         Self { client, name: name.to_owned() }
@@ -98,7 +98,7 @@ impl ClaimTable {
     /// Tries to claim an event.
     ///
     /// # Errors
-    /// When it is not known who holds the event.
+    /// Fails if it is unknown which claim holds the event.
     pub async fn put(&self, claim: &Claim) -> Result<ClaimOutcome, ClaimTableError> {
         let now = claim.claimed_at.timestamp();
         let result = self
@@ -107,7 +107,7 @@ impl ClaimTable {
             .table_name(&self.name)
             .set_item(Some(claim.to_item().into()))
             .condition_expression(CLAIM_CONDITION)
-            // `ttl` is one of DynamoDB's reserved words.
+            // `ttl` is a reserved word in DynamoDB.
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -119,7 +119,7 @@ impl ClaimTable {
             Ok(_) => return Ok(ClaimOutcome::Won(held_claim(claim)?)),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => refused.item().cloned(),
-                // A throttle, a 5xx, a lost answer: the claim may be in the table or not.
+                // After a throttle, a 5xx or a lost answer, the claim may or may not be in the table.
                 _ => {
                     let table = self.name.clone();
                     return Err(ClaimTableError::Request { event_id: event_id(), table, source: Box::new(error) });
@@ -130,7 +130,7 @@ impl ClaimTable {
         let old = Claim::from_item(old_item)
             .map_err(|source| ClaimTableError::UnreadableOldItem { event_id: event_id(), source })?;
         if old.claim_id == claim.claim_id {
-            // Our own write, whose answer was lost: the SDK's retry met it.
+            // This is our own write. Its answer was lost, and the SDK's retry found the item.
             return Ok(ClaimOutcome::Won(held_claim(claim)?));
         }
         Ok(ClaimOutcome::Lost(held_claim(&old)?))

@@ -1,4 +1,4 @@
-//! From an event to the claim that holds it: the cache knows it, or a conditional write decides.
+//! Finds the claim that holds an event, in the cache or by a conditional write.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::plan::Leader;
 use crate::random::Random;
 use crate::warm_cache::WarmCache;
 
-/// Claims in flight at once: the default batch. More would open more connections in a cold function, each a TLS handshake on
-/// a fraction of a core, to save milliseconds.
+/// Maximum number of claims in flight: the size of a default batch. More would only save milliseconds, and open more connections
+/// in a cold function. Each connection needs a TLS handshake, which runs on a fraction of a core.
 pub(crate) const MAX_IN_FLIGHT: usize = 10;
 
-/// Bodies in flight at once, in KiB. A claim in flight holds its body about five times over, as text, item, request and,
-/// when it lost, the old item: two of the largest, or ten of the usual small ones, are what a function of 128 MB has room
-/// for.
+/// Maximum size of all bodies in flight, in KiB. A claim in flight holds about five copies of its body: as text, item and
+/// request and, if it lost, in the old item. A function of 128 MB has room for two of the largest bodies, or for ten of the
+/// usual small ones.
 const MAX_IN_FLIGHT_KIB: u32 = 2 * 1_024;
 
-/// Claims one event at a time. Lives as long as its Lambda sandbox.
+/// Claims one event per call. It lives as long as its Lambda sandbox.
 pub(crate) struct Claimer {
     pub(crate) table: ClaimTable,
     pub(crate) cache: WarmCache,
@@ -34,7 +34,7 @@ pub(crate) struct Claimer {
     memory: Semaphore,
 }
 
-/// Why it is not known which claim holds an event. All its messages must come again.
+/// A failed claim. It is unknown which claim holds the event, so all messages of the event must be redelivered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClaimerError {
     #[error(transparent)]
@@ -54,8 +54,8 @@ impl Claimer {
         Self { table, cache, clock, window: config.window, random, memory }
     }
 
-    /// Claims the leader's event, unless the cache has a claim that holds it. Only a claim that the table has confirmed, by
-    /// its answer, is remembered.
+    /// Claims the leader's event, unless the cache has a claim that holds it. The cache gets a claim only after the table has
+    /// confirmed it.
     pub(crate) async fn claim(&self, leader: &Leader, deadline: Deadline) -> Result<ClaimOutcome, ClaimerError> {
         let _memory = self.acquire_memory(leader, deadline).await?;
         catch_panic_async(async {
@@ -72,8 +72,7 @@ impl Claimer {
         .await?
     }
 
-    /// Waits for the memory that the leader's claim takes. It is given back when the permit is dropped: when it is known who
-    /// holds the event, or at the deadline.
+    /// Waits until there is memory for the leader's claim. Dropping the permit releases the memory.
     pub(crate) async fn acquire_memory(
         &self,
         leader: &Leader,
@@ -81,7 +80,7 @@ impl Claimer {
     ) -> Result<SemaphorePermit<'_>, DeadlineReached> {
         let kib = u32::try_from(leader.body.len().div_ceil(1_024)).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT_KIB);
         let permit = self.memory.acquire_many(kib).await.expect("the semaphore is never closed");
-        // What the cache knows is ready at once, and the handler looks at the time only when it has to wait.
+        // The handler's time limit takes effect only while it waits, and it never waits for a cached claim.
         if deadline.is_reached() { Err(DeadlineReached) } else { Ok(permit) }
     }
 }

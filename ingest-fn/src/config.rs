@@ -1,4 +1,4 @@
-//! The function's variables.
+//! The function's environment variables.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -6,54 +6,54 @@ use std::time::Duration;
 use claim::EventIdPointer;
 use lambda_support::{VariableError, Variables};
 
-/// A message that waits out the dead-letter queue's 14 days, counted from its first enqueue, and then a day in the queue
-/// after its redrive still meets its claim: 14 + 1 days, and one to spare.
+/// 16 days. A message may wait 14 days in the dead-letter queue, counted from its first enqueue, and one more day in the queue
+/// after a redrive. It must still find its claim then. The last day is a reserve.
 const DEFAULT_WINDOW_SECONDS: &str = "1382400";
 
-/// A century: what `ttl` can be added up to without a second thought.
+/// 100 years, so that adding the window to the current time cannot overflow `ttl`.
 const MAX_WINDOW_SECONDS: u64 = 100 * 366 * 86_400;
 
-/// An entry takes about 150 bytes: ten thousand are 1.5 MB of a 128 MB function.
+/// An entry takes about 150 bytes, so ten thousand entries take 1.5 MB of a function's 128 MB.
 const DEFAULT_CACHE_ENTRIES: &str = "10000";
 
-/// A million entries would be all of a 128 MB function's memory.
+/// A million entries would take all memory of a function with 128 MB.
 const MAX_CACHE_ENTRIES: usize = 1_000_000;
 
-/// What becomes of a message whose event was claimed with other content.
+/// The treatment of a conflict: a message whose event was claimed with other content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
-    /// The first content counts: acknowledged, with both digests in the log.
+    /// Acknowledge the message and log both digests. The first content wins.
     Acknowledge,
-    /// Reported as failed, so that it reaches the dead-letter queue by its receives.
+    /// Report the message as failed until it has used up its receives and becomes a dead letter.
     DeadLetter,
 }
 
-/// How claims are written.
+/// The way in which claims are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimWrites {
-    /// Each by a conditional `PutItem`.
+    /// One conditional `PutItem` per claim.
     Single,
-    /// Those of a batch by `BatchExecuteStatement` first, and what that leaves open by a conditional `PutItem` each. Cheaper for
-    /// new events, and dearer for duplicates, which take two requests.
+    /// One `BatchExecuteStatement` for many claims, and then a conditional `PutItem` for each claim that it left unconfirmed.
+    /// This is cheaper for new events, but more expensive for duplicates, which cost two requests.
     Batch,
 }
 
-/// What the function is told by its variables.
+/// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `TABLE_NAME`.
     pub table_name: String,
-    /// `DEDUP_WINDOW_SECONDS`: how long a claim holds.
+    /// `DEDUP_WINDOW_SECONDS`: the time for which a claim holds.
     pub window: Duration,
-    /// `EVENT_ID_POINTER`: where a body's event id stands.
+    /// `EVENT_ID_POINTER`: the JSON Pointer to the event id in a body.
     pub event_id_pointer: EventIdPointer,
     /// `ON_CONFLICT`.
     pub on_conflict: OnConflict,
-    /// `CLAIM_CACHE_ENTRIES`; `None` if it is 0, which switches the cache off.
+    /// `CLAIM_CACHE_ENTRIES`; `None` if it is 0, which turns the cache off.
     pub claim_cache_entries: Option<NonZeroUsize>,
     /// `CLAIM_WRITES`.
     pub claim_writes: ClaimWrites,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the metrics' dimension.
+    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the value of the metrics' dimension.
     pub function_name: String,
 }
 
@@ -61,7 +61,7 @@ impl Config {
     /// Reads and checks all variables.
     ///
     /// # Errors
-    /// When one is missing or malformed; the error names it.
+    /// Fails if a variable is missing or malformed. The error names it.
     pub fn from_variables(variables: &Variables<'_>) -> Result<Self, VariableError> {
         let window = variables.number("DEDUP_WINDOW_SECONDS", DEFAULT_WINDOW_SECONDS, 1..=MAX_WINDOW_SECONDS)?;
         let entries = variables.number("CLAIM_CACHE_ENTRIES", DEFAULT_CACHE_ENTRIES, 0..=MAX_CACHE_ENTRIES)?;
@@ -72,17 +72,17 @@ impl Config {
         })?;
         let table_name = variables.required("TABLE_NAME")?;
         if claim_writes == ClaimWrites::Batch {
-            // It stands in a statement, in quotation marks.
+            // The name becomes part of a PartiQL statement, in quotation marks.
             variables.parsed("TABLE_NAME", "", |value| {
                 let is_name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-                is_name.then_some(()).ok_or("must be a name, and no ARN, with CLAIM_WRITES=batch")
+                is_name.then_some(()).ok_or("must be a table name, not an ARN, with CLAIM_WRITES=batch")
             })?;
         }
         Ok(Self {
             table_name,
             window: Duration::from_secs(window),
-            // RFC 6901's empty pointer is the whole body. An event that is nothing but its id is not what is meant; a
-            // variable that nobody filled is, and would make every other body a dead letter.
+            // The empty pointer is valid in RFC 6901 and means the whole body. Here it almost certainly means that the variable
+            // was left empty, and then every body that is not just an id would become a dead letter.
             event_id_pointer: variables.parsed("EVENT_ID_POINTER", "/event_id", |value| match value {
                 "" => Err("must not be empty".to_owned()),
                 pointer => EventIdPointer::parse(pointer).map_err(|error| error.to_string()),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_all_that_must_be_set() {
+    fn only_table_name_is_required() {
         let config = read(&[("TABLE_NAME", "claims")]).unwrap();
         assert_eq!(config.window.as_secs(), 16 * 86_400);
         assert_eq!(config.event_id_pointer.to_string(), "/event_id");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn each_malformed_variable_is_named() {
+    fn malformed_variable_is_named() {
         assert_eq!(read(&[]).unwrap_err(), "environment variable TABLE_NAME is missing");
         for (variable, value) in [
             ("DEDUP_WINDOW_SECONDS", "0"),
@@ -138,8 +138,9 @@ mod tests {
         }
     }
 
+    /// Batched claims require the table's name. An ARN, or a name that could end the statement's quotation, is refused.
     #[test]
-    fn a_table_whose_claims_are_batched_is_known_by_its_name() {
+    fn batched_claims_require_a_table_name() {
         let arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims";
         assert_eq!(read(&[("TABLE_NAME", arn)]).unwrap().table_name, arn);
         for table in [arn, "a\" VALUE {}; --", "a b"] {

@@ -1,4 +1,4 @@
-//! The one loop: event in, partial batch response out.
+//! Handles a batch: SQS messages in, partial batch response out.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,7 @@ use crate::random::Random;
 use crate::report::Report;
 use crate::warm_cache::CachedClaim;
 
-/// What a Lambda sandbox keeps between batches.
+/// The function's state, which a Lambda sandbox keeps between batches.
 pub struct Handler {
     config: Config,
     claimer: Claimer,
@@ -27,8 +27,8 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// `log` takes the summary lines; the others go through `tracing`. `clock` is the wall clock, and `random` gives the
-    /// random part of each claim id.
+    /// Creates a handler. It writes summary lines to `log` and all other lines through `tracing`. `clock` is the wall clock, and
+    /// `random` returns the random part of each claim id.
     #[must_use]
     pub fn new(config: Config, table: ClaimTable, log: LogWriter, clock: SharedTimeSource, random: Random) -> Self {
         let claimer = Claimer::new(&config, table, clock.clone(), random);
@@ -36,11 +36,8 @@ impl Handler {
         Self { config, claimer, summary, clock }
     }
 
-    /// Claims each event of a batch once. The response names the messages that must come again: those that can never be
-    /// claimed, so that they reach the dead-letter queue, and those of which it is not known whether they are.
-    ///
-    /// # Errors
-    /// Never: a batch does not fail as a whole.
+    /// Claims each event of a batch once. The response names the messages that SQS must redeliver: those whose outcome is
+    /// unknown, and those that must become dead letters.
     pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<BatchResponse, Infallible> {
         let deadline = Deadline::before(event.context.deadline(), self.clock.now());
         let mut report = Report::new(self.config.on_conflict);
@@ -75,7 +72,7 @@ impl Handler {
             }
         };
         let in_time = deadline.limit(claiming).await;
-        debug_assert!(in_time.is_err() || done.iter().all(|done| *done), "all is done, or it is late");
+        debug_assert!(in_time.is_err() || done.iter().all(|done| *done), "only the deadline leaves events undecided");
         for (group, _) in groups.iter().zip(done).filter(|(_, done)| !done) {
             report.add_group(group, &Err(DeadlineReached.into()));
         }
@@ -89,7 +86,7 @@ impl Handler {
         Ok(report.response)
     }
 
-    /// The claims in the warm cache, the most recently used first.
+    /// Returns the claims in the warm cache, the most recently used first.
     #[must_use]
     pub fn cached_claims(&self) -> Vec<CachedClaim> {
         self.claimer.cache.claims()

@@ -1,14 +1,14 @@
 //! SQS batch in, claims out, partial batch response.
 //!
-//! Each event in a batch is claimed by a conditional write, with the event itself inside the claim. Whoever wins that write has archived the event as good as done, because the table's stream carries the claim on to
-//! `archive-fn`. There is no moment at which an event is claimed and not stored.
+//! The function claims each event of a batch with one conditional write. The claim contains the event itself, and the table's
+//! stream delivers the claim to `archive-fn`. So an event is never claimed without being stored.
 //!
-//! What holds, whatever is killed, throttled or answered twice:
-//! - A message is acknowledged only if its event's claim is confirmed: won by this message, or read back from the table.
-//! - Messages of one event in a batch are claimed together, by the first of them, and share its fate.
+//! These guarantees hold even if processes are killed, requests are throttled, or messages are delivered twice:
+//! - A message is acknowledged only if the claim of its event is confirmed: this message won it, or the table returned it.
+//! - The messages of one event in a batch cost one claim. If that claim fails, all of them fail.
 //! - A message that can never be claimed is reported alone, so that it ends in the dead-letter queue.
 //!
-//! It never reads the table, never deletes from it, and never writes to S3.
+//! The function never reads or deletes items of the table, and never writes to S3.
 
 mod bulk_insert;
 mod claim_table;

@@ -1,4 +1,4 @@
-//! The Lambda function: see the library.
+//! Entry point of the Lambda function.
 
 use std::process::ExitCode;
 

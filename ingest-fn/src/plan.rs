@@ -1,4 +1,4 @@
-//! A batch's messages, decoded and grouped: which of them are events, which lead, and which follow.
+//! Decodes the messages of a batch and groups them by event.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,29 +9,29 @@ use lambda_support::{Deadline, logs};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A batch, sorted out.
+/// The messages of a batch, grouped by event.
 #[derive(Default)]
 pub(crate) struct Plan {
-    /// In the order of their leaders.
+    /// Groups in the order of their leaders.
     pub(crate) groups: Vec<Group>,
-    /// Can never be claimed.
+    /// Messages that can never be claimed.
     pub(crate) rejected: Vec<Rejection>,
-    /// The messages that there was no time to read.
+    /// Messages that were not read before the deadline; `None` for a record without a message id.
     pub(crate) unread: Vec<Option<Message>>,
 }
 
 /// All messages of one event in a batch.
 pub(crate) struct Group {
-    /// The first acceptable one, which alone is written.
+    /// The first valid message. Only its claim is written.
     pub(crate) leader: Leader,
-    /// The others, which are judged by the claim that the leader's write, or the cache, confirms.
+    /// The other messages. They are compared with the claim that the leader's write or the cache confirms.
     pub(crate) followers: Vec<Follower>,
 }
 
-/// Which message it is, for the log and the response.
+/// The identity of a message, for the log and the response.
 pub(crate) struct Message {
     pub(crate) id: String,
-    /// As SQS tells it, in RFC 3339; none if it does not.
+    /// Time at which the message was sent, in RFC 3339; `None` if SQS does not state it.
     pub(crate) sent_at: Option<String>,
 }
 
@@ -46,22 +46,22 @@ pub(crate) struct Follower {
     pub(crate) digest: Digest,
 }
 
-/// A message that is no event.
+/// A message that can never be claimed.
 pub(crate) struct Rejection {
-    /// None if the record does not even say which message it is.
+    /// `None` if the record has no message id.
     pub(crate) message: Option<Message>,
     pub(crate) event_id: Option<String>,
     pub(crate) error: MessageError,
 }
 
-/// Why a message can never be claimed.
+/// The reason why a message can never be claimed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MessageError {
     #[error("the record is not an SQS message")]
     NotSqsMessage(#[source] serde_json::Error),
     #[error("the record has no messageId")]
     NoMessageId,
-    /// Boxed, because it is large.
+    /// Boxed because it is large.
     #[error(transparent)]
     NotAnEvent(Box<EventError>),
     #[error(transparent)]
@@ -71,8 +71,7 @@ pub(crate) enum MessageError {
 }
 
 impl Plan {
-    /// Reads each record by itself; what goes wrong with one, a panic included, rejects that one. A rejected message
-    /// never leads.
+    /// Decodes each record separately. An error or a panic in one record rejects only that record. A rejected message never leads.
     pub(crate) fn build(records: Vec<Box<RawValue>>, pointer: &EventIdPointer, deadline: Deadline) -> Self {
         let mut plan = Self::default();
         let mut group_of: HashMap<String, usize> = HashMap::new();
@@ -102,7 +101,7 @@ impl Plan {
     }
 }
 
-/// What is read of a record. Its other fields are not looked at, so that none of them can reject it.
+/// The fields of a record that the function needs. All other fields are ignored, so they cannot cause a rejection.
 #[derive(Deserialize)]
 struct Record<'a> {
     #[serde(rename = "messageId")]
@@ -136,7 +135,8 @@ impl Leader {
 }
 
 impl Message {
-    /// None without an id, by which alone a message can be reported. For the log only, `attributes` may be anything.
+    /// Returns `None` without an id, because a message can be reported only by its id. `attributes` only matter for the log, so they
+    /// may be malformed.
     fn new(id: Option<String>, attributes: Option<&RawValue>) -> Option<Self> {
         #[derive(Deserialize)]
         struct Attributes {
@@ -149,7 +149,7 @@ impl Message {
         Some(Self { id, sent_at: attributes.and_then(|attributes| logs::rfc3339_from_ms(&attributes.sent)) })
     }
 
-    /// Of a record that cannot be read otherwise.
+    /// Reads the id and the attributes of a record, and ignores its other fields.
     fn read(record: &RawValue) -> Option<Self> {
         #[derive(Deserialize)]
         struct NoBody<'a> {

@@ -1,9 +1,9 @@
-//! Randomness for claim ids.
+//! Random bytes for claim ids.
 
-/// Gives the ten random bytes of each claim id.
+/// Returns the ten random bytes of a claim id.
 pub type Random = Box<dyn Fn() -> [u8; 10] + Send + Sync>;
 
-/// From the operating system.
+/// Returns a source of random bytes from the operating system.
 #[must_use]
 pub fn os_random() -> Random {
     Box::new(|| {

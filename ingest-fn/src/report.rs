@@ -1,4 +1,4 @@
-//! Judges messages, writes their log lines, and gathers the partial batch response.
+//! Decides the outcome of each message, logs it, and builds the partial batch response.
 
 use std::error::Error;
 
@@ -27,7 +27,7 @@ impl Report {
         Self { response, on_conflict, won: 0, duplicate: 0, conflict: 0, rejected: 0, failed: 0 }
     }
 
-    /// Metric names and numbers.
+    /// Returns the metrics' names and counts.
     pub(crate) fn counts(&self) -> [(&'static str, u64); 5] {
         [
             ("Won", self.won),
@@ -38,8 +38,8 @@ impl Report {
         ]
     }
 
-    /// All messages of one event: the leader by how its claim went, each follower by the claim that is confirmed. If
-    /// none is, none of them may be acknowledged.
+    /// Adds all messages of one event. `outcome` is that of the leader's claim. Followers are compared with the confirmed claim. If
+    /// no claim is confirmed, none of the messages may be acknowledged.
     pub(crate) fn add_group(&mut self, group: &Group, outcome: &Result<ClaimOutcome, ClaimerError>) {
         let Leader { message, event, .. } = &group.leader;
         let held = match outcome {
@@ -67,6 +67,7 @@ impl Report {
         }
     }
 
+    /// Adds a message that did not win, as a duplicate or as a conflict.
     fn judge(&mut self, message: &Message, event_id: &str, digest: Digest, held: &HeldClaim) {
         let Message { id: message_id, sent_at } = message;
         let claim_id = tracing::field::display(held.claim_id);
@@ -104,14 +105,14 @@ impl Report {
         self.fail_message(message_id);
     }
 
-    /// A record that does not say which message it is cannot be reported by itself, and must not be acknowledged: an empty
-    /// identifier makes Lambda deliver the whole batch again.
+    /// Reports a message as failed. A record without a message id cannot be reported by itself and must not be acknowledged, so it is
+    /// reported with an empty identifier. That makes Lambda retry the whole batch.
     fn fail_message(&mut self, message_id: Option<&str>) {
         self.response.add_failure(message_id.unwrap_or_default());
     }
 }
 
-/// The id of a message, and when it was sent, as far as it is known.
+/// Returns the id of a message and the time at which it was sent, if they are known.
 fn log_fields(message: Option<&Message>) -> (Option<&str>, Option<&str>) {
     (message.map(|message| message.id.as_str()), message.and_then(|message| message.sent_at.as_deref()))
 }

@@ -1,4 +1,4 @@
-//! What this sandbox knows of claims: only what the table confirmed, and only for as long as the claim holds.
+//! The cache of claims in a warm sandbox. It returns only claims that the table has confirmed and that have not expired.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +9,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::claim_table::HeldClaim;
 
-/// Claims that the table confirmed, the most recently seen ones. It lives as long as its Lambda sandbox; a duplicate
-/// that it knows costs no request.
+/// The most recently used of the claims that the table has confirmed. A duplicate of a cached claim costs no request. The cache
+/// lives as long as its Lambda sandbox.
 pub(crate) struct WarmCache(Option<Mutex<LruCache<Key, HeldClaim>>>);
 
-/// Half of the SHA-256 of the event id: a fixed size, and no two ids collide by accident or by intent.
+/// The first half of the SHA-256 of the event id. Its size is fixed, and ids collide neither by accident nor on purpose.
 type Key = [u8; 16];
 
-/// An entry of the warm cache.
+/// A claim in the warm cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachedClaim {
     /// The first half of the SHA-256 of the event id.
@@ -30,8 +30,8 @@ impl WarmCache {
         Self(entries.map(|entries| Mutex::new(LruCache::new(entries))))
     }
 
-    /// The claim that holds the event at `now` of the wall clock, if it is known. The wall clock is looked at on
-    /// every hit: a monotonic one stands still while Lambda freezes the sandbox.
+    /// Returns the cached claim that holds the event at `now`, if there is one. `now` is the wall clock, because a monotonic clock
+    /// can stand still while Lambda freezes the sandbox.
     pub(crate) fn get(&self, event_id: &str, now: SystemTime) -> Option<HeldClaim> {
         let mut cache = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let held = *cache.get(&key(event_id))?;
@@ -39,14 +39,14 @@ impl WarmCache {
         (held.ttl >= now_seconds).then_some(held)
     }
 
-    /// All entries, the most recently used first.
+    /// Returns all claims, the most recently used first.
     pub(crate) fn claims(&self) -> Vec<CachedClaim> {
         let Some(cache) = &self.0 else { return Vec::new() };
         let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.iter().map(|(&event_id_hash, &held)| CachedClaim { event_id_hash, held }).collect()
     }
 
-    /// Takes in a claim that the table confirmed.
+    /// Caches a claim that the table has confirmed.
     pub(crate) fn remember(&self, event_id: &str, held: HeldClaim) {
         if let Some(cache) = &self.0 {
             cache.lock().unwrap_or_else(PoisonError::into_inner).put(key(event_id), held);
@@ -56,7 +56,7 @@ impl WarmCache {
 
 fn key(event_id: &str) -> Key {
     let hash: [u8; 32] = Sha256::digest(event_id).into();
-    *hash.first_chunk().expect("32 bytes begin with 16")
+    *hash.first_chunk().expect("a hash of 32 bytes has a first half of 16 bytes")
 }
 
 #[cfg(test)]
@@ -71,8 +71,9 @@ mod tests {
         HeldClaim { claim_id: uuid::Uuid::nil(), digest: claim::Digest::of("{}").unwrap(), ttl }
     }
 
+    /// A cached claim is used up to and including its last second.
     #[test]
-    fn a_claim_is_known_up_to_and_including_its_last_second() {
+    fn cached_claim_expires_after_its_ttl() {
         let cache = WarmCache::new(NonZeroUsize::new(2));
         cache.remember("a", held(100));
         assert_eq!(cache.get("a", at(100)), Some(held(100)));
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_seen_goes_first_and_zero_entries_hold_nothing() {
+    fn least_recently_used_claim_is_evicted() {
         let cache = WarmCache::new(NonZeroUsize::new(2));
         cache.remember("a", held(100));
         cache.remember("b", held(100));
@@ -91,6 +92,10 @@ mod tests {
             [cache.get("a", at(0)), cache.get("b", at(0)), cache.get("c", at(0))].map(|hit| hit.is_some()),
             [true, false, true]
         );
+    }
+
+    #[test]
+    fn cache_without_entries_holds_nothing() {
         let off = WarmCache::new(None);
         off.remember("a", held(100));
         assert_eq!(off.get("a", at(0)), None);

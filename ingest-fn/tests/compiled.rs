@@ -1,7 +1,7 @@
-//! The compiled function as a child process, under a Runtime API and an AWS endpoint on loopback.
+//! The compiled function as a child process, with a Runtime API and an AWS endpoint on loopback.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::print_stdout, reason = "the peaks of memory are for people")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the output shows the peaks of memory")]
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use tokio::process::{Child, Command};
 
 const TABLE: &str = "claims";
 
-/// `aws_lambda_events` 1.2.1 (MIT), `src/fixtures/example-sqs-event.json`.
+/// The file `src/fixtures/example-sqs-event.json` of `aws_lambda_events` 1.2.1 (MIT).
 const FIXTURE: &str = include_str!("fixtures/example-sqs-event.json");
 
-/// The function, without any variable but these.
+/// Returns the command that runs the function with only the environment variables in `set`.
 fn function(set: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingest-fn"));
     command.env_clear().envs(set.iter().copied()).kill_on_drop(true);
@@ -56,13 +56,13 @@ async fn cold_start(services: &Arc<Services>, writes: &str, function_timeout: Du
 /// Lambda's longest function timeout.
 const LONG: Duration = Duration::from_secs(900);
 
-/// The response to an event, within a bound.
+/// Returns the function's response to an event. Panics if there is none in time.
 async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
     let reply = tokio::time::timeout(LONG, api.invoke(request_id, event.to_string())).await;
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
-/// The fixture's record as another message.
+/// Returns the fixture's record with another id and body.
 fn message(id: &str, body: &str) -> Value {
     let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
     let mut record = fixture["Records"][0].clone();
@@ -71,8 +71,9 @@ fn message(id: &str, body: &str) -> Value {
     record
 }
 
+/// The compiled function claims the good messages of a real SQS event and reports the bad one.
 #[tokio::test]
-async fn the_compiled_function_claims_the_good_messages_of_a_real_event_and_reports_the_bad() {
+async fn compiled_function_handles_a_real_event() {
     for writes in ["single", "batch"] {
         good_messages_are_claimed_and_bad_ones_reported(writes).await;
     }
@@ -86,7 +87,7 @@ async fn good_messages_are_claimed_and_bad_ones_reported(writes: &str) {
         .as_array_mut()
         .unwrap()
         .extend([message("a", r#"{"event_id":"a"}"#), message("b", r#"{"event_id":"a"}"#)]);
-    // The fixture's own body, "Hello from SQS!" and the like, is no event.
+    // The fixture's own body is plain text, not an event.
     let response = invoke(&api, "1", &event).await;
     assert_eq!(response, json!({ "batchItemFailures": [{ "itemIdentifier": bad_id }] }));
     let more = [message("c", r#"{"event_id":"b"}"#), message("d", r#"{"event_id":"c"}"#)];
@@ -107,7 +108,7 @@ async fn good_messages_are_claimed_and_bad_ones_reported(writes: &str) {
 }
 
 #[tokio::test]
-async fn a_missing_or_malformed_variable_ends_init_with_one_line_that_names_it() {
+async fn bad_variable_ends_init_with_one_line() {
     for (set, variable) in [
         (&[][..], "TABLE_NAME"),
         (&[("TABLE_NAME", "t"), ("ON_CONFLICT", "maybe")][..], "ON_CONFLICT"),
@@ -122,11 +123,12 @@ async fn a_missing_or_malformed_variable_ends_init_with_one_line_that_names_it()
     }
 }
 
+/// A variable that is not UTF-8 is malformed. The function must not use the default instead.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_variable_that_is_no_text_is_malformed_and_not_missing() {
-    let no_text: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"60\xff");
-    let output = function(&[("TABLE_NAME", "t")]).env("DEDUP_WINDOW_SECONDS", no_text).output().await.unwrap();
+async fn non_utf_8_variable_is_malformed() {
+    let not_utf_8: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"60\xff");
+    let output = function(&[("TABLE_NAME", "t")]).env("DEDUP_WINDOW_SECONDS", not_utf_8).output().await.unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(!output.status.success() && out.contains("environment variable DEDUP_WINDOW_SECONDS is"), "{out}");
 }
@@ -134,10 +136,10 @@ async fn a_variable_that_is_no_text_is_malformed_and_not_missing() {
 /// Largest payload of an invocation, in bytes.
 const PAYLOAD: usize = 6 * 1024 * 1024;
 
-/// A batch of as many messages, with these bodies, as a payload takes.
+/// Returns a batch with these bodies. Panics if it does not fill most of a payload.
 #[cfg(target_os = "linux")]
 fn batch(bodies: impl Iterator<Item = String>) -> Value {
-    // Nothing but what the function reads, so that the rest of the payload is bodies.
+    // The records have only the fields that the function reads, so that bodies fill the payload.
     let records = bodies.enumerate().map(|(n, body)| json!({ "messageId": format!("m{n}"), "body": body }));
     let batch = json!({ "Records": records.collect::<Vec<_>>() });
     let bytes = batch.to_string().len();
@@ -145,7 +147,7 @@ fn batch(bodies: impl Iterator<Item = String>) -> Value {
     batch
 }
 
-/// A body that compresses to just under the largest item.
+/// Returns a body of random characters, which hardly compresses.
 #[cfg(target_os = "linux")]
 fn noise(id: &str, seed: u64, chars: usize) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -154,7 +156,7 @@ fn noise(id: &str, seed: u64, chars: usize) -> String {
     format!(r#"{{"event_id":"{id}","noise":"{noise}"}}"#)
 }
 
-/// A body of 115,000 names of three letters, in descending order, so that they must be sorted.
+/// Returns a body with 115,000 names of three letters in descending order, so that they must be sorted.
 #[cfg(target_os = "linux")]
 fn many_names(id: &str) -> String {
     let letter = |n: usize| char::from(b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"[n % 64]);
@@ -162,7 +164,7 @@ fn many_names(id: &str) -> String {
     format!(r#"{{"event_id":"{id}"{}}}"#, (0..115_000).rev().map(name).collect::<String>())
 }
 
-/// Of a process, in kB.
+/// Returns the peak resident memory of a process in kB.
 #[cfg(target_os = "linux")]
 fn peak_memory(child: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
@@ -170,9 +172,10 @@ fn peak_memory(child: &Child) -> u64 {
     peak.split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// Peak memory stays under 64 MB with the largest batches and a full cache.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn peak_memory_stays_under_64_mb_with_the_largest_batches_and_a_full_cache() {
+async fn largest_batches_stay_under_64_mb() {
     for writes in ["single", "batch"] {
         peak_memory_stays_under_64_mb(writes).await;
     }
@@ -183,13 +186,13 @@ async fn peak_memory_stays_under_64_mb(writes: &str) {
     let nothing_failed = json!({ "batchItemFailures": [] });
     let noises =
         |first: u64, seed: u64| batch((first..first + 12).map(|n| noise(&format!("noise{n}"), seed + n, 490_000)));
-    // Events for conflicts later on.
+    // Claim the events that will have conflicts.
     let (services, api, _child) = start(writes, LONG).await;
     for first in [0, 12, 24] {
         assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
     }
 
-    // A sandbox that does not know them.
+    // Start a sandbox that has not cached these claims.
     let (api, child) = cold_start(&services, writes, LONG).await;
     let mut peaks = Vec::new();
     let mut check = |what: &str| peaks.push((what.to_owned(), peak_memory(&child)));
@@ -211,13 +214,13 @@ async fn peak_memory_stays_under_64_mb(writes: &str) {
         assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
     }
     check("12 messages that hardly compress");
-    // Two claims in a request, if they are batched.
+    // Batched claims of this size share a request in pairs.
     for round in 0..2 {
         let noises = batch((0..45).map(|n| noise(&format!("half{round}-{n}"), n, 131_000)));
         assert_eq!(invoke(&api, &format!("half{round}"), &noises).await, nothing_failed);
     }
     check("45 messages of an eighth of a megabyte");
-    // Each answer brings the old item.
+    // Each answer contains the old item.
     for first in [0, 12, 24] {
         assert_eq!(invoke(&api, &format!("conflicts{first}"), &noises(first, 1_000)).await, nothing_failed);
     }

@@ -1,7 +1,7 @@
-//! What a run on the embedded pipeline would have cost on AWS, for a million events like its own.
+//! The estimated AWS cost of a run on the embedded pipeline, scaled to a million events like the run's own.
 //!
-//! What grows with the events is apart from what is charged each month, however much is sent: polls of an idle queue,
-//! metrics, alarms. Units are those of the run; what is deployed is what Terraform deploys by default.
+//! Costs that grow with the events are separate from costs that AWS charges each month regardless of traffic: polls of an idle
+//! queue, metrics, alarms, the dashboard. The units are those that the run used. The deployed resources are Terraform's defaults.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,73 +11,71 @@ use serde::Serialize;
 
 use crate::prices::{LOOKED_UP, Prices, REGIONS};
 
-/// Memory of each function (`memory_mb`), in GB.
+/// Memory of each function in GB (`memory_mb`).
 const FUNCTION_GB: f64 = 256.0 / 1024.0;
 
-/// DynamoDB adds this to each item for its place in the index ("DynamoDB item sizes and formats").
+/// Bytes that DynamoDB adds to the size of each stored item for indexing ("DynamoDB item sizes and formats").
 const INDEX_BYTES: u64 = 100;
 
-/// Days in a month, on average.
+/// Average number of days in a month.
 const MONTH_DAYS: f64 = 365.0 / 12.0;
 
-/// How long a claim stays (`dedup_window_seconds`). DynamoDB deletes it up to a few days later.
+/// Lifetime of a claim (`dedup_window_seconds`). DynamoDB deletes it up to a few days later.
 const CLAIM_DAYS: f64 = 16.0;
 
-/// Part of the invocations that X-Ray samples by its default rule, above one a second ("Configuring sampling rules").
+/// Share of the invocations that X-Ray's default rule samples, after the first one of each second ("Configuring sampling rules").
 const SAMPLED: f64 = 0.05;
 
-/// Empty receives of an idle queue a month: Lambda keeps five long polls of 20 s going ("Configuring scaling behavior for SQS
+/// Empty receives of an idle queue per month. Lambda keeps five long polls of 20 s open ("Configuring scaling behavior for SQS
 /// event source mappings").
 const IDLE_POLLS: f64 = 5.0 * MONTH_DAYS * 24.0 * 60.0 * 60.0 / 20.0;
 
-/// Alarms of `modules/observability`.
+/// Number of alarms in `modules/observability`.
 const ALARMS: f64 = 13.0;
 
 const GB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 const LEFT_OUT: [&str; 8] = [
     "free tiers, volume discounts and taxes",
-    "Lambda's own start and report lines in the logs, about half a KB an invocation, and keeping logs",
-    "KMS: the few requests for the bucket's key, and 1.00 a month for each key of your own, if any",
+    "Lambda's own START and REPORT log lines, about half a KB per invocation, and log storage",
+    "KMS: the few requests for the bucket's key, and 1.00 per month for each customer-managed key",
     "X-Ray: the first trace of each second",
-    "the lake after its first month, and old versions in it",
-    "dead letters and given-up records",
-    "data that leaves the region",
-    "what this producer reads back",
+    "storage of the lake after the first month, and of old object versions",
+    "dead letters and discarded records",
+    "data transfer out of the region",
+    "requests with which this producer reads the results back",
 ];
 
-/// US dollars by region; `None` where the region's price is not known.
+/// US dollars by region; `None` if a price of the region is not known.
 pub type Usd = BTreeMap<&'static str, Option<f64>>;
 
-/// Units of a run, and what they cost in each region.
+/// The units that a run used, and their cost in each region.
 #[derive(Debug, Serialize)]
 pub struct Bill {
-    /// When the prices were looked up.
+    /// Date of the prices.
     pub prices_looked_up: &'static str,
-    /// What grows with the events; the dollars are for a million of them.
+    /// Items that grow with the events. Their dollars are per million events.
     pub lines: Vec<Line>,
-    /// All lines together, for a million events.
+    /// Sum of `lines`, per million events.
     pub usd_per_million_events: Usd,
-    /// The same for a million messages.
+    /// Sum of `lines`, per million messages.
     pub usd_per_million_messages: Usd,
-    /// What is charged each month, however much is sent.
+    /// Items that AWS charges each month regardless of traffic.
     pub monthly: Vec<Line>,
-    /// All of that together, for a month.
+    /// Sum of `monthly`, per month.
     pub usd_a_month: Usd,
-    /// What is not in it.
+    /// Costs that the bill does not include.
     pub left_out: [&'static str; 8],
 }
 
-/// One kind of unit.
+/// One item of a bill.
 #[derive(Debug, Serialize)]
 pub struct Line {
-    /// In words.
     pub what: &'static str,
-    /// In this run, or in a month.
+    /// Number of units in the run, or per month for a monthly item.
     pub units: f64,
-    /// What one of them is.
     pub unit: &'static str,
-    /// For a million events, or for a month.
+    /// Cost per million events, or per month for a monthly item.
     pub usd: Usd,
 }
 
@@ -89,9 +87,9 @@ impl Line {
 }
 
 impl Bill {
-    /// Prices what a run of so many messages and events used; `None` if nothing was sent.
+    /// Computes the bill of a run that sent `messages` messages of `events` different events; `None` if it sent nothing.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "money, and far below 2^52 units")]
+    #[expect(clippy::cast_precision_loss, reason = "unit counts are far below 2^52")]
     pub fn new(usage: &Usage, messages: usize, events: usize) -> Option<Self> {
         if messages == 0 || events == 0 {
             return None;
@@ -142,7 +140,7 @@ impl Bill {
         })
     }
 
-    /// The sum for a million events, in one line, in the first region; `None` if one of its prices is not known.
+    /// Formats the sum for a million events in the first region; `None` if one of its prices is not known.
     #[must_use]
     pub fn summary(&self) -> Option<String> {
         let region = REGIONS[0].region;
@@ -151,35 +149,35 @@ impl Bill {
         Some(format!("about {usd:.decimals$} USD for a million events like these ({region})"))
     }
 
-    /// Writes each item for a person.
-    ///
-    /// # Errors
-    /// When `out` cannot be written to.
+    /// Writes the itemized bill as text.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "bill on AWS in US dollars, by prices of {}", self.prices_looked_up)?;
+        writeln!(out, "AWS bill in US dollars, at list prices of {}", self.prices_looked_up)?;
         row(out, "for a million events like these", "this run", |region| region.to_owned())?;
         self.lines.iter().try_for_each(|line| line.write(out))?;
         row(out, "sum", "", |region| dollars(&self.usd_per_million_events, region))?;
         if self.usd_per_million_messages != self.usd_per_million_events {
             row(out, "sum for a million messages", "", |region| dollars(&self.usd_per_million_messages, region))?;
         }
-        row(out, "for a month, whatever is sent", "a month", |region| region.to_owned())?;
+        row(out, "per month, regardless of traffic", "per month", |region| region.to_owned())?;
         self.monthly.iter().try_for_each(|line| line.write(out))?;
         row(out, "sum", "", |region| dollars(&self.usd_a_month, region))?;
-        writeln!(out, "  a dash: no public document at hand gives this region's price, and no sum is made without it")?;
-        writeln!(out, "  Lambda's time is this machine's, where services answer at once; on AWS it waits for them")?;
+        writeln!(out, "  a dash: no public document gives this region's price, so there is no sum either")?;
+        writeln!(
+            out,
+            "  Lambda time: measured here, where services answer at once; on AWS, it includes waiting for them"
+        )?;
         writeln!(out, "  left out:")?;
         self.left_out.iter().try_for_each(|what| writeln!(out, "    {what}"))
     }
 }
 
 impl Line {
-    /// Nothing, if there are no units.
+    /// Writes nothing if there are no units.
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         if self.units == 0.0 {
             return Ok(());
         }
-        // Three digits that say something.
+        // Three significant digits.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 20")]
         let digits =
             if self.units.fract() == 0.0 { 0 } else { (2.0 - self.units.log10().floor()).clamp(0.0, 20.0) as usize };
@@ -198,11 +196,11 @@ fn dollars(usd: &Usd, region: &str) -> String {
     usd[region].map_or("-".to_owned(), |usd| format!("{usd:.3}"))
 }
 
-/// `None` for a region of which one price is not known.
+/// Adds up the lines by region; `None` for a region with an unknown price.
 fn sum(lines: &[Line]) -> Usd {
     let charged = || lines.iter().filter(|line| line.units > 0.0);
-    let of = |region| charged().map(|line| line.usd[region]).sum();
-    REGIONS.iter().map(|region| (region.region, of(region.region))).collect()
+    let sum_in = |region| charged().map(|line| line.usd[region]).sum();
+    REGIONS.iter().map(|region| (region.region, sum_in(region.region))).collect()
 }
 
 fn map(usd: &Usd, change: impl Fn(f64) -> f64) -> Usd {
@@ -214,7 +212,7 @@ mod tests {
     use super::*;
     use emulator::meter::Invocations;
 
-    /// A herd of 50 messages of one event.
+    /// Returns the usage of a herd: 50 messages of one event.
     fn herd() -> Usage {
         let invocations = |number, milliseconds| Invocations { number, milliseconds };
         Usage {
@@ -235,8 +233,9 @@ mod tests {
         }
     }
 
+    /// A million events cost a million times as much as one, and the sum charges each unit once.
     #[test]
-    fn a_million_events_cost_a_million_times_what_one_cost_and_each_unit_is_charged_once() {
+    fn bill_scales_to_a_million_events() {
         let bill = Bill::new(&herd(), 50, 1).expect("messages were sent");
         let usd = |what: &str| bill.lines.iter().find(|line| line.what == what).and_then(|line| line.usd["us-east-1"]);
         let close =
@@ -256,18 +255,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_charged_by_the_month_does_not_grow_with_the_events() {
+    fn monthly_cost_is_independent_of_events() {
         let one = Bill::new(&herd(), 50, 1).expect("messages were sent");
         let many = Bill::new(&herd(), 5_000, 5_000).expect("messages were sent");
         assert_eq!(one.usd_a_month, many.usd_a_month);
         let units = |what: &str| one.monthly.iter().find(|line| line.what == what).map(|line| line.units.to_string());
         assert_eq!(units("CloudWatch: custom metrics").as_deref(), Some("2"));
-        // The run's own idle polls depend on how long somebody looked on.
+        // The bill ignores the run's own idle polls, because their number depends on how long the run lasted.
         assert_eq!(units("SQS: polls of an idle queue").as_deref(), Some("657000"));
     }
 
     #[test]
-    fn no_sum_is_made_up_where_a_price_is_not_known() {
+    fn unknown_price_leaves_no_sum() {
         let bill = Bill::new(&herd(), 50, 1).expect("messages were sent");
         assert_eq!(bill.usd_per_million_events["sa-east-1"], None);
         let mut text = Vec::new();

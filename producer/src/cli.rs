@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: commands, flags and their checks.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,22 +10,26 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::scenario::{FILE, SCENARIOS, Scenario};
 
-/// Most messages of a run. Each takes about a kilobyte of the producer's memory until the verdict, beside its body.
-pub const MOST_MESSAGES: u32 = 2_000_000;
+/// Limit on the messages of one run. Besides its body, each message takes about a kilobyte of memory until the verdict.
+pub const MAX_MESSAGES: u32 = 2_000_000;
 
-/// Most bytes of a run's bodies, which are made or read before the first is sent. Copies share theirs.
-pub const MOST_BODY_BYTES: u64 = 1 << 30;
+/// Limit on the total size of a run's bodies, in bytes. All bodies are in memory before the first one is sent; copies of a message
+/// share one body.
+pub const MAX_BODY_BYTES: u64 = 1 << 30;
 
-/// Floods the pipeline with duplicates, waits until it is drained, and shows that each event became one object.
+/// Floods the pipeline with duplicates, waits until it has drained, and checks that every event became exactly one object.
 ///
-/// Prints what was sent and what came out, each invariant that does not hold, the verdict, and what it would cost on AWS.
+/// Prints the number of messages, claims and objects, every invariant that does not hold, the verdict, and the estimated AWS cost.
 ///
-/// Exit codes of a run: 0 every invariant held, and all was sent; 1 one was violated; 2 the command, a file or the Terraform state
-/// cannot be used, and nothing was sent; 3 inconclusive: something could not be read, was not sent or not done in time, or Ctrl-C
-/// ended the run before that, and what was seen until then violates nothing; 4 the stack cannot be reached, or the run held and its
-/// report or verdict cannot be written.
+/// Exit codes of a run:
+///   0  Every invariant held, and every message was sent
+///   1  An invariant was violated
+///   2  The command line, a file or the Terraform state cannot be used; nothing was sent
+///   3  Inconclusive: no violation was seen, but something could not be read, was not sent or did not finish in time,
+///      or Ctrl-C ended the run early
+///   4  The stack cannot be reached, the embedded pipeline broke, or the run held but its report or verdict could not be written
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, verbatim_doc_comment)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -35,128 +39,141 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// What is to be done: a run, unless something else is said.
+    /// Returns the command to execute: `run` if the command line names none.
     #[must_use]
     pub fn command(self) -> Command {
         self.command.unwrap_or(Command::Run(Box::new(self.run)))
     }
 }
 
-/// What the producer can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Sends messages and judges what came of them: what is done without a command
+    /// Send messages, wait for the pipeline to drain, and judge the outcome (the default command)
     Run(Box<RunArgs>),
-    /// Says which scenarios there are: what each sends, and what must come of it
+    /// List the scenarios, with what each one sends and expects
     List,
-    /// Keeps the embedded pipeline up behind one address of 127.0.0.1, for the AWS CLI, boto3 and the commands here
+    /// Serve the embedded pipeline on 127.0.0.1, for the AWS CLI, boto3 and the other commands
     Local(LocalArgs),
-    /// Tells one event's story from table, lake, queues and logs, or where it is stuck
+    /// Show one event's history, or where it is stuck, from the table, the data lake, the queues and the logs
     ///
-    /// Of AWS it reads with your own credentials, which need: dynamodb:GetItem on the table; s3:ListBucketVersions on the bucket
-    /// and s3:GetObject under the prefix; logs:FilterLogEvents on both log groups; sqs:GetQueueAttributes on the queues, and
-    /// sqs:ReceiveMessage on the dead-letter queue, which hides what it looks at for 20 s; and with customer-managed keys
-    /// kms:Decrypt. Searching the logs costs nothing by the gigabyte, and goes through all that was logged since --since, some pages a
-    /// second: a busy log takes minutes, and after 500 pages the story says that it was not searched to its end.
+    /// On AWS, `trace` reads with your own credentials. They need these permissions:
+    ///   dynamodb:GetItem        on the table
+    ///   s3:ListBucketVersions   on the bucket
+    ///   s3:GetObject            on the objects under the prefix
+    ///   logs:FilterLogEvents    on both log groups
+    ///   sqs:GetQueueAttributes  on the queues
+    ///   sqs:ReceiveMessage      on the dead-letter queue
+    ///   sqs:GetQueueUrl         on the dead-letter queue, unless --dlq-url or the Terraform outputs give its URL
+    ///   kms:Decrypt             on the stack's customer-managed keys, if it has any
     ///
-    /// Exit codes: 0 it is archived; 1 it is not, or its object has more than one version; 2 the command or the Terraform state
-    /// cannot be used; 3 it cannot be told, because something could not be read; 4 the stack cannot be reached.
+    /// Reading the dead-letter queue hides its messages from other consumers for 20 seconds.
+    ///
+    /// Searching the logs has no charge per gigabyte. The search reads everything that was logged since --since, a few pages
+    /// per second, so a busy log takes minutes. It stops after 500 pages and then reports that it is incomplete.
+    ///
+    /// Exit codes:
+    ///   0  The event is archived
+    ///   1  The event is not archived, or its object has more than one version
+    ///   2  The command line or the Terraform state cannot be used
+    ///   3  Unknown, because something could not be read
+    ///   4  The stack cannot be reached
+    #[command(verbatim_doc_comment)]
     Trace(Box<TraceArgs>),
 }
 
-/// What a run sends, where to, and how it is told.
+/// Options of a run: what to send, where to send it, and how to show the result.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// The scenario to run, of those that `list` shows [default: herd]
+    /// Scenario to run; `list` shows them all [default: herd]
     #[arg(value_name = "NAME", value_parser = scenario(), hide_possible_values = true, conflicts_with_all = ["file", "distinct"])]
     pub scenario: Option<&'static Scenario>,
 
-    /// How many messages to send [default: as the scenario says]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_MESSAGES)), conflicts_with_all = ["file", "duration"])]
+    /// Number of messages to send [default: depends on the scenario]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_MESSAGES)), conflicts_with_all = ["file", "duration"])]
     pub messages: Option<u32>,
 
-    /// Messages a second [default: as fast as they go, but for soak]
+    /// Messages to send per second [default: 50 for soak, otherwise unlimited]
     #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: Option<u32>,
 
-    /// Send for so long, at --rate
+    /// Send at --rate for this many seconds, instead of a number of messages
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "file")]
     pub duration: Option<Duration>,
 
-    /// Messages in a request [default: 1 for herd, whose point is many single sends, and else 10]
+    /// Messages per request [default: 1 for herd, which tests many single sends; otherwise 10]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=10))]
     pub batch_size: Option<u8>,
 
-    /// How many requests to send at once
+    /// Maximum number of requests in flight
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub concurrency: u32,
 
-    /// The event that all messages carry
+    /// Event id to send; scenarios with several events append a number to it
     #[arg(long, default_value = "grid_stress_999", value_parser = event_id, conflicts_with = "file")]
     pub event_id: String,
 
-    /// Each message is an event of its own: the event id gets a number
+    /// Make every message a different event; short for the scenario `distinct`
     #[arg(long, conflicts_with = "file")]
     pub distinct: bool,
 
-    /// Share of the messages that are duplicates, from 0 to 1, in scenarios that mix [default: 0.5]
+    /// Share of the messages that are duplicates, from 0 to 1 (mixed scenarios only) [default: 0.5]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub duplicates: Option<f64>,
 
-    /// Exponent of Zipf's law, by which those duplicates fall on the events: 0 is evenly [default: 1]
+    /// Exponent of the Zipf distribution that spreads the duplicates over the events; 0 spreads them evenly (mixed scenarios only)
+    /// [default: 1]
     #[arg(long, value_name = "EXPONENT", value_parser = exponent)]
     pub zipf: Option<f64>,
 
-    /// Send these events instead: one JSON value a line, as they are
+    /// Send the events in this file instead: one JSON value per line, sent unchanged
     #[arg(long, value_name = "FILE.ndjson")]
     pub file: Option<PathBuf>,
 
-    /// Where the event id stands in the events of --file (RFC 6901)
+    /// JSON Pointer (RFC 6901) to the event id in the events of --file [default: from the Terraform outputs, otherwise `/event_id`]
     #[arg(long, value_name = "POINTER", requires = "file", value_parser = EventIdPointer::parse)]
     pub event_id_pointer: Option<EventIdPointer>,
 
-    /// Send each event so often, shuffled by --seed
+    /// Number of times to send each message, shuffled by --seed
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub copies: u32,
 
-    /// Decides what is sent and in which order: the same seed sends the same messages, byte for byte
+    /// Seed for the content and order of the messages: the same seed sends the same messages, byte for byte
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
-    /// Where to send.
     #[command(flatten)]
     pub target: TargetArgs,
 
-    /// Use the embedded pipeline, whatever else is there
+    /// Use the embedded pipeline, even if a deployed stack is configured
     #[arg(long, conflicts_with_all = ["queue_url", "table", "bucket", "object_prefix", "ingest_log_group", "archive_log_group", "dlq_url", "terraform_dir"])]
     pub local: bool,
 
-    /// How long to wait for the pipeline to drain, once all is sent; and how much longer than at --rate sending may take
+    /// Time limit for the pipeline to drain after sending. Sending may take that much longer than --rate requires
     #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
     pub timeout: Duration,
 
-    /// Show the functions' log lines as they come
+    /// Show the functions' log lines as they arrive
     #[arg(long)]
     pub logs: bool,
 
-    /// Itemize what a million events like these would cost on AWS (embedded pipeline; in --json and --report without this flag)
+    /// Itemize the AWS cost of a million events like these; --json and --report always include it (embedded pipeline only)
     #[arg(long)]
     pub bill: bool,
 
-    /// Print nothing but the verdict, as one JSON object
+    /// Print only the report, as one JSON object
     #[arg(long)]
     pub json: bool,
 
-    /// Write a page to look at, which needs nothing but itself
+    /// Write a self-contained HTML report to this file
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
 }
 
 impl RunArgs {
-    /// The scenario that the command line asks for.
+    /// Returns the scenario that the command line selects.
     #[must_use]
     pub fn chosen_scenario(&self) -> &'static Scenario {
-        let named = |name| Scenario::named(name).expect("the table has it");
+        let named = |name| Scenario::named(name).expect("SCENARIOS contains it");
         match self.scenario {
             Some(scenario) => scenario,
             None if self.file.is_some() => &FILE,
@@ -166,94 +183,94 @@ impl RunArgs {
     }
 }
 
-/// Where the embedded pipeline is kept up.
+/// Options of `local`.
 #[derive(Clone, Debug, Args)]
 pub struct LocalArgs {
-    /// Port of 127.0.0.1, or 0 for a free one
+    /// Port on 127.0.0.1; 0 picks a free one
     #[arg(long, default_value_t = 4566)]
     pub port: u16,
 
-    /// Where a message's body has its event id (RFC 6901)
+    /// JSON Pointer (RFC 6901) to the event id in a message body
     #[arg(long, value_name = "POINTER", default_value = "/event_id", value_parser = EventIdPointer::parse)]
     pub event_id_pointer: EventIdPointer,
 }
 
-/// Which event's story is told, and from where.
+/// Options of `trace`: the event, and the stack to search.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
-    /// The event
+    /// Event id to look up
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub event_id: String,
 
-    /// The stack to look at.
     #[command(flatten)]
     pub target: TargetArgs,
 
-    /// The stream mapping's on-failure queue, if the Terraform outputs do not say
+    /// URL of the stream mapping's on-failure queue [default: from the Terraform outputs]
     #[arg(long, value_name = "URL")]
     pub on_failure_url: Option<String>,
 
-    /// Where a message's body has its event id, if the Terraform outputs do not say [default: `/event_id`]
+    /// JSON Pointer (RFC 6901) to the event id in a message body [default: from the Terraform outputs, otherwise `/event_id`]
     #[arg(long, value_name = "POINTER", value_parser = EventIdPointer::parse)]
     pub event_id_pointer: Option<EventIdPointer>,
 
-    /// Search the logs from here on: 2026-11-23T09:41:07Z [default: a day before the claim, or before now]
+    /// Search the logs from this time on, such as 2026-11-23T09:41:07Z [default: one day before the claim, or before now if there
+    /// is no claim]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<DateTime<Utc>>,
 
-    /// Age at which the stream's mapping gives a record up: the Terraform variable `archive_maximum_record_age_seconds`
+    /// Age at which the stream mapping discards a record (Terraform variable `archive_maximum_record_age_seconds`)
     #[arg(long, value_name = "SECONDS", default_value = "79200", value_parser = seconds)]
     pub record_age: Duration,
 
-    /// Print nothing but the story, as one JSON object
+    /// Print only the result, as one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
-/// A deployed stack, by its names or by its Terraform outputs.
+/// Options that identify a deployed stack, by the names of its parts or by its Terraform outputs.
 #[derive(Clone, Debug, Args)]
 pub struct TargetArgs {
-    /// The queue that producers send to, instead of `SQS_QUEUE_URL` or that of the stack in --terraform-dir
+    /// URL of the queue that producers send to [default: `SQS_QUEUE_URL`, otherwise from the Terraform outputs]
     #[arg(long, value_name = "URL")]
     pub queue_url: Option<String>,
 
-    /// The table of claims, if the Terraform outputs do not say
+    /// Name of the claim table [default: from the Terraform outputs]
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
 
-    /// The bucket of the data lake, if the Terraform outputs do not say
+    /// Name of the data lake's bucket [default: from the Terraform outputs]
     #[arg(long, value_name = "NAME")]
     pub bucket: Option<String>,
 
-    /// Where the lake begins in its bucket, if the Terraform outputs do not say [default: events/]
+    /// Key prefix of the data lake's objects [default: from the Terraform outputs, otherwise events/]
     #[arg(long, value_name = "PREFIX")]
     pub object_prefix: Option<String>,
 
-    /// Log group of ingest-fn, if the Terraform outputs do not say
+    /// Name of ingest-fn's log group [default: from the Terraform outputs]
     #[arg(long, value_name = "NAME")]
     pub ingest_log_group: Option<String>,
 
-    /// Log group of archive-fn, if the Terraform outputs do not say
+    /// Name of archive-fn's log group [default: from the Terraform outputs]
     #[arg(long, value_name = "NAME")]
     pub archive_log_group: Option<String>,
 
-    /// The dead-letter queue, if the queue's redrive policy does not say
+    /// URL of the dead-letter queue [default: from the Terraform outputs, otherwise from the queue's redrive policy]
     #[arg(long, value_name = "URL")]
     pub dlq_url: Option<String>,
 
-    /// Where to look for a Terraform state [default: terraform]
+    /// Folder that holds the stack's Terraform state [default: terraform]
     #[arg(long, value_name = "DIR", value_parser = folder)]
     pub terraform_dir: Option<PathBuf>,
 }
 
 impl TargetArgs {
-    /// The command line says all that the Terraform outputs could.
+    /// Returns true if the command line gives every name that the Terraform outputs could add.
     pub(crate) fn names_all(&self) -> bool {
         let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, .. } = self;
         [table, bucket, object_prefix, ingest_log_group, archive_log_group].iter().all(|name| name.is_some())
     }
 
-    /// The command line names a part of a stack other than its queue.
+    /// Returns true if the command line names a part of a stack other than its queue.
     pub(crate) fn names_any(&self) -> bool {
         let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, dlq_url, .. } = self;
         [table, bucket, object_prefix, ingest_log_group, archive_log_group, dlq_url].iter().any(|name| name.is_some())
@@ -262,15 +279,15 @@ impl TargetArgs {
 
 fn scenario() -> impl TypedValueParser<Value = &'static Scenario> {
     let names = PossibleValuesParser::new(SCENARIOS.iter().map(|scenario| scenario.name));
-    names.map(|name| Scenario::named(&name).expect("it is one of the names"))
+    names.map(|name| Scenario::named(&name).expect("the parser accepts only names in SCENARIOS"))
 }
 
 fn event_id(value: &str) -> Result<String, String> {
-    // A scenario appends its name and a number: `-redelivery-2000000`.
-    let most = claim::key::MAX_EVENT_ID_BYTES - 20;
+    // A scenario may append its name and a number, such as `-redelivery-2000000`.
+    let max_bytes = claim::key::MAX_EVENT_ID_BYTES - 20;
     match value.len() {
         0 => Err("must not be empty".to_owned()),
-        bytes if bytes > most => Err(format!("must not be longer than {most} bytes")),
+        bytes if bytes > max_bytes => Err(format!("must be at most {max_bytes} bytes long")),
         _ => Ok(value.to_owned()),
     }
 }
@@ -291,13 +308,13 @@ fn exponent(value: &str) -> Result<f64, String> {
 
 fn moment(value: &str) -> Result<DateTime<Utc>, String> {
     let time = DateTime::parse_from_rfc3339(value);
-    time.map(|time| time.to_utc()).map_err(|_| "must be a time as 2026-11-23T09:41:07Z".to_owned())
+    time.map(|time| time.to_utc()).map_err(|_| "must be a time such as 2026-11-23T09:41:07Z".to_owned())
 }
 
 fn folder(value: &str) -> Result<PathBuf, String> {
     let folder = PathBuf::from(value);
-    // Whoever names a folder means a stack: a misspelt one must not end as a run on the embedded pipeline.
-    if folder.is_dir() { Ok(folder) } else { Err("there is no such folder".to_owned()) }
+    // A misspelled folder must be an error. It must never lead to a run on the embedded pipeline.
+    if folder.is_dir() { Ok(folder) } else { Err("no such folder".to_owned()) }
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {

@@ -1,4 +1,4 @@
-//! The embedded pipeline of one run: as deployed, but for what the run's scenario does to it.
+//! The embedded pipeline of one run. It has the deployed pipeline's settings, except for what the run's scenario changes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,46 +13,44 @@ use tokio::time::Instant;
 
 use crate::scenario::{OUTAGE, Scenario, ScenarioFaults};
 
-/// Receives that a message gets where a scenario makes receives fail. The deployed queue's three are for messages that fail by
-/// themselves.
-const RECEIVES: u32 = 20;
+/// Receives of a message before it becomes a dead letter, in scenarios whose faults make receives fail. The deployed queue allows
+/// three, which is enough only for messages that fail because of their own content.
+const MAX_RECEIVES: u32 = 20;
 
 /// The services of an embedded pipeline, with a scenario's faults.
 pub struct EmbeddedStack {
-    /// On the real clock.
+    /// The emulated services, which run on the real clock.
     pub services: Arc<Services>,
-    /// How the pipeline on them is to be set.
+    /// Settings of the pipeline that runs on the services.
     pub settings: PipelineSettings,
-    /// How often something was done.
+    /// Number of faults that occurred so far.
     pub fault_counts: Arc<FaultCounts>,
 }
 
-/// How often the scenario's faults occurred.
+/// Number of times that each kind of fault occurred.
 #[derive(Debug, Default)]
 pub struct FaultCounts {
-    /// Batches delivered twice, answers lost, messages shown too early; or writes that the table throttled.
-    first: AtomicU64,
+    /// Batches delivered twice, responses lost, and messages that became visible too early.
+    redeliveries: AtomicU64,
+    throttled_writes: AtomicU64,
     /// Writes that S3 refused.
-    second: AtomicU64,
+    refused_writes: AtomicU64,
 }
 
 impl FaultCounts {
-    /// Says whether each of the scenario's faults occurred.
+    /// Returns true if every kind of fault in `faults` occurred.
     #[must_use]
     pub fn occurred(&self, faults: ScenarioFaults) -> bool {
         let counters = match faults {
-            ScenarioFaults::Redelivery => &[&self.first][..],
-            ScenarioFaults::Outage => &[&self.first, &self.second],
+            ScenarioFaults::Redelivery => &[&self.redeliveries][..],
+            ScenarioFaults::Outage => &[&self.throttled_writes, &self.refused_writes],
         };
         counters.iter().all(|counter| counter.load(Ordering::Relaxed) > 0)
     }
 }
 
 impl EmbeddedStack {
-    /// Makes the services. `seed` decides ids, and when something is delivered again.
-    ///
-    /// # Errors
-    /// When the table's database cannot be made.
+    /// Creates the services. `seed` decides the generated ids and which deliveries the faults hit.
     pub fn new(pointer: &EventIdPointer, scenario: &Scenario, seed: u64) -> anyhow::Result<Self> {
         let fault_counts = Arc::new(FaultCounts::default());
         let redelivers = scenario.faults == Some(ScenarioFaults::Redelivery);
@@ -60,14 +58,15 @@ impl EmbeddedStack {
         let plan =
             ScenarioFaultPlan { hidden_for: scenario.hidden_for, random, fault_counts: Arc::clone(&fault_counts) };
         let services = Services::on_real_clock_with_fault_plan(seed, Arc::new(plan));
-        let services = services.context("the embedded table cannot be made")?;
+        let services = services.context("failed to create the embedded table")?;
         let mut settings = PipelineSettings::default();
         settings.ingest.event_id_pointer = pointer.clone();
         if scenario.faults.is_some() {
-            settings.max_receive_count = RECEIVES;
+            settings.max_receive_count = MAX_RECEIVES;
         }
         if scenario.hidden_for.is_some() {
-            // A message that comes again, perhaps alone, would wait for others for longer than it was hidden.
+            // A redelivered message may be alone in the queue. With a batching window, the mapping would then wait for more
+            // messages for longer than the message stays hidden.
             settings.sqs_mapping.batching_window = Duration::ZERO;
         }
         if scenario.faults == Some(ScenarioFaults::Outage) {
@@ -78,22 +77,22 @@ impl EmbeddedStack {
         Ok(Self { services, settings, fault_counts })
     }
 
-    /// Starts the pipeline.
     #[must_use]
     pub fn start(&self, seed: u64) -> Pipeline {
         Pipeline::start(&self.services, self.settings.clone(), seed)
     }
 }
 
-/// The table fails for a while from the first write on, and then S3. What reads for the verdict goes through.
+/// Returns the fault for `call` in the scenario `outage`: writes to the table are throttled for [`OUTAGE`] from the first write on,
+/// and then writes to S3 are refused for the same time. Reads succeed, because the verdict needs them.
 fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, fault_counts: &FaultCounts) -> Option<Fault> {
     let operation = call.operation.as_str();
     let (fault, counter, from) = match call.service {
         Service::DynamoDb if !["BatchGetItem", "GetItem"].contains(&operation) => {
             begun.get_or_init(Instant::now);
-            (Fault::Throttled, &fault_counts.first, Duration::ZERO)
+            (Fault::Throttled, &fault_counts.throttled_writes, Duration::ZERO)
         }
-        Service::S3 if operation.starts_with("PUT ") => (Fault::Refused(503), &fault_counts.second, OUTAGE),
+        Service::S3 if operation.starts_with("PUT ") => (Fault::Refused(503), &fault_counts.refused_writes, OUTAGE),
         _ => return None,
     };
     let since = begun.get()?.elapsed();
@@ -104,21 +103,21 @@ fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, fault_counts: &FaultCounts
     Some(fault)
 }
 
-/// The faults of queue and mappings.
+/// Decides the faults of the queue and of the mappings.
 struct ScenarioFaultPlan {
     hidden_for: Option<Duration>,
-    /// Thrown for each batch and each receive, if things are delivered again.
+    /// Decides which batches and receives get a fault; `None` for no faults.
     random: Option<Mutex<fastrand::Rng>>,
     fault_counts: Arc<FaultCounts>,
 }
 
 impl ScenarioFaultPlan {
-    /// Once in so many times.
-    fn roll(&self, in_times: u32) -> bool {
+    /// Decides at random whether a fault occurs, with a probability of 1 in `one_in`, and counts it. Without faults, always false.
+    fn roll(&self, one_in: u32) -> bool {
         let Some(random) = &self.random else { return false };
-        let happens = random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..in_times) == 0;
+        let happens = random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..one_in) == 0;
         if happens {
-            self.fault_counts.first.fetch_add(1, Ordering::Relaxed);
+            self.fault_counts.redeliveries.fetch_add(1, Ordering::Relaxed);
         }
         happens
     }
@@ -132,7 +131,7 @@ impl FaultPlan for ScenarioFaultPlan {
         if self.roll(10) { Some(Duration::ZERO) } else { self.hidden_for }
     }
 
-    /// Small batches are more to deliver twice.
+    /// Limits batches to 10 records, so that there are more batches to deliver twice.
     fn batch_size(&self, maximum: usize) -> usize {
         if self.random.is_some() { maximum.min(10) } else { maximum }
     }

@@ -1,27 +1,24 @@
-//! What is sent.
+//! Planning the messages of a run.
 
 mod bodies;
 mod file;
-mod made_up;
+mod generated;
 mod plan;
 mod zipf;
 
 use claim::EventIdPointer;
 
-use crate::cli::{MOST_BODY_BYTES, MOST_MESSAGES, RunArgs};
+use crate::cli::{MAX_BODY_BYTES, MAX_MESSAGES, RunArgs};
 use crate::scenario::{Content, Scenario};
 
 pub use plan::{Message, Plan, PlanError};
 
-/// Where the mock readings have their event id.
-const MOCK_POINTER: &str = "/event_id";
+/// Pointer to the event id in the generated readings.
+const GENERATED_POINTER: &str = "/event_id";
 
 impl Plan {
-    /// Plans what the command line asks for. `pointer` says where the events of a file have their id, and `max_bytes` is the largest
-    /// message that the queue takes.
-    ///
-    /// # Errors
-    /// When the file cannot be used, or the command line asks for what the scenario has not.
+    /// Plans the messages that the command line and the scenario ask for. `pointer` is the place of the event id in a body, and
+    /// `max_bytes` is the largest message that the queue accepts.
     pub fn new(
         scenario: &Scenario,
         args: &RunArgs,
@@ -30,37 +27,37 @@ impl Plan {
     ) -> Result<Self, PlanError> {
         for (flag, is_given) in [("duplicates", args.duplicates.is_some()), ("zipf", args.zipf.is_some())] {
             if is_given && scenario.content != Content::Mixed {
-                return Err(PlanError::MixesNothing(flag, scenario.name));
+                return Err(PlanError::NotMixed(flag, scenario.name));
             }
         }
-        // A reading that `ingest-fn` would reject is not sent.
-        if scenario.content != Content::File && pointer.to_string() != MOCK_POINTER {
+        // With another pointer, `ingest-fn` would reject every generated reading.
+        if scenario.content != Content::File && pointer.to_string() != GENERATED_POINTER {
             return Err(PlanError::OtherPointer(pointer.to_string()));
         }
         let messages = message_count(scenario, args)?;
-        let within = |messages: u64| match u32::try_from(messages) {
-            Ok(number) if number <= MOST_MESSAGES => Ok(number),
+        let check_count = |messages: u64| match u32::try_from(messages) {
+            Ok(number) if number <= MAX_MESSAGES => Ok(number),
             _ => Err(PlanError::TooMany(messages)),
         };
-        within(messages.saturating_mul(args.copies.into()))?;
-        let messages = within(messages)?;
+        check_count(messages.saturating_mul(args.copies.into()))?;
+        let messages = check_count(messages)?;
         let body_bytes = match scenario.content {
             Content::Sized => max_bytes,
-            // More than a reading's fields have beside its id.
+            // A reading has fewer than 256 bytes besides its id.
             _ => args.event_id.len() + 256,
         } as u64;
         let has_many_bodies = ![Content::File, Content::Same].contains(&scenario.content);
-        if has_many_bodies && u64::from(messages) * body_bytes > MOST_BODY_BYTES {
+        if has_many_bodies && u64::from(messages) * body_bytes > MAX_BODY_BYTES {
             return Err(PlanError::BodiesTooLarge { messages, bytes: body_bytes });
         }
 
         let mut plan =
             Self { messages: Vec::new(), event_ids: Vec::new(), messages_of: Vec::new(), rejected_ids: Vec::new() };
         match &args.file {
-            Some(file) => plan.read(&file.display().to_string(), pointer, max_bytes)?,
-            None => plan.make_up(scenario, args, messages, max_bytes),
+            Some(file) => plan.read_file(&file.display().to_string(), pointer, max_bytes)?,
+            None => plan.generate(scenario, args, messages, max_bytes),
         }
-        within(plan.messages.len() as u64 * u64::from(args.copies))?;
+        check_count(plan.messages.len() as u64 * u64::from(args.copies))?;
         plan.repeat(args.copies);
         if args.copies > 1 {
             fastrand::Rng::with_seed(args.seed).shuffle(&mut plan.messages);
@@ -75,16 +72,16 @@ impl Plan {
     }
 }
 
-/// Counts the messages that the command line asks for, else the scenario.
+/// Returns the number of messages that the command line asks for, or else the scenario's.
 fn message_count(scenario: &Scenario, args: &RunArgs) -> Result<u64, PlanError> {
     match (args.duration, args.rate.or(scenario.rate)) {
         (Some(_), None) => Err(PlanError::NoRate(scenario.name)),
         (Some(duration), Some(rate)) => Ok(duration.as_secs() * u64::from(rate)),
         (None, rate) => Ok(match (args.messages, rate, scenario.rate) {
             (Some(messages), ..) => messages.into(),
-            // Another rate is kept up for as long.
-            (None, Some(rate), Some(of_scenario)) => {
-                u64::from(scenario.messages) * u64::from(rate) / u64::from(of_scenario)
+            // `--rate` replaces the scenario's rate and keeps its duration.
+            (None, Some(rate), Some(scenario_rate)) => {
+                u64::from(scenario.messages) * u64::from(rate) / u64::from(scenario_rate)
             }
             (None, ..) => scenario.messages.into(),
         }),

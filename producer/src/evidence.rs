@@ -1,4 +1,4 @@
-//! What a run left behind, for those who judge and measure it.
+//! Everything that was observed of a run: the input of the verdict and of the measurements.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -11,33 +11,33 @@ use crate::send::SendResults;
 use crate::source::Source;
 use crate::watch::Observation;
 
-/// A run, and what was seen of it.
+/// A run and everything that was observed of it.
 pub struct Evidence<'a> {
-    /// Of what kind.
     pub scenario: &'a Scenario,
-    /// What was to be sent.
+    /// The messages that the run planned to send.
     pub plan: &'a Plan,
-    /// What was.
+    /// The outcome of each send.
     pub sent: &'a SendResults,
-    /// What came of it.
+    /// The logs, claims, objects and dead letters that were read.
     pub seen: &'a Observation,
-    /// Where the lake begins in its bucket.
+    /// Key prefix of the data lake's objects.
     pub prefix: &'a ObjectPrefix,
-    /// When the first message was sent.
+    /// The time at which sending began.
     pub started: SystemTime,
-    /// What the scenario does to the embedded pipeline took place.
+    /// True if every kind of fault that the scenario injects occurred.
     pub faults_occurred: bool,
-    /// Ctrl-C ended it.
+    /// True if Ctrl-C ended the run early.
     pub is_partial: bool,
 }
 
 impl Evidence<'_> {
-    /// A send of this run that was not confirmed, or whose answer was lost and that was sent again, may have won.
+    /// Returns true if this run may have made the claim. The claim's message need not be a confirmed one: a send whose response was
+    /// lost may have reached the queue and won.
     pub(crate) fn is_new(&self, claim: &Claim) -> bool {
         self.sent.confirmed.contains_key(&claim.message_id) || SystemTime::from(claim.claimed_at) >= self.started
     }
 
-    /// How many events were sent, or may have been.
+    /// Counts the events that were sent or may have been sent.
     pub(crate) fn events_sent(&self) -> usize {
         let Self { plan, sent, .. } = *self;
         let unconfirmed: HashSet<usize> = sent.unconfirmed.iter().map(|(index, _)| *index).collect();
@@ -45,17 +45,18 @@ impl Evidence<'_> {
         plan.messages_of.iter().filter(|messages| messages.iter().any(may_be_sent)).count()
     }
 
-    /// Confirmed messages that cannot be claimed.
+    /// Returns the ids of the confirmed messages that cannot be claimed.
     pub(crate) fn to_be_rejected(&self) -> impl Iterator<Item = &String> {
         let confirmed = self.sent.confirmed.iter();
         confirmed.filter(|(_, index)| self.plan.messages[**index].event.is_none()).map(|(id, _)| id)
     }
 
+    /// Returns true if all of `sources` could be read.
     pub(crate) fn knows(&self, sources: &[Source]) -> bool {
         sources.iter().all(|source| !self.seen.unreadable.contains_key(source))
     }
 
-    /// Events that were sent for certain, and have neither an object nor only dead letters.
+    /// Returns the events with a confirmed message but no object, except those whose confirmed messages are all dead letters.
     pub(crate) fn unarchived(&self) -> impl Iterator<Item = usize> {
         let Self { plan, sent, seen, .. } = *self;
         (0..plan.event_ids.len()).filter(move |&event| {
@@ -65,17 +66,17 @@ impl Evidence<'_> {
         })
     }
 
-    /// Waiting would not help.
+    /// Returns true if waiting longer would not help, because the event's claim or object is known to be missing.
     pub(crate) fn is_done_with(&self, event: usize) -> bool {
         self.seen.missing_claims.contains(&event) || self.seen.missing_objects.contains(&event)
     }
 
-    /// Keys of objects that the archive's log names for an event of ours, and that are not its claim's.
+    /// Returns the keys that archive-fn's log names for events of this run and that are not the keys of their claims.
     pub(crate) fn extra(&self) -> Vec<String> {
         let ids = self.plan.event_ids.iter().enumerate();
         let keys = ids.filter_map(|(event, id)| {
             let expected = self.seen.claims.get(&event).map(|claim| self.prefix.object_key(claim));
-            // Without a claim, nothing is known of what the keys should be, unless it is known that there is none.
+            // If the claim has not been read, the right key is unknown. If the claim is known to be missing, every key is wrong.
             let is_known = expected.is_some() || self.seen.missing_claims.contains(&event);
             Some(self.seen.logs.keys.get(id)?.keys().filter(move |key| is_known && Some(*key) != expected.as_ref()))
         });

@@ -1,4 +1,4 @@
-//! `producer local`: the embedded pipeline, kept up behind one address of loopback for whoever wants to look around.
+//! `producer local`: serves the embedded pipeline on a loopback address, so that people can explore it.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -11,22 +11,18 @@ use pipeline::{Pipeline, PipelineSettings, names};
 use crate::cli::LocalArgs;
 use crate::failure::Failure;
 
-/// How often new log lines are shown.
+/// Interval between checks for new log lines.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Serves until Ctrl-C.
-///
-/// # Errors
-/// When the port cannot be had, or the pipeline breaks.
+/// Serves the embedded pipeline until Ctrl-C, and prints the functions' log lines.
 pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
     let seed = fastrand::u64(..);
-    let services = Services::on_real_clock(seed).context("the embedded table cannot be made");
+    let services = Services::on_real_clock(seed).context("failed to create the embedded table");
     let services = services.map_err(Failure::Unreachable)?;
     let mut settings = PipelineSettings::default();
     settings.ingest.event_id_pointer = args.event_id_pointer.clone();
     let address = emulator::endpoint::serve_aws_on(args.port, services.clone()).await;
-    let address =
-        address.with_context(|| format!("port {} of 127.0.0.1 cannot be had", args.port)).map_err(Failure::Unusable)?;
+    let address = address.with_context(|| format!("cannot bind 127.0.0.1:{}", args.port)).map_err(Failure::Unusable)?;
     let mut pipeline = Pipeline::start(&services, settings, seed);
     print(&greeting(address));
     let groups = [names::log_group(names::INGEST_FUNCTION), names::log_group(names::ARCHIVE_FUNCTION)];
@@ -42,10 +38,10 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
         }
         tokio::select! {
             ended = tokio::signal::ctrl_c() => {
-                print("ended, and all that was in it is gone");
-                return ended.context("Ctrl-C cannot be waited for").map_err(Failure::Unreachable);
+                print("stopped; all data was in memory and is lost");
+                return ended.context("failed to listen for Ctrl-C").map_err(Failure::Unreachable);
             }
-            broken = pipeline.broken() => {
+            broken = pipeline.wait_for_failure() => {
                 return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {broken}")));
             }
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
@@ -64,13 +60,13 @@ fn greeting(address: SocketAddr) -> String {
     let dlq = url(names::DEAD_LETTER_QUEUE);
     let on_failure = url(names::ON_FAILURE_QUEUE);
     format!(
-        r#"the embedded pipeline is up, and Ctrl-C ends it. In another terminal:
+        r#"the embedded pipeline is running; press Ctrl-C to stop it. In another terminal, run:
 
     export AWS_ENDPOINT_URL=http://{address} AWS_REGION={region} AWS_DEFAULT_REGION={region}
     export AWS_ACCESS_KEY_ID=embedded AWS_SECRET_ACCESS_KEY=embedded
     export SQS_QUEUE_URL={queue}
 
-and then, for example:
+and then try, for example:
 
     aws sqs send-message --endpoint-url $AWS_ENDPOINT_URL --queue-url $SQS_QUEUE_URL --message-body '{{"event_id":"a","x":1.50}}'
     aws dynamodb get-item --table-name {table} --key '{{"pk":{{"S":"EVENT#a"}},"sk":{{"S":"CLAIM"}}}}'
@@ -81,13 +77,13 @@ and then, for example:
     cargo run -p producer -- trace a --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log} --on-failure-url {on_failure}
     cargo run -p producer -- run --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log}
 
-(Version 1 of the AWS CLI obeys AWS_ENDPOINT_URL for all services but SQS.) ingest-fn waits 5 s for its batch to fill, as
-deployed. What both functions log:
+(Version 1 of the AWS CLI ignores AWS_ENDPOINT_URL for SQS, so the SQS commands pass --endpoint-url.) As in a deployed
+stack, ingest-fn waits up to 5 s for a batch to fill. Log lines of both functions:
 "#
     )
 }
 
 fn print(text: &str) {
-    // Whoever closed the terminal's end of the pipe may still use the pipeline.
+    // If standard output is closed, other programs may still use the pipeline.
     let _ = writeln!(io::stdout(), "{text}");
 }

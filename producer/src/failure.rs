@@ -1,15 +1,15 @@
-//! Why a command gives no answer.
+//! Errors that end a command without a verdict.
 
-/// Why there is no verdict.
+/// The reason why a command ended without a verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The command line, a file or the Terraform state cannot be used. Nothing was sent.
     #[error(transparent)]
     Unusable(anyhow::Error),
-    /// The pipeline cannot be reached, or broke.
+    /// The pipeline cannot be reached or broke, or the report cannot be written.
     #[error(transparent)]
     Unreachable(anyhow::Error),
-    /// Ctrl-C came twice.
+    /// The user pressed Ctrl-C before anything was sent, or pressed it twice.
     #[error("interrupted")]
     Interrupted,
 }

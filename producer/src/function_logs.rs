@@ -1,4 +1,4 @@
-//! What the functions' logs say of this run's messages.
+//! Reads the functions' logs, and collects what they say about this run's messages and events.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -13,30 +13,29 @@ use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 use crate::source::Source;
 
-/// Reads a log group as it grows.
+/// Reads the new lines of a log group.
 pub struct LogTail {
     group: String,
-    /// Milliseconds since 1970: earlier lines have been read.
+    /// Time in milliseconds since 1970. All earlier lines have been read.
     from_ms: i64,
     delay_ms: i64,
-    /// The log events that were read from `from_ms` on: id, and milliseconds since 1970.
+    /// Log events at or after `from_ms` that have been read: id -> timestamp in milliseconds since 1970.
     seen: HashMap<String, i64>,
 }
 
 impl LogTail {
-    /// From a moment on. A line may turn up as much as `delay` after one with a later timestamp.
+    /// Starts reading at `from_ms`, in milliseconds since 1970. A line may appear up to `delay` after a line with a later timestamp.
     #[must_use]
     pub fn new(group: &str, from_ms: i64, delay: Duration) -> Self {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         Self { group: group.to_owned(), from_ms, delay_ms, seen: HashMap::new() }
     }
 
-    /// The lines that have come since the last time.
-    ///
-    /// # Errors
-    /// When the group cannot be read. Then nothing counts as read, and the next call gives it all.
+    /// Returns the lines that are new since the last call. After an error, nothing counts as read, and the next call returns all of
+    /// these lines.
     pub async fn poll(&mut self, client: &LogsClient) -> anyhow::Result<Vec<String>> {
-        let (mut read, mut token) = (Vec::new(), None::<String>);
+        let mut read = Vec::new();
+        let mut token = None::<String>;
         loop {
             let search = FilterLogEvents {
                 log_group_name: &self.group,
@@ -45,7 +44,7 @@ impl LogTail {
                 ..FilterLogEvents::default()
             };
             let page = client.filter_log_events(&search).await;
-            let page = page.with_context(|| format!("the log group {} cannot be read", self.group))?;
+            let page = page.with_context(|| format!("failed to read the log group {}", self.group))?;
             read.extend(page.events);
             token = page.next_token;
             if token.is_none() {
@@ -63,8 +62,8 @@ impl LogTail {
         Ok(lines)
     }
 
-    /// An event's line, unless it was read before. An emulator may give its events no id; then the line, which has a time and
-    /// names a message, stands for it.
+    /// Returns the log event's line, unless it was read before. Some emulators give log events no id. The line then serves as the id:
+    /// it contains a timestamp and names a message.
     fn unseen(&mut self, event: LogEvent) -> Option<String> {
         let line = event.message?;
         let id = event.event_id.unwrap_or_else(|| line.clone());
@@ -72,23 +71,24 @@ impl LogTail {
     }
 }
 
-/// What `ingest-fn` said of a message, the last word first: of several deliveries, a claim that was won stays won.
+/// Outcome that `ingest-fn` logged for a message. If a message is delivered several times, its highest outcome counts, in the order
+/// of this list: once won, it stays won.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IngestOutcome {
-    /// To come again.
+    /// Lambda redelivers the message.
     Failed,
-    /// To come again, until it is a dead letter.
+    /// The message is redelivered until it becomes a dead letter.
     Rejected,
-    /// Acknowledged.
+    /// The message is acknowledged.
     Duplicate,
-    /// Acknowledged, or to come again until it is a dead letter, by configuration.
+    /// Depending on the configuration, the message is acknowledged, or redelivered until it becomes a dead letter.
     Conflict,
-    /// Acknowledged.
+    /// The message is acknowledged.
     Won,
 }
 
-/// A line of `ingest-fn` about a message.
+/// A log line of `ingest-fn` about a message.
 #[derive(Deserialize)]
 struct IngestLine {
     outcome: IngestOutcome,
@@ -97,7 +97,7 @@ struct IngestLine {
     claim_id: Option<String>,
 }
 
-/// A line of `archive-fn` about an object.
+/// A log line of `archive-fn` about an object.
 #[derive(Deserialize)]
 struct ArchiveLine {
     event_id: String,
@@ -107,28 +107,29 @@ struct ArchiveLine {
     lag_ms: Option<u64>,
 }
 
-/// What was read so far of the logs of both functions, as far as it is of this run's events.
+/// The contents of both functions' logs that concern this run's events.
 #[derive(Default)]
 pub struct FunctionLogs {
-    /// By message id; messages of others among them, if they carry one of this run's events, or none that can be told.
+    /// Outcome by message id. Includes other senders' messages if they carry an event of this run, or if the line names no event.
     pub outcomes: HashMap<String, IngestOutcome>,
-    /// How many of those messages it has acknowledged.
+    /// Number of messages in `outcomes` that `ingest-fn` acknowledged.
     pub acknowledged: usize,
-    /// How many it won.
+    /// Number of messages in `outcomes` that won.
     pub won: usize,
-    /// By event id: the claim by which messages were judged, or `None` if that were several, as around the end of a dedup window.
+    /// By event id, the id of the claim that the messages were checked against; `None` if there were several claims, as around the end
+    /// of a dedup window.
     pub claim_ids: HashMap<String, Option<String>>,
-    /// Ids of the events of which `archive-fn` says that they have an object; the keys of those, and when it first said so, in
-    /// milliseconds since 1970 by its own clock.
+    /// By event id, the keys of the objects that `archive-fn` logged as archived, and the time of the first such line by the clock of
+    /// `archive-fn`, in milliseconds since 1970.
     pub keys: HashMap<String, BTreeMap<String, i64>>,
-    /// Ids of events of which it says so again: there may be a further version by now.
+    /// Ids of events whose object `archive-fn` logged as written a second time. The object may have a further version.
     pub written_again: HashSet<String>,
-    /// From claim to object, of the last line about an object that was written, in milliseconds.
+    /// Time from the claim to its object in milliseconds, from the last line that contains it.
     pub lag_ms: Option<u64>,
 }
 
 impl FunctionLogs {
-    /// Takes in a line of `ingest-fn`; lines of other events, and others than those about messages, are passed over.
+    /// Records a log line of `ingest-fn`. Ignores lines about events of others and lines that are not about a message.
     pub fn ingest(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
         let Ok(IngestLine { outcome, message_id, event_id, claim_id }) = serde_json::from_str(line) else { return };
         if event_id.as_deref().is_some_and(|event_id| !is_ours(event_id)) {
@@ -148,7 +149,7 @@ impl FunctionLogs {
         }
     }
 
-    /// Takes in a line of `archive-fn`.
+    /// Records a log line of `archive-fn`. Ignores all lines but those about archived objects of this run's events.
     pub fn archive(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
         if let Ok(ArchiveLine { event_id, key, outcome, timestamp, lag_ms }) = serde_json::from_str(line)
             && ["written", "already_there"].contains(&outcome.as_str())
@@ -171,17 +172,16 @@ pub struct LogReader<'a> {
     client: &'a PipelineClient,
     event_ids: HashSet<&'a str>,
     tails: Vec<(Source, LogTail)>,
-    /// What was read so far.
     pub logs: FunctionLogs,
-    /// Logs that cannot be read, and why.
+    /// The error for each log that cannot be read.
     pub unreadable: BTreeMap<Source, String>,
     progress: &'a Progress,
-    /// The lines are shown as they come.
+    /// True if lines are shown as they arrive.
     show: bool,
 }
 
 impl<'a> LogReader<'a> {
-    /// From `from_ms` on, in milliseconds since 1970.
+    /// Reads lines from `from_ms` on, in milliseconds since 1970.
     #[must_use]
     pub fn new(client: &'a PipelineClient, plan: &'a Plan, from_ms: i64, progress: &'a Progress, show: bool) -> Self {
         let stack = &client.stack;
@@ -198,13 +198,13 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// The logs that are read.
+    /// Returns the logs that this reader reads.
     #[must_use]
     pub fn tails(&self) -> Vec<Source> {
         self.tails.iter().map(|(source, _)| *source).collect()
     }
 
-    /// Reads what has come since the last time.
+    /// Reads and records the lines that are new since the last call.
     pub async fn poll(&mut self) {
         for (source, tail) in &mut self.tails {
             let lines = match tail.poll(&self.client.logs).await {
@@ -233,7 +233,7 @@ impl<'a> LogReader<'a> {
         counts.lag_ms.set(self.logs.lag_ms);
     }
 
-    /// Reads until `done` is told.
+    /// Polls the logs until `done` is notified.
     pub async fn follow(&mut self, done: &Notify) {
         loop {
             self.poll().await;
@@ -250,8 +250,9 @@ impl<'a> LogReader<'a> {
 mod tests {
     use super::*;
 
+    /// A line is returned once, with or without a log event id.
     #[test]
-    fn a_line_is_read_once_whether_its_event_has_an_id_or_not() {
+    fn line_is_returned_once() {
         let mut tail = LogTail::new("group", 0, Duration::ZERO);
         let event = |id: Option<&str>, line: &str| LogEvent {
             event_id: id.map(str::to_owned),

@@ -1,21 +1,21 @@
-//! The chaos generator: floods the pipeline with duplicates and shows what came out.
+//! The producer: floods the pipeline with duplicates and checks the outcome.
 //!
-//! | module | what it does |
+//! | module | contents |
 //! | --- | --- |
 //! | [`cli`] | the command line |
-//! | [`scenario`] | the table of scenarios: a new one is a new row |
-//! | [`run`](mod@run), [`trace`](mod@trace), [`explore`] | the commands: one run, one event's story, and the embedded pipeline kept up |
-//! | [`failure`] | why a command gives no answer |
-//! | [`target`], [`terraform`] | where to send, and why there |
-//! | [`embedded`] | the embedded pipeline of a run, and what scenarios do to it |
-//! | [`pipeline_client`] | the clients, for a deployed stack and the embedded pipeline alike |
-//! | [`events`], [`send`] | what is sent, and sending it |
-//! | [`progress`] | how far a run is |
-//! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting until the pipeline is drained, and reading what came out |
-//! | [`source`] | what a verdict rests on: queues, table, bucket, logs |
-//! | [`evidence`], [`verdict`], [`measures`] | what a run left behind, whether it holds, and what was measured |
-//! | [`bill`], [`prices`] | what a run on the embedded pipeline would cost on AWS |
-//! | [`report`] | all that is said of a run, as text, as JSON and as a page |
+//! | [`scenario`] | the table of scenarios |
+//! | [`run`](mod@run), [`trace`](mod@trace), [`explore`] | the commands `run`, `trace` and `local` |
+//! | [`failure`] | errors that end a command without a verdict |
+//! | [`target`], [`terraform`] | choosing the pipeline to send to |
+//! | [`embedded`] | the embedded pipeline of a run, and the faults that scenarios inject into it |
+//! | [`pipeline_client`] | SDK clients for a deployed stack or the embedded pipeline |
+//! | [`events`], [`send`] | planning and sending the messages |
+//! | [`progress`] | progress output and Ctrl-C |
+//! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting for the pipeline to drain, and reading the results |
+//! | [`source`] | the sources of a verdict: queues, table, bucket, logs |
+//! | [`evidence`], [`verdict`], [`measures`] | everything observed in a run, the verdict on it, and its measurements |
+//! | [`bill`], [`prices`] | the estimated AWS cost of a run on the embedded pipeline |
+//! | [`report`] | the report of a run, as text, JSON and HTML |
 
 pub mod bill;
 pub mod cli;

@@ -1,4 +1,4 @@
-//! See the library, and `--help` for the exit codes.
+//! The `producer` command. `--help` explains its exit codes.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use producer::failure::Failure;
 use producer::trace::Place;
 use producer::verdict::Verdict;
 
-/// An invariant does not hold; of a trace, the event is not archived.
+/// `run`: an invariant was violated. `trace`: the event is not archived, or its object has several versions.
 const VIOLATED: u8 = 1;
 const UNUSABLE: u8 = 2;
 const INCONCLUSIVE: u8 = 3;
@@ -58,12 +58,12 @@ fn exit_without_verdict(failure: Failure) -> ExitCode {
     match failure {
         Failure::Unusable(error) => fail(UNUSABLE, &format!("error: {error:#}")),
         Failure::Unreachable(error) => fail(UNREACHABLE, &format!("error: {error:#}")),
-        Failure::Interrupted => fail(INCONCLUSIVE, "interrupted: there is no report"),
+        Failure::Interrupted => fail(INCONCLUSIVE, "interrupted: no report was made"),
     }
 }
 
 fn fail(exit_code: u8, problem: &str) -> ExitCode {
-    // Where even standard error is closed, the exit code says what there is to say.
+    // If standard error is closed, only the exit code reports the problem.
     let _ = writeln!(io::stderr(), "{problem}");
     exit_code.into()
 }

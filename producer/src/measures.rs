@@ -1,5 +1,4 @@
-//! What was measured of a run, apart from whether it held: how long events took, when things happened, and which events were sent
-//! most.
+//! Measurements of a run, which do not affect its verdict: latency, the timeline, rates, and the events with the most duplicates.
 
 pub mod latency;
 pub mod timeline;
@@ -9,29 +8,28 @@ use serde::Serialize;
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 
-/// As many events are named.
-const MOST_EVENTS: usize = 20;
+/// Limit on the events that a report names.
+const MAX_EVENTS: usize = 20;
 
-/// An event of which `ingest-fn` acknowledged more than one message.
+/// An event with duplicates or conflicts.
 #[derive(Debug, Serialize)]
 pub struct RepeatedEvent {
-    /// Which.
     pub event_id: String,
-    /// Messages that said what its claim says.
+    /// Number of messages with the content of the claim, not counting the one that won.
     pub duplicates: usize,
-    /// Messages that said something else.
+    /// Number of messages with other content than the claim.
     pub conflicts: usize,
 }
 
 impl RepeatedEvent {
-    /// Both together.
+    /// Returns the number of duplicates and conflicts together.
     #[must_use]
     pub fn messages(&self) -> usize {
         self.duplicates + self.conflicts
     }
 }
 
-/// The events with the most duplicates and conflicts, the first first, and how many events have any.
+/// Returns the events with the most duplicates and conflicts, in descending order, and the number of all events that have any.
 pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, usize) {
     let outcome =
         |index: &usize| evidence.sent.message_ids[*index].as_ref().and_then(|id| evidence.seen.logs.outcomes.get(id));
@@ -42,24 +40,24 @@ pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, u
     let all = evidence.plan.messages_of.iter().enumerate().map(repeated);
     let mut all: Vec<_> = all.filter(|(_, duplicates, conflicts)| duplicates + conflicts > 0).collect();
     all.sort_by_key(|(event, duplicates, conflicts)| (std::cmp::Reverse(duplicates + conflicts), *event));
-    let named = all.iter().take(MOST_EVENTS).map(|&(event, duplicates, conflicts)| {
+    let named = all.iter().take(MAX_EVENTS).map(|&(event, duplicates, conflicts)| {
         let event_id = evidence.plan.event_ids[event].clone();
         RepeatedEvent { event_id, duplicates, conflicts }
     });
     (named.collect(), all.len())
 }
 
-/// When the message of this run that won an event was sent, when the event was claimed, and when it was archived, in
-/// milliseconds since 1970, as far as that is known.
+/// The times, in milliseconds since 1970, at which one event was sent, claimed and archived; `None` if unknown. The send is that of
+/// the message that won.
 #[derive(Clone, Copy)]
-#[expect(clippy::struct_field_names, reason = "each says its unit")]
+#[expect(clippy::struct_field_names, reason = "the suffix is the unit")]
 pub(crate) struct Times {
     sent_ms: Option<i64>,
     claimed_ms: i64,
     pub(crate) archived_ms: Option<i64>,
 }
 
-/// Of the claims that are of this evidence.
+/// Returns the times of each event that was claimed in this run.
 pub(crate) fn times(evidence: &Evidence<'_>) -> Vec<Times> {
     let new = evidence.seen.claims.iter().filter(|(_, claim)| evidence.is_new(claim));
     let times = new.map(|(event, claim)| {
@@ -76,15 +74,15 @@ pub(crate) fn times(evidence: &Evidence<'_>) -> Vec<Times> {
     times.collect()
 }
 
-/// Messages a second, to a hundredth; `None` if sending took less than a second.
+/// Computes the messages sent per second, rounded to a hundredth; `None` if sending took less than a second.
 pub(crate) fn sent_per_second(sent_ms: &[i64]) -> Option<f64> {
     let span_ms = sent_ms.iter().max()?.abs_diff(*sent_ms.iter().min()?);
-    #[expect(clippy::cast_precision_loss, reason = "a rate is told to a hundredth")]
+    #[expect(clippy::cast_precision_loss, reason = "the rate is rounded to a hundredth")]
     let rate = (sent_ms.len() - 1) as f64 * 1_000.0 / span_ms as f64;
     (span_ms >= 1_000).then_some((rate * 100.0).round() / 100.0)
 }
 
-/// Objects a second, for each tenth of them; `[]` if there are fewer than a thousand.
+/// Computes the objects written per second in each tenth of the objects; `[]` if there are fewer than a thousand objects.
 pub(crate) fn objects_per_second_by_tenth(mut written_ms: Vec<i64>) -> Vec<u64> {
     if written_ms.len() < 1_000 {
         return Vec::new();

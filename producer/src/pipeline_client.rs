@@ -1,4 +1,4 @@
-//! A pipeline that can be talked to: deployed or embedded, it is the same SDK clients.
+//! SDK clients for a pipeline. They are the same for a deployed and an embedded one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,37 +15,29 @@ use crate::embedded::{EmbeddedStack, FaultCounts};
 use crate::scenario::Scenario;
 use crate::target::Stack;
 
-/// A pipeline, and the clients to talk to it.
+/// The names of a pipeline's parts, and the SDK clients to use it.
 pub struct PipelineClient {
-    /// Its names.
     pub stack: Stack,
-    /// Queues.
     pub sqs: aws_sdk_sqs::Client,
-    /// The table.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// The data lake.
     pub s3: aws_sdk_s3::Client,
-    /// The functions' logs.
     pub logs: LogsClient,
-    /// Largest message that the queue takes, in bytes.
+    /// Largest message that the queue accepts, in bytes; 0 until [`describe_queue`](Self::describe_queue).
     pub max_message_bytes: usize,
-    /// The dead-letter queue, if there is one that is known.
+    /// URL of the dead-letter queue, if known.
     pub dlq_url: Option<String>,
-    /// How often to look.
+    /// Interval between two reads of a log or a queue.
     pub poll_interval: Duration,
-    /// A log line may turn up so much later than one with a later timestamp.
+    /// Longest delay with which a log line may appear after a line with a later timestamp.
     pub log_delay: Duration,
-    /// How often the scenario's faults occurred in the embedded pipeline.
+    /// Number of faults in the embedded pipeline; `None` for a deployed stack.
     fault_counts: Option<Arc<FaultCounts>>,
 }
 
 impl PipelineClient {
-    /// Reaches a deployed stack.
-    ///
-    /// # Errors
-    /// When the queue cannot be reached.
+    /// Creates the clients for a deployed stack, and reads the queue's attributes.
     pub async fn deployed(stack: &Stack) -> anyhow::Result<Self> {
-        // A stack that does not answer ends in an error, never in a wait without end.
+        // Without these timeouts, a stack that does not answer would hang the run instead of ending it with an error.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(15))
@@ -54,7 +46,7 @@ impl PipelineClient {
         let mut loader =
             aws_config::defaults(BehaviorVersion::latest()).http_client(https::client()).timeout_config(timeouts);
         if std::env::var_os("AWS_REGION").is_none() && std::env::var_os("AWS_DEFAULT_REGION").is_none() {
-            // The queue's URL says where the stack is: https://sqs.<region>.amazonaws.com/..
+            // The queue's URL contains the region: https://sqs.<region>.amazonaws.com/..
             let region = stack.queue_url.strip_prefix("https://sqs.").and_then(|rest| rest.split('.').next());
             if let Some(region) = region {
                 loader = loader.region(Region::new(region.to_owned()));
@@ -64,7 +56,9 @@ impl PipelineClient {
         client.describe_queue().await?;
         Ok(client)
     }
-    /// The clients of an embedded stack, whose pipeline somebody else starts. The queue has not been asked for anything yet.
+
+    /// Creates the clients for an embedded stack. The caller starts its pipeline, and calls
+    /// [`describe_queue`](Self::describe_queue) before sending.
     #[must_use]
     pub fn embedded(embedded: &EmbeddedStack) -> Self {
         let stack = Stack {
@@ -85,14 +79,14 @@ impl PipelineClient {
         client
     }
 
-    /// Says whether all of the scenario's faults occurred in the embedded pipeline.
+    /// Returns true if every kind of fault that the scenario injects occurred in the embedded pipeline.
     #[must_use]
     pub fn faults_occurred(&self, scenario: &Scenario) -> bool {
         let occurred = |faults| self.fault_counts.as_ref().is_some_and(|all| all.occurred(faults));
         scenario.faults.is_some_and(occurred)
     }
 
-    /// By these clients' settings. The queue has not been asked for anything yet.
+    /// Creates the clients with the settings in `sdk`. The caller calls [`describe_queue`](Self::describe_queue) before sending.
     #[must_use]
     pub fn new(sdk: &SdkConfig, stack: Stack) -> Self {
         Self {
@@ -109,28 +103,27 @@ impl PipelineClient {
         }
     }
 
-    /// Asks the queue what it takes, and where its dead letters go.
-    ///
-    /// # Errors
-    /// When it cannot be reached.
+    /// Reads the queue's size limit and, unless it is known already, the URL of its dead-letter queue.
     pub async fn describe_queue(&mut self) -> anyhow::Result<()> {
         let url = &self.stack.queue_url;
         let names = [QueueAttributeName::MaximumMessageSize, QueueAttributeName::RedrivePolicy];
         let request = self.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
-        let answer = request.send().await.with_context(|| format!("the queue {url} cannot be reached"))?;
+        let answer = request.send().await.with_context(|| format!("failed to reach the queue {url}"))?;
         let attribute = |name| answer.attributes().and_then(|attributes| attributes.get(&name));
 
         let max = attribute(QueueAttributeName::MaximumMessageSize)
-            .context("the queue does not say how large a message may be")?;
-        self.max_message_bytes = max.parse().with_context(|| format!("the queue's largest message is {max:?}"))?;
+            .context("the queue's attributes do not contain MaximumMessageSize")?;
+        self.max_message_bytes =
+            max.parse().with_context(|| format!("failed to parse the queue's MaximumMessageSize {max:?}"))?;
         if self.dlq_url.is_none()
             && let Some(policy) = attribute(QueueAttributeName::RedrivePolicy)
         {
-            let policy: serde_json::Value = serde_json::from_str(policy).context("the queue's redrive policy")?;
+            let policy: serde_json::Value =
+                serde_json::from_str(policy).context("failed to parse the queue's redrive policy")?;
             let name = policy["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next());
-            let name = name.context("the queue's redrive policy names no dead-letter queue")?;
+            let name = name.context("the queue's redrive policy does not name a dead-letter queue")?;
             let found = self.sqs.get_queue_url().queue_name(name).send().await;
-            self.dlq_url = found.with_context(|| format!("the dead-letter queue {name}"))?.queue_url;
+            self.dlq_url = found.with_context(|| format!("failed to look up the dead-letter queue {name}"))?.queue_url;
         }
         Ok(())
     }

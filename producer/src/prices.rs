@@ -1,48 +1,48 @@
-//! What AWS charges for the units of a bill, in US dollars, without free tiers, volume discounts and taxes.
+//! AWS list prices in US dollars, without free tiers, volume discounts and taxes.
 //!
-//! us-east-1: AWS's pricing pages of SQS, DynamoDB, Lambda, S3, CloudWatch, KMS and X-Ray, in public copies. sa-east-1: the AWS
-//! Price List's files of that region as public documents quote them: S3 (published 2026-09-26), CloudWatch Logs
-//! (2026-09-22), Lambda (read 2026-10-08); KMS's page has one price for all regions. A price that no such document gives is
-//! `None`, and no total is made up from it.
+//! The sources for us-east-1 are public copies of AWS's pricing pages for SQS, DynamoDB, Lambda, S3, CloudWatch, KMS and X-Ray.
+//! The sources for sa-east-1 are public documents that quote the region's AWS Price List files for S3 (published 2026-09-26),
+//! CloudWatch Logs (2026-09-22) and Lambda (read 2026-10-08). The KMS pricing page has one price for all regions. A price that no
+//! such document gives is `None`, and a sum that needs it is not computed.
 
-/// When the prices were looked up.
+/// Date on which the prices were looked up.
 pub const LOOKED_UP: &str = "2026-11-25";
 
-/// A region's prices.
+/// The prices in one region.
 pub struct Prices {
-    /// `us-east-1`.
+    /// Name of the region, such as `us-east-1`.
     pub region: &'static str,
-    /// For a request of up to 64 KB.
+    /// Per request of up to 64 KB.
     pub sqs_request: Option<f64>,
-    /// On demand.
+    /// Per write request unit in on-demand mode.
     pub write_request_unit: Option<f64>,
-    /// For a GB of table a month.
+    /// Per GB of table storage and month.
     pub table_gb_month: Option<f64>,
-    /// Point-in-time recovery, for a GB of table a month.
+    /// Point-in-time recovery, per GB of table and month.
     pub pitr_gb_month: Option<f64>,
-    /// For an invocation.
+    /// Per Lambda invocation.
     pub invocation: Option<f64>,
-    /// For a second of 1 GB of memory, on x86.
+    /// Per second of Lambda time with 1 GB of memory, on x86.
     pub gb_second: Option<f64>,
-    /// For a PUT into S3 Standard.
+    /// Per PUT into S3 Standard.
     pub s3_put: Option<f64>,
-    /// S3 Standard, for a GB a month, within the first 50 TB.
+    /// S3 Standard, per GB and month, within the first 50 TB.
     pub lake_gb_month: Option<f64>,
-    /// CloudWatch Logs, for a GB taken in.
+    /// CloudWatch Logs, per GB ingested.
     pub log_gb: Option<f64>,
-    /// X-Ray, for a trace that is recorded.
+    /// X-Ray, per recorded trace.
     pub trace: Option<f64>,
-    /// For a custom metric a month, within the first 10,000.
+    /// Per custom metric and month, within the first 10,000.
     pub metric_month: Option<f64>,
-    /// For an alarm of standard resolution a month.
+    /// Per alarm of standard resolution and month.
     pub alarm_month: Option<f64>,
-    /// For a dashboard a month.
+    /// Per dashboard and month.
     pub dashboard_month: Option<f64>,
-    /// For a customer-managed KMS key a month.
+    /// Per customer-managed KMS key and month.
     pub key_month: Option<f64>,
 }
 
-/// The regions that a bill is made out for; the second is the deployed system's default.
+/// The regions of a bill. The second one is the default region of the Terraform configuration.
 pub const REGIONS: [Prices; 2] = [
     Prices {
         region: "us-east-1",

@@ -1,5 +1,5 @@
-//! How far a run is, told while it goes on: a line that is redrawn where standard error is a terminal, and else a line every few
-//! seconds. And how it is told to stop.
+//! Progress of a run, and the request to stop it early. On a terminal, progress is one line that is redrawn. Otherwise, it is a new
+//! line every few seconds.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -9,31 +9,31 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How often a line is written that stays.
+/// Interval between progress lines if standard error is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often the line of a terminal is redrawn.
+/// Interval between updates of the progress line on a terminal.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What is counted while a run goes on, as far as the logs tell.
+/// Live counts of a run, as far as the producer has read the logs.
 #[derive(Default)]
 pub struct Counts {
-    /// Messages that SQS confirmed.
+    /// Number of messages that SQS confirmed.
     pub sent: Cell<usize>,
-    /// Messages that `ingest-fn` acknowledged.
+    /// Number of messages that `ingest-fn` acknowledged.
     pub acknowledged: Cell<usize>,
-    /// Messages of this run in the dead-letter queue.
+    /// Number of messages of this run in the dead-letter queue.
     pub dead_letters: Cell<usize>,
-    /// Events that `ingest-fn` claimed.
+    /// Number of events that `ingest-fn` claimed.
     pub claimed: Cell<usize>,
-    /// Events that `archive-fn` archived.
+    /// Number of events that `archive-fn` archived.
     pub archived: Cell<usize>,
-    /// From claim to object, of the last object, in milliseconds.
+    /// Time from claim to object of the last object, in milliseconds.
     pub lag_ms: Cell<Option<u64>>,
 }
 
 impl Counts {
-    /// Messages with which nothing more will happen.
+    /// Returns the number of messages that are acknowledged or dead letters.
     fn done(&self) -> usize {
         self.acknowledged.get() + self.dead_letters.get()
     }
@@ -51,9 +51,9 @@ impl Counts {
     }
 }
 
-/// A run's progress. All that is shown while it goes on goes through here, so that lines and a redrawn line do not mix.
+/// Shows a run's progress. All output during a run goes through it, so that other lines do not garble the redrawn one.
 pub struct Progress {
-    /// Kept up to date by those who know.
+    /// Counts that the sender, the log reader and the watch update.
     pub counts: Counts,
     bar: Option<ProgressBar>,
     json: bool,
@@ -61,24 +61,24 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Standard output is for the verdict alone if it is one in `json`.
+    /// Creates progress output without a redrawn line. With `json`, standard output is reserved for the report.
     #[must_use]
     pub fn new(json: bool) -> Self {
         Self { counts: Counts::default(), bar: None, json, stop: watch::Sender::new(false) }
     }
 
-    /// The same with a line that is redrawn, if standard error is a terminal.
+    /// Adds the redrawn line if standard error is a terminal.
     #[must_use]
     pub fn on_terminal(mut self) -> Self {
         if io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.set_style(ProgressStyle::with_template("{bar:12} {wide_msg}").expect("the template is right"));
+            bar.set_style(ProgressStyle::with_template("{bar:12} {wide_msg}").expect("the template is valid"));
             self.bar = Some(bar);
         }
         self
     }
 
-    /// Shows the counts, of so many messages, until it is dropped.
+    /// Shows the counts of a run of `messages` messages until the future is dropped.
     pub async fn show(&self, messages: usize) {
         let mut next_line = Instant::now() + LINE_INTERVAL;
         loop {
@@ -100,45 +100,45 @@ impl Progress {
         }
     }
 
-    /// Takes the redrawn line away.
+    /// Removes the redrawn line.
     pub fn end(&self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 
-    /// What a person wants to know as it happens: on standard output, unless that is for the verdict alone.
+    /// Prints a line on standard output, or on standard error if standard output is reserved for JSON.
     pub fn print(&self, text: &str) {
         if self.json {
             return self.eprint(text);
         }
-        // A closed pipe is no reason to stop: the exit code still tells the verdict.
-        self.beside_the_bar(|| drop(writeln!(io::stdout(), "{text}")));
+        // If standard output is closed, the run goes on: its exit code still gives the verdict.
+        self.print_above_bar(|| drop(writeln!(io::stdout(), "{text}")));
     }
 
-    /// The same on standard error.
+    /// Prints a line on standard error.
     pub fn eprint(&self, text: &str) {
-        self.beside_the_bar(|| drop(writeln!(io::stderr(), "{text}")));
+        self.print_above_bar(|| drop(writeln!(io::stderr(), "{text}")));
     }
 
-    fn beside_the_bar(&self, write: impl FnOnce()) {
+    fn print_above_bar(&self, write: impl FnOnce()) {
         match &self.bar {
-            // Before its first message, there is no line to take away.
+            // Before the bar's first message, there is no line to suspend.
             Some(bar) if !bar.message().is_empty() => bar.suspend(write),
             _ => write(),
         }
     }
 
-    /// Asks the run to stop sending and waiting, and to end with what has been seen.
+    /// Asks the run to stop sending and waiting, and to report what it has seen so far.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
 
-    /// It was asked to.
+    /// Returns true after [`stop`](Self::stop).
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         *self.stop.borrow()
     }
 
-    /// Waits until it is asked to.
+    /// Waits for [`stop`](Self::stop).
     pub async fn stopped(&self) {
         let mut stop = self.stop.subscribe();
         stop.wait_for(|stop| *stop).await.expect("`self` keeps the sender");

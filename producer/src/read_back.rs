@@ -1,5 +1,7 @@
-//! What became of this run's events in the table, the lake and the dead-letter queue. Everything is looked up by key, and
-//! nothing is listed: a lake may hold years.
+//! Reads back a run's claims, objects and dead letters.
+//!
+//! Claims and objects are looked up by key. The table and the lake are never scanned or listed, because a lake may hold years of
+//! data.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -18,39 +20,38 @@ use crate::pipeline_client::PipelineClient;
 use crate::same_json::same_json;
 use crate::send::SendResults;
 
-/// Most keys of a `BatchGetItem`.
+/// DynamoDB's limit on the keys of one `BatchGetItem`.
 const KEYS_AT_ONCE: usize = 100;
 
-/// Requests at once.
+/// Number of look-ups in flight at once.
 const LOOKUPS_AT_ONCE: usize = 16;
 
-/// A dead-letter queue with more messages is not searched.
+/// The search gives up on a dead-letter queue that has more messages than this.
 const MOST_DEAD_LETTERS: usize = 10_000;
 
-/// A dead letter that was looked at is hidden from others for so long.
+/// The search hides each dead letter that it received from other consumers for this long.
 const DEAD_LETTER_HIDDEN_SECONDS: i32 = 20;
 
-/// What is in the lake for a claim.
+/// The object of one claim.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// Its key.
     pub key: String,
-    /// How many versions the key has.
+    /// Number of versions of the key.
     pub versions: usize,
-    /// It holds the claim's event as that was sent, in one line.
+    /// True if the latest version is one line that holds the claim's event as it was sent.
     pub is_as_sent: bool,
 }
 
-/// What was looked up, by event: `None` where there is nothing. Events of which that could not be told are missing.
+/// The results of several look-ups.
 pub struct LookupResults<T> {
-    /// By index into [`Plan::event_ids`].
+    /// Maps an index into [`Plan::event_ids`] to the item, or to `None` if there is no item. Events whose look-up failed are absent.
     pub found: HashMap<usize, Option<T>>,
-    /// Why some could not be read, if any.
+    /// The first error, if any look-up failed.
     pub problem: Option<anyhow::Error>,
 }
 
 impl<T> LookupResults<T> {
-    /// Runs look-ups, several at once, and keeps what each gave: one that fails must not cost the others.
+    /// Runs several look-ups at once. A failed look-up does not discard the results of the others.
     async fn collect<F>(lookups: impl Iterator<Item = F>) -> Self
     where
         F: Future<Output = anyhow::Result<Vec<(usize, Option<T>)>>>,
@@ -67,7 +68,7 @@ impl<T> LookupResults<T> {
     }
 }
 
-/// Reads the claims of events.
+/// Reads the claims of the given events.
 pub async fn claims(client: &PipelineClient, table: &str, plan: &Plan, events: &[usize]) -> LookupResults<Claim> {
     LookupResults::collect(events.chunks(KEYS_AT_ONCE).map(|chunk| read_chunk(client, table, plan, chunk))).await
 }
@@ -88,24 +89,24 @@ async fn read_chunk(
     });
     let keys = KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(true).build()?;
     let request = client.dynamodb.batch_get_item().request_items(table, keys);
-    let answer = request.send().await.with_context(|| format!("the table {table} cannot be read"))?;
+    let answer = request.send().await.with_context(|| format!("failed to read the table {table}"))?;
 
     let event_of = |item: &HashMap<String, AttributeValue>| Some(*by_key.get(item.get("pk")?.as_s().ok()?)?);
     let mut found: HashMap<usize, Option<Claim>> = by_key.values().map(|&event| (event, None)).collect();
-    // DynamoDB may leave keys unprocessed. Nothing is known of those.
+    // DynamoDB may leave keys unprocessed. Those events count as not looked up, never as unclaimed.
     let unprocessed = answer.unprocessed_keys.and_then(|mut tables| tables.remove(table)).map(|keys| keys.keys);
     for event in unprocessed.iter().flatten().filter_map(event_of) {
         found.remove(&event);
     }
     for item in answer.responses.and_then(|mut tables| tables.remove(table)).unwrap_or_default() {
         let event =
-            event_of(&item).with_context(|| format!("the table {table} gave an item that was not asked for"))?;
-        found.insert(event, Some(Claim::from_item(item).context("the table holds an item that is no claim")?));
+            event_of(&item).with_context(|| format!("the table {table} returned an item that was not requested"))?;
+        found.insert(event, Some(Claim::from_item(item).context("failed to read an item of the table as a claim")?));
     }
     Ok(found.into_iter().collect())
 }
 
-/// Looks up the objects of claims.
+/// Looks up the objects of the given claims.
 pub async fn objects(
     client: &PipelineClient,
     bucket: &str,
@@ -126,21 +127,22 @@ pub async fn objects(
     LookupResults::collect(lookups).await
 }
 
-/// How many versions a key has, and the content of the latest; `None` too if that is a delete marker.
+/// Returns the number of versions of a key and the content of the latest one, or `None` if there is no version or the latest is a
+/// delete marker.
 pub(crate) async fn read_object(
     client: &PipelineClient,
     bucket: &str,
     key: &str,
 ) -> anyhow::Result<Option<(usize, Vec<u8>)>> {
-    let cannot = || format!("s3://{bucket}/{key} cannot be read");
-    let listed = client.s3.list_object_versions().bucket(bucket).prefix(key).send().await.with_context(cannot)?;
+    let failed = || format!("failed to read s3://{bucket}/{key}");
+    let listed = client.s3.list_object_versions().bucket(bucket).prefix(key).send().await.with_context(failed)?;
     let versions = listed.versions().iter().filter(|version| version.key() == Some(key)).count();
     let is_deleted = |marker: &DeleteMarkerEntry| marker.key() == Some(key) && marker.is_latest() == Some(true);
     if versions == 0 || listed.delete_markers().iter().any(is_deleted) {
         return Ok(None);
     }
-    let object = client.s3.get_object().bucket(bucket).key(key).send().await.with_context(cannot)?;
-    let content = object.body.collect().await.with_context(cannot)?;
+    let object = client.s3.get_object().bucket(bucket).key(key).send().await.with_context(failed)?;
+    let content = object.body.collect().await.with_context(failed)?;
     Ok(Some((versions, content.to_vec())))
 }
 
@@ -156,15 +158,15 @@ struct Line<'a> {
 
 fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, sent: &SendResults) -> bool {
     let Some(line) = std::str::from_utf8(content).ok().and_then(|text| text.strip_suffix('\n')) else { return false };
-    let Ok(line) = serde_json::from_str::<Line<'_>>(line).map(|parsed| (parsed, line.contains('\n'))) else {
-        return false;
-    };
-    let (Line { event_id, claim_id, claimed_at, message_id, event }, has_more_lines) = line;
-    let names_the_claim = event_id == claim.event_id
+    let Ok(parsed) = serde_json::from_str::<Line<'_>>(line) else { return false };
+    let Line { event_id, claim_id, claimed_at, message_id, event } = parsed;
+    let has_more_lines = line.contains('\n');
+    let matches_claim = event_id == claim.event_id
         && claim_id == claim.claim_id.to_string()
         && claimed_at == claim.claimed_at_text()
         && message_id == claim.message_id;
-    // If the winner is not of this run, or its send was not confirmed, its content is one of ours, or what the table holds.
+    // The winning message is unknown if another run sent it or its send was not confirmed. Then the claim's digest selects one of this
+    // run's messages, and the body in the claim is the last resort.
     let winner = sent.confirmed.get(&claim.message_id).map(|&index| &plan.messages[index]);
     let same_event = || plan.messages_of[event_index].iter().map(|&index| &plan.messages[index]);
     let digest = Digest::from_stored(&claim.digest);
@@ -175,14 +177,16 @@ fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, se
             Err(_) => return false,
         },
     };
-    names_the_claim && !has_more_lines && same_json(event.get(), &expected)
+    matches_claim && !has_more_lines && same_json(event.get(), &expected)
 }
 
-/// Message ids in the dead-letter queue, as far as they are of this run. Those that were looked at are hidden for a moment, so
-/// that each call sees others; what was seen before is in `seen`. `false` if there are too many to search.
+/// Adds the ids of this run's messages in the dead-letter queue to `seen`, and returns `false` if the queue has too many messages to
+/// search.
+///
+/// Each call hides the messages that it received for 20 seconds, so that the next call receives others.
 ///
 /// # Errors
-/// When the queue cannot be read.
+/// Fails if the queue cannot be read.
 pub async fn dead_letters(
     client: &PipelineClient,
     url: &str,
@@ -193,7 +197,7 @@ pub async fn dead_letters(
     loop {
         let request = client.sqs.receive_message().queue_url(url).max_number_of_messages(10);
         let answer = request.visibility_timeout(DEAD_LETTER_HIDDEN_SECONDS).wait_time_seconds(0).send().await;
-        let messages = answer.with_context(|| format!("the dead-letter queue {url} cannot be read"))?.messages;
+        let messages = answer.with_context(|| format!("failed to read the dead-letter queue {url}"))?.messages;
         let messages = messages.unwrap_or_default();
         if messages.is_empty() {
             return Ok(true);
@@ -207,10 +211,10 @@ pub async fn dead_letters(
     }
 }
 
-/// How many messages are in a queue: waiting, delayed or in flight.
+/// Returns the number of messages in a queue: waiting, delayed or in flight.
 ///
 /// # Errors
-/// When the queue cannot be read.
+/// Fails if the queue cannot be read.
 pub async fn depth(client: &PipelineClient, url: &str) -> anyhow::Result<u64> {
     use aws_sdk_sqs::types::QueueAttributeName as Name;
     let names = [
@@ -219,8 +223,8 @@ pub async fn depth(client: &PipelineClient, url: &str) -> anyhow::Result<u64> {
         Name::ApproximateNumberOfMessagesDelayed,
     ];
     let request = client.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
-    let answer = request.send().await.with_context(|| format!("the queue {url} cannot be read"))?;
+    let answer = request.send().await.with_context(|| format!("failed to read the queue {url}"))?;
     let attributes = answer.attributes.unwrap_or_default();
     let counts = names.iter().map(|name| attributes.get(name).and_then(|count| count.parse::<u64>().ok()));
-    counts.sum::<Option<u64>>().with_context(|| format!("the queue {url} does not say how many messages it has"))
+    counts.sum::<Option<u64>>().with_context(|| format!("the queue {url} did not return its message counts"))
 }

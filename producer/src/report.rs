@@ -1,4 +1,4 @@
-//! All that is said of a run: as JSON, and shown as text and as a page.
+//! The report of a run, which is written as JSON, as text and as an HTML page.
 
 pub mod page;
 pub mod text;
@@ -22,90 +22,85 @@ use crate::source::Source;
 use crate::verdict::{Invariant, Verdict};
 use crate::watch::Observation;
 
-/// All that is said of a run. A number that could not be read is `None`.
+/// The report of a run. A number is `None` if its source could not be read.
 #[derive(Debug, Serialize)]
 pub struct RunReport {
-    /// The verdict.
     pub verdict: Verdict,
-    /// Ctrl-C ended the run before it was done. Then the verdict is never `held`.
+    /// True if Ctrl-C interrupted the run. The verdict is then never `held`.
     pub partial: bool,
-    /// What was run.
+    /// The scenario's name.
     pub scenario: &'static str,
-    /// What that is, in a line.
+    /// One line that describes the scenario.
     pub about: &'static str,
-    /// What it sends, in a line.
+    /// One line that describes what the scenario sends.
     pub sends: &'static str,
-    /// What must come of it, in a line.
+    /// One line that describes the result that the scenario expects.
     pub expects: &'static str,
-    /// `--seed`.
     pub seed: u64,
-    /// Where it was sent, and why there.
+    /// The target pipeline, and why the producer chose it.
     pub target: String,
-    /// When the first message was sent: RFC 3339, UTC, by the producer's clock.
+    /// Time of the first send by the producer's clock, in RFC 3339, UTC.
     pub started_at: String,
-    /// Messages that SQS confirmed.
+    /// Number of messages that SQS confirmed.
     pub sent: usize,
-    /// Messages that SQS did not confirm: they may be in the queue or not.
+    /// Number of messages that SQS did not confirm. Each may or may not be in the queue.
     pub unconfirmed: usize,
-    /// Messages that SQS said it does not take.
+    /// Number of messages that SQS did not accept.
     pub refused: usize,
-    /// Messages that were not sent, because the time was up or Ctrl-C came first. Where there are any, the verdict is never `held`.
+    /// Number of messages that were not sent before the timeout or Ctrl-C. The verdict is never `held` if there are any.
     pub unsent: usize,
-    /// Messages that cannot be claimed, and so must be rejected and become dead letters, of those that SQS confirmed.
+    /// Number of confirmed messages that cannot be claimed. `ingest-fn` must reject them, and they must become dead letters.
     pub to_be_rejected: usize,
-    /// Distinct event ids among the messages that can be claimed and that were sent, or may have been.
+    /// Number of distinct events in the claimable messages that were or may have been sent.
     pub events: usize,
-    /// Events that have a claim.
+    /// Number of events that have a claim.
     pub claims: Option<usize>,
-    /// Those of them that were not there before this run.
+    /// Number of claims that this run created.
     pub new_claims: Option<usize>,
-    /// Messages acknowledged as duplicates.
+    /// Number of messages that were acknowledged as duplicates.
     pub duplicates: Option<usize>,
-    /// Messages whose event was claimed with other content.
+    /// Number of messages whose event was claimed with different content.
     pub conflicts: Option<usize>,
-    /// Messages that `ingest-fn` took for no events.
+    /// Number of messages that `ingest-fn` rejected.
     pub rejected: Option<usize>,
-    /// Claims that have an object.
+    /// Number of claims that have an object.
     pub objects: Option<usize>,
-    /// Versions of all those objects.
+    /// Number of versions of all these objects.
     pub object_versions: Option<usize>,
-    /// Messages of this run in the dead-letter queue.
+    /// Number of this run's messages in the dead-letter queue.
     pub dead_letters: Option<usize>,
-    /// Events of which nothing came, neither an object nor a dead letter, though all was done with them.
+    /// Number of events that have neither an object nor a dead letter, and never will.
     pub lost: Option<usize>,
-    /// Events that were not done with when the time was up.
+    /// Number of events that were not archived when the run ended, but still may be.
     pub pending: usize,
-    /// Objects beyond one for each claim.
+    /// Number of objects beyond one per claim.
     pub extra: Option<usize>,
-    /// Messages a second, as they were sent; `None` if that took less than a second.
+    /// Rate at which the messages were sent; `None` if sending took less than a second.
     pub sent_per_second: Option<f64>,
-    /// From the first send until the pipeline was drained, in seconds.
+    /// Seconds from the first send until the pipeline was drained.
     pub time: f64,
-    /// Each of the things that must hold.
     pub invariants: Vec<Invariant>,
-    /// What could not be read, and why.
+    /// The sources that could not be read, each with the error.
     pub unreadable: BTreeMap<Source, String>,
-    /// How long events took.
     pub latency: Latency,
-    /// When what happened.
     pub timeline: Timeline,
-    /// The events with the most duplicates and conflicts: no more than 20.
+    /// The events with the most duplicates and conflicts: at most 20.
     pub repeated_events: Vec<RepeatedEvent>,
-    /// How many events have any.
+    /// Number of events with at least one duplicate or conflict.
     pub events_repeated: usize,
-    /// Objects written in a second, for each tenth of them; `[]` if there are fewer than a thousand.
+    /// Objects written per second, for each tenth of the objects in order; `[]` if there are fewer than a thousand objects.
     pub objects_per_second_by_tenth: Vec<u64>,
-    /// What the run would have cost on AWS; of the embedded pipeline alone, which counts it.
+    /// The cost of the run on AWS; `None` for a deployed pipeline, because only the embedded one meters its usage.
     pub bill: Option<Bill>,
 }
 
 impl RunReport {
-    /// Judges and measures a run that took so long. Its seed, target and bill are the caller's to fill in.
+    /// Judges and measures a run from its evidence and duration. The caller fills in the seed, target and bill.
     #[must_use]
     pub fn new(evidence: &Evidence<'_>, took: Duration) -> Self {
         let Evidence { scenario, sent, seen, .. } = *evidence;
         let Observation { logs, claims, objects, dead_letters, .. } = seen;
-        let when = |sources: &[Source], number: usize| evidence.knows(sources).then_some(number);
+        let if_known = |sources: &[Source], number: usize| evidence.knows(sources).then_some(number);
         let count = |wanted| sent.confirmed.keys().filter(|id| logs.outcomes.get(*id) == Some(&wanted)).count();
         let invariants = evidence.invariants();
         let is_complete = !sent.confirmed.is_empty() && sent.unsent == 0 && !evidence.is_partial;
@@ -132,17 +127,17 @@ impl RunReport {
             unsent: sent.unsent,
             to_be_rejected: evidence.to_be_rejected().count(),
             events: evidence.events_sent(),
-            claims: when(&[Source::Table], claims.len()),
-            new_claims: when(&[Source::Table], claims.values().filter(|claim| evidence.is_new(claim)).count()),
-            duplicates: when(&[Source::IngestLog], count(IngestOutcome::Duplicate)),
-            conflicts: when(&[Source::IngestLog], count(IngestOutcome::Conflict)),
-            rejected: when(&[Source::IngestLog], count(IngestOutcome::Rejected)),
-            objects: when(&in_lake, objects.len()),
-            object_versions: when(&in_lake, objects.values().map(|object| object.versions).sum()),
-            dead_letters: when(&[Source::DeadLetterQueue], dead_letters.len()),
-            lost: when(&in_lake, evidence.unarchived().filter(|event| evidence.is_done_with(*event)).count()),
+            claims: if_known(&[Source::Table], claims.len()),
+            new_claims: if_known(&[Source::Table], claims.values().filter(|claim| evidence.is_new(claim)).count()),
+            duplicates: if_known(&[Source::IngestLog], count(IngestOutcome::Duplicate)),
+            conflicts: if_known(&[Source::IngestLog], count(IngestOutcome::Conflict)),
+            rejected: if_known(&[Source::IngestLog], count(IngestOutcome::Rejected)),
+            objects: if_known(&in_lake, objects.len()),
+            object_versions: if_known(&in_lake, objects.values().map(|object| object.versions).sum()),
+            dead_letters: if_known(&[Source::DeadLetterQueue], dead_letters.len()),
+            lost: if_known(&in_lake, evidence.unarchived().filter(|event| evidence.is_done_with(*event)).count()),
             pending: evidence.unarchived().filter(|event| !evidence.is_done_with(*event)).count(),
-            extra: when(&[Source::Table, Source::ArchiveLog], evidence.extra().len()),
+            extra: if_known(&[Source::Table, Source::ArchiveLog], evidence.extra().len()),
             sent_per_second: measures::sent_per_second(&confirmed_ms),
             time: (took.as_secs_f64() * 1_000.0).round() / 1_000.0,
             invariants,

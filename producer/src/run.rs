@@ -1,4 +1,4 @@
-//! The command `run`: sends messages, watches the pipeline drain, judges what came out, and shows it.
+//! The command `run`: sends messages, waits until the pipeline is drained, judges the result and prints the report.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -27,21 +27,21 @@ use crate::target::Target;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
-/// The functions' clocks may be so much behind ours.
+/// The functions' clocks may be behind this machine's clock by this much. The logs are searched from this long before the run.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
-/// Does what the command line asks for, prints what came of it, and gives the verdict.
+/// Runs the command, prints the report and returns the verdict.
 ///
 /// # Errors
-/// When there is no verdict.
+/// Fails if there is no verdict, or if the verdict is `held` and the report cannot be written.
 pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     if let Some(file) = &args.report {
-        // It is better to know before an hour of sending.
-        check_writable(file).with_context(|| cannot_write(file)).map_err(Failure::Unusable)?;
+        // Otherwise the error would come only after the run, which may take an hour.
+        check_writable(file).with_context(|| failed_to_write(file)).map_err(Failure::Unusable)?;
     }
     let progress = Progress::new(args.json).on_terminal();
     let report = tokio::select! {
-        // The handler stands before anything is done.
+        // Poll the Ctrl-C handler first, so that it is installed before the run starts.
         biased;
         () = wait_for_interrupt(&progress) => return Err(Failure::Interrupted),
         report = report_run(args, &progress) => report?,
@@ -49,11 +49,11 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     publish(&report, args, &progress)
 }
 
-/// Ends the run early on the first Ctrl-C, and returns on the second.
+/// Stops the run early on the first Ctrl-C, and returns on the second.
 async fn wait_for_interrupt(progress: &Progress) {
-    // Where signals cannot be had, Ctrl-C ends the process as it always did.
+    // If the handler cannot be installed, Ctrl-C still kills the process.
     if tokio::signal::ctrl_c().await.is_ok() {
-        progress.print("ending with what has been seen; Ctrl-C again ends without a report");
+        progress.print("stopping: the report covers what was seen so far; press Ctrl-C again to exit without a report");
         progress.stop();
         if tokio::signal::ctrl_c().await.is_ok() {
             return;
@@ -62,7 +62,7 @@ async fn wait_for_interrupt(progress: &Progress) {
     std::future::pending::<()>().await;
 }
 
-/// Runs the chosen scenario on the deployed or the embedded pipeline.
+/// Runs the chosen scenario on the deployed or the embedded pipeline, and returns its report.
 async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Failure> {
     let scenario = args.chosen_scenario();
     let target = if args.local {
@@ -75,8 +75,9 @@ async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Fa
     let pointer = target.event_id_pointer(args.event_id_pointer.as_ref());
     let report = match &target.stack {
         Some(_) if scenario.is_embedded_only() => {
+            let name = scenario.name;
             let text =
-                format!("{} does to its pipeline what cannot be done to a deployed one: give --local", scenario.name);
+                format!("cannot run `{name}` on a deployed stack, because it needs injected faults: give --local");
             return Err(Failure::Unusable(anyhow::anyhow!(text)));
         }
         Some(stack) => {
@@ -89,7 +90,7 @@ async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Fa
     Ok(RunReport { target: target.to_string(), ..report })
 }
 
-/// Starts an embedded pipeline for the run, and adds what the run would cost on AWS.
+/// Runs the scenario on a new embedded pipeline, and adds the bill to the report.
 async fn run_embedded(
     scenario: &'static Scenario,
     args: &RunArgs,
@@ -103,19 +104,19 @@ async fn run_embedded(
     client.describe_queue().await.map_err(Failure::Unreachable)?;
     let report = tokio::select! {
         report = judge(&client, scenario, args, pointer, progress) => report?,
-        cause = pipeline.broken() => {
-            return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {cause}")));
+        cause = pipeline.wait_for_failure() => {
+            return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline failed: {cause}")));
         }
     };
-    // What may have been sent counts as sent, as it does in the units.
+    // An unconfirmed message counts as sent, because the metered usage may include it.
     let bill = Bill::new(&embedded.services.usage(), report.sent + report.unconfirmed, report.events);
     Ok(RunReport { bill, ..report })
 }
 
-/// Sends, waits until all is done or the time is up, and judges what there is then.
+/// Sends the messages, waits until the pipeline is drained or the timeout expires, and judges the result.
 ///
 /// # Errors
-/// When what is to be sent cannot be made. Nothing was sent.
+/// Fails if the messages cannot be built. No message has been sent then.
 pub async fn judge(
     client: &PipelineClient,
     scenario: &'static Scenario,
@@ -148,7 +149,7 @@ pub async fn judge(
         let (sent, ()) = tokio::join!(sending, reader.follow(&all_sent));
         for (what, problems) in [("not confirmed", &sent.unconfirmed), ("refused", &sent.refused)] {
             if let Some((_, problem)) = problems.first() {
-                progress.print(&format!("{} messages were {what}, the first because: {problem}", problems.len()));
+                progress.print(&format!("{} messages were {what}; the first error: {problem}", problems.len()));
             }
         }
         let sent_in = started.elapsed();
@@ -159,7 +160,7 @@ pub async fn judge(
     };
     let (sent, seen) = tokio::select! {
         observed = observe => observed,
-        () = progress.show(plan.messages.len()) => unreachable!("it is shown until it is dropped"),
+        () = progress.show(plan.messages.len()) => unreachable!("`show` never returns"),
     };
     progress.end();
     let evidence = Evidence {
@@ -175,8 +176,8 @@ pub async fn judge(
     Ok(RunReport { seed: args.seed, ..RunReport::new(&evidence, started.elapsed()) })
 }
 
-/// Makes the plan in a thread of its own, which takes a while if it is a large one, so that Ctrl-C ends it. (The runtime would wait
-/// for a blocking task of its own.)
+/// Builds the plan in a separate thread, so that Ctrl-C can interrupt a large one. (On exit, the runtime would wait for a blocking
+/// task to finish.)
 async fn build_plan(
     scenario: &'static Scenario,
     args: &RunArgs,
@@ -190,10 +191,10 @@ async fn build_plan(
     thread::spawn(move || drop(done.send(Plan::new(scenario, &args, &pointer, max_bytes))));
     tokio::select! {
         plan = plan => {
-            let plan = plan.context("what is to be sent could not be made").map_err(Failure::Unusable)?;
+            let plan = plan.context("failed to build the messages").map_err(Failure::Unusable)?;
             plan.map_err(|error| Failure::Unusable(error.into()))
         }
-        // Nothing was sent, and there is nothing to report.
+        // Nothing has been sent yet, so there is nothing to report.
         () = progress.stopped() => Err(Failure::Interrupted),
     }
 }
@@ -204,20 +205,21 @@ fn announcement(plan: &Plan, settings: SendSettings, scenario: &Scenario) -> Str
     let events = count(plan.event_ids.len(), "event");
     let rejected = plan.messages.iter().filter(|message| message.event.is_none()).count();
     let rejected = if rejected == 0 { String::new() } else { format!(" and {rejected} that cannot be claimed") };
-    let rate = settings.rate.map(|rate| format!(", {rate} a second")).unwrap_or_default();
     let batches =
-        if settings.batch_size == 1 { String::new() } else { format!("batches of {}, ", settings.batch_size) };
+        if settings.batch_size == 1 { String::new() } else { format!("in batches of {}, ", settings.batch_size) };
+    let requests = count(settings.concurrency, "request");
+    let rate = settings.rate.map(|rate| format!(", {rate} messages per second")).unwrap_or_default();
     let name = scenario.name;
-    format!("{name}: sending {messages} of {events}{rejected}, {batches}{} at a time{rate}", settings.concurrency)
+    format!("{name}: sending {messages} of {events}{rejected}, {batches}{requests} at a time{rate}")
 }
 
-/// Writes the page if one is wanted, and prints the report.
+/// Writes the HTML page if the command line asks for one, and prints the report.
 fn publish(report: &RunReport, args: &RunArgs, progress: &Progress) -> Result<Verdict, Failure> {
-    // Whatever becomes of the page, the verdict is printed.
+    // A page that cannot be written must not prevent the verdict from being printed.
     let page = args
         .report
         .as_ref()
-        .map_or(Ok(()), |file| fs::write(file, page::render(report)).with_context(|| cannot_write(file)));
+        .map_or(Ok(()), |file| fs::write(file, page::render(report)).with_context(|| failed_to_write(file)));
     let mut out = io::stdout().lock();
     let written = if args.json {
         serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from).and_then(|()| writeln!(out))
@@ -225,16 +227,16 @@ fn publish(report: &RunReport, args: &RunArgs, progress: &Progress) -> Result<Ve
         writeln!(out).and_then(|()| text::write(report, args.bill, &mut out))
     };
     let shown = match written {
-        // Whoever stopped reading still gets the verdict, as the exit code.
+        // A reader that closed the pipe still gets the verdict as the exit code.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::new(error).context("the verdict cannot be printed"))
+            Err(anyhow::Error::new(error).context("failed to print the verdict"))
         }
         _ => page,
     };
     match (report.verdict, shown) {
         (Verdict::Held, Err(problem)) => Err(Failure::Unreachable(problem)),
         (verdict, shown) => {
-            // What is wrong with the pipeline is not to be hidden by what is wrong with a disk.
+            // An unwritable report must not hide a violated invariant, so the exit code stays the verdict's.
             if let Err(problem) = shown {
                 progress.eprint(&format!("error: {problem:#}"));
             }
@@ -243,7 +245,7 @@ fn publish(report: &RunReport, args: &RunArgs, progress: &Progress) -> Result<Ve
     }
 }
 
-/// Tries whether a file can be written, and leaves it as it was: the same as before, or not there.
+/// Checks that a file can be written, without changing or creating it.
 fn check_writable(file: &Path) -> io::Result<()> {
     match OpenOptions::new().append(true).open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -254,6 +256,6 @@ fn check_writable(file: &Path) -> io::Result<()> {
     }
 }
 
-fn cannot_write(report: &Path) -> String {
-    format!("the report {} cannot be written", report.display())
+fn failed_to_write(report: &Path) -> String {
+    format!("failed to write the report {}", report.display())
 }

@@ -1,17 +1,18 @@
-//! Whether two texts are the same JSON: the same values in the same order, with the same number text. White space and escapes
-//! do not count.
+//! Compares two JSON texts. They are the same if they have the same values in the same order and the same text of each number;
+//! white space and escapes do not matter.
 
 use struson::reader::{JsonReader, JsonStreamReader, ReaderSettings};
 use struson::writer::{JsonStreamWriter, JsonWriter as _};
 
-/// `false` too if one of them is no JSON.
+/// Returns true if both texts are the same JSON. Texts that are not valid JSON are the same only if they are identical.
 #[must_use]
 pub fn same_json(one: &str, other: &str) -> bool {
-    one == other || matches!((rewritten(one), rewritten(other)), (Some(one), Some(other)) if one == other)
+    one == other || matches!((normalize(one), normalize(other)), (Some(one), Some(other)) if one == other)
 }
 
-/// The same JSON as one library writes it, from tokens that another code path than the functions' took apart.
-fn rewritten(json: &str) -> Option<Vec<u8>> {
+/// Rewrites a JSON text in one fixed format, or returns `None` if it is not valid JSON. It does not share the functions' code for
+/// writing objects, so that a bug there cannot hide here.
+fn normalize(json: &str) -> Option<Vec<u8>> {
     let settings =
         ReaderSettings { restrict_number_values: false, max_nesting_depth: None, ..ReaderSettings::default() };
     let mut reader = JsonStreamReader::new_custom(json.as_bytes(), settings);
@@ -27,8 +28,9 @@ fn rewritten(json: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::same_json;
 
+    /// White space and escapes do not matter; number text, order and everything else do.
     #[test]
-    fn only_white_space_and_escapes_do_not_count() {
+    fn same_json_ignores_space_and_escapes() {
         assert!(same_json(r#"{"a":[1.50,"é"]}"#, "{ \"a\" : [1.50 ,\"\\u00e9\"] }\n"));
         for (one, other) in
             [("1.5", "1.50"), (r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#), ("1e5", "1E5"), ("[1]", "[1,2]"), ("x", "y")]

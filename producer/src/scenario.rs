@@ -1,84 +1,83 @@
-//! The scenarios, as data: what each sends, how, and what must come of it. A new scenario is a new row of [`SCENARIOS`].
+//! The scenarios as data: each row says what is sent, how, and which outcome is expected. To add a scenario, add a row to
+//! [`SCENARIOS`].
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// What the messages of a scenario are.
+/// Content of a scenario's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// One event, again and again.
+    /// One event, repeated.
     Same,
-    /// Each an event of its own.
+    /// A different event in each message.
     Distinct,
     /// Some events once, others several times.
     Mixed,
-    /// Each event with two contents.
+    /// Two different contents for each event.
     Conflicting,
-    /// Every fifth is no event.
+    /// Every fifth body is not a valid event.
     Poisoned,
-    /// As small and as large as they may be, and larger than can be claimed.
+    /// The smallest and the largest bodies that can be sent, some of them too large to be claimed.
     Sized,
     /// The lines of a file.
     File,
 }
 
-/// The faults of the embedded pipeline while a scenario runs.
+/// Faults that a scenario injects into the embedded pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScenarioFaults {
-    /// Batches are delivered twice, answers of functions lost, and messages become visible while they are processed.
+    /// Some batches are delivered twice, some responses of the functions are lost, and some messages become visible again while
+    /// they are being processed.
     Redelivery,
-    /// The table throttles each write for [`OUTAGE`], and then S3 refuses each write for as long.
+    /// The table throttles every write for [`OUTAGE`]. Then S3 refuses every write for the same time.
     Outage,
 }
 
-/// How long each of the two outages takes.
+/// Duration of each of the two outages.
 pub const OUTAGE: Duration = Duration::from_secs(3);
 
-/// One scenario.
+/// A row of [`SCENARIOS`].
 #[derive(Debug)]
 pub struct Scenario {
-    /// Its name on the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What it is, in a line.
+    /// One-line description.
     pub about: &'static str,
-    /// What it sends, in a line.
+    /// One-line description of the messages. It completes "this scenario sends .." in the HTML report.
     pub sends: &'static str,
-    /// What must come of it, in a line.
+    /// One-line description of the required outcome. It completes "It expects .." in the HTML report.
     pub expects: &'static str,
-    /// What the messages are.
     pub content: Content,
-    /// So many of them, unless the command line says otherwise.
+    /// Number of messages, unless the command line gives another.
     pub messages: u32,
-    /// So many a second; `None` is as fast as they go.
+    /// Messages per second; `None` for unlimited.
     pub rate: Option<u32>,
-    /// Messages in a request.
+    /// Messages per request.
     pub batch_size: u8,
-    /// No message but one that cannot be claimed may become a dead letter. Elsewhere, that is a way to end as good as others.
+    /// True if a message that can be claimed must not become a dead letter. In other scenarios it may.
     pub only_rejected_die: bool,
-    /// The faults of the embedded pipeline. Nobody can do that to a deployed one.
+    /// Faults to inject. They require the embedded pipeline, because nothing can inject them into a deployed one.
     pub faults: Option<ScenarioFaults>,
-    /// How long the embedded queue hides a message that was received, where its 185 seconds would be waited for three times.
+    /// Visibility timeout of the embedded queue. It replaces the deployed queue's 185 seconds in scenarios whose messages are received
+    /// several times and would wait that long after each receive.
     pub hidden_for: Option<Duration>,
 }
 
 impl Scenario {
-    /// The scenario of that name.
+    /// Finds a scenario by its name.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         SCENARIOS.iter().find(|scenario| scenario.name == name)
     }
 
-    /// It runs on the embedded pipeline alone.
+    /// Returns true if the scenario runs only on the embedded pipeline.
     #[must_use]
     pub fn is_embedded_only(&self) -> bool {
         self.faults.is_some()
     }
 }
 
-/// Writes what there is.
-///
-/// # Errors
-/// When `out` cannot be written to.
+/// Writes the list of scenarios.
 pub fn list(out: &mut impl Write) -> io::Result<()> {
     for scenario in &SCENARIOS {
         let where_to = if scenario.is_embedded_only() { " (embedded only)" } else { "" };
@@ -103,55 +102,55 @@ const PLAIN: Scenario = Scenario {
     hidden_for: None,
 };
 
-/// What `--file` sends.
+/// The scenario of `--file`, which is not in [`SCENARIOS`].
 pub static FILE: Scenario = Scenario {
-    about: "the events of a file",
-    sends: "its lines as they are, --copies times",
+    about: "events from a file",
+    sends: "each line of the file unchanged, --copies times",
     expects: "one object for each event id",
     ..PLAIN
 };
 
-/// Every scenario that `run` can be told to run, in the order in which `list` shows them.
+/// The scenarios that `run` accepts, in the order in which `list` shows them.
 pub static SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "herd",
-        about: "one event from everybody at once",
-        sends: "50 identical messages, each in a request of its own, 50 at a time",
-        expects: "one claim, one object, and all other messages duplicates",
+        about: "one event, sent by everyone at once",
+        sends: "50 identical messages, each in its own request, 50 requests at a time",
+        expects: "one claim, one object, and a duplicate for every other message",
         content: Content::Same,
         batch_size: 1,
         ..PLAIN
     },
     Scenario {
         name: "distinct",
-        about: "no duplicate at all",
-        sends: "50 events, in batches of ten",
-        expects: "as many claims and objects as events",
+        about: "no duplicates",
+        sends: "50 different events, in batches of ten",
+        expects: "one claim and one object for each event",
         content: Content::Distinct,
         ..PLAIN
     },
     Scenario {
         name: "mixed",
-        about: "a few events that all the world sends, and many that are sent once",
-        sends: "1,000 messages, a --duplicates share of them duplicates that fall on the events by --zipf, shuffled",
-        expects: "one object for each event; each other message a duplicate",
+        about: "a few events sent many times, and many sent once",
+        sends: "1,000 messages, shuffled; --duplicates sets the share of duplicates, and --zipf how they are spread over the events",
+        expects: "one object for each event, and a duplicate for every other message",
         content: Content::Mixed,
         messages: 1_000,
         ..PLAIN
     },
     Scenario {
         name: "conflicts",
-        about: "one event id, two contents",
-        sends: "50 messages of 10 events: three of each say one thing and two another, shuffled",
-        expects: "one object for each event; what says the same as its claim is a duplicate, and what does not, a conflict",
+        about: "two contents for the same event id",
+        sends: "50 messages of 10 events, shuffled: three messages of each event have one content and two have another",
+        expects: "one object for each event; every other message is a duplicate if it matches the claim, and a conflict if it does not",
         content: Content::Conflicting,
         ..PLAIN
     },
     Scenario {
         name: "poison",
-        about: "bodies that are no events, in the same batches as good ones",
-        sends: "50 messages, of which every fifth is no event: no JSON, no id, an id twice, nested too deep..",
-        expects: "those in the dead-letter queue, and only those (after three receives: nine minutes where the visibility timeout is that of the deployed queue, seconds on the embedded one)",
+        about: "invalid bodies in the same batches as valid events",
+        sends: "50 messages, every fifth with an invalid body: not JSON, without an id, with the id twice, nested too deeply, and so on",
+        expects: "the invalid messages in the dead-letter queue, and no others (after three receives, which take nine minutes with the deployed queue's visibility timeout and seconds on the embedded one)",
         content: Content::Poisoned,
         only_rejected_die: true,
         hidden_for: Some(Duration::from_secs(2)),
@@ -159,9 +158,9 @@ pub static SCENARIOS: [Scenario; 9] = [
     },
     Scenario {
         name: "large",
-        about: "bodies of the sizes at which something ends",
-        sends: "10 messages: the smallest event, the queue's largest (1 MiB embedded, 256 KiB deployed), the largest that an item holds, one byte more",
-        expects: "an object for each that an item can hold, compressed or not; the others in the dead-letter queue",
+        about: "bodies at the size limits",
+        sends: "10 messages: the smallest event, the largest that the queue accepts (1 MiB embedded, 256 KiB deployed), the largest that fits an item, and one byte more",
+        expects: "one object for each event that fits an item, compressed or not, and the others in the dead-letter queue",
         content: Content::Sized,
         messages: 10,
         only_rejected_die: true,
@@ -170,9 +169,9 @@ pub static SCENARIOS: [Scenario; 9] = [
     },
     Scenario {
         name: "redelivery",
-        about: "at least once, and often more than that",
-        sends: "200 messages as mixed does, while batches are delivered twice, functions' answers lost, and visibility timeouts run out",
-        expects: "one object with one version for each event, and no dead letter (a message may be received 20 times)",
+        about: "messages delivered more than once",
+        sends: "200 messages as in mixed, while batches are delivered twice, the functions' responses are lost, and visibility timeouts expire",
+        expects: "one object with one version for each event, and no dead letters (a message may be received 20 times)",
         content: Content::Mixed,
         messages: 200,
         only_rejected_die: true,
@@ -182,9 +181,9 @@ pub static SCENARIOS: [Scenario; 9] = [
     },
     Scenario {
         name: "outage",
-        about: "the table fails, and then S3",
-        sends: "100 messages as mixed does, while the table throttles each write for 3 s, and then S3 refuses each for 3 s",
-        expects: "all of it made up for afterwards, and no dead letter (a message may be received 20 times)",
+        about: "the table fails, then S3",
+        sends: "100 messages as in mixed, while the table throttles every write for 3 s and then S3 refuses every write for 3 s",
+        expects: "one object for each event once the outages are over, and no dead letters (a message may be received 20 times)",
         content: Content::Mixed,
         messages: 100,
         only_rejected_die: true,
@@ -194,9 +193,9 @@ pub static SCENARIOS: [Scenario; 9] = [
     },
     Scenario {
         name: "soak",
-        about: "a steady rate for a while",
-        sends: "50 messages a second for a minute, mixed: another --rate for as long, another --duration, or so many --messages",
-        expects: "as mixed",
+        about: "a steady rate over time",
+        sends: "50 messages a second for one minute, as in mixed; --rate, --duration and --messages change that",
+        expects: "the same as mixed",
         content: Content::Mixed,
         messages: 3_000,
         rate: Some(50),

@@ -1,4 +1,4 @@
-//! Sending.
+//! Sends a plan's messages to the queue and records the outcome of each one.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,44 +13,47 @@ use crate::events::Plan;
 use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 
-/// With a rate, no request holds the messages of more than a tenth of a second: a steady rate is not one burst a second.
-const BURSTS_A_SECOND: u32 = 10;
+/// Bursts per second at a given rate: a request holds at most the messages of a tenth of a second. Otherwise a rate of ten messages
+/// per second would be one batch of ten every second.
+const BURSTS_PER_SECOND: u32 = 10;
 
-/// Codes by which SQS refuses a single message for what is in it: a character outside XML 1.0, a size. It does so at each try, so
-/// that no earlier try of the SDK's can have been taken, as might be with any other error. (In a batch, it says whose fault it is.)
+/// Error codes of a single send that concern the message itself, such as a character outside XML 1.0 or its size.
+///
+/// SQS refuses such a message on every attempt, so no earlier attempt of the SDK can have delivered it. After any other error, one
+/// may have. For a batch, SQS says per message whether the sender is at fault.
 const REFUSALS: [&str; 3] = ["InvalidMessageContents", "InvalidParameterValue", "MissingParameter"];
 
-/// What became of the sends.
+/// The outcomes of all sends of a run.
 #[derive(Default)]
 pub struct SendResults {
-    /// Message id → index into [`Plan::messages`]: SQS said that it has them.
+    /// Maps the id of each message that SQS confirmed to its index in [`Plan::messages`].
     pub confirmed: HashMap<String, usize>,
-    /// The same the other way round: by index, the message id.
+    /// Maps each index in [`Plan::messages`] to the message id, if SQS confirmed the message.
     pub message_ids: Vec<Option<String>>,
-    /// By index, when its request was begun, in milliseconds since 1970 by this machine's clock.
+    /// Maps each index to the start of the message's request, in milliseconds since 1970 by this machine's clock.
     pub sent_ms: Vec<Option<i64>>,
-    /// Indices of messages that SQS did not confirm, and why. They may be in the queue or not.
+    /// The indices of messages that SQS did not confirm, with the error. Each may or may not be in the queue.
     pub unconfirmed: Vec<(usize, String)>,
-    /// Indices of messages that SQS said it does not take, and why.
+    /// The indices of messages that SQS did not accept, with the error.
     pub refused: Vec<(usize, String)>,
-    /// How many were not sent at all, because the time was up or Ctrl-C came first.
+    /// Number of messages that were not sent before the timeout or Ctrl-C.
     pub unsent: usize,
 }
 
-/// How messages are sent.
+/// Settings for [`send_all`].
 #[derive(Clone, Copy, Debug)]
 pub struct SendSettings {
-    /// Requests at once.
+    /// Number of requests in flight at once.
     pub concurrency: usize,
-    /// Messages in a request: 1 to 10.
+    /// Number of messages per request, from 1 to 10.
     pub batch_size: usize,
-    /// Messages a second; `None` is as fast as they go.
+    /// Number of messages per second; `None` sends as fast as possible.
     pub rate: Option<u32>,
-    /// Sending may take so much longer than the rate makes it. What has not begun by then is not sent.
+    /// Time that sending may take beyond what the rate requires. No request starts after that.
     pub slack: Duration,
 }
 
-/// What became of one message.
+/// The outcome of sending one message.
 enum Outcome {
     Confirmed(String),
     Unconfirmed(String),
@@ -58,33 +61,38 @@ enum Outcome {
     Unsent,
 }
 
-/// Sends all messages of a plan, until the time is up or `progress` is told to stop.
-pub async fn send_all(client: &PipelineClient, plan: &Plan, how: SendSettings, progress: &Progress) -> SendResults {
-    let begun = Instant::now();
-    // By the rate, message `number` is due then.
+/// Sends all messages of a plan, until the time is up or `progress` is stopped.
+pub async fn send_all(
+    client: &PipelineClient,
+    plan: &Plan,
+    settings: SendSettings,
+    progress: &Progress,
+) -> SendResults {
+    let started = Instant::now();
+    // The time at which message `number` is due according to the rate.
     let due = |number: usize| {
-        let number = u32::try_from(number).expect("a run has two million messages at the most");
-        begun + how.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * number / rate)
+        let number = u32::try_from(number).expect("a run has at most two million messages");
+        started + settings.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * number / rate)
     };
-    let give_up = due(plan.messages.len()) + how.slack;
-    let requests = requests(plan, how, client.max_message_bytes);
+    let deadline = due(plan.messages.len()) + settings.slack;
+    let requests = split_into_requests(plan, settings, client.max_message_bytes);
     let mut sends = stream::iter(requests)
         .map(|messages| async move {
-            if how.rate.is_some() {
+            if settings.rate.is_some() {
                 // A request goes out when the last of its messages is due.
                 tokio::select! {
                     () = tokio::time::sleep_until(due(messages.end)) => {}
                     () = progress.stopped() => {}
                 }
             }
-            if Instant::now() >= give_up || progress.is_stopped() {
+            if Instant::now() >= deadline || progress.is_stopped() {
                 return messages.map(|index| (index, None, Outcome::Unsent)).collect::<Vec<_>>();
             }
             let sent_ms = now_ms();
             let outcomes = send(client, plan, messages.clone()).await;
             messages.zip(outcomes).map(|(index, outcome)| (index, Some(sent_ms), outcome)).collect()
         })
-        .buffer_unordered(how.concurrency);
+        .buffer_unordered(settings.concurrency);
     let count = plan.messages.len();
     let mut sent = SendResults { message_ids: vec![None; count], sent_ms: vec![None; count], ..SendResults::default() };
     while let Some(outcomes) = sends.next().await {
@@ -105,11 +113,11 @@ pub async fn send_all(client: &PipelineClient, plan: &Plan, how: SendSettings, p
     sent
 }
 
-/// Which messages go together: as many as may be, in their order, and together no larger than one message may be, which is the
-/// limit of a batch too.
-fn requests(plan: &Plan, how: SendSettings, max_bytes: usize) -> Vec<Range<usize>> {
-    let in_burst = how.rate.map_or(usize::MAX, |rate| rate.div_ceil(BURSTS_A_SECOND) as usize);
-    let most = how.batch_size.min(in_burst);
+/// Splits the messages into requests, in order and with as many messages each as the settings allow. The bodies of one request are
+/// together at most `max_bytes` long: SQS limits a batch to the size of one message.
+fn split_into_requests(plan: &Plan, settings: SendSettings, max_bytes: usize) -> Vec<Range<usize>> {
+    let in_burst = settings.rate.map_or(usize::MAX, |rate| rate.div_ceil(BURSTS_PER_SECOND) as usize);
+    let most = settings.batch_size.min(in_burst);
     let mut requests: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
     for (index, message) in plan.messages.iter().enumerate() {
@@ -125,7 +133,7 @@ fn requests(plan: &Plan, how: SendSettings, max_bytes: usize) -> Vec<Range<usize
     requests
 }
 
-/// One outcome for each of the messages.
+/// Sends one request, and returns the outcome of each of its messages in order.
 async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> Vec<Outcome> {
     let sqs = &client.sqs;
     let queue_url = &client.stack.queue_url;
@@ -150,7 +158,7 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
         sqs.send_message_batch().queue_url(queue_url).set_entries(Some(messages.clone().map(entry).collect()));
     let answer = match request.send().await {
         Ok(answer) => answer,
-        // An answer that was lost is one for each of the messages.
+        // Without a response, the outcome of every message in the batch is unknown.
         Err(error) => {
             let problem = format!("{:#}", anyhow::Error::new(error));
             return messages.map(|_| Outcome::Unconfirmed(problem.clone())).collect();
@@ -161,24 +169,24 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
         outcomes.insert(entry.id, confirmed(Some(entry.message_id)));
     }
     for entry in answer.failed {
-        let problem = format!("{}: {}", entry.code, entry.message.as_deref().unwrap_or("no message"));
-        // What is the sender's fault is so at each try. What is not may have been taken by an earlier try of the SDK's, whose
-        // answer was lost.
+        let problem = format!("{}: {}", entry.code, entry.message.as_deref().unwrap_or("no error message"));
+        // A sender fault recurs on every attempt. After any other failure, an earlier attempt of the SDK whose answer was lost may
+        // have delivered the message.
         let outcome = if entry.sender_fault { Outcome::Refused(problem) } else { Outcome::Unconfirmed(problem) };
         outcomes.insert(entry.id, outcome);
     }
-    let missing = || Outcome::Unconfirmed("the answer does not say what became of it".to_owned());
+    let missing = || Outcome::Unconfirmed("the response has no result for this message".to_owned());
     messages.map(|index| outcomes.remove(&index.to_string()).unwrap_or_else(missing)).collect()
 }
 
 fn confirmed(message_id: Option<String>) -> Outcome {
     match message_id.filter(|id| !id.is_empty()) {
         Some(message_id) => Outcome::Confirmed(message_id),
-        None => Outcome::Unconfirmed("the answer has no message id".to_owned()),
+        None => Outcome::Unconfirmed("the response has no message id".to_owned()),
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 fn now_ms() -> i64 {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)

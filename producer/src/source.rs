@@ -2,17 +2,16 @@
 
 use serde::Serialize;
 
-/// Something that the verdict rests on.
+/// A place that the producer reads to reach its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// The queue's depth.
+    /// The queue's approximate number of messages.
     Queue,
-    /// The table of claims.
+    /// The claim table.
     Table,
-    /// The data lake.
+    /// The data lake's bucket.
     Bucket,
-    /// The dead-letter queue.
     DeadLetterQueue,
     /// The log group of `ingest-fn`.
     IngestLog,

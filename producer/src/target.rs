@@ -1,4 +1,4 @@
-//! Where the messages go, and where to look for what became of them.
+//! Chooses the pipeline that a command works on: a deployed stack or the embedded pipeline.
 
 use std::fmt;
 use std::path::Path;
@@ -9,63 +9,58 @@ use claim::{EventIdPointer, ObjectPrefix};
 use crate::cli::TargetArgs;
 use crate::terraform::{Outputs, TerraformError};
 
-/// It cannot be told where to send.
+/// The command line does not determine a target.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// See there.
     #[error(transparent)]
     Terraform(#[from] TerraformError),
-    /// The embedded pipeline has its own names; a run on it is not what was meant.
-    #[error(
-        "names of a stack are given, but neither --queue-url, nor SQS_QUEUE_URL, nor Terraform outputs say its queue"
-    )]
+    /// The command line names parts of a stack, so the user does not mean the embedded pipeline.
+    #[error("cannot find the queue of the given stack: give --queue-url, SQS_QUEUE_URL or --terraform-dir")]
     NoQueue,
 }
 
-/// A pipeline to send to.
+/// The pipeline that a command works on.
 #[derive(Debug)]
 pub struct Target {
-    /// The stack, or the embedded pipeline if it is none.
+    /// The deployed stack; `None` for the embedded pipeline.
     pub stack: Option<Stack>,
-    /// Why this one.
-    why: String,
+    /// The setting that selected this target.
+    reason: String,
 }
 
-/// A deployed stack. What is not known cannot be read.
+/// The names of a deployed stack's resources. A resource without a name cannot be read.
 #[derive(Clone, Debug)]
 pub struct Stack {
-    /// Producers send here.
+    /// URL of the queue that producers send to.
     pub queue_url: String,
-    /// The claims.
+    /// Name of the table of claims.
     pub table: Option<String>,
-    /// The data lake.
+    /// Name of the data lake's bucket.
     pub bucket: Option<String>,
-    /// Where the lake begins in its bucket.
+    /// Prefix of the lake's keys in the bucket.
     pub object_prefix: String,
-    /// Of `ingest-fn`.
     pub ingest_log_group: Option<String>,
-    /// Of `archive-fn`.
     pub archive_log_group: Option<String>,
-    /// If the queue's redrive policy does not say.
+    /// URL of the dead-letter queue, if the queue's redrive policy does not name it.
     pub dlq_url: Option<String>,
-    /// The stream mapping's on-failure queue.
+    /// URL of the stream mapping's on-failure queue.
     pub on_failure_url: Option<String>,
-    /// Where the event id stands in a body.
+    /// JSON Pointer to the event id in a body.
     pub event_id_pointer: Option<String>,
 }
 
 impl Target {
-    /// The embedded pipeline, because `--local` says so.
+    /// Returns the embedded pipeline, as `--local` requests.
     #[must_use]
     pub fn embedded() -> Self {
-        Self { stack: None, why: "--local".to_owned() }
+        Self { stack: None, reason: "--local".to_owned() }
     }
 
-    /// `--queue-url`, else `SQS_QUEUE_URL`, else the Terraform state, else the embedded pipeline. Names that the
-    /// command line leaves out come from the outputs, if those are of the same queue's stack.
+    /// Selects `--queue-url`, else `SQS_QUEUE_URL`, else the stack of the Terraform state, else the embedded pipeline. Names that the
+    /// command line omits come from the Terraform outputs, if these belong to the same queue.
     ///
     /// # Errors
-    /// When a Terraform state is there and cannot be read, or names are given of a stack whose queue is not known.
+    /// Fails if a Terraform state exists but cannot be read, or if the command line names parts of a stack but its queue is unknown.
     pub async fn resolve(args: &TargetArgs, url_variable: Option<String>) -> Result<Self, TargetError> {
         let terraform_dir = args.terraform_dir.as_deref().unwrap_or(Path::new("terraform"));
         let folder = terraform_dir.display();
@@ -74,18 +69,18 @@ impl Target {
             (None, Some(url)) => Some((url, "SQS_QUEUE_URL".to_owned())),
             (None, None) => None,
         };
-        // A state that nothing is needed of may be any stack's.
+        // Do not read a state that is not needed: it may belong to another stack.
         let outputs = if given.is_some() && args.names_all() { None } else { Outputs::read(terraform_dir).await? };
         if outputs.is_none() && args.terraform_dir.is_some() && !(given.is_some() && args.names_all()) {
             return Err(TerraformError::NoState(terraform_dir.to_owned()).into());
         }
-        let (queue_url, why) = match (given, &outputs) {
+        let (queue_url, reason) = match (given, &outputs) {
             (Some(given), _) => given,
             (None, Some(outputs)) => (queue_url(outputs, terraform_dir)?, format!("the Terraform state in {folder}/")),
             (None, None) if args.names_any() => return Err(TargetError::NoQueue),
             (None, None) => {
-                let why = format!("no --queue-url, SQS_QUEUE_URL or Terraform outputs in {folder}/");
-                return Ok(Self { stack: None, why });
+                let reason = format!("no --queue-url, SQS_QUEUE_URL or Terraform outputs in {folder}/");
+                return Ok(Self { stack: None, reason });
             }
         };
         let same_stack = outputs.filter(|outputs| outputs.text("sqs_queue_url").as_ref() == Some(&queue_url));
@@ -101,21 +96,22 @@ impl Target {
             event_id_pointer: output("event_id_pointer"),
             queue_url,
         };
-        Ok(Self { stack: Some(stack), why })
+        Ok(Self { stack: Some(stack), reason })
     }
 }
 
 impl Target {
-    /// The place of the event id in a body: what the command line says, else what the stack says.
+    /// Returns the pointer to the event id: `given` by the command line, else the stack's, else `/event_id`.
     ///
     /// # Errors
-    /// When the stack's pointer is not a valid one.
+    /// Fails if the stack's pointer is not valid.
     pub fn event_id_pointer(&self, given: Option<&EventIdPointer>) -> anyhow::Result<EventIdPointer> {
         if let Some(pointer) = given {
             return Ok(pointer.clone());
         }
         let of_stack = self.stack.as_ref().and_then(|stack| stack.event_id_pointer.as_deref()).unwrap_or("/event_id");
-        EventIdPointer::parse(of_stack).with_context(|| format!("the stack's event id pointer {of_stack:?}"))
+        EventIdPointer::parse(of_stack)
+            .with_context(|| format!("failed to parse the stack's event id pointer {of_stack:?}"))
     }
 }
 
@@ -123,10 +119,10 @@ impl Stack {
     /// Parses [`object_prefix`](Self::object_prefix).
     ///
     /// # Errors
-    /// When it is not a valid one.
+    /// Fails if the prefix is not valid.
     pub fn parse_object_prefix(&self) -> anyhow::Result<ObjectPrefix> {
         let prefix = &self.object_prefix;
-        ObjectPrefix::parse(prefix).with_context(|| format!("the object prefix {prefix:?}"))
+        ObjectPrefix::parse(prefix).with_context(|| format!("failed to parse the object prefix {prefix:?}"))
     }
 }
 
@@ -137,8 +133,8 @@ fn queue_url(outputs: &Outputs, folder: &Path) -> Result<String, TerraformError>
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.stack {
-            None => write!(f, "target: the embedded pipeline ({})", self.why),
-            Some(stack) => write!(f, "target: {} ({})", stack.queue_url, self.why),
+            None => write!(f, "target: the embedded pipeline ({})", self.reason),
+            Some(stack) => write!(f, "target: {} ({})", stack.queue_url, self.reason),
         }
     }
 }

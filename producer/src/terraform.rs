@@ -1,4 +1,4 @@
-//! The outputs of a Terraform state.
+//! Reads the outputs of a Terraform state.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,41 +10,40 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::process::Command;
 
-/// What a stack says of itself.
+/// The Terraform outputs of a stack, by name.
 #[derive(Debug, Default)]
 pub struct Outputs(HashMap<String, Value>);
 
-/// A state that is there and cannot be read. Falling back to something else would hide it.
+/// A Terraform state exists but cannot be used. The command fails, because a fallback to another target would hide the problem.
 #[derive(Debug, thiserror::Error)]
 pub enum TerraformError {
-    /// The file cannot be read.
-    #[error("cannot read the Terraform state {0}")]
+    #[error("failed to read the Terraform state {0}")]
     Unreadable(PathBuf, #[source] std::io::Error),
-    /// The file is no state.
-    #[error("the Terraform state {0} is not JSON as Terraform writes it")]
+    /// The file is not a Terraform state.
+    #[error("failed to parse the Terraform state {0}")]
     Malformed(PathBuf, #[source] serde_json::Error),
-    /// The state is in a backend, and `terraform` cannot be run.
-    #[error("{0} keeps its state in a backend, and terraform cannot be run to read it")]
+    /// The state is in a backend or workspace, and `terraform` could not be started.
+    #[error("failed to run terraform, which is needed to read the state of {0}")]
     NoTerraform(PathBuf, #[source] std::io::Error),
-    /// The state is in a backend, and `terraform` cannot read it.
-    #[error("terraform cannot read the state of {0}: {1}")]
+    /// The state is in a backend or workspace, and `terraform` failed with this error text.
+    #[error("terraform failed to read the state of {0}: {1}")]
     Backend(PathBuf, String),
-    /// `terraform` does not come to an end.
-    #[error("terraform did not say within two minutes what the outputs of {0} are")]
+    /// `terraform` did not finish in time.
+    #[error("terraform did not return the outputs of {0} within two minutes")]
     NoAnswer(PathBuf),
-    /// An apply broke off before its outputs were written, or the state is another configuration's.
+    /// An apply failed before it wrote the outputs, or the state belongs to another configuration.
     #[error("the Terraform state of {0} has resources, but no outputs")]
     NoOutputs(PathBuf),
-    /// The folder was named, so that a stack is meant.
+    /// The command line names this folder, so the user means a stack.
     #[error("there is no Terraform state in {0}")]
     NoState(PathBuf),
-    /// The stack is another one.
-    #[error("the Terraform state in {0} has outputs, but no `{1}`")]
+    /// The state belongs to another configuration.
+    #[error("the Terraform state in {0} has no output `{1}`")]
     NoOutput(PathBuf, &'static str),
 }
 
-/// `terraform output` reads the state from its backend, which may be S3.
-const PATIENCE: Duration = Duration::from_secs(2 * 60);
+/// Time limit for one run of `terraform`, which may have to read the state from S3.
+const TERRAFORM_TIMEOUT: Duration = Duration::from_secs(2 * 60);
 
 #[derive(Deserialize)]
 struct State {
@@ -59,12 +58,12 @@ struct Output {
 }
 
 impl Outputs {
-    /// `None` if there is no state in the folder, or one of a stack that was destroyed or never applied.
+    /// Reads the outputs of the state in `folder`. Returns `None` if there is no state, or if its stack was destroyed or never applied.
     ///
     /// # Errors
-    /// When there is one that cannot be read, or that has resources and no outputs.
+    /// Fails if there is a state that cannot be read, or one that has resources but no outputs.
     pub async fn read(folder: &Path) -> Result<Option<Self>, TerraformError> {
-        // Where Terraform keeps the backend's settings and the name of the workspace.
+        // Terraform keeps the backend's settings and the name of the workspace in this folder.
         let data = folder.join(std::env::var_os("TF_DATA_DIR").unwrap_or(".terraform".into()));
         let state = folder.join("terraform.tfstate");
         let mut elsewhere = false;
@@ -72,7 +71,7 @@ impl Outputs {
             elsewhere |= exists(&file)?;
         }
         let (outputs, has_resources) = if elsewhere {
-            Self::by_terraform(folder).await?
+            Self::run_terraform(folder).await?
         } else if exists(&state)? {
             let text = std::fs::read(&state).map_err(|error| TerraformError::Unreadable(state.clone(), error))?;
             let read: State = serde_json::from_slice(&text).map_err(|error| TerraformError::Malformed(state, error))?;
@@ -87,8 +86,8 @@ impl Outputs {
         }
     }
 
-    /// A state in a backend or a workspace: `terraform` knows where. Gives the outputs, and whether there are resources.
-    async fn by_terraform(folder: &Path) -> Result<(HashMap<String, Output>, bool), TerraformError> {
+    /// Runs `terraform` to read a state in a backend or workspace. Returns the outputs, and whether there are resources.
+    async fn run_terraform(folder: &Path) -> Result<(HashMap<String, Output>, bool), TerraformError> {
         let backend = |problem: &str| TerraformError::Backend(folder.to_owned(), problem.to_owned());
         let outputs: HashMap<String, Output> = serde_json::from_slice(&terraform(folder, &["output", "-json"]).await?)
             .map_err(|error| backend(&error.to_string()))?;
@@ -96,7 +95,7 @@ impl Outputs {
         Ok((outputs, has_resources))
     }
 
-    /// An output that is a text.
+    /// Returns an output, if it exists and is a string.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         self.0.get(name)?.as_str().map(str::to_owned)
@@ -106,11 +105,11 @@ impl Outputs {
 async fn terraform(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, TerraformError> {
     let mut command = Command::new("terraform");
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
-    let run = tokio::time::timeout(PATIENCE, command.output()).await;
+    let run = tokio::time::timeout(TERRAFORM_TIMEOUT, command.output()).await;
     let run = run.map_err(|_elapsed| TerraformError::NoAnswer(folder.to_owned()))?;
     let run = run.map_err(|error| TerraformError::NoTerraform(folder.to_owned(), error))?;
     let text = String::from_utf8_lossy(&run.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
-    // `state list` fails where no state was ever written, which `output` does not.
+    // Unlike `output`, `state list` fails if no state was ever written.
     if run.status.success() || text.contains("No state file was found") {
         Ok(run.stdout)
     } else {

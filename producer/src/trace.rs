@@ -1,10 +1,10 @@
-//! `producer trace EVENT_ID`: one event's story from table, lake, queues and logs, or where it is stuck.
+//! The command `trace EVENT_ID`: collects what the table, lake, queues and logs hold about one event, and finds where it is stuck.
 //!
-//! Nothing is received from the ingestion queue: that would count against a message's receives. So of a message that waits
-//! there, no more can be told than that the queue is not empty.
+//! It never receives from the ingestion queue, because SQS counts every receive and turns a message into a dead letter after a few. So
+//! for a message that waits there, it can only say that the queue is not empty.
 
-mod look;
 mod place;
+mod search;
 mod story;
 mod text;
 
@@ -20,26 +20,26 @@ use crate::cli::TraceArgs;
 use crate::failure::Failure;
 use crate::pipeline_client::PipelineClient;
 use crate::target::Target;
-use look::Look;
+use search::EventSearch;
 use story::rfc3339;
 
 pub use story::{ArchiveLine, ClaimStory, DeadLetter, IngestLine, ObjectStory, Place, Story};
 
-/// Before its claim, a message may have waited in the queue for so long (its retention).
+/// A message may have waited in the queue this long before it was claimed: the queue's retention.
 const BEFORE_CLAIM: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
-/// Tells an event's story, prints it, and gives it.
+/// Runs the command: traces an event, prints its story and returns it.
 ///
 /// # Errors
-/// When there is no stack to ask.
+/// Fails if there is no stack to search, or if the story cannot be printed.
 pub async fn run(args: &TraceArgs) -> Result<Story, Failure> {
     let url_variable = std::env::var("SQS_QUEUE_URL").ok();
     let target = Target::resolve(&args.target, url_variable).await;
     let mut target = target.map_err(|error| Failure::Unusable(error.into()))?;
     let pointer = target.event_id_pointer(args.event_id_pointer.as_ref()).map_err(Failure::Unusable)?;
     let Some(stack) = &mut target.stack else {
-        let text = "there is no stack to look at: name its queue with --queue-url or SQS_QUEUE_URL, or its Terraform folder. The \
-                    embedded pipeline is kept up by `producer local`";
+        let text = "cannot trace an event without a stack: give --queue-url, SQS_QUEUE_URL or --terraform-dir, or run \
+                    `producer local` and trace in its embedded pipeline";
         return Err(Failure::Unusable(anyhow::anyhow!(text)));
     };
     stack.on_failure_url = args.on_failure_url.clone().or(stack.on_failure_url.take());
@@ -54,14 +54,14 @@ pub async fn run(args: &TraceArgs) -> Result<Story, Failure> {
     };
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Unreachable(anyhow::Error::new(error).context("the story cannot be printed")))
+            Err(Failure::Unreachable(anyhow::Error::new(error).context("failed to print the story")))
         }
         _ => Ok(story),
     }
 }
 
-/// Finds out what is known of an event. `since` is where the logs are searched from, if not from a day before its claim, or now;
-/// `record_age` is the age at which the stream's mapping gives a record up.
+/// Traces an event. The logs are searched from `since` on; the default is a day before the event's claim, or before `now` if it has
+/// none. `record_age` is the age at which the stream mapping discards a record.
 pub async fn trace(
     client: &PipelineClient,
     event_id: &str,
@@ -71,22 +71,23 @@ pub async fn trace(
     record_age: Duration,
     now: DateTime<Utc>,
 ) -> Story {
-    let mut look = Look { client, event_id, unreadable: BTreeMap::new() };
-    let item = look.claim().await;
+    let mut search = EventSearch { client, event_id, unreadable: BTreeMap::new() };
+    let item = search.claim().await;
     let claim = item.as_ref().and_then(|claim| claim.as_ref().ok());
     let since = since.unwrap_or_else(|| claim.map_or(now, |claim| claim.claimed_at.min(now)) - BEFORE_CLAIM);
     let stack = &client.stack;
-    let ingest = look.log_lines("ingest log", stack.ingest_log_group.as_deref(), since).await;
-    let ingest: Vec<IngestLine> = lines_of(&ingest, |line: &IngestLine| line.event_id.as_deref() == Some(event_id));
-    let archive = look.log_lines("archive log", stack.archive_log_group.as_deref(), since).await;
-    let archive: Vec<ArchiveLine> = lines_of(&archive, |line: &ArchiveLine| line.event_id.as_deref() == Some(event_id));
-    let object = look.object(claim, &archive, prefix).await;
+    let ingest = search.log_lines("ingest log", stack.ingest_log_group.as_deref(), since).await;
+    let ingest: Vec<IngestLine> = parse_lines(&ingest, |line: &IngestLine| line.event_id.as_deref() == Some(event_id));
+    let archive = search.log_lines("archive log", stack.archive_log_group.as_deref(), since).await;
+    let archive: Vec<ArchiveLine> =
+        parse_lines(&archive, |line: &ArchiveLine| line.event_id.as_deref() == Some(event_id));
+    let object = search.object(claim, &archive, prefix).await;
 
     let is_settled = claim.is_some() && ingest.iter().all(|line| ["won", "duplicate"].contains(&line.outcome.as_str()));
-    let dead_letters = if is_settled { Vec::new() } else { look.dead_letters(pointer).await };
-    let queue_depth = look.depth("queue", Some(&stack.queue_url)).await;
+    let dead_letters = if is_settled { Vec::new() } else { search.dead_letters(pointer).await };
+    let queue_depth = search.depth("queue", Some(&stack.queue_url)).await;
     let on_failure_depth = match &object {
-        None if claim.is_some() => look.depth("on-failure queue", stack.on_failure_url.as_deref()).await,
+        None if claim.is_some() => search.depth("on-failure queue", stack.on_failure_url.as_deref()).await,
         _ => None,
     };
     let mut story = Story {
@@ -101,13 +102,14 @@ pub async fn trace(
         queue_depth,
         on_failure_depth,
         logs_since: rfc3339(since),
-        unreadable: look.unreadable,
+        unreadable: search.unreadable,
     };
     (story.place, story.explanation) = story.locate(item.as_ref(), record_age, now);
     story
 }
 
-fn lines_of<'a, Line: Deserialize<'a>>(lines: &'a [String], is_ours: impl Fn(&Line) -> bool) -> Vec<Line> {
-    // Summary lines and other lines that are about no message do not fit, and are not wanted.
+/// Parses log lines and keeps those for which `is_ours` is true.
+fn parse_lines<'a, Line: Deserialize<'a>>(lines: &'a [String], is_ours: impl Fn(&Line) -> bool) -> Vec<Line> {
+    // Summary lines and others that do not concern a single message fail to parse, and are skipped.
     lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(is_ours).collect()
 }

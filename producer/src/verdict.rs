@@ -1,39 +1,39 @@
-//! Whether a run holds: each invariant, and the verdict on them together.
+//! The invariants of a run, and the verdict that follows from them.
 
 mod invariants;
 
 use serde::Serialize;
 
-/// As many offending ids are named.
+/// Maximum number of offending ids that an invariant lists.
 const MOST_EXAMPLES: usize = 100;
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every invariant held.
+    /// Every invariant held, and the run was complete.
     Held,
-    /// One did not.
+    /// At least one invariant was violated.
     Violated,
-    /// None is known to be violated, and not all are known to hold.
+    /// No invariant is known to be violated, but not all are known to hold, or the run was not complete.
     Inconclusive,
 }
 
-/// One of the things that must hold.
+/// A property that must hold after a run.
 #[derive(Debug, Serialize)]
 pub struct Invariant {
-    /// In words.
+    /// The property in one sentence.
     pub name: &'static str,
-    /// `None` if it cannot be told.
+    /// True if the invariant held, false if it was violated, `None` if the evidence does not decide.
     pub held: Option<bool>,
-    /// Ids that violate it, or, if it cannot be told, of which it cannot be; `[]` if it held. No more than a hundred.
+    /// Ids that violate the invariant, or that are undecided if `held` is `None`; `[]` if it held. At most a hundred.
     pub examples: Vec<String>,
-    /// How many of them there are.
+    /// Number of such ids, including those that `examples` omits.
     pub offenders: usize,
 }
 
 impl Verdict {
-    /// One violated invariant is enough. A run that is not complete never holds.
+    /// Derives the verdict. One violated invariant is enough for `Violated`, and an incomplete run is never `Held`.
     pub(crate) fn new(invariants: &[Invariant], is_complete: bool) -> Self {
         if invariants.iter().any(|invariant| invariant.held == Some(false)) {
             Self::Violated

@@ -1,4 +1,4 @@
-//! Waiting for the pipeline to drain, and reading what came of the run meanwhile.
+//! Waits until the pipeline is drained, and reads the run's claims, objects and dead letters meanwhile.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -14,37 +14,36 @@ use crate::read_back::{self, LookupResults, Object};
 use crate::send::SendResults;
 use crate::source::Source;
 
-/// SQS's counts are approximate: a queue is empty when it looks so as often in a row.
+/// Number of consecutive looks that must find the queue empty, because SQS's counts are approximate.
 const EMPTY_LOOKS: u32 = 3;
 
-/// The last look gets this long. Single requests are bounded too, but a look makes many.
+/// Time limit for the last look. Each request has its own limit, but one look makes many requests.
 const LAST_LOOK: Duration = Duration::from_secs(60);
 
-/// All that was seen of a run. Events are named by their index into [`Plan::event_ids`].
+/// Everything that was observed of a run. An event is named by its index into [`Plan::event_ids`].
 #[derive(Default)]
 pub struct Observation {
-    /// What the functions said.
     pub logs: FunctionLogs,
-    /// By event.
+    /// The claims, by event.
     pub claims: HashMap<usize, Claim>,
-    /// Events that had no claim when one must have been there: after a message of theirs was acknowledged, or after the queue
-    /// was empty. This is no delay.
+    /// Events that had no claim when they must have had one: after a message of theirs was acknowledged, or after the queue was
+    /// empty. Such a claim is missing, not late.
     pub missing_claims: HashSet<usize>,
-    /// By event.
+    /// The objects, by event.
     pub objects: HashMap<usize, Object>,
-    /// Events whose claim had no object after `archive-fn` said that it has.
+    /// Events whose claim had no object after `archive-fn` logged that it exists.
     pub missing_objects: HashSet<usize>,
-    /// Message ids.
+    /// The ids of this run's messages in the dead-letter queue.
     pub dead_letters: HashSet<String>,
-    /// What could not be read, and why.
+    /// The sources that could not be read, each with the error.
     pub unreadable: BTreeMap<Source, String>,
-    /// The queue was empty for so long that every message is either in the log or in the dead-letter queue.
+    /// True if the queue has been empty for so long that every message must be in the log or in the dead-letter queue.
     pub queue_settled: bool,
-    /// Nothing was left to wait for.
+    /// True if nothing was left to wait for.
     pub drained: bool,
 }
 
-/// What is needed to look at a run.
+/// Observes a run by looking at its queues, logs, claims and objects again and again.
 pub struct Watch<'a> {
     client: &'a PipelineClient,
     plan: &'a Plan,
@@ -58,7 +57,7 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// `reader` has read the logs since before the first message was sent.
+    /// Creates a watch. `reader` must have read the logs since before the first message was sent.
     #[must_use]
     pub fn new(
         client: &'a PipelineClient,
@@ -72,12 +71,13 @@ impl<'a> Watch<'a> {
         for (source, known, flag) in [
             (Source::Table, stack.table.is_some(), "--table"),
             (Source::Bucket, stack.bucket.is_some(), "--bucket"),
-            (Source::DeadLetterQueue, client.dlq_url.is_some(), "--dlq-url, and no redrive policy"),
+            (Source::DeadLetterQueue, client.dlq_url.is_some(), "--dlq-url, no redrive policy"),
             (Source::IngestLog, stack.ingest_log_group.is_some(), "--ingest-log-group"),
             (Source::ArchiveLog, stack.archive_log_group.is_some(), "--archive-log-group"),
         ] {
             if !known {
-                seen.unreadable.insert(source, format!("no {flag}, and no Terraform outputs of this queue's stack"));
+                seen.unreadable
+                    .insert(source, format!("its name is unknown: no {flag}, and no Terraform outputs for this queue"));
             }
         }
         let event_of_id = plan.event_ids.iter().enumerate().map(|(event, id)| (id.as_str(), event)).collect();
@@ -85,16 +85,16 @@ impl<'a> Watch<'a> {
         Self { client, plan, sent, prefix, event_of_id, reader, seen, empty_looks: 0, empty_since }
     }
 
-    /// Looks until everything is settled, the time is up, or `progress` is told to stop.
+    /// Looks until the pipeline is drained, the time is up, or `progress` is stopped.
     pub async fn until_drained(mut self, timeout: Duration, progress: &Progress) -> Observation {
-        let give_up = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         loop {
-            let last = Instant::now() >= give_up || progress.is_stopped();
-            let look_ends = if progress.is_stopped() { Instant::now() } else { give_up } + LAST_LOOK;
+            let last = Instant::now() >= deadline || progress.is_stopped();
+            let look_ends = if progress.is_stopped() { Instant::now() } else { deadline } + LAST_LOOK;
             let looked = tokio::select! {
                 biased;
                 looked = timeout_at(look_ends, self.look(last)) => Some(looked),
-                // The last look is not broken off.
+                // Ctrl-C does not interrupt the last look.
                 () = progress.stopped(), if !last => None,
             };
             match looked {
@@ -107,7 +107,7 @@ impl<'a> Watch<'a> {
             }
             progress.counts.dead_letters.set(self.seen.dead_letters.len());
             tokio::select! {
-                () = tokio::time::sleep(self.client.poll_interval.min(give_up - Instant::now())) => {}
+                () = tokio::time::sleep(self.client.poll_interval.min(deadline - Instant::now())) => {}
                 () = progress.stopped() => {}
             }
         }
@@ -130,7 +130,7 @@ impl<'a> Watch<'a> {
         self.read_claims(last).await;
         self.read_objects(last).await;
         self.seen.drained = self.is_drained();
-        // Before that is believed, or when the time is up, everything is looked at once, whatever the logs say.
+        // The logs only say what is worth looking up. The final result must not depend on them, so look up everything once.
         if self.seen.drained || last {
             self.read_dead_letters().await;
             self.read_claims(true).await;
@@ -153,12 +153,12 @@ impl<'a> Watch<'a> {
         if self.sent.confirmed.keys().any(|id| !self.is_settled(id)) {
             self.read_dead_letters().await;
         }
-        // A line of the log comes late, and so does a message in the dead-letter queue.
+        // Log lines and dead letters may appear with a delay.
         self.seen.queue_settled =
             self.empty_looks >= EMPTY_LOOKS && self.empty_since.elapsed() >= self.client.log_delay;
     }
 
-    /// Keeps what went wrong with a source until it goes right.
+    /// Records the error of a failed read, and clears it once the source can be read again.
     fn record<T>(&mut self, source: Source, read: anyhow::Result<T>) -> Option<T> {
         match read {
             Ok(read) => {
@@ -172,7 +172,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The same of several look-ups.
+    /// Records the first error of several look-ups, and returns what they found.
     fn record_all<T>(&mut self, source: Source, read: LookupResults<T>) -> HashMap<usize, Option<T>> {
         self.record(source, read.problem.map_or(Ok(()), Err));
         read.found
@@ -182,18 +182,18 @@ impl<'a> Watch<'a> {
         !self.seen.unreadable.contains_key(&source)
     }
 
-    /// Of events without a known claim: those that a log says should have one, or all of them if there is no log, or it is
-    /// the last look.
+    /// Looks up the claims of events that have none yet. Without `all`, skips events that no log line says should have a claim, unless
+    /// the log cannot be read or the queue is settled.
     async fn read_claims(&mut self, all: bool) {
         let Some(table) = &self.client.stack.table else { return };
-        // Whatever the look-up says will then be so after the acknowledgement, or after the queue was empty.
-        let gone = self.seen.queue_settled && self.is_readable(Source::DeadLetterQueue);
-        let all = all || gone || !self.is_readable(Source::IngestLog);
+        // Determine `all_handled` and `acknowledged` before the look-up. Then a claim that it does not find is missing, not late.
+        let all_handled = self.seen.queue_settled && self.is_readable(Source::DeadLetterQueue);
+        let all = all || all_handled || !self.is_readable(Source::IngestLog);
         let acknowledged: HashSet<usize> = {
             let ids = self.sent.confirmed.iter().filter(|(id, _)| self.is_acknowledged(id));
             ids.filter_map(|(_, &index)| self.plan.messages[index].event).collect()
         };
-        // A send that was not confirmed may have won its event: the archive's log tells.
+        // An unconfirmed message may have won its event. Only the archive's log shows that.
         let archived: HashSet<usize> =
             self.reader.logs.keys.keys().filter_map(|id| self.event_of_id.get(id.as_str()).copied()).collect();
         let wanted: Vec<usize> = (0..self.plan.event_ids.len())
@@ -208,7 +208,7 @@ impl<'a> Watch<'a> {
                     self.seen.missing_claims.remove(&event);
                     self.seen.claims.insert(event, claim);
                 }
-                None if acknowledged.contains(&event) || (gone && !is_dead && self.is_confirmed(event)) => {
+                None if acknowledged.contains(&event) || (all_handled && !is_dead && self.is_confirmed(event)) => {
                     self.seen.missing_claims.insert(event);
                 }
                 None => {}
@@ -216,12 +216,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Of claims without a known object: those that the log says are archived, those that another run's message won, or all of
-    /// them if there is no log, or it is the last look.
+    /// Looks up the objects of claims that have none yet. Without `all`, skips claims of this run's messages that the log does not name
+    /// as archived, unless the log cannot be read.
     async fn read_objects(&mut self, all: bool) {
         let Some(bucket) = &self.client.stack.bucket else { return };
         let all = all || !self.is_readable(Source::ArchiveLog);
-        // What was read of an object that was written once more since then does not count.
+        // An object that was written again after it was read must be read again.
         for event_id in self.reader.logs.written_again.drain() {
             self.event_of_id.get(event_id.as_str()).map(|event| self.seen.objects.remove(event));
         }
@@ -256,21 +256,26 @@ impl<'a> Watch<'a> {
 
     async fn read_dead_letters(&mut self) {
         let Some(url) = &self.client.dlq_url else { return };
-        // What was seen so far stays seen if Ctrl-C breaks this off: it is hidden for a while.
+        // Ids go straight into `self.seen`. If Ctrl-C interrupts the search, its messages stay hidden and would not be found again.
         let searched = read_back::dead_letters(self.client, url, self.sent, &mut self.seen.dead_letters).await;
         let searched = searched.and_then(|all| {
-            if all { Ok(()) } else { Err(anyhow::anyhow!("{url} holds too many messages to be searched")) }
+            if all {
+                Ok(())
+            } else {
+                Err(anyhow::anyhow!("the dead-letter queue {url} has too many messages to search"))
+            }
         });
         self.record(Source::DeadLetterQueue, searched);
     }
 
-    /// The function said that the message is done with, as far as it goes: a conflict may be one that is to become a dead
-    /// letter.
+    /// Returns true if `ingest-fn` logged a final outcome for the message. This includes conflicts, even if they become dead letters by
+    /// configuration.
     fn is_acknowledged(&self, message_id: &str) -> bool {
         let outcome = self.reader.logs.outcomes.get(message_id);
         outcome.is_some_and(|outcome| *outcome >= IngestOutcome::Duplicate)
     }
 
+    /// Returns true if nothing more can happen to the message in the queue.
     fn is_settled(&self, message_id: &str) -> bool {
         let is_conflict = self.reader.logs.outcomes.get(message_id) == Some(&IngestOutcome::Conflict);
         (self.is_acknowledged(message_id) && !is_conflict) || self.seen.dead_letters.contains(message_id)
@@ -283,7 +288,7 @@ impl<'a> Watch<'a> {
     fn is_drained(&self) -> bool {
         let all_settled =
             self.is_readable(Source::IngestLog) && self.sent.confirmed.keys().all(|id| self.is_settled(id));
-        // A message that is in no log and no queue any more is lost, and not waited for.
+        // Waiting does not help for a message that is in neither a log nor a queue: it is lost.
         if self.empty_looks == 0 || !(all_settled || self.seen.queue_settled) {
             return false;
         }
@@ -304,7 +309,7 @@ impl<'a> Watch<'a> {
 }
 
 impl Observation {
-    /// All confirmed messages of the event are dead letters.
+    /// Returns true if all confirmed messages of the event are dead letters.
     #[must_use]
     pub fn is_dead(&self, event: usize, plan: &Plan, sent: &SendResults) -> bool {
         let mut confirmed = plan.messages_of[event].iter().filter_map(|&index| sent.message_ids[index].as_ref());

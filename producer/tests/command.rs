@@ -1,6 +1,6 @@
-//! The command as a person uses it.
+//! Tests of the command line: output, exit codes and error messages.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// Runs the producer in a folder, without the variables that it or `terraform` obeys.
+/// Runs the producer in a folder, without the environment variables that it and `terraform` read.
 fn producer(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
     command.current_dir(folder).args(arguments);
@@ -24,8 +24,9 @@ fn verdict(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// By default, the command sends fifty messages of one event, and they become one object.
 #[test]
-fn fifty_messages_of_one_event_become_one_object() {
+fn default_run_becomes_one_object() {
     let folder = tempfile::tempdir().unwrap();
     let verdict = verdict(folder.path(), &["--json"]);
     for (name, number) in [
@@ -51,34 +52,34 @@ fn fifty_messages_of_one_event_become_one_object() {
     assert!(verdict["bill"]["usd_per_million_events"]["us-east-1"].as_f64().unwrap() > 5.0, "{}", verdict["bill"]);
 }
 
-/// What the command prints to a person, progress included.
-fn printed(folder: &Path, arguments: &[&str]) -> Vec<String> {
+/// Returns the lines that the command prints, including its progress.
+fn printed_lines(folder: &Path, arguments: &[&str]) -> Vec<String> {
     let output = producer(folder, arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
-/// The whole output fits a terminal: invariants that hold are one line, the verdict is last but for what it would cost.
+/// The whole output fits on a terminal. The invariants that hold take one line, and only the cost follows the verdict.
 #[test]
 fn default_output_is_short() {
     let folder = tempfile::tempdir().unwrap();
-    let lines = printed(folder.path(), &[]);
+    let lines = printed_lines(folder.path(), &[]);
     assert!(lines.len() <= 40, "{} lines: {lines:#?}", lines.len());
     assert!(lines.iter().all(|line| line.chars().count() <= 100), "{lines:#?}");
     let [.., invariants, verdict, cost] = &lines[..] else { panic!("{lines:#?}") };
-    assert_eq!(invariants, "PASS  10 of 10 invariants (--json names each)");
+    assert_eq!(invariants, "PASS  10 of 10 invariants (--json lists them)");
     assert_eq!(verdict, "verdict: held");
-    assert!(cost.starts_with("about ") && cost.ends_with(" (us-east-1); --bill itemizes"), "{cost}");
+    assert!(cost.starts_with("about ") && cost.ends_with(" (us-east-1); --bill itemizes it"), "{cost}");
     assert!(cost.contains(" USD for a million events like these"), "{cost}");
     assert!(!lines.iter().any(|line| line.contains("S3: objects written")), "{lines:#?}");
 }
 
-/// `--bill` adds each item, and the same sum in the end.
+/// `--bill` adds each item, and the output still ends with the same sum.
 #[test]
-fn bill_is_itemized_when_asked_for() {
+fn bill_flag_itemizes_the_bill() {
     let folder = tempfile::tempdir().unwrap();
-    let lines = printed(folder.path(), &["--local", "--bill"]);
+    let lines = printed_lines(folder.path(), &["--local", "--bill"]);
     for item in ["  SQS: send  ", "  S3: objects written  ", "  sum  ", "  left out:"] {
         assert!(lines.iter().any(|line| line.starts_with(item)), "{item}: {lines:#?}");
     }
@@ -88,26 +89,28 @@ fn bill_is_itemized_when_asked_for() {
     assert!(cost.ends_with(" USD for a million events like these (us-east-1)"), "{cost}");
 }
 
+/// `run` is the default command. Options before an explicit command would be ignored, so they are an error.
 #[test]
-fn a_run_is_what_is_done_without_a_command() {
+fn run_is_the_default_command() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--local", "--messages", "3", "--json"];
     assert_eq!(verdict(folder.path(), &arguments)["sent"], 3);
     assert_eq!(verdict(folder.path(), &[&["run"][..], &arguments].concat())["sent"], 3);
-    // What stands before a command would be lost.
     assert_eq!(producer(folder.path(), &["--messages", "3", "run"]).status.code(), Some(2));
 }
 
+/// A table without a queue is an error, and does not start a run on the embedded pipeline.
 #[test]
-fn a_table_named_without_a_queue_is_not_taken_for_the_embedded_pipeline() {
+fn table_without_queue_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let output = producer(folder.path(), &["--table", "t"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--queue-url"));
 }
 
+/// A byte order mark, CRLF line ends and blank lines in a file are ignored.
 #[test]
-fn what_editors_leave_in_a_file_is_no_part_of_its_events() {
+fn file_may_have_editor_artifacts() {
     let folder = tempfile::tempdir().unwrap();
     let text = "\u{feff}{\"event_id\":\"a\"}\r\n\r\n{\"event_id\":\"b\"}\r\n";
     std::fs::write(folder.path().join("f"), text).unwrap();
@@ -115,8 +118,9 @@ fn what_editors_leave_in_a_file_is_no_part_of_its_events() {
     assert_eq!((&verdict["objects"], &verdict["verdict"]), (&2.into(), &"held".into()));
 }
 
+/// Each event of a file becomes one object with its content as sent, despite the copies.
 #[test]
-fn copies_of_the_events_of_a_file_become_one_object_each_with_the_content_as_sent() {
+fn copied_file_becomes_one_object_per_event() {
     let folder = tempfile::tempdir().unwrap();
     let line = |n| format!("{{ \"z\": 1.{n}0, \"meta\": {{\"id\": {n}}}, \"a\": [1E2, \"\\u00e9\"] }}\n");
     std::fs::write(folder.path().join("some.ndjson"), (0..1_000).map(line).collect::<String>()).unwrap();
@@ -129,8 +133,9 @@ fn copies_of_the_events_of_a_file_become_one_object_each_with_the_content_as_sen
     assert_eq!(verdict["verdict"], "held");
 }
 
+/// Different events with the same id in a file are conflicts, and the verdict is still held.
 #[test]
-fn events_of_one_id_that_differ_are_conflicts_and_hold() {
+fn conflicts_in_a_file_hold() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("f"), "{\"event_id\":1,\"x\":1}\n{\"event_id\":1,\"x\":2}\n").unwrap();
     let verdict = verdict(folder.path(), &["--json", "--file", "f"]);
@@ -140,8 +145,9 @@ fn events_of_one_id_that_differ_are_conflicts_and_hold() {
     );
 }
 
+/// Unusable arguments, files and Terraform states end with one line on standard error and exit code 2.
 #[test]
-fn what_cannot_be_used_is_one_line_and_exit_code_2() {
+fn unusable_input_is_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.ndjson"), "{\"event_id\":\"a\"}\nnope\n\n{\"x\":1}\n").unwrap();
     std::fs::create_dir(folder.path().join("terraform")).unwrap();
@@ -154,14 +160,14 @@ fn what_cannot_be_used_is_one_line_and_exit_code_2() {
         std::fs::write(folder.path().join(stack).join("terraform.tfstate"), state).unwrap();
     }
     std::fs::create_dir(folder.path().join("empty")).unwrap();
-    // A workspace, of whose state only terraform knows; here it finds a broken one, or is not installed.
+    // Only terraform can read the state of a workspace. Here it finds a malformed state, or it is not installed.
     std::fs::create_dir_all(folder.path().join("workspace/terraform.tfstate.d/dev")).unwrap();
     std::fs::create_dir(folder.path().join("workspace/.terraform")).unwrap();
     std::fs::write(folder.path().join("workspace/.terraform/environment"), "dev").unwrap();
     std::fs::write(folder.path().join("workspace/terraform.tfstate.d/dev/terraform.tfstate"), "{").unwrap();
     let local =
         |arguments: &[&str]| [&["--local"], arguments].concat().iter().map(|a| (*a).to_owned()).collect::<Vec<_>>();
-    for (arguments, says) in [
+    for (arguments, expected) in [
         (local(&["--messages", "0"]), &["--messages"][..]),
         (local(&["--bogus"]), &["--bogus"]),
         (local(&["--file", "nowhere.ndjson"]), &["nowhere.ndjson"]),
@@ -170,7 +176,7 @@ fn what_cannot_be_used_is_one_line_and_exit_code_2() {
         (local(&["--messages", "2000000", "--copies", "2"]), &["4000000 messages", "2000000"]),
         (vec!["--terraform-dir", "nowhere"].into_iter().map(str::to_owned).collect(), &["no such folder"]),
         (vec!["--terraform-dir", "empty"].into_iter().map(str::to_owned).collect(), &["no Terraform state in empty"]),
-        // A state that is there and cannot be read is never passed over in silence.
+        // A malformed state is an error, not a fallback to the embedded pipeline.
         (vec![], &["terraform/terraform.tfstate"]),
         (vec!["--terraform-dir".to_owned(), "half".to_owned()], &["half has resources, but no outputs"]),
         (vec!["--terraform-dir".to_owned(), "other".to_owned()], &["other", "sqs_queue_url"]),
@@ -181,22 +187,23 @@ fn what_cannot_be_used_is_one_line_and_exit_code_2() {
         let problem = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {problem}");
         assert_eq!(problem.lines().count(), 1, "{problem}");
-        assert!(says.iter().all(|says| problem.contains(says)), "{problem}");
+        assert!(expected.iter().all(|text| problem.contains(text)), "{problem}");
     }
 }
 
+/// After Ctrl-C, the run still prints a report, which is marked as partial.
 #[test]
-fn ctrl_c_ends_a_run_with_a_report_that_says_so() {
+fn ctrl_c_ends_a_run_with_a_partial_report() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
     command.current_dir(folder.path()).args(["run", "soak", "--local", "--json", "--duration", "60"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(child.stderr.take().unwrap());
-    // A line of progress shows that messages are on their way.
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    // Wait for a line of progress, which shows that the run has begun to send.
     let mut line = String::new();
     while !line.contains(" of 3000 sent") {
         line.clear();
-        assert!(told.read_line(&mut line).unwrap() > 0, "it ended by itself");
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "the command ended before Ctrl-C");
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
@@ -209,7 +216,7 @@ fn ctrl_c_ends_a_run_with_a_report_that_says_so() {
     assert!(sent > 0 && unsent > 0 && sent + unsent == 3_000, "{verdict}");
     assert!(verdict["claims"].as_u64().unwrap() > 0, "{verdict}");
     assert_eq!(verdict["lost"], 0, "{verdict}");
-    // The bill is for a million events such as were sent, and not as were planned.
+    // The bill is scaled by the events that were sent, not by those that were planned.
     let events = verdict["events"].as_f64().unwrap();
     assert!(verdict["events"].as_u64().unwrap() <= sent, "{verdict}");
     let lines = verdict["bill"]["lines"].as_array().unwrap();
@@ -218,30 +225,32 @@ fn ctrl_c_ends_a_run_with_a_report_that_says_so() {
     assert!((line["usd"]["us-east-1"].as_f64().unwrap() / expected - 1.0).abs() < 1e-9, "{line} {events}");
 }
 
+/// Ctrl-C interrupts a run that is still building its messages, without a report.
 #[test]
-fn ctrl_c_ends_a_run_that_has_not_begun_to_send() {
+fn ctrl_c_interrupts_a_run_before_it_sends() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
     command.current_dir(folder.path()).args(["run", "distinct", "--local", "--messages", "2000000"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(child.stdout.take().unwrap());
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
-    told.read_line(&mut line).unwrap();
+    stdout.read_line(&mut line).unwrap();
     assert!(line.starts_with("target: "), "{line}");
-    // Making two million events takes many seconds.
-    let begun = std::time::Instant::now();
+    // Building two million events takes many seconds.
+    let interrupted = std::time::Instant::now();
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let mut rest = String::new();
-    std::io::Read::read_to_string(&mut told, &mut rest).unwrap();
+    std::io::Read::read_to_string(&mut stdout, &mut rest).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{rest}");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "interrupted: there is no report\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "interrupted: no report was made\n");
     assert!(!rest.contains("sending"), "{rest}");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(interrupted.elapsed() < std::time::Duration::from_secs(5), "{:?}", interrupted.elapsed());
 }
 
+/// The JSON report has the latency of each step, the clocks behind it, the timeline and the repeated events.
 #[test]
-fn how_long_events_took_is_told_of_each_step_with_its_clocks() {
+fn report_has_latency_and_timeline() {
     let folder = tempfile::tempdir().unwrap();
     let verdict = verdict(folder.path(), &["run", "mixed", "--local", "--messages", "40", "--json"]);
     let latency = &verdict["latency"];
@@ -259,14 +268,15 @@ fn how_long_events_took_is_told_of_each_step_with_its_clocks() {
     assert_eq!(repeated.iter().map(|event| event["duplicates"].as_u64().unwrap()).sum::<u64>(), 20);
 }
 
+/// `list` names every scenario. An unknown scenario, or an option that does not fit one, is an error in one line.
 #[test]
-fn the_scenarios_are_listed_and_one_that_there_is_not_is_told() {
+fn scenarios_are_listed_and_validated() {
     let folder = tempfile::tempdir().unwrap();
     let listed = String::from_utf8(producer(folder.path(), &["list"]).stdout).unwrap();
     for name in ["herd", "distinct", "mixed", "conflicts", "poison", "large", "redelivery", "outage", "soak"] {
         assert!(listed.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name}: {listed}");
     }
-    for (arguments, says) in [
+    for (arguments, expected) in [
         (&["run", "bogus"][..], "bogus"),
         (&["run", "herd", "--file", "f"], "--file"),
         (&["run", "herd", "--local", "--duplicates", "0.5"], "--duplicates"),
@@ -277,14 +287,14 @@ fn the_scenarios_are_listed_and_one_that_there_is_not_is_told() {
         let output = producer(folder.path(), arguments);
         let problem = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), problem.lines().count()), (Some(2), 1), "{arguments:?}: {problem}");
-        assert!(problem.contains(says), "{problem}");
+        assert!(problem.contains(expected), "{problem}");
     }
 }
 
 #[test]
-fn a_stack_that_cannot_be_reached_is_exit_code_4() {
+fn unreachable_stack_is_exit_code_4() {
     let folder = tempfile::tempdir().unwrap();
-    // Port 1 of loopback: nobody listens there.
+    // Nothing listens on port 1 of loopback.
     let output = Command::new(env!("CARGO_BIN_EXE_producer"))
         .current_dir(folder.path())
         .args(["--queue-url", "http://127.0.0.1:1/123456789012/q"])

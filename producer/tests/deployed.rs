@@ -1,6 +1,6 @@
-//! A stack that is reached over HTTP: the embedded services behind a loopback endpoint stand for it.
+//! Tests against a stack that the producer reaches over HTTP. The embedded services behind a loopback endpoint stand in for it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use producer::function_logs::LogTail;
 use serde_json::Value;
 use tokio::process::Command;
 
-/// Runs the producer against the stack at `endpoint`, and gives its exit code and its verdict.
+/// Runs the producer against the stack at `endpoint`, and returns its exit code and JSON report.
 async fn run(endpoint: &str, arguments: &[&str]) -> (Option<i32>, Value) {
     run_with_bucket(names::BUCKET, endpoint, arguments).await
 }
@@ -38,8 +38,9 @@ async fn run_with_bucket(bucket: &str, endpoint: &str, arguments: &[&str]) -> (O
     (output.status.code(), verdict)
 }
 
+/// A second run with the same seed on the same stack holds: all its messages are duplicates of the first run's claim.
 #[tokio::test]
-async fn a_second_run_against_the_same_stack_is_all_duplicates_and_holds_and_says_so() {
+async fn second_run_is_all_duplicates() {
     let services = Services::on_real_clock(1).unwrap();
     let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 1);
     let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
@@ -54,8 +55,9 @@ async fn a_second_run_against_the_same_stack_is_all_duplicates_and_holds_and_say
     }
 }
 
+/// With another seed, every message conflicts with a claim of the first run, so the verdict is inconclusive. Other event ids avoid that.
 #[tokio::test]
-async fn another_seed_says_something_else_under_the_same_ids_and_shows_nothing_unless_it_has_other_ids() {
+async fn another_seed_needs_other_event_ids() {
     let services = Services::on_real_clock(1).unwrap();
     let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 1);
     let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
@@ -66,14 +68,14 @@ async fn another_seed_says_something_else_under_the_same_ids_and_shows_nothing_u
     let open: Vec<&Value> =
         second["invariants"].as_array().unwrap().iter().filter(|invariant| invariant["held"] != true).collect();
     assert_eq!(open.len(), 1, "{second}");
-    assert_eq!(open[0]["name"], "no event was claimed before with other content");
+    assert_eq!(open[0]["name"], "no event had already been claimed with different content");
     assert_eq!((&open[0]["held"], &open[0]["examples"]), (&Value::Null, &serde_json::json!(["grid_stress_999"])));
     let (code, third) = run(&endpoint, &["--messages", "5", "--seed", "9", "--event-id", "other"]).await;
     assert_eq!((code, &third["duplicates"]), (Some(0), &4.into()), "{third}");
 }
 
 #[tokio::test]
-async fn a_lake_that_cannot_be_read_is_null_and_exit_code_3() {
+async fn unreadable_lake_is_null_and_exit_code_3() {
     let services = Services::on_real_clock(1).unwrap();
     let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 1);
     let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
@@ -82,13 +84,14 @@ async fn a_lake_that_cannot_be_read_is_null_and_exit_code_3() {
     assert!(verdict["unreadable"]["bucket"].is_string(), "{verdict}");
 }
 
+/// Messages that vanish are a violation. The exit code is 1 even if the report cannot be written.
 #[tokio::test]
-async fn messages_that_vanish_are_a_violation_and_exit_code_1_even_if_the_report_cannot_be_written() {
+async fn vanished_messages_are_exit_code_1() {
     let services = Services::on_real_clock(1).unwrap();
     let settings = PipelineSettings::default();
     let pipeline = Pipeline::start(&services, settings, 1);
     let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
-    // No function is left, and somebody else empties the queue.
+    // Stop the functions, and let another consumer empty the queue.
     drop(pipeline);
     let thief = Arc::clone(&services);
     tokio::spawn(async move {
@@ -98,14 +101,15 @@ async fn messages_that_vanish_are_a_violation_and_exit_code_1_even_if_the_report
             }
         }
     });
-    // It can be opened.
+    // The file can be opened but not written.
     let report = ["--report", "/dev/full"];
     let (code, verdict) = run(&endpoint, &[&["--messages", "2", "--timeout", "100"], &report[..]].concat()).await;
     assert_eq!((code, &verdict["verdict"], &verdict["lost"]), (Some(1), &"violated".into(), &1.into()), "{verdict}");
 }
 
+/// If one page of the log cannot be read, the next poll returns the lines of all pages.
 #[tokio::test]
-async fn a_page_of_the_log_that_cannot_be_read_loses_none_of_the_others() {
+async fn unreadable_log_page_loses_no_lines() {
     let services = Services::on_real_clock(1).unwrap();
     let mut log = services.logs.writer("g");
     for n in 0..10_005 {

@@ -1,13 +1,13 @@
-//! The page of a run that went wrong, and what ids can do to it. scripts/check-report opens the pages that these tests leave
-//! under the target folder's tmp/.
+//! Tests of the HTML page: hostile event ids, failed runs, and agreement with the JSON report. `scripts/check-report` opens the pages
+//! that these tests write to `tmp/` in the target folder.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::Command;
 
 use producer::bill::Bill;
-use producer::cli::{Cli, Command as Asked};
+use producer::cli::{Cli, Command as CliCommand};
 use producer::embedded::EmbeddedStack;
 use producer::pipeline_client::PipelineClient;
 use producer::progress::Progress;
@@ -21,10 +21,10 @@ use serde_json::Value;
 
 const HOSTILE: &str = r#"<script>document.title="taken"</script>"><img src=x onerror=alert(1)>&amp;'"#;
 
-/// A report of a run in the embedded pipeline.
+/// Runs a scenario on the embedded pipeline and returns its report.
 async fn report(arguments: &[&str]) -> RunReport {
     let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
-    let Asked::Run(args) = cli.command() else { panic!("{arguments:?} is no run") };
+    let CliCommand::Run(args) = cli.command() else { panic!("{arguments:?} is not a run") };
     let pointer = EventIdPointer::parse("/event_id").unwrap();
     let scenario = args.chosen_scenario();
     let stack = EmbeddedStack::new(&pointer, scenario, 7).unwrap();
@@ -36,12 +36,14 @@ async fn report(arguments: &[&str]) -> RunReport {
     report
 }
 
+/// Writes a page for `scripts/check-report`.
 fn keep(name: &str, html: &str) {
     std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), html).unwrap();
 }
 
+/// HTML in an event id, a target or an error is escaped everywhere on the page.
 #[tokio::test]
-async fn no_id_is_taken_for_a_part_of_the_page_wherever_it_stands() {
+async fn hostile_ids_are_escaped() {
     let mut report = report(&["run", "mixed", "--messages", "30", "--event-id", HOSTILE]).await;
     report.verdict = Verdict::Violated;
     report.target = HOSTILE.to_owned();
@@ -55,13 +57,14 @@ async fn no_id_is_taken_for_a_part_of_the_page_wherever_it_stands() {
     keep("report-violated.html", &html);
     assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
     assert!(html.matches("script&#62;").count() >= 100, "the ids are there, escaped: {html}");
-    assert!(html.contains("and 23 that are not named"), "{html}");
-    assert!(html.contains("S3: objects written") && html.contains("sum for a million events"), "the bill is itemised");
+    assert!(html.contains("and 23 more, not listed"), "{html}");
+    assert!(html.contains("S3: objects written") && html.contains("sum for a million events"), "the bill is itemized");
     assert!(html.find("id=\"verdict\"").unwrap() < html.find("<svg").unwrap(), "the verdict comes first");
 }
 
+/// A run without results still gets a page, without the latency chart.
 #[tokio::test]
-async fn a_page_of_a_run_of_which_nothing_came_is_a_page_too() {
+async fn run_without_results_has_a_page() {
     let mut report = report(&["--messages", "1"]).await;
     report.latency.sent_to_claimed = None;
     report.latency.claimed_to_archived = None;
@@ -73,12 +76,12 @@ async fn a_page_of_a_run_of_which_nothing_came_is_a_page_too() {
     assert!(html.contains("not read") && html.contains("Partial"), "{html}");
 }
 
-/// What stands between two texts, each time.
+/// Returns each text between `start` and the next `end`.
 fn between<'a>(html: &'a str, start: &str, end: &str) -> Vec<&'a str> {
     html.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
 }
 
-/// What is seen of it.
+/// Returns the visible text of an HTML fragment.
 fn text(html: &str) -> String {
     let mut text = String::new();
     for part in html.split('<') {
@@ -87,7 +90,7 @@ fn text(html: &str) -> String {
     text.replace("&#39;", "'").replace("&#38;", "&").trim().to_owned()
 }
 
-/// As the page rounds it.
+/// Formats units as the page does.
 fn quantity(units: f64) -> String {
     match units {
         whole if whole.fract() == 0.0 => format!("{whole:.0}"),
@@ -96,7 +99,7 @@ fn quantity(units: f64) -> String {
     }
 }
 
-/// The rows that the page's tables should have, without their headings.
+/// Returns the rows that the page's tables should have, without their headings.
 fn expected_rows(json: &Value) -> Vec<Vec<String>> {
     let number = |value: &Value| value.to_string();
     let mut rows = Vec::new();
@@ -121,7 +124,7 @@ fn expected_rows(json: &Value) -> Vec<Vec<String>> {
                 ("sum for a million messages", "usd_per_million_messages"),
             ][..],
         ),
-        ("monthly", &[("sum for a month", "usd_a_month")]),
+        ("monthly", &[("sum per month", "usd_a_month")]),
     ] {
         for line in bill[lines].as_array().unwrap().iter().filter(|line| line["units"] != 0.0) {
             let units = quantity(line["units"].as_f64().unwrap());
@@ -133,8 +136,9 @@ fn expected_rows(json: &Value) -> Vec<Vec<String>> {
     rows
 }
 
+/// Every number and text on the page is also in the JSON report.
 #[tokio::test]
-async fn json_holds_all_that_the_page_shows() {
+async fn json_has_everything_on_the_page() {
     let mut report = report(&["run", "conflicts", "--messages", "60", "--rate", "40"]).await;
     report.unsent = 3;
     report.objects_per_second_by_tenth = vec![17, 4_711];
@@ -170,17 +174,18 @@ async fn json_holds_all_that_the_page_shows() {
         assert!(page.contains(invariant["name"].as_str().unwrap()), "{invariant}");
     }
     let looked_up = json["bill"]["prices_looked_up"].as_str().unwrap();
-    for says in [
+    for expected in [
         &format!("list prices of {looked_up}"),
         "tenth of the run: 17 4711 ",
         json["latency"]["clocks"].as_str().unwrap(),
     ] {
-        assert!(page.contains(says), "{says}");
+        assert!(page.contains(expected), "{expected}");
     }
 }
 
+/// The page loads no other resource. A report path that cannot be written stops the run before it sends anything.
 #[test]
-fn the_page_is_one_file_that_asks_for_nothing_else_and_a_report_that_cannot_be_written_stops_the_run() {
+fn page_is_self_contained() {
     let folder = tempfile::tempdir().unwrap();
     let producer = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
@@ -189,11 +194,11 @@ fn the_page_is_one_file_that_asks_for_nothing_else_and_a_report_that_cannot_be_w
     assert!(producer(&["--messages", "300", "--report", "report.html"]).status.success());
     let html = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
     keep("report-held.html", &html);
-    // The one address in it is the name of SVG's format.
+    // The only URL on the page is the SVG namespace.
     let addresses: Vec<&str> = html.match_indices("//").map(|(at, _)| &html[at..at + 12]).collect();
     assert!(addresses.iter().all(|address| *address == "//www.w3.org"), "{addresses:?}");
-    for asks in ["<script", "<img", "url(", "@import", "src="] {
-        assert!(!html.contains(asks), "{asks}");
+    for reference in ["<script", "<img", "url(", "@import", "src="] {
+        assert!(!html.contains(reference), "{reference}");
     }
     let output = producer(&["--report", "nowhere/report.html"]);
     let problem = String::from_utf8(output.stderr).unwrap();
@@ -201,8 +206,9 @@ fn the_page_is_one_file_that_asks_for_nothing_else_and_a_report_that_cannot_be_w
     assert!(problem.contains("nowhere/report.html"), "{problem}");
 }
 
+/// A run that fails before it sends creates no report file, and does not change an existing one.
 #[test]
-fn a_run_that_does_not_begin_leaves_no_report_and_the_last_one_as_it_is() {
+fn failed_start_leaves_report_untouched() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("old.html"), "old").unwrap();
     for report in ["new.html", "old.html"] {
@@ -214,12 +220,14 @@ fn a_run_that_does_not_begin_leaves_no_report_and_the_last_one_as_it_is() {
     assert_eq!(std::fs::read_to_string(folder.path().join("old.html")).unwrap(), "old");
 }
 
+/// A held run whose report cannot be written exits with 4, and still prints its verdict.
 #[test]
-fn a_run_that_held_and_whose_report_cannot_be_written_is_exit_code_4_and_its_verdict_is_printed() {
+fn unwritable_report_of_held_run_is_exit_code_4() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
     let output = command.args(["--local", "--messages", "2", "--report", "/dev/full"]).output().unwrap();
-    let (said, problem) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let problem = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(4), "{problem}");
-    assert!(problem.contains("the report /dev/full cannot be written"), "{problem}");
-    assert!(said.contains("\nverdict: held\n"), "{said}");
+    assert!(problem.contains("failed to write the report /dev/full"), "{problem}");
+    assert!(printed.contains("\nverdict: held\n"), "{printed}");
 }

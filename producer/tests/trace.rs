@@ -1,6 +1,6 @@
-//! Where an event is, as `trace` tells it from the embedded services.
+//! Tests of `trace` against the embedded services: each way in which an event can be archived, stuck or unknown.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use producer::trace::{Place, Story, trace};
 use tokio::time::{sleep, timeout};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// So early that an outage needs few tries.
+/// A short record age, so that a record is discarded after few attempts.
 const RECORD_AGE: Duration = Duration::from_secs(10 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -44,9 +44,10 @@ impl TracedPipeline {
                 sleep(Duration::from_secs(1)).await;
             }
         };
-        timeout(DAY, waiting).await.expect("the condition comes true");
+        timeout(DAY, waiting).await.expect("the condition is met within a day");
     }
 
+    /// Makes every call of the operation fail with status 503.
     fn fail(&self, service: Service, operation: &'static str) {
         let fails = move |call: &emulator::Call<'_>| call.service == service && call.operation.starts_with(operation);
         self.services.faults.set(move |call| fails(call).then_some(Fault::Refused(503)));
@@ -70,14 +71,15 @@ impl TracedPipeline {
         trace(&client, event_id, &prefix, &pointer, None, RECORD_AGE, self.services.clock.now().into()).await
     }
 
-    /// Where nothing is in the way.
+    /// Traces an event, and asserts that every source could be read.
     async fn trace(&self, event_id: &str) -> Story {
         let story = self.try_trace(event_id).await;
         assert!(story.unreadable.is_empty(), "{:?}", story.unreadable);
         story
     }
 
-    async fn archived(&self, event_id: &str) {
+    /// Sends an event, and waits until it is archived.
+    async fn archive(&self, event_id: &str) {
         let objects = self.services.lakes.versions(names::BUCKET).len();
         self.send(&format!(r#"{{"event_id":"{event_id}"}}"#));
         self.until(|services| services.lakes.versions(names::BUCKET).len() > objects).await;
@@ -102,8 +104,9 @@ fn text(story: &Story) -> String {
     String::from_utf8(out).unwrap()
 }
 
+/// The story has the event's duplicate, conflict and object, but no line of an event with a similar id.
 #[tokio::test(start_paused = true)]
-async fn an_archived_event_is_told_with_its_duplicates_and_conflicts_and_no_other_events() {
+async fn archived_event_has_its_whole_story() {
     let traced = TracedPipeline::start();
     for id in [r#"odd "id" \ * é"#, "odd", "a"] {
         let quoted = serde_json::Value::from(id);
@@ -123,21 +126,21 @@ async fn an_archived_event_is_told_with_its_duplicates_and_conflicts_and_no_othe
         assert_eq!((object.versions, object.as_claimed), (1, Some(true)));
         assert_eq!(story.archive.iter().map(|line| line.outcome.as_str()).collect::<Vec<_>>(), ["written"]);
         let text = text(&story);
-        for says in [
+        for expected in [
             "claimed by message",
             ": conflict, digest ",
-            " against ",
+            " differs from the claim's ",
             "archive-fn: written",
             "1 version,",
-            "as claimed",
+            "content matches the claim",
         ] {
-            assert!(text.contains(says), "{says}: {text}");
+            assert!(text.contains(expected), "{expected}: {text}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_its_messages_were_sent_is_told_from_the_log() {
+async fn send_times_come_from_the_log() {
     let traced = TracedPipeline::start();
     sleep(HOUR).await;
     traced.send(r#"{"event_id":"a"}"#);
@@ -146,21 +149,23 @@ async fn when_its_messages_were_sent_is_told_from_the_log() {
     sleep(HOUR).await;
     let story = traced.trace("a").await;
     let sent: Vec<&str> = story.ingest.iter().map(|line| line.sent_at.as_deref().unwrap()).collect();
-    let (first, again) = (sent[0], sent[1]);
-    assert!(first.starts_with("2027-01-15T09:") && again.starts_with("2027-01-15T10:"), "{sent:?}");
+    let first = sent[0];
+    let second = sent[1];
+    assert!(first.starts_with("2027-01-15T09:") && second.starts_with("2027-01-15T10:"), "{sent:?}");
     let claim = story.claim.as_ref().unwrap();
     assert_eq!(claim.sent_at.as_deref(), Some(first));
-    let told = text(&story);
-    for says in [
+    let text = text(&story);
+    for expected in [
         format!("  {first}  sent: message {}\n  {}  claimed by message ", claim.message_id, claim.claimed_at),
-        format!(": duplicate, sent {again}\n"),
+        format!(": duplicate, sent {second}\n"),
     ] {
-        assert!(told.contains(&says), "{says}: {told}");
+        assert!(text.contains(&expected), "{expected}: {text}");
     }
 }
 
+/// A claim without an object is in the stream until the stream mapping discards its record.
 #[tokio::test(start_paused = true)]
-async fn a_claim_without_object_is_in_the_stream_until_its_mapping_gives_up() {
+async fn claim_is_in_stream_until_discarded() {
     let traced = TracedPipeline::start();
     traced.fail(Service::S3, "PUT");
     traced.send(r#"{"event_id":"a"}"#);
@@ -171,15 +176,13 @@ async fn a_claim_without_object_is_in_the_stream_until_its_mapping_gives_up() {
     traced.until(|services| services.sqs.counts(names::ON_FAILURE_QUEUE).unwrap().visible == 1).await;
     let story = traced.trace("a").await;
     assert_eq!(story.place, Place::GivenUp);
-    assert!(
-        story.explanation.contains("given it up; the on-failure queue holds 1 pointer. `replay` writes it"),
-        "{}",
-        story.explanation
-    );
+    let expected = "discarded its record; the on-failure queue holds 1 pointer. Run `replay` to write the object";
+    assert!(story.explanation.contains(expected), "{}", story.explanation);
 }
 
+/// A dead letter that is not a valid event is found by the id in its text.
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_no_event_is_found_in_the_dead_letter_queue_by_the_id_that_it_names() {
+async fn rejected_dead_letter_is_found_by_its_text() {
     let traced = TracedPipeline::start();
     traced.send(r#"{"event_id":"a","event_id":"a"}"#);
     traced.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
@@ -189,7 +192,7 @@ async fn a_message_that_is_no_event_is_found_in_the_dead_letter_queue_by_the_id_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_the_table_refuses_is_in_the_queue_and_then_a_dead_letter() {
+async fn failed_event_is_in_queue_then_dead_letter() {
     let traced = TracedPipeline::start();
     traced.fail(Service::DynamoDb, "PutItem");
     traced.send(r#"{"event_id":"a"}"#);
@@ -202,15 +205,16 @@ async fn an_event_that_the_table_refuses_is_in_the_queue_and_then_a_dead_letter(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_nobody_sent_has_left_no_trace() {
+async fn unsent_event_is_not_seen() {
     let traced = TracedPipeline::start();
     let story = traced.trace("a").await;
     assert_eq!(story.place, Place::NotSeen);
     assert!(story.explanation.contains("the queue is empty"), "{}", story.explanation);
 }
 
+/// Without the claim, `trace` finds the object under the key that the log names.
 #[tokio::test(start_paused = true)]
-async fn an_archived_event_whose_claim_is_deleted_is_found_by_the_key_that_the_log_names() {
+async fn archived_event_is_found_without_its_claim() {
     let traced = TracedPipeline::start();
     traced.send(r#"{"event_id":"a"}"#);
     traced.until(|services| services.lakes.versions(names::BUCKET).len() == 1).await;
@@ -228,34 +232,38 @@ async fn an_archived_event_whose_claim_is_deleted_is_found_by_the_key_that_the_l
     assert_eq!((story.place, story.object.unwrap().as_claimed), (Place::Archived, None));
 }
 
+/// The story marks an expired claim, and its event still counts as archived.
 #[tokio::test(start_paused = true)]
-async fn an_expired_claim_is_said_to_be_one_and_its_event_is_still_archived() {
+async fn expired_claim_is_marked() {
     let mut traced = TracedPipeline::start();
-    traced.archived("a").await;
+    traced.archive("a").await;
     assert!(!traced.trace("a").await.claim.unwrap().expired);
-    // Polling for 17 days takes a while.
+    // Stop the pipeline, because simulating 17 days of polling is slow.
     traced.pipeline = None;
     sleep(DAY * 17).await;
     let story = traced.trace("a").await;
     assert!(story.place == Place::Archived && story.claim.as_ref().unwrap().expired);
-    assert!(text(&story).contains(", held until 2027-01-31T"), "{}", text(&story));
+    assert!(text(&story).contains(", was valid until 2027-01-31T"), "{}", text(&story));
 }
 
+/// This system never writes an object twice, so a second version means that something else did.
 #[tokio::test(start_paused = true)]
-async fn an_object_with_a_second_version_is_not_as_this_system_writes_it() {
+async fn second_object_version_is_overwritten() {
     let traced = TracedPipeline::start();
-    traced.archived("a").await;
+    traced.archive("a").await;
     let key = traced.services.lakes.versions(names::BUCKET).into_keys().next().unwrap();
     let client = aws_sdk_s3::Client::new(&traced.services.sdk_config());
     client.put_object().bucket(names::BUCKET).key(&key).body(b"other".to_vec().into()).send().await.unwrap();
     let story = traced.trace("a").await;
     let object = story.object.as_ref().unwrap();
     assert_eq!((story.place, object.versions, object.as_claimed), (Place::Overwritten, 2, Some(false)));
-    assert!(text(&story).contains("2 versions, 5 bytes, NOT as claimed"), "{}", text(&story));
+    let expected = "2 versions, 5 bytes, content DOES NOT match the claim";
+    assert!(text(&story).contains(expected), "{}", text(&story));
 }
 
+/// The explanation says why the event's item in the table is not a valid claim.
 #[tokio::test(start_paused = true)]
-async fn an_item_that_is_no_claim_is_said_to_be_none_and_why() {
+async fn invalid_claim_is_explained() {
     let traced = TracedPipeline::start();
     traced.fail(Service::S3, "PUT");
     traced.send(r#"{"event_id":"a"}"#);
@@ -266,14 +274,15 @@ async fn an_item_that_is_no_claim_is_said_to_be_none_and_why() {
     assert!(story.explanation.contains("Expected binary"), "{}", story.explanation);
 }
 
+/// The explanation names the key under which `archive-fn` stored a quarantined record.
 #[tokio::test(start_paused = true)]
-async fn a_record_that_the_archive_has_set_aside_is_told_with_its_key() {
+async fn quarantined_record_is_explained() {
     let traced = TracedPipeline::start();
     traced.fail(Service::S3, "PUT");
     traced.send(r#"{"event_id":"a"}"#);
     sleep(HOUR / 12).await;
     let claim_id = traced.trace("a").await.claim.unwrap().claim_id;
-    // As archive-fn says it where its own code panics on a record.
+    // The line that archive-fn logs for a record on which its code panics.
     let line = serde_json::json!({
         "timestamp": "2027-01-15T08:10:00.000Z", "outcome": "quarantined", "event_id": "a", "claim_id": claim_id,
         "key": "events/_unusable/7.json", "error": "our own code panicked",
@@ -282,33 +291,35 @@ async fn a_record_that_the_archive_has_set_aside_is_told_with_its_key() {
     std::io::Write::write_all(&mut log, format!("{line}\n").as_bytes()).unwrap();
     let story = traced.trace("a").await;
     assert_eq!(story.place, Place::Quarantined);
-    assert!(story.explanation.ends_with("kept whole under events/_unusable/7.json"), "{}", story.explanation);
+    assert!(story.explanation.ends_with("stream record whole under events/_unusable/7.json"), "{}", story.explanation);
 }
 
+/// If a source cannot be read, the story never claims that something is missing: the place is unknown, or another source proves it.
 #[tokio::test(start_paused = true)]
-async fn where_something_cannot_be_read_nothing_is_said_to_be_missing() {
+async fn unreadable_source_leaves_place_unknown() {
     use Place::{Archived, Unknown};
-    let unclaimed = "it has no claim, and what became of it cannot be told";
-    for (service, operation, source, event_id, place, says) in [
-        (Service::S3, "GET", "bucket", "a", Unknown, "it was claimed, and whether it is archived cannot be told"),
-        (Service::DynamoDb, "GetItem", "table", "a", Archived, "it is archived"),
-        (Service::DynamoDb, "GetItem", "table", "b", Unknown, "whether it was claimed cannot be told"),
-        (Service::Logs, "FilterLogEvents", "ingest log", "a", Archived, "it is archived"),
+    let unclaimed = "the event has no claim, and what happened to it is unknown";
+    let unarchived = "the event was claimed, but whether it is archived is unknown";
+    for (service, operation, source, event_id, place, explanation) in [
+        (Service::S3, "GET", "bucket", "a", Unknown, unarchived),
+        (Service::DynamoDb, "GetItem", "table", "a", Archived, "the event is archived"),
+        (Service::DynamoDb, "GetItem", "table", "b", Unknown, "whether the event was claimed is unknown"),
+        (Service::Logs, "FilterLogEvents", "ingest log", "a", Archived, "the event is archived"),
         (Service::Logs, "FilterLogEvents", "ingest log", "b", Unknown, unclaimed),
         (Service::Sqs, "ReceiveMessage", "dead-letter queue", "b", Unknown, unclaimed),
     ] {
         let mut traced = TracedPipeline::start();
-        traced.archived("a").await;
+        traced.archive("a").await;
         traced.pipeline = None;
         traced.services.faults.set(move |call| {
-            let is_it = call.service == service && call.operation.starts_with(operation);
-            is_it.then_some(Fault::Refused(403))
+            let fails = call.service == service && call.operation.starts_with(operation);
+            fails.then_some(Fault::Refused(403))
         });
         let story = traced.try_trace(event_id).await;
         assert_eq!((story.place, story.is_sure()), (place, false), "{source}: {}", story.explanation);
-        assert!(story.explanation.starts_with(says), "{source}: {}", story.explanation);
-        assert!(text(&story).contains(&format!("not read: {source}: ")), "{}", text(&story));
-        let is_told = !text(&story).contains("when it was sent, no line says that was found in the log");
-        assert_eq!(is_told, (source, event_id) != ("ingest log", "a"), "{}", text(&story));
+        assert!(story.explanation.starts_with(explanation), "{source}: {}", story.explanation);
+        assert!(text(&story).contains(&format!("could not read {source}: ")), "{}", text(&story));
+        let send_time_is_unknown = text(&story).contains("send time unknown: no log line of the winning message");
+        assert_eq!(send_time_is_unknown, (source, event_id) == ("ingest log", "a"), "{}", text(&story));
     }
 }

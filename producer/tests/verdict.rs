@@ -1,6 +1,6 @@
-//! What is said of a run, from what was seen of it: above all, when it is not well.
+//! Tests of the verdict and the report on fabricated evidence, above all of runs that went wrong.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
@@ -27,10 +27,10 @@ fn prefix() -> ObjectPrefix {
     ObjectPrefix::parse("events/").unwrap()
 }
 
-/// Makes something of a run that went well go wrong.
-type Break = fn(&mut FinishedRun);
+/// Changes a successful run so that one invariant is violated.
+type Violation = fn(&mut FinishedRun);
 
-/// A run that went well: the messages `m0`, `m1`, .. were all sent, and each event was won by the first of its own.
+/// A successful run: the messages `m0`, `m1`, .. were all sent, and the first message of each event won it.
 struct FinishedRun {
     scenario: &'static Scenario,
     plan: Plan,
@@ -39,9 +39,9 @@ struct FinishedRun {
 }
 
 impl FinishedRun {
-    fn of(arguments: &[&str]) -> Self {
+    fn new(arguments: &[&str]) -> Self {
         let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
-        let Command::Run(args) = cli.command() else { panic!("{arguments:?} is no run") };
+        let Command::Run(args) = cli.command() else { panic!("{arguments:?} is not a run") };
         let scenario = args.chosen_scenario();
         let plan = Plan::new(scenario, &args, &pointer(), 1 << 20).unwrap();
         let mut sent = SendResults { message_ids: vec![None; plan.messages.len()], ..SendResults::default() };
@@ -50,12 +50,12 @@ impl FinishedRun {
             let id = format!("m{index}");
             sent.message_ids[index] = Some(id.clone());
             sent.confirmed.insert(id.clone(), index);
-            let Some(of) = message.event else {
+            let Some(event_index) = message.event else {
                 seen.logs.outcomes.insert(id.clone(), IngestOutcome::Rejected);
                 seen.dead_letters.insert(id);
                 continue;
             };
-            let leader = plan.messages_of[of][0];
+            let leader = plan.messages_of[event_index][0];
             let outcome = match index {
                 index if index == leader => IngestOutcome::Won,
                 _ if plan.messages[leader].digest == message.digest => IngestOutcome::Duplicate,
@@ -69,8 +69,8 @@ impl FinishedRun {
                 let key = prefix().object_key(&claim);
                 seen.logs.claim_ids.insert(event.id.clone(), Some(claim.claim_id.to_string()));
                 seen.logs.keys.insert(event.id, BTreeMap::from([(key.clone(), 0)]));
-                seen.claims.insert(of, claim);
-                seen.objects.insert(of, Object { key, versions: 1, is_as_sent: true });
+                seen.claims.insert(event_index, claim);
+                seen.objects.insert(event_index, Object { key, versions: 1, is_as_sent: true });
             }
         }
         Self { scenario, plan, sent, seen }
@@ -86,8 +86,8 @@ impl FinishedRun {
         Evidence { scenario, plan, sent, seen, prefix, started, faults_occurred, is_partial }
     }
 
-    /// The verdict, and the invariants that were not held, with `None` where that cannot be told.
-    fn judged(&self) -> (Verdict, Vec<(&'static str, Option<bool>)>) {
+    /// Returns the verdict and the invariants that did not hold: `Some(false)` if violated, `None` if undecided.
+    fn judge(&self) -> (Verdict, Vec<(&'static str, Option<bool>)>) {
         let report = self.report();
         let others = report.invariants.iter().filter(|invariant| invariant.held != Some(true));
         (report.verdict, others.map(|invariant| (invariant.name, invariant.held)).collect())
@@ -95,93 +95,98 @@ impl FinishedRun {
 }
 
 #[test]
-fn a_run_in_which_all_went_well_held() {
-    let run = FinishedRun::of(&["--messages", "3", "--distinct", "--copies", "2"]);
-    assert_eq!(run.judged(), (Verdict::Held, vec![]));
+fn successful_run_is_held() {
+    let run = FinishedRun::new(&["--messages", "3", "--distinct", "--copies", "2"]);
+    assert_eq!(run.judge(), (Verdict::Held, vec![]));
     let report = run.report();
     assert_eq!((report.lost, report.pending, report.extra, report.new_claims), (Some(0), 0, Some(0), Some(3)));
 }
 
 #[test]
-fn an_acknowledged_message_without_a_claim_is_lost() {
-    let mut run = FinishedRun::of(&["--messages", "3"]);
+fn acknowledged_message_without_claim_is_lost() {
+    let mut run = FinishedRun::new(&["--messages", "3"]);
     run.seen.claims.clear();
     run.seen.objects.clear();
     run.seen.logs.keys.clear();
     run.seen.missing_claims.insert(0);
-    assert_eq!(run.judged(), (Verdict::Violated, vec![("each event has a claim", Some(false))]));
+    assert_eq!(run.judge(), (Verdict::Violated, vec![("each event has a claim", Some(false))]));
     assert_eq!(run.report().lost, Some(1));
 }
 
+/// An object that the archive's log names but the lake does not have is lost, and does not count as extra.
 #[test]
-fn an_object_that_the_log_names_and_the_lake_does_not_have_is_lost_and_not_extra() {
-    let mut run = FinishedRun::of(&["--messages", "3"]);
+fn logged_object_missing_from_lake_is_lost() {
+    let mut run = FinishedRun::new(&["--messages", "3"]);
     run.seen.objects.clear();
     run.seen.missing_objects.insert(0);
-    assert_eq!(run.judged(), (Verdict::Violated, vec![("each claim has its object", Some(false))]));
+    assert_eq!(run.judge(), (Verdict::Violated, vec![("each claim has its object", Some(false))]));
     assert_eq!((run.report().lost, run.report().extra), (Some(1), Some(0)));
 }
 
+/// A claim without an object at the timeout is pending, not lost.
 #[test]
-fn a_claim_that_is_not_archived_when_the_time_is_up_is_pending_and_not_lost() {
-    let mut run = FinishedRun::of(&["--messages", "3"]);
+fn unarchived_claim_at_timeout_is_pending() {
+    let mut run = FinishedRun::new(&["--messages", "3"]);
     run.seen.objects.clear();
     run.seen.logs.keys.clear();
     run.seen.drained = false;
-    assert_eq!(run.judged(), (Verdict::Inconclusive, vec![("each claim has its object", None)]));
+    assert_eq!(run.judge(), (Verdict::Inconclusive, vec![("each claim has its object", None)]));
     assert_eq!((run.report().lost, run.report().pending), (Some(0), 1));
 }
 
+/// A message without an outcome is lost only after the queue has been empty for long enough.
 #[test]
-fn a_message_that_is_nowhere_is_lost_only_once_the_queue_has_been_empty_for_long() {
-    let name = "each message was won, a duplicate or a conflict, or is a dead letter";
-    let mut run = FinishedRun::of(&["--messages", "3"]);
+fn missing_message_is_lost_once_queue_is_settled() {
+    let name = "each message ended as won, duplicate, conflict or dead letter";
+    let mut run = FinishedRun::new(&["--messages", "3"]);
     run.seen.logs.outcomes.remove("m2");
-    assert_eq!(run.judged(), (Verdict::Violated, vec![(name, Some(false))]));
+    assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
     run.seen.queue_settled = false;
-    assert_eq!(run.judged(), (Verdict::Inconclusive, vec![(name, None)]));
+    assert_eq!(run.judge(), (Verdict::Inconclusive, vec![(name, None)]));
 }
 
+/// An unconfirmed message may or may not have been delivered. Neither violates an invariant.
 #[test]
-fn a_send_whose_answer_was_lost_may_have_been_delivered_and_is_no_violation() {
-    let mut run = FinishedRun::of(&["--messages", "2", "--distinct"]);
+fn unconfirmed_send_violates_nothing() {
+    let mut run = FinishedRun::new(&["--messages", "2", "--distinct"]);
     run.sent.confirmed.remove("m1");
     run.sent.message_ids[1] = None;
     run.sent.unconfirmed.push((1, "timeout".to_owned()));
-    assert_eq!(run.judged(), (Verdict::Held, vec![]), "it was delivered");
+    assert_eq!(run.judge(), (Verdict::Held, vec![]), "it was delivered");
     run.seen.claims.remove(&1);
     run.seen.objects.remove(&1);
-    assert_eq!(run.judged(), (Verdict::Held, vec![]), "it was delivered, and its claim not looked up");
+    assert_eq!(run.judge(), (Verdict::Held, vec![]), "it was delivered, and its claim was not looked up");
     run.seen.logs.keys.remove("grid_stress_999-2");
-    assert_eq!(run.judged(), (Verdict::Held, vec![]), "it was not delivered");
+    assert_eq!(run.judge(), (Verdict::Held, vec![]), "it was not delivered");
 }
 
 #[test]
-fn a_run_of_which_nothing_was_confirmed_shows_nothing() {
-    let mut run = FinishedRun::of(&["--messages", "1"]);
+fn run_without_confirmed_send_is_inconclusive() {
+    let mut run = FinishedRun::new(&["--messages", "1"]);
     run.sent =
         SendResults { message_ids: vec![None], unconfirmed: vec![(0, "timeout".to_owned())], ..SendResults::default() };
     run.seen = Observation { drained: true, queue_settled: true, ..Observation::default() };
-    assert_eq!(run.judged(), (Verdict::Inconclusive, vec![]));
+    assert_eq!(run.judge(), (Verdict::Inconclusive, vec![]));
 }
 
+/// Rejecting a valid event is a violation even if its message becomes a dead letter.
 #[test]
-fn a_rejected_event_is_a_violation_even_as_a_dead_letter() {
-    let mut run = FinishedRun::of(&["--messages", "1"]);
+fn rejected_valid_event_is_a_violation() {
+    let mut run = FinishedRun::new(&["--messages", "1"]);
     run.seen = Observation { drained: true, queue_settled: true, ..Observation::default() };
     run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Rejected);
     run.seen.dead_letters.insert("m0".to_owned());
-    assert_eq!(run.judged(), (Verdict::Violated, vec![("no event was rejected", Some(false))]));
-    // The same that only failed, as in an outage, is where it should be.
+    assert_eq!(run.judge(), (Verdict::Violated, vec![("no valid event was rejected", Some(false))]));
+    // A message that only failed, as in an outage, belongs in the dead-letter queue.
     run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Failed);
-    assert_eq!(run.judged(), (Verdict::Held, vec![]));
+    assert_eq!(run.judge(), (Verdict::Held, vec![]));
     assert_eq!((run.report().dead_letters, run.report().lost), (Some(1), Some(0)));
 }
 
-/// A person sees each invariant that does not hold with what it fails on, and the others as a number.
+/// The text shows each invariant that does not hold with its offending ids, and the others as a number.
 #[test]
 fn failures_are_shown_in_full() {
-    let mut run = FinishedRun::of(&["--messages", "7", "--distinct"]);
+    let mut run = FinishedRun::new(&["--messages", "7", "--distinct"]);
     run.seen.objects.values_mut().for_each(|object| object.versions = 2);
     run.seen.unreadable = BTreeMap::from([(Source::DeadLetterQueue, "no".to_owned())]);
     let report = run.report();
@@ -191,10 +196,10 @@ fn failures_are_shown_in_full() {
     let violated = report.invariants.iter().find(|invariant| invariant.held == Some(false)).unwrap();
     let keys: String = violated.examples[..5].iter().map(|key| format!("        {key}\n")).collect();
     let expected = [
-        "could not be read: dead_letter_queue: no\n",
-        "PASS  8 of 10 invariants (--json names each)\n",
-        "????  each message was won, a duplicate or a conflict, or is a dead letter\n",
-        "FAIL  each object has one version\n",
+        "could not read dead_letter_queue: no\n",
+        "PASS  8 of 10 invariants (--json lists them)\n",
+        "????  each message ended as won, duplicate, conflict or dead letter\n",
+        "FAIL  each object has exactly one version\n",
         &keys,
         "        and 2 more\n",
         "verdict: violated\n",
@@ -202,30 +207,32 @@ fn failures_are_shown_in_full() {
     assert!(text.ends_with(&expected.concat()), "{text}");
 }
 
+/// Each of these changes to a successful run violates exactly one invariant.
 #[test]
-fn whatever_is_twice_or_not_as_sent_is_a_violation() {
-    let broken: [(&str, Break); 5] = [
-        ("duplicates say what their claim says, and conflicts do not", |run| {
+fn each_violation_is_found() {
+    let violations: [(&str, Violation); 5] = [
+        ("each duplicate matches its event's claim, and each conflict differs from it", |run| {
             run.seen.logs.outcomes.insert("m1".to_owned(), IngestOutcome::Conflict);
         }),
         ("no event was won twice", |run| {
             run.seen.logs.outcomes.insert("m1".to_owned(), IngestOutcome::Won);
         }),
-        ("each object has one version", |run| run.seen.objects.get_mut(&0).unwrap().versions = 2),
+        ("each object has exactly one version", |run| run.seen.objects.get_mut(&0).unwrap().versions = 2),
         ("each object holds its event as sent", |run| run.seen.objects.get_mut(&0).unwrap().is_as_sent = false),
-        ("there is no other object of these events", |run| {
+        ("these events have no other objects", |run| {
             run.seen.logs.keys.get_mut("grid_stress_999").unwrap().insert("events/other.json".to_owned(), 0);
         }),
     ];
-    for (name, break_it) in broken {
-        let mut run = FinishedRun::of(&["--messages", "2"]);
-        break_it(&mut run);
-        assert_eq!(run.judged(), (Verdict::Violated, vec![(name, Some(false))]));
+    for (name, violate) in violations {
+        let mut run = FinishedRun::new(&["--messages", "2"]);
+        violate(&mut run);
+        assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
     }
 }
 
+/// A number whose source could not be read is null in the JSON report, and the verdict is inconclusive.
 #[test]
-fn what_cannot_be_read_is_null_and_the_verdict_inconclusive() {
+fn unreadable_source_is_null_and_inconclusive() {
     for (source, name) in [
         (Source::Table, "claims"),
         (Source::Bucket, "objects"),
@@ -233,16 +240,17 @@ fn what_cannot_be_read_is_null_and_the_verdict_inconclusive() {
         (Source::ArchiveLog, "extra"),
         (Source::DeadLetterQueue, "dead_letters"),
     ] {
-        let mut run = FinishedRun::of(&["--messages", "2"]);
+        let mut run = FinishedRun::new(&["--messages", "2"]);
         run.seen.unreadable = BTreeMap::from([(source, "no".to_owned())]);
         let json = serde_json::to_value(run.report()).unwrap();
         assert_eq!((&json[name], &json["verdict"]), (&serde_json::Value::Null, &"inconclusive".into()), "{json}");
     }
 }
 
+/// A claim from before the run does not count as new. A claim by an unconfirmed message of the run does.
 #[test]
-fn a_claim_of_an_earlier_run_is_said_to_be_one_and_that_of_an_unconfirmed_send_is_not() {
-    let mut run = FinishedRun::of(&["--messages", "2"]);
+fn claim_of_earlier_run_is_not_new() {
+    let mut run = FinishedRun::new(&["--messages", "2"]);
     run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Duplicate);
     let claim = run.seen.claims.get_mut(&0).unwrap();
     claim.message_id = "of another run".to_owned();
@@ -251,82 +259,87 @@ fn a_claim_of_an_earlier_run_is_said_to_be_one_and_that_of_an_unconfirmed_send_i
     let key = prefix().object_key(&run.seen.claims[&0]);
     run.seen.logs.keys = HashMap::new();
     run.seen.objects.get_mut(&0).unwrap().key = key;
-    assert_eq!(run.judged(), (Verdict::Held, vec![]));
+    assert_eq!(run.judge(), (Verdict::Held, vec![]));
     assert_eq!(run.report().new_claims, Some(0));
 }
 
 #[test]
-fn what_each_scenario_sends_holds_if_all_goes_well() {
+fn every_scenario_holds_if_successful() {
     for name in ["herd", "distinct", "mixed", "conflicts", "poison", "large", "redelivery", "outage", "soak"] {
-        let run = FinishedRun::of(&["run", name]);
-        assert_eq!(run.judged(), (Verdict::Held, vec![]), "{name}");
+        let run = FinishedRun::new(&["run", name]);
+        assert_eq!(run.judge(), (Verdict::Held, vec![]), "{name}");
     }
 }
 
+/// A duplicate that differs from its event's claim is a violation, unless `ingest-fn` checked it against another claim.
 #[test]
-fn a_duplicate_that_says_something_else_is_a_violation_unless_it_was_held_against_another_claim() {
-    let name = "duplicates say what their claim says, and conflicts do not";
-    let mut run = FinishedRun::of(&["run", "conflicts"]);
+fn differing_duplicate_is_a_violation() {
+    let name = "each duplicate matches its event's claim, and each conflict differs from it";
+    let mut run = FinishedRun::new(&["run", "conflicts"]);
     let conflict = run.seen.logs.outcomes.values_mut().find(|outcome| **outcome == IngestOutcome::Conflict);
     *conflict.unwrap() = IngestOutcome::Duplicate;
-    assert_eq!(run.judged(), (Verdict::Violated, vec![(name, Some(false))]));
-    // The dedup window ended meanwhile.
+    assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
+    // The dedup window ended during the run, so there were two claims.
     run.seen.logs.claim_ids.values_mut().for_each(|claim_id| *claim_id = None);
-    assert_eq!(run.judged(), (Verdict::Held, vec![]));
+    assert_eq!(run.judge(), (Verdict::Held, vec![]));
 }
 
+/// A message that cannot be claimed is a violation if it is acknowledged or gone, but not while it may still become a dead letter.
 #[test]
-fn what_cannot_be_claimed_is_a_violation_if_it_is_acknowledged_or_gone_and_not_if_it_is_on_its_way() {
-    let name = "what cannot be claimed is a dead letter, and is not acknowledged";
-    let accounted = "each message was won, a duplicate or a conflict, or is a dead letter";
-    let run = || FinishedRun::of(&["run", "poison", "--messages", "5"]);
+fn poison_must_become_a_dead_letter() {
+    let name = "each message that cannot be claimed is a dead letter and was not acknowledged";
+    let accounted = "each message ended as won, duplicate, conflict or dead letter";
+    let run = || FinishedRun::new(&["run", "poison", "--messages", "5"]);
     let mut acknowledged = run();
     acknowledged.seen.logs.outcomes.insert("m4".to_owned(), IngestOutcome::Duplicate);
-    assert_eq!(acknowledged.judged(), (Verdict::Violated, vec![(name, Some(false))]));
+    assert_eq!(acknowledged.judge(), (Verdict::Violated, vec![(name, Some(false))]));
     let mut gone = run();
     gone.seen.dead_letters.clear();
-    assert_eq!(gone.judged(), (Verdict::Violated, vec![(accounted, Some(false)), (name, Some(false))]));
+    assert_eq!(gone.judge(), (Verdict::Violated, vec![(accounted, Some(false)), (name, Some(false))]));
     gone.seen.queue_settled = false;
-    assert_eq!(gone.judged(), (Verdict::Inconclusive, vec![(accounted, None), (name, None)]));
+    assert_eq!(gone.judge(), (Verdict::Inconclusive, vec![(accounted, None), (name, None)]));
 }
 
+/// A claimable message in the dead-letter queue is a violation only in scenarios that allow none.
 #[test]
-fn where_only_poison_may_die_another_dead_letter_is_a_violation_and_elsewhere_it_is_not() {
+fn claimable_dead_letter_may_be_a_violation() {
     for (scenario, verdict) in [("poison", Verdict::Violated), ("distinct", Verdict::Held)] {
-        let mut run = FinishedRun::of(&["run", scenario, "--messages", "5"]);
+        let mut run = FinishedRun::new(&["run", scenario, "--messages", "5"]);
         run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Failed);
         run.seen.dead_letters.insert("m0".to_owned());
         run.seen.claims.remove(&0);
         run.seen.objects.remove(&0);
         run.seen.logs.keys.remove(&run.plan.event_ids[0]);
-        assert_eq!(run.judged().0, verdict, "{scenario}");
+        assert_eq!(run.judge().0, verdict, "{scenario}");
     }
 }
 
 #[test]
-fn a_scenario_whose_fault_did_not_take_place_shows_nothing() {
-    let run = FinishedRun::of(&["run", "outage"]);
+fn scenario_without_its_fault_is_inconclusive() {
+    let run = FinishedRun::new(&["run", "outage"]);
     assert_eq!(RunReport::new(&run.evidence(&prefix(), true, false), Duration::ZERO).verdict, Verdict::Held);
     assert_eq!(RunReport::new(&run.evidence(&prefix(), false, false), Duration::ZERO).verdict, Verdict::Inconclusive);
 }
 
+/// An interrupted run is never held, but a violation that was seen still counts.
 #[test]
-fn a_partial_run_never_holds_and_is_violated_if_something_was_seen() {
-    let mut run = FinishedRun::of(&["--messages", "2"]);
+fn partial_run_is_never_held() {
+    let mut run = FinishedRun::new(&["--messages", "2"]);
     let verdict = |run: &FinishedRun| RunReport::new(&run.evidence(&prefix(), true, true), Duration::ZERO).verdict;
     assert_eq!(verdict(&run), Verdict::Inconclusive);
     run.seen.objects.get_mut(&0).unwrap().versions = 2;
     assert_eq!(verdict(&run), Verdict::Violated);
 }
 
+/// A run with unsent messages is never held and says so, but a violation that was seen still counts.
 #[test]
-fn a_run_of_which_something_was_not_sent_never_holds_says_so_and_is_violated_if_something_was_seen() {
-    let mut run = FinishedRun::of(&["--messages", "2"]);
+fn run_with_unsent_messages_is_never_held() {
+    let mut run = FinishedRun::new(&["--messages", "2"]);
     run.sent.unsent = 1;
-    assert_eq!(run.judged(), (Verdict::Inconclusive, vec![]));
+    assert_eq!(run.judge(), (Verdict::Inconclusive, vec![]));
     let mut text = Vec::new();
     producer::report::text::write(&run.report(), false, &mut text).unwrap();
-    assert!(String::from_utf8(text).unwrap().ends_with("verdict: inconclusive (not all was sent)\n"));
+    assert!(String::from_utf8(text).unwrap().ends_with("verdict: inconclusive (not all messages were sent)\n"));
     run.seen.objects.get_mut(&0).unwrap().versions = 2;
-    assert_eq!(run.judged().0, Verdict::Violated);
+    assert_eq!(run.judge().0, Verdict::Violated);
 }

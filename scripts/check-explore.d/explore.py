@@ -1,4 +1,4 @@
-"""What a user of `producer local` would try, with boto3 and the AWS CLI. Run by scripts/check-explore."""
+"""Tests `producer local` as a user would, with boto3 and the AWS CLI. scripts/check-explore runs this file."""
 
 import fcntl
 import json
@@ -29,15 +29,15 @@ INGEST_LOG = "/aws/lambda/dynamo-locking-dev-ingest-fn"
 ARCHIVE_LOG = "/aws/lambda/dynamo-locking-dev-archive-fn"
 PATIENCE = 60  # seconds
 
-# What kind of block it is, "" being one that is run here, and its text.
+# The kind and the text of each command block in the runbook. Blocks of the kind "" run here.
 BLOCKS = re.findall(r"^```sh ?(\w*)\n(.*?)^```$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
 class Local:
-    """A running `producer local`: its lines as they come, and what it says to export."""
+    """A running `producer local`, with its output so far and the variables that it tells the user to export."""
 
     def __init__(self):
-        # Whatever this machine has of AWS must not decide the outcome.
+        # The AWS settings of this machine must not affect the outcome.
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         self.environment |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_PAGER": ""}
         self.environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -45,7 +45,7 @@ class Local:
         self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True)
         self.lines: list[str] = []
         threading.Thread(target=self.read, daemon=True).start()
-        wait_for(lambda: any("What both functions log" in line for line in self.lines), "the greeting")
+        wait_for(lambda: any("Log lines of both functions" in line for line in self.lines), "the greeting")
         exports = [line.split()[1:] for line in self.lines if line.startswith("    export ")]
         self.exports = dict(pair.split("=", 1) for pairs in exports for pair in pairs)
         self.environment |= self.exports
@@ -56,7 +56,7 @@ class Local:
             self.lines.append(line.rstrip("\n"))
 
     def shell(self, command: str, **more: str) -> subprocess.CompletedProcess:
-        """Runs a command as printed; what cargo would build and run is run."""
+        """Runs a command as printed, but starts the built binaries directly instead of `cargo run`."""
         command = re.sub(r"cargo run -p producer --", str(PRODUCER), command)
         command = re.sub(r"cargo run -p ops --", str(OPS), command)
         run = ["bash", "-euo", "pipefail", "-c", command]
@@ -64,31 +64,31 @@ class Local:
 
     def must(self, command: str, **more: str) -> str:
         done = self.shell(command, **more)
-        assert done.returncode == 0, f"{command}\nended with {done.returncode}: {done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{command}\nexited with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def end(self):
         self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(PATIENCE) == 0, "Ctrl-C is no error"
-        wait_for(lambda: self.lines[-1].startswith("ended"), "the last line")
+        assert self.process.wait(PATIENCE) == 0, "Ctrl-C must end it with exit code 0"
+        wait_for(lambda: self.lines[-1].startswith("stopped"), "the last line")
 
 
 def wait_for(done, what: str):
     give_up = time.monotonic() + PATIENCE
     while not (found := done()):
-        assert time.monotonic() < give_up, f"{what} did not come"
+        assert time.monotonic() < give_up, f"timed out waiting for {what}"
         time.sleep(0.1)
     return found
 
 
-def refused(call, code: str, text: str):
+def must_be_refused(call, code: str, text: str):
     try:
         call()
     except ClientError as error:
-        said = error.response["Error"]
-        assert code in said["Code"] and text in said["Message"], said
+        answer = error.response["Error"]
+        assert code in answer["Code"] and text in answer["Message"], answer
     else:
-        raise AssertionError(f"{code} was expected")
+        raise AssertionError(f"the request succeeded instead of failing with {code}")
 
 
 def keys(s3, **arguments) -> list[str]:
@@ -96,7 +96,7 @@ def keys(s3, **arguments) -> list[str]:
     return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
 
-def the_printed_commands_work_as_printed(local: Local):
+def printed_commands_work(local: Local):
     assert len(local.examples) == 8, local.examples
     send = [command for command in local.examples if "send-message" in command]
     local.must(send[0])
@@ -107,10 +107,10 @@ def the_printed_commands_work_as_printed(local: Local):
     logged = local.must(next(e for e in local.examples if "filter-log-events" in e))
     assert json.loads(json.loads(logged)["events"][0]["message"])["outcome"] == "written", logged
     trace = local.must(next(e for e in local.examples if " trace " in e))
-    assert trace.rstrip().endswith("it is archived"), trace
+    assert trace.rstrip().endswith("the event is archived"), trace
 
 
-def duplicates_sent_with_boto3_become_one_object(local: Local):
+def boto3_duplicates_become_one_object(local: Local):
     sqs, s3 = boto3.client("sqs"), boto3.client("s3")
     url = sqs.get_queue_url(QueueName="dynamo-locking-dev-ingestion-queue")["QueueUrl"]
     assert url == local.exports["SQS_QUEUE_URL"], url
@@ -139,7 +139,7 @@ def local_log(event_id: str, group: str) -> list[str]:
     return [event["message"] for event in logs.filter_log_events(logGroupName=group, filterPattern=pattern)["events"]]
 
 
-def table_and_stream_can_be_read(_: Local):
+def table_and_stream_are_readable(_: Local):
     dynamodb, streams = boto3.client("dynamodb"), boto3.client("dynamodbstreams")
     assert dynamodb.list_tables()["TableNames"] == [TABLE]
     found = dynamodb.query(
@@ -160,7 +160,7 @@ def table_and_stream_can_be_read(_: Local):
     assert {"EVENT#a", "EVENT#boto"} <= {record["dynamodb"]["Keys"]["pk"]["S"] for record in records}
 
 
-def queues_can_be_looked_at(_: Local):
+def queues_are_readable(_: Local):
     sqs = boto3.client("sqs")
     urls = sqs.list_queues(QueueNamePrefix="dynamo-locking-dev-ingestion")["QueueUrls"]
     assert [url.rsplit("/", 1)[1] for url in urls] == ["dynamo-locking-dev-ingestion-dlq", "dynamo-locking-dev-ingestion-queue"]
@@ -172,14 +172,14 @@ def queues_can_be_looked_at(_: Local):
     sqs.delete_message(QueueUrl=urls[0], ReceiptHandle=letter["ReceiptHandle"])
 
 
-def files_go_in_and_out_of_the_bucket(local: Local):
+def bucket_stores_and_returns_files(local: Local):
     s3, folder = boto3.client("s3"), ROOT / "target/check-explore"
     mine = folder / "mine.bin"
     mine.write_bytes(os.urandom(200_000))
     for number in range(5):
         s3.upload_file(str(mine), BUCKET, f"mine/{number % 2}/{number}.bin")
     s3.download_file(BUCKET, "mine/0/2.bin", str(folder / "back.bin"))
-    assert (folder / "back.bin").read_bytes() == mine.read_bytes(), "uploaded in chunks with a checksum"
+    assert (folder / "back.bin").read_bytes() == mine.read_bytes(), "a file uploaded in chunks with a checksum comes back changed"
     local.must(f"aws s3 cp {mine} s3://{BUCKET}/mine/cli.bin && aws s3 cp s3://{BUCKET}/mine/cli.bin {folder}/back.bin")
     assert (folder / "back.bin").read_bytes() == mine.read_bytes()
     assert s3.get_object(Bucket=BUCKET, Key="mine/cli.bin", Range="bytes=3-7")["Body"].read() == mine.read_bytes()[3:8]
@@ -192,33 +192,33 @@ def files_go_in_and_out_of_the_bucket(local: Local):
     assert (folders, files) == (["mine/0/", "mine/1/"], ["mine/cli.bin"]), (folders, files)
     assert len(keys(s3, Prefix="mine/", PaginationConfig={"PageSize": 2})) == 6
     assert s3.put_object(Bucket=BUCKET, Key="mine/once", Body=b"1", IfNoneMatch="*")
-    refused(lambda: s3.put_object(Bucket=BUCKET, Key="mine/once", Body=b"2", IfNoneMatch="*"), "PreconditionFailed", "")
+    must_be_refused(lambda: s3.put_object(Bucket=BUCKET, Key="mine/once", Body=b"2", IfNoneMatch="*"), "PreconditionFailed", "")
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == [BUCKET]
 
 
-def what_is_not_embedded_says_so(_: Local):
+def unsupported_requests_are_refused(_: Local):
     sqs, url = boto3.client("sqs"), os.environ["SQS_QUEUE_URL"]
     attribute = {"k": {"DataType": "String", "StringValue": "v"}}
-    refused(
+    must_be_refused(
         lambda: sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attribute),
         "UnsupportedOperation",
-        "message attributes and delays are not embedded",
+        "the emulator does not support message attributes and delays",
     )
-    refused(lambda: sqs.purge_queue(QueueUrl=url), "UnsupportedOperation", "PurgeQueue is not embedded")
-    refused(lambda: sqs.get_queue_url(QueueName="x"), "QueueDoesNotExist", "x")
+    must_be_refused(lambda: sqs.purge_queue(QueueUrl=url), "UnsupportedOperation", "does not support PurgeQueue")
+    must_be_refused(lambda: sqs.get_queue_url(QueueName="x"), "QueueDoesNotExist", "x")
     logs = boto3.client("logs")
     groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
     assert groups == sorted([INGEST_LOG, ARCHIVE_LOG]), groups
     other = {"logGroupName": INGEST_LOG, "filterPattern": "ERROR"}
-    refused(lambda: logs.filter_log_events(**other), "InvalidParameterException", "alone is embedded, not ERROR")
-    refused(lambda: boto3.client("dynamodb").delete_table(TableName=TABLE), "ValidationException", "not embedded")
-    refused(lambda: boto3.client("s3").delete_bucket(Bucket=BUCKET), "NotImplemented", "")
-    refused(lambda: boto3.client("lambda").list_functions(), "", "lambda is not embedded")
-    refused(lambda: boto3.client("sts").get_caller_identity(), "", "sts is not embedded")
+    must_be_refused(lambda: logs.filter_log_events(**other), "InvalidParameterException", "supports only filter patterns")
+    must_be_refused(lambda: boto3.client("dynamodb").delete_table(TableName=TABLE), "ValidationException", "does not support DeleteTable")
+    must_be_refused(lambda: boto3.client("s3").delete_bucket(Bucket=BUCKET), "NotImplemented", "")
+    must_be_refused(lambda: boto3.client("lambda").list_functions(), "", "does not support lambda")
+    must_be_refused(lambda: boto3.client("sts").get_caller_identity(), "", "does not support sts")
 
 
-def the_runbooks_commands_work_as_printed(local: Local):
-    """Those that are marked `deployed` are for scripts/e2e."""
+def runbook_commands_work(local: Local):
+    """Runs the unmarked commands of the runbook. scripts/e2e runs those marked `deployed`."""
     account = urllib.parse.urlparse(local.exports["SQS_QUEUE_URL"]).path.split("/")[1]
     url = lambda name: f"{local.exports['AWS_ENDPOINT_URL']}/{account}/{name}"
     names = {
@@ -233,18 +233,18 @@ def the_runbooks_commands_work_as_printed(local: Local):
         "EVENT_ID": "boto",
     }
     sqs = boto3.client("sqs")
-    # Each block finds what it is about: dead letters, pointers, and a claim without an object.
+    # Creates what the blocks work on: dead letters, messages in the on-failure queue, and a claim without an object.
     for number in range(3):
         sqs.send_message(QueueUrl=names["DLQ"], MessageBody="no event")
         sqs.send_message(QueueUrl=names["ON_FAILURE"], MessageBody='{"DDBStreamBatchInfo":{}}')
-    given_up = a_claim_without_object()
+    missing_key = create_claim_without_object()
     replays = []
     for kind, block in BLOCKS:
         if kind:
             continue
-        # Version 1 of the AWS CLI obeys AWS_ENDPOINT_URL for all services but SQS.
-        said = local.must('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n' + block, **names)
-        replays += [said] if "-p ops -- replay" in block else []
+        # Version 1 of the AWS CLI ignores AWS_ENDPOINT_URL for SQS, but not for other services.
+        output = local.must('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n' + block, **names)
+        replays += [output] if "-p ops -- replay" in block else []
         if "delete-message" in block:
             attributes = sqs.get_queue_attributes(QueueUrl=names["ON_FAILURE"], AttributeNames=["All"])["Attributes"]
             assert attributes["ApproximateNumberOfMessages"] == "0", attributes
@@ -252,19 +252,19 @@ def the_runbooks_commands_work_as_printed(local: Local):
     assert "1 claim without an object" in found and "nothing was written" in found, found
     assert "1 written, 0 already there" in written, written
     assert after.endswith(": 0 without an object\n"), after
-    versions = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix=given_up)
+    versions = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix=missing_key)
     assert len(versions["Versions"]) == 2 and len(versions["DeleteMarkers"]) == 1, versions
 
 
-def a_claim_without_object() -> str:
-    """What the stream has given up, as `replay` sees it: a claim of yesterday, and its object deleted. Gives the object's key."""
+def create_claim_without_object() -> str:
+    """Creates what `replay` sees of a discarded record: a claim from yesterday without an object. Returns the object's key."""
     dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
     item = dynamodb.get_item(TableName=TABLE, Key={"pk": {"S": "EVENT#boto"}, "sk": {"S": "CLAIM"}})["Item"]
     yesterday = datetime.now(timezone.utc) - timedelta(days=1)
     milliseconds = int(yesterday.timestamp() * 1000)
     claim_id = str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62 | 1))
     claimed_at = yesterday.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03}Z"
-    item |= {"pk": {"S": "EVENT#given-up"}, "claim_id": {"S": claim_id}, "claimed_at": {"S": claimed_at}}
+    item |= {"pk": {"S": "EVENT#discarded"}, "claim_id": {"S": claim_id}, "claimed_at": {"S": claimed_at}}
     dynamodb.put_item(TableName=TABLE, Item=item)
     key = f"events/dt={claimed_at[:10]}/hour={claimed_at[11:13]}/{claim_id}.json"
     wait_for(lambda: key in keys(s3, Prefix="events/"), "the object")
@@ -272,27 +272,22 @@ def a_claim_without_object() -> str:
     return key
 
 
-def the_runbook_is_whole(_: Local):
-    """Its alarms are those that Terraform makes, and each of its commands is run here, or by scripts/e2e, or is said to be untried."""
+def runbook_is_complete(_: Local):
+    """Checks that the runbook describes every alarm that Terraform creates, and that each of its commands is tested or marked `untried`."""
     text = (ROOT / "docs/runbook.md").read_text()
     rows = re.search(r"^\| alarm \|.*?\n\n", text, re.MULTILINE | re.DOTALL)[0].strip().splitlines()[2:]
     described = sorted(name for row in rows for name in re.findall(r"`([a-z-]+)`", row.split("|")[1]))
-    # Of what Terraform's own test expects, which fails if an alarm is missing there.
+    # Reads the alarms from the Terraform test, which fails if its list is incomplete.
     expected = (ROOT / "terraform/tests/observability.tftest.hcl").read_text()
-    made = sorted(re.findall(r"^ +stack-([a-z-]+) += ", expected, re.MULTILINE))
-    assert described == made and len(made) > 10, (described, made)
-    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^a-z -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    links = set(re.findall(r"\]\(#([a-z-]+)\)", text))
-    assert links <= anchors and len(links) > 5, links - anchors
+    created = sorted(re.findall(r"^ +stack-([a-z-]+) += ", expected, re.MULTILINE))
+    assert described == created and len(created) > 10, (described, created)
     fences = re.findall(r"^```(.+)$", text, re.MULTILINE)
     assert len(fences) == len(BLOCKS) and set(fences) == {"sh", "sh deployed", "sh untried"}, fences
-    untried = [block for kind, block in BLOCKS if kind == "untried"]
-    whats = ["export-credentials", "start-message-move-task"]
-    assert len(untried) == len(whats) and all(what in block for what, block in zip(whats, untried)), untried
+    for paragraph in re.findall(r"([^\n]+(?:\n[^\n]+)*)\n\n```sh untried", text):
+        assert "**not tried**" in " ".join(paragraph.split()), f"an untried block without a reason: {paragraph}"
 
 
-def a_terminal_shows_a_line_that_is_redrawn_and_gone_at_the_end(local: Local):
+def progress_line_is_redrawn_and_erased(local: Local):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     command = [PRODUCER, "run", "soak", "--rate", "20", "--duration", "2", "--local"]
@@ -303,7 +298,7 @@ def a_terminal_shows_a_line_that_is_redrawn_and_gone_at_the_end(local: Local):
         while some := os.read(ours, 65536):
             written += some
     except OSError:
-        pass  # That is how the end is told.
+        pass  # A read from a terminal fails once the child has closed it.
     assert child.wait(PATIENCE) == 0, written
     lines = written.decode().split("\r\n")
     erased = [text for line in lines for text in line.split("\r\x1b[2K")[:-1]]
@@ -313,20 +308,20 @@ def a_terminal_shows_a_line_that_is_redrawn_and_gone_at_the_end(local: Local):
     assert not any("of 40 sent" in line for line in left), left
     assert any(line.startswith("sent in ") for line in left), left
     verdict, cost, rest = left[-3:]
-    assert verdict == "verdict: held" and cost.endswith("; --bill itemizes") and rest == "", left
+    assert verdict == "verdict: held" and cost.endswith("; --bill itemizes it") and rest == "", left
 
 
-def a_port_in_use_is_said_to_be(local: Local):
+def port_in_use_is_an_error(local: Local):
     port = local.exports["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]
     second = local.shell(f"{PRODUCER} local --port {port}")
     assert second.returncode == 2 and second.stdout == "", second
-    assert second.stderr.startswith(f"error: port {port} of 127.0.0.1 cannot be had: ") and second.stderr.count("\n") == 1, second
+    assert second.stderr.startswith(f"error: cannot bind 127.0.0.1:{port}: ") and second.stderr.count("\n") == 1, second
 
 
-def it_listens_on_loopback_alone(local: Local):
+def listens_only_on_loopback(local: Local):
     port = int(local.exports["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
     rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
-    # Address and port in hexadecimal, the address backwards; 0A is LISTEN.
+    # Addresses and ports are hexadecimal, addresses with their bytes reversed. State 0A is LISTEN.
     listening = [row[1] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port]
     assert listening == [f"0100007F:{port:04X}"], listening
 
@@ -336,24 +331,24 @@ def main():
     os.environ.clear()
     os.environ.update(local.environment)
     checks = [
-        the_printed_commands_work_as_printed,
-        duplicates_sent_with_boto3_become_one_object,
-        table_and_stream_can_be_read,
-        queues_can_be_looked_at,
-        files_go_in_and_out_of_the_bucket,
-        what_is_not_embedded_says_so,
-        the_runbook_is_whole,
-        the_runbooks_commands_work_as_printed,
-        a_terminal_shows_a_line_that_is_redrawn_and_gone_at_the_end,
-        a_port_in_use_is_said_to_be,
-        it_listens_on_loopback_alone,
+        printed_commands_work,
+        boto3_duplicates_become_one_object,
+        table_and_stream_are_readable,
+        queues_are_readable,
+        bucket_stores_and_returns_files,
+        unsupported_requests_are_refused,
+        runbook_is_complete,
+        runbook_commands_work,
+        progress_line_is_redrawn_and_erased,
+        port_in_use_is_an_error,
+        listens_only_on_loopback,
     ]
     try:
         for check in checks:
             check(local)
             print(f"ok  {check.__name__.replace('_', ' ')}", flush=True)
         local.end()
-        print("ok  Ctrl-C ends it")
+        print("ok  Ctrl-C stops it")
     finally:
         local.process.kill()
     print(f"{len(checks) + 1} passed, 0 failed")

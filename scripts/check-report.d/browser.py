@@ -1,4 +1,4 @@
-"""Headless Chromium, spoken to by the DevTools protocol over two pipes."""
+"""Controls headless Chromium through the DevTools protocol over two pipes."""
 
 import json
 import os
@@ -11,7 +11,7 @@ PATIENCE = 60  # seconds
 
 
 class Browser:
-    """A Chromium of its own, with a profile that is thrown away. It resolves no name, so that it reaches nobody."""
+    """A Chromium process with a temporary profile. It resolves no names, so it reaches no other host."""
 
     def __init__(self, path: str):
         self.profile = tempfile.TemporaryDirectory()
@@ -27,9 +27,9 @@ class Browser:
             f"--user-data-dir={self.profile.name}",
         ]
         if os.geteuid() == 0:
-            # Its sandbox refuses to work for root. The pages are our own.
+            # Chromium's sandbox does not work for root. Without it, the browser opens only this project's reports.
             options.append("--no-sandbox")
-        # It reads commands from descriptor 3 and writes to 4.
+        # Chromium reads commands from descriptor 3 and writes answers to descriptor 4.
         shell = ["bash", "-c", f'exec "$@" 3<&{reads} 4>&{writes}', "bash", path, *options]
         self.process = subprocess.Popen(shell, pass_fds=(reads, writes), stderr=subprocess.DEVNULL)
         os.close(reads)
@@ -39,7 +39,7 @@ class Browser:
         self.events: list[dict] = []
 
     def close(self):
-        os.close(self.write)  # at the end of its commands, it ends
+        os.close(self.write)  # Chromium exits at the end of its input
         self.process.wait(PATIENCE)
         os.close(self.read)
         self.profile.cleanup()
@@ -48,9 +48,9 @@ class Browser:
         deadline = time.monotonic() + PATIENCE
         while b"\0" not in self.buffer:
             ready, _, _ = select.select([self.read], [], [], max(0, deadline - time.monotonic()))
-            assert ready, "Chromium does not answer"
+            assert ready, "timed out waiting for Chromium"
             more = os.read(self.read, 1 << 20)
-            assert more, "Chromium ended"
+            assert more, "Chromium exited"
             self.buffer += more
         message, self.buffer = self.buffer.split(b"\0", 1)
         return json.loads(message)
@@ -69,6 +69,6 @@ class Browser:
         return answer["result"]
 
     def until(self, method: str):
-        """Waits for an event that may have come already."""
+        """Waits for an event, unless it has already arrived."""
         while not any(event.get("method") == method for event in self.events):
             self.events.append(self.message())

@@ -1,4 +1,4 @@
-"""What a page must be in a browser. Run by scripts/check-report."""
+"""Checks HTML reports in a browser. scripts/check-report runs this file."""
 
 import base64
 import sys
@@ -12,7 +12,7 @@ SHOTS = ROOT / "target/check-report"
 VERDICTS = ["held", "violated", "inconclusive"]
 SIZES = {"desk": (1100, 900), "phone": (390, 844)}
 SCHEMES = ["light", "dark"]
-# Of text of this size, by WCAG 2.2.
+# Lowest contrast that WCAG 2.2 permits for text of this size.
 CONTRAST = 4.5
 
 CONTRASTS = """(() => {
@@ -37,7 +37,7 @@ CONTRASTS = """(() => {
   return bad;
 })()"""
 
-# Height of the smallest in a chart, in pixels.
+# Height of the smallest letters in a chart, in pixels.
 LETTERS = """Math.min(...[...document.querySelectorAll("svg text")].filter(text => text.textContent.trim())
   .map(text => text.getBoundingClientRect().height))"""
 
@@ -62,22 +62,23 @@ def look(browser: Browser, verdict: str, size: str, scheme: str):
         assert "exceptionDetails" not in answer, answer
         return answer["result"]["value"]
 
-    def must(holds: bool, otherwise: str):
-        assert holds, f"{page}, {size}, {scheme}: {otherwise}"
+    def must(condition: bool, message: str):
+        assert condition, f"{page}, {size}, {scheme}: {message}"
 
-    must(value("document.getElementById('verdict').textContent") == verdict, "the verdict is not there")
-    must(value("document.getElementById('verdict').getBoundingClientRect().top < innerHeight"), "the verdict is not first")
-    must(value("document.scripts.length + document.images.length") == 0, "an id has become an element")
-    must(value("document.title").endswith(verdict), "the title is another")
-    # Of a run of which nothing was claimed, there is no latency to show.
+    must(value("document.getElementById('verdict').textContent") == verdict, "the page does not show the verdict")
+    must(value("document.getElementById('verdict').getBoundingClientRect().top < innerHeight"), "the verdict is below the first screen")
+    elements = value("document.scripts.length + document.images.length")
+    must(elements == 0, "the page has a script or an image, so an event id was not escaped")
+    must(value("document.title").endswith(verdict), "the title does not end with the verdict")
+    # If a run claimed nothing, the report has no latency chart.
     charts = 1 if verdict == "inconclusive" else 2
-    must(value("document.querySelectorAll('svg').length") == charts, "the charts are not there")
+    must(value("document.querySelectorAll('svg').length") == charts, "the number of charts is wrong")
     overflow = value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    must(overflow <= 0, f"it is {overflow} px wider than its window")
+    must(overflow <= 0, f"the page is {overflow} px wider than its window")
     illegible = value(CONTRASTS.replace("LEAST", str(CONTRAST)))
-    must(not illegible, f"text without contrast: {illegible}")
+    must(not illegible, f"text with too little contrast: {illegible}")
     letters = value(LETTERS)
-    must(letters >= 9, f"a chart's letters are {letters} px high")
+    must(letters >= 9, f"the smallest letters of a chart are only {letters} px high")
 
     name = f"{verdict}-{size}-{scheme}"
     shot = browser.ask("Page.captureScreenshot", session, captureBeyondViewport=True, format="png")
@@ -87,13 +88,13 @@ def look(browser: Browser, verdict: str, size: str, scheme: str):
         (SHOTS / f"{name}.pdf").write_bytes(base64.b64decode(pdf["data"]))
 
     problems = ["Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled"]
-    said = [event["params"] for event in browser.events if event.get("method") in problems]
-    must(not said, f"the console says {said}")
+    messages = [event["params"] for event in browser.events if event.get("method") in problems]
+    must(not messages, f"the console has messages: {messages}")
     asked = [event["params"] for event in browser.events if event.get("method") == "Network.requestWillBeSent"]
     requests = [request["request"]["url"] for request in asked]
-    must(requests == [page], f"it asks for {requests}")
+    must(requests == [page], f"the page requests {requests}")
     browser.ask("Target.closeTarget", targetId=target)
-    print(f"{name}: right")
+    print(f"{name}: ok")
 
 
 def main(chromium: str):

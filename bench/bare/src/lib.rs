@@ -1,28 +1,26 @@
-//! What the two bare functions read and answer. No claim, no condition, no log line, no metric, no deadline: what is
-//! left is the Runtime API, the SDK's client and its requests.
+//! The input and output of the two bare functions. They have no claim, condition, log line, metric or deadline. What
+//! remains is the Runtime API, the SDK's client and its requests.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// `{"Records":[{"messageId":..,"body":..}]}`, everything else passed over.
+/// The batch `{"Records":[{"messageId":..,"body":..}]}`. Other fields are ignored.
 #[derive(Deserialize)]
 pub struct Batch {
-    /// In the order of the batch.
     #[serde(rename = "Records")]
     pub records: Vec<Message>,
 }
 
-/// A message.
 #[derive(Deserialize)]
 pub struct Message {
-    /// Becomes the key.
+    /// The key of the item or object that the function writes.
     #[serde(rename = "messageId")]
     pub message_id: String,
-    /// Is stored as it is.
+    /// Stored without changes.
     pub body: String,
 }
 
-/// The response of a batch of which nothing failed.
+/// Returns the response for a batch in which nothing failed.
 #[must_use]
 pub fn all_done() -> Value {
     json!({ "batchItemFailures": [] })

@@ -1,46 +1,47 @@
-//! The event's body as a claim stores it: plain, or compressed where that saves write units.
+//! The event's body in a claim: plain, or compressed if that saves write units.
 
 use std::cell::RefCell;
 
-/// Largest body, in bytes: what SQS lets through (1 MiB since August 2025), and so the most that a claim decompresses to.
+/// Largest body in bytes: the 1 MiB that SQS accepts since August 2025. Decompression fails beyond this limit.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// A write costs a unit for each so many bytes of the item, or part of them ("Read and write operations").
+/// Number of item bytes per write unit. DynamoDB rounds up to whole units ("Read and write operations").
 pub const WRITE_UNIT_BYTES: usize = 1024;
 
-/// zstd's own default. Higher levels save a few per cent of a kilobyte and cost several times the CPU.
+/// zstd's default level. Higher levels save a few percent of a kilobyte and cost several times the CPU.
 const ZSTD_LEVEL: i32 = 3;
 
 thread_local! {
-    // A fresh context costs more than compressing a small event does.
+    // Creating a context costs more than compressing a small event.
     static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// The event's body in a claim.
+/// The event's body as a claim stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// As received.
+    /// The text as received.
     Plain(String),
-    /// The same, as one zstd frame.
+    /// The text as one zstd frame.
     Zstd(Vec<u8>),
 }
 
 impl Body {
-    /// Plain, unless compressing it saves write units, of an item with `other_bytes` beside it. What fits into one unit as
-    /// it is would only get smaller to store, by some thousandths of a cent a thousand, for a sixth of the CPU of a small
-    /// batched claim; and it can be read in the console.
+    /// Compresses `body` only if that saves write units. `other_bytes` is the size of the rest of the item.
+    ///
+    /// An item that fits into one unit stays plain, so that it can be read in the console. Compressing it would only save storage
+    /// (a few thousandths of a cent per thousand events), and would take a sixth of the CPU of a small batched claim.
     #[must_use]
     pub fn cheapest(body: &str, other_bytes: usize) -> Self {
         let units = |bytes: usize| (other_bytes + bytes).div_ceil(WRITE_UNIT_BYTES);
         let plain = units(plain_attribute_bytes(body));
-        // Compression is an economy: where zstd fails, which takes an allocation failure, the plain body is right.
+        // Compression only saves money. If zstd fails, which takes a failed allocation, the plain body is correct.
         match (plain > 1).then(|| compress(body.as_bytes())) {
             Some(Ok(frame)) if units(zstd_attribute_bytes(&frame)) < plain => Self::Zstd(frame),
             _ => Self::Plain(body.to_owned()),
         }
     }
 
-    /// Size of its attribute, the name included.
+    /// Size of the body's attribute in bytes, including its name.
     pub(crate) fn attribute_bytes(&self) -> usize {
         match self {
             Self::Plain(body) => plain_attribute_bytes(body),

@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 use crate::excerpt::Excerpt;
 
-/// A name that stands twice in one object.
+/// A name that occurs twice in one object.
 pub(crate) struct RepeatedName(pub(crate) Excerpt);
 
-/// The canonical form as far as it has been read. Members of an open object stand in the order they came in and are put
-/// in order when the object closes.
+/// The canonical form of the part of a body that has been read. Members of an open object are in the order of the input;
+/// closing the object sorts them.
 pub(crate) struct CanonicalForm {
     out: Vec<u8>,
     open: Vec<Container>,
@@ -20,17 +20,17 @@ pub(crate) enum ContainerKind {
     Object,
 }
 
-/// An array or object that has been entered and not yet left.
+/// An array or object that has been entered but not left.
 struct Container {
     kind: ContainerKind,
-    /// Items or members so far.
+    /// Number of items or members so far.
     values: usize,
-    /// An object's.
+    /// Members so far; empty for an array.
     members: Vec<Member>,
 }
 
-/// One `"name":value` of an open object, where it stands in the canonical form so far. A mebibyte has room for more than a
-/// hundred thousand of them, so the name is not kept a second time.
+/// The position of one `"name":value` in the canonical form. It does not repeat the name, because a body of one mebibyte has
+/// room for more than a hundred thousand members.
 struct Member {
     start: usize,
     end: usize,
@@ -41,7 +41,7 @@ impl CanonicalForm {
         Self { out: Vec::with_capacity(bytes), open: Vec::new() }
     }
 
-    /// The innermost array or object that is open.
+    /// Returns the kind of the innermost open array or object.
     pub(crate) fn innermost(&self) -> Option<ContainerKind> {
         self.open.last().map(|container| container.kind)
     }
@@ -54,7 +54,7 @@ impl CanonicalForm {
         self.open.push(Container { kind, values: 0, members: Vec::new() });
     }
 
-    /// The next value is an item of the open array. Returns its index.
+    /// Begins the next item of the open array and returns its index.
     pub(crate) fn begin_item(&mut self) -> usize {
         let array = self.open.last_mut().expect("an array is open");
         let index = array.values;
@@ -65,7 +65,7 @@ impl CanonicalForm {
         index
     }
 
-    /// The next value is the member of this name in the open object.
+    /// Begins the member `name` of the open object.
     pub(crate) fn begin_member(&mut self, name: &str) {
         let object = self.open.last_mut().expect("an object is open");
         object.values += 1;
@@ -83,21 +83,21 @@ impl CanonicalForm {
         self.end_value();
     }
 
-    /// A number, a boolean or null, as it is written.
+    /// Adds a number, a boolean or null, given as its JSON text.
     pub(crate) fn push_literal(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
         self.end_value();
     }
 
-    /// Closes the innermost array or object.
+    /// Closes the innermost array or object. The members of an object are sorted first.
     pub(crate) fn leave(&mut self) -> Result<(), RepeatedName> {
         let closed = self.open.pop().expect("only an open array or object is closed");
         match closed.kind {
             ContainerKind::Array => self.out.push(b']'),
             ContainerKind::Object => {
                 let mut members = closed.members;
-                if !members.is_sorted_by(|a, b| self.by_name(a, b).is_lt()) {
-                    self.sort(&mut members)?;
+                if !members.is_sorted_by(|a, b| self.compare_names(a, b).is_lt()) {
+                    self.sort_members(&mut members)?;
                 }
                 self.out.push(b'}');
             }
@@ -110,7 +110,7 @@ impl CanonicalForm {
         self.out
     }
 
-    /// A value is complete: if it is a member's, that is where the member ends.
+    /// Ends a value and, in an object, the member that it belongs to.
     fn end_value(&mut self) {
         if let Some(object) = self.open.last_mut()
             && let Some(member) = object.members.last_mut()
@@ -119,15 +119,15 @@ impl CanonicalForm {
         }
     }
 
-    fn by_name(&self, a: &Member, b: &Member) -> Ordering {
-        name(&self.out[a.start..]).cmp(name(&self.out[b.start..]))
+    fn compare_names(&self, a: &Member, b: &Member) -> Ordering {
+        unescaped_name(&self.out[a.start..]).cmp(unescaped_name(&self.out[b.start..]))
     }
 
-    fn sort(&mut self, members: &mut [Member]) -> Result<(), RepeatedName> {
+    fn sort_members(&mut self, members: &mut [Member]) -> Result<(), RepeatedName> {
         let start = members[0].start;
-        members.sort_unstable_by(|a, b| self.by_name(a, b));
-        if let Some(pair) = members.windows(2).find(|pair| self.by_name(&pair[0], &pair[1]).is_eq()) {
-            let name: Vec<u8> = name(&self.out[pair[0].start..]).collect();
+        members.sort_unstable_by(|a, b| self.compare_names(a, b));
+        if let Some(pair) = members.windows(2).find(|pair| self.compare_names(&pair[0], &pair[1]).is_eq()) {
+            let name: Vec<u8> = unescaped_name(&self.out[pair[0].start..]).collect();
             return Err(RepeatedName(Excerpt::of(&String::from_utf8_lossy(&name))));
         }
         let mut sorted = Vec::with_capacity(self.out.len() - start);
@@ -143,8 +143,8 @@ impl CanonicalForm {
     }
 }
 
-/// The name that a member begins with, byte by byte, without the escapes that [`write_string`] gave it.
-fn name(member: &[u8]) -> impl Iterator<Item = u8> {
+/// Returns the bytes of the name at the start of a member, without the escapes that [`write_string`] added.
+fn unescaped_name(member: &[u8]) -> impl Iterator<Item = u8> {
     let mut bytes = member[1..].iter().copied();
     std::iter::from_fn(move || match bytes.next()? {
         b'"' => None,
@@ -154,7 +154,7 @@ fn name(member: &[u8]) -> impl Iterator<Item = u8> {
             b'n' => b'\n',
             b'f' => 0x0c,
             b'r' => b'\r',
-            // `\u00` and two lower-case digits of a control character.
+            // A control character: `\u00` and two lower-case hex digits.
             b'u' => bytes.by_ref().take(4).fold(0, |value, digit| {
                 let digit = if digit.is_ascii_digit() { digit - b'0' } else { digit - b'a' + 10 };
                 value * 16 + digit

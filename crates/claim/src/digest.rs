@@ -1,29 +1,29 @@
-//! The digest that a claim stores of its event's content.
+//! The digest of an event's content, which its claim stores.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// What tells whether two bodies of one event say the same: a version byte, then SHA-256 of the canonical form.
+/// The digest of a body: a version byte, then the SHA-256 of the canonical form. Two bodies of one event with equal digests
+/// have the same content.
 ///
-/// The canonical form is the body without white space, names sorted by their unescaped UTF-8, strings by value (with
-/// the fewest escapes), numbers as written. A duplicate that was serialised anew has the same digest; `1.0` and `1` do
-/// not.
+/// The canonical form has no white space. Names are sorted by their unescaped UTF-8, strings have as few escapes as possible,
+/// and numbers keep their text. So reserializing a body does not change its digest, but `1.0` and `1` have different digests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 33]);
 
 impl Digest {
-    /// Names the canonical form above. Another form gets another byte, and is never compared with this one.
+    /// Version of the canonical form above. Digests of different versions are never compared.
     pub const VERSION: u8 = 1;
 
-    /// As stored in a claim; `None` if it is not one that this code computes.
+    /// Reads a stored digest. Returns `None` if its version or its length is not the one that this code computes.
     #[must_use]
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
         let digest: [u8; 33] = bytes.try_into().ok()?;
         (digest[0] == Self::VERSION).then_some(Self(digest))
     }
 
-    /// As stored: 33 bytes, the version first.
+    /// Returns the 33 bytes that a claim stores. The first is the version.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -1,9 +1,9 @@
-//! A message body, read strictly.
+//! The strict parser for message bodies.
 //!
-//! A body is one JSON value that no two readers can read differently: no name twice in an object, no unpaired surrogate
-//! (both are what RFC 7493, I-JSON, asks for) and no nesting beyond [`MAX_NESTING`]. One pass over the tokens finds the event id
-//! and writes the canonical form that the digest is taken of. There is no recursion, so no input can exhaust the stack;
-//! memory is at most twice the body's length, and a few words for each name of an object that is being read.
+//! A body is one JSON value that every parser reads the same way. It has no repeated name in an object and no unpaired
+//! surrogate, as RFC 7493 (I-JSON) demands, and its nesting is at most [`MAX_NESTING`]. One pass over the tokens finds the event
+//! id and writes the canonical form, from which the digest is computed. The parser does not recurse, so no input can exhaust
+//! the stack. It uses at most twice the body's length in memory, plus a few words for each name in the open objects.
 
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ReaderSettings, ValueType};
 
@@ -13,37 +13,37 @@ use crate::excerpt::Excerpt;
 use crate::key::MAX_EVENT_ID_BYTES;
 use crate::pointer::{EventIdPointer, PointerTracker};
 
-/// Arrays and objects may be nested this deep. The object's line has one level more, and `serde_json` reads 127 by default:
-/// what is nested deeper than 126 is archived as it is, and its readers must allow for it.
+/// Deepest nesting of arrays and objects in a body. The archived line adds one level, and `serde_json` reads 127 levels by
+/// default. A body that is deeper than 126 levels is archived too, but reading its object requires a higher limit.
 pub const MAX_NESTING: u32 = 128;
 
-/// Why a body is not an event. The message that carried it can only go to the dead-letter queue.
+/// A body that is not a valid event. Its message can only end in the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// Not JSON, more than one value, an unpaired surrogate, or nested too deep.
-    #[error("the body is not one JSON value that every reader reads alike")]
+    /// The body is not JSON, has more than one value or an unpaired surrogate, or is nested too deep.
+    #[error("the body is not strict JSON (RFC 7493, at most {MAX_NESTING} levels deep)")]
     NotJson(#[from] ReaderError),
-    /// RFC 8259 leaves open which of the two counts, so readers differ.
+    /// An object has a name twice. RFC 8259 does not say which of the two counts, so parsers differ.
     #[error("the body has the name {0:?} twice in one object")]
     RepeatedName(Excerpt),
-    /// The pointer leads nowhere.
+    /// The body has no value at the pointer.
     #[error("the body has no event id at `{pointer}`")]
     NoId {
-        /// The JSON Pointer that was followed.
+        /// JSON Pointer to the event id.
         pointer: String,
     },
-    /// The pointer leads to something that cannot be an id.
+    /// The value at the pointer cannot be an event id.
     #[error("the event id at `{pointer}` is {found}, not a non-empty string or an integer")]
     IdKind {
-        /// The JSON Pointer that was followed.
+        /// JSON Pointer to the event id.
         pointer: String,
-        /// What is there instead.
+        /// Kind of the value at the pointer, for example `an array`.
         found: &'static str,
     },
     /// The id does not fit into the partition key.
     #[error("the event id at `{pointer}` is {bytes} bytes long, more than {MAX_EVENT_ID_BYTES}")]
     IdTooLong {
-        /// The JSON Pointer that was followed.
+        /// JSON Pointer to the event id.
         pointer: String,
         /// Length of the id, in bytes of UTF-8.
         bytes: usize,
@@ -56,22 +56,22 @@ impl From<RepeatedName> for EventError {
     }
 }
 
-/// What a body says: which event it is, and the digest of its content.
+/// The event in a body: its id, and the digest of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. An integer is taken as its text, so `7` and `"7"` are one event.
+    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. An integer id becomes its text, so `7` and `"7"` are the same event.
     pub id: String,
-    /// Of the whole body, the id included.
+    /// Digest of the whole body, including the id.
     pub digest: Digest,
 }
 
 impl Event {
-    /// Reads a body and finds the event id where `pointer` says.
+    /// Parses a body and takes the event id from the value at `pointer`.
     ///
     /// # Errors
-    /// When the body breaks the rules in the module's documentation, or has no usable id.
+    /// Fails if the body breaks the rules in the module's documentation, or has no usable id.
     pub fn parse(body: &str, pointer: &EventIdPointer) -> Result<Self, EventError> {
-        let (digest, target) = read(body, Some(pointer))?;
+        let (digest, target) = read_body(body, Some(pointer))?;
         let pointer = || pointer.to_string();
         let id = match target {
             Target::Missing => return Err(EventError::NoId { pointer: pointer() }),
@@ -86,16 +86,16 @@ impl Event {
 }
 
 impl Digest {
-    /// Computes the digest of a body, without looking for an event id.
+    /// Computes the digest of a body, which needs no event id.
     ///
     /// # Errors
-    /// As [`Event::parse`], without those about the id.
+    /// Fails if the body breaks the rules in the module's documentation.
     pub fn of(body: &str) -> Result<Self, EventError> {
-        read(body, None).map(|(digest, _)| digest)
+        read_body(body, None).map(|(digest, _)| digest)
     }
 }
 
-/// The value at the end of the pointer.
+/// The value at the pointer.
 enum Target {
     Missing,
     Id(String),
@@ -108,13 +108,13 @@ impl Target {
     }
 
     fn number(text: &str) -> Self {
-        // JSON's grammar leaves an optional minus and digits when there is neither a fraction nor an exponent.
+        // A JSON number without a fraction or an exponent consists of digits and an optional minus.
         let integer = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
         if integer { Self::Id(text.to_owned()) } else { Self::Other("a number with a fraction or an exponent") }
     }
 }
 
-fn read(body: &str, pointer: Option<&EventIdPointer>) -> Result<(Digest, Target), EventError> {
+fn read_body(body: &str, pointer: Option<&EventIdPointer>) -> Result<(Digest, Target), EventError> {
     let mut reader = BodyReader::new(body, pointer);
     loop {
         if reader.advance()? {
@@ -139,7 +139,8 @@ struct BodyReader<'a> {
 
 impl<'a> BodyReader<'a> {
     fn new(body: &'a str, pointer: Option<&'a EventIdPointer>) -> Self {
-        // The settings are read to the end before the first byte; paths in error locations would cost an allocation a name.
+        // Number restrictions are off, because numbers keep their text at any size. Path tracking is off, because it only adds
+        // paths to error locations and costs one allocation per name.
         let settings = ReaderSettings {
             max_nesting_depth: Some(MAX_NESTING),
             restrict_number_values: false,
@@ -154,7 +155,7 @@ impl<'a> BodyReader<'a> {
         }
     }
 
-    /// Goes on to the next value. Returns false if the innermost array or object has no more.
+    /// Moves to the next value. Returns false at the end of the innermost array or object.
     fn advance(&mut self) -> Result<bool, EventError> {
         let Some(container) = self.canonical.innermost() else { return Ok(true) };
         if !self.json.has_next()? {

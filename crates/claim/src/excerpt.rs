@@ -1,16 +1,16 @@
-//! What an error quotes of its input.
+//! Short quotations of the input in error messages.
 
 use std::fmt;
 
-/// Characters that an error quotes at the most: enough to find the place, and no log line as long as the input.
+/// Longest quotation in characters: long enough to find the place in the input, short enough for a log line.
 const MAX_CHARS: usize = 100;
 
-/// The beginning of a text that came from outside, with an ellipsis where it went on.
+/// The beginning of a text from outside, with an ellipsis if the text was cut.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt(String);
 
 impl Excerpt {
-    /// Of at most a hundred characters.
+    /// Returns at most the first hundred characters of `text`.
     #[must_use]
     pub fn of(text: &str) -> Self {
         match text.char_indices().nth(MAX_CHARS) {
@@ -20,7 +20,7 @@ impl Excerpt {
     }
 }
 
-/// As a quoted string.
+/// Writes the excerpt as a quoted string.
 impl fmt::Debug for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)

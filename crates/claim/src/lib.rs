@@ -1,16 +1,17 @@
-//! What `ingest-fn` and `archive-fn` agree on: which message bodies are events, the claim record that both read and
-//! write, and the S3 object that a won claim becomes.
+//! The data formats that `ingest-fn` and `archive-fn` share: valid message bodies, the claim record in DynamoDB, and the S3
+//! object of a won claim.
 //!
-//! Nothing here talks to a service or reads a clock: time and randomness come in as arguments, so that the same inputs
-//! give the same bytes.
+//! This crate calls no service and reads no clock. Time and randomness are arguments, so equal inputs give equal bytes.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! | --- | --- |
-//! | [`event`] | a message body read strictly: its event id and its digest |
-//! | [`record`] | the claim item: its attributes, codec and size |
+//! | [`event`] | the strict parser for message bodies, which returns the event id and the digest |
+//! | [`record`] | the claim item: its attributes, encoding and size |
 //! | [`key`] | the item's key |
-//! | [`body`] | the body in the item, compressed where that pays |
+//! | [`body`] | the body in the item, compressed if that saves write units |
 //! | [`object`] | the object's key and its one line of JSON |
+
+#![warn(missing_docs)]
 
 pub mod body;
 mod canonical;

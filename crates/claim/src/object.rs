@@ -1,5 +1,5 @@
-//! The S3 object that a won claim becomes. Key and content follow from the claim and the prefix alone, so that whoever
-//! archives a claim, and however often, writes the same bytes under the same key.
+//! The S3 object of a won claim. Its key and content depend only on the claim and the prefix. So every attempt to archive a
+//! claim writes the same bytes to the same key.
 
 use std::fmt;
 
@@ -8,24 +8,25 @@ use sha2::{Digest as _, Sha256};
 
 use crate::record::{Claim, ClaimError};
 
-/// Where the lake begins in its bucket, for example `events/`.
+/// The key prefix of the lake in its bucket, for example `events/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPrefix(String);
 
-/// Why a text cannot be a prefix.
+/// An invalid object prefix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectPrefixError {
-    /// Keys would run into the prefix, as in `eventsdt=…`; and the IAM policy grants `<prefix>*`.
+    /// Without a slash at the end, keys would begin with `eventsdt=…`, and the IAM policy for `<prefix>*` would cover more
+    /// than this folder.
     #[error("must end with `/`")]
     NoSlashAtEnd,
     /// Athena, Glue and Spark do not find keys under an empty folder name.
-    #[error("must not begin with `/` or hold `//`")]
+    #[error("must not begin with `/` or contain `//`")]
     EmptyFolder,
-    /// S3 advises against all others.
-    #[error("must hold only letters, digits and the characters ! - _ . * ' ( ) = /")]
+    /// S3 advises against all other characters.
+    #[error("must contain only letters, digits and the characters ! - _ . * ' ( ) = /")]
     UnsafeCharacter,
-    /// S3 keys take 1,024 bytes, of which the longest part after the prefix takes 84.
-    #[error("must not be longer than 900 bytes")]
+    /// S3 keys have at most 1,024 bytes, and the longest part after the prefix has 84.
+    #[error("must be at most 900 bytes long")]
     TooLong,
 }
 
@@ -33,7 +34,7 @@ impl ObjectPrefix {
     /// Checks a prefix.
     ///
     /// # Errors
-    /// When keys under it would not be found again, or not be safe.
+    /// Fails if query engines would not find keys under the prefix, or if such keys would not be safe.
     pub fn parse(prefix: &str) -> Result<Self, ObjectPrefixError> {
         let safe = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()=/".contains(c);
         if !prefix.ends_with('/') {
@@ -49,15 +50,14 @@ impl ObjectPrefix {
         }
     }
 
-    /// `<prefix>dt=YYYY-MM-DD/hour=HH/<claim_id>.json`, by the time of the claim in UTC.
+    /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<claim_id>.json`, with the date and hour of the claim in UTC.
     #[must_use]
     pub fn object_key(&self, claim: &Claim) -> String {
         format!("{}{}/{}.json", self.0, claim.claimed_at.format("dt=%Y-%m-%d/hour=%H"), claim.claim_id)
     }
 
-    /// `<prefix>_unusable/<sequence number>.json`, for a stream record that says it is a claim and can never be written. A record
-    /// without a usable sequence number is named by its own SHA-256. Athena and Spark pass over folders that begin
-    /// with `_`.
+    /// Returns `<prefix>_unusable/<sequence number>.json`, the key for a quarantined stream record. A record without a usable
+    /// sequence number is named by its SHA-256. Athena and Spark ignore folders that begin with `_`.
     #[must_use]
     pub fn quarantine_key(&self, sequence_number: Option<&str>, record: &str) -> String {
         let usable = |number: &&str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -75,14 +75,11 @@ impl fmt::Display for ObjectPrefix {
     }
 }
 
-/// The object's content: one line of JSON and a newline. `event` is the body as sent, without the white space that would
-/// make it more than one line; names, their order, escapes and number text stay.
+/// Returns the object's content: one line of JSON and a newline. Its `event` is the body as sent, without the white space
+/// between tokens. Names, their order, escapes and the text of numbers stay as they are.
 ///
 /// # Errors
-/// When the body does not decompress, or is not JSON.
-///
-/// # Panics
-/// Never: writing to memory does not fail.
+/// Fails if the body does not decompress or is not JSON.
 pub fn object_line(claim: &Claim) -> Result<Vec<u8>, ClaimError> {
     let body = claim.body_text()?;
     serde_json::from_str::<IgnoredAny>(&body).map_err(ClaimError::NotJson)?;
@@ -103,7 +100,7 @@ pub fn object_line(claim: &Claim) -> Result<Vec<u8>, ClaimError> {
     Ok(line)
 }
 
-/// Copies JSON without the white space between its tokens.
+/// Appends JSON to a line, without the white space between its tokens.
 fn push_without_white_space(line: &mut Vec<u8>, json: &str) {
     let mut in_string = false;
     let mut escaped = false;

@@ -1,10 +1,10 @@
-//! The JSON Pointer that leads to a body's event id.
+//! The JSON Pointer to the event id in a body.
 
 use std::fmt;
 
 use jsonptr::Pointer;
 
-/// Where the event id stands in a body: an RFC 6901 JSON Pointer.
+/// An RFC 6901 JSON Pointer to the event id in a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventIdPointer {
     text: String,
@@ -12,10 +12,10 @@ pub struct EventIdPointer {
 }
 
 impl EventIdPointer {
-    /// Takes `/event_id`, `/detail/id`, `/items/0/id`, or the empty pointer, which is the whole body.
+    /// Parses a pointer such as `/event_id`, `/detail/id` or `/items/0/id`. The empty pointer is the whole body.
     ///
     /// # Errors
-    /// When it neither is empty nor begins with `/`, or has a `~` that is not `~0` or `~1`.
+    /// Fails if a pointer that is not empty does not begin with `/`, or if it has a `~` outside `~0` and `~1`.
     pub fn parse(text: &str) -> Result<Self, jsonptr::ParseError> {
         let pointer = Pointer::parse(text)?;
         let tokens = pointer.tokens().map(|token| token.decoded().into_owned()).collect();
@@ -29,15 +29,15 @@ impl fmt::Display for EventIdPointer {
     }
 }
 
-/// Follows a pointer while a body is read, and tells whether the next value is its target.
+/// Follows a pointer through a body that is being read, to recognize the value that it points to.
 pub(crate) struct PointerTracker<'a> {
-    /// `None` if nothing is looked for.
+    /// The pointer's tokens; `None` if the reader needs no event id.
     tokens: Option<&'a [String]>,
-    /// Arrays and objects that have been entered and not yet left.
+    /// Number of open arrays and objects.
     depth: usize,
-    /// The outermost of them that lie on the pointer's path.
+    /// Number of open arrays and objects that lie on the pointer's path. They are the outermost ones.
     depth_on_path: usize,
-    /// The path of the next value is a beginning of the pointer, or all of it.
+    /// True if the pointer begins with the path of the next value.
     is_on_path: bool,
 }
 
@@ -47,22 +47,22 @@ impl<'a> PointerTracker<'a> {
         Self { tokens, depth: 0, depth_on_path: 0, is_on_path: tokens.is_some() }
     }
 
-    /// The next value is the member of this name.
+    /// Moves to the member `name` of the innermost object.
     pub(crate) fn at_name(&mut self, name: &str) {
         self.is_on_path = self.expected_token().is_some_and(|token| token == name);
     }
 
-    /// The next value is the item of this index.
+    /// Moves to the item at `index` of the innermost array.
     pub(crate) fn at_index(&mut self, index: usize) {
         self.is_on_path = self.expected_token().is_some_and(|token| *token == index.to_string());
     }
 
-    /// The next value is where the pointer ends.
+    /// Returns true if the pointer points to the next value.
     pub(crate) fn is_target(&self) -> bool {
         self.is_on_path && self.tokens.is_some_and(|tokens| tokens.len() == self.depth)
     }
 
-    /// The next value is an array or an object, and those after it are its content.
+    /// Enters the next value, which is an array or an object.
     pub(crate) fn enter(&mut self) {
         self.depth_on_path += usize::from(self.is_on_path);
         self.depth += 1;
@@ -73,7 +73,7 @@ impl<'a> PointerTracker<'a> {
         self.depth_on_path = self.depth_on_path.min(self.depth);
     }
 
-    /// The pointer's token for the content of the innermost array or object, if that lies on the path.
+    /// Returns the token that leads on from the innermost array or object; `None` if that is not on the pointer's path.
     fn expected_token(&self) -> Option<&'a String> {
         if self.depth_on_path < self.depth { None } else { self.tokens?.get(self.depth - 1) }
     }

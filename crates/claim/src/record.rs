@@ -1,15 +1,15 @@
-//! The claim item, as it stands in the table.
+//! The claim item in the table.
 //!
-//! | attribute | type | what it is |
+//! | attribute | type | content |
 //! | --- | --- | --- |
 //! | `pk` | S | `EVENT#<event id>` |
 //! | `sk` | S | `CLAIM` |
-//! | `claim_id` | S | UUIDv7, hyphenated, of the claim's one reading of the clock |
-//! | `claimed_at` | S | the same reading, RFC 3339, UTC, milliseconds |
-//! | `ttl` | N | the same reading in whole seconds, plus the dedup window |
-//! | `digest` | B | see [`Digest`](crate::Digest) |
-//! | `message_id` | S | of the SQS message that won |
-//! | `body` or `body_zstd` | S or B | the body as received; compressed where that saves write units |
+//! | `claim_id` | S | UUIDv7 with hyphens, from the claim's only reading of the clock |
+//! | `claimed_at` | S | that reading in RFC 3339, UTC, with milliseconds |
+//! | `ttl` | N | that reading in whole seconds, plus the dedup window |
+//! | `digest` | B | see [`Digest`] |
+//! | `message_id` | S | id of the SQS message that won |
+//! | `body` or `body_zstd` | S or B | the body as received, compressed if that saves write units |
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -24,95 +24,95 @@ use crate::event::{Event, EventError};
 use crate::excerpt::Excerpt;
 use crate::key::{KEY_PREFIX, SORT_KEY};
 
-/// Largest item that DynamoDB stores, in bytes, attribute names included: 400 KB ("Service, account, and table quotas").
+/// Largest item that DynamoDB stores, in bytes with attribute names: 400 KB ("Service, account, and table quotas").
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 
-/// The body cannot be claimed.
+/// A body that is too large to be claimed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyTooLarge {
-    /// The item does not fit into DynamoDB, even compressed.
-    #[error("the claim of this body takes {item_bytes} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB stores")]
+    /// The item does not fit into DynamoDB, even with a compressed body.
+    #[error("the claim item has {item_bytes} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB stores")]
     Item {
-        /// Size of the item, counted as DynamoDB counts it.
+        /// Size of the item, by DynamoDB's rules.
         item_bytes: usize,
     },
-    /// It is longer than any that SQS lets through, and would not be decompressed again.
-    #[error("the body takes {body_bytes} bytes, more than the {MAX_BODY_BYTES} of the largest message")]
+    /// The body is longer than SQS allows. If it were compressed, `archive-fn` would refuse to decompress it.
+    #[error("the body has {body_bytes} bytes, more than the {MAX_BODY_BYTES} that SQS allows")]
     Body {
-        /// Its length.
+        /// Length of the body.
         body_bytes: usize,
     },
 }
 
-/// Why an item is not a claim, or not one that can be archived.
+/// An item that cannot be read as a claim, or a claim that cannot be archived.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// An attribute is missing or of another type.
+    /// An attribute is missing or has another type.
     #[error("the item does not have a claim's attributes")]
     Attributes(#[source] serde_dynamo::Error),
-    /// An attribute is there, and its value is none that `ingest-fn` writes.
+    /// An attribute has a value that `ingest-fn` never writes.
     #[error("the item's `{attribute}` is {value:?}, not {expected}")]
     Value {
-        /// Its name.
+        /// Name of the attribute.
         attribute: &'static str,
-        /// Its value.
+        /// Value of the attribute.
         value: Excerpt,
-        /// What would be right.
+        /// Description of a valid value.
         expected: &'static str,
     },
-    /// `body` and `body_zstd` are both there, or neither is.
-    #[error("the item has {0} of `body` and `body_zstd`, not one of the two")]
+    /// The item has both `body` and `body_zstd`, or neither.
+    #[error("the item must have one of `body` and `body_zstd`, but has {0}")]
     Bodies(&'static str),
-    /// `body_zstd` is no zstd frame of at most [`MAX_BODY_BYTES`] of content.
+    /// `body_zstd` is not a zstd frame, or its content is longer than [`MAX_BODY_BYTES`].
     #[error("`body_zstd` does not decompress")]
     Decompress(#[source] std::io::Error),
-    /// What `body_zstd` decompresses to is not text.
+    /// The decompressed `body_zstd` is not text.
     #[error("`body_zstd` is not UTF-8")]
     NotText(#[source] std::string::FromUtf8Error),
-    /// The body is not JSON, so that it cannot stand in the object's line.
+    /// The body is not JSON, so it cannot be part of the object's line.
     #[error("the body is not JSON")]
     NotJson(#[source] serde_json::Error),
 }
 
-/// Why the content of a claim cannot be compared with a duplicate's.
+/// A claim whose content cannot be compared with that of a duplicate.
 #[derive(Debug, thiserror::Error)]
 pub enum DigestError {
-    /// The body cannot be read at all.
+    /// The claim's body cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ClaimError),
-    /// The body is text, and breaks the rules for an event.
+    /// The claim's body breaks the rules for an event.
     #[error(transparent)]
     NotAnEvent(#[from] EventError),
 }
 
-/// A claim: who won an event, when, for how long, and the event itself.
+/// A claim: the event, the message that won it, the time of the claim and its expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Without [`KEY_PREFIX`].
+    /// Event id, without [`KEY_PREFIX`].
     pub event_id: String,
-    /// Names the object too.
+    /// Id of the claim, which is also the name of its object.
     pub claim_id: Uuid,
-    /// To the millisecond.
+    /// Time of the claim, with a precision of milliseconds.
     pub claimed_at: DateTime<Utc>,
-    /// Epoch seconds. The claim holds up to and including this second.
+    /// Last second in which the claim holds, in epoch seconds.
     pub ttl: u64,
-    /// As stored: another version than [`Digest::VERSION`] is possible in an old claim.
+    /// Stored digest. In an old claim, its version may differ from [`Digest::VERSION`].
     pub digest: Vec<u8>,
-    /// Of the SQS message that won.
+    /// Id of the SQS message that won.
     pub message_id: String,
-    /// The event.
+    /// The event as received.
     pub body: Body,
 }
 
 impl Claim {
-    /// A new claim. `now` is the claim's one reading of the wall clock, and everything in it follows from that reading:
-    /// the SDK's retries resend the same bytes.
+    /// Creates a claim that holds for `window`. `now` is the claim's only reading of the wall clock, and all its times come from
+    /// it, so the SDK's retries resend the same bytes. `random` is the random part of the claim id.
     ///
     /// # Errors
-    /// When the item would be larger than DynamoDB stores, even compressed, or the body is over [`MAX_BODY_BYTES`].
+    /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds [`MAX_BODY_BYTES`].
     ///
     /// # Panics
-    /// If `now` is before 1970.
+    /// Panics if `now` is before 1970.
     pub fn new(
         event: &Event,
         message_id: &str,
@@ -130,7 +130,8 @@ impl Claim {
         let claim = Self {
             event_id: event.id.clone(),
             claim_id: uuid::Builder::from_unix_timestamp_millis(now_ms, random).into_uuid(),
-            claimed_at: DateTime::from_timestamp_millis(now_ms.cast_signed()).expect("as above"),
+            claimed_at: DateTime::from_timestamp_millis(now_ms.cast_signed())
+                .expect("the wall clock is before the year 262,000"),
             ttl: now.as_secs() + window.as_secs(),
             digest: event.digest.as_bytes().to_vec(),
             message_id: message_id.to_owned(),
@@ -143,36 +144,33 @@ impl Claim {
         Ok(claim)
     }
 
-    /// Whether a claim of this body would fit, without building it: most do uncompressed.
+    /// Checks that a claim of this body fits into DynamoDB. Most fit without compression, and then no claim is built.
     ///
     /// # Errors
-    /// As [`Claim::new`].
+    /// Fails if [`Claim::new`] would fail.
     pub fn check_size(event: &Event, message_id: &str, body: &str) -> Result<(), BodyTooLarge> {
         let plain = item_bytes_without_body(&event.id, message_id) + plain_attribute_bytes(body);
         if plain <= MAX_ITEM_BYTES {
             return Ok(());
         }
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(SIZED_AS_OF);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(SAMPLE_TIME_SECONDS);
         Self::new(event, message_id, body, now, Duration::ZERO, &[0; 10]).map(drop)
     }
 
-    /// `EVENT#<event id>`.
+    /// Returns `EVENT#<event id>`.
     #[must_use]
     pub fn partition_key(event_id: &str) -> String {
         format!("{KEY_PREFIX}{event_id}")
     }
 
-    /// Size of the item as DynamoDB counts it: names and text by their UTF-8, binary by its bytes, a number by half its
-    /// digits plus one ("DynamoDB item sizes and formats").
+    /// Returns the item's size by DynamoDB's rules: names and text count their UTF-8, binary values count their bytes, and a
+    /// number counts half its digits plus one ("DynamoDB item sizes and formats").
     #[must_use]
     pub fn item_bytes(&self) -> usize {
         item_bytes_without_body(&self.event_id, &self.message_id) + self.body.attribute_bytes()
     }
 
-    /// What is written to the table.
-    ///
-    /// # Panics
-    /// Never: an item of strings, bytes and a number can always be encoded.
+    /// Encodes the claim as the item in the table.
     #[must_use]
     pub fn to_item(&self) -> serde_dynamo::Item {
         let (body, body_zstd) = match &self.body {
@@ -193,10 +191,10 @@ impl Claim {
         .expect("strings, bytes and a number can be encoded")
     }
 
-    /// Reads what the table or its stream holds. The body is left compressed.
+    /// Decodes an item from the table or its stream. The body stays compressed.
     ///
     /// # Errors
-    /// When it is not a claim that `ingest-fn` could have written.
+    /// Fails if `ingest-fn` could not have written the item.
     pub fn from_item(item: impl Into<serde_dynamo::Item>) -> Result<Self, ClaimError> {
         let item: Item<'static> = serde_dynamo::from_item(item.into()).map_err(ClaimError::Attributes)?;
         if item.sk != SORT_KEY {
@@ -213,7 +211,7 @@ impl Claim {
             }
         };
         let claim_id = match Uuid::try_parse(&item.claim_id) {
-            // Other spellings of a UUID would become other object keys.
+            // Another spelling of the UUID would give another object key.
             Ok(claim_id) if claim_id.to_string() == item.claim_id => claim_id,
             _ => {
                 let expected = "a UUID in its hyphenated form";
@@ -221,7 +219,7 @@ impl Claim {
             }
         };
         let claimed_at = match DateTime::parse_from_rfc3339(&item.claimed_at).map(|time| time.to_utc()) {
-            // Other spellings of a time would become other lines.
+            // Another spelling of the time would give another line.
             Ok(claimed_at) if rfc3339(claimed_at) == item.claimed_at => claimed_at,
             _ => {
                 let expected = "a time in RFC 3339, UTC, with milliseconds";
@@ -249,10 +247,10 @@ impl Claim {
         })
     }
 
-    /// The body as it was received.
+    /// Returns the body as received.
     ///
     /// # Errors
-    /// When `body_zstd` is not one zstd frame of text within [`MAX_BODY_BYTES`].
+    /// Fails if `body_zstd` does not decompress to text of at most [`MAX_BODY_BYTES`].
     pub fn body_text(&self) -> Result<Cow<'_, str>, ClaimError> {
         match &self.body {
             Body::Plain(body) => Ok(Cow::Borrowed(body)),
@@ -263,8 +261,8 @@ impl Claim {
         }
     }
 
-    /// The digest to compare a duplicate's with: the stored one, or, if that is of another version, one computed from
-    /// the body.
+    /// Returns the digest to compare with that of a duplicate: the stored one, or one computed from the body if the stored one
+    /// has another version.
     ///
     /// # Errors
     /// Fails if the stored body is needed and cannot be read.
@@ -275,7 +273,7 @@ impl Claim {
         }
     }
 
-    /// `claimed_at` as it is written: `2026-11-23T09:41:07.123Z`.
+    /// Returns `claimed_at` as the item stores it: `2026-11-23T09:41:07.123Z`.
     #[must_use]
     pub fn claimed_at_text(&self) -> String {
         rfc3339(self.claimed_at)
@@ -286,8 +284,8 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Any moment whose `ttl` has ten digits, as all have until the year 2286: the size depends on no more of it.
-const SIZED_AS_OF: u64 = 1_800_000_000;
+/// An arbitrary time for measuring an item. The size depends only on the number of digits of `ttl`, which is ten until 2286.
+const SAMPLE_TIME_SECONDS: u64 = 1_800_000_000;
 
 fn item_bytes_without_body(event_id: &str, message_id: &str) -> usize {
     const PK: usize = "pk".len() + KEY_PREFIX.len();

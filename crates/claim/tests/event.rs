@@ -1,6 +1,6 @@
-//! Which bodies are events, what their id is, and which of them say the same.
+//! Valid bodies, their event ids, and their digests.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use claim::{Digest, Event, EventError, EventIdPointer};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn digest(body: &str) -> Digest {
 }
 
 #[test]
-fn the_id_is_found_wherever_the_pointer_leads() {
+fn pointer_finds_event_id() {
     let found = |body, pointer| id(body, pointer).unwrap();
     assert_eq!(found(r#"{"event_id":"a"}"#, "/event_id"), "a");
     assert_eq!(found(r#"{"x":{"id":"no"},"detail":{"id":"b"}}"#, "/detail/id"), "b");
@@ -27,16 +27,17 @@ fn the_id_is_found_wherever_the_pointer_leads() {
 }
 
 #[test]
-fn an_integer_id_is_taken_as_its_text() {
+fn integer_id_becomes_its_text() {
     assert_eq!(id(r#"{"event_id":7}"#, "/event_id").unwrap(), "7");
     assert_eq!(id(r#"{"event_id":-0}"#, "/event_id").unwrap(), "-0");
     let large = "123456789012345678901234567890";
     assert_eq!(id(&format!(r#"{{"event_id":{large}}}"#), "/event_id").unwrap(), large);
 }
 
+/// A body without a usable event id is refused. The error names the pointer and the kind of value that is there.
 #[test]
-fn an_id_of_another_kind_is_refused_with_what_was_found_and_where() {
-    for (body, said) in [
+fn unusable_id_error_names_pointer_and_kind() {
+    for (body, kind) in [
         (r#"{"event_id":""}"#, "an empty string"),
         (r#"{"event_id":1.5}"#, "a number with a fraction or an exponent"),
         (r#"{"event_id":1e3}"#, "a number with a fraction or an exponent"),
@@ -45,7 +46,7 @@ fn an_id_of_another_kind_is_refused_with_what_was_found_and_where() {
         (r#"{"event_id":["a"]}"#, "an array"),
         (r#"{"event_id":{"a":"b"}}"#, "an object"),
     ] {
-        let expected = format!("the event id at `/event_id` is {said}, not a non-empty string or an integer");
+        let expected = format!("the event id at `/event_id` is {kind}, not a non-empty string or an integer");
         assert_eq!(id(body, "/event_id").unwrap_err(), expected);
     }
     for (body, pointer) in
@@ -55,8 +56,9 @@ fn an_id_of_another_kind_is_refused_with_what_was_found_and_where() {
     }
 }
 
+/// The longest event id fits into the partition key, and an id of one more byte is refused.
 #[test]
-fn the_longest_id_fits_the_partition_key_and_one_byte_more_is_refused() {
+fn id_length_limit_is_exact() {
     let longest = "é".repeat(1_021);
     assert_eq!(longest.len() + "EVENT#".len(), 2_048);
     assert_eq!(id(&format!(r#"{{"event_id":"{longest}"}}"#), "/event_id").unwrap(), longest);
@@ -64,8 +66,9 @@ fn the_longest_id_fits_the_partition_key_and_one_byte_more_is_refused() {
     assert_eq!(error, "the event id at `/event_id` is 2043 bytes long, more than 2042");
 }
 
+/// A body that two parsers could read differently is refused.
 #[test]
-fn what_two_readers_could_read_differently_is_refused() {
+fn ambiguous_json_is_refused() {
     for body in [
         "",
         " ",
@@ -98,8 +101,9 @@ fn what_two_readers_could_read_differently_is_refused() {
     }
 }
 
+/// A name that occurs twice in one object is refused, even if it is escaped differently.
 #[test]
-fn a_name_that_is_repeated_in_one_object_is_refused_however_it_is_written() {
+fn repeated_name_is_refused() {
     for body in [r#"{"a":1,"a":1}"#, r#"{"a":1,"b":2,"\u0061":3}"#, r#"[{"x":{"é":1,"\u00e9":1}}]"#] {
         assert!(matches!(Digest::of(body), Err(EventError::RepeatedName(_))), "{body:?} was accepted");
     }
@@ -107,7 +111,7 @@ fn a_name_that_is_repeated_in_one_object_is_refused_however_it_is_written() {
 }
 
 #[test]
-fn an_error_quotes_at_the_most_a_hundred_characters_of_a_name() {
+fn error_quotes_at_most_100_characters() {
     for name in ["x".repeat(400_000), "é".repeat(200_000)] {
         let error = Digest::of(&format!(r#"{{"{name}":1,"{name}":2}}"#)).unwrap_err().to_string();
         let quoted: String = name.chars().take(100).collect();
@@ -117,8 +121,9 @@ fn an_error_quotes_at_the_most_a_hundred_characters_of_a_name() {
     assert_eq!(error, r#"the body has the name "a" twice in one object"#);
 }
 
+/// Bodies may be nested 128 levels deep. Deeper nesting is an error, and a million brackets do not crash the parser.
 #[test]
-fn nesting_is_allowed_to_128_and_a_million_brackets_are_refused_without_a_crash() {
+fn nesting_limit_is_128() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(Digest::of(&nested(128)).is_ok());
     assert!(Digest::of(&nested(129)).is_err());
@@ -127,14 +132,15 @@ fn nesting_is_allowed_to_128_and_a_million_brackets_are_refused_without_a_crash(
 }
 
 #[test]
-fn a_duplicate_that_was_serialised_anew_has_the_same_digest() {
+fn digest_survives_reserialization() {
     let one = r#"{"b":[1.50,true,null,{"y":"é","x":"\/"}],"a":{"":0},"é":1e5}"#;
     let other = "{ \"\\u00e9\" : 1e5, \"a\":{\"\":0},\n\t\"b\":[1.50, true ,null,{\"x\":\"/\",\"y\":\"\\u00e9\"}]}\r\n";
     assert_eq!(digest(one), digest(other));
 }
 
+/// The digest depends on the text of a number, not on its value.
 #[test]
-fn numbers_are_compared_as_written() {
+fn numbers_are_compared_as_text() {
     let number = |text: &str| digest(&format!("[{text}]"));
     for (one, other) in [("1", "1.0"), ("1e5", "1E5"), ("0", "-0"), ("100000000000000000001", "100000000000000000000")]
     {
@@ -142,19 +148,21 @@ fn numbers_are_compared_as_written() {
     }
 }
 
+/// A digest is the version byte and the SHA-256 of the documented canonical form.
 #[test]
-fn the_digest_is_a_version_and_sha_256_of_the_documented_canonical_form() {
-    // sha256sum of {"a":[1.0,"\n\"/é"],"b":null}, written by hand.
+fn digest_is_version_and_sha_256() {
+    // The `sha256sum` of {"a":[1.0,"\n\"/é"],"b":null}, which was written by hand.
     let expected = "01".to_owned() + "da26bdabfeb926ec62b6c386028d66e8f186b6bb64c0cb81684f58a8ee606d90";
     let actual = digest("{\"b\":null, \"a\":[1.0,\"\\u000a\\\"\\/\\u00e9\"]}").to_string();
     assert_eq!(actual, expected);
 }
 
+/// Names are sorted by their unescaped UTF-8, not by their escapes or their UTF-16.
 #[test]
-fn names_are_sorted_by_their_utf_8_and_not_by_their_escapes_or_utf_16() {
-    // By UTF-8, U+FF5E comes before U+1F600; by UTF-16 code units it would come after. `"` sorts as itself, not as `\`.
+fn names_are_sorted_by_unescaped_utf_8() {
+    // U+FF5E comes before U+1F600 in UTF-8, but after it in UTF-16. An escaped `"` sorts as `"`, not as `\`.
     assert_eq!(digest(r#"{"～":1,"😀":2,"\"":3,"A":4}"#), digest(r#"{"\"":3,"A":4,"～":1,"😀":2}"#));
-    // Escaped in whatever way JSON knows, and one the beginning of another.
+    // The names have every kind of JSON escape, and `a` is the beginning of `aa`.
     assert_eq!(
         digest(
             r#"{"b":0,"\u001fz":1,"\t":2,"\u0001":3,"":4,"\\":5,"\n":6,"a":7,"aa":8,"\b":9,"\f":10,"\r":11,"/":12}"#
@@ -163,7 +171,7 @@ fn names_are_sorted_by_their_utf_8_and_not_by_their_escapes_or_utf_16() {
             r#"{"":4,"\u0001":3,"\b":9,"\t":2,"\n":6,"\f":10,"\r":11,"\u001fz":1,"\/":12,"\\":5,"a":7,"aa":8,"b":0}"#
         )
     );
-    // sha256sum of the canonical form, in which the names' values are 12, 1, 6, 0, 3, 4, 5, 7, 2, 8, 11, 9, 13, 10, 14, 15.
+    // The `sha256sum` of the canonical form, where the values are in the order 12, 1, 6, 0, 3, 4, 5, 7, 2, 8, 11, 9, 13, 10, 14, 15.
     let every_escape = concat!(
         r#"{"\t":0,"\u0001":1," ":2,"\n":3,"\f":4,"\r":5,"\b":6,"\u001f":7,"#,
         r#""\"":8,"\\":9,"a":10,"/":11,"":12,"]":13,"o":14,"z":15}"#
@@ -179,8 +187,9 @@ fn names_are_sorted_by_their_utf_8_and_not_by_their_escapes_or_utf_16() {
     );
 }
 
+/// A stored digest of another version or length is not read as one of this version.
 #[test]
-fn a_digest_of_another_version_or_length_is_not_taken_for_ours() {
+fn other_stored_digest_is_not_read() {
     let stored = digest("{}").as_bytes().to_vec();
     assert_eq!(Digest::from_stored(&stored), Some(digest("{}")));
     let mut other = stored.clone();
@@ -190,7 +199,7 @@ fn a_digest_of_another_version_or_length_is_not_taken_for_ours() {
     assert_eq!(Digest::from_stored(&[]), None);
 }
 
-/// JSON values with few names, so that objects share them.
+/// Generates JSON values with few different names, so that objects share names.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -207,7 +216,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// The same value again: other order of names, other white space, other escapes.
+/// Writes an equal value with another order of names, other white space and other escapes.
 fn rewrite(value: &serde_json::Value, out: &mut String) {
     match value {
         serde_json::Value::Array(items) => {
@@ -238,8 +247,9 @@ fn rewrite(value: &serde_json::Value, out: &mut String) {
 }
 
 proptest! {
+    /// A rewritten value keeps its digest, and different values have different digests.
     #[test]
-    fn a_value_keeps_its_digest_however_it_is_rewritten_and_no_two_values_share_one(a in json(), b in json()) {
+    fn digests_are_equal_only_for_equal_values(a in json(), b in json()) {
         let mut rewritten = String::new();
         rewrite(&a, &mut rewritten);
         prop_assert_eq!(digest(&a.to_string()), digest(&rewritten));
@@ -247,7 +257,7 @@ proptest! {
     }
 
     #[test]
-    fn the_id_is_what_serde_json_finds(value in json(), pointer in "(/[abé0-2]{0,2}){0,3}") {
+    fn event_id_matches_serde_json(value in json(), pointer in "(/[abé0-2]{0,2}){0,3}") {
         let expected = match value.pointer(&pointer) {
             Some(serde_json::Value::String(text)) if !text.is_empty() => Some(text.clone()),
             Some(serde_json::Value::Number(number)) => Some(number.to_string()),
@@ -256,8 +266,9 @@ proptest! {
         prop_assert_eq!(id(&value.to_string(), &pointer).ok(), expected);
     }
 
+    /// No input makes the parser panic, and every accepted body is JSON.
     #[test]
-    fn whatever_is_accepted_is_json_and_whatever_the_input_nothing_panics(body in "[\\[\\]{}:,\"\\\\u0-9a-f. eE+-]{0,40}|\\PC*") {
+    fn accepted_body_is_json(body in "[\\[\\]{}:,\"\\\\u0-9a-f. eE+-]{0,40}|\\PC*") {
         if Digest::of(&body).is_ok() {
             prop_assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok());
         }

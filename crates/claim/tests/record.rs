@@ -1,6 +1,6 @@
-//! The claim item and the object that it becomes.
+//! The claim item and its object.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::{Duration, SystemTime};
 
@@ -24,9 +24,9 @@ fn claim(body: &str) -> Claim {
     try_claim(body).unwrap()
 }
 
-/// A body of `bytes` bytes that zstd cannot make smaller by much.
+/// Returns a body of `bytes` bytes that zstd can hardly compress.
 fn incompressible(bytes: usize) -> String {
-    // Ninety-three printable characters, without the quote and the backslash.
+    // The 93 printable ASCII characters other than the quote and the backslash.
     let printable: Vec<char> = (' '..='~').filter(|&char| !"\"\\".contains(char)).collect();
     let mut body = String::from(r#"{"event_id":"a","noise":""#);
     let mut state = 88_172_645_463_325_252_usize;
@@ -39,7 +39,7 @@ fn incompressible(bytes: usize) -> String {
     body + "\"}"
 }
 
-/// As DynamoDB counts, taken from the item itself rather than from the claim.
+/// Returns the size of an item by DynamoDB's rules, computed from the item and not from the claim.
 fn size_as_dynamodb_counts(item: &serde_dynamo::Item) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
@@ -50,8 +50,9 @@ fn size_as_dynamodb_counts(item: &serde_dynamo::Item) -> usize {
     item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
 }
 
+/// All times in a claim come from one reading of the clock.
 #[test]
-fn everything_in_a_claim_follows_from_one_reading_of_the_clock() {
+fn claim_has_one_clock_reading() {
     let item = claim(r#"{"event_id":"grid_stress_999"}"#).to_item();
     let text = |name: &str| match &item[name] {
         AttributeValue::S(text) | AttributeValue::N(text) => text.clone(),
@@ -62,15 +63,16 @@ fn everything_in_a_claim_follows_from_one_reading_of_the_clock() {
     assert_eq!(text("claimed_at"), "2026-11-23T23:59:59.999Z");
     assert_eq!(text("ttl"), (1_795_478_399 + 1_382_400).to_string());
     assert_eq!(text("message_id"), MESSAGE_ID);
-    // RFC 9562: 48 bits of milliseconds, then version 7.
+    // RFC 9562: a UUIDv7 begins with 48 bits of milliseconds and the version 7.
     let milliseconds = 1_795_478_399_999_u64;
     let expected = format!("{:08x}-{:04x}-7707-8707-070707070707", milliseconds >> 16, milliseconds & 0xffff);
     assert_eq!(text("claim_id"), expected);
     assert_eq!(item.len(), 8);
 }
 
+/// A claim decodes to the claim that was encoded, whether its body is compressed or not.
 #[test]
-fn a_claim_reads_back_as_it_was_written_compressed_or_not() {
+fn claim_survives_encoding() {
     for body in [r#"{"event_id":"a"}"#.to_owned(), format!(r#"{{"event_id":"a","text":"{}"}}"#, "voltage ".repeat(200))]
     {
         let written = claim(&body);
@@ -81,26 +83,27 @@ fn a_claim_reads_back_as_it_was_written_compressed_or_not() {
 }
 
 #[test]
-fn the_body_is_compressed_where_that_saves_write_units_and_only_there() {
-    let of_spaces = |bytes: usize| claim(&format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16)));
-    let others = claim(r#"{"event_id":"a"}"#).item_bytes() - 16;
-    let one_unit = of_spaces(WRITE_UNIT_BYTES - others);
-    let one_more = of_spaces(WRITE_UNIT_BYTES - others + 1);
+fn body_is_compressed_only_to_save_units() {
+    let claim_of_spaces = |bytes: usize| claim(&format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16)));
+    let other_bytes = claim(r#"{"event_id":"a"}"#).item_bytes() - 16;
+    let one_unit = claim_of_spaces(WRITE_UNIT_BYTES - other_bytes);
+    let one_byte_more = claim_of_spaces(WRITE_UNIT_BYTES - other_bytes + 1);
     assert!(matches!(one_unit.body, Body::Plain(_)));
     assert_eq!(one_unit.item_bytes(), WRITE_UNIT_BYTES);
-    assert!(matches!(one_more.body, Body::Zstd(_)) && one_more.item_bytes() < WRITE_UNIT_BYTES);
+    assert!(matches!(one_byte_more.body, Body::Zstd(_)) && one_byte_more.item_bytes() < WRITE_UNIT_BYTES);
 
-    // Noise shrinks by a fifth: of 1,500 bytes and the others no unit is saved, of 1,950 one is.
+    // Noise shrinks by a fifth. That saves no unit for a body of 1,500 bytes, and one unit for a body of 1,950 bytes.
     let units = |claim: &Claim| claim.item_bytes().div_ceil(WRITE_UNIT_BYTES);
-    let in_vain = claim(&incompressible(1_500));
-    let saves = claim(&incompressible(1_950));
-    assert!(matches!(in_vain.body, Body::Plain(_)) && units(&in_vain) == 2);
-    assert!(matches!(saves.body, Body::Zstd(_)) && units(&saves) == 2);
+    let saves_none = claim(&incompressible(1_500));
+    let saves_one = claim(&incompressible(1_950));
+    assert!(matches!(saves_none.body, Body::Plain(_)) && units(&saves_none) == 2);
+    assert!(matches!(saves_one.body, Body::Zstd(_)) && units(&saves_one) == 2);
 }
 
+/// The largest item is accepted, and a body of one more byte is refused.
 #[test]
-fn the_largest_item_is_accepted_and_one_byte_more_is_refused() {
-    // What the printable noise compresses to is close to 82 % of it: search for the last length that fits.
+fn item_size_limit_is_exact() {
+    // Noise compresses to about 82 % of its length. A binary search finds the longest body that fits.
     let noise = incompressible(600_000);
     let fits = |bytes: usize| try_claim(&format!("{}\"}}", &noise[..bytes - 2]));
     let mut low = 400_000;
@@ -116,16 +119,17 @@ fn the_largest_item_is_accepted_and_one_byte_more_is_refused() {
     assert!(matches!(error, claim::BodyTooLarge::Item { item_bytes } if item_bytes > MAX_ITEM_BYTES), "{error}");
 }
 
+/// A compressible body of 1 MiB is accepted, and a body of one more byte is refused.
 #[test]
-fn a_mebibyte_that_compresses_is_accepted_and_no_body_beyond_it() {
+fn body_size_limit_is_exact() {
     let padded = |bytes: usize| format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16));
     assert_eq!(claim(&padded(MAX_BODY_BYTES)).body_text().unwrap().len(), MAX_BODY_BYTES);
     let error = try_claim(&padded(MAX_BODY_BYTES + 1)).unwrap_err().to_string();
-    assert_eq!(error, "the body takes 1048577 bytes, more than the 1048576 of the largest message");
+    assert_eq!(error, "the body has 1048577 bytes, more than the 1048576 that SQS allows");
 }
 
 #[test]
-fn an_item_that_is_no_claim_says_which_attribute_is_wrong() {
+fn decoding_error_names_bad_attribute() {
     let good = claim(r#"{"event_id":"a"}"#).to_item();
     let with = |name: &str, value: Option<AttributeValue>| {
         let mut item = good.clone().into_inner();
@@ -157,14 +161,15 @@ fn an_item_that_is_no_claim_says_which_attribute_is_wrong() {
         }
     }
     let error = with("claimed_at", text(&"9".repeat(300_000))).unwrap_err().to_string();
-    assert!(error.contains("`claimed_at`") && error.len() < 300, "a value is not quoted whole: {} bytes", error.len());
+    assert!(error.contains("`claimed_at`") && error.len() < 300, "the whole value is quoted: {} bytes", error.len());
     assert!(matches!(with("ttl", Some(AttributeValue::N("-1".into()))), Err(ClaimError::Attributes(_))));
     assert!(matches!(with("body", None), Err(ClaimError::Bodies("neither"))));
     assert!(matches!(with("body_zstd", Some(AttributeValue::B(vec![1]))), Err(ClaimError::Bodies("both"))));
 }
 
+/// The deepest body has an object. `serde_json`'s default limit allows reading the objects of bodies up to 126 levels deep.
 #[test]
-fn a_body_of_the_deepest_nesting_has_an_object_and_a_default_reader_takes_126_levels_of_it() {
+fn default_reader_reads_126_levels() {
     let line = |depth: usize| {
         let body = format!(r#"{{"event_id":"a","x":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
         object::object_line(&claim(&body)).unwrap()
@@ -174,8 +179,9 @@ fn a_body_of_the_deepest_nesting_has_an_object_and_a_default_reader_takes_126_le
     assert!(line(128).ends_with(b"}}\n"));
 }
 
+/// A compressed body must decompress to text of at most 1 MiB.
 #[test]
-fn what_does_not_decompress_to_text_of_at_most_a_mebibyte_is_an_error() {
+fn bad_compressed_body_is_an_error() {
     let with = |frame: Vec<u8>| Claim { body: Body::Zstd(frame), ..claim(r#"{"event_id":"a"}"#) };
     let bomb = zstd::bulk::compress(&vec![b' '; MAX_BODY_BYTES + 1], 3).unwrap();
     assert!(matches!(with(bomb).body_text(), Err(ClaimError::Decompress(_))));
@@ -184,8 +190,9 @@ fn what_does_not_decompress_to_text_of_at_most_a_mebibyte_is_an_error() {
     assert!(matches!(with(not_text).body_text(), Err(ClaimError::NotText(_))));
 }
 
+/// If the stored digest has another version, the digest to compare is computed from the body.
 #[test]
-fn a_digest_of_another_version_is_compared_by_its_body() {
+fn old_digest_is_recomputed() {
     let mut old = claim(r#"{"event_id":"a","x":1}"#);
     let digest = old.comparable_digest().unwrap();
     old.digest = vec![9; 12];
@@ -195,14 +202,15 @@ fn a_digest_of_another_version_is_compared_by_its_body() {
 }
 
 #[test]
-fn the_key_is_prefix_then_hour_of_the_claim_then_claim_id() {
+fn object_key_is_prefix_hour_and_claim_id() {
     let claim = claim(r#"{"event_id":"a"}"#);
     let key = ObjectPrefix::parse("events/").unwrap().object_key(&claim);
     assert_eq!(key, format!("events/dt=2026-11-23/hour=23/{}.json", claim.claim_id));
 }
 
+/// The object's line contains the event as sent, without its white space.
 #[test]
-fn the_line_holds_the_event_as_sent_without_its_white_space() {
+fn line_contains_event_as_sent() {
     let body = "{\r\n\t\"event_id\": \"a \\\"b\\\\\",\n \"z\" : [1.50, 1E+2 , \"\\u00e9 \\\\\\\" \\/\"],\n \"a\": 12345678901234567890123 }";
     let claim = claim(body);
     let line = String::from_utf8(object::object_line(&claim).unwrap()).unwrap();
@@ -214,19 +222,21 @@ fn the_line_holds_the_event_as_sent_without_its_white_space() {
 }
 
 #[test]
-fn a_body_that_is_not_json_becomes_no_line() {
-    let broken = Claim { body: Body::Plain("{\"a\":".into()), ..claim(r#"{"event_id":"a"}"#) };
-    assert!(matches!(object::object_line(&broken), Err(ClaimError::NotJson(_))));
+fn body_that_is_not_json_has_no_line() {
+    let not_json = Claim { body: Body::Plain("{\"a\":".into()), ..claim(r#"{"event_id":"a"}"#) };
+    assert!(matches!(object::object_line(&not_json), Err(ClaimError::NotJson(_))));
 }
 
+/// A body of the deepest nesting that can be claimed can also be archived.
 #[test]
-fn whatever_nesting_is_claimed_can_be_archived() {
+fn deepest_body_has_a_line() {
     let deepest = format!(r#"{{"event_id":"a","x":{}{}}}"#, "[".repeat(127), "]".repeat(127));
     assert!(object::object_line(&claim(&deepest)).is_ok());
 }
 
+/// A quarantined record is named by its sequence number, or by its SHA-256 if it has no usable sequence number.
 #[test]
-fn an_unusable_record_is_named_by_its_sequence_number_or_else_by_its_hash() {
+fn quarantine_key_is_number_or_hash() {
     let prefix = ObjectPrefix::parse("events/").unwrap();
     assert_eq!(prefix.quarantine_key(Some("111000"), "{}"), "events/_unusable/111000.json");
     let hash = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
@@ -236,7 +246,7 @@ fn an_unusable_record_is_named_by_its_sequence_number_or_else_by_its_hash() {
 }
 
 #[test]
-fn a_prefix_under_which_keys_would_be_lost_is_refused() {
+fn unusable_prefix_is_refused() {
     assert!(ObjectPrefix::parse("lake/events-v2/").is_ok());
     for (prefix, error) in [
         ("", ObjectPrefixError::NoSlashAtEnd),
@@ -253,8 +263,12 @@ fn a_prefix_under_which_keys_would_be_lost_is_refused() {
 }
 
 proptest! {
+    /// The object has exactly one line, and its `event` is the body.
     #[test]
-    fn the_line_is_one_line_whose_event_is_the_body(text in "\\PC{0,20}|[\u{0}-\u{22}\\\\]{0,9}", number in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?") {
+    fn object_is_one_line_with_the_body(
+        text in "\\PC{0,20}|[\u{0}-\u{22}\\\\]{0,9}",
+        number in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?",
+    ) {
         let text = serde_json::Value::String(text).to_string();
         let body = format!("{{ \"event_id\" : \"a\",\n\"text\":\t{text} , \"number\":{number}}}");
         let line = String::from_utf8(object::object_line(&claim(&body)).unwrap()).unwrap();
@@ -264,7 +278,7 @@ proptest! {
     }
 
     #[test]
-    fn the_size_is_what_dynamodb_counts(id in "\\PC{1,40}", body in "\\PC{0,600}") {
+    fn item_size_follows_dynamodb_rules(id in "\\PC{1,40}", body in "\\PC{0,600}") {
         let body = serde_json::json!({ "event_id": id, "body": body }).to_string();
         let claim = claim(&body);
         prop_assert_eq!(claim.item_bytes(), size_as_dynamodb_counts(&claim.to_item()));

@@ -1,34 +1,34 @@
-//! A request on its way to a service.
+//! The service and the operation that a request is for.
 
 use bytes::Bytes;
 use http::Request;
 
-/// An embedded service.
+/// An emulated service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Queues.
+    /// SQS: the queues.
     Sqs,
-    /// The table.
+    /// DynamoDB: the table of claims and its stream.
     DynamoDb,
-    /// The data lake.
+    /// S3: the data lake.
     S3,
-    /// The functions' logs.
+    /// CloudWatch Logs: the functions' logs.
     Logs,
 }
 
 /// A request on its way to a service.
 pub struct Call<'a> {
-    /// Where it goes.
+    /// The service that the request is for.
     pub service: Service,
-    /// `PutItem`; for S3 the method and path.
+    /// The operation's name, such as `PutItem`; for S3, the HTTP method and path.
     pub operation: String,
-    /// As the SDK made it.
+    /// The HTTP request that the client sent.
     pub request: &'a Request<Bytes>,
 }
 
 impl<'a> Call<'a> {
-    /// Reads a request's service and operation by the AWS protocols: JSON services name both in a header, and what is left is
-    /// S3.
+    /// Determines a request's service and operation. The JSON protocols name both in a header; a request without that
+    /// header is for S3.
     pub(crate) fn new(request: &'a Request<Bytes>) -> Self {
         let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
         let (service, operation) = match target.and_then(|target| target.rsplit_once('.')) {

@@ -1,4 +1,4 @@
-//! MD5, which SQS answers for a body and S3 as an `ETag`.
+//! MD5 digests: SQS returns one for each message body, and S3 uses one as the `ETag`.
 
 use md5::{Digest as _, Md5};
 

@@ -1,12 +1,12 @@
-//! One clock for everything: the SDK, the services, the functions and the tasks.
+//! The one clock that the SDK, the services, the functions and the tasks share.
 
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use tokio::time::Instant;
 
-/// A wall clock that advances with tokio's. In a runtime that was started paused, it stands still until a test, or
-/// everybody's waiting, moves it on.
+/// A wall clock that advances with tokio's clock. In a runtime that was started paused, it stands still until a test
+/// advances it or every task is waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
@@ -14,43 +14,43 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Tells the real time.
+    /// Creates a clock that shows the real time.
     #[must_use]
     pub fn real() -> Self {
         Self::starting_at(SystemTime::now())
     }
 
-    /// Tells `epoch` now.
+    /// Creates a clock that shows `epoch` now.
     #[must_use]
     pub fn starting_at(epoch: SystemTime) -> Self {
         Self { started: Instant::now(), epoch }
     }
 
-    /// The wall clock's time.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.epoch + self.started.elapsed()
     }
 
-    /// What it told first.
+    /// Returns the time that the clock showed when it was created.
     #[must_use]
     pub fn started_at(&self) -> SystemTime {
         self.epoch
     }
 
-    /// Since 1970.
+    /// Returns the time since 1970.
     #[must_use]
     pub fn since_epoch(&self) -> Duration {
         self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.since_epoch().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// As the SDK and the functions take it.
+    /// Returns this clock as a time source for the SDK and the functions.
     #[must_use]
     pub fn shared(&self) -> SharedTimeSource {
         SharedTimeSource::new(*self)

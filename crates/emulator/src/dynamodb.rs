@@ -1,4 +1,4 @@
-//! DynamoDB with Streams: the `dynoxide` emulator, with the one table that the pipeline has.
+//! DynamoDB with Streams: the `dynoxide` emulator with the pipeline's one table.
 
 mod metered_writes;
 
@@ -28,28 +28,29 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// On a clock that tests control. A write takes the longer, the more records the stream holds: for some thousands.
+    /// Creates tables on a clock that tests control. Each write takes longer the more records the stream holds, so this
+    /// suits up to a few thousand records.
     ///
     /// # Panics
-    /// If `SQLite` cannot open a database in memory.
+    /// Panics if `SQLite` cannot open an in-memory database.
     #[must_use]
     pub fn on_clock(clock: Clock) -> Self {
         let database = Database::memory_with_clock(Arc::new(clock)).expect("a database in memory can be opened");
         Self { database, meter: Meter::default() }
     }
 
-    /// On the real clock, for any number of records.
+    /// Creates tables on the real clock, for any number of records.
     ///
     /// # Errors
-    /// When `SQLite` refuses the index.
+    /// Fails if `SQLite` cannot create the indexes on the stream's records.
     ///
     /// # Panics
-    /// If `SQLite` cannot open a database in memory.
+    /// Panics if `SQLite` cannot open an in-memory database.
     pub fn on_real_clock() -> Result<Self, rusqlite::Error> {
-        // A name of its own, under which a second connection finds the same memory.
+        // Under this unique name, a second connection opens the same in-memory database.
         let name = format!("file:claims-{:016x}?mode=memory&cache=shared", fastrand::u64(..));
         let database = Database::new(&name).expect("a database in memory can be opened");
-        // dynoxide looks for the stream's highest sequence number on every write, and without an index reads all of it.
+        // dynoxide looks up the stream's highest sequence number on every write. Without an index it reads every record.
         rusqlite::Connection::open(&name)?.execute_batch(
             "CREATE INDEX stream_order ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
              CREATE INDEX shard_order ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));",
@@ -57,11 +58,11 @@ impl Tables {
         Ok(Self { database, meter: Meter::default() })
     }
 
-    /// The table of claims as Terraform makes it: keys `pk` and `sk`, on demand, TTL on `ttl`, a stream of new images. Gives
-    /// the stream's ARN.
+    /// Creates the table of claims as Terraform does: keys `pk` and `sk`, on-demand capacity, TTL on `ttl`, and a stream of
+    /// new images. Returns the stream's ARN.
     ///
     /// # Panics
-    /// If the table is there already.
+    /// Panics if the table already exists.
     #[must_use]
     pub fn create_claim_table(&self, name: &str) -> String {
         let create: CreateTableRequest = serde_json::from_value(json!({
@@ -88,19 +89,21 @@ impl Tables {
         table.latest_stream_arn.expect("the table has a stream")
     }
 
-    /// Deletes what has expired, as DynamoDB does within days; the stream shows each as a REMOVE. Gives their number.
+    /// Deletes the expired items, as DynamoDB does within days. The stream gets a REMOVE record for each. Returns the
+    /// number of deleted items.
     ///
     /// # Panics
-    /// If the database fails.
+    /// Panics if the database fails.
     #[must_use]
     pub fn sweep_ttl(&self) -> usize {
         self.database.sweep_ttl().expect("the database in memory answers")
     }
 
-    /// The sequence number and new image of every record of a stream, the oldest first. dynoxide keeps them for good.
+    /// Returns the sequence number and the new image of every record of a stream, the oldest first. dynoxide keeps the
+    /// records forever.
     ///
     /// # Panics
-    /// If there is no such stream.
+    /// Panics if the stream does not exist.
     #[must_use]
     pub fn stream_records(&self, stream_arn: &str) -> Vec<(String, Option<Value>)> {
         let describe = DescribeStreamRequest { stream_arn: stream_arn.to_owned(), ..DescribeStreamRequest::default() };
@@ -129,7 +132,7 @@ impl Tables {
         records
     }
 
-    /// Items and bytes of all tables, as DynamoDB counts them.
+    /// Returns the number of items and of bytes in all tables, as DynamoDB counts them.
     pub(crate) fn size(&self) -> (u64, u64) {
         let tables = self.database.list_tables(ListTablesRequest::default()).expect("the database answers").table_names;
         let mut items = 0;
@@ -157,12 +160,12 @@ impl Tables {
             "ListTables" => call(body, |request| db.list_tables(request)),
             "DescribeTimeToLive" => call(body, |request| db.describe_time_to_live(request)),
             "BatchExecuteStatement" => call(body, |request| batch_execute_statement(&self.meter, db, request)),
-            // Of the stream's own API, whose operations have names of their own.
+            // The Streams API has another target prefix, but no operation name in common with DynamoDB's own API.
             "ListStreams" => call(body, |request| db.list_streams(request)),
             "DescribeStream" => call(body, |request| db.describe_stream(request)),
             "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),
-            "GetRecords" => call(body, |request| db.get_records(request).map(|answer| in_the_apis_words(&answer))),
-            _ => Err(DynoxideError::ValidationException(format!("{operation} is not embedded"))),
+            "GetRecords" => call(body, |request| db.get_records(request).map(|answer| with_api_field_names(&answer))),
+            _ => Err(DynoxideError::ValidationException(format!("the emulator does not support {operation}"))),
         };
         match answer {
             Ok(answer) => (200, answer),
@@ -171,13 +174,13 @@ impl Tables {
     }
 }
 
-/// Lambda hands a record on with `type` and `principalId` of whoever deleted the item, and so does dynoxide. The stream's
-/// own API capitalises them.
-fn in_the_apis_words(answer: &GetRecordsResponse) -> serde_json::Value {
+/// Capitalizes the fields of `userIdentity`, as the real `GetRecords` does. dynoxide names them `type` and `principalId`, as in
+/// the records that Lambda delivers.
+fn with_api_field_names(answer: &GetRecordsResponse) -> serde_json::Value {
     let mut answer = json!(answer);
     for record in answer["Records"].as_array_mut().into_iter().flatten() {
-        if let Some(by) = record.get_mut("userIdentity") {
-            *by = json!({ "Type": by["type"], "PrincipalId": by["principalId"] });
+        if let Some(identity) = record.get_mut("userIdentity") {
+            *identity = json!({ "Type": identity["type"], "PrincipalId": identity["principalId"] });
         }
     }
     answer

@@ -1,56 +1,57 @@
-//! What goes wrong between a client and a service, request by request. What queues and mappings may do by their
-//! documentation, and seldom do, is in [`fault_plan`](crate::fault_plan).
+//! Faults of single requests between a client and a service. Faults of queues and mappings are in
+//! [`fault_plan`](crate::fault_plan).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::call::Call;
 
-/// What goes wrong with one request.
+/// A fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection breaks before the service has seen it.
+    /// The connection breaks before the service has seen the request.
     RequestLost,
-    /// The service does it, and the connection breaks before the answer is back.
+    /// The service executes the request, and the connection breaks before the client has the answer.
     AnswerLost,
-    /// The service does it, and says that the condition failed without showing the item that is there.
+    /// The service executes the request. If the condition fails, the answer does not contain the existing item.
     OldItemWithheld,
-    /// The service says "too many requests", in its own words.
+    /// The service throttles the request: it does nothing and answers with its own error code for too many requests.
     Throttled,
-    /// Of a request of many statements, those whose bit is set are not done, and the answer, which is a good one, says
-    /// "too many requests" of each. Another request is done.
+    /// DynamoDB skips the statements whose bit is set (bit 0 is the first statement). Its answer has status 200 and reports
+    /// each of them as throttled. A request without statements is executed normally.
     StatementsThrottled(u32),
-    /// Of a request of many statements, those whose bit is set are done, and the answer, which is a good one, says of each that
-    /// something went wrong within the service. Another request is done.
+    /// DynamoDB executes all statements. Its answer has status 200 and reports an internal error for each statement whose
+    /// bit is set. A request without statements is executed normally.
     StatementsUnknown(u32),
-    /// All statements of a request are done, and the answers to those whose bit is set left out. Another request is done.
+    /// DynamoDB executes all statements. Its answer has status 200 and leaves out the results of the statements whose bit
+    /// is set. A request without statements is executed normally.
     StatementsUnanswered(u32),
-    /// The service answers with this HTTP status and does nothing.
+    /// The service does nothing and answers with this HTTP status.
     Refused(u16),
-    /// The service does it at once, and its answer takes so long.
+    /// The service executes the request at once, and its answer arrives after this delay.
     AnswerDelayed(Duration),
-    /// The request takes so long to reach the service, and reaches it even if nobody waits for the answer any more.
+    /// The request reaches the service after this delay, even if the client no longer waits for the answer.
     RequestDelayed(Duration),
 }
 
 type Hook = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
 
-/// A test's hook, which sees every request and says what goes wrong with it.
+/// A hook that a test sets: it sees every request and returns the fault for it, if any.
 #[derive(Clone, Default)]
 pub struct RequestFaults(Arc<Mutex<Option<Arc<Hook>>>>);
 
 impl RequestFaults {
-    /// From now on, `hook` sees each request.
+    /// Makes `hook` choose the fault of each request from now on.
     pub fn set(&self, hook: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
     }
 
-    /// From now on, nothing goes wrong.
+    /// Removes the hook. Requests have no faults from now on.
     pub fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub(crate) fn of(&self, call: &Call<'_>) -> Option<Fault> {
+    pub(crate) fn fault_for(&self, call: &Call<'_>) -> Option<Fault> {
         let hook = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         hook.and_then(|hook| hook(call))
     }

@@ -1,72 +1,74 @@
-//! What Lambda and SQS may do between the services and the functions by their documentation, and seldom do: a test says
-//! when they do it. What goes wrong with a single request is in
-//! [`RequestFaults`](crate::RequestFaults).
+//! Faults of queues and mappings: what the documentation of SQS and Lambda allows, but what rarely happens. A test decides
+//! when it happens. Faults of single requests are in [`RequestFaults`](crate::RequestFaults).
 
 use std::time::Duration;
 
 use crate::call::Call;
 
-/// Decides whatever the developer guides leave open. By default everything happens once, in order and at once.
+/// Decides what the developer guides leave open. By default, everything happens once, in order and without delay.
 pub trait FaultPlan: Send + Sync {
-    /// Which of so many waiting messages, the oldest first, a receive takes next: a standard queue promises no order.
+    /// Returns which of the `waiting` messages a receive takes next, as an index into them, the oldest first. A standard
+    /// queue promises no order.
     fn next_message(&self, _queue: &str, _waiting: usize) -> usize {
         0
     }
 
-    /// How long a received message stays hidden; `None` for as long as its queue says. Zero lets another consumer have it
-    /// at the same time, which "at least once" allows.
+    /// Returns how long a received message stays hidden; `None` stands for the visibility timeout. With zero, another
+    /// consumer can receive the message at the same time, which at-least-once delivery allows.
     fn visibility(&self, _queue: &str) -> Option<Duration> {
         None
     }
 
-    /// Which of so many idle sandboxes takes an invocation; `None` is a cold start.
+    /// Returns the index of the idle sandbox that takes an invocation; `None` is a cold start.
     fn sandbox(&self, _function: &str, idle: usize) -> Option<usize> {
         idle.checked_sub(1)
     }
 
-    /// How a mapping delivers a batch.
+    /// Returns how a mapping delivers the next batch.
     fn delivery(&self, _function: &str) -> Delivery {
         Delivery::Once
     }
 
-    /// Most records that the stream's mapping puts into its next batch, of the `maximum` that is set.
+    /// Returns the largest number of records for the stream mapping's next batch. `maximum` is the configured batch size.
     fn batch_size(&self, maximum: usize) -> usize {
         maximum
     }
 
-    /// Whether the stream's mapping drops a batch that failed, and reads the stream again from its checkpoint, in batches
-    /// that may have other boundaries.
-    fn reads_anew(&self) -> bool {
+    /// Returns true if the stream mapping drops a failed batch and reads the stream again from its checkpoint. The new
+    /// batches may have other boundaries.
+    fn rereads_from_checkpoint(&self) -> bool {
         false
     }
 
-    /// How many batches before its last one the stream's mapping goes back to, because it lost its checkpoint.
-    fn batches_back(&self) -> usize {
+    /// Returns how many of its latest checkpoints the stream mapping loses. It then delivers the batches after the last
+    /// remaining checkpoint again.
+    fn lost_checkpoints(&self) -> usize {
         0
     }
 
-    /// How long the stream's mapping waits before it looks again at a shard that had nothing: Lambda polls each shard
-    /// four times a second.
+    /// Returns how long the stream mapping waits before it polls an empty shard again. Lambda polls each shard four times
+    /// a second.
     fn poll_interval(&self) -> Duration {
         Duration::from_millis(250)
     }
 
-    /// Sees what a service has done: the request, and the HTTP status and body of the answer, lost or not.
+    /// Observes a request that a service has executed, with the HTTP status and body of the answer. The client may not
+    /// get that answer.
     fn answered(&self, _call: &Call<'_>, _status: u16, _answer: &[u8]) {}
 }
 
-/// How a mapping delivers a batch.
+/// The way in which a mapping delivers a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// As it should.
+    /// The mapping invokes the function once and gets the answer.
     Once,
-    /// A second time as well, so long after the first began.
+    /// The mapping invokes the function a second time, this long after the first invocation began.
     Twice(Duration),
-    /// The function's answer is lost: the mapping knows of no success and of no failure.
+    /// The mapping invokes the function once, and the answer is lost. The mapping knows neither a success nor a failure.
     AnswerLost,
 }
 
-/// Nothing out of the ordinary.
+/// A fault plan without faults.
 #[derive(Clone, Copy, Debug)]
 pub struct NoFaults;
 

@@ -1,4 +1,4 @@
-//! AWS Lambda: functions and their sandboxes, the event source mappings, and the Runtime API.
+//! AWS Lambda: functions and their sandboxes, the event source mappings and the Runtime API.
 
 mod batch_response;
 pub mod filter;

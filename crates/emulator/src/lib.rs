@@ -1,22 +1,24 @@
-//! The pipeline on one machine: the services that the functions stand on, and what Lambda does between them, in one
-//! process.
+//! An emulator of the AWS services that the pipeline uses, and of what Lambda does between them, in one process.
 //!
-//! The functions are the real ones, called with JSON and answering with JSON, and their SDK clients are the real ones,
-//! with an HTTP client that ends here. All time comes from one [`Clock`], which a test can stop; only
-//! [`runtime_api`], which talks to other processes, goes by the machine's.
+//! The functions under test are the deployed ones: they take JSON and return JSON. Their SDK clients are the deployed ones
+//! too, except for the HTTP client, which calls this crate. All time comes from one [`Clock`], which a test can stop. Only
+//! [`runtime_api`] uses the machine's clock, because it talks to other processes.
 //!
-//! | module | what it stands for |
+//! | module | contents |
 //! | --- | --- |
 //! | [`sqs`] | queues |
 //! | [`dynamodb`] | the table and its stream (the `dynoxide` emulator) |
-//! | [`s3`] | the data lake (the `s3s` library over a map) |
+//! | [`s3`] | the data lake (the `s3s` library in front of a map) |
 //! | [`logs`] | CloudWatch Logs |
 //! | `lambda` | Lambda: sandboxes ([`function`]), event source mappings ([`sqs_mapping`], [`stream_mapping`] and its [`filter`]), and the [`runtime_api`] on loopback, for compiled functions |
-//! | `transport` | the way to the services: the SDK's HTTP client in process, and one address of loopback ([`endpoint`]) |
-//! | [`meter`] | what all that would be charged for |
+//! | `transport` | HTTP to the services: an in-process client for the SDK, and one loopback address ([`endpoint`]) for other clients |
+//! | [`meter`] | the units that AWS would bill |
 //!
-//! Two things can go wrong, and a test says when: a single request, by [`RequestFaults`] ([`Services::faults`]); and what
-//! queues and mappings may do by their documentation, and seldom do, by a [`FaultPlan`](fault_plan::FaultPlan).
+//! A test can inject two kinds of faults. [`RequestFaults`] ([`Services::faults`]) makes single requests fail. A
+//! [`FaultPlan`](fault_plan::FaultPlan) makes queues and mappings do what their documentation allows but what rarely
+//! happens, such as delivering a batch twice.
+
+#![warn(missing_docs)]
 
 mod call;
 mod checksum;

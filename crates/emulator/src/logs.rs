@@ -1,5 +1,5 @@
-//! CloudWatch Logs, as far as a reader of the functions' logs needs it: log groups in memory,
-//! `DescribeLogGroups`, and `FilterLogEvents` with the one kind of pattern that finds an event or an outcome.
+//! The part of CloudWatch Logs that a reader of the functions' logs needs: log groups in memory, `DescribeLogGroups`, and
+//! `FilterLogEvents` with the one kind of pattern that finds an event or an outcome.
 
 mod embedded_metrics;
 mod pattern;
@@ -17,7 +17,7 @@ use crate::logs::embedded_metrics::metric_names;
 use crate::logs::pattern::Pattern;
 use crate::region::{ACCOUNT, REGION};
 
-/// Most events and bytes in one answer, by the API reference.
+/// The largest number of events and of bytes in one answer, from the API reference.
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1024 * 1024;
 
@@ -54,13 +54,13 @@ struct DescribeLogGroups {
 }
 
 impl Logs {
-    /// Without any group.
+    /// Creates CloudWatch Logs without log groups.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, groups: Groups::default() }
     }
 
-    /// Creates a group, and gives a function's way into it.
+    /// Creates a log group if it does not exist yet, and returns a writer that adds lines to it.
     #[must_use]
     pub fn writer(&self, group: &str) -> LogWriter {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner).entry(group.to_owned()).or_default();
@@ -75,21 +75,22 @@ impl Logs {
         })
     }
 
-    /// All lines of a group.
+    /// Returns all lines of a log group.
     #[must_use]
     pub fn lines(&self, group: &str) -> Vec<String> {
         self.lines_after(group, 0)
     }
 
-    /// All lines of a group but the first so many.
+    /// Returns the lines of a log group without the first `skipped` ones.
     #[must_use]
-    pub fn lines_after(&self, group: &str, read: usize) -> Vec<String> {
+    pub fn lines_after(&self, group: &str, skipped: usize) -> Vec<String> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = groups.get(group).and_then(|events| events.get(read..)).unwrap_or_default();
+        let new = groups.get(group).and_then(|events| events.get(skipped..)).unwrap_or_default();
         new.iter().map(|event| event.message.clone()).collect()
     }
 
-    /// Lines, their bytes, and the custom metrics that CloudWatch takes out of those in embedded metric format.
+    /// Returns the number of lines, the number of their bytes, and the custom metrics that CloudWatch extracts from lines
+    /// in embedded metric format.
     pub(crate) fn billable(&self) -> (u64, u64, BTreeSet<String>) {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = 0;
@@ -109,9 +110,9 @@ impl Logs {
         let error =
             |code: &str, message: String| (400, json!({ "__type": code, "message": message }).to_string().into_bytes());
         let answer = match operation {
-            "FilterLogEvents" => parsed(body).and_then(|request| self.filter(&request)),
-            "DescribeLogGroups" => parsed(body).map(|request| self.describe(&request)),
-            _ => return error("UnknownOperationException", format!("{operation} is not embedded")),
+            "FilterLogEvents" => parse(body).and_then(|request| self.filter(&request)),
+            "DescribeLogGroups" => parse(body).map(|request| self.describe(&request)),
+            _ => return error("UnknownOperationException", format!("the emulator does not support {operation}")),
         };
         match answer {
             Ok(answer) => (200, answer.to_string().into_bytes()),
@@ -139,11 +140,11 @@ impl Logs {
         let group =
             groups.get(&request.log_group_name).ok_or_else(|| format!("no log group {}", request.log_group_name))?;
         let from: usize = match &request.next_token {
-            Some(token) => token.parse().map_err(|_| format!("the token {token:?} is none of ours"))?,
+            Some(token) => token.parse().map_err(|_| format!("{token:?} is not a valid token"))?,
             None => 0,
         };
-        // Events are in the order of their time: what a poll has seen before is not looked at again, under the lock that
-        // the functions' next lines wait for.
+        // Events are in time order, so a binary search skips those before the start time. A scan would hold the lock that
+        // the functions need for their next lines.
         let position = |time: u64| group.partition_point(|event| event.at_ms < time);
         let from = from.max(position(request.start_time.unwrap_or(0)));
         let end = position(request.end_time.unwrap_or(u64::MAX));
@@ -175,6 +176,6 @@ impl Logs {
     }
 }
 
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }

@@ -1,8 +1,8 @@
-//! What AWS would charge for: units, counted where requests arrive and where Lambda's mappings act, so that no handler
-//! knows of it. What a unit costs is not here.
+//! Counts the units that AWS would bill. They are counted where requests arrive and where Lambda's mappings act, so that
+//! no handler contains metering code. The price of a unit is not in this crate.
 //!
-//! What whoever looks at the pipeline asks of it is not charged to it: reads of the table, the lake, the logs and the
-//! queues' attributes, and receives over the wire, which only a reader of the dead letters makes.
+//! Requests by observers are not billed: reads of the table, the lake, the logs and the queues' attributes, and receives
+//! over the wire, which only readers of the dead letters make.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,63 +13,63 @@ use tokio::time::Instant;
 
 use crate::call::{Call, Service};
 
-/// SQS charges a request for each started 64 KB of its payload ("Amazon SQS pricing").
+/// SQS bills each started 64 KB of a request's payload as one request ("Amazon SQS pricing").
 const SQS_CHUNK_BYTES: usize = 64 * 1024;
 
-/// Billable units of everything since the services were made.
+/// The billable units since the services were created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
-    /// Requests that came over the wire, by service and operation, billable or not.
+    /// Number of requests over the wire, by service and operation, billable or not.
     pub requests: BTreeMap<String, u64>,
-    /// Connections to the services' address on loopback, if they have one: on AWS, each is a TLS handshake.
+    /// Number of connections to the services' loopback address, if they have one. On AWS, each is a TLS handshake.
     pub connections: u64,
-    /// SQS requests of producers, by 64 KB.
+    /// Number of SQS requests by producers. Each started 64 KB of a request counts as one.
     pub sqs_sends: u64,
-    /// SQS requests of Lambda that brought messages, by 64 KB.
+    /// Number of SQS requests by Lambda that returned messages. Each started 64 KB of a request counts as one.
     pub sqs_receives: u64,
-    /// SQS requests of Lambda with which it deleted up to ten messages each.
+    /// Number of SQS requests by Lambda to delete messages, up to ten in each request.
     pub sqs_deletes: u64,
-    /// SQS requests of Lambda that brought nothing.
+    /// Number of SQS requests by Lambda that returned no message.
     pub sqs_idle_polls: u64,
-    /// DynamoDB write request units of what `PutItem` and `BatchExecuteStatement` wrote.
+    /// DynamoDB write request units of the `PutItem` requests and `BatchExecuteStatement` statements that wrote an item.
     pub write_request_units: u64,
-    /// The same of conditions that failed.
+    /// DynamoDB write request units of the `PutItem` requests whose condition failed, and of statements that failed.
     pub write_request_units_refused: u64,
-    /// S3 PUTs that wrote an object.
+    /// Number of S3 PUT requests that wrote an object.
     pub s3_puts: u64,
-    /// S3 PUTs that S3 refused, which it charges all the same.
+    /// Number of S3 PUT requests that S3 refused. S3 charges for these too.
     pub s3_puts_refused: u64,
-    /// Each function's invocations.
+    /// The invocations of each function, by its name.
     pub functions: BTreeMap<String, Invocations>,
-    /// Lines that both functions logged.
+    /// Number of lines that both functions logged.
     pub log_lines: u64,
-    /// Bytes of these lines.
+    /// Number of bytes in these lines.
     pub log_bytes: u64,
-    /// Custom metrics, as `namespace/dimensions/name`: CloudWatch charges each of them by the month.
+    /// The custom metrics, as `namespace/dimensions/name`. CloudWatch charges for each of them by the month.
     pub custom_metrics: BTreeSet<String>,
-    /// Bytes in the table, as DynamoDB counts them, without the 100 that it adds for each item.
+    /// Number of bytes in the table, as DynamoDB counts them, without the 100 bytes that it adds to each item.
     pub table_bytes: u64,
-    /// Items in the table.
+    /// Number of items in the table.
     pub table_items: u64,
-    /// Bytes in the lake, of all versions.
+    /// Number of bytes in the lake, including all versions.
     pub lake_bytes: u64,
 }
 
-/// Of one function.
+/// The invocations of one function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Invocations {
-    /// However they ended.
+    /// Number of invocations, successful or not.
     pub number: u64,
-    /// Each rounded up.
+    /// Total duration in milliseconds. The duration of each invocation is rounded up.
     pub milliseconds: u64,
 }
 
-/// Counts. Clones count together.
+/// The counters of a region. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Meter(Arc<Mutex<Usage>>);
 
 impl Meter {
-    pub(crate) fn counted(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         self.lock().clone()
     }
 
@@ -81,14 +81,16 @@ impl Meter {
         self.lock().connections += 1;
     }
 
-    /// A request that came over the wire, and the HTTP status of its answer.
+    /// Counts a request that came over the wire. `status` is the HTTP status of its answer.
     pub(crate) fn answered(&self, call: &Call<'_>, status: u16) {
         let method = call.request.method();
         let operation = if call.service == Service::S3 { method.as_str() } else { &call.operation };
         let mut usage = self.lock();
         *usage.requests.entry(format!("{:?} {operation}", call.service)).or_default() += 1;
         match (call.service, operation) {
-            (Service::Sqs, "SendMessage" | "SendMessageBatch") => usage.sqs_sends += chunks(sent(call.request.body())),
+            (Service::Sqs, "SendMessage" | "SendMessageBatch") => {
+                usage.sqs_sends += chunks(message_bytes(call.request.body()));
+            }
             (Service::S3, "PUT") if (200..300).contains(&status) => usage.s3_puts += 1,
             // S3 does not charge for its own errors ("Billing and usage reporting error responses").
             (Service::S3, "PUT") if status < 500 => usage.s3_puts_refused += 1,
@@ -96,7 +98,7 @@ impl Meter {
         }
     }
 
-    /// What one receive of Lambda's brought: so many messages, whose bodies have so many bytes together.
+    /// Counts a receive by Lambda. `body_bytes` is the size of all returned bodies together.
     pub(crate) fn received(&self, messages: usize, body_bytes: usize) {
         let mut usage = self.lock();
         match messages {
@@ -105,12 +107,12 @@ impl Meter {
         }
     }
 
-    /// Lambda deletes ten messages with a request.
+    /// Counts the requests with which Lambda deletes `messages`, ten in each request.
     pub(crate) fn deleted(&self, messages: usize) {
         self.lock().sqs_deletes += messages.div_ceil(10) as u64;
     }
 
-    /// Awaits an invocation of a function, and counts it, however it ends.
+    /// Awaits an invocation of a function and counts it, whether it succeeds or fails.
     pub(crate) async fn invocation<T>(&self, function: &str, invocation: impl Future<Output = T>) -> T {
         let began = Instant::now();
         let outcome = invocation.await;
@@ -122,7 +124,7 @@ impl Meter {
         outcome
     }
 
-    /// What one write to the table consumed.
+    /// Counts the units that one write to the table consumed.
     pub(crate) fn write(&self, units: f64, refused: bool) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number above zero")]
         let units = units as u64;
@@ -135,8 +137,9 @@ fn chunks(payload_bytes: usize) -> u64 {
     payload_bytes.div_ceil(SQS_CHUNK_BYTES).max(1) as u64
 }
 
-/// Bytes of the messages that a request sends. Its JSON is larger; only where that may matter it is looked into.
-fn sent(request: &[u8]) -> usize {
+/// Returns the size of a request's message bodies in bytes. A request that fits into one chunk is not parsed, because it
+/// counts as one chunk anyway; for such a request this is the size of the whole JSON.
+fn message_bytes(request: &[u8]) -> usize {
     if request.len() <= SQS_CHUNK_BYTES {
         return request.len();
     }

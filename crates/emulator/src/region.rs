@@ -1,6 +1,6 @@
-//! The region and account that the emulator stands for.
+//! The region and the account that the emulator pretends to be.
 
 /// The default region of the deployed system.
 pub const REGION: &str = "sa-east-1";
-/// The account id that AWS's own documentation uses.
+/// The account id that the AWS documentation uses in its examples.
 pub const ACCOUNT: &str = "123456789012";

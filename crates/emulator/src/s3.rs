@@ -1,5 +1,5 @@
-//! S3: the `s3s` library speaks the protocol, and behind it is a map whose one lock makes If-None-Match what it is on
-//! S3: of any number of writers, one wins. Every bucket is versioned.
+//! S3: the `s3s` library implements the protocol in front of a map. One lock around the map makes `If-None-Match` behave
+//! as on S3: exactly one of several concurrent writers wins. Every bucket is versioned.
 
 mod buckets;
 mod operations;
@@ -14,7 +14,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use crate::clock::Clock;
 use crate::s3::buckets::{Buckets, Keys, Version};
 
-/// All buckets.
+/// All buckets of a region.
 #[derive(Clone)]
 pub struct DataLakes {
     buckets: Buckets,
@@ -22,7 +22,7 @@ pub struct DataLakes {
 }
 
 impl DataLakes {
-    /// Without any bucket.
+    /// Creates S3 without buckets.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let buckets = Buckets::new(clock);
@@ -30,12 +30,12 @@ impl DataLakes {
         Self { buckets, service }
     }
 
-    /// Creates a bucket, or leaves the one of that name as it is.
+    /// Creates a bucket. Does nothing if it already exists.
     pub fn create_bucket(&self, name: &str) {
         self.buckets.lock().entry(name.to_owned()).or_default();
     }
 
-    /// The content of every version of every key in a bucket; delete markers have none.
+    /// Returns the content of every version of every key in a bucket, without the delete markers.
     #[must_use]
     pub fn versions(&self, bucket: &str) -> BTreeMap<String, Vec<Bytes>> {
         let contents = |versions: &Vec<Version>| {
@@ -45,7 +45,7 @@ impl DataLakes {
         buckets.get(bucket).into_iter().flatten().map(|(key, versions)| (key.clone(), contents(versions))).collect()
     }
 
-    /// Bytes of every version of every key in all buckets.
+    /// Returns the number of bytes of every version of every key in all buckets.
     pub(crate) fn bytes(&self) -> u64 {
         let buckets = self.buckets.lock();
         let objects = buckets.values().flat_map(Keys::values).flatten().filter_map(|version| version.object.as_ref());
@@ -54,7 +54,7 @@ impl DataLakes {
 
     pub(crate) async fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, String> {
         let mut request = request.map(s3s::Body::from);
-        // Without a set of credentials to check it against, s3s answers 501 to a signed request.
+        // s3s has no credentials to verify a signature with, and answers 501 to a signed request.
         request.headers_mut().remove(http::header::AUTHORIZATION);
         let response = self.service.call(request).await.map_err(|error| format!("{error:?}"))?;
         let (head, body) = response.into_parts();

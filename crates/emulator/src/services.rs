@@ -1,4 +1,4 @@
-//! All embedded services together.
+//! The emulated services of one region.
 
 use std::sync::Arc;
 
@@ -11,50 +11,50 @@ use crate::meter::{Meter, Usage};
 use crate::s3::DataLakes;
 use crate::sqs::Sqs;
 
-/// An AWS region on one machine.
+/// An emulated AWS region.
 pub struct Services {
-    /// By which all of them go.
+    /// The clock that all services use.
     pub clock: Clock,
-    /// Queues.
+    /// The SQS queues.
     pub sqs: Sqs,
-    /// Tables and streams.
+    /// The DynamoDB tables and their streams.
     pub tables: Tables,
-    /// Buckets.
+    /// The S3 buckets.
     pub lakes: DataLakes,
-    /// Log groups.
+    /// The CloudWatch log groups.
     pub logs: Logs,
-    /// What goes wrong with single requests.
+    /// The hook that injects faults into single requests.
     pub faults: RequestFaults,
-    /// What queues and mappings do that they seldom do.
+    /// The plan that decides on faults of queues and mappings.
     pub fault_plan: Arc<dyn FaultPlan>,
     pub(crate) meter: Meter,
 }
 
 impl Services {
-    /// On a clock that tests control. `seed` decides the message ids.
+    /// Creates services on a clock that tests control. `seed` determines the message ids.
     #[must_use]
     pub fn on_clock(clock: Clock, seed: u64) -> Arc<Self> {
         Self::with_fault_plan(clock, seed, Arc::new(NoFaults))
     }
 
-    /// The same, where queues and mappings do as `fault_plan` says.
+    /// Creates services like [`Services::on_clock`], whose queues and mappings follow `fault_plan`.
     #[must_use]
     pub fn with_fault_plan(clock: Clock, seed: u64, fault_plan: Arc<dyn FaultPlan>) -> Arc<Self> {
         Self::with(clock, Tables::on_clock(clock), seed, fault_plan)
     }
 
-    /// On the real clock, for any number of events.
+    /// Creates services on the real clock, for any number of events.
     ///
     /// # Errors
-    /// When the table's database cannot be made.
+    /// Fails if the table's database cannot be created.
     pub fn on_real_clock(seed: u64) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
         Self::on_real_clock_with_fault_plan(seed, Arc::new(NoFaults))
     }
 
-    /// The same, where queues and mappings do as `fault_plan` says.
+    /// Creates services like [`Services::on_real_clock`], whose queues and mappings follow `fault_plan`.
     ///
     /// # Errors
-    /// As there.
+    /// Fails if the table's database cannot be created.
     pub fn on_real_clock_with_fault_plan(
         seed: u64,
         fault_plan: Arc<dyn FaultPlan>,
@@ -76,12 +76,12 @@ impl Services {
         })
     }
 
-    /// What all of it would be charged for, up to now.
+    /// Returns the billable units that all services have consumed so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
         let (log_lines, log_bytes, custom_metrics) = self.logs.billable();
         let (table_items, table_bytes) = self.tables.size();
         let lake_bytes = self.lakes.bytes();
-        Usage { log_lines, log_bytes, custom_metrics, table_bytes, table_items, lake_bytes, ..self.meter.counted() }
+        Usage { log_lines, log_bytes, custom_metrics, table_bytes, table_items, lake_bytes, ..self.meter.usage() }
     }
 }

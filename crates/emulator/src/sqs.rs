@@ -1,8 +1,8 @@
-//! Standard queues, by the rules of the SQS developer guide: visibility timeout, receive count, redrive, retention, long
+//! Standard SQS queues with the rules of the developer guide: visibility timeout, receive count, redrive, retention, long
 //! polling, and the limits of a message. The wire format is in `protocol`.
 //!
-//! Left out: FIFO queues, delays, message attributes. Where SQS promises little (order, stale receipt handles), this
-//! does the least that it may.
+//! FIFO queues, delays and message attributes are not supported. Where SQS promises little (order, stale receipt handles),
+//! these queues do no more than SQS promises.
 
 mod error;
 pub(crate) mod names;
@@ -24,7 +24,7 @@ use crate::sqs::queue::{Message, Queue};
 pub use crate::sqs::error::SqsError;
 pub use crate::sqs::queue::{Counts, QueueSettings, Received, Redrive};
 
-/// Largest message, and largest batch of messages, in bytes (since August 2025).
+/// The largest message, and the largest batch of messages, in bytes (since August 2025).
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// All queues of a region.
@@ -41,23 +41,23 @@ struct State {
 }
 
 impl Sqs {
-    /// Without any queue. `seed` decides the message ids.
+    /// Creates SQS without queues. `seed` determines the message ids.
     #[must_use]
     pub fn new(clock: Clock, seed: u64) -> Self {
         Self::with_fault_plan(clock, seed, Arc::new(NoFaults))
     }
 
-    /// The same, where queues do as `fault_plan` says.
+    /// Creates SQS without queues, like [`Sqs::new`]. Queues created later follow `fault_plan`.
     #[must_use]
     pub fn with_fault_plan(clock: Clock, seed: u64, fault_plan: Arc<dyn FaultPlan>) -> Self {
         let state = State { queues: HashMap::new(), random: fastrand::Rng::with_seed(seed), next: 0 };
         Self { clock, fault_plan, state: Mutex::new(state) }
     }
 
-    /// Creates a queue, or leaves the one of that name as it is.
+    /// Creates a queue. Does nothing if it already exists.
     ///
     /// # Panics
-    /// If its dead-letter queue is not there, as SQS refuses it too: dead letters would have nowhere to go.
+    /// Panics if its dead-letter queue does not exist. SQS refuses such a queue too.
     pub fn create_queue(&self, name: &str, settings: QueueSettings) {
         let mut state = self.lock();
         if let Some(Redrive { dead_letter_queue, .. }) = &settings.redrive {
@@ -75,10 +75,10 @@ impl Sqs {
         });
     }
 
-    /// Enqueues a message and gives its id.
+    /// Sends a message and returns its id.
     ///
     /// # Errors
-    /// When there is no such queue, or the body is empty, too large, or has a character that SQS refuses.
+    /// Fails if the queue does not exist, or if the body is empty, is too large or contains a character that SQS refuses.
     pub fn send(&self, queue: &str, body: &str) -> Result<String, SqsError> {
         let mut state = self.lock();
         let id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid().to_string();
@@ -95,7 +95,7 @@ impl Sqs {
                 &format!("One or more parameters are invalid. Reason: {reason}"),
             ));
         }
-        if let Some(refused) = body.chars().find(|c| !is_carried(*c)) {
+        if let Some(refused) = body.chars().find(|c| !is_allowed(*c)) {
             let message =
                 format!("Invalid binary character '#x{:X}' was found in the message body.", u32::from(refused));
             return Err(invalid("InvalidMessageContents", &message));
@@ -115,10 +115,10 @@ impl Sqs {
         Ok(id)
     }
 
-    /// Receives up to `max` messages, waiting up to `wait` for the first. `visibility_timeout` overrides the queue's.
+    /// Receives up to `max` messages, and waits up to `wait` for the first. `visibility_timeout` overrides the queue's.
     ///
     /// # Errors
-    /// When there is no such queue, or `max` is not 1 to 10.
+    /// Fails if the queue does not exist, or if `max` is not 1 to 10.
     pub async fn receive(
         &self,
         queue: &str,
@@ -131,19 +131,19 @@ impl Sqs {
                 format!("Value {max} for parameter MaxNumberOfMessages is invalid. Must be between 1 and 10.");
             return Err(invalid("InvalidParameterValue", &message));
         }
-        let give_up = Instant::now() + wait;
+        let deadline = Instant::now() + wait;
         let changed = self.lock().queue(queue)?.changed.clone();
         loop {
-            // Waiting begins before the look, so that a message that comes in between is not missed.
+            // Subscribe before looking at the queue. Otherwise a message that is sent in between would be missed.
             let notified = changed.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
 
             let received = self.receive_now(queue, max, visibility_timeout)?;
-            if !received.is_empty() || Instant::now() >= give_up {
+            if !received.is_empty() || Instant::now() >= deadline {
                 return Ok(received);
             }
-            let next_visible = self.lock().queue(queue)?.hidden.first().map_or(give_up, |(at, _)| give_up.min(*at));
+            let next_visible = self.lock().queue(queue)?.hidden.first().map_or(deadline, |(at, _)| deadline.min(*at));
             tokio::select! {
                 biased;
                 () = notified => {}
@@ -196,9 +196,9 @@ impl Sqs {
             });
         }
         if let Some(redrive) = queue.settings.redrive.clone() {
-            let target = state.queue(&redrive.dead_letter_queue).expect("it was there when its source was created");
+            let target = state.queue(&redrive.dead_letter_queue).expect("create_queue checked the dead-letter queue");
             for (handle, message) in dead {
-                // The message keeps its id, its first enqueue time and its receive count.
+                // The message keeps its id, the time of its first send and its receive count.
                 target.messages.insert(handle, Message { hidden_until: None, ..message });
                 target.visible.push_back(handle);
                 target.changed.notify_waiters();
@@ -207,10 +207,11 @@ impl Sqs {
         Ok(received)
     }
 
-    /// Deletes a message. A stale handle is accepted and deletes nothing, which SQS leaves open.
+    /// Deletes a message. A stale receipt handle is accepted and deletes nothing. SQS leaves open whether it deletes the
+    /// message.
     ///
     /// # Errors
-    /// When there is no such queue, or the handle is none.
+    /// Fails if the queue does not exist, or if the receipt handle is malformed.
     pub fn delete(&self, queue: &str, receipt_handle: &str) -> Result<(), SqsError> {
         let mut state = self.lock();
         let queue = state.queue(queue)?;
@@ -225,10 +226,11 @@ impl Sqs {
         Ok(())
     }
 
-    /// Hides a received message for so long from now; zero shows it at once.
+    /// Hides a received message for `timeout` from now. With zero, it becomes visible at once.
     ///
     /// # Errors
-    /// When there is no such queue, the handle is none, or the message is not in flight by it.
+    /// Fails if the queue does not exist, if the receipt handle is malformed, or if the message is not in flight under this
+    /// handle.
     pub fn change_visibility(&self, queue: &str, receipt_handle: &str, timeout: Duration) -> Result<(), SqsError> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -244,10 +246,10 @@ impl Sqs {
         Ok(())
     }
 
-    /// How many messages a queue holds now.
+    /// Returns the number of messages that a queue holds now.
     ///
     /// # Errors
-    /// When there is no such queue.
+    /// Fails if the queue does not exist.
     pub fn counts(&self, queue: &str) -> Result<Counts, SqsError> {
         let mut state = self.lock();
         let queue = state.queue(queue)?;
@@ -255,16 +257,16 @@ impl Sqs {
         Ok(Counts { visible: queue.visible.len(), in_flight: queue.hidden.len() })
     }
 
-    /// All queues, in order.
+    /// Returns the names of all queues.
     #[must_use]
     pub fn queue_names(&self) -> BTreeSet<String> {
         self.lock().queues.keys().cloned().collect()
     }
 
-    /// How a queue behaves.
+    /// Returns the settings of a queue.
     ///
     /// # Errors
-    /// When there is no such queue.
+    /// Fails if the queue does not exist.
     pub fn settings(&self, queue: &str) -> Result<QueueSettings, SqsError> {
         Ok(self.lock().queue(queue)?.settings.clone())
     }
@@ -275,7 +277,7 @@ impl Sqs {
 }
 
 impl State {
-    /// A queue, without the messages whose retention is over.
+    /// Returns a queue, after deleting the messages whose retention period is over.
     fn queue(&mut self, name: &str) -> Result<&mut Queue, SqsError> {
         let missing = || invalid("QueueDoesNotExist", &format!("The specified queue does not exist: {name}"));
         let queue = self.queues.get_mut(name).ok_or_else(missing)?;
@@ -284,7 +286,7 @@ impl State {
     }
 }
 
-/// The characters of XML 1.0, by the API reference's page on `SendMessage`.
-fn is_carried(c: char) -> bool {
+/// Returns true if a message may contain this character: those of XML 1.0, by the API reference on `SendMessage`.
+fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }

@@ -1,4 +1,4 @@
-//! HTTP between the SDK's clients and the services: in process for the functions and tests, on loopback for others.
+//! HTTP between clients and the services: in process for functions and tests that use the SDK, on loopback for others.
 
 pub mod endpoint;
 mod fault_injection;

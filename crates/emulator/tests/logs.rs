@@ -1,6 +1,6 @@
-//! `FilterLogEvents`, as far as it is embedded.
+//! `FilterLogEvents`, in the part that the emulator supports.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use emulator::{Clock, Services};
 use serde_json::{Value, json};
 
-/// Asks as an SDK does, whose own crate takes a minute to compile.
+/// Sends the request that an SDK would send. The SDK's own crate takes a minute to compile.
 async fn filter_log_events(services: &Services, request: &Value) -> Value {
     let http = http::Request::post("/").header("x-amz-target", "Logs_20140328.FilterLogEvents");
     let response = services.answer(http.body(request.to_string().into()).unwrap()).await.unwrap();
@@ -16,8 +16,9 @@ async fn filter_log_events(services: &Services, request: &Value) -> Value {
     serde_json::from_slice(response.body()).unwrap()
 }
 
+/// The pages of a time range contain each of its events once. The range includes its start and excludes its end.
 #[tokio::test(start_paused = true)]
-async fn pages_of_a_span_of_time_hold_each_of_its_events_once_from_its_start_to_before_its_end() {
+async fn pages_contain_each_event_of_a_range_once() {
     let services = Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH), 1);
     let mut writer = services.logs.writer("group");
     for n in 0..10 {

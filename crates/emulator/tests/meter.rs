@@ -1,6 +1,4 @@
-//! What is counted as billable is what AWS's pricing pages say. One test a rule.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Billable units are counted as on AWS's pricing pages. Each test checks one rule.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -28,7 +26,7 @@ fn services() -> Arc<Services> {
     services
 }
 
-/// An item of `pk` = `id`, with a body of so many bytes; `true` if the condition held.
+/// Puts an item with `pk` = `id` and a body of `bytes` bytes. Returns true if the item is new.
 async fn put(services: &Arc<Services>, id: &str, bytes: usize) -> bool {
     let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
     let put = client.put_item().table_name(TABLE).item("pk", AttributeValue::S(id.to_owned()));
@@ -42,19 +40,20 @@ async fn put(services: &Arc<Services>, id: &str, bytes: usize) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_costs_a_unit_for_each_started_kb() {
+async fn claim_costs_a_unit_per_started_kb() {
     for (bytes, units) in [(10, 1), (1_000, 1), (1_024, 2), (5_000, 5)] {
         let services = services();
         assert!(put(&services, "a", bytes).await);
         let usage = services.usage();
         assert_eq!((usage.write_request_units, usage.write_request_units_refused), (units, 0), "{bytes}");
-        // pk, its value, sk, CLAIM, body and its value.
+        // The sizes of `pk`, its value, `sk`, `CLAIM`, `body` and its value.
         assert_eq!((usage.table_items, usage.table_bytes), (1, 2 + 1 + 2 + 5 + 4 + bytes as u64));
     }
 }
 
+/// A refused claim costs the units of the larger of the existing item and the new one.
 #[tokio::test(start_paused = true)]
-async fn a_refused_claim_costs_by_the_larger_of_the_item_that_holds_and_the_new_one() {
+async fn refused_claim_costs_the_larger_item() {
     for (old, new, units) in [(10, 5_000, 5), (5_000, 10, 5), (10, 10, 1)] {
         let services = services();
         assert!(put(&services, "a", old).await);
@@ -65,8 +64,9 @@ async fn a_refused_claim_costs_by_the_larger_of_the_item_that_holds_and_the_new_
     }
 }
 
+/// Each statement of a batch costs its own units, even if DynamoDB refuses it.
 #[tokio::test(start_paused = true)]
-async fn each_statement_of_a_batch_costs_its_units_the_refused_ones_too() {
+async fn each_statement_of_a_batch_costs_its_units() {
     let services = services();
     let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
     let insert = |id: &str, bytes| {
@@ -89,7 +89,7 @@ async fn each_statement_of_a_batch_costs_its_units_the_refused_ones_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_is_refused_is_a_put_too() {
+async fn refused_object_counts_as_a_put() {
     let services = services();
     let client = aws_sdk_s3::Client::new(&services.sdk_config());
     for written in [true, false] {
@@ -101,7 +101,7 @@ async fn an_object_that_is_refused_is_a_put_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_counts_as_a_request_for_each_started_64_kb() {
+async fn message_is_a_request_per_started_64_kb() {
     let services = services();
     let client = aws_sdk_sqs::Client::new(&services.sdk_config());
     let send = |body| client.send_message().queue_url(queue_url(QUEUE)).message_body(body).send();
@@ -110,7 +110,7 @@ async fn a_message_counts_as_a_request_for_each_started_64_kb() {
         send(body).await.unwrap();
         assert_eq!(services.usage().sqs_sends - before, requests);
     }
-    // What the request's JSON adds is not charged for.
+    // Only the body is billed, not the JSON around it.
     let before = services.usage().sqs_sends;
     send("\"".repeat(64 * 1024)).await.unwrap();
     assert_eq!(services.usage().sqs_sends - before, 1);

@@ -1,6 +1,6 @@
-//! Queues keep the rules of the SQS developer guide. One test a rule.
+//! Queues follow the rules of the SQS developer guide. Each test checks one rule.
 
-#![allow(clippy::unwrap_used, clippy::unchecked_time_subtraction, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::unchecked_time_subtraction, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,8 @@ fn queue() -> Sqs {
     sqs
 }
 
-/// Asks queue `q` what no SDK would send: HTTP status and answer.
-async fn ask(services: &Services, operation: &str, request: &Value) -> (u16, Value) {
+/// Sends a request to queue `q` that an SDK would not send. Returns the HTTP status and the answer.
+async fn send_raw(services: &Services, operation: &str, request: &Value) -> (u16, Value) {
     let mut request = request.clone();
     request["QueueUrl"] = queue_url("q").into();
     let http = http::Request::post("/").header("x-amz-target", format!("AmazonSQS.{operation}"));
@@ -36,8 +36,9 @@ async fn receive(sqs: &Sqs, queue: &str) -> Vec<Received> {
     sqs.receive(queue, 10, NOW, None).await.unwrap()
 }
 
+/// A received message is hidden until its visibility timeout ends, and every receive is counted.
 #[tokio::test(start_paused = true)]
-async fn a_received_message_is_hidden_until_its_visibility_timeout_and_its_receives_are_counted() {
+async fn received_message_is_hidden_until_its_timeout() {
     let sqs = queue();
     sqs.send("q", "a").unwrap();
     for receive_count in 1..=5 {
@@ -50,8 +51,9 @@ async fn a_received_message_is_hidden_until_its_visibility_timeout_and_its_recei
     }
 }
 
+/// A stale receipt handle deletes nothing. A deleted message is not redelivered.
 #[tokio::test(start_paused = true)]
-async fn a_deleted_message_does_not_come_again_and_a_stale_handle_deletes_nothing() {
+async fn stale_handle_deletes_nothing() {
     let sqs = queue();
     sqs.send("q", "a").unwrap();
     let stale = receive(&sqs, "q").await.remove(0).receipt_handle;
@@ -65,8 +67,9 @@ async fn a_deleted_message_does_not_come_again_and_a_stale_handle_deletes_nothin
     sqs.delete("q", "nonsense").unwrap_err();
 }
 
+/// `ChangeMessageVisibility` determines when a message can be received again.
 #[tokio::test(start_paused = true)]
-async fn changing_the_visibility_moves_the_moment_at_which_a_message_comes_again() {
+async fn changed_visibility_moves_the_next_receive() {
     let sqs = queue();
     sqs.send("q", "a").unwrap();
     let handle = receive(&sqs, "q").await.remove(0).receipt_handle;
@@ -78,8 +81,9 @@ async fn changing_the_visibility_moves_the_moment_at_which_a_message_comes_again
     assert_eq!(sqs.change_visibility("q", &handle, NOW).unwrap_err().code, "MessageNotInflight");
 }
 
+/// After its last receive, a message moves to the dead-letter queue with its id and the time of its first send.
 #[tokio::test(start_paused = true)]
-async fn after_its_receives_a_message_goes_to_the_dead_letter_queue_with_its_id_and_first_enqueue_time() {
+async fn message_moves_to_dead_letter_queue() {
     let sqs = queue();
     let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 3 };
     sqs.create_queue("dlq", settings(None));
@@ -99,13 +103,14 @@ async fn after_its_receives_a_message_goes_to_the_dead_letter_queue_with_its_id_
 
 #[test]
 #[should_panic(expected = "dead-letter queue dlq does not exist")]
-fn a_queue_cannot_be_created_before_its_dead_letter_queue() {
+fn dead_letter_queue_must_exist_first() {
     let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 3 };
     Sqs::new(Clock::real(), 1).create_queue("main", settings(Some(redrive)));
 }
 
+/// A message that was never received is deleted after the retention period. It does not become a dead letter.
 #[tokio::test(start_paused = true)]
-async fn what_nobody_received_within_the_retention_is_deleted_and_no_dead_letter() {
+async fn expired_message_is_not_a_dead_letter() {
     let sqs = queue();
     sqs.create_queue("dlq", settings(None));
     let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 1 };
@@ -116,8 +121,9 @@ async fn what_nobody_received_within_the_retention_is_deleted_and_no_dead_letter
     assert!(receive(&sqs, "dlq").await.is_empty());
 }
 
+/// After the retention period, messages in flight and messages that were never received are deleted, and the counts show it.
 #[tokio::test(start_paused = true)]
-async fn retention_takes_what_is_in_flight_and_what_nobody_asked_for_and_the_counts_say_so() {
+async fn retention_deletes_visible_and_in_flight() {
     let sqs = Sqs::new(Clock::real(), 1);
     let hour = MINUTE * 60;
     sqs.create_queue("q", QueueSettings { visibility_timeout: hour * 10, retention: hour, redrive: None });
@@ -134,8 +140,9 @@ async fn retention_takes_what_is_in_flight_and_what_nobody_asked_for_and_the_cou
     assert_eq!(receive(&sqs, "q").await[0].body, "younger");
 }
 
+/// The retention period of a dead letter counts from its first send, not from its move to the dead-letter queue.
 #[tokio::test(start_paused = true)]
-async fn a_dead_letter_is_as_old_as_it_was_in_its_first_queue() {
+async fn dead_letter_keeps_its_age() {
     let sqs = queue();
     sqs.create_queue("dlq", settings(None));
     let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 1 };
@@ -150,8 +157,9 @@ async fn a_dead_letter_is_as_old_as_it_was_in_its_first_queue() {
     assert_eq!(sqs.counts("dlq").unwrap(), Counts::default());
 }
 
+/// A long poll returns as soon as there is a message, or when its time is over.
 #[tokio::test(start_paused = true)]
-async fn a_long_poll_ends_with_the_first_message_or_with_its_time() {
+async fn long_poll_ends_with_message_or_time() {
     let sqs = Arc::new(queue());
     let poll = |sqs: &Arc<Sqs>| {
         let sqs = Arc::clone(sqs);
@@ -166,14 +174,15 @@ async fn a_long_poll_ends_with_the_first_message_or_with_its_time() {
     tokio::time::sleep(Duration::from_secs(7)).await;
     sqs.send("q", "a").unwrap();
     assert_eq!(waiting.await.unwrap(), (1, 7));
-    // It also ends with a message that becomes visible again.
+    // A long poll also ends when a message becomes visible again.
     tokio::time::advance(MINUTE - Duration::from_secs(5)).await;
     let (received, after) = poll(&sqs).await.unwrap();
     assert!(received == 1 && (4..=5).contains(&after), "{received} after {after} s");
 }
 
+/// A body has 1 byte to 1 MiB, and a receive asks for 1 to 10 messages.
 #[tokio::test(start_paused = true)]
-async fn a_body_is_1_to_1_mib_and_a_receive_takes_1_to_10() {
+async fn body_and_receive_sizes_are_limited() {
     let sqs = queue();
     assert_eq!(sqs.send("q", "").unwrap_err().code, "MissingParameter");
     sqs.send("q", &"x".repeat(MAX_MESSAGE_BYTES)).unwrap();
@@ -184,8 +193,9 @@ async fn a_body_is_1_to_1_mib_and_a_receive_takes_1_to_10() {
     sqs.send("nowhere", "a").unwrap_err();
 }
 
+/// A body contains no noncharacters, and no control characters except white space.
 #[tokio::test(start_paused = true)]
-async fn a_body_has_no_control_characters_but_white_space_and_no_noncharacters() {
+async fn control_characters_are_refused() {
     let services = Services::on_clock(Clock::real(), 1);
     services.sqs.create_queue("q", settings(None));
     services.sqs.send("q", "\t\n\r \u{7f}\u{d7ff}\u{e000}\u{fffd}\u{10000}\u{10ffff}").unwrap();
@@ -193,7 +203,7 @@ async fn a_body_has_no_control_characters_but_white_space_and_no_noncharacters()
         assert_eq!(services.sqs.send("q", refused).unwrap_err().code, "InvalidMessageContents", "{refused:?}");
     }
     let entries = json!([{ "Id": "good", "MessageBody": "a" }, { "Id": "bad", "MessageBody": "\u{ffff}" }]);
-    let (status, answer) = ask(&services, "SendMessageBatch", &json!({ "Entries": entries })).await;
+    let (status, answer) = send_raw(&services, "SendMessageBatch", &json!({ "Entries": entries })).await;
     assert_eq!((status, &answer["Successful"][0]["Id"]), (200, &json!("good")));
     assert_eq!(
         (&answer["Failed"][0]["Id"], &answer["Failed"][0]["Code"]),
@@ -201,8 +211,9 @@ async fn a_body_has_no_control_characters_but_white_space_and_no_noncharacters()
     );
 }
 
+/// A batch has at most ten entries with distinct ids, and 1 MiB in total.
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_ten_entries_of_distinct_ids_and_1_mib_together() {
+async fn batch_size_is_limited() {
     let services = Services::on_clock(Clock::real(), 1);
     services.sqs.create_queue("q", settings(None));
     let client = aws_sdk_sqs::Client::new(&services.sdk_config());
@@ -228,13 +239,14 @@ async fn a_batch_is_ten_entries_of_distinct_ids_and_1_mib_together() {
     }
 }
 
+/// The id of a batch entry has 1 to 80 letters, digits, hyphens and underscores.
 #[tokio::test(start_paused = true)]
-async fn a_batch_entry_has_an_id_of_at_most_80_safe_characters() {
+async fn batch_entry_id_is_at_most_80_safe_characters() {
     let services = Services::on_clock(Clock::real(), 1);
     services.sqs.create_queue("q", settings(None));
     let entry = |id: Value| json!({ "Entries": [{ "Id": id, "MessageBody": "a" }] });
     for id in ["a".repeat(80), "_-9Z".to_owned()] {
-        assert_eq!(ask(&services, "SendMessageBatch", &entry(json!(id))).await.0, 200, "{id}");
+        assert_eq!(send_raw(&services, "SendMessageBatch", &entry(json!(id))).await.0, 200, "{id}");
     }
     for (id, code) in [
         (Value::Null, "MissingParameter"),
@@ -243,14 +255,15 @@ async fn a_batch_entry_has_an_id_of_at_most_80_safe_characters() {
         (json!("a b"), "InvalidBatchEntryId"),
         (json!("é"), "InvalidBatchEntryId"),
     ] {
-        let (status, answer) = ask(&services, "SendMessageBatch", &entry(id.clone())).await;
+        let (status, answer) = send_raw(&services, "SendMessageBatch", &entry(id.clone())).await;
         assert_eq!((status, &answer["__type"]), (400, &json!(format!("com.amazonaws.sqs#{code}"))), "{id}");
     }
     assert_eq!(services.sqs.counts("q").unwrap().visible, 2);
 }
 
+/// A long poll waits at most 20 seconds, and a visibility timeout is at most 12 hours.
 #[tokio::test(start_paused = true)]
-async fn a_long_poll_waits_20_seconds_and_a_visibility_timeout_is_12_hours_at_the_most() {
+async fn wait_and_visibility_timeout_are_limited() {
     let services = Services::on_clock(Clock::real(), 1);
     services.sqs.create_queue("q", settings(None));
     services.sqs.send("q", "a").unwrap();
@@ -260,7 +273,7 @@ async fn a_long_poll_waits_20_seconds_and_a_visibility_timeout_is_12_hours_at_th
         ("ReceiveMessage", json!({ "WaitTimeSeconds": 20, "VisibilityTimeout": 43_200 })),
         ("ChangeMessageVisibility", change(json!(43_200))),
     ] {
-        assert_eq!(ask(&services, operation, &request).await.0, 200, "{request}");
+        assert_eq!(send_raw(&services, operation, &request).await.0, 200, "{request}");
     }
     for (operation, request, code) in [
         ("ReceiveMessage", json!({ "WaitTimeSeconds": 21 }), "InvalidParameterValue"),
@@ -268,7 +281,7 @@ async fn a_long_poll_waits_20_seconds_and_a_visibility_timeout_is_12_hours_at_th
         ("ChangeMessageVisibility", change(json!(43_201)), "InvalidParameterValue"),
         ("ChangeMessageVisibility", change(Value::Null), "MissingParameter"),
     ] {
-        let (status, answer) = ask(&services, operation, &request).await;
+        let (status, answer) = send_raw(&services, operation, &request).await;
         assert_eq!((status, &answer["__type"]), (400, &json!(format!("com.amazonaws.sqs#{code}"))), "{request}");
     }
 }

@@ -1,12 +1,13 @@
-//! The answer of both functions to their event source mapping, which has `ReportBatchItemFailures` on.
+//! The response of both functions to their event source mapping, which must have `ReportBatchItemFailures` enabled.
 
 use serde::Serialize;
 
-/// The partial batch response: the items that failed. Lambda retries them and acknowledges the others.
+/// The partial batch response: the items that failed. The queue mapping retries only these. The stream mapping retries all
+/// records from the first failed one.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {
-    /// In no order.
+    /// Failed items, in any order.
     pub batch_item_failures: Vec<BatchItemFailure>,
 }
 
@@ -14,7 +15,7 @@ pub struct BatchResponse {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchItemFailure {
-    /// The message id of an SQS message, or the sequence number of a stream record.
+    /// Message id of an SQS message, or sequence number of a stream record.
     pub item_identifier: String,
 }
 

@@ -1,48 +1,48 @@
-//! Stopping in time: what is not done shortly before the function's deadline is reported as failed, rather than killed
-//! half-way with the answers of all the others.
+//! Stops work shortly before the function's deadline, so that unfinished items are reported as failed. Otherwise Lambda would
+//! kill the function, and the results of the whole batch would be lost.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, timeout_at};
 
-/// Kept back for writing the last log lines and the response. A function of 128 MB has a fourteenth of a core; how long
-/// ten thousand lines take it has not been measured on AWS.
+/// Time reserved for the last log lines and the response. A function of 128 MB has a fourteenth of a core. The time that it
+/// needs for ten thousand lines has not been measured on AWS.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// When to stop working on a batch.
+/// The time at which work on a batch stops.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);
 
-/// The deadline came before the work was done. Whether a request in flight had its effect is not known.
+/// The deadline was reached before the work was done. A request in flight may or may not have taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the function's deadline came first; whether the request took effect is not known")]
+#[error("the function reached its deadline; a request in flight may have taken effect")]
 pub struct DeadlineReached;
 
 impl Deadline {
-    /// One second before Lambda's own `deadline`, or half-way to it if there are less than two seconds left. `now` is
-    /// the wall clock, by which Lambda states the deadline.
+    /// Returns the time one second before Lambda's `deadline`, or halfway to it if less than two seconds are left. `now` is
+    /// the wall clock, because Lambda gives the deadline in wall-clock time.
     #[must_use]
     pub fn before(deadline: SystemTime, now: SystemTime) -> Self {
         let left = deadline.duration_since(now).unwrap_or_default();
         Self(Instant::now() + left - RESERVE.min(left / 2))
     }
 
-    /// Runs `work` until it is done or the deadline comes, and then drops it.
+    /// Runs `work` until it is done or the deadline is reached, and then drops it.
     ///
     /// # Errors
-    /// When the deadline comes first.
+    /// Fails if the deadline is reached first.
     pub async fn limit<F: Future>(self, work: F) -> Result<F::Output, DeadlineReached> {
         timeout_at(self.0, work).await.map_err(|_elapsed| DeadlineReached)
     }
 
-    /// How long there is until then.
+    /// Returns the time until the deadline, or zero after it.
     #[must_use]
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Whether it is time to stop.
+    /// Returns true if the deadline has been reached.
     #[must_use]
     pub fn is_reached(self) -> bool {
         Instant::now() >= self.0
@@ -62,8 +62,9 @@ mod tests {
         start.elapsed()
     }
 
+    /// Work stops one second before the deadline, or halfway to it if less than two seconds are left.
     #[tokio::test(start_paused = true)]
-    async fn work_stops_a_second_before_the_deadline_or_half_way_to_a_near_one() {
+    async fn work_stops_before_deadline() {
         // tokio's timer rounds up to the next millisecond.
         for (left_ms, expected_ms) in [(30_000, 29_000), (1_000, 500), (0, 0)] {
             let stopped_ms = stops_after(Duration::from_millis(left_ms)).await.as_millis();
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_is_done_in_time_gives_its_result() {
+    async fn finished_work_returns_its_result() {
         let now = SystemTime::now();
         let deadline = Deadline::before(now + Duration::from_secs(3), now);
         assert_eq!(deadline.limit(async { 7 }).await, Ok(7));

@@ -1,13 +1,13 @@
-//! The event that Lambda hands over.
+//! The batch that Lambda passes to a function.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// `{"Records": [..]}` with each record as the text that it came as. Whoever takes a record decodes it by itself: in a
-/// typed batch, one record that does not fit would fail them all.
+/// A batch: `{"Records": [..]}`, with each record as unparsed JSON. Both functions decode the records one by one, because a
+/// single malformed record would fail a batch that is decoded as a whole.
 #[derive(Debug, Deserialize)]
 pub struct Envelope {
-    /// In the order of the batch.
+    /// Records in the order of the batch.
     #[serde(rename = "Records")]
     pub records: Vec<Box<RawValue>>,
 }

@@ -1,9 +1,9 @@
-//! Errors as text.
+//! Formats errors as text.
 
 use std::error::Error;
 use std::fmt::Write as _;
 
-/// An error and all its sources in one line, as the logs show it: `what was tried: why: why`.
+/// Formats an error and all its sources in one line, such as `failed to read the file: permission denied`.
 #[must_use]
 pub fn error_chain(error: &dyn Error) -> String {
     let mut chain = error.to_string();

@@ -1,4 +1,4 @@
-//! The start of the process, once per cold start, and the settings that both functions give their SDK clients.
+//! The start of the process, once per cold start, and the SDK settings that both functions use.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::https;
 use crate::logs::{LogWriter, dispatch};
 use crate::variables::Variables;
 
-/// Runs `start` in a process that logs as the functions do. An error of `start` is an error of the function's init: it
-/// is logged in one line, and the process ends.
+/// Sets up logging and runs `start`. An error from `start`, such as a missing variable, is logged in one line and ends the
+/// process.
 ///
 /// # Panics
-/// If the process has a `tracing` subscriber already.
+/// Panics if the process already has a `tracing` subscriber.
 pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -> F) -> ExitCode {
     let level = read_variables(|variables| variables.log_level());
     let subscriber = dispatch(LogWriter::stdout(), *level.as_ref().unwrap_or(&LevelFilter::INFO), wall_clock());
@@ -41,18 +41,18 @@ pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -
     }
 }
 
-/// Reads the process's own variables.
+/// Calls `read` with the process's environment variables.
 pub fn read_variables<T>(read: impl FnOnce(&Variables<'_>) -> T) -> T {
     read(&Variables::from_process())
 }
 
-/// The clock of a deployed function.
+/// Returns the system clock, for use in a deployed function.
 #[must_use]
 pub fn wall_clock() -> SharedTimeSource {
     SharedTimeSource::new(SystemTimeSource::new())
 }
 
-/// Region, credentials and endpoint from the process's variables, with [`timeouts`] and [`retries`].
+/// Loads the region, credentials and endpoint from the process's environment, and adds [`timeouts`] and [`retries`].
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(https::client())
@@ -62,20 +62,20 @@ pub async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// How long a request may take. A `PutItem` or a `PutObject` of one event takes some ten milliseconds; an attempt that
-/// takes four seconds has been lost. All attempts together end well before the function's 30 s.
+/// Returns the timeouts of a request. A `PutItem` or a `PutObject` of one event takes about ten milliseconds, so an attempt that
+/// takes four seconds is lost. All attempts together end well before the function's timeout of 30 s.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
-        // At 128 MB, a TLS handshake gets a fourteenth of a core.
+        // At 128 MB, a TLS handshake runs on a fourteenth of a core.
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(4))
         .operation_timeout(Duration::from_secs(12))
         .build()
 }
 
-/// How often a request is tried. The SDK's own first back-off of a second is made for interactive use; here the event
-/// source mapping tries again after this, so a few quick tries are right.
+/// Returns the retry settings of a request. They allow a few quick attempts, because the event source mapping retries the batch
+/// later. The SDK's default first backoff of one second is too long here.
 #[must_use]
 pub fn retries() -> RetryConfig {
     RetryConfig::standard()

@@ -1,4 +1,4 @@
-//! The HTTPS client of every SDK client that talks to AWS.
+//! The HTTPS client for every SDK client that calls AWS.
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -6,8 +6,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-/// Returns the SDK's default HTTPS client, but with TLS by ring instead of AWS-LC: ring builds faster and makes the functions
-/// smaller. It takes a proxy from the usual variables (`HTTPS_PROXY`, `NO_PROXY`), as the default client does.
+/// Returns the SDK's default HTTPS client, but with ring instead of AWS-LC for TLS. Ring builds faster and makes the functions
+/// smaller. Like the default client, it uses the proxy in the usual variables (`HTTPS_PROXY`, `NO_PROXY`).
 #[must_use]
 pub fn client() -> SharedHttpClient {
     Builder::new().build_with_connector_fn(|settings, runtime| {

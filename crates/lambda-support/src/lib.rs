@@ -1,18 +1,19 @@
-//! What `ingest-fn` and `archive-fn` both do with a batch, and with the process that they run in. What a claim is, and
-//! what is done with one, is not here.
+//! Batch handling and process setup for `ingest-fn` and `archive-fn`. This crate does not know about claims.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! | --- | --- |
-//! | [`envelope`] | the event as raw records, so that one that does not fit costs itself alone |
-//! | [`batch_response`] | the answer: which items failed |
-//! | [`deadline`] | stopping in time |
-//! | [`panic_guard`] | a panic that costs one record |
-//! | [`https`] | the HTTPS client of the SDK clients |
-//! | [`error_chain`](mod@error_chain) | an error and its sources in one line |
-//! | [`logs`] | JSON lines, and where they go |
-//! | [`metrics`] | a batch's summary line, which is its CloudWatch metrics too |
-//! | [`variables`] | variables, with errors that name them |
+//! | [`envelope`] | the batch with raw records, so that a malformed record fails alone |
+//! | [`batch_response`] | the partial batch response, which lists the failed items |
+//! | [`deadline`] | a limit that stops work before Lambda's deadline |
+//! | [`panic_guard`] | a guard that turns a panic into an error |
+//! | [`https`] | the HTTPS client for the SDK clients |
+//! | [`error_chain`](mod@error_chain) | an error and its sources in one line of text |
+//! | [`logs`] | JSON log lines and their destination |
+//! | [`metrics`] | the summary line of a batch, which also contains its CloudWatch metrics |
+//! | [`variables`] | environment variables, with errors that name them |
 //! | [`function`] | the start of the process, once per cold start |
+
+#![warn(missing_docs)]
 
 pub mod batch_response;
 pub mod deadline;

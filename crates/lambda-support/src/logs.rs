@@ -1,4 +1,4 @@
-//! JSON log lines: flat, one event a line, with `timestamp` and `level` as Lambda's JSON logging wants them.
+//! JSON log lines: flat, one event per line, with the `timestamp` and `level` that Lambda's JSON logging expects.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -16,19 +16,19 @@ use crate::error_chain::error_chain;
 
 type Sink = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
 
-/// Where a function's log lines go: standard output on Lambda, a log group when it runs embedded. Each call of
-/// [`Write::write`] is one whole line.
+/// The destination of a function's log lines: standard output on Lambda, or a log group of the emulator. Each call of
+/// [`Write::write`] writes one whole line.
 #[derive(Clone)]
 pub struct LogWriter(Arc<Sink>);
 
 impl LogWriter {
-    /// Lambda sends what a function prints to CloudWatch Logs.
+    /// Returns a writer to standard output, which Lambda sends to CloudWatch Logs.
     #[must_use]
     pub fn stdout() -> Self {
         Self::new(|line| io::stdout().lock().write_all(line))
     }
 
-    /// Hands each line, with its newline, to `sink`.
+    /// Returns a writer that passes each line, with its newline, to `sink`.
     pub fn new(sink: impl Fn(&[u8]) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self(Arc::new(sink))
     }
@@ -55,8 +55,8 @@ impl MakeWriter<'_> for LogWriter {
 /// Longest text of an error in a log line, in characters.
 const MAX_ERROR_CHARS: usize = 1_000;
 
-/// An error and all its sources, as a log line has room for them. Some libraries quote what they could not read, however long it is;
-/// Lambda splits a long line, and its halves are no JSON.
+/// Formats an error and all its sources for a log line, cut to 1,000 characters. Some libraries quote the whole input that they
+/// failed to read. Lambda splits a long line, and the parts are not valid JSON.
 #[must_use]
 pub fn error_text(error: &dyn Error) -> String {
     let mut text = error_chain(error);
@@ -75,20 +75,20 @@ impl FormatTime for Clock {
     }
 }
 
-/// As in `timestamp`: UTC, to the millisecond.
+/// Formats a time in RFC 3339, UTC, with milliseconds, as in `timestamp`.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     chrono::DateTime::<chrono::Utc>::from(time).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-/// A time that AWS tells as text, in epoch milliseconds, as [`rfc3339`] writes it; none if it is not one.
+/// Parses epoch milliseconds and formats them like [`rfc3339`]. Returns `None` if `text` is not a time in epoch milliseconds.
 #[must_use]
 pub fn rfc3339_from_ms(text: &str) -> Option<String> {
     let time = chrono::DateTime::from_timestamp_millis(text.parse().ok()?)?;
     Some(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }
 
-/// What writes `tracing`'s events, down to `level`, to `writer`, with the time that `clock` tells.
+/// Returns a dispatcher that writes `tracing` events of at least `level` to `writer`, with timestamps from `clock`.
 #[must_use]
 pub fn dispatch(writer: LogWriter, level: LevelFilter, clock: SharedTimeSource) -> Dispatch {
     tracing_subscriber::fmt()

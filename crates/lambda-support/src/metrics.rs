@@ -1,8 +1,8 @@
-//! A batch's summary line, which is also its metrics: CloudWatch extracts them from the log (embedded metric format,
+//! The summary line of a batch, from which CloudWatch also extracts the metrics (embedded metric format,
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
-//! It is not a `tracing` event, so no log level can hide it.
+//! The line is not a `tracing` event, so no log level can suppress it.
 //!
-//! The format is one JSON object with fixed names. AWS's library for it, metrique, would bring 25 crates.
+//! The format is one JSON object with fixed names. AWS's library for this format, metrique, would add 25 crates.
 
 use std::io::Write as _;
 use std::time::SystemTime;
@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 
 use crate::logs::{LogWriter, rfc3339};
 
-/// The CloudWatch namespace of both functions.
+/// CloudWatch namespace of both functions' metrics.
 pub const NAMESPACE: &str = "DynamoLocking";
 
-/// The one dimension.
+/// The only dimension of the metrics.
 const DIMENSION: &str = "FunctionName";
 
 /// Writes summary lines.
@@ -23,31 +23,31 @@ pub struct Summary {
     function_name: String,
 }
 
-/// What happened in one batch: how many of each outcome, and for the archive how long the slowest record took.
+/// The results of one batch.
 pub struct Batch<'a> {
-    /// Of the invocation.
+    /// Request id of the invocation.
     pub request_id: &'a str,
-    /// When the batch ended.
+    /// Time at which the batch ended.
     pub ended_at: SystemTime,
-    /// Metric name and number, all of them even if zero, so that an alarm sees data.
+    /// Name and count of each metric. Zeros are included, so that alarms have data.
     pub counts: &'a [(&'static str, u64)],
-    /// Longest time from claim to object in the batch, in milliseconds.
+    /// Longest time from a claim to its object in the batch, in milliseconds; `None` if no claim was archived.
     pub lag_max_ms: Option<u64>,
 }
 
 impl Summary {
-    /// `function_name` becomes the dimension's value.
+    /// Returns a summary that writes to `writer`. `function_name` is the value of the dimension.
     #[must_use]
     pub fn new(writer: LogWriter, function_name: &str) -> Self {
         Self { writer, function_name: function_name.to_owned() }
     }
 
-    /// Writes the line. If that fails, it says so on standard error: the batch itself is done, and its response must go out.
+    /// Writes the summary line. If that fails, the error goes to standard error, because the finished batch still needs its response.
     pub fn write(&self, batch: &Batch<'_>) {
         let mut line = self.line(batch).to_string();
         line.push('\n');
         if let Err(error) = self.writer.clone().write_all(line.as_bytes()) {
-            let _ = writeln!(std::io::stderr(), "the batch's metrics could not be written: {error}");
+            let _ = writeln!(std::io::stderr(), "failed to write the batch's metrics: {error}");
         }
     }
 
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// The line is what CloudWatch's specification of the embedded metric format asks for, name by name.
+    /// The line has every member that CloudWatch's specification of the embedded metric format requires.
     #[test]
     fn summary_line_is_embedded_metric_format() {
         let summary = Summary::new(LogWriter::stdout(), "archive-fn");

@@ -1,4 +1,4 @@
-//! A panic on one record costs that record alone.
+//! Turns a panic into an error, so that a record that makes our code panic fails alone.
 
 use std::any::Any;
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt as _;
 
-/// Our own code panicked. What it held of shared state must be usable all the same: see the callers.
+/// A caught panic in our own code. The caller must ensure that state shared with that code is still usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the function panicked: {0}")]
 pub struct Panicked(String);
@@ -18,18 +18,18 @@ impl Panicked {
     }
 }
 
-/// Runs `work`, and turns a panic in it into an error.
+/// Runs `work` and turns a panic into an error.
 ///
 /// # Errors
-/// When `work` panics.
+/// Fails if `work` panics.
 pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::from_payload(&*payload))
 }
 
-/// As [`catch_panic`], for a future.
+/// Runs the future `work` and turns a panic into an error.
 ///
 /// # Errors
-/// When `work` panics.
+/// Fails if `work` panics.
 pub async fn catch_panic_async<F: Future>(work: F) -> Result<F::Output, Panicked> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|payload| Panicked::from_payload(&*payload))
 }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_becomes_an_error_with_its_message() {
+    async fn panic_becomes_error_with_its_message() {
         assert_eq!(catch_panic(|| panic!("seven")), Err::<(), _>(Panicked("seven".into())));
         let number = 7;
         assert_eq!(catch_panic_async(async { panic!("{number}") }).await, Err::<(), _>(Panicked("7".into())));

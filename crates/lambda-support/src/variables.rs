@@ -1,4 +1,4 @@
-//! Environment variables, read once per cold start through a look-up, so that tests never set any.
+//! Environment variables, read once per cold start. Tests pass a lookup function and never set a variable of the process.
 
 use std::env::VarError;
 use std::fmt::Display;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
 
-/// Where variables are looked up.
+/// A source of environment variables.
 pub struct Variables<'a>(LookUp<'a>);
 
 enum LookUp<'a> {
@@ -14,37 +14,38 @@ enum LookUp<'a> {
     Given(&'a dyn Fn(&str) -> Option<String>),
 }
 
-/// A variable that the function cannot start without, or cannot start with.
+/// A missing or malformed variable, which prevents the function from starting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VariableError {
-    /// It is not set, or empty.
+    /// The variable is not set, or it is empty.
     #[error("environment variable {0} is missing")]
     Missing(&'static str),
-    /// Its value cannot be used.
+    /// The variable has an invalid value.
     #[error("environment variable {variable} is {value:?}: {problem}")]
     Malformed {
-        /// Its name.
+        /// Name of the variable.
         variable: &'static str,
-        /// Its value.
+        /// Value of the variable.
         value: String,
-        /// What is wrong with it.
+        /// Requirement that the value violates, for example `must be UTF-8`.
         problem: String,
     },
 }
 
 impl<'a> Variables<'a> {
-    /// `look_up` gives a variable's value, if it is set.
+    /// Reads variables with `look_up`, which returns the value of a variable that is set.
     pub fn new(look_up: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self(LookUp::Given(look_up))
     }
 
-    /// The process's own.
+    /// Reads the variables of the process.
     #[must_use]
     pub fn from_process() -> Self {
         Self(LookUp::Process)
     }
 
-    /// A value that is no text is not missing: a default in its place would be none that anyone chose.
+    /// Returns the value of a variable, or `None` if it is not set. A value that is not UTF-8 is an error: a default would
+    /// silently replace a value that someone has set.
     fn value(&self, variable: &'static str) -> Result<Option<String>, VariableError> {
         match self.0 {
             LookUp::Given(look_up) => Ok(look_up(variable)),
@@ -59,18 +60,18 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// A variable that must be there.
+    /// Returns a variable that must be set.
     ///
     /// # Errors
-    /// When it is missing, empty or no text.
+    /// Fails if the variable is missing, empty or not UTF-8.
     pub fn required(&self, variable: &'static str) -> Result<String, VariableError> {
         self.value(variable)?.filter(|value| !value.is_empty()).ok_or(VariableError::Missing(variable))
     }
 
-    /// A variable that may be missing. `parse` says what is wrong with a value.
+    /// Parses a variable, or `default` if it is not set. The error of `parse` says which requirement the value violates.
     ///
     /// # Errors
-    /// When it is there and `parse` refuses it.
+    /// Fails if `parse` rejects the value, or if the value is not UTF-8.
     pub fn parsed<T, E: Display>(
         &self,
         variable: &'static str,
@@ -81,10 +82,10 @@ impl<'a> Variables<'a> {
         parse(&value).map_err(|problem| VariableError::Malformed { variable, value, problem: problem.to_string() })
     }
 
-    /// A whole number within `range`.
+    /// Parses a variable as a whole number in `range`, or `default` if it is not set.
     ///
     /// # Errors
-    /// When it is there and is not such a number.
+    /// Fails if the value is not a whole number in `range`.
     pub fn number<N: FromStr + PartialOrd + Display + Copy>(
         &self,
         variable: &'static str,
@@ -97,19 +98,19 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets.
+    /// Returns `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets, or `default` if it is not set.
     ///
     /// # Errors
-    /// When it is empty: it is the metrics' dimension, and CloudWatch drops metrics whose dimension has no value.
+    /// Fails if the name is empty. It is the metrics' dimension, and CloudWatch drops metrics with an empty dimension.
     pub fn function_name(&self, default: &str) -> Result<String, VariableError> {
         let not_empty = |name: &str| if name.is_empty() { Err("must not be empty") } else { Ok(name.to_owned()) };
         self.parsed("AWS_LAMBDA_FUNCTION_NAME", default, not_empty)
     }
 
-    /// `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging configuration; INFO without it.
+    /// Returns `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging configuration, or INFO if it is not set.
     ///
     /// # Errors
-    /// When it is not one of Lambda's levels.
+    /// Fails if the value is not one of Lambda's levels.
     pub fn log_level(&self) -> Result<LevelFilter, VariableError> {
         self.parsed("AWS_LAMBDA_LOG_LEVEL", "INFO", |value| match value.to_ascii_uppercase().as_str() {
             "TRACE" => Ok(LevelFilter::TRACE),
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_malformed_variable_is_named_in_one_line() {
+    fn bad_variable_is_named_in_one_line() {
         let table = |value| read(value, |variables| variables.required("TABLE_NAME"));
         assert_eq!(table(Some("t")), Ok("t".into()));
         for missing in [None, Some("")] {
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn every_log_level_of_lambda_is_known() {
+    fn every_lambda_log_level_parses() {
         let level = |value| read(value, |variables| variables.log_level());
         assert_eq!(level(None), Ok(LevelFilter::INFO));
         assert_eq!(level(Some("debug")), Ok(LevelFilter::DEBUG));

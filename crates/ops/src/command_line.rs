@@ -1,6 +1,6 @@
-//! What the command lines of this workspace have in common.
+//! Code shared by the command lines of this workspace.
 
-/// Returns clap's error in one line: its first paragraph. clap goes on with hints and the usage.
+/// Returns the first paragraph of clap's error as one line, without the hints and the usage that follow it.
 #[must_use]
 pub fn usage_error(error: &clap::Error) -> String {
     let text = error.to_string();

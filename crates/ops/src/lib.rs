@@ -1,4 +1,6 @@
-//! The operator's tools.
+//! The operators' command-line tools, and a client for CloudWatch Logs.
+
+#![warn(missing_docs)]
 
 pub mod command_line;
 pub mod logs;

@@ -1,6 +1,6 @@
-//! A client for CloudWatch Logs: the operations of its JSON protocol that are called here, on the runtime of the SDK's
-//! clients. Credentials, signatures, timeouts and retries are those of an `SdkConfig`. The whole SDK of this service takes a
-//! minute to compile.
+//! A small client for CloudWatch Logs. It speaks the service's JSON protocol on the runtime of the AWS SDK's clients,
+//! and takes credentials, timeouts and retries from an `SdkConfig`. The SDK's own crate for this service takes a minute
+//! to compile.
 
 mod endpoint;
 
@@ -36,20 +36,20 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The part of `X-Amz-Target` that names the service and its version.
+/// The service and its version, as named in the header `X-Amz-Target`.
 const TARGET: &str = "Logs_20140328";
 const SERVICE_ID: &str = "CloudWatch Logs";
 
-/// CloudWatch Logs in one region.
+/// A client for CloudWatch Logs in one region.
 #[derive(Clone, Debug)]
 pub struct LogsClient {
     call: Operation<LogsCall, Box<RawValue>, LogsRefusal>,
 }
 
-/// A call that brought no answer, or a refusal.
+/// The error of a call: the service refused it, or no usable answer arrived.
 pub type LogsError = SdkError<LogsRefusal, HttpResponse>;
 
-/// The service's code and message for a call that it refuses.
+/// The error code and message with which the service refused a call.
 #[derive(Debug)]
 pub struct LogsRefusal {
     status: u16,
@@ -63,7 +63,7 @@ impl fmt::Display for LogsRefusal {
         match (self.metadata.code(), self.metadata.message()) {
             (Some(code), Some(message)) => write!(f, "{code}: {message}"),
             (Some(code), None) => f.write_str(code),
-            // A proxy may answer with something else than JSON.
+            // A proxy between us and the service may answer with something other than JSON.
             (None, _) => write!(f, "HTTP status {}", self.status),
         }
     }
@@ -75,49 +75,49 @@ impl ProvideErrorMetadata for LogsRefusal {
     }
 }
 
-/// A search through a log group.
+/// The request of `FilterLogEvents`: a search in a log group.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FilterLogEvents<'a> {
-    /// The group.
+    /// Name of the log group.
     pub log_group_name: &'a str,
-    /// Leaves out other events.
+    /// Filter pattern that an event must match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter_pattern: Option<&'a str>,
-    /// Leaves out earlier events: milliseconds since 1970.
+    /// Earliest time of an event, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<i64>,
-    /// Leaves out events of this time and later ones: milliseconds since 1970.
+    /// Time before which an event must be, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<i64>,
-    /// The largest number of events on a page.
+    /// Maximum number of events per page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<i32>,
-    /// The token of the page before.
+    /// [`LogPage::next_token`] of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<&'a str>,
 }
 
-/// A page of a search.
+/// One page of a search's results.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogPage {
-    /// The events, which may be none even if there is a further page.
+    /// The events. A page may be empty although another one follows.
     #[serde(default)]
     pub events: Vec<LogEvent>,
-    /// Leads to the next page, if there is one.
+    /// Token of the next page; `None` on the last page.
     pub next_token: Option<String>,
 }
 
-/// A line of a log.
+/// A log event, which is one line of a function's log.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogEvent {
-    /// Identifies the event.
+    /// Unique id of the event.
     pub event_id: Option<String>,
-    /// The line.
+    /// Text of the line.
     pub message: Option<String>,
-    /// The time of the event: milliseconds since 1970.
+    /// Time of the event, in milliseconds since 1970.
     pub timestamp: Option<i64>,
 }
 
@@ -128,7 +128,7 @@ struct LogsCall {
 }
 
 impl LogsClient {
-    /// Returns a client with these settings.
+    /// Returns a client with the region, credentials, endpoint, timeouts and retries of `config`.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
         let mut call = Operation::builder()
@@ -170,12 +170,12 @@ impl LogsClient {
         Self { call: call.serializer(write_request).deserializer(read_response).build() }
     }
 
-    /// Returns a page of the events that match.
+    /// Returns one page of the events that match.
     pub async fn filter_log_events(&self, search: &FilterLogEvents<'_>) -> Result<LogPage, LogsError> {
         self.call("FilterLogEvents", search).await
     }
 
-    /// Calls any operation of the service by its name in the API reference.
+    /// Calls the operation that has this name in the API reference.
     pub async fn call<T: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -207,7 +207,7 @@ fn read_response(response: &HttpResponse) -> Result<Box<RawValue>, OrchestratorE
     if !response.status().is_success() {
         return Err(OrchestratorError::operation(refusal(response, body)));
     }
-    // Some operations answer with nothing.
+    // Some operations answer with an empty body.
     let text = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(text).map_err(OrchestratorError::other)
 }
@@ -224,7 +224,7 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> LogsRefusal {
     let code = response.headers().get("x-amzn-errortype").map(str::to_owned).or(body.code);
     let mut metadata = ErrorMetadata::builder();
     if let Some(code) = code {
-        // `namespace#Code:http://..`
+        // The code may look like `namespace#Code:http://..`.
         let code = code.split(':').next().unwrap_or_default();
         metadata = metadata.code(code.rsplit('#').next().unwrap_or_default());
     }

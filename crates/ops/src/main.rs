@@ -1,4 +1,4 @@
-//! The operator's tools: see the library, and `--help`.
+//! The `ops` command line. `--help` describes its commands.
 
 mod replay_command;
 
@@ -9,7 +9,7 @@ use ops::command_line::usage_error;
 
 use replay_command::{ReplayArgs, UNUSABLE, note};
 
-/// Tools for the operator of a deployed stack.
+/// Tools for operators of a deployed stack
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {

@@ -1,22 +1,27 @@
-//! The day after: finds claims in the table that have no object in the lake, and writes those objects with the function's own
-//! code. It is run by an operator, and is no part of the deployed function.
+//! Finds claims in the table that have no object in the lake, and writes those objects with the code of `archive-fn`.
+//! An operator runs a replay after an outage. This code is not part of the deployed functions.
 //!
-//! The table is in no order and the lake is in the order of time, so one of the two must be sorted to hold it against the
-//! other. A lake may hold years and a table tens of millions of claims, and neither fits into memory for certain. So the table
-//! is scanned once, in parallel segments and without the bodies, and what it takes to find an object again is noted on disk, by
-//! the lake's partition (an hour). Then each partition that has claims is listed once and held against its claims, in order: a
-//! thousand keys a request, where asking for each key would be a thousand requests. In memory are a few hours of claim and event
-//! ids. Only of claims whose object is missing the whole item is read, and written.
+//! A lake may hold years of objects and a table tens of millions of claims, so neither can be assumed to fit into
+//! memory. The lake is sorted by time, the table is not. So a replay has two steps:
 //!
-//! Everything may be done again: key and content follow from the claim, the write is conditional, and a claim that a running
-//! archive writes first is found there. So a checkpoint needs no transaction: what it misses is done again.
+//! 1. It scans the table once, in parallel segments and without the bodies. It notes on disk which claims belong to which
+//!    partition of the lake (one hour).
+//! 2. It lists each partition that has claims once, and compares the sorted listing with the sorted claims. A listing
+//!    returns a thousand keys per request; checking the keys one by one would need a thousand requests.
 //!
-//! | module | what it does |
+//! Memory holds only the claim ids and event ids of a few partitions. A claim's whole item is read only if its object
+//! is missing.
+//!
+//! Every step can be repeated safely. A claim determines the key and the content of its object, the write is
+//! conditional, and an object that a running `archive-fn` wrote first counts as already there. So the checkpoint needs
+//! no transactions: the next run repeats whatever the checkpoint did not record.
+//!
+//! | module | contents |
 //! | --- | --- |
-//! | `scan`, `claim_table` | the table, in parallel segments |
-//! | `worklist`, `checkpoint` | claims by partition on disk, and how far the scan is |
-//! | `listing` | a partition of the lake, held against its claims |
-//! | `rewrite` | one claim, from the table to the lake |
+//! | `scan`, `claim_table` | reads the table in parallel segments |
+//! | `worklist`, `checkpoint` | the claims of each partition and the scan's progress, on disk |
+//! | `listing` | compares a partition of the lake with its claims |
+//! | `rewrite` | writes the object of one claim |
 
 mod checkpoint;
 mod claim_table;
@@ -40,7 +45,7 @@ use lambda_support::panic_guard::catch_panic_async;
 
 use claim_table::ClaimTable;
 use listing::LakeListing;
-use outcome::OUTAGE;
+use outcome::MAX_CONSECUTIVE_FAILURES;
 use pace::{Progress, RateLimiter};
 use rewrite::RewriteOutcome;
 use worklist::{ClaimRef, Worklist};
@@ -49,29 +54,31 @@ pub use outcome::{ReplayError, ReplayOutcome};
 pub use settings::ReplaySettings;
 pub use worklist::WorklistError;
 
-/// Partitions listed at once: each is a sequence of requests, and its claims are in memory meanwhile.
+/// Number of partitions compared in parallel. Each is a sequence of requests, and its claims stay in memory until it is
+/// done.
 const PARTITIONS_AT_ONCE: usize = 4;
 
-/// Objects in flight at once, of each of those partitions. Each may hold a body of 1 MiB twice.
+/// Number of objects written in parallel for each of those partitions. Each may hold a 1 MiB body twice.
 const OBJECTS_AT_ONCE: usize = 8;
 
-/// What [`ReplaySettings::until`] is if nothing is said.
-const ON_ITS_WAY: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+/// Age up to which a claim is left to the stream if [`ReplaySettings::until`] is `None`.
+const IN_FLIGHT_AGE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
-/// Finds claims without an object, and writes those objects if it is told to. `note` is told now and then how far it is.
+/// Finds claims without an object, and writes those objects if [`ReplaySettings::write`] is set. Calls `note` with a
+/// line about the progress every few seconds.
 ///
 /// # Errors
-/// When the table or the bucket cannot be read, the lake is a new one, the checkpoint folder cannot be used, or there is no time
-/// between [`ReplaySettings::since`] and [`ReplaySettings::until`]. A single object
-/// that cannot be written is none: it is in the outcome. Some hundred in a row are.
+/// Fails if the table or the bucket cannot be read, if the lake is unexpectedly empty, if the checkpoint folder cannot be
+/// used, if [`ReplaySettings::since`] is not before [`ReplaySettings::until`], or if 200 writes in a row fail. A single
+/// write that fails is not an error: it is listed in [`ReplayOutcome::failed`].
 pub async fn replay(
     sdk: &SdkConfig,
     settings: &ReplaySettings,
     note: &dyn Fn(&str),
 ) -> Result<ReplayOutcome, ReplayError> {
-    let until = settings.until.unwrap_or_else(|| Utc::now() - ON_ITS_WAY);
+    let until = settings.until.unwrap_or_else(|| Utc::now() - IN_FLIGHT_AGE);
     if let Some(since) = settings.since.filter(|since| *since >= until) {
-        return Err(ReplayError::NothingBetween { since, until });
+        return Err(ReplayError::EmptyTimeRange { since, until });
     }
     let lake = LakeListing::new(sdk, settings);
     if !settings.new_lake && lake.is_new().await? {
@@ -79,8 +86,8 @@ pub async fn replay(
         return Err(ReplayError::NewLake { bucket: settings.bucket.clone(), prefix });
     }
     let mut worklist = Worklist::open(settings, until)?;
-    if let Some(begun) = worklist.describe_resumed() {
-        note(&format!("going on with {begun} in {}", settings.checkpoint.display()));
+    if let Some(resumed) = worklist.describe_resumed() {
+        note(&format!("resuming {resumed} from the checkpoint folder {}", settings.checkpoint.display()));
     }
     let table = ClaimTable::new(sdk, &settings.table);
     scan::scan(&table, settings, &mut worklist, note).await?;
@@ -93,7 +100,7 @@ pub async fn replay(
         limiter: RateLimiter::new(settings.rate),
         progress: Progress::new(note),
         written: Cell::new(0),
-        failed_in_a_row: Cell::new(0),
+        consecutive_failures: Cell::new(0),
     };
     let mut outcome = ReplayOutcome { until: worklist.until(), ..ReplayOutcome::default() };
     replay.compare_partitions(&worklist, &mut outcome).await?;
@@ -109,9 +116,9 @@ struct Replay<'a> {
     data_lake: DataLake,
     limiter: RateLimiter,
     progress: Progress<'a>,
-    /// For progress alone.
+    /// Number of objects written so far, for the progress lines.
     written: Cell<u64>,
-    failed_in_a_row: Cell<u32>,
+    consecutive_failures: Cell<u32>,
 }
 
 impl Replay<'_> {
@@ -119,21 +126,24 @@ impl Replay<'_> {
         let partitions = worklist.partitions()?;
         let total = partitions.len();
         let mut done = 0_usize;
-        let mut at_work = stream::iter(partitions)
+        let mut comparisons = stream::iter(partitions)
             .map(|partition| self.compare_partition(worklist, partition))
             .buffer_unordered(PARTITIONS_AT_ONCE);
-        while let Some(of_partition) = at_work.try_next().await? {
-            outcome.add(of_partition);
+        while let Some(partition_outcome) = comparisons.try_next().await? {
+            outcome.add(partition_outcome);
             done += 1;
             self.progress.report(|| {
                 let missing: u64 = outcome.missing.values().sum();
-                format!("{done} of {total} partitions: {missing} claims without an object, {} written", outcome.written)
+                format!(
+                    "compared {done} of {total} partitions: {missing} claims without an object, {} objects written",
+                    outcome.written
+                )
             });
         }
         Ok(())
     }
 
-    /// Compares a partition with its claims, and writes what is missing.
+    /// Compares a partition of the lake with its claims, and writes the missing objects if the settings say so.
     async fn compare_partition(&self, worklist: &Worklist, partition: String) -> Result<ReplayOutcome, ReplayError> {
         let claims = worklist.read_claims(&partition)?;
         let mut outcome = ReplayOutcome { compared: claims.len() as u64, ..ReplayOutcome::default() };
@@ -141,13 +151,13 @@ impl Replay<'_> {
         if !missing.is_empty() {
             outcome.missing.insert(partition.clone(), missing.len() as u64);
         }
-        let left = if self.settings.write { self.write(&missing, &mut outcome).await? } else { missing };
-        // What is left of the partition is what a next replay has to look at.
-        worklist.replace(&partition, &left)?;
+        let remaining = if self.settings.write { self.write(&missing, &mut outcome).await? } else { missing };
+        // The next run compares only these claims.
+        worklist.replace(&partition, &remaining)?;
         Ok(outcome)
     }
 
-    /// Writes the objects of claims, and gives back those that failed.
+    /// Writes the objects of `missing`, and returns the claims whose write failed.
     async fn write(&self, missing: &[ClaimRef], outcome: &mut ReplayOutcome) -> Result<Vec<ClaimRef>, ReplayError> {
         let mut failed = Vec::new();
         let mut writing = stream::iter(missing)
@@ -155,12 +165,12 @@ impl Replay<'_> {
                 self.limiter.wait().await;
                 let prefix = &self.settings.object_prefix;
                 let rewriting = rewrite::rewrite(&self.table, &self.data_lake, prefix, claim);
-                // A claim on which our own code panics costs itself alone.
+                // A claim that makes our own code panic fails alone.
                 (claim, catch_panic_async(rewriting).await.unwrap_or_else(|panic| Err(panic.into())))
             })
             .buffer_unordered(OBJECTS_AT_ONCE);
         while let Some((claim, rewritten)) = writing.next().await {
-            self.failed_in_a_row.set(if rewritten.is_err() { self.failed_in_a_row.get() + 1 } else { 0 });
+            self.consecutive_failures.set(if rewritten.is_err() { self.consecutive_failures.get() + 1 } else { 0 });
             let partition_key = || Claim::partition_key(&claim.event_id);
             match rewritten {
                 Ok(RewriteOutcome::Written) => {
@@ -170,7 +180,7 @@ impl Replay<'_> {
                 Ok(RewriteOutcome::AlreadyThere) => outcome.already_there += 1,
                 Ok(RewriteOutcome::Gone) => outcome.gone.push(partition_key()),
                 Ok(RewriteOutcome::Unusable { reason }) => outcome.unusable.push((partition_key(), reason)),
-                Err(error) if self.failed_in_a_row.get() >= OUTAGE => {
+                Err(error) if self.consecutive_failures.get() >= MAX_CONSECUTIVE_FAILURES => {
                     return Err(ReplayError::Outage(error_chain(&error)));
                 }
                 Err(error) => {
@@ -178,22 +188,22 @@ impl Replay<'_> {
                     failed.push(claim.clone());
                 }
             }
-            self.progress.report(|| format!("{} objects written", self.written.get()));
+            self.progress.report(|| format!("{} objects written so far", self.written.get()));
         }
         Ok(failed)
     }
 
-    /// Keeps unusable items whole, and returns those that a next replay has to look at.
+    /// Copies unusable items to the quarantine. Returns the items that the next run has to look at, with the reasons.
     async fn quarantine_unusable(
         &self,
         worklist: &Worklist,
         outcome: &mut ReplayOutcome,
     ) -> Result<Vec<(String, String)>, ReplayError> {
-        let mut left = Vec::new();
+        let mut remaining = Vec::new();
         for (partition_key, reason) in worklist.read_unusable()? {
             if !self.settings.write {
                 outcome.unusable.push((partition_key.clone(), reason.clone()));
-                left.push((partition_key, reason));
+                remaining.push((partition_key, reason));
                 continue;
             }
             self.limiter.wait().await;
@@ -202,10 +212,10 @@ impl Replay<'_> {
                 Ok(()) => outcome.unusable.push((partition_key, reason)),
                 Err(error) => {
                     outcome.failed.push((partition_key.clone(), error_chain(&error)));
-                    left.push((partition_key, reason));
+                    remaining.push((partition_key, reason));
                 }
             }
         }
-        Ok(left)
+        Ok(remaining)
     }
 }

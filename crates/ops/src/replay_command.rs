@@ -14,83 +14,95 @@ use claim::ObjectPrefix;
 use lambda_support::{error_chain, https};
 use ops::replay::{ReplayError, ReplayOutcome, ReplaySettings, replay};
 
-/// As many keys of a kind are listed. The checkpoint folder has all of them.
+/// Maximum number of items to print per category.
 const MOST_LISTED: usize = 20;
 
+// Exit codes; the help describes them.
 const MISSING: u8 = 1;
 pub(crate) const UNUSABLE: u8 = 2;
 const FAILED: u8 = 3;
 const UNREACHABLE: u8 = 4;
 
-/// Finds claims in the table that have no object in the lake, and with --write writes those objects, as archive-fn would have.
+/// Find claims in the table that have no object in the lake, and with --write, write those objects
 ///
-/// For the day after an outage that was longer than the stream's patience. It may be killed and run again, as often as one
-/// likes, beside a running archive-fn: no object gets a second version.
+/// Use it after an outage that lasted longer than the stream mapping retries a record (22 hours by default). The
+/// objects are identical to those that archive-fn would have written.
 ///
-/// It runs with your own credentials, which need: dynamodb:Scan and dynamodb:GetItem on the table; s3:ListBucket on the bucket;
-/// s3:PutObject under the prefix; and with customer-managed keys kms:Decrypt on the table's and kms:GenerateDataKey on the
-/// bucket's.
+/// You can interrupt a replay and run it again, also while archive-fn is running: no object gets a second version. The
+/// next run continues from the checkpoint folder.
 ///
-/// Exit codes: 0 no claim is left without its object; 1 some are, and this was a dry run; 2 the command or the checkpoint folder
-/// cannot be used, or the lake is empty; 3 some objects could not be written, and are tried again by the next run; 4 the table or
-/// the bucket cannot be read, or written to at all: the next run goes on from there.
+/// A replay uses your own credentials. They need these permissions:
+///   dynamodb:Scan         on the table
+///   dynamodb:GetItem      on the table
+///   s3:ListBucket         on the bucket
+///   s3:PutObject          on the objects under the prefix
+///   kms:Decrypt           on the table's key, if it is customer-managed
+///   kms:GenerateDataKey   on the bucket's key, if it is customer-managed
+///
+/// Exit codes:
+///   0  No claim is left without its object
+///   1  Dry run: some claims have no object, or some items cannot be read as claims
+///   2  The command line or the checkpoint folder cannot be used, or the lake has no objects
+///   3  Some objects could not be written; the next run tries them again
+///   4  The table or the bucket cannot be read, or 200 writes in a row failed; the next run continues from the checkpoint
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct ReplayArgs {
-    /// The table of claims
+    /// Name of the claim table
     #[arg(long, value_name = "NAME")]
     table: String,
 
-    /// The bucket of the data lake
+    /// Name of the data lake's bucket
     #[arg(long, value_name = "NAME")]
     bucket: String,
 
-    /// Where the lake begins in its bucket: the `OBJECT_PREFIX` of archive-fn
+    /// Prefix of the lake's objects in the bucket; must be the same as `OBJECT_PREFIX` of archive-fn
     #[arg(long, value_name = "PREFIX", default_value = "events/", value_parser = ObjectPrefix::parse)]
     object_prefix: ObjectPrefix,
 
-    /// Write the missing objects; without it, they are only counted (a dry run)
+    /// Write the missing objects; without this flag, only count them (dry run)
     #[arg(long)]
     write: bool,
 
-    /// Pass over claims made before this moment: 2026-11-23, or 2026-11-23T09:41:07Z
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Ignore claims made before this time, such as 2026-11-23 or 2026-11-23T09:41:07Z
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<DateTime<Utc>>,
 
-    /// Leave claims made at or after this moment to the stream [default: 15 minutes before the replay began]
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Leave claims made at or after this time to the stream [default: 15 minutes before the replay starts]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<DateTime<Utc>>,
 
-    /// Objects to write in a second at the most, beside what archive-fn writes
+    /// Maximum number of objects to write per second, in addition to archive-fn's own writes
     #[arg(long, value_name = "OBJECTS", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rate: u32,
 
-    /// Segments in which the table is scanned at once
+    /// Number of table segments to scan in parallel
     #[arg(long, value_name = "NUMBER", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=100))]
     segments: u32,
 
-    /// Pages of the table to read in a second at the most; each is of 1 MB, which is 256 read units
+    /// Maximum number of table pages to read per second; a page has 1 MB and costs 256 read units
     #[arg(long, value_name = "PAGES", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     scan_rate: u32,
 
-    /// There may be nothing under the prefix yet
+    /// Allow a lake that has no objects under the prefix yet
     #[arg(long)]
     new_lake: bool,
 
-    /// Folder that keeps how far the replay is; it is made, and removed when nothing is left to do
+    /// Folder for the replay's progress; created if necessary, and removed when nothing is left to do
     #[arg(long, value_name = "DIR", default_value = "replay-checkpoint")]
     checkpoint: PathBuf,
 }
 
-/// Replays, prints the outcome, and returns the exit code.
+/// Runs the replay, prints the outcome, and returns the exit code.
 pub(crate) async fn run(args: ReplayArgs) -> ExitCode {
     let settings = args.settings();
     match replay(&sdk_config().await, &settings, &note).await {
         Ok(outcome) => {
-            let shown = show(&outcome, &settings, &mut io::stdout().lock());
-            match shown {
-                // Whoever stopped reading still gets the exit code.
+            let printed = print_outcome(&outcome, &settings, &mut io::stdout().lock());
+            match printed {
+                // If the reader closed the pipe, the exit code is still correct.
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    note(&format!("error: what came of it cannot be printed: {error}"));
+                    note(&format!("error: failed to print the outcome: {error}"));
                     FAILED.into()
                 }
                 _ => exit_code(&outcome, &settings),
@@ -99,7 +111,7 @@ pub(crate) async fn run(args: ReplayArgs) -> ExitCode {
         Err(error) => {
             note(&format!("error: {}", error_chain(&error)));
             match error {
-                ReplayError::NewLake { .. } | ReplayError::NothingBetween { .. } | ReplayError::Worklist(_) => {
+                ReplayError::NewLake { .. } | ReplayError::EmptyTimeRange { .. } | ReplayError::Worklist(_) => {
                     UNUSABLE.into()
                 }
                 ReplayError::Table { .. } | ReplayError::Bucket { .. } | ReplayError::Outage(_) => UNREACHABLE.into(),
@@ -110,7 +122,7 @@ pub(crate) async fn run(args: ReplayArgs) -> ExitCode {
 
 impl ReplayArgs {
     fn settings(self) -> ReplaySettings {
-        let more_than_0 = |number| NonZeroU32::new(number).expect("the range begins at 1");
+        let non_zero = |number| NonZeroU32::new(number).expect("the flag's range starts at 1");
         ReplaySettings {
             table: self.table,
             bucket: self.bucket,
@@ -119,22 +131,23 @@ impl ReplayArgs {
             until: self.until,
             write: self.write,
             new_lake: self.new_lake,
-            rate: more_than_0(self.rate),
-            segments: more_than_0(self.segments),
-            scan_rate: more_than_0(self.scan_rate),
+            rate: non_zero(self.rate),
+            segments: non_zero(self.segments),
+            scan_rate: non_zero(self.scan_rate),
             checkpoint: self.checkpoint,
         }
     }
 }
 
-fn moment(value: &str) -> Result<DateTime<Utc>, String> {
+fn parse_time(value: &str) -> Result<DateTime<Utc>, String> {
     let day = || value.parse::<NaiveDate>().ok().map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc());
     let time = || DateTime::parse_from_rfc3339(value).ok().map(|time| time.to_utc());
-    day().or_else(time).ok_or("must be a day as 2026-11-23 or a time as 2026-11-23T09:41:07Z".to_owned())
+    day().or_else(time).ok_or("must be a day such as 2026-11-23 or a time such as 2026-11-23T09:41:07Z".to_owned())
 }
 
-/// For a person's patience and a slow line, where the functions' own settings are for a deadline: a page of the scan is 1 MB,
-/// and an object that S3 refuses for a minute is not given up.
+/// Loads the SDK configuration, with longer timeouts and more retries than the functions have. A replay has no
+/// deadline, a page of the scan has 1 MB and may arrive over a slow line, and a write should survive a minute of errors
+/// from S3.
 async fn sdk_config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
@@ -149,19 +162,19 @@ async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// Claims by partition where there is anything to say, then what went wrong, then the sum.
-fn show(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut impl io::Write) -> io::Result<()> {
+/// Prints the partitions that have missing objects, then the items that could not be handled, then the totals.
+fn print_outcome(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut impl io::Write) -> io::Result<()> {
     for (partition, missing) in &outcome.missing {
-        writeln!(out, "{partition}: {missing} {} without an object", claims(*missing))?;
+        writeln!(out, "{partition}: {missing} {} without an object", claim_or_claims(*missing))?;
     }
-    let gone = |key: &String| (key.clone(), "deleted or replaced since its claim was found".to_owned());
+    let gone = |key: &String| (key.clone(), "deleted or replaced after the scan".to_owned());
     let gone: Vec<_> = outcome.gone.iter().map(gone).collect();
-    for (what, items) in [("gone", &gone), ("unusable", &outcome.unusable), ("failed", &outcome.failed)] {
-        for (partition_key, why) in items.iter().take(MOST_LISTED) {
-            writeln!(out, "{what}: {partition_key}: {why}")?;
+    for (category, items) in [("gone", &gone), ("unusable", &outcome.unusable), ("failed", &outcome.failed)] {
+        for (partition_key, reason) in items.iter().take(MOST_LISTED) {
+            writeln!(out, "{category}: {partition_key}: {reason}")?;
         }
         if let Some(more @ 1..) = items.len().checked_sub(MOST_LISTED) {
-            writeln!(out, "{what}: and {more} more")?;
+            writeln!(out, "{category}: and {more} more")?;
         }
     }
     let ReplayOutcome { compared, missing, written, already_there, unusable, failed, until, .. } = outcome;
@@ -169,12 +182,12 @@ fn show(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut impl io::W
     writeln!(
         out,
         "compared {compared} {} made before {}: {missing} without an object",
-        claims(*compared),
+        claim_or_claims(*compared),
         until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
     )?;
     let (gone, unusable, failed) = (gone.len(), unusable.len(), failed.len());
     if *compared == 0 {
-        writeln!(out, "there was nothing to look at, and this says nothing: is that the table, and the time?")?;
+        writeln!(out, "no claims matched: check --table, --since and --until")?;
     }
     if settings.write {
         writeln!(
@@ -186,16 +199,16 @@ fn show(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut impl io::W
         if missing > 0 && missing == *compared {
             writeln!(
                 out,
-                "not one of them has an object: is that the bucket and the prefix of this table's archive-fn?"
+                "none of these claims has an object: check that --bucket and --object-prefix are those of this table's archive-fn"
             )?;
         }
-        writeln!(out, "this was a dry run: nothing was written. The same command with --write goes on from here")
+        writeln!(out, "this was a dry run: nothing was written. Run the same command with --write to write the objects")
     } else {
         Ok(())
     }
 }
 
-fn claims(number: u64) -> &'static str {
+fn claim_or_claims(number: u64) -> &'static str {
     if number == 1 { "claim" } else { "claims" }
 }
 
@@ -209,7 +222,8 @@ fn exit_code(outcome: &ReplayOutcome, settings: &ReplaySettings) -> ExitCode {
     }
 }
 
+/// Prints a progress line or an error to standard error.
 pub(crate) fn note(text: &str) {
-    // Where even standard error is closed, the exit code says what there is to say.
+    // If standard error is closed, the exit code is all that the caller gets.
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,6 +1,6 @@
-//! The client of CloudWatch Logs against the emulator.
+//! Tests the CloudWatch Logs client against the emulator.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ const SEARCH: FilterLogEvents<'static> = FilterLogEvents {
     next_token: None,
 };
 
-/// A region with one log group, at 1,000 s after 1970.
+/// Returns services with one log group, at 1,000 s after 1970, and a client for them.
 fn region() -> (Arc<Services>, LogsClient) {
     let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
     let services = Services::on_clock(clock, 1);
@@ -29,19 +29,20 @@ fn region() -> (Arc<Services>, LogsClient) {
     (services, client)
 }
 
-/// Returns the error's code, and how many requests were sent.
-async fn failure(fault: Fault) -> (Option<String>, usize) {
+/// Makes every request fail with `fault`. Returns the error's code and the number of requests that were sent.
+async fn call_with_fault(fault: Fault) -> (Option<String>, usize) {
     let (services, client) = region();
     let requests = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&requests);
+    let counter = Arc::clone(&requests);
     services.faults.set(move |_| {
-        counted.fetch_add(1, Ordering::SeqCst);
+        counter.fetch_add(1, Ordering::SeqCst);
         Some(fault)
     });
     let error = client.filter_log_events(&SEARCH).await.unwrap_err();
     (error.code().map(str::to_owned), requests.load(Ordering::SeqCst))
 }
 
+/// Following the page tokens returns every event exactly once, in order.
 #[tokio::test(start_paused = true)]
 async fn pages_hold_each_event_once() {
     let services = Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH), 1);
@@ -65,7 +66,7 @@ async fn pages_hold_each_event_once() {
     assert_eq!(events, expected);
 }
 
-/// The request that the service gets: protocol, body and signature.
+/// The request has the protocol's headers and body, and a signature for the service and region.
 #[tokio::test(start_paused = true)]
 async fn request_is_signed_json_1_1() {
     let (services, client) = region();
@@ -89,9 +90,10 @@ async fn request_is_signed_json_1_1() {
     assert!(header("authorization").starts_with(&scope), "{}", header("authorization"));
 }
 
+/// A refused call returns the service's code and message, and is not retried.
 #[tokio::test(start_paused = true)]
-async fn refusal_has_code_and_message_and_is_not_retried() {
-    assert_eq!(failure(Fault::Refused(403)).await, (Some("AccessDeniedException".to_owned()), 1));
+async fn refusal_has_code_and_message() {
+    assert_eq!(call_with_fault(Fault::Refused(403)).await, (Some("AccessDeniedException".to_owned()), 1));
     let (_services, client) = region();
     let error = client.filter_log_events(&FilterLogEvents { log_group_name: "nowhere", ..SEARCH }).await.unwrap_err();
     assert_eq!(error.code(), Some("ResourceNotFoundException"));
@@ -99,14 +101,14 @@ async fn refusal_has_code_and_message_and_is_not_retried() {
     assert_eq!(error.as_service_error().unwrap().to_string(), "ResourceNotFoundException: no log group nowhere");
 }
 
-/// As often as an SDK client with the same settings.
+/// The client makes as many attempts as an SDK client with the same settings.
 #[tokio::test(start_paused = true)]
 async fn throttling_and_server_errors_are_retried() {
     let attempts = lambda_support::function::retries().max_attempts() as usize;
     assert!(attempts > 1);
-    assert_eq!(failure(Fault::Throttled).await, (Some("ThrottlingException".to_owned()), attempts));
-    assert_eq!(failure(Fault::Refused(500)).await, (Some("InternalServerError".to_owned()), attempts));
-    assert_eq!(failure(Fault::RequestLost).await, (None, attempts));
+    assert_eq!(call_with_fault(Fault::Throttled).await, (Some("ThrottlingException".to_owned()), attempts));
+    assert_eq!(call_with_fault(Fault::Refused(500)).await, (Some("InternalServerError".to_owned()), attempts));
+    assert_eq!(call_with_fault(Fault::RequestLost).await, (None, attempts));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! The functions wired to the emulator, as Terraform wires the deployed ones.
 
+#![warn(missing_docs)]
+
 pub mod names;
 pub mod sandboxes;
 pub mod testkit;

@@ -1,21 +1,21 @@
-//! What the embedded pipeline's resources are called: as Terraform calls the deployed ones.
+//! The names of the embedded pipeline's resources, which are those that Terraform gives the deployed ones.
 
-/// Producers send here.
+/// The queue that producers send to.
 pub const QUEUE: &str = "dynamo-locking-dev-ingestion-queue";
-/// Messages go here after three receives.
+/// The queue that messages move to after three receives.
 pub const DEAD_LETTER_QUEUE: &str = "dynamo-locking-dev-ingestion-dlq";
-/// Stream records that were given up are named here.
+/// The queue whose messages name the stream records that the stream mapping discarded.
 pub const ON_FAILURE_QUEUE: &str = "dynamo-locking-dev-archive-on-failure";
-/// The claims.
+/// The table of claims.
 pub const TABLE: &str = "dynamo-locking-dev-ingestion-state";
-/// The data lake.
+/// The bucket of the data lake.
 pub const BUCKET: &str = "dynamo-locking-dev-ingestion-data";
-/// SQS batch in, claims out.
+/// The function `ingest-fn`: SQS batch in, claims out.
 pub const INGEST_FUNCTION: &str = "dynamo-locking-dev-ingest-fn";
-/// Stream batch in, objects out.
+/// The function `archive-fn`: stream batch in, objects out.
 pub const ARCHIVE_FUNCTION: &str = "dynamo-locking-dev-archive-fn";
 
-/// Where a function's log lines go.
+/// Returns the name of a function's log group.
 #[must_use]
 pub fn log_group(function: &str) -> String {
     format!("/aws/lambda/{function}")

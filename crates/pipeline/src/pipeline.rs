@@ -1,4 +1,4 @@
-//! The whole system on one machine, wired as Terraform wires the deployed one.
+//! The whole pipeline in one process, wired as Terraform wires the deployed one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,31 +18,31 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A running pipeline. Dropping it stops the mappings.
 pub struct Pipeline {
-    /// What it runs on.
+    /// The services that the pipeline runs on.
     pub services: Arc<Services>,
-    /// SQS batch in, claims out.
+    /// The function `ingest-fn`: SQS batch in, claims out.
     pub ingest: Arc<Function>,
-    /// Stream batch in, objects out.
+    /// The function `archive-fn`: stream batch in, objects out.
     pub archive: Arc<Function>,
-    /// Of the table.
+    /// The ARN of the table's stream.
     pub stream_arn: String,
     mappings: JoinSet<String>,
 }
 
 impl Pipeline {
-    /// Makes the queues, the table and the bucket, and starts both mappings. `seed` decides the claim ids.
+    /// Creates the queues, the table and the bucket, and starts both mappings. `seed` determines the claim ids.
     ///
     /// # Panics
-    /// If the table is there already.
+    /// Panics if the table already exists.
     #[must_use]
     pub fn start(services: &Arc<Services>, settings: PipelineSettings, seed: u64) -> Self {
         Self::start_decorated(services, settings, seed, AsDeployed)
     }
 
-    /// Starts a pipeline whose sandboxes and log lines pass through `decorator`.
+    /// Starts a pipeline like [`Pipeline::start`], with `decorator` around its sandboxes and log writers.
     ///
     /// # Panics
-    /// If the table is there already.
+    /// Panics if the table already exists.
     #[must_use]
     pub fn start_decorated(
         services: &Arc<Services>,
@@ -52,7 +52,7 @@ impl Pipeline {
     ) -> Self {
         let Functions { ingest, archive } = Functions::new(services, &settings, seed, decorator);
         let services = Arc::clone(services);
-        // Six times the function's timeout, plus the window, as AWS advises.
+        // AWS recommends six times the function's timeout plus the batching window.
         let visibility_timeout = settings.function_timeout * 6 + settings.sqs_mapping.batching_window;
         let long_kept = QueueSettings { visibility_timeout, retention: DAY * 14, redrive: None };
         let redrive = Redrive {
@@ -73,13 +73,13 @@ impl Pipeline {
         let to_archive =
             StreamMapping::new(Arc::clone(&services), &stream_arn, Arc::clone(&archive), settings.stream_mapping);
         let mut mappings = JoinSet::new();
-        mappings.spawn(async move { format!("the queue's mapping ended: {:?}", to_ingest.run().await) });
-        mappings.spawn(async move { format!("the stream's mapping ended: {:?}", to_archive.run().await) });
+        mappings.spawn(async move { format!("the queue mapping ended: {:?}", to_ingest.run().await) });
+        mappings.spawn(async move { format!("the stream mapping ended: {:?}", to_archive.run().await) });
         Self { services, ingest, archive, stream_arn, mappings }
     }
 
-    /// Waits for a mapping to end, which none does unless something is broken, and says how it ended.
-    pub async fn broken(&mut self) -> String {
+    /// Waits until a mapping fails, and returns a description of the failure. Does not return while both mappings run.
+    pub async fn wait_for_failure(&mut self) -> String {
         match self.mappings.join_next().await {
             Some(Ok(ended)) => ended,
             Some(Err(panicked)) => format!("a mapping panicked: {panicked}"),

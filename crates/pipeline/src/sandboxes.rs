@@ -1,7 +1,7 @@
-//! The sandboxes of both functions: each has SDK clients, a retry quota and a handler of its own, as a process on Lambda has.
+//! The sandboxes of both functions. Like a process on Lambda, each sandbox has its own SDK client, retry quota and handler.
 //!
-//! A [`Decorator`] may stand between a sandbox and the rest: the simulation skews clocks, kills and observes; a mutant
-//! rewrites requests, answers and log lines. The functions themselves are the deployed ones in every case.
+//! A [`Decorator`] can change a sandbox's surroundings: the simulation skews clocks, kills sandboxes and observes them, and a
+//! mutant rewrites requests, answers and log lines. The functions themselves are always the deployed ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,14 +21,14 @@ use crate::settings::PipelineSettings;
 /// The two functions of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// SQS batch in, claims out.
+    /// The function `ingest-fn`: SQS batch in, claims out.
     Ingest,
-    /// Stream batch in, objects out.
+    /// The function `archive-fn`: stream batch in, objects out.
     Archive,
 }
 
 impl Role {
-    /// The function's name.
+    /// Returns the function's name.
     #[must_use]
     pub fn function_name(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Role {
     }
 }
 
-/// Stands between the functions and the rest of a pipeline. The default changes nothing.
+/// A hook between the functions and the rest of a pipeline. The default methods change nothing.
 pub trait Decorator: Send + Sync + 'static {
     /// Returns the writer of a function's log lines.
     fn log_writer(&self, _role: Role, writer: LogWriter) -> LogWriter {
@@ -51,23 +51,23 @@ pub trait Decorator: Send + Sync + 'static {
     }
 }
 
-/// Decorates nothing.
+/// A decorator that changes nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct AsDeployed;
 
 impl Decorator for AsDeployed {}
 
-/// The parts of a sandbox before its cold start. A decorator may exchange them.
+/// The parts of a sandbox before its cold start. A decorator can replace them.
 pub struct Blueprint {
-    /// Its function.
+    /// The sandbox's function.
     pub role: Role,
-    /// Counts up over both functions.
+    /// The sandbox's number, counted from 0 over both functions.
     pub number: u64,
-    /// The wall clock of handler and SDK client.
+    /// The wall clock of the handler and the SDK client.
     pub clock: SharedTimeSource,
-    /// The way to the services.
+    /// The configuration of the SDK client, which connects it to the services.
     pub sdk: SdkConfig,
-    /// The random part of the claim ids; `archive-fn` needs none.
+    /// The source of the random part of claim ids. `archive-fn` does not use it.
     pub random: ingest_fn::Random,
     log: LogWriter,
     ingest: ingest_fn::Config,
@@ -76,17 +76,17 @@ pub struct Blueprint {
 
 /// A sandbox after its cold start.
 pub struct WarmSandbox {
-    /// Handles one invocation at a time.
+    /// The sandbox, which handles one invocation at a time.
     pub sandbox: Sandbox,
-    /// The handler of an `ingest-fn`, for a look into its cache.
+    /// The handler of `ingest-fn`, whose cache a test can inspect; `None` for `archive-fn`.
     pub ingest: Option<Arc<ingest_fn::Handler>>,
 }
 
 impl Blueprint {
-    /// Makes the SDK client and the handler.
+    /// Creates the SDK client and the handler.
     #[must_use]
     pub fn build(self) -> WarmSandbox {
-        // The SDK keeps a quota of retries for each process, and a sandbox of Lambda is one.
+        // The SDK shares one retry quota within a process. On Lambda, each sandbox is a process of its own.
         let retry_quota = RetryPartition::custom(format!("sandbox {}", self.number)).build();
         match self.role {
             Role::Ingest => {
@@ -120,7 +120,7 @@ impl Blueprint {
     }
 }
 
-/// Both functions, in the emulator's terms.
+/// Both functions of a pipeline, for the emulator's mappings.
 pub(crate) struct Functions {
     pub(crate) ingest: Function,
     pub(crate) archive: Function,

@@ -1,4 +1,4 @@
-//! The settings of a pipeline, which default to those of the deployed one.
+//! The settings of a pipeline.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use serde_json::json;
 
 use crate::names;
 
-/// What can be set of a pipeline. The defaults are those of the deployed system.
+/// The settings of a pipeline. The defaults are those of the deployed system.
 #[derive(Clone, Debug)]
 pub struct PipelineSettings {
-    /// Of both functions.
+    /// The timeout of both functions.
     pub function_timeout: Duration,
-    /// From queue to `ingest-fn`.
+    /// The settings of the mapping from the queue to `ingest-fn`.
     pub sqs_mapping: SqsMappingSettings,
-    /// From stream to `archive-fn`.
+    /// The settings of the mapping from the stream to `archive-fn`.
     pub stream_mapping: StreamMappingSettings,
-    /// Receives that a message gets before it goes to the dead-letter queue.
+    /// Number of receives after which a message moves to the dead-letter queue.
     pub max_receive_count: u32,
-    /// How `ingest-fn` is told what it is told; the table's name is set.
+    /// The configuration of `ingest-fn`. It contains the table's name.
     pub ingest: ingest_fn::Config,
-    /// How `archive-fn` is told what it is told; the bucket's name is set.
+    /// The configuration of `archive-fn`. It contains the bucket's name.
     pub archive: archive_fn::Config,
 }
 
@@ -59,9 +59,9 @@ impl Default for PipelineSettings {
             },
             max_receive_count: 3,
             ingest: ingest_fn::Config::from_variables(&lambda_support::Variables::new(&ingest))
-                .expect("all has a default"),
+                .expect("every other variable has a default"),
             archive: archive_fn::Config::from_variables(&lambda_support::Variables::new(&archive))
-                .expect("all has a default"),
+                .expect("every other variable has a default"),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The pipeline on a paused clock, for tests: what goes in, what goes wrong, and what can be seen afterwards.
+//! A test kit that runs the pipeline on a paused clock. Tests send messages, inject faults, and read the table, the lake, the
+//! queues and the logs.
 //!
-//! A [`World`] needs a paused clock (`#[tokio::test(start_paused = true)]`): time jumps whenever every task waits, so hours of
+//! A [`World`] needs a paused clock (`#[tokio::test(start_paused = true)]`). Time jumps whenever every task waits, so hours of
 //! retries take milliseconds. Two worlds with the same settings and the same messages end with the same bytes.
 //!
 //! ```
@@ -33,42 +34,42 @@ use crate::names;
 use crate::pipeline::Pipeline;
 use crate::settings::PipelineSettings;
 
-/// The moment at which a world begins, in seconds since 1970.
+/// The time at which a world begins, in seconds since 1970.
 pub const STARTS_AT_SECONDS: u64 = 1_800_000_000;
 
-/// Decides message ids and claim ids.
+/// The seed of message ids and claim ids.
 const SEED: u64 = 1;
 
-/// The longest that a wait takes unless it says otherwise. A message is received three times within it.
+/// The default limit of a wait. A message is received three times within it.
 const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The longest that anything late may take after all is drained.
+/// The longest time that a delayed request can take after the pipeline is drained.
 const LATE: Duration = Duration::from_secs(60);
 
-/// Services on a paused clock, and the pipeline on them.
+/// A pipeline and its services on a paused clock.
 pub struct World {
-    /// The services.
+    /// The services that the pipeline runs on.
     pub services: Arc<Services>,
     pipeline: Option<Pipeline>,
 }
 
-/// Requests of the functions that write.
+/// Number of requests that write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCounts {
-    /// Requests that write one claim or many.
+    /// Number of requests that write one claim or several.
     pub claims: usize,
-    /// `PutObject` requests.
+    /// Number of `PutObject` requests.
     pub objects: usize,
 }
 
 impl World {
-    /// Starts a pipeline on services of its own.
+    /// Starts a pipeline on new services.
     #[must_use]
     pub fn start(settings: PipelineSettings) -> Self {
         Self::start_on(&services_at(STARTS_AT_SECONDS), settings)
     }
 
-    /// Starts a pipeline on these services.
+    /// Starts a pipeline on the given services.
     #[must_use]
     pub fn start_on(services: &Arc<Services>, settings: PipelineSettings) -> Self {
         Self { services: Arc::clone(services), pipeline: Some(Pipeline::start(services, settings, SEED)) }
@@ -77,29 +78,29 @@ impl World {
     /// Returns the running pipeline.
     ///
     /// # Panics
-    /// If it was stopped.
+    /// Panics if the pipeline was stopped.
     #[must_use]
     pub fn pipeline(&self) -> &Pipeline {
         self.pipeline.as_ref().expect("the pipeline was not stopped")
     }
 
-    /// Stops the pipeline for good. The services go on.
+    /// Stops the pipeline for good. The services keep running.
     pub fn stop(&mut self) {
         self.pipeline = None;
     }
 
-    /// Sends a message, and returns its id.
+    /// Sends a message and returns its id.
     #[expect(clippy::must_use_candidate, reason = "most tests do not need the id")]
     pub fn send(&self, body: &str) -> String {
         self.services.sqs.send(names::QUEUE, body).expect("the queue is there and takes the message")
     }
 
-    /// Lets the fault that `choose` returns happen to requests to a service, from now on.
+    /// Injects the fault that `choose` returns into each request to a service, from now on. Replaces all earlier faults.
     pub fn fail(&self, service: Service, choose: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
         self.services.faults.set(move |call| if call.service == service { choose(call) } else { None });
     }
 
-    /// Counts requests that write, from now on. Ends all faults.
+    /// Counts the requests that write, from now on. Ends all faults.
     #[must_use]
     pub fn count_writes(&self) -> Arc<Mutex<WriteCounts>> {
         let counts = Arc::new(Mutex::new(WriteCounts::default()));
@@ -113,7 +114,7 @@ impl World {
         counts
     }
 
-    /// Waits until the queue is empty and each claim has an object, and then as long as anything late may take.
+    /// Waits until the queue is empty and each claim has an object, and then one more minute for delayed requests.
     pub async fn wait_until_drained(&self) {
         wait_until("the queue is empty", || self.counts(names::QUEUE) == Counts::default()).await;
         let claims = self.claims().await;
@@ -125,13 +126,13 @@ impl World {
         sleep(LATE).await;
     }
 
-    /// Waits until the queue is empty, there are as many objects as claims, and the dead letters are so many. No work is left
-    /// then.
+    /// Waits until the pipeline has no work left: the queue is empty, there are `dead_letters` dead letters, and as many
+    /// objects as claims.
     pub async fn wait_until_settled(&self, dead_letters: usize) {
         let dead = Counts { visible: dead_letters, in_flight: 0 };
         let waiting = async {
             loop {
-                // First: claims are counted when none can come any more.
+                // Check the queues first. If they are empty, no new claim can appear while claims and objects are counted.
                 let is_drained =
                     self.counts(names::QUEUE) == Counts::default() && self.counts(names::DEAD_LETTER_QUEUE) == dead;
                 if is_drained && self.claims().await.len() == self.services.lakes.versions(names::BUCKET).len() {
@@ -144,7 +145,7 @@ impl World {
         assert_eq!(self.counts(names::ON_FAILURE_QUEUE), Counts::default());
     }
 
-    /// Returns the claims in the table by event id. Items that are not claims are left out.
+    /// Returns the claims in the table by event id, without the items that are not claims.
     pub async fn claims(&self) -> BTreeMap<String, Claim> {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let mut pages = client.scan().table_name(names::TABLE).into_paginator().send();
@@ -165,7 +166,8 @@ impl World {
         lake(&self.services)
     }
 
-    /// Returns the `event` of each object, in no order. Each object has one version and stands under its claim's id.
+    /// Returns the `event` of each object, in no particular order. Asserts that each object has one version, and that its
+    /// key ends with the id of its claim.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
         let event = |(key, versions): (String, Vec<String>)| {
@@ -179,7 +181,7 @@ impl World {
         self.lake().into_iter().map(event).collect()
     }
 
-    /// Asserts that each claim has one object with one version and its content, and that there is no other object.
+    /// Asserts that each claim has one object with one version and the right content, and that no other object exists.
     pub async fn assert_exactly_once(&self) {
         let expected = |claim: &Claim| {
             let line = object::object_line(claim).expect("a claim in the table has a line");
@@ -189,7 +191,7 @@ impl World {
         assert_eq!(self.lake(), expected);
     }
 
-    /// Returns how many messages a queue holds.
+    /// Returns the number of messages in a queue.
     #[must_use]
     pub fn counts(&self, queue: &str) -> Counts {
         self.services.sqs.counts(queue).expect("the queue is there")
@@ -202,7 +204,7 @@ impl World {
         counts.visible + counts.in_flight
     }
 
-    /// Takes every message out of a queue, and returns the bodies by message id.
+    /// Receives and deletes every message in a queue. Returns the bodies by message id.
     pub async fn take_all(&self, queue: &str) -> BTreeMap<String, String> {
         let sqs = &self.services.sqs;
         let mut taken = BTreeMap::new();
@@ -218,7 +220,7 @@ impl World {
         }
     }
 
-    /// Puts an item of texts into the table by hand.
+    /// Puts an item with string attributes into the table, as a manual edit.
     pub async fn put_item(&self, attributes: &[(&str, &str)]) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let item = |(name, text): &(&str, &str)| ((*name).to_owned(), AttributeValue::S((*text).to_owned()));
@@ -226,7 +228,7 @@ impl World {
         client.put_item().table_name(names::TABLE).set_item(Some(item)).send().await.expect("the item is put");
     }
 
-    /// Updates the claim of an event by hand. `expression` may use the value `:v` and the name `#ttl`.
+    /// Updates the claim of an event, as a manual edit. `expression` may use the value `:v` and the name `#ttl`.
     pub async fn update_claim(&self, event_id: &str, expression: &str, value: &str) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let request = client.update_item().table_name(names::TABLE).update_expression(expression);
@@ -238,7 +240,7 @@ impl World {
         request.set_expression_attribute_names(names).send().await.expect("the claim is updated");
     }
 
-    /// Returns the lines of `ingest-fn` about messages, or of `archive-fn` about records.
+    /// Returns the log lines of `ingest-fn` about messages, or of `archive-fn` about records.
     #[must_use]
     pub fn lines(&self, function: &str) -> Vec<Value> {
         let lines = self.services.logs.lines(&names::log_group(function));
@@ -246,7 +248,7 @@ impl World {
         lines.filter(|line| line["outcome"].is_string()).collect()
     }
 
-    /// Returns the outcomes that a function has logged, with how often each was.
+    /// Returns the outcomes that a function has logged, with the number of times that it logged each.
     #[must_use]
     pub fn outcomes(&self, function: &str) -> BTreeMap<String, usize> {
         let mut outcomes = BTreeMap::new();
@@ -257,7 +259,7 @@ impl World {
     }
 }
 
-/// Returns services on a paused clock that begins at this moment, in seconds since 1970.
+/// Returns services on a paused clock that begins `seconds` after 1970.
 #[must_use]
 pub fn services_at(seconds: u64) -> Arc<Services> {
     Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), SEED)
@@ -274,28 +276,34 @@ pub fn lake(services: &Services) -> BTreeMap<String, Vec<String>> {
     lake
 }
 
-/// Waits, in the clock's time, until `done`. Two hours are the limit.
-pub async fn wait_until(what: &str, done: impl Fn() -> bool) {
-    wait_until_within(PATIENCE, what, done).await;
+/// Waits, in the clock's time, until `condition` holds. `description` is the condition in words.
+///
+/// # Panics
+/// Panics if the condition does not hold within two hours.
+pub async fn wait_until(description: &str, condition: impl Fn() -> bool) {
+    wait_until_within(PATIENCE, description, condition).await;
 }
 
-/// Waits, in the clock's time, until `done`.
-pub async fn wait_until_within(limit: Duration, what: &str, done: impl Fn() -> bool) {
+/// Waits, in the clock's time, until `condition` holds. `description` is the condition in words.
+///
+/// # Panics
+/// Panics if the condition does not hold within `limit`.
+pub async fn wait_until_within(limit: Duration, description: &str, condition: impl Fn() -> bool) {
     let waiting = async {
-        while !done() {
+        while !condition() {
             sleep(Duration::from_millis(500)).await;
         }
     };
-    timeout(limit, waiting).await.unwrap_or_else(|_| panic!("not so within {limit:?}: {what}"));
+    timeout(limit, waiting).await.unwrap_or_else(|_| panic!("timed out after {limit:?} waiting until {description}"));
 }
 
-/// Whether a request is to write one claim, or many.
+/// Returns true if a request writes one claim or several.
 #[must_use]
 pub fn writes_claims(call: &Call<'_>) -> bool {
     matches!(call.operation.as_str(), "PutItem" | "BatchExecuteStatement")
 }
 
-/// Whether a request is to write an object.
+/// Returns true if a request writes an object.
 #[must_use]
 pub fn writes_object(call: &Call<'_>) -> bool {
     call.service == Service::S3 && call.operation.starts_with("PUT ")
@@ -307,7 +315,7 @@ pub fn object_key(claim: &Claim) -> String {
     ObjectPrefix::parse("events/").expect("the prefix is well formed").object_key(claim)
 }
 
-/// Returns the smallest body of an event.
+/// Returns a body that contains only the event id.
 #[must_use]
 pub fn body(event_id: &str) -> String {
     json!({ "event_id": event_id }).to_string()

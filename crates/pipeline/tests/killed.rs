@@ -1,11 +1,11 @@
-//! Both compiled functions as child processes, killed with SIGKILL at random moments under load, and started again as
-//! Lambda does. What is in the lake afterwards is as if nothing had happened.
+//! Runs both compiled functions as child processes under load, kills them with SIGKILL at random moments, and starts new ones
+//! as Lambda does. The lake must then contain the same objects as without any kill.
 //!
-//! Cargo does not tell this package's tests where other packages' binaries are. `cargo test --workspace` puts them into one
-//! folder; a narrower command may leave an old one there, which is refused.
+//! Cargo does not provide the paths of other packages' binaries to a test. `cargo test --workspace` puts them into one folder.
+//! A narrower command can leave outdated binaries there, which this test refuses.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::print_stdout, reason = "how often it was killed is the test's report")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the test reports the number of kills")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,18 +27,18 @@ use tokio::process::{Child, Command};
 const EVENTS: usize = 300;
 const COPIES: usize = 3;
 
-/// Of each function.
+/// Number of kills of each function.
 const KILLS: usize = 20;
 
-/// It takes some ten seconds, and more on a busy machine.
+/// The time limit of the run. It takes about ten seconds, and longer on a busy machine.
 const BOUND: Duration = Duration::from_secs(120);
 
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A killed batch is hidden for so long.
+/// Short, because each killed batch is hidden for this long.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A compiled function, and the moments at which its processes are killed.
+/// A compiled function whose processes are killed.
 struct Compiled {
     name: &'static str,
     binary: PathBuf,
@@ -46,27 +46,29 @@ struct Compiled {
     killer: Mutex<Killer>,
 }
 
+/// Chooses the invocations that are killed, and the moments of the kills.
 struct Killer {
     random: fastrand::Rng,
     kills_planned: usize,
     kills: usize,
     invocations: usize,
-    /// How long the last invocation that was left alone took: about then another one's work is done.
-    took: Duration,
-    ended_by_themselves: usize,
+    /// Duration of the last invocation that was not killed, as an estimate for the next one.
+    last_duration: Duration,
+    unexpected_exits: usize,
 }
 
 impl Killer {
-    /// Two of three invocations are killed, from their very beginning to somewhat after their end.
+    /// Returns the delay after which to kill the next invocation, if at all. Two of three invocations are killed, at any moment
+    /// from their beginning until shortly after their expected end.
     fn next(&mut self) -> Option<Duration> {
         self.invocations += 1;
-        let killed = self.kills_planned < KILLS && self.random.u8(..3) < 2;
-        self.kills_planned += usize::from(killed);
-        killed.then(|| self.took.mul_f64(self.random.f64() * 1.2))
+        let is_killed = self.kills_planned < KILLS && self.random.u8(..3) < 2;
+        self.kills_planned += usize::from(is_killed);
+        is_killed.then(|| self.last_duration.mul_f64(self.random.f64() * 1.2))
     }
 }
 
-/// A process under a Runtime API of its own, so that none takes an event which a dead one had asked for.
+/// A process with its own Runtime API. With a shared one, an event could go to the pending request of a killed process.
 struct Process {
     api: RuntimeApi,
     child: Child,
@@ -80,7 +82,7 @@ impl Compiled {
             (own.0, own.1.to_owned()),
         ];
         let random = fastrand::Rng::with_seed(seed);
-        let took = Duration::from_millis(200);
+        let last_duration = Duration::from_millis(200);
         Arc::new(Self {
             name,
             binary,
@@ -90,8 +92,8 @@ impl Compiled {
                 kills_planned: 0,
                 kills: 0,
                 invocations: 0,
-                took,
-                ended_by_themselves: 0,
+                last_duration,
+                unexpected_exits: 0,
             }),
         })
     }
@@ -115,7 +117,7 @@ impl Compiled {
         Process { api, child }
     }
 
-    /// Hands an event to the process of a sandbox, or to a new one if that was killed.
+    /// Sends an event to a sandbox's process. Starts a new process if there is none, or if the last one was killed.
     async fn invoke(&self, slot: &mut Option<Process>, request_id: &str, event: Vec<u8>) -> Result<Vec<u8>, String> {
         let kill_after = self.killer.lock().unwrap().next();
         let begun = Instant::now();
@@ -137,12 +139,12 @@ impl Compiled {
                 return Err("killed".to_owned());
             }
             status = process.child.wait() => {
-                self.killer.lock().unwrap().ended_by_themselves += 1;
-                return Err(format!("ended by itself: {status:?}"));
+                self.killer.lock().unwrap().unexpected_exits += 1;
+                return Err(format!("exited unexpectedly: {status:?}"));
             }
         };
         if kill_after.is_none() {
-            self.killer.lock().unwrap().took = begun.elapsed();
+            self.killer.lock().unwrap().last_duration = begun.elapsed();
         }
         *slot = Some(process);
         reply.unwrap().map(Vec::from).map_err(|error| String::from_utf8_lossy(&error).into_owned())
@@ -151,9 +153,11 @@ impl Compiled {
     fn function(self: &Arc<Self>, services: &Services) -> Arc<Function> {
         let compiled = Arc::clone(self);
         let cold_start = move || -> Sandbox {
-            let (compiled, slot) = (Arc::clone(&compiled), Arc::new(tokio::sync::Mutex::new(None)));
+            let compiled = Arc::clone(&compiled);
+            let slot = Arc::new(tokio::sync::Mutex::new(None));
             Box::new(move |context, event| {
-                let (compiled, slot) = (Arc::clone(&compiled), Arc::clone(&slot));
+                let compiled = Arc::clone(&compiled);
+                let slot = Arc::clone(&slot);
                 Box::pin(async move { compiled.invoke(&mut *slot.lock().await, &context.request_id, event).await })
             })
         };
@@ -161,17 +165,18 @@ impl Compiled {
         Arc::new(Function::new(self.name, FUNCTION_TIMEOUT, services.clock, log, cold_start))
     }
 
+    /// Prints and returns the number of kills. Asserts that no process exited by itself.
     fn report(&self) -> usize {
         let killer = self.killer.lock().unwrap();
-        assert_eq!(killer.ended_by_themselves, 0, "{}", self.name);
+        assert_eq!(killer.unexpected_exits, 0, "{}", self.name);
         println!("{}: {} of {} invocations killed", self.name, killer.kills, killer.invocations);
         killer.kills
     }
 }
 
-/// A function's binary, if it is not older than what it is made of.
+/// Returns the path of a function's binary. Asserts that it is not older than its sources.
 fn function_binary(name: &str) -> PathBuf {
-    // A test runs from `deps` of the folder that holds the workspace's binaries.
+    // A test's executable is in `deps` of the folder that contains the workspace's binaries.
     let test = std::env::current_exe().unwrap();
     let binary = test.parent().unwrap().with_file_name(name).with_extension(std::env::consts::EXE_EXTENSION);
     let built = binary.metadata().and_then(|file| file.modified());
@@ -181,7 +186,7 @@ fn function_binary(name: &str) -> PathBuf {
     let newest = sources.map(|file| file.unwrap().metadata().unwrap().modified().unwrap()).max().unwrap();
     assert!(
         built.is_ok_and(|built| built >= newest),
-        "{} is missing or old: `cargo test --workspace` builds it, also with `--test compiled --test killed`",
+        "{} is missing or outdated: build it with `cargo test --workspace`, also with `--test compiled --test killed`",
         binary.display()
     );
     binary
@@ -197,15 +202,16 @@ async fn claims(services: &Arc<Services>) -> Vec<Claim> {
     claims
 }
 
+/// Each event becomes one object with one version, no matter when the functions' processes are killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whenever_the_processes_are_killed_each_event_becomes_one_object_with_one_version() {
+async fn killed_processes_leave_one_object_per_event() {
     let seed = 1;
     let services = Services::on_real_clock(seed).unwrap();
     let stream = services.tables.create_claim_table(names::TABLE);
     services.lakes.create_bucket(names::BUCKET);
     let queue = |redrive| QueueSettings { visibility_timeout: VISIBILITY_TIMEOUT, retention: 10 * BOUND, redrive };
     services.sqs.create_queue(names::DEAD_LETTER_QUEUE, queue(None));
-    // Nothing may become a dead letter here, however often it is killed: what is lost would not be told from it.
+    // No message may become a dead letter, even if its batch is killed many times: the test expects an object for every event.
     let redrive = Redrive { dead_letter_queue: names::DEAD_LETTER_QUEUE.to_owned(), max_receive_count: 1_000 };
     services.sqs.create_queue(names::QUEUE, queue(Some(redrive)));
     services.sqs.create_queue(names::ON_FAILURE_QUEUE, queue(None));
@@ -247,7 +253,7 @@ async fn whenever_the_processes_are_killed_each_event_becomes_one_object_with_on
         }
     };
     tokio::select! {
-        drained = tokio::time::timeout(BOUND, drained) => drained.expect("all is archived in time"),
+        drained = tokio::time::timeout(BOUND, drained) => drained.expect("every event is archived in time"),
         ended = mappings.join_next() => panic!("a mapping ended: {ended:?}"),
     }
     println!("{} messages of {EVENTS} events in {:.1} s", bodies.len(), begun.elapsed().as_secs_f64());

@@ -1,7 +1,5 @@
 //! The whole pipeline, from the queue to the lake.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use emulator::Fault;
@@ -11,7 +9,7 @@ use pipeline::{PipelineSettings, names};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-/// A message is a dead letter after three visibility timeouts of three minutes.
+/// Longer than any wait of these tests: a message is a dead letter after three visibility timeouts of three minutes.
 const LONG: Duration = Duration::from_secs(3_600);
 
 fn start(on_conflict: OnConflict) -> World {
@@ -20,12 +18,12 @@ fn start(on_conflict: OnConflict) -> World {
     World::start(settings)
 }
 
-/// Returns how many messages `ingest-fn` logged with this outcome.
+/// Returns the number of messages that `ingest-fn` logged with this outcome.
 fn outcomes(world: &World, outcome: &str) -> usize {
     world.outcomes(names::INGEST_FUNCTION).get(outcome).copied().unwrap_or_default()
 }
 
-/// Takes the one dead letter out of its queue.
+/// Takes the only dead letter out of its queue and returns its body.
 async fn take_dead_letter(world: &World) -> String {
     let dead = world.take_all(names::DEAD_LETTER_QUEUE).await;
     assert_eq!(dead.len(), 1, "{dead:?}");
@@ -43,8 +41,9 @@ async fn fifty_identical_messages_become_one_object() {
     assert_eq!((outcomes(&world, "won"), outcomes(&world, "duplicate")), (1, 49));
 }
 
+/// With `ON_CONFLICT=dead-letter`, a conflicting message becomes a dead letter.
 #[tokio::test(start_paused = true)]
-async fn a_conflict_is_a_dead_letter_if_that_is_what_was_asked_for() {
+async fn conflict_is_a_dead_letter_if_configured() {
     let world = start(OnConflict::DeadLetter);
     world.send(r#"{"event_id":"a"}"#);
     world.send(r#"{"event_id":"a","x":2}"#);
@@ -53,8 +52,9 @@ async fn a_conflict_is_a_dead_letter_if_that_is_what_was_asked_for() {
     assert_eq!(take_dead_letter(&world).await, r#"{"event_id":"a","x":2}"#);
 }
 
+/// A poison message becomes a dead letter. The other messages of its batch become objects.
 #[tokio::test(start_paused = true)]
-async fn a_poison_message_is_a_dead_letter_and_its_neighbours_become_objects() {
+async fn only_the_poison_message_is_a_dead_letter() {
     let world = start(OnConflict::Acknowledge);
     for body in [r#"{"event_id":"a"}"#, "poison", r#"{"event_id":"b"}"#] {
         world.send(body);
@@ -66,8 +66,10 @@ async fn a_poison_message_is_a_dead_letter_and_its_neighbours_become_objects() {
     assert_eq!(take_dead_letter(&world).await, "poison");
 }
 
+/// If the answers to a claim are lost, the message becomes a dead letter although its claim is in the table. A redrive then
+/// finds a duplicate.
 #[tokio::test(start_paused = true)]
-async fn a_dead_letter_whose_claim_was_written_all_the_same_ends_as_a_duplicate_when_it_is_redriven() {
+async fn redriven_dead_letter_is_a_duplicate() {
     let world = start(OnConflict::Acknowledge);
     world.services.faults.set(|call| (call.operation == "PutItem").then_some(Fault::AnswerLost));
     world.send(r#"{"event_id":"a"}"#);
@@ -82,12 +84,14 @@ async fn a_dead_letter_whose_claim_was_written_all_the_same_ends_as_a_duplicate_
     assert_eq!(world.events(), [json!({ "event_id": "a" })]);
 }
 
+/// If `ingest-fn` is killed right after it wrote a claim, the event still becomes one object. The redelivered message is a
+/// duplicate.
 #[tokio::test(start_paused = true)]
-async fn a_function_that_is_killed_right_after_its_claim_leaves_one_object_and_a_duplicate() {
+async fn killed_after_its_claim_leaves_one_object() {
     let world = start(OnConflict::Acknowledge);
     world.services.faults.set(|call| (call.operation == "PutItem").then_some(Fault::AnswerDelayed(LONG)));
     world.send(r#"{"event_id":"a"}"#);
-    // Received by hand, before the mapping's turn comes, so that the invocation is ours to kill.
+    // Receive the message before the queue mapping does, so that this test can kill the invocation.
     let received = world.services.sqs.receive(names::QUEUE, 1, Duration::ZERO, None).await.unwrap().remove(0);
     let event = json!({ "Records": [{ "messageId": received.message_id, "body": received.body }] });
     let archived = async {
@@ -100,11 +104,11 @@ async fn a_function_that_is_killed_right_after_its_claim_leaves_one_object_and_a
         answer = world.pipeline().ingest.invoke(event.to_string().into_bytes()) => panic!("it was answered: {answer:?}"),
         () = archived => {}
     }
-    // The select has dropped the invocation, and with it all that its sandbox knew.
+    // The select has dropped the invocation, and the state of its sandbox with it.
     world.services.faults.clear();
     assert_eq!(outcomes(&world, "won"), 0);
 
     world.wait_until_settled(0).await;
-    assert_eq!(outcomes(&world, "duplicate"), 1, "the message came again after its visibility timeout");
+    assert_eq!(outcomes(&world, "duplicate"), 1, "SQS redelivers the message after its visibility timeout");
     assert_eq!(world.events(), [json!({ "event_id": "a" })]);
 }

@@ -1,4 +1,4 @@
-//! What is so with `CLAIM_WRITES=batch` alone.
+//! Tests that apply only to `CLAIM_WRITES=batch`.
 
 use std::time::Duration;
 
@@ -16,18 +16,19 @@ async fn deliver(world: &World, bodies: &[String]) -> Vec<String> {
     world.deliver(&bodies).await
 }
 
-/// How many messages had this outcome, in the last batch.
+/// Returns the number of messages with this outcome in the last batch.
 fn count(world: &World, outcome: &str) -> usize {
     world.outcomes().iter().filter(|line| line.ends_with(&format!(" {outcome}"))).count()
 }
 
-/// (requests of many claims, requests of one)
+/// Returns the number of insert requests and the number of puts.
 fn requests(world: &World) -> (usize, usize) {
     (world.sent("BatchExecuteStatement").len(), world.sent("PutItem").len())
 }
 
+/// Every 25 new events cost one request, and cached events cost none.
 #[tokio::test(start_paused = true)]
-async fn new_events_take_a_request_for_each_25_and_known_ones_none() {
+async fn new_events_are_inserted_25_at_a_time() {
     let world = World::batched(&[]);
     assert!(deliver(&world, &events(0..60)).await.is_empty());
     assert_eq!((count(&world, "won"), requests(&world)), (60, (3, 0)));
@@ -37,13 +38,14 @@ async fn new_events_take_a_request_for_each_25_and_known_ones_none() {
 
     assert!(deliver(&world, &events(0..60)).await.is_empty());
     assert_eq!((count(&world, "duplicate"), requests(&world)), (60, (3, 0)));
-    // The one that is new among them is alone.
+    // Only one of these events is new, so it is put by itself.
     assert!(deliver(&world, &events(30..61)).await.is_empty());
     assert_eq!((count(&world, "won"), requests(&world)), (1, (3, 1)));
 }
 
+/// Batched and single claims write equal items.
 #[tokio::test(start_paused = true)]
-async fn a_batched_claim_is_the_item_that_a_single_one_is() {
+async fn batched_claim_equals_single_claim() {
     let scan = async |writes| {
         let world = if writes == "batch" { World::batched(&[]) } else { World::new(writes, &[]) };
         let large = format!(r#"{{"event_id":"large","x":"{}"}}"#, "x".repeat(1_000));
@@ -56,8 +58,9 @@ async fn a_batched_claim_is_the_item_that_a_single_one_is() {
     assert_eq!(batched, scan("single").await);
 }
 
+/// A duplicate or a conflict costs a second request, which returns the claim that holds the event.
 #[tokio::test(start_paused = true)]
-async fn duplicates_and_conflicts_take_a_second_request_each_which_tells_who_holds_the_event() {
+async fn duplicates_and_conflicts_need_a_put() {
     let world = World::batched(&[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
     deliver(&world, &events([0, 1])).await;
     let other = r#"{"event_id":"1","x":1}"#.to_owned();
@@ -67,21 +70,22 @@ async fn duplicates_and_conflicts_take_a_second_request_each_which_tells_who_hol
     assert_eq!(requests(&world), (2, 2));
 }
 
+/// The conditional put enforces the window, exact to the second.
 #[tokio::test(start_paused = true)]
-async fn the_window_is_kept_to_the_second_by_the_second_step() {
+async fn put_enforces_window() {
     let world = World::batched(&[]);
     for (later, outcome) in [(0, "won"), (WINDOW, "duplicate"), (1, "won"), (WINDOW, "duplicate")] {
         tokio::time::advance(Duration::from_secs(later)).await;
         deliver(&world, &events(0..3)).await;
         assert_eq!(count(&world, outcome), 3, "{later} s later: {:?}", world.outcomes());
     }
-    // The expired items are still there.
+    // The table still has the expired items.
     assert_eq!(requests(&world), (2, 3));
 }
 
-/// Whatever is not known to be done goes on by the same claim, which the table then shows to be our own.
+/// After an unconfirmed insert, the put sends the same claim. So an insert that took effect is recognized as our own.
 #[tokio::test(start_paused = true)]
-async fn an_insert_of_which_nothing_is_known_is_claimed_by_the_same_claim() {
+async fn unconfirmed_insert_is_put_with_same_claim() {
     let hour = Duration::from_secs(3_600);
     for (fault, seconds) in [
         (Fault::RequestLost, 0),
@@ -103,45 +107,51 @@ async fn an_insert_of_which_nothing_is_known_is_claimed_by_the_same_claim() {
         let took = begun.elapsed().as_secs();
         assert!((seconds..=seconds + 1).contains(&took), "{fault:?}: {took} s");
 
-        // What was tried first is what is there.
+        // The table has the claims of the first insert request.
         let inserts = world.sent("BatchExecuteStatement")[0].to_string();
         let claims = world.claims().await;
         assert_eq!(claims.len(), 3, "{fault:?}");
         for claim in claims {
-            assert!(inserts.contains(&claim.claim_id.to_string()), "{fault:?}: {claim:?} is another than was tried");
+            assert!(
+                inserts.contains(&claim.claim_id.to_string()),
+                "{fault:?}: {claim:?} is not one of the inserted claims"
+            );
         }
         let before = world.requests();
         assert!(deliver(&world, &events(0..3)).await.is_empty());
         assert_eq!(count(&world, "duplicate"), 3, "{fault:?}");
-        assert_eq!(world.requests(), before, "confirmed, so remembered: {fault:?}");
+        assert_eq!(world.requests(), before, "a confirmed claim was not cached: {fault:?}");
     }
 }
 
+/// An SDK retry fails on the items that its first attempt inserted. These claims are won nevertheless.
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_meets_its_first_attempts_inserts_wins_by_them() {
+async fn retried_insert_is_recognized_as_own() {
     let world = World::batched(&[]);
     world.fail(|n| (n == 0).then_some(Fault::AnswerLost));
     assert!(deliver(&world, &events(0..3)).await.is_empty());
     assert_eq!((count(&world, "won"), requests(&world)), (3, (2, 3)));
     let inserts = world.sent("BatchExecuteStatement");
-    assert_eq!(inserts[0], inserts[1], "the retry resends the same bytes");
+    assert_eq!(inserts[0], inserts[1], "the retry must resend the same bytes");
     for put in world.sent("PutItem") {
         let claim_id = put["Item"]["claim_id"].to_string();
-        assert!(inserts[0].to_string().contains(&claim_id), "{claim_id} is not what was inserted");
+        assert!(inserts[0].to_string().contains(&claim_id), "{claim_id} was not in the insert request");
     }
 }
 
+/// If both the insert and the put fail, the messages fail and no claim is cached.
 #[tokio::test(start_paused = true)]
-async fn what_neither_step_settles_is_failed_and_nothing_of_it_is_remembered() {
+async fn failed_insert_and_put_are_reported() {
     for fault in [Fault::Throttled, Fault::Refused(500), Fault::RequestLost, Fault::Refused(403)] {
         let world = World::batched(&[]);
         world.fail(move |_| Some(fault));
         let bodies = [events([0, 0, 1]), vec![r#"{"event_id":"1","x":1}"#.to_owned()]].concat();
         assert_eq!(deliver(&world, &bodies).await, ["m0", "m1", "m2", "m3"], "{fault:?}");
         assert_eq!(count(&world, "failed"), 4, "{fault:?}");
-        let said = world.lines().into_iter().find(|line| line["message"] == "batched claims are left open").unwrap();
+        let message = "unconfirmed batched claims are put one by one";
+        let warning = world.lines().into_iter().find(|line| line["message"] == message).unwrap();
         assert_eq!(
-            (&said["level"], &said["claims"], &said["open"]),
+            (&warning["level"], &warning["claims"], &warning["open"]),
             (&json!("WARN"), &json!(2), &json!(2)),
             "{fault:?}"
         );
@@ -151,31 +161,33 @@ async fn what_neither_step_settles_is_failed_and_nothing_of_it_is_remembered() {
     }
 }
 
+/// If the number of answers differs from the number of statements, no insert counts as done.
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_not_one_for_each_statement_are_believed_of_none() {
+async fn wrong_number_of_answers_confirms_nothing() {
     let world = World::batched(&[]);
     let fault = Fault::StatementsUnanswered(0b1);
     world.fail_on(move |operation, _| (operation == "BatchExecuteStatement").then_some(fault));
     assert!(deliver(&world, &events(0..3)).await.is_empty());
     assert_eq!(count(&world, "won"), 3);
     let warning = world.lines().into_iter().find(|line| line["level"] == "WARN").unwrap();
-    assert_eq!(warning["error"], "inserting 3 claims was answered 2 times");
+    assert_eq!(warning["error"], "the insert of 3 claims returned 2 answers");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_neither_step_answers_before_the_deadline_is_reported_in_time() {
+async fn unanswered_batch_is_reported_in_time() {
     let world = World::batched(&[]);
     // The first 25 are answered.
     world.fail(|n| (n != 0).then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
-    assert_eq!(deliver(&world, &events(0..60)).await.len(), 35);
+    // So many puts hang that they cannot all end before the deadline, even if the SDK runs out of retries.
+    assert_eq!(deliver(&world, &events(0..200)).await.len(), 175);
     let took = begun.elapsed();
     assert!((Duration::from_secs(29)..Duration::from_millis(29_100)).contains(&took), "{took:?}");
 }
 
-/// Inserts that hang have half of the time at the most, and the puts the rest.
+/// An insert request that hangs takes at most half of the time. The rest is for the puts.
 #[tokio::test(start_paused = true)]
-async fn a_short_timeout_is_enough_for_the_second_step() {
+async fn short_timeout_leaves_time_for_puts() {
     let world = World::batched(&[]);
     let hangs = Fault::RequestDelayed(Duration::from_secs(3_600));
     world.fail_on(move |operation, _| (operation == "BatchExecuteStatement").then_some(hangs));
@@ -185,15 +197,16 @@ async fn a_short_timeout_is_enough_for_the_second_step() {
     assert_eq!(count(&world, "won"), 25);
 }
 
+/// A refused insert inside a successful answer is logged, unless it is refused because of an existing item.
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_inside_a_good_answer_is_told() {
+async fn refused_insert_is_logged() {
     let world = World::batched(&[]);
     world.fail_on(|operation, _| (operation == "BatchExecuteStatement").then_some(Fault::StatementsThrottled(0b10)));
     assert!(deliver(&world, &events(0..3)).await.is_empty());
-    let said = world.lines().into_iter().find(|line| line["level"] == "WARN").unwrap();
-    assert_eq!(said["error"], "an insert was refused: ThrottlingError: injected");
-    assert_eq!((&said["claims"], &said["open"]), (&json!(3), &json!(1)));
-    // That there is an item is nothing to tell.
+    let warning = world.lines().into_iter().find(|line| line["level"] == "WARN").unwrap();
+    assert_eq!(warning["error"], "an insert was refused: ThrottlingError: injected");
+    assert_eq!((&warning["claims"], &warning["open"]), (&json!(3), &json!(1)));
+    // An existing item causes no warning.
     let world = World::batched(&[("CLAIM_CACHE_ENTRIES", "0")]);
     deliver(&world, &events(0..3)).await;
     deliver(&world, &events(0..3)).await;
@@ -201,15 +214,15 @@ async fn what_is_refused_inside_a_good_answer_is_told() {
     assert!(world.lines().iter().all(|line| line["level"] == "INFO"));
 }
 
-/// Those that have nothing to wait for wait for nobody.
+/// Cached events and confirmed inserts are settled while puts hang.
 #[tokio::test(start_paused = true)]
-async fn known_events_and_confirmed_inserts_are_settled_while_puts_hang() {
+async fn hanging_puts_do_not_delay_other_claims() {
     let world = World::batched(&[]);
     deliver(&world, &events(0..10)).await;
-    // Claims of another sandbox, which this one has to be told of.
+    // Another sandbox claims these events, so this sandbox must put them to find out.
     world.hold_claims(10..20).await;
     world.fail_on(|operation, _| (operation == "PutItem").then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
-    // Ten to be put hang, fifteen of their request are inserted, and ten are known.
+    // Ten events hang in their put, fifteen of the same insert request are won, and ten are cached.
     let bodies = [events(10..35), events(0..10)].concat();
     let mut failed = deliver(&world, &bodies).await;
     failed.sort_by_key(|id| id[1..].parse::<usize>().unwrap());
@@ -217,24 +230,24 @@ async fn known_events_and_confirmed_inserts_are_settled_while_puts_hang() {
     assert_eq!((count(&world, "won"), count(&world, "duplicate")), (15, 10));
 }
 
-/// A request has a quarter of a mebibyte of bodies at the most, and four are in flight.
+/// An insert request has at most 256 KiB of bodies, and at most four insert requests are in flight.
 #[tokio::test(start_paused = true)]
 async fn large_bodies_are_not_batched() {
-    for (filler, expected) in [(300_000, (0, 12)), (120_000, (6, 0)), (10, (1, 0))] {
+    for (filler_bytes, expected) in [(300_000, (0, 12)), (120_000, (6, 0)), (10, (1, 0))] {
         let world = World::batched(&[]);
         world.fail(|_| Some(Fault::RequestDelayed(Duration::from_secs(1))));
         let begun = tokio::time::Instant::now();
-        let body = |n: usize| json!({ "event_id": n.to_string(), "x": "x".repeat(filler) }).to_string();
+        let body = |n: usize| json!({ "event_id": n.to_string(), "x": "x".repeat(filler_bytes) }).to_string();
         let bodies: Vec<String> = (0..12).map(body).collect();
         assert!(deliver(&world, &bodies).await.is_empty());
-        assert_eq!(requests(&world), expected, "bodies of {filler} bytes");
-        assert_eq!(begun.elapsed().as_secs(), 2 - u64::from(filler == 10), "four of 6, or six of 12, or one at once");
+        assert_eq!(requests(&world), expected, "bodies of {filler_bytes} bytes");
+        assert_eq!(begun.elapsed().as_secs(), 2 - u64::from(filler_bytes == 10), "bodies of {filler_bytes} bytes");
     }
 }
 
-/// A large body among small ones costs them nothing.
+/// Small bodies share one insert request even if there are large bodies between them.
 #[tokio::test(start_paused = true)]
-async fn a_large_body_does_not_part_small_ones() {
+async fn large_body_does_not_split_a_batch() {
     let world = World::batched(&[]);
     let body = |n: usize| {
         let filler = if n.is_multiple_of(2) { 300_000 } else { 10 };

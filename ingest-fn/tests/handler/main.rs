@@ -1,6 +1,6 @@
-//! What a batch of messages comes to, on the embedded table.
+//! Batches of messages, handled with the emulator's table.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod batched;
 mod world;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::world::{NOW, WINDOW, World};
 
-/// What holds however claims are written.
+/// Runs each test with single claims and with batched claims.
 macro_rules! with_both_writes {
     ($($name:ident)*) => {
         mod with_single_writes {
@@ -39,19 +39,20 @@ macro_rules! with_both_writes {
 }
 
 with_both_writes! {
-    one_bad_message_does_not_fail_its_batch
-    a_record_that_names_no_message_fails_the_batch_and_the_others_are_claimed_all_the_same
-    a_log_line_stays_short_however_long_what_is_wrong_with_a_message
-    messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads
-    what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_failure
-    an_event_that_is_held_by_nobody_knows_what_is_no_duplicate
-    a_follower_is_judged_by_the_confirmed_claim_and_not_by_its_leader
-    the_window_is_kept_to_the_second_and_never_extended_by_duplicates
-    what_there_is_no_time_to_read_is_reported_message_by_message
-    a_panic_on_one_message_costs_that_message_alone
+    bad_messages_fail_alone
+    record_without_message_id_fails_batch
+    long_bad_message_has_short_log_line
+    messages_of_one_event_cost_one_write
+    unknown_outcome_is_never_a_duplicate
+    unreadable_old_item_is_never_a_duplicate
+    follower_is_compared_with_confirmed_claim
+    window_is_exact_and_never_extended
+    unread_messages_are_reported
+    panic_fails_only_its_message
 }
 
-async fn one_bad_message_does_not_fail_its_batch(writes: &str) {
+/// Only the bad messages of a batch are reported, each with a log line that says what is wrong with it.
+async fn bad_messages_fail_alone(writes: &str) {
     let world = World::new(writes, &[("EVENT_ID_POINTER", "/meta/id")]);
     let deep = format!(r#"{{"meta":{{"id":"d"}},"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     let long = format!(r#"{{"meta":{{"id":"{}"}}}}"#, "x".repeat(2_043));
@@ -85,31 +86,34 @@ async fn one_bad_message_does_not_fail_its_batch(writes: &str) {
     }
     for n in [3, 4, 5, 6, 8] {
         let line = rejected.iter().find(|line| line["message_id"] == format!("m{n}")).unwrap();
-        assert!(line["error"].as_str().unwrap().contains("/meta/id"), "the pointer is named: {line}");
+        assert!(line["error"].as_str().unwrap().contains("/meta/id"), "the error does not name the pointer: {line}");
     }
 }
 
-async fn a_record_that_names_no_message_fails_the_batch_and_the_others_are_claimed_all_the_same(writes: &str) {
+/// A record without a message id is reported with an empty identifier, so that Lambda retries the whole batch. The other
+/// messages are claimed all the same.
+async fn record_without_message_id_fails_batch(writes: &str) {
     let world = World::new(writes, &[]);
     let reported = world.deliver_records(vec![json!(7), json!({"messageId":"m1","body":r#"{"event_id":"a"}"#})]).await;
     assert_eq!(reported, [""]);
     assert_eq!(world.outcomes(), ["- rejected", "m1 won"]);
 }
 
-async fn a_log_line_stays_short_however_long_what_is_wrong_with_a_message(writes: &str) {
+/// A log line stays short even if the error quotes a very long input.
+async fn long_bad_message_has_short_log_line(writes: &str) {
     let world = World::new(writes, &[]);
     let long = "x".repeat(400_000);
     let repeated_name = json!({"messageId":"m0","body":format!(r#"{{"event_id":"a","{long}":1,"{long}":2}}"#)});
-    // serde_json says which text it found in place of an object.
-    let no_sqs_message = json!(long);
-    assert_eq!(world.deliver_records(vec![repeated_name, no_sqs_message]).await, ["", "m0"]);
+    // serde_json's error quotes the text that it found instead of an object.
+    let not_sqs_message = json!(long);
+    assert_eq!(world.deliver_records(vec![repeated_name, not_sqs_message]).await, ["", "m0"]);
     assert_eq!(world.outcomes(), ["- rejected", "m0 rejected"]);
     for line in world.services.logs.lines("log") {
         assert!(line.len() < 2_000, "{} bytes: {}", line.len(), line.chars().take(300).collect::<String>());
     }
 }
 
-/// What is wrong with a message is logged with its cause.
+/// The log line of a rejected message has the error with its cause.
 #[tokio::test(start_paused = true)]
 async fn rejection_is_logged_with_its_cause() {
     let world = World::new("single", &[]);
@@ -130,16 +134,17 @@ async fn rejection_is_logged_with_its_cause() {
         [
             "the record is not an SQS message: invalid type: integer `7`, expected struct Record at line 1 column 1",
             "the record has no messageId",
-            "the body is not one JSON value that every reader reads alike: syntax error: JSON syntax error \
+            "the body is not strict JSON (RFC 7493, at most 128 levels deep): syntax error: JSON syntax error \
              IncompleteDocument at line 0, column 1 (data pos 1)",
             r#"the body has the name "b" twice in one object"#,
             "the event id at `/event_id` is 2043 bytes long, more than 2042",
-            "the body takes 1048592 bytes, more than the 1048576 of the largest message",
+            "the body has 1048592 bytes, more than the 1048576 that SQS allows",
         ]
     );
 }
 
-async fn messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads(writes: &str) {
+/// The messages of one event cost one write, and a rejected message never leads.
+async fn messages_of_one_event_cost_one_write(writes: &str) {
     let world = World::new(writes, &[]);
     let bodies = [
         r#"{"event_id":"a","x":}"#,
@@ -153,7 +158,8 @@ async fn messages_of_one_event_cost_one_write_and_a_rejected_one_never_leads(wri
     assert_eq!(world.requests(), 1);
 }
 
-async fn what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_failure(writes: &str) {
+/// If the outcome of a claim is unknown, all messages of the event fail and nothing is cached.
+async fn unknown_outcome_is_never_a_duplicate(writes: &str) {
     for fault in [Fault::Throttled, Fault::Refused(500), Fault::Refused(503), Fault::RequestLost, Fault::Refused(403)] {
         let world = World::new(writes, &[]);
         world.fail(move |_| Some(fault));
@@ -161,48 +167,51 @@ async fn what_is_unknown_is_never_a_duplicate_and_followers_share_their_leaders_
         assert_eq!(world.deliver(&bodies).await, ["m0", "m1", "m2"], "{fault:?}");
         assert_eq!(world.outcomes(), ["m0 failed", "m1 failed", "m2 failed"], "{fault:?}");
         world.fail(|_| None);
-        assert!(world.deliver(&bodies).await.is_empty(), "nothing was remembered that was not confirmed: {fault:?}");
+        assert!(world.deliver(&bodies).await.is_empty(), "an unconfirmed claim was cached: {fault:?}");
         assert_eq!(world.outcomes(), ["m0 won", "m1 duplicate", "m2 conflict"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_answer_was_lost_is_recognised_as_our_own() {
+async fn lost_answer_is_recognized_as_own_write() {
     let world = World::new("single", &[]);
     world.fail(|n| (n == 0).then_some(Fault::AnswerLost));
     assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty());
     assert_eq!(world.outcomes(), ["m0 won"]);
     let puts = world.sent("PutItem");
     assert_eq!(puts.len(), 2);
-    assert_eq!(puts[0], puts[1], "the retry resends the same bytes");
+    assert_eq!(puts[0], puts[1], "the retry must resend the same bytes");
 }
 
+/// The SDK retries an attempt that takes too long. The retry finds our own write, which counts as won.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_takes_too_long_is_asked_for_again_and_recognised_as_our_own() {
+async fn late_answer_is_retried_and_recognized() {
     let world = World::new("single", &[]);
     world.fail(|n| (n == 0).then_some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty());
     assert_eq!((world.outcomes(), world.requests()), (vec!["m0 won".to_owned()], 2));
-    assert_eq!(begun.elapsed().as_secs(), 4, "an attempt takes four seconds");
+    assert_eq!(begun.elapsed().as_secs(), 4, "an attempt must time out after four seconds");
 }
 
+/// A claim whose attempts are all unanswered fails after twelve seconds, and is not cached.
 #[tokio::test(start_paused = true)]
-async fn answers_that_never_come_are_a_failure_after_twelve_seconds_and_nothing_is_remembered() {
+async fn unanswered_claim_fails_after_12_seconds() {
     let world = World::new("single", &[]);
     world.fail(|_| Some(Fault::AnswerDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
     let bodies = [r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#];
     assert_eq!(world.deliver(&bodies).await, ["m0", "m1"]);
     assert_eq!(world.outcomes(), ["m0 failed", "m1 failed"]);
-    assert_eq!(begun.elapsed().as_secs(), 12, "all attempts together take twelve seconds");
-    // The claim is in the table all the same.
+    assert_eq!(begun.elapsed().as_secs(), 12, "all attempts together must end after twelve seconds");
+    // The claim is in the table nevertheless.
     world.fail(|_| None);
     assert!(world.deliver(&bodies).await.is_empty());
     assert_eq!((world.outcomes(), world.requests()), (vec!["m0 duplicate".to_owned(), "m1 duplicate".to_owned()], 4));
 }
 
-async fn an_event_that_is_held_by_nobody_knows_what_is_no_duplicate(writes: &str) {
+/// If the item that holds an event cannot be read as a claim, the event's messages fail.
+async fn unreadable_old_item_is_never_a_duplicate(writes: &str) {
     let text = |text: &str| json!({ "S": text });
     let ttl = json!({ "N": (NOW + 60).to_string() });
     let no_claim = json!({ "pk": text("EVENT#a"), "sk": text("CLAIM"), "ttl": ttl });
@@ -215,28 +224,29 @@ async fn an_event_that_is_held_by_nobody_knows_what_is_no_duplicate(writes: &str
         })
     };
     let body = r#"{"event_id":"a"}"#;
-    for (item, fault, said) in [
+    for (item, fault, reason) in [
         (other_digest(body), Some(Fault::OldItemWithheld), "a claim that the table did not return"),
-        (no_claim, None, "an item that is no readable claim"),
+        (no_claim, None, "an item that cannot be read as a claim"),
         (other_digest(r#"{"a":1,"a":2}"#), None, "a claim whose content cannot be compared"),
     ] {
         let world = World::new(writes, &[]);
         world.hold(item).await;
         world.fail(move |_| fault);
         for _ in 0..2 {
-            assert_eq!(world.deliver(&[body, body]).await, ["m0", "m1"], "nothing was remembered");
+            assert_eq!(world.deliver(&[body, body]).await, ["m0", "m1"], "an unconfirmed claim was cached");
             assert_eq!(world.outcomes(), ["m0 failed", "m1 failed"]);
         }
-        assert!(world.lines()[0]["error"].as_str().unwrap().contains(said), "{}", world.lines()[0]);
+        assert!(world.lines()[0]["error"].as_str().unwrap().contains(reason), "{}", world.lines()[0]);
     }
-    // A digest of another version by itself is no obstacle: the body is compared.
+    // If only the digest has another version, the bodies are compared.
     let world = World::new(writes, &[]);
     world.hold(other_digest(body)).await;
     assert!(world.deliver(&[body]).await.is_empty());
     assert_eq!(world.outcomes(), ["m0 duplicate"]);
 }
 
-async fn a_follower_is_judged_by_the_confirmed_claim_and_not_by_its_leader(writes: &str) {
+/// A follower is compared with the confirmed claim, not with its leader.
+async fn follower_is_compared_with_confirmed_claim(writes: &str) {
     let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
     world.deliver(&[r#"{"event_id":"a","x":1}"#]).await;
     let reported = world.deliver(&[r#"{"event_id":"a","x":2}"#, r#"{"event_id":"a","x":1}"#]).await;
@@ -247,7 +257,8 @@ async fn a_follower_is_judged_by_the_confirmed_claim_and_not_by_its_leader(write
     assert_ne!(conflict["digest"], conflict["held_digest"]);
 }
 
-async fn the_window_is_kept_to_the_second_and_never_extended_by_duplicates(writes: &str) {
+/// The window ends with its last second, and duplicates do not extend it.
+async fn window_is_exact_and_never_extended(writes: &str) {
     for cache in ["0", "10000"] {
         let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", cache)]);
         let body = [r#"{"event_id":"a"}"#];
@@ -261,7 +272,7 @@ async fn the_window_is_kept_to_the_second_and_never_extended_by_duplicates(write
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_known_event_costs_no_request_while_its_claim_holds() {
+async fn cached_event_costs_no_request() {
     let world = World::new("single", &[]);
     let body = r#"{"event_id":"a"}"#;
     for _ in 0..100 {
@@ -270,8 +281,9 @@ async fn a_known_event_costs_no_request_while_its_claim_holds() {
     assert_eq!(world.requests(), 1);
 }
 
+/// The put has the documented item and condition.
 #[tokio::test(start_paused = true)]
-async fn the_claim_is_the_item_and_the_condition_that_others_rely_on() {
+async fn claim_has_documented_item_and_condition() {
     let world = World::new("single", &[]);
     let body = r#"{"event_id":"a","voltage":1.50}"#;
     world.deliver(&[body]).await;
@@ -288,41 +300,42 @@ async fn the_claim_is_the_item_and_the_condition_that_others_rely_on() {
     assert_eq!(put["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
 }
 
+/// A log line has the time at which its message was sent, if SQS states it. A message without that time is not rejected.
 #[tokio::test(start_paused = true)]
-async fn each_line_tells_when_its_message_was_sent_if_sqs_did_and_no_message_is_rejected_for_it() {
+async fn log_line_has_sent_time() {
     let world = World::new("single", &[]);
     let record =
         |id: &str, body: Value, attributes: Value| json!({ "messageId": id, "body": body, "attributes": attributes });
     let a = json!(r#"{"event_id":"a"}"#);
     let other = json!(r#"{"event_id":"a","b":1}"#);
     let sent = |sent: Value| json!({ "SentTimestamp": sent, "SenderId": "s" });
-    let told = sent(json!("1795599667123"));
+    let valid = sent(json!("1795599667123"));
     let records = vec![
-        record("won", a.clone(), told.clone()),
-        record("duplicate", a.clone(), told.clone()),
-        record("conflict", other, told.clone()),
-        record("rejected", json!("{"), told.clone()),
-        record("unreadable", json!(7), told),
-        record("untold", a.clone(), Value::Null),
-        record("untold", a.clone(), json!({})),
-        record("untold", a.clone(), json!("none")),
-        record("untold", a.clone(), sent(json!(1_795_599_667_123_u64))),
-        record("untold", a.clone(), sent(json!("soon"))),
-        record("untold", a.clone(), sent(json!(u64::MAX.to_string()))),
-        json!({ "messageId": "untold", "body": a }),
+        record("won", a.clone(), valid.clone()),
+        record("duplicate", a.clone(), valid.clone()),
+        record("conflict", other, valid.clone()),
+        record("rejected", json!("{"), valid.clone()),
+        record("unreadable", json!(7), valid),
+        record("no_time", a.clone(), Value::Null),
+        record("no_time", a.clone(), json!({})),
+        record("no_time", a.clone(), json!("none")),
+        record("no_time", a.clone(), sent(json!(1_795_599_667_123_u64))),
+        record("no_time", a.clone(), sent(json!("soon"))),
+        record("no_time", a.clone(), sent(json!(u64::MAX.to_string()))),
+        json!({ "messageId": "no_time", "body": a }),
     ];
     let messages = records.len();
     assert_eq!(world.deliver_records(records).await, ["rejected", "unreadable"]);
     let lines: Vec<Value> = world.lines().into_iter().filter(|line| line["outcome"].is_string()).collect();
     assert_eq!(lines.len(), messages);
     for line in lines {
-        let expected = if line["message_id"] == "untold" { Value::Null } else { json!("2026-11-25T09:41:07.123Z") };
+        let expected = if line["message_id"] == "no_time" { Value::Null } else { json!("2026-11-25T09:41:07.123Z") };
         assert_eq!(line["sent_at"], expected, "{line}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
+async fn unanswered_messages_are_reported_in_time() {
     let world = World::new("single", &[]);
     world.fail(|n| (n != 0).then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
@@ -332,38 +345,41 @@ async fn what_is_not_answered_before_the_deadline_is_reported_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
+/// A batch of cached events, which never waits, stops before the deadline too.
 #[tokio::test(start_paused = true)]
-async fn a_batch_of_known_events_stops_in_time_too() {
+async fn batch_of_cached_events_stops_in_time() {
     let mut world = World::new("single", &[]);
     let bodies: Vec<String> = (0..50).map(|n| format!(r#"{{"event_id":"{n}"}}"#)).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     assert!(world.deliver(&bodies).await.is_empty());
-    // Each log line takes a second of a slow function, which waits for nothing.
+    // Writing a log line takes one second, without any wait.
     let log = world.log.clone();
     world.log = lambda_support::LogWriter::new(move |line| {
         let _ = tokio::time::advance(Duration::from_secs(1)).now_or_never();
         log.clone().write_all(line)
     });
     let failed = world.deliver(&bodies).await.len();
-    assert_eq!(failed, 50 - 29, "a second is kept back of thirty");
+    assert_eq!(failed, 50 - 29, "work must stop after 29 of 30 seconds");
     assert_eq!(world.requests(), 50);
 }
 
+/// At most 2 MiB of bodies, and at most ten claims, are in flight at once.
 #[tokio::test(start_paused = true)]
-async fn two_mebibytes_of_bodies_or_ten_small_ones_are_in_flight_at_once() {
-    for (filler, at_once) in [(1_000_000, 2), (500_000, 4), (10, 10)] {
+async fn claims_in_flight_are_limited() {
+    for (filler_bytes, at_once) in [(1_000_000, 2), (500_000, 4), (10, 10)] {
         let world = World::new("single", &[]);
         world.fail(|_| Some(Fault::RequestDelayed(Duration::from_secs(1))));
         let begun = tokio::time::Instant::now();
-        let body = |n| format!(r#"{{"event_id":"{n}","x":"{}"}}"#, "x".repeat(filler));
+        let body = |n| format!(r#"{{"event_id":"{n}","x":"{}"}}"#, "x".repeat(filler_bytes));
         let bodies: Vec<String> = (0..20).map(body).collect();
         let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
         assert!(world.deliver(&bodies).await.is_empty());
-        assert_eq!(begun.elapsed().as_secs(), 20 / at_once, "{at_once} at once, of a second each");
+        assert_eq!(begun.elapsed().as_secs(), 20 / at_once, "{at_once} claims of one second each must be in flight");
     }
 }
 
-async fn what_there_is_no_time_to_read_is_reported_message_by_message(writes: &str) {
+/// Messages that are not read before the deadline are reported one by one.
+async fn unread_messages_are_reported(writes: &str) {
     let world = World::new(writes, &[]);
     let good = json!({"messageId":"m0","body":r#"{"event_id":"a"}"#});
     assert_eq!(
@@ -374,7 +390,8 @@ async fn what_there_is_no_time_to_read_is_reported_message_by_message(writes: &s
     assert_eq!(world.requests(), 0);
 }
 
-async fn a_panic_on_one_message_costs_that_message_alone(writes: &str) {
+/// A panic while an event is claimed fails only the messages of that event.
+async fn panic_fails_only_its_message(writes: &str) {
     let calls = AtomicUsize::new(0);
     let random = move || {
         let call = calls.fetch_add(1, Ordering::SeqCst);
@@ -388,7 +405,7 @@ async fn a_panic_on_one_message_costs_that_message_alone(writes: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_summary_line_is_cloudwatch_metrics_of_the_batch() {
+async fn summary_line_has_metrics_of_the_batch() {
     let world = World::new("single", &[]);
     world.deliver(&[r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#, "x"]).await;
     let line = world.lines().pop().unwrap();

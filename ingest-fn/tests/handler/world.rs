@@ -1,4 +1,4 @@
-//! One warm sandbox on the embedded table.
+//! One warm sandbox of the function, with the emulator's table.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,20 +20,20 @@ pub(crate) const WINDOW: u64 = 1_000;
 
 const BYSTANDER: &str = "bystander";
 
-/// One warm sandbox of the function, and what it talks to.
+/// One warm sandbox of the function, and the services that it calls.
 pub(crate) struct World {
     pub(crate) services: Arc<Services>,
     handler: Handler,
     pub(crate) log: lambda_support::LogWriter,
-    /// Whether each batch has another event in it, of which nothing is said.
+    /// True if each batch gets an additional event, which the results leave out.
     has_bystander: bool,
     delivered: AtomicUsize,
-    /// Operation and body of the requests that were sent.
+    /// Operation and body of each request that was sent.
     sent: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 impl World {
-    /// With batched claims, each batch has another event in it, since one by itself is not batched.
+    /// Returns a world in which every batch with batched claims gets an additional event, because a single event is not batched.
     pub(crate) fn new(writes: &str, set: &[(&str, &str)]) -> Self {
         let calls = AtomicUsize::new(0);
         Self::with(
@@ -43,7 +43,7 @@ impl World {
         )
     }
 
-    /// With batched claims, of events that are delivered and no others.
+    /// Returns a world with batched claims and without additional events.
     pub(crate) fn batched(set: &[(&str, &str)]) -> Self {
         Self { has_bystander: false, ..Self::new("batch", set) }
     }
@@ -69,12 +69,12 @@ impl World {
         world
     }
 
-    /// From now on, the n-th request goes wrong so.
+    /// From now on, injects `fault(n)` into the n-th request.
     pub(crate) fn fail(&self, fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) {
         self.fail_on(move |_, n| fault(n));
     }
 
-    /// From now on, the n-th request, for this operation, goes wrong so.
+    /// From now on, injects `fault(operation, n)` into the n-th request.
     pub(crate) fn fail_on(&self, fault: impl Fn(&str, usize) -> Option<Fault> + Send + Sync + 'static) {
         let sent = Arc::clone(&self.sent);
         let count = AtomicUsize::new(0);
@@ -82,8 +82,8 @@ impl World {
             assert_eq!(call.service, Service::DynamoDb);
             match call.operation.as_str() {
                 "PutItem" | "BatchExecuteStatement" => {}
-                "Scan" => return None, // a test's own
-                other => panic!("{other} was asked for"),
+                "Scan" => return None, // sent by a test
+                other => panic!("unexpected operation {other}"),
             }
             let body = serde_json::from_slice(call.request.body()).unwrap();
             sent.lock().unwrap().push((call.operation.clone(), body));
@@ -91,7 +91,7 @@ impl World {
         });
     }
 
-    /// Delivers bodies as messages `m0`, `m1`, .. and gives the ids that were reported, in order.
+    /// Delivers bodies as messages `m0`, `m1`, .. and returns the reported ids, sorted.
     pub(crate) async fn deliver(&self, bodies: &[&str]) -> Vec<String> {
         let records = bodies.iter().enumerate().map(|(n, body)| json!({"messageId": format!("m{n}"), "body": body}));
         self.deliver_records(records.collect()).await
@@ -120,7 +120,7 @@ impl World {
         reported
     }
 
-    /// What is claimed, in order of the event ids.
+    /// Returns the claims in the table, sorted by event id.
     pub(crate) async fn claims(&self) -> Vec<Claim> {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let items = client.scan().table_name(TABLE).send().await.unwrap().items.unwrap();
@@ -129,7 +129,7 @@ impl World {
         claims
     }
 
-    /// Claims events as another sandbox does.
+    /// Claims events like another sandbox.
     pub(crate) async fn hold_claims(&self, ids: Range<usize>) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         for id in ids {
@@ -143,7 +143,7 @@ impl World {
         self.sent.lock().unwrap().clear();
     }
 
-    /// Puts an item into the table by hand.
+    /// Writes an item directly into the table.
     pub(crate) async fn hold(&self, item: Value) {
         let item: HashMap<String, serde_dynamo::AttributeValue> = serde_json::from_value(item).unwrap();
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
@@ -151,14 +151,14 @@ impl World {
         put.send().await.unwrap();
     }
 
-    /// All log lines, since the beginning.
+    /// Returns all log lines so far.
     pub(crate) fn lines(&self) -> Vec<Value> {
         let lines = self.services.logs.lines("log");
         let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["message_id"] != BYSTANDER).collect()
     }
 
-    /// `message_id outcome`, in order, of the last batch.
+    /// Returns `message_id outcome` for each message of the last batch, sorted.
     pub(crate) fn outcomes(&self) -> Vec<String> {
         let mut lines = self.lines();
         assert_eq!(lines.pop().unwrap()["message"], "batch done");
@@ -171,13 +171,13 @@ impl World {
         outcomes
     }
 
-    /// Bodies of the requests for an operation.
+    /// Returns the bodies of the requests for an operation.
     pub(crate) fn sent(&self, operation: &str) -> Vec<Value> {
         let sent = self.sent.lock().unwrap();
-        sent.iter().filter(|(of, _)| of == operation).map(|(_, body)| body.clone()).collect()
+        sent.iter().filter(|(sent_operation, _)| sent_operation == operation).map(|(_, body)| body.clone()).collect()
     }
 
-    /// How many were sent.
+    /// Returns the number of requests that were sent.
     pub(crate) fn requests(&self) -> usize {
         self.sent.lock().unwrap().len()
     }

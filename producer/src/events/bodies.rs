@@ -1,16 +1,18 @@
-//! The bodies that are made up. Each follows from an event id and the seed alone.
+//! Generated message bodies. The event id and the seed alone decide a body.
 
 use claim::{Claim, Digest, Event};
 
 use super::plan::ANY_MESSAGE_ID;
 
-/// A grid stress reading as ENTSO-E's transparency platform might publish it. A second run sends duplicates and no conflicts.
+/// Returns a grid stress reading in the style of ENTSO-E's transparency platform. The same event id and seed give the same reading,
+/// so that a second run sends duplicates and not conflicts.
 pub(super) fn reading(event_id: &str, seed: u64) -> String {
     let quoted = quoted(event_id);
     let mut random = random(event_id, seed);
     let sensor = random.u32(1..=400);
     let millivolts = random.u32(380_000..=420_000);
-    let at = chrono::DateTime::from_timestamp(1_767_225_600 + random.i64(0..31_536_000), 0).expect("a time in 2026");
+    let at =
+        chrono::DateTime::from_timestamp(1_767_225_600 + random.i64(0..31_536_000), 0).expect("the time is in 2026");
     format!(
         r#"{{"event_id":{quoted},"source":"ENTSO-E","sensor":"substation-{sensor:03}","voltage":{}.{:03},"unit":"kV","timestamp":"{}"}}"#,
         millivolts / 1_000,
@@ -19,10 +21,10 @@ pub(super) fn reading(event_id: &str, seed: u64) -> String {
     )
 }
 
-/// How many kinds of [`poison`] there are.
+/// Number of kinds of [`poison`].
 pub(super) const POISONS: usize = 10;
 
-/// A body that is no event, of the kind that `number` says. `name` stands in it, so that each is another.
+/// Returns a body that is not a valid event. `number` selects its kind, and `name` makes it unique.
 pub(super) fn poison(number: usize, name: &str) -> String {
     let name = quoted(name);
     match number % POISONS {
@@ -39,49 +41,50 @@ pub(super) fn poison(number: usize, name: &str) -> String {
     }
 }
 
-/// How many kinds of [`sized`] there are.
+/// Number of kinds of [`sized`].
 pub(super) const SIZES: usize = 5;
 
-/// An event of the size that `number` says, where the queue takes `max_bytes`.
+/// Returns an event for a queue that accepts `max_bytes`. `number` selects the size: smallest, largest but compressible, largest that
+/// can be claimed, one byte more, largest.
 pub(super) fn sized(number: usize, event_id: &str, seed: u64, max_bytes: usize) -> String {
-    let of_queue = Filled::new(event_id, seed, max_bytes);
+    let padded = PaddedEvent::new(event_id, seed, max_bytes);
     match number % SIZES {
         0 => format!(r#"{{"event_id":{}}}"#, quoted(event_id)),
-        // Compressed, it is small.
-        1 => Filled { filling: "400.125 ".repeat(max_bytes / 8 + 1), ..of_queue }.body(max_bytes),
-        2 => of_queue.body(of_queue.largest_claimable(max_bytes)),
-        3 => of_queue.body((of_queue.largest_claimable(max_bytes) + 1).min(max_bytes)),
-        _ => of_queue.body(max_bytes),
+        // Repeated text compresses well.
+        1 => PaddedEvent { padding: "400.125 ".repeat(max_bytes / 8 + 1), ..padded }.body(max_bytes),
+        2 => padded.body(padded.largest_claimable(max_bytes)),
+        3 => padded.body((padded.largest_claimable(max_bytes) + 1).min(max_bytes)),
+        _ => padded.body(max_bytes),
     }
 }
 
-/// An event around a text that can be cut to any length.
-struct Filled {
+/// An event with a text that pads it to any size.
+struct PaddedEvent {
     event_id: String,
     start: String,
-    filling: String,
+    padding: String,
 }
 
-impl Filled {
+impl PaddedEvent {
     const END: &str = r#""}"#;
 
-    /// Around a text of 64 letters at random: compression takes a quarter off it.
+    /// Pads with random text of 64 different letters, which compression shortens by only a quarter.
     fn new(event_id: &str, seed: u64, max_bytes: usize) -> Self {
         let start = format!(r#"{{"event_id":{},"readings":""#, quoted(event_id));
         let mut random = random(event_id, seed);
         let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let filling = (0..max_bytes).map(|_| char::from(letters[random.usize(..letters.len())])).collect();
-        Self { event_id: event_id.to_owned(), start, filling }
+        let padding = (0..max_bytes).map(|_| char::from(letters[random.usize(..letters.len())])).collect();
+        Self { event_id: event_id.to_owned(), start, padding }
     }
 
     fn body(&self, bytes: usize) -> String {
-        let filling = bytes.saturating_sub(self.start.len() + Self::END.len());
-        [&self.start, &self.filling[..filling], Self::END].concat()
+        let padding_bytes = bytes.saturating_sub(self.start.len() + Self::END.len());
+        [&self.start, &self.padding[..padding_bytes], Self::END].concat()
     }
 
-    /// The largest size, up to `max_bytes`, of which one byte more would not fit into an item.
+    /// Returns the size in bytes of the largest body, up to `max_bytes`, that fits an item.
     fn largest_claimable(&self, max_bytes: usize) -> usize {
-        let digest = Digest::of("null").expect("it is JSON");
+        let digest = Digest::of("null").expect("null is JSON");
         let event = Event { id: self.event_id.clone(), digest };
         let fits = |bytes| Claim::check_size(&event, ANY_MESSAGE_ID, &self.body(bytes)).is_ok();
         if fits(max_bytes) {
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_poison_is_an_event() {
+    fn poison_is_never_a_valid_event() {
         let pointer = EventIdPointer::parse("/event_id").unwrap();
         for number in 0..POISONS {
             let body = poison(number, "a");
@@ -122,8 +125,9 @@ mod tests {
         }
     }
 
+    /// The kinds include the largest body that can be claimed and the one that is one byte larger.
     #[test]
-    fn a_sized_body_is_as_large_as_the_queue_takes_or_an_item_holds_or_one_byte_more() {
+    fn sized_bodies_hit_the_limits() {
         let pointer = EventIdPointer::parse("/event_id").unwrap();
         let is_claimable = |body: &str| {
             let event = Event::parse(body, &pointer).unwrap();
@@ -135,7 +139,7 @@ mod tests {
         assert_eq!(embedded[3].len(), embedded[2].len() + 1);
         let claimable: Vec<bool> = embedded.iter().map(|body| is_claimable(body)).collect();
         assert_eq!(claimable, [true, true, true, false, false]);
-        // Where the queue takes less than an item holds, all of them can be claimed.
+        // If the queue accepts less than an item can hold, every size can be claimed.
         for number in 0..SIZES {
             let body = sized(number, "a", 7, 256 * 1024);
             assert!(body.len() <= 256 * 1024 && is_claimable(&body), "{number}");

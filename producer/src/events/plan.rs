@@ -1,23 +1,23 @@
-//! The plan of a run.
+//! The plan of a run, and the errors that prevent one.
 
 use std::sync::Arc;
 
 use claim::Digest;
 
-use crate::cli::{MOST_BODY_BYTES, MOST_MESSAGES};
+use crate::cli::{MAX_BODY_BYTES, MAX_MESSAGES};
 
-/// An id of an SQS message, of the length that all have: a claim's size depends on it.
+/// Placeholder for an SQS message id in the computation of a claim's size. All SQS message ids have this length.
 pub(super) const ANY_MESSAGE_ID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// What a run sends: bodies in their order, and the events that they are of.
+/// The messages that a run sends, in order, and the events that they carry.
 pub struct Plan {
-    /// One for each message. Copies share their text.
+    /// The messages in sending order. Copies share one body.
     pub messages: Vec<Message>,
-    /// Ids of the events, each once.
+    /// Distinct ids of the events that can be claimed.
     pub event_ids: Vec<String>,
-    /// By event: indices into `messages`.
+    /// For each event in `event_ids`, the indices of its messages.
     pub messages_of: Vec<Vec<usize>>,
-    /// Ids that stand in messages that are to be rejected.
+    /// Event ids in messages that `ingest-fn` must reject.
     pub rejected_ids: Vec<String>,
 }
 
@@ -26,61 +26,37 @@ pub struct Plan {
 pub struct Message {
     /// Index into [`Plan::event_ids`]; `None` if `ingest-fn` must reject it, so that it ends as a dead letter.
     pub event: Option<usize>,
-    /// Of the body, if that is an event that can be claimed.
+    /// Digest of the body, if it is an event that can be claimed.
     pub digest: Option<Digest>,
-    /// As it is sent.
     pub body: Arc<str>,
 }
 
-/// Why there is nothing to send.
+/// The reason why no messages can be planned. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// The file cannot be read.
-    #[error("cannot read {file}")]
-    Unreadable {
-        /// Its path.
-        file: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Lines of the file are no events. Nothing is sent.
-    #[error("{file} has lines that are no events, and nothing was sent: {lines}")]
-    BadLines {
-        /// Its path.
-        file: String,
-        /// Their numbers, and what is wrong with them.
-        lines: String,
-    },
-    /// The run would be larger than the producer's memory is good for.
-    #[error("{0} messages are more than the {MOST_MESSAGES} that one run sends")]
+    #[error("failed to read {file}")]
+    Unreadable { file: String, source: std::io::Error },
+    /// Lines of the file are not valid events. `lines` has their numbers and problems.
+    #[error("{file} has lines that are not valid events; nothing was sent: {lines}")]
+    BadLines { file: String, lines: String },
+    #[error("{0} messages exceed the limit of {MAX_MESSAGES} per run")]
     TooMany(u64),
-    /// The same, by their bodies.
-    #[error("{messages} bodies of up to {bytes} bytes are more than the {MOST_BODY_BYTES} bytes that one run makes up: no more than {} will do", MOST_BODY_BYTES / bytes)]
-    BodiesTooLarge {
-        /// How many there would be.
-        messages: u32,
-        /// Of the largest.
-        bytes: u64,
-    },
-    /// The file would be.
-    #[error("{file} has {bytes} bytes, which are more than the {MOST_BODY_BYTES} that one run sends")]
-    FileTooLarge {
-        /// Its path.
-        file: String,
-        /// Its size.
-        bytes: u64,
-    },
-    /// The stack looks for the event id where the mock readings have none.
-    #[error("the stack looks for the event id at `{0}`, and the mock readings have theirs at `/event_id`: give --file")]
+    /// The generated bodies, of up to `bytes` bytes each, would need too much memory.
+    #[error(
+        "{messages} bodies of up to {bytes} bytes exceed the limit of {MAX_BODY_BYTES} bytes per run: send at most {} messages",
+        MAX_BODY_BYTES / bytes
+    )]
+    BodiesTooLarge { messages: u32, bytes: u64 },
+    #[error("{file} has {bytes} bytes, which exceeds the limit of {MAX_BODY_BYTES} bytes per run")]
+    FileTooLarge { file: String, bytes: u64 },
+    /// `ingest-fn` would reject every generated reading, because the stack is configured with another pointer to the event id.
+    #[error("the stack expects the event id at `{0}`, but generated events have it at `/event_id`: use --file")]
     OtherPointer(String),
-    /// The scenario has no such thing.
-    #[error("--{0} is of scenarios that mix events, and {1} does not")]
-    MixesNothing(&'static str, &'static str),
-    /// For how long, but not how fast.
-    #[error("--duration needs --rate: {0} sends as fast as it can")]
+    #[error("--{0} applies only to mixed scenarios, not to {1}")]
+    NotMixed(&'static str, &'static str),
+    #[error("--duration requires --rate: {0} sends as fast as it can")]
     NoRate(&'static str),
-    /// The file has no event.
-    #[error("{0} has no events")]
+    #[error("{0} contains no events")]
     Empty(String),
 }
 
@@ -90,7 +66,7 @@ impl Plan {
     }
 
     pub(super) fn push_event(&mut self, event: usize, body: String) {
-        let digest = Digest::of(&body).expect("a made-up event is JSON");
+        let digest = Digest::of(&body).expect("a generated event is JSON");
         self.messages.push(Message { event: Some(event), digest: Some(digest), body: body.into() });
     }
 

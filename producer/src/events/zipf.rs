@@ -1,15 +1,15 @@
-//! Zipf's law: a few events are sent often, and most of them seldom.
+//! Zipf's law: a few events are sent often, and most are sent rarely.
 
 /// A distribution over ranks `0..n` in which rank `k` has the weight `1 / (k + 1)^exponent`.
 ///
-/// It keeps the running sum of the weights and looks up a uniform number in it: 8 bytes a rank, of which a run has at most two
-/// million.
+/// A draw looks up a uniform random number in the running sums of the weights. They take 8 bytes per rank, and a run has at most two
+/// million ranks.
 pub(super) struct Zipf {
     running_sums: Vec<f64>,
 }
 
 impl Zipf {
-    /// The distribution over so many ranks, at least one. An exponent of 0 makes all ranks equally likely.
+    /// Creates the distribution over `ranks` ranks, which must be at least one. An exponent of 0 makes all ranks equally likely.
     pub(super) fn new(ranks: usize, exponent: f64) -> Self {
         let mut sum = 0.0;
         #[expect(clippy::cast_precision_loss, reason = "a rank is far below 2^52")]
@@ -20,11 +20,11 @@ impl Zipf {
         Self { running_sums: running_sums.collect() }
     }
 
-    /// Draws a rank, from 0 on.
+    /// Draws a rank, starting at 0.
     pub(super) fn sample(&self, random: &mut fastrand::Rng) -> usize {
         let last = self.running_sums.len() - 1;
         let point = random.f64() * self.running_sums[last];
-        // Rounding may put the point on the last sum.
+        // Rounding may make the point equal to the last sum.
         self.running_sums.partition_point(|sum| *sum <= point).min(last)
     }
 }
@@ -45,7 +45,7 @@ mod tests {
         counts
     }
 
-    /// Each rank is drawn as often as its weight says, within five standard deviations.
+    /// The number of draws of each rank matches its weight within five standard deviations.
     #[test]
     fn draws_follow_the_weights() {
         for exponent in [0.0, 0.5, 1.0, 2.5] {

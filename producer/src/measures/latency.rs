@@ -1,83 +1,79 @@
-//! How long events took, from one step to the next.
+//! Latency of the events, from one step to the next.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Times;
 
-/// Percentiles are right to a thousandth.
+/// Three digits keep the error of a percentile below a thousandth.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// Longer than a message can take: SQS keeps it 14 days at the most, and the stream another.
-const MOST_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Longer than any event can take: SQS keeps a message for at most 14 days, and the stream keeps a record for one more day.
+const MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
-/// By which clocks the steps are told.
-const CLOCKS: &str = "sent: the producer's clock when it began the request with the message that won; claimed: claimed_at, by the \
-                      clock of ingest-fn; archived: the first line of archive-fn that names the object, by the clock of that \
-                      function. On one machine that is one clock; on AWS they differ by milliseconds.";
+/// Explains which clock each time comes from. Part of the report.
+const CLOCKS: &str = "sent: the start of the request with the message that won, by the producer's clock; claimed: the claim's claimed_at, \
+                      by ingest-fn's clock; archived: the first log line of archive-fn that names the object, by archive-fn's \
+                      clock. On one machine, these are the same clock; on AWS, they differ by milliseconds.";
 
-/// Of the events that were claimed in the run.
+/// Latency of the events that were claimed in the run.
 #[derive(Debug, Serialize)]
 pub struct Latency {
-    /// From the send of the message that won, by all that it waited for: SQS, the batching window, retries.
+    /// From the send of the message that won to the claim. Includes the time in SQS, the batching window and retries.
     pub sent_to_claimed: Option<Percentiles>,
-    /// Through the stream.
+    /// From the claim through the stream to the object.
     pub claimed_to_archived: Option<Percentiles>,
-    /// The whole way.
+    /// From the send of the message that won to the object.
     pub sent_to_archived: Option<Percentiles>,
-    /// By which clocks.
+    /// The clock that each time comes from.
     pub clocks: &'static str,
 }
 
-/// In milliseconds.
+/// Percentiles of a latency in milliseconds.
 #[derive(Debug, Serialize)]
 pub struct Percentiles {
-    /// Of so many events.
+    /// Number of events measured.
     pub events: u64,
-    /// Half of them took no longer.
     pub p50_ms: u64,
-    /// Nine of ten.
     pub p90_ms: u64,
-    /// 99 of 100.
     pub p99_ms: u64,
-    /// The longest.
     pub max_ms: u64,
-    /// So many of them seem to have arrived before they started, because clocks differ; they count as 0 ms.
+    /// Number of events that seem to end before they start, because clocks differ. They count as 0 ms.
     pub before_start: u64,
-    /// All the percentiles that are charted, from low to high.
+    /// The percentiles for the chart, in ascending order.
     pub curve: Vec<Point>,
 }
 
-/// So many events in a hundred took no longer than so long.
+/// One percentile: `percent` of the events took at most `ms`.
 #[derive(Debug, Serialize)]
 pub struct Point {
-    /// From 0 to 100.
     pub percent: u8,
-    /// In milliseconds.
     pub ms: u64,
 }
 
-/// The percentiles that are charted.
+/// The percentiles for the chart.
 const CHARTED: [u8; 22] = [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 99, 100];
 
 impl Latency {
     pub(crate) fn from_times(times: &[Times]) -> Self {
-        let sent_to = |end: fn(&Times) -> Option<i64>| times.iter().filter_map(move |of| Some(end(of)? - of.sent_ms?));
+        let sent_to =
+            |end: fn(&Times) -> Option<i64>| times.iter().filter_map(move |event| Some(end(event)? - event.sent_ms?));
+        let claimed_to_archived = times.iter().filter_map(|event| Some(event.archived_ms? - event.claimed_ms));
         Self {
-            sent_to_claimed: Percentiles::new(sent_to(|of| Some(of.claimed_ms))),
-            claimed_to_archived: Percentiles::new(times.iter().filter_map(|of| Some(of.archived_ms? - of.claimed_ms))),
-            sent_to_archived: Percentiles::new(sent_to(|of| of.archived_ms)),
+            sent_to_claimed: Percentiles::new(sent_to(|event| Some(event.claimed_ms))),
+            claimed_to_archived: Percentiles::new(claimed_to_archived),
+            sent_to_archived: Percentiles::new(sent_to(|event| event.archived_ms)),
             clocks: CLOCKS,
         }
     }
 
-    /// There is something to tell.
+    /// Returns true if the latency of at least one step is known.
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.steps().iter().any(|(_, percentiles)| percentiles.is_some())
     }
 
-    /// Each step by its name.
+    /// Returns the name and the percentiles of each step.
     #[must_use]
     pub fn steps(&self) -> [(&'static str, Option<&Percentiles>); 3] {
         [
@@ -90,8 +86,8 @@ impl Latency {
 
 impl Percentiles {
     fn new(differences_ms: impl Iterator<Item = i64>) -> Option<Self> {
-        let mut histogram: Histogram<u64> =
-            Histogram::new_with_max(MOST_MS, SIGNIFICANT_DIGITS).expect("both are allowed");
+        let mut histogram: Histogram<u64> = Histogram::new_with_max(MAX_MS, SIGNIFICANT_DIGITS)
+            .expect("the histogram supports this maximum and precision");
         let mut before_start = 0;
         let mut max_ms = 0;
         for difference_ms in differences_ms {
@@ -100,7 +96,7 @@ impl Percentiles {
             histogram.saturating_record(ms);
             max_ms = ms.max(max_ms);
         }
-        // A bucket's upper end may lie above all that is in it.
+        // The histogram returns the upper bound of a bucket, which may exceed every value in it.
         let at = |quantile| histogram.value_at_quantile(quantile).min(max_ms);
         (!histogram.is_empty()).then(|| Self {
             events: histogram.len(),
@@ -113,7 +109,7 @@ impl Percentiles {
         })
     }
 
-    /// The four of them by name.
+    /// Returns the names and values of p50, p90, p99 and max.
     #[must_use]
     pub fn named(&self) -> [(&'static str, u64); 4] {
         [("p50", self.p50_ms), ("p90", self.p90_ms), ("p99", self.p99_ms), ("max", self.max_ms)]
@@ -124,8 +120,9 @@ impl Percentiles {
 mod tests {
     use super::*;
 
+    /// Percentiles cover only the events with known times. A negative latency, caused by differing clocks, counts as 0.
     #[test]
-    fn percentiles_are_of_what_is_known_and_clocks_that_differ_count_as_nothing() {
+    fn percentiles_skip_unknown_times() {
         let times = |sent_ms, claimed_ms, archived_ms| Times { sent_ms, claimed_ms, archived_ms };
         let mut all: Vec<Times> = (1..=100).map(|ms| times(Some(0), ms, Some(ms + 1_000))).collect();
         all.push(times(None, 5, None));
@@ -138,7 +135,7 @@ mod tests {
         assert_eq!(of(&latency.sent_to_claimed), (101, 50, 99, 100, 1));
         assert_eq!(of(&latency.claimed_to_archived), (100, 1_000, 1_000, 1_000, 0));
         assert_eq!(of(&latency.sent_to_archived), (100, 1_050, 1_099, 1_100, 0));
-        // Days are told as well as milliseconds.
+        // The histogram represents days as exactly as milliseconds.
         let slow = Latency::from_times(&[times(Some(0), 3, None), times(Some(0), 86_400_000, None)]);
         assert_eq!(of(&slow.sent_to_claimed), (2, 3, 86_400_000, 86_400_000, 0));
         assert!(Latency::from_times(&[]).sent_to_claimed.is_none());

@@ -1,42 +1,41 @@
-//! When messages were sent, events claimed and objects written.
+//! Messages sent, events claimed and objects written, counted over time.
 
 use serde::Serialize;
 
 use super::Times;
 
-/// More would be finer than a chart can show.
-const MOST_INTERVALS: i64 = 60;
+/// Limit on the intervals of a timeline. A chart cannot show finer ones.
+const MAX_INTERVALS: i64 = 60;
 
-/// Lengths of an interval that a person can think in, in milliseconds.
+/// Round interval lengths in milliseconds. The first one that gives few enough intervals is used.
 const LENGTHS_MS: [i64; 16] =
     [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 3_600_000, 21_600_000];
 
-/// Counts for each interval from the first send on, by the clocks of [`Latency`](super::latency::Latency).
+/// Counts per interval since the first send. The times come from the same clocks as in [`Latency`](super::latency::Latency).
 #[derive(Debug, Serialize)]
 pub struct Timeline {
-    /// Length of an interval.
     pub interval_ms: i64,
-    /// Messages that SQS confirmed, by when their request began.
+    /// Number of confirmed messages per interval, by the start of their request.
     pub sent: Vec<u64>,
-    /// Events that were claimed.
+    /// Number of events claimed per interval.
     pub claimed: Vec<u64>,
-    /// Objects that were written.
+    /// Number of objects written per interval.
     pub archived: Vec<u64>,
 }
 
 impl Timeline {
     pub(crate) fn new(started_ms: i64, sent_ms: &[i64], times: &[Times]) -> Self {
-        let claimed_ms: Vec<i64> = times.iter().map(|of| of.claimed_ms).collect();
-        let archived_ms: Vec<i64> = times.iter().filter_map(|of| of.archived_ms).collect();
+        let claimed_ms: Vec<i64> = times.iter().map(|event| event.claimed_ms).collect();
+        let archived_ms: Vec<i64> = times.iter().filter_map(|event| event.archived_ms).collect();
         let last_ms = sent_ms.iter().chain(&claimed_ms).chain(&archived_ms).max().copied().unwrap_or(started_ms);
         let length_ms = (last_ms - started_ms).max(0);
-        let fits = |interval_ms: &i64| length_ms / interval_ms < MOST_INTERVALS;
-        let interval_ms = LENGTHS_MS.into_iter().find(fits).unwrap_or(length_ms / MOST_INTERVALS + 1);
+        let fits = |interval_ms: &i64| length_ms / interval_ms < MAX_INTERVALS;
+        let interval_ms = LENGTHS_MS.into_iter().find(fits).unwrap_or(length_ms / MAX_INTERVALS + 1);
         let intervals = usize::try_from(length_ms / interval_ms).unwrap_or(0) + 1;
         let counts = |at_ms: &[i64]| {
             let mut counts = vec![0; intervals];
             for at_ms in at_ms {
-                // Clocks that differ may put something before the first send.
+                // Differing clocks may place an event before the first send.
                 counts[usize::try_from((at_ms - started_ms) / interval_ms).unwrap_or(0)] += 1;
             }
             counts
@@ -49,8 +48,9 @@ impl Timeline {
 mod tests {
     use super::*;
 
+    /// Each time is counted once, and even a long run has few enough intervals for a chart.
     #[test]
-    fn each_thing_is_counted_once_in_intervals_that_a_chart_can_show() {
+    fn timeline_counts_each_time_once() {
         let times = [Times { sent_ms: Some(0), claimed_ms: 990, archived_ms: Some(61_000) }];
         let timeline = Timeline::new(1_000, &[1_000, 1_001, 5_000], &times);
         assert_eq!((timeline.interval_ms, timeline.sent.len()), (2_000, 31));

@@ -1,5 +1,5 @@
-//! The page's charts, as SVG that stands in it. Their colours are those of the light page; its style sheet finds them by their
-//! values and gives them others in the dark.
+//! The page's charts, as inline SVG. They use the colors of the light theme. For the dark theme, the page's style sheet selects these
+//! colors by value and replaces them.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -7,26 +7,27 @@ use plotters::prelude::*;
 use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
 
-/// A page's column on a desk and a phone's width are not far from this, so that letters keep their size on both.
+/// Size of a chart in pixels. It is close to the width of a column on a desktop and of a phone's screen, so the page hardly scales
+/// the text.
 const SIZE: (u32, u32) = (440, 260);
 
 const INK: RGBColor = RGBColor(0x57, 0x60, 0x6a);
 const GRID: RGBColor = RGBColor(0xd8, 0xde, 0xe4);
 
-/// Of the three series of each chart, in their order. `report.html` names them again.
+/// Colors of the three series of each chart, in order. `report.html` repeats them.
 const SERIES: [RGBColor; 3] = [RGBColor(0x09, 0x69, 0xda), RGBColor(0xbc, 0x4c, 0x00), RGBColor(0x1a, 0x7f, 0x37)];
 
-/// In pixels of the chart.
-const LETTERS: i32 = 13;
+/// Font size of the labels in pixels.
+const FONT_SIZE: i32 = 13;
 
-/// A line, from left to right.
+/// The points of a line, from left to right.
 type Line = Vec<(f64, f64)>;
 
-/// What was sent, claimed and archived in each interval.
+/// Draws the numbers of messages sent, events claimed and objects written in each interval.
 pub(super) fn timeline(timeline: &Timeline) -> String {
     let interval = seconds(timeline.interval_ms);
     let line = |counts: &[u64]| -> Line {
-        // Each count stands in the middle of its interval, and a lone one must be seen too.
+        // A point is in the middle of its interval, so that the only point of a short run is not on the axis.
         let middles = (0..).map(|at| (f64::from(at) + 0.5) * interval);
         middles.zip(counts.iter().map(|&count| number(count))).collect()
     };
@@ -36,7 +37,7 @@ pub(super) fn timeline(timeline: &Timeline) -> String {
     draw(&lines, end, &|at| format!("{at:.decimals$} s"), &whole)
 }
 
-/// How many events in a hundred took no longer than so long.
+/// Draws the latency of each step by percentile.
 pub(super) fn latency(latency: &Latency) -> String {
     let lines = latency.steps().map(|(_, percentiles)| {
         let curve = percentiles.map(|percentiles| percentiles.curve.as_slice()).unwrap_or_default();
@@ -51,7 +52,7 @@ fn draw(lines: &[Line; 3], end: f64, x_label: &dyn Fn(f64) -> String, y_label: &
     let mut svg = String::new();
     let top = lines.iter().flatten().map(|(_, y)| *y).fold(1.0, f64::max) * 1.05;
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    draw_into(&area, lines, (end, top), x_label, y_label).expect("a text can always be written to");
+    draw_into(&area, lines, (end, top), x_label, y_label).expect("writing to a string cannot fail");
     drop(area);
     svg
 }
@@ -69,28 +70,29 @@ fn draw_into<B: DrawingBackend>(
         .x_label_area_size(28)
         .y_label_area_size(56)
         .build_cartesian_2d(0.0..end, 0.0..top)?;
-    let letters = ("sans-serif", LETTERS).into_font().color(&INK);
+    let label_style = ("sans-serif", FONT_SIZE).into_font().color(&INK);
     chart
         .configure_mesh()
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(INK)
-        .label_style(letters)
+        .label_style(label_style)
         .x_labels(6)
         .y_labels(5)
         .x_label_formatter(&|x| x_label(*x))
         .y_label_formatter(&|y| y_label(*y))
         .draw()?;
-    for (line, colour) in lines.iter().zip(SERIES) {
-        chart.draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?;
+    for (line, color) in lines.iter().zip(SERIES) {
+        chart.draw_series(LineSeries::new(line.iter().copied(), color.stroke_width(2)))?;
         if let [point] = line[..] {
-            chart.draw_series([Circle::new(point, 3, colour.filled())])?;
+            chart.draw_series([Circle::new(point, 3, color.filled())])?;
         }
     }
     area.present()
 }
 
+/// Labels the count axis at whole numbers only.
 fn whole(count: f64) -> String {
     if count.fract().abs() > 1e-9 { String::new() } else { format!("{count:.0}") }
 }
@@ -99,7 +101,7 @@ fn seconds(ms: i64) -> f64 {
     std::time::Duration::from_millis(ms.unsigned_abs()).as_secs_f64()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a chart is right to a pixel")]
+#[expect(clippy::cast_precision_loss, reason = "a chart is accurate to one pixel only")]
 fn number(count: u64) -> f64 {
     count as f64
 }

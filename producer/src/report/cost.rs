@@ -1,70 +1,71 @@
-//! The bill, as the page shows it.
+//! Prepares the bill for the HTML page.
 
 use crate::bill::{Line, Usd};
 use crate::report::RunReport;
 
-/// What a run would cost on AWS.
+/// The page's section on the cost of a run on AWS.
 pub(super) struct Cost {
+    /// Date of the prices.
     pub(super) looked_up: &'static str,
     pub(super) regions: Vec<&'static str>,
     pub(super) tables: Vec<Table>,
     pub(super) left_out: String,
 }
 
-/// Items, and what they come to.
+/// A table of items and their totals.
 pub(super) struct Table {
     pub(super) title: &'static str,
     pub(super) rows: Vec<Row>,
-    /// What they come to, and for what.
+    /// The totals: a label and the price in each region.
     pub(super) sums: Vec<(&'static str, Vec<String>)>,
 }
 
-/// One item.
+/// One item of a bill.
 pub(super) struct Row {
     pub(super) what: &'static str,
     pub(super) units: String,
-    /// By region.
+    /// The item's price in each region.
     pub(super) usd: Vec<String>,
-    /// Its part of the dearest item's price, in per cent, in the first region whose prices are all known.
+    /// Length of the bar: the item's price in us-east-1 in percent of the most expensive item's.
     pub(super) bar: f64,
 }
 
 impl Cost {
-    /// Of a run on the embedded pipeline, which counts its units.
+    /// Prepares the bill of a run; `None` if the run has no bill.
     pub(super) fn new(report: &RunReport) -> Option<Self> {
         let bill = report.bill.as_ref()?;
         let mut sums = vec![("sum for a million events", dollars(&bill.usd_per_million_events))];
         if bill.usd_per_million_messages != bill.usd_per_million_events {
             sums.push(("sum for a million messages", dollars(&bill.usd_per_million_messages)));
         }
-        let monthly = vec![("sum for a month", dollars(&bill.usd_a_month))];
+        let monthly = vec![("sum per month", dollars(&bill.usd_a_month))];
         Some(Self {
             looked_up: bill.prices_looked_up,
             regions: bill.usd_per_million_events.keys().rev().copied().collect(),
             tables: vec![
                 Table { title: "for a million events like these", rows: rows(&bill.lines), sums },
-                Table { title: "for a month, whatever is sent", rows: rows(&bill.monthly), sums: monthly },
+                Table { title: "per month, regardless of traffic", rows: rows(&bill.monthly), sums: monthly },
             ],
             left_out: bill.left_out.join("; "),
         })
     }
 }
 
-/// Without the items of which there is nothing.
+/// Returns a row for each item that has units.
 fn rows(lines: &[Line]) -> Vec<Row> {
     let charged = || lines.iter().filter(|line| line.units > 0.0);
     let price = |line: &Line| line.usd.get("us-east-1").copied().flatten().unwrap_or(0.0);
-    let dearest = charged().map(price).fold(f64::MIN_POSITIVE, f64::max);
+    let highest_price = charged().map(price).fold(f64::MIN_POSITIVE, f64::max);
     let row = |line: &Line| Row {
         what: line.what,
         units: format!("{} {}", quantity(line.units), line.unit),
         usd: dollars(&line.usd),
-        bar: price(line) / dearest * 100.0,
+        bar: price(line) / highest_price * 100.0,
     };
     charged().map(row).collect()
 }
 
-/// Whole units as they are, and parts as far as they count.
+/// Formats whole units without decimals, and others with two decimals or, below 0.01, in scientific notation.
 fn quantity(units: f64) -> String {
     match units {
         whole if whole.fract() == 0.0 => format!("{whole}"),
@@ -73,7 +74,7 @@ fn quantity(units: f64) -> String {
     }
 }
 
-/// A dash where a price is not known.
+/// Formats the price in each region, with a dash for an unknown price.
 fn dollars(usd: &Usd) -> Vec<String> {
     usd.values().rev().map(|usd| usd.map_or_else(|| "–".to_owned(), |usd| format!("{usd:.3}"))).collect()
 }

@@ -1,4 +1,4 @@
-//! The page: one file that asks for nothing else, with the verdict first.
+//! The HTML page: one self-contained file that starts with the verdict.
 
 use askama::Template;
 
@@ -8,10 +8,10 @@ use crate::measures::RepeatedEvent;
 use crate::report::RunReport;
 use crate::verdict::{Invariant, Verdict};
 
-/// As many offending ids are seen before the others are unfolded.
+/// Number of offending ids that the page shows at once; the reader can unfold the others.
 const MOST_SEEN: usize = 5;
 
-/// All that the template needs beside the report itself.
+/// The data that the template shows.
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -25,18 +25,15 @@ struct Page<'a> {
     cost: Option<Cost>,
 }
 
-/// One of the counts.
+/// A count with its name and a note.
 struct Number {
     name: &'static str,
-    /// `None` if it could not be read.
+    /// The count; `None` if its source could not be read.
     value: Option<usize>,
     note: String,
 }
 
-/// The whole page, in HTML.
-///
-/// # Panics
-/// Never: memory can always be written to.
+/// Renders the whole page as HTML.
 #[must_use]
 pub fn render(report: &RunReport) -> String {
     let verdict = match report.verdict {
@@ -44,7 +41,9 @@ pub fn render(report: &RunReport) -> String {
         Verdict::Violated => "violated",
         Verdict::Inconclusive => "inconclusive",
     };
-    let source = |source| serde_json::to_string(source).expect("it is a name").trim_matches('"').replace('_', " ");
+    let source = |source| {
+        serde_json::to_string(source).expect("a source serializes to a string").trim_matches('"').replace('_', " ")
+    };
     let page = Page {
         report,
         verdict,
@@ -55,54 +54,54 @@ pub fn render(report: &RunReport) -> String {
         cost: Cost::new(report),
         unreadable: report.unreadable.iter().map(|(of, why)| (source(of), why.as_str())).collect(),
     };
-    page.render().expect("memory can be written to")
+    page.render().expect("writing to a string cannot fail")
 }
 
 fn numbers(report: &RunReport) -> Vec<Number> {
     let number = |name, value, note: &str| Number { name, value, note: note.to_owned() };
-    let seldom = |name, value, note| (value > 0).then(|| number(name, Some(value), note));
+    let if_any = |name, value, note| (value > 0).then(|| number(name, Some(value), note));
     let mut numbers = vec![number("sent", Some(report.sent), "")];
-    numbers.extend(seldom("unconfirmed", report.unconfirmed, "may have been sent or not"));
-    numbers.extend(seldom("refused", report.refused, "by SQS"));
-    numbers.extend(seldom("unsent", report.unsent, "the time was up, or Ctrl-C came"));
-    let of_earlier_runs = match (report.claims, report.new_claims) {
-        (Some(claims), Some(new)) if new < claims => format!("{} of an earlier run", claims - new),
+    numbers.extend(if_any("unconfirmed", report.unconfirmed, "may or may not have arrived"));
+    numbers.extend(if_any("refused", report.refused, "not accepted by SQS"));
+    numbers.extend(if_any("unsent", report.unsent, "not sent before the timeout or Ctrl-C"));
+    let claims_note = match (report.claims, report.new_claims) {
+        (Some(claims), Some(new)) if new < claims => format!("{} from an earlier run", claims - new),
         _ => String::new(),
     };
-    let to_be_rejected = match report.to_be_rejected {
+    let rejected_note = match report.to_be_rejected {
         0 => String::new(),
-        of => format!("of {of} to be"),
+        expected => format!("{expected} expected"),
     };
     numbers.extend([
         number("events", Some(report.events), ""),
-        number("claims", report.claims, &of_earlier_runs),
+        number("claims", report.claims, &claims_note),
         number("duplicates", report.duplicates, ""),
         number("conflicts", report.conflicts, ""),
-        number("rejected", report.rejected, &to_be_rejected),
+        number("rejected", report.rejected, &rejected_note),
         number("objects", report.objects, ""),
         number("object versions", report.object_versions, ""),
         number("dead letters", report.dead_letters, ""),
         number("lost", report.lost, ""),
     ]);
-    numbers.extend(seldom("pending", report.pending, "not archived when the time was up"));
+    numbers.extend(if_any("pending", report.pending, "not archived when the run ended"));
     numbers.push(number("extra", report.extra, ""));
     numbers
 }
 
 impl Page<'_> {
-    /// The part of the longest bar, in per cent.
+    /// Returns the length of a bar in percent of the longest one.
     fn bar(&self, count: usize) -> usize {
         let longest = self.report.repeated_events.first().map_or(1, RepeatedEvent::messages).max(1);
         count * 100 / longest
     }
 }
 
-/// The offending ids that are seen at once, and those that are unfolded.
+/// Splits the offending ids into those that the page shows at once and those that the reader can unfold.
 fn shown(invariant: &Invariant) -> (&[String], &[String]) {
     invariant.examples.split_at(invariant.examples.len().min(MOST_SEEN))
 }
 
-/// How an invariant is marked: a word, and a class of the style sheet.
+/// Returns the CSS class and the text of an invariant's mark.
 fn mark(invariant: &Invariant) -> (&'static str, &'static str) {
     match invariant.held {
         Some(true) => ("pass", "PASS"),

@@ -1,17 +1,17 @@
-//! What a person reads: the numbers, what does not hold, and the verdict last.
+//! The report as text: the numbers, the invariants that do not hold, and the verdict last.
 
 use std::io::{self, Write};
 
 use crate::report::RunReport;
 use crate::verdict::Verdict;
 
-/// A person is shown as many offending ids.
+/// Maximum number of offending ids that the text shows per invariant.
 const MOST_SHOWN: usize = 5;
 
-/// Writes the report, with each item of its bill if those are wanted.
+/// Writes the report. If `itemizes`, it includes each item of the bill.
 ///
 /// # Errors
-/// When `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub fn write(report: &RunReport, itemizes: bool, out: &mut impl Write) -> io::Result<()> {
     write_numbers(report, out)?;
     write_latency(report, out)?;
@@ -26,10 +26,10 @@ pub fn write(report: &RunReport, itemizes: bool, out: &mut impl Write) -> io::Re
     match &report.bill {
         Some(bill) => match bill.summary() {
             Some(summary) if itemizes => writeln!(out, "{summary}"),
-            Some(summary) => writeln!(out, "{summary}; --bill itemizes"),
+            Some(summary) => writeln!(out, "{summary}; --bill itemizes it"),
             None => Ok(()),
         },
-        None if itemizes => writeln!(out, "no bill: only the embedded pipeline counts what AWS would charge for"),
+        None if itemizes => writeln!(out, "no bill: only the embedded pipeline meters its usage"),
         None => Ok(()),
     }
 }
@@ -42,37 +42,37 @@ fn write_numbers(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     let events = if report.events == 1 { "1 event".to_owned() } else { format!("{} events", report.events) };
     row("sent", Some(report.sent), &format!("messages of {events}"))?;
     if report.unconfirmed > 0 {
-        row("unconfirmed", Some(report.unconfirmed), "messages that may have been sent or not")?;
+        row("unconfirmed", Some(report.unconfirmed), "messages that may or may not have arrived")?;
     }
     if report.refused > 0 {
         row("refused", Some(report.refused), "messages that SQS did not accept")?;
     }
     if report.unsent > 0 {
-        row("unsent", Some(report.unsent), "messages not sent: the time was up, or Ctrl-C came")?;
+        row("unsent", Some(report.unsent), "messages not sent before the timeout or Ctrl-C")?;
     }
-    let of_earlier_runs = match (report.claims, report.new_claims) {
-        (Some(claims), Some(new)) if new < claims => format!(", {} of them by an earlier run", claims - new),
+    let from_earlier_runs = match (report.claims, report.new_claims) {
+        (Some(claims), Some(new)) if new < claims => format!(", {} of them in an earlier run", claims - new),
         _ => String::new(),
     };
-    row("claims", report.claims, &format!("events claimed in the table{of_earlier_runs}"))?;
-    row("duplicates", report.duplicates, "messages whose event was claimed already")?;
-    row("conflicts", report.conflicts, "messages that differ from what their event's claim says")?;
-    let to_be_rejected = match report.to_be_rejected {
+    row("claims", report.claims, &format!("events claimed in the table{from_earlier_runs}"))?;
+    row("duplicates", report.duplicates, "messages whose event was already claimed")?;
+    row("conflicts", report.conflicts, "messages whose content differs from their event's claim")?;
+    let expected = match report.to_be_rejected {
         0 => String::new(),
-        messages => format!(", and {messages} should be"),
+        messages => format!(" ({messages} expected)"),
     };
-    row("rejected", report.rejected, &format!("messages that are not valid events{to_be_rejected}"))?;
+    row("rejected", report.rejected, &format!("messages that are not valid events{expected}"))?;
     row("objects", report.objects, "claims archived in the data lake")?;
-    row("object versions", report.object_versions, "writes of those objects: one each, if none was overwritten")?;
+    row("object versions", report.object_versions, "versions of these objects; one each if none was overwritten")?;
     row("dead letters", report.dead_letters, "messages in the dead-letter queue")?;
     row("lost", report.lost, "events with neither an object nor a dead letter")?;
     if report.pending > 0 {
-        row("pending", Some(report.pending), "events not archived when the time was up; they may still be")?;
+        row("pending", Some(report.pending), "events not archived when the run ended; they still may be")?;
     }
-    row("extra", report.extra, "objects beyond one for each claim")?;
-    writeln!(out, "  {:<16}{:>9.2} s from the first message to the drained pipeline", "time", report.time)?;
+    row("extra", report.extra, "objects beyond one per claim")?;
+    writeln!(out, "  {:<16}{:>9.2} s from the first send until the pipeline was drained", "time", report.time)?;
     if let Some(rate) = report.sent_per_second {
-        writeln!(out, "  {:<16}{rate:>9.2} messages a second", "sent at")?;
+        writeln!(out, "  {:<16}{rate:>9.2} messages per second", "sent at")?;
     }
     Ok(())
 }
@@ -90,7 +90,7 @@ fn write_latency(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     }
     if !report.objects_per_second_by_tenth.is_empty() {
         let rates: Vec<String> = report.objects_per_second_by_tenth.iter().map(u64::to_string).collect();
-        writeln!(out, "  objects a second, by tenth of the run: {}", rates.join(" "))?;
+        writeln!(out, "  objects per second, by tenth of the run: {}", rates.join(" "))?;
     }
     Ok(())
 }
@@ -98,16 +98,16 @@ fn write_latency(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
 fn write_unreadable(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     for (source, problem) in &report.unreadable {
         let source = serde_json::to_string(source).map_err(io::Error::other)?;
-        writeln!(out, "could not be read: {}: {problem}", source.trim_matches('"'))?;
+        writeln!(out, "could not read {}: {problem}", source.trim_matches('"'))?;
     }
     Ok(())
 }
 
-/// Writes those that hold as one line, and each other one with what it fails on.
+/// Writes one line for all invariants that hold, and each other invariant with its offending ids.
 fn write_invariants(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     let all = report.invariants.len();
     let held = report.invariants.iter().filter(|invariant| invariant.held == Some(true)).count();
-    writeln!(out, "PASS  {held} of {all} invariants (--json names each)")?;
+    writeln!(out, "PASS  {held} of {all} invariants (--json lists them)")?;
     for invariant in &report.invariants {
         let outcome = match invariant.held {
             Some(true) => continue,
@@ -131,9 +131,9 @@ fn write_verdict(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
         Verdict::Inconclusive => "inconclusive",
     };
     let partial = match (report.partial, report.unsent) {
-        (true, _) => " (partial: Ctrl-C ended the run)",
+        (true, _) => " (partial: interrupted by Ctrl-C)",
         (false, 0) => "",
-        (false, _) => " (not all was sent)",
+        (false, _) => " (not all messages were sent)",
     };
     writeln!(out, "verdict: {verdict}{partial}")
 }

@@ -1,4 +1,4 @@
-//! Where an event is, from what was found of it.
+//! Derives where an event is from what the search found.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use claim::Claim;
 use super::story::{ArchiveLine, IngestLine, Place, Story};
 
 impl Story {
-    /// Finds the place of the event, and says it in words.
+    /// Returns the place of the event and a sentence that explains it.
     pub(super) fn locate(
         &self,
         item: Option<&Result<Claim, String>>,
@@ -17,22 +17,24 @@ impl Story {
     ) -> (Place, String) {
         if let Some(object) = &self.object {
             return match object.versions {
-                1 => (Place::Archived, "it is archived".to_owned()),
+                1 => (Place::Archived, "the event is archived".to_owned()),
                 versions => (
                     Place::Overwritten,
-                    format!("its object has {versions} versions: something else writes to the lake"),
+                    format!("the event's object has {versions} versions, so something else writes to the lake"),
                 ),
             };
         }
         match item {
             Some(Err(why)) => {
-                let kept = "archive-fn keeps such records whole under `<prefix>_unusable/`";
-                (Place::UnusableClaim, format!("the table holds an item for it that is no claim: {why}. {kept}"))
+                let advice = "archive-fn stores such records whole under `<prefix>_unusable/`";
+                (Place::UnusableClaim, format!("the event's item in the table is not a valid claim: {why}. {advice}"))
             }
-            Some(Ok(_)) if self.is_unreadable("bucket") => unknown_place("it was claimed, and whether it is archived"),
-            Some(Ok(claim)) => self.judge_claimed(claim, record_age, now),
-            None if self.is_unreadable("table") => unknown_place("whether it was claimed"),
-            None => self.judge_unclaimed(),
+            Some(Ok(_)) if self.is_unreadable("bucket") => {
+                unknown_place("the event was claimed, but whether it is archived")
+            }
+            Some(Ok(claim)) => self.locate_claimed(claim, record_age, now),
+            None if self.is_unreadable("table") => unknown_place("whether the event was claimed"),
+            None => self.locate_unclaimed(),
         }
     }
 
@@ -40,7 +42,7 @@ impl Story {
         self.unreadable.contains_key(source)
     }
 
-    fn judge_claimed(&self, claim: &Claim, record_age: Duration, now: DateTime<Utc>) -> (Place, String) {
+    fn locate_claimed(&self, claim: &Claim, record_age: Duration, now: DateTime<Utc>) -> (Place, String) {
         let claim_id = claim.claim_id.to_string();
         let last = self.archive.iter().rfind(|line| line.claim_id.as_ref() == Some(&claim_id));
         if let Some(ArchiveLine { outcome, key: Some(key), .. }) = last
@@ -48,7 +50,7 @@ impl Story {
         {
             return (
                 Place::Quarantined,
-                format!("it can never be archived; its stream record is kept whole under {key}"),
+                format!("the event can never be archived; archive-fn stored its stream record whole under {key}"),
             );
         }
         let age = now - claim.claimed_at;
@@ -56,54 +58,58 @@ impl Story {
             let pointers = self.on_failure_depth.map_or_else(String::new, |depth| {
                 format!("; the on-failure queue holds {depth} {}", if depth == 1 { "pointer" } else { "pointers" })
             });
-            let age = in_words(age);
-            let text = format!("it was claimed, and has no object after {age}: the stream's mapping has given it up");
-            return (Place::GivenUp, format!("{text}{pointers}. `replay` writes it"));
+            let age = format_age(age);
+            let text =
+                format!("the event was claimed {age} ago and has no object: the stream mapping discarded its record");
+            return (Place::GivenUp, format!("{text}{pointers}. Run `replay` to write the object"));
         }
-        let said = match last {
-            Some(line) => format!("archive-fn last said: {}", line.error.as_deref().unwrap_or(&line.outcome)),
-            None if self.is_unreadable("archive log") => "what archive-fn said of it cannot be told".to_owned(),
-            None => "archive-fn has not said anything of it yet".to_owned(),
+        let last_log = match last {
+            Some(line) => format!("archive-fn last logged: {}", line.error.as_deref().unwrap_or(&line.outcome)),
+            None if self.is_unreadable("archive log") => "the log of archive-fn could not be read".to_owned(),
+            None => "archive-fn has not logged anything about it yet".to_owned(),
         };
-        (Place::InStream, format!("it was claimed {} ago and is on its way to the lake; {said}", in_words(age)))
+        let age = format_age(age);
+        (Place::InStream, format!("the event was claimed {age} ago and is on its way to the lake; {last_log}"))
     }
 
-    fn judge_unclaimed(&self) -> (Place, String) {
+    fn locate_unclaimed(&self) -> (Place, String) {
         let reason = |line: &IngestLine| line.error.clone().unwrap_or_else(|| line.outcome.clone());
         let refused = self.ingest.iter().rfind(|line| ["rejected", "failed"].contains(&line.outcome.as_str()));
         if !self.dead_letters.is_empty() {
-            let why = refused.map_or_else(String::new, |line| format!("; ingest-fn last said: {}", reason(line)));
-            return (Place::DeadLetter, format!("it has no claim, and is in the dead-letter queue{why}"));
+            let why = refused.map_or_else(String::new, |line| format!("; ingest-fn last logged: {}", reason(line)));
+            return (Place::DeadLetter, format!("the event has no claim and is in the dead-letter queue{why}"));
         }
         if ["ingest log", "archive log", "bucket", "dead-letter queue"].iter().any(|source| self.is_unreadable(source))
         {
-            return unknown_place("it has no claim, and what became of it");
+            return unknown_place("the event has no claim, and what happened to it");
         }
         if let Some(line) = refused {
-            let text = "it has no claim, and its message comes again until it is a dead letter";
-            return (Place::InQueue, format!("{text}; ingest-fn last said: {}", reason(line)));
+            let text =
+                "the event has no claim yet; SQS redelivers its message until it succeeds or becomes a dead letter";
+            return (Place::InQueue, format!("{text}; ingest-fn last logged: {}", reason(line)));
         }
         if self.ingest.iter().any(|line| line.outcome == "won") {
-            let text = "it was claimed; the claim has expired and is deleted, and there is no object under the keys that the log names";
+            let text = "the event was claimed, but its claim is deleted, and the lake has no object under the key that the log names";
             return (Place::GivenUp, text.to_owned());
         }
+        let unseen = "the event has no claim and no log line";
         let text = match self.queue_depth {
-            Some(0) => "it has no claim, no line in the log, and the queue is empty: it was never sent, or before then"
-                .to_owned(),
-            Some(depth) => format!(
-                "it has no claim and no line in the log; the queue holds {depth} messages, and it may be among them"
-            ),
-            None => "it has no claim and no line in the log".to_owned(),
+            Some(0) => {
+                format!("{unseen}, and the queue is empty: it was never sent, or sent before the searched logs begin")
+            }
+            Some(depth) => format!("{unseen}, but may be among the {depth} messages in the queue"),
+            None => unseen.to_owned(),
         };
         (Place::NotSeen, format!("{text} (logs since {})", self.logs_since))
     }
 }
 
 fn unknown_place(what: &str) -> (Place, String) {
-    (Place::Unknown, format!("{what} cannot be told: see what was not read"))
+    (Place::Unknown, format!("{what} is unknown, because a source could not be read"))
 }
 
-fn in_words(age: chrono::TimeDelta) -> String {
+/// Formats an age in seconds, minutes or hours.
+fn format_age(age: chrono::TimeDelta) -> String {
     match age.num_seconds() {
         seconds @ ..120 => format!("{} s", seconds.max(0)),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),

@@ -1,4 +1,4 @@
-//! One event's story, as data.
+//! The story of one event as data: its claim, log lines, object and dead letters.
 
 use std::collections::BTreeMap;
 
@@ -6,90 +6,86 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use claim::Claim;
 use serde::{Deserialize, Serialize};
 
-/// Where an event is.
+/// The place of an event in the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
-    /// It has its object, with one version.
+    /// The event has an object with one version.
     Archived,
-    /// Its object has more versions than one: something has written to the lake that is not this system.
+    /// The event's object has several versions, so something other than this system has written to the lake.
     Overwritten,
-    /// It has a claim, and the stream still carries that to `archive-fn`.
+    /// The event has a claim, and the stream has yet to deliver it to `archive-fn`.
     InStream,
-    /// It has a claim and no object, and the stream's mapping has given up on it.
+    /// The event was claimed but has no object, and the stream mapping has discarded its record.
     GivenUp,
-    /// Its stream record can never be archived, and is kept whole.
+    /// The event's stream record can never be archived; `archive-fn` stored it whole in quarantine.
     Quarantined,
-    /// The table has an item for it that is no claim.
+    /// The event's item in the table is not a valid claim.
     UnusableClaim,
-    /// `ingest-fn` has refused or failed it, and it will be received again.
+    /// `ingest-fn` rejected the message or failed on it, and SQS will redeliver it.
     InQueue,
-    /// It is a dead letter.
+    /// The event's message is a dead letter.
     DeadLetter,
-    /// There is no trace of it.
+    /// The search found no trace of the event.
     NotSeen,
-    /// It cannot be told, because something could not be read.
+    /// The place is unknown, because a source could not be read.
     Unknown,
 }
 
-/// One event's story. Times are RFC 3339, UTC.
+/// The story of one event. Times are RFC 3339, UTC.
 #[derive(Debug, Serialize)]
 pub struct Story {
-    /// Whose.
     pub event_id: String,
-    /// Where it is.
     pub place: Place,
-    /// The same in words, with what to do about it.
+    /// A sentence that explains the place and says what to do.
     pub explanation: String,
-    /// Its claim, if the table has one.
+    /// The event's claim, if the table has one.
     pub claim: Option<ClaimStory>,
-    /// What `ingest-fn` said of its messages, in order.
+    /// The log lines of `ingest-fn` about the event's messages, in order.
     pub ingest: Vec<IngestLine>,
-    /// What `archive-fn` said of its claims, in order.
+    /// The log lines of `archive-fn` about the event's claims, in order.
     pub archive: Vec<ArchiveLine>,
-    /// Its object, if there is one.
+    /// The event's object, if there is one.
     pub object: Option<ObjectStory>,
-    /// Its messages in the dead-letter queue, as far as that was searched.
+    /// The event's messages that the search found in the dead-letter queue.
     pub dead_letters: Vec<DeadLetter>,
-    /// Messages in the ingestion queue, of whatever events.
+    /// Number of messages in the ingestion queue, of any event.
     pub queue_depth: Option<u64>,
-    /// Pointers in the on-failure queue, to whatever claims.
+    /// Number of pointers in the on-failure queue, to any claim.
     pub on_failure_depth: Option<u64>,
-    /// The logs were searched from here on.
+    /// Start of the period for which the logs were searched.
     pub logs_since: String,
-    /// What could not be read, and why.
+    /// The sources that could not be read, each with the error.
     pub unreadable: BTreeMap<&'static str, String>,
 }
 
-/// Who holds the event.
+/// The claim of an event.
 #[derive(Debug, Serialize)]
 pub struct ClaimStory {
-    /// Names the object too.
+    /// The claim's id, which is also part of the object's key.
     pub claim_id: String,
-    /// When.
     pub claimed_at: String,
-    /// Of the SQS message that won.
+    /// Id of the SQS message that won.
     pub message_id: String,
-    /// When that was sent, by SQS's clock; `None` if no line of the log that was found says so.
+    /// Send time of that message by SQS's clock; `None` if the search found no log line with it.
     pub sent_at: Option<String>,
-    /// Up to and including this second.
+    /// The last second in which the claim is valid.
     pub holds_until: String,
-    /// The window is over, and the item is not deleted yet.
+    /// True if the dedup window has ended. The table may hold the item for a while after that.
     pub expired: bool,
-    /// Of the content, as in the logs.
+    /// Digest of the content, in the same form as in the logs.
     pub digest: String,
 }
 
-/// A line of `ingest-fn`.
+/// A log line of `ingest-fn`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngestLine {
     pub(super) timestamp: String,
     pub(super) event_id: Option<String>,
     /// `won`, `duplicate`, `conflict`, `rejected` or `failed`.
     pub outcome: String,
-    /// Of the SQS message.
     pub message_id: Option<String>,
-    /// When that was sent, by SQS's clock.
+    /// Send time of the message by SQS's clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<String>,
     pub(super) claim_id: Option<String>,
@@ -101,7 +97,7 @@ pub struct IngestLine {
     pub(super) error: Option<String>,
 }
 
-/// A line of `archive-fn`.
+/// A log line of `archive-fn`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveLine {
     pub(super) timestamp: String,
@@ -116,32 +112,30 @@ pub struct ArchiveLine {
     pub(super) error: Option<String>,
 }
 
-/// What is in the lake.
+/// The object of an event.
 #[derive(Debug, Serialize)]
 pub struct ObjectStory {
-    /// Its key.
     pub key: String,
-    /// How many versions the key has.
+    /// Number of versions of the key.
     pub versions: usize,
-    /// Of the latest.
+    /// Size of the latest version.
     pub bytes: usize,
-    /// It is byte for byte what the claim in the table becomes; `None` if that claim is gone.
+    /// True if the latest version is byte for byte what `archive-fn` writes for the claim in the table; `None` if that claim is gone.
     pub as_claimed: Option<bool>,
 }
 
 /// A message in the dead-letter queue.
 #[derive(Debug, Serialize)]
 pub struct DeadLetter {
-    /// Of the SQS message.
     pub message_id: String,
-    /// When it was first enqueued.
+    /// Time at which the message was first enqueued.
     pub sent_at: Option<String>,
-    /// It is an event of this id; otherwise it is no event, and its text names the id.
+    /// True if the message is a valid event with this id. Otherwise its text contains the id.
     pub is_event: bool,
 }
 
 impl Story {
-    /// Nothing that could not be read would put the event elsewhere.
+    /// Returns true if every source could be read.
     #[must_use]
     pub fn is_sure(&self) -> bool {
         self.unreadable.is_empty()

@@ -1,4 +1,4 @@
-//! Each of the things that must hold.
+//! Checks each invariant against the evidence of a run.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,14 +12,14 @@ use crate::scenario::Content;
 use crate::source::Source;
 
 impl Evidence<'_> {
-    /// What must hold of every run, and then what this scenario adds.
+    /// Checks the invariants of every run, followed by those that the scenario adds.
     pub(crate) fn invariants(&self) -> Vec<Invariant> {
-        let mut invariants = self.general();
-        invariants.extend(self.of_scenario());
+        let mut invariants = self.common_invariants();
+        invariants.extend(self.scenario_invariants());
         invariants
     }
 
-    fn general(&self) -> Vec<Invariant> {
+    fn common_invariants(&self) -> Vec<Invariant> {
         let Self { sent, seen, .. } = *self;
         let logs = &seen.logs;
         let claims = &seen.claims;
@@ -38,14 +38,14 @@ impl Evidence<'_> {
         }
         let keys_where = |test: fn(&Object) -> bool| objects.values().filter(move |object| test(object));
         vec![
-            // A message that is neither here nor there is lost once the queue has been empty for long enough.
+            // A message with no outcome that is not a dead letter either is lost once the queue has been empty for long enough.
             judge(
-                "each message was won, a duplicate or a conflict, or is a dead letter",
+                "each message ended as won, duplicate, conflict or dead letter",
                 self.knows(&[Source::Queue, Source::IngestLog, Source::DeadLetterQueue]),
                 unaccounted.map(|id| (seen.queue_settled, id.clone())),
             ),
             judge(
-                "no event was rejected",
+                "no valid event was rejected",
                 self.knows(&[Source::IngestLog]),
                 sent.confirmed
                     .iter()
@@ -59,7 +59,7 @@ impl Evidence<'_> {
                 wins.into_iter().filter(|(_, wins)| *wins > 1).map(|(event, _)| (true, id(event))),
             ),
             judge(
-                "duplicates say what their claim says, and conflicts do not",
+                "each duplicate matches its event's claim, and each conflict differs from it",
                 self.knows(&[Source::IngestLog, Source::Table]),
                 self.misjudged().map(|id| (true, id.clone())),
             ),
@@ -79,7 +79,7 @@ impl Evidence<'_> {
                     .map(|event| (seen.missing_objects.contains(event), id(*event))),
             ),
             judge(
-                "each object has one version",
+                "each object has exactly one version",
                 self.knows(&in_lake),
                 keys_where(|object| object.versions != 1).map(|object| (true, object.key.clone())),
             ),
@@ -89,26 +89,26 @@ impl Evidence<'_> {
                 keys_where(|object| !object.is_as_sent).map(|object| (true, object.key.clone())),
             ),
             judge(
-                "there is no other object of these events",
+                "these events have no other objects",
                 self.knows(&[Source::Table, Source::ArchiveLog]),
                 self.extra().into_iter().map(|key| (true, key)),
             ),
         ]
     }
 
-    fn of_scenario(&self) -> Vec<Invariant> {
+    fn scenario_invariants(&self) -> Vec<Invariant> {
         let Self { scenario, plan, sent, seen, .. } = *self;
         let mut invariants = Vec::new();
         if ![Content::File, Content::Conflicting].contains(&scenario.content) {
-            // Such messages are no duplicates, as the scenario has it, and it is not the pipeline's fault.
-            let of_others =
+            // The scenario expects duplicates, not conflicts. They are not the pipeline's fault, though, so the result is undecided.
+            let conflicting =
                 self.conflicts_with_others().into_iter().map(|event| (false, plan.event_ids[event].clone()));
-            let name = "no event was claimed before with other content";
-            invariants.push(judge(name, self.knows(&[Source::IngestLog]), of_others));
+            let name = "no event had already been claimed with different content";
+            invariants.push(judge(name, self.knows(&[Source::IngestLog]), conflicting));
         }
-        let dead_letters = self.knows(&[Source::Queue, Source::IngestLog, Source::DeadLetterQueue]);
+        let knows_dead_letters = self.knows(&[Source::Queue, Source::IngestLog, Source::DeadLetterQueue]);
         if plan.messages.iter().any(|message| message.event.is_none()) {
-            // Acknowledged by mistake, or gone from both queues: that does not mend itself.
+            // A message that was acknowledged by mistake, or that is gone from both queues, can no longer become a dead letter.
             let offenders = self.to_be_rejected().filter_map(|id| {
                 let outcome = seen.logs.outcomes.get(id);
                 let was_acknowledged = outcome.is_some_and(|outcome| *outcome >= IngestOutcome::Duplicate);
@@ -116,8 +116,8 @@ impl Evidence<'_> {
                 (was_acknowledged || !is_dead).then(|| (was_acknowledged || seen.queue_settled, id.clone()))
             });
             invariants.push(judge(
-                "what cannot be claimed is a dead letter, and is not acknowledged",
-                dead_letters,
+                "each message that cannot be claimed is a dead letter and was not acknowledged",
+                knows_dead_letters,
                 offenders,
             ));
         }
@@ -127,48 +127,48 @@ impl Evidence<'_> {
                 index.is_some_and(|&index| plan.messages[index].event.is_some())
             };
             let offenders = seen.dead_letters.iter().filter(is_event).map(|id| (true, id.clone()));
-            invariants.push(judge("no message that can be claimed is a dead letter", dead_letters, offenders));
+            invariants.push(judge("no message that can be claimed is a dead letter", knows_dead_letters, offenders));
         }
         if scenario.faults.is_some() {
-            let name = "what the scenario does to the pipeline took place";
-            let missing = (!self.faults_occurred).then(|| (false, "not all of it".to_owned()));
+            let name = "each of the scenario's faults occurred";
+            let missing = (!self.faults_occurred).then(|| (false, "at least one did not".to_owned()));
             invariants.push(judge(name, true, missing.into_iter()));
         }
         invariants
     }
 
-    /// Events whose messages all say the same, and of which some are conflicts: somebody else has claimed them, such as an earlier run
-    /// with another seed.
+    /// Returns events that have conflicts although all their messages have the same content. Something else claimed them, such as an
+    /// earlier run with another seed.
     fn conflicts_with_others(&self) -> BTreeSet<usize> {
         let Self { plan, sent, seen, .. } = *self;
-        let says_one_thing = |event: &usize| {
+        let is_claimed_by_others = |event: &usize| {
             let mut digests = plan.messages_of[*event].iter().map(|&index| plan.messages[index].digest);
             let first = digests.next().flatten();
-            // Where the claim says that too, they were misjudged.
+            // If the claim has this content too, ingest-fn misjudged the messages, which another invariant reports.
             let claimed = seen.claims.get(event).and_then(|claim| Digest::from_stored(&claim.digest));
             digests.all(|digest| digest == first) && claimed != first
         };
         let is_conflict = |id: &String| seen.logs.outcomes.get(id) == Some(&IngestOutcome::Conflict);
         let conflicts = sent.confirmed.iter().filter(|(id, _)| is_conflict(id));
         let events: BTreeSet<usize> = conflicts.filter_map(|(_, &index)| plan.messages[index].event).collect();
-        events.into_iter().filter(says_one_thing).collect()
+        events.into_iter().filter(is_claimed_by_others).collect()
     }
 
-    /// Messages that were called duplicates though they say something else than their event's claim, or the other way round. Only
-    /// where all of the event's messages were held against that one claim: there is another at the end of a dedup window.
+    /// Returns messages that were logged as won or duplicate although they differ from their event's claim, or as a conflict although
+    /// they match it. Skips events whose messages were checked against another claim, as happens at the end of a dedup window.
     fn misjudged(&self) -> impl Iterator<Item = &String> {
         let Self { plan, sent, seen, .. } = *self;
         let is_misjudged = move |(id, index): &(&String, &usize)| -> Option<bool> {
             let message = &plan.messages[**index];
             let claim = seen.claims.get(&message.event?)?;
-            let held_against = seen.logs.claim_ids.get(&claim.event_id)?.as_ref()?;
-            if *held_against != claim.claim_id.to_string() {
+            let judging_claim_id = seen.logs.claim_ids.get(&claim.event_id)?.as_ref()?;
+            if *judging_claim_id != claim.claim_id.to_string() {
                 return Some(false);
             }
-            let says_the_same = message.digest? == Digest::from_stored(&claim.digest)?;
+            let matches_claim = message.digest? == Digest::from_stored(&claim.digest)?;
             Some(match seen.logs.outcomes.get(*id)? {
-                IngestOutcome::Duplicate | IngestOutcome::Won => !says_the_same,
-                IngestOutcome::Conflict => says_the_same,
+                IngestOutcome::Duplicate | IngestOutcome::Won => !matches_claim,
+                IngestOutcome::Conflict => matches_claim,
                 IngestOutcome::Failed | IngestOutcome::Rejected => false,
             })
         };
@@ -176,17 +176,18 @@ impl Evidence<'_> {
     }
 }
 
-/// `offenders` come with whether it is certain that they are ones. One that is certain is enough to know.
-fn judge(name: &'static str, known: bool, offenders: impl Iterator<Item = (bool, String)>) -> Invariant {
+/// Judges an invariant by its offenders. Each offender is an id, and `true` if the id certainly violates the invariant; one of these
+/// is enough for a violation. Nothing is decided if `sources_known` is false.
+fn judge(name: &'static str, sources_known: bool, offenders: impl Iterator<Item = (bool, String)>) -> Invariant {
     let mut certain = Vec::new();
-    let mut open = Vec::new();
+    let mut undecided = Vec::new();
     for (is_certain, id) in offenders {
-        if is_certain { certain.push(id) } else { open.push(id) }
+        if is_certain { certain.push(id) } else { undecided.push(id) }
     }
-    let (held, mut examples) = match (known, certain.is_empty(), open.is_empty()) {
+    let (held, mut examples) = match (sources_known, certain.is_empty(), undecided.is_empty()) {
         (false, ..) => (None, Vec::new()),
         (true, false, _) => (Some(false), certain),
-        (true, true, false) => (None, open),
+        (true, true, false) => (None, undecided),
         (true, true, true) => (Some(true), Vec::new()),
     };
     let offenders = examples.len();

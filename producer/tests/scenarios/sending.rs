@@ -1,4 +1,4 @@
-//! What is sent, and what is said of sends that did not go well.
+//! Tests of the messages that scenarios send, and of the report when sends fail.
 
 use std::sync::Mutex;
 
@@ -11,21 +11,21 @@ fn planned(line: &str) -> Plan {
     Plan::new(args.chosen_scenario(), &args, &pointer(), 1024 * 1024).unwrap()
 }
 
-/// What is said of a run while requests go wrong.
-async fn with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) -> RunReport {
+/// Runs a scenario while `fault` makes requests fail, and returns the report.
+async fn run_with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) -> RunReport {
     let args = arguments(line);
-    let mut world = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
-    // A single message would wait for others.
-    world.settings.sqs_mapping.batching_window = Duration::ZERO;
-    world.services.faults.set(fault);
-    let _pipeline = world.start(7);
-    let mut client = PipelineClient::embedded(&world);
+    let mut stack = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
+    // Otherwise a single message would wait for others.
+    stack.settings.sqs_mapping.batching_window = Duration::ZERO;
+    stack.services.faults.set(fault);
+    let _pipeline = stack.start(7);
+    let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
     judge(&client, args.chosen_scenario(), &args, &pointer(), &Progress::new(true)).await.unwrap()
 }
 
-/// What the command says of events in a file, which it need not hold.
-fn of_file(lines: &str, arguments: &[&str]) -> (Option<i32>, Value) {
+/// Runs the command with a file of events, and returns the exit code and the JSON report.
+fn run_file(lines: &str, arguments: &[&str]) -> (Option<i32>, Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("f.ndjson");
     std::fs::write(&file, lines).unwrap();
@@ -34,8 +34,9 @@ fn of_file(lines: &str, arguments: &[&str]) -> (Option<i32>, Value) {
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
 
+/// Two plans with the same seed have the same messages; another seed gives other messages.
 #[test]
-fn the_same_seed_makes_the_same_messages_and_another_seed_others() {
+fn seed_determines_the_messages() {
     for name in ["herd", "distinct", "mixed", "conflicts", "poison", "large", "redelivery", "outage", "soak"] {
         let bodies = |seed: u64| -> Vec<Arc<str>> {
             let plan = planned(&format!("run {name} --messages 25 --copies 2 --seed {seed}"));
@@ -48,13 +49,14 @@ fn the_same_seed_makes_the_same_messages_and_another_seed_others() {
     }
 }
 
+/// Two runs with the same seed send the same bodies, byte for byte.
 #[tokio::test]
-async fn what_is_sent_is_what_the_seed_says_byte_for_byte() {
+async fn seed_determines_the_sent_bodies() {
     let mut runs = Vec::new();
     for _ in 0..2 {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&sent);
-        with_faults("run mixed --messages 60 --seed 5", move |call| {
+        run_with_faults("run mixed --messages 60 --seed 5", move |call| {
             if call.operation == "SendMessageBatch" {
                 let request: Value = serde_json::from_slice(call.request.body()).unwrap();
                 let entries = request["Entries"].as_array().unwrap();
@@ -64,7 +66,7 @@ async fn what_is_sent_is_what_the_seed_says_byte_for_byte() {
             None
         })
         .await;
-        // Requests are made in order, and sent at once: which comes first is chance.
+        // The requests are concurrent, so they arrive in any order.
         let mut sent = sent.lock().unwrap().clone();
         sent.sort();
         runs.push(sent);
@@ -73,8 +75,9 @@ async fn what_is_sent_is_what_the_seed_says_byte_for_byte() {
     assert!(runs[0] == runs[1]);
 }
 
+/// Another rate or duration changes the number of messages, unless the command line gives the number.
 #[test]
-fn another_rate_is_kept_up_for_the_scenarios_minute_unless_the_number_is_said() {
+fn rate_and_duration_set_the_number_of_messages() {
     for (line, messages) in [
         ("run soak", 3_000),
         ("run soak --rate 10", 600),
@@ -88,60 +91,65 @@ fn another_rate_is_kept_up_for_the_scenarios_minute_unless_the_number_is_said() 
 }
 
 #[test]
-fn more_bodies_than_fit_into_memory_are_refused() {
+fn bodies_beyond_the_memory_limit_are_refused() {
     let refused = |line: &str| {
         let args = arguments(line);
         Plan::new(args.chosen_scenario(), &args, &pointer(), 1024 * 1024).map(drop).unwrap_err().to_string()
     };
     let why = refused("run large --messages 2000000");
     assert!(
-        why.starts_with("2000000 bodies of up to 1048576 bytes") && why.ends_with("no more than 1024 will do"),
+        why.starts_with("2000000 bodies of up to 1048576 bytes") && why.ends_with("send at most 1024 messages"),
         "{why}"
     );
     let long = "x".repeat(1_000);
     let why = refused(&format!("run distinct --messages 2000000 --event-id {long}"));
     assert!(why.starts_with("2000000 bodies of up to 1256 bytes"), "{why}");
-    // One body, two million times.
+    // All messages of a herd share one body in memory.
     planned(&format!("run herd --messages 100000 --event-id {long}"));
 }
 
+/// The timeout does not cut off sending at a rate that takes longer than the timeout.
 #[tokio::test]
-async fn a_rate_is_kept_up_for_longer_than_the_timeout_and_all_is_sent() {
-    let report = with_faults("run mixed --rate 10 --duration 2 --timeout 1", |_| None).await;
+async fn rate_may_take_longer_than_the_timeout() {
+    let report = run_with_faults("run mixed --rate 10 --duration 2 --timeout 1", |_| None).await;
     assert_eq!((report.sent, report.unsent), (20, 0));
     assert!(report.time >= 2.0, "{report:?}");
 }
 
+/// A run that could not send everything is never held, and its report counts only what was sent.
 #[tokio::test]
-async fn a_run_that_did_not_send_all_is_never_held_and_counts_what_was_sent() {
+async fn incomplete_run_is_never_held() {
     let is_first = |call: &Call<'_>| String::from_utf8_lossy(call.request.body()).contains("grid_stress_999-1\\\"");
     let line = "run distinct --messages 20 --batch-size 1 --concurrency 1 --timeout 2";
-    let report =
-        with_faults(line, move |call| (call.operation == "SendMessage" && !is_first(call)).then_some(Fault::Throttled))
-            .await;
+    let report = run_with_faults(line, move |call| {
+        (call.operation == "SendMessage" && !is_first(call)).then_some(Fault::Throttled)
+    })
+    .await;
     assert!(report.sent == 1 && report.unsent > 0 && report.unconfirmed > 0, "{report:?}");
-    assert_eq!(report.events, 1 + report.unconfirmed, "no event counts that was not sent");
+    assert_eq!(report.events, 1 + report.unconfirmed, "unsent events do not count");
     assert!(report.invariants.iter().all(|invariant| invariant.held == Some(true)), "{report:?}");
     assert_eq!(report.verdict, Verdict::Inconclusive);
 }
 
+/// If the answer to a batch is lost, all ten of its messages are unconfirmed.
 #[tokio::test]
-async fn a_batch_whose_answer_was_lost_is_ten_messages_of_which_nothing_is_known() {
+async fn lost_batch_answer_leaves_ten_unconfirmed() {
     let is_first = |call: &Call<'_>| String::from_utf8_lossy(call.request.body()).contains("grid_stress_999-7\\\"");
-    let report = with_faults("run distinct --messages 30", move |call| {
+    let report = run_with_faults("run distinct --messages 30", move |call| {
         (call.operation == "SendMessageBatch" && is_first(call)).then_some(Fault::AnswerLost)
     })
     .await;
     assert_eq!((report.sent, report.unconfirmed, report.refused, report.events), (20, 10, 0, 30));
-    assert_eq!(report.verdict, Verdict::Held, "they may have come, and need not: {report:?}");
+    assert_eq!(report.verdict, Verdict::Held, "they may or may not have arrived: {report:?}");
 }
 
+/// A message that SQS does not accept counts as refused, in a batch or alone, and the others are sent.
 #[test]
-fn what_sqs_refuses_is_recorded_as_refused_in_a_batch_or_alone_and_the_rest_is_sent() {
-    // JSON, and yet no character of XML 1.0.
+fn message_refused_by_sqs_is_counted() {
+    // U+FFFE is valid in JSON but not in XML 1.0.
     let lines = "{\"event_id\":\"a\"}\n{\"event_id\":\"b\",\"x\":\"\u{fffe}\"}\n{\"event_id\":\"c\"}\n";
     for batch_size in ["10", "1"] {
-        let (code, report) = of_file(lines, &["--batch-size", batch_size]);
+        let (code, report) = run_file(lines, &["--batch-size", batch_size]);
         assert_eq!((code, &report["scenario"]), (Some(0), &"file".into()), "{report:#}");
         let numbers = [("sent", 2), ("refused", 1), ("unconfirmed", 0), ("unsent", 0), ("events", 2), ("objects", 2)];
         for (name, number) in numbers {

@@ -1,4 +1,4 @@
-//! One behavior that the design stands on, and its verdict on an engine.
+//! One behavior that the design relies on, and its verdict on an engine.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,32 +8,33 @@ use libtest_mimic::Failed;
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, Service};
-use crate::outcome::{Instead, Outcome, PATIENCE};
+use crate::outcome::{Mismatch, Outcome, PATIENCE};
 use crate::results::Results;
 use crate::stage::Stage;
 
 type Body = dyn Fn(Arc<Stage>) -> Pin<Box<dyn Future<Output = Outcome>>> + Send + Sync;
 
-/// A behavior that the design stands on.
 pub(crate) struct Behavior {
     pub(crate) service: Service,
-    /// Names its test.
+    /// The name of its test.
     pub(crate) name: &'static str,
-    /// What it promises, in the table.
+    /// The sentence that the table shows.
     title: &'static str,
     body: Box<Body>,
-    /// Its line in the table.
+    /// Position in the table.
     pub(crate) order: usize,
     differences: Vec<Difference>,
+    /// Engines on which the behavior cannot be tested, each with the reason.
     pub(crate) not_on: Vec<(Engine, &'static str)>,
 }
 
-/// A known disagreement.
+/// A known disagreement of one engine.
 struct Difference {
     engine: Engine,
-    instead: &'static str,
-    /// Who is believed, and why.
-    believed: &'static str,
+    /// The exact text of the [`Mismatch`] that the engine must produce.
+    observed: &'static str,
+    /// The side that we trust, and why. The table prints it as a footnote.
+    explanation: &'static str,
 }
 
 impl Behavior {
@@ -57,55 +58,57 @@ impl Behavior {
         }
     }
 
-    /// This engine does something else.
-    pub(crate) fn differs(mut self, engine: Engine, instead: &'static str, believed: &'static str) -> Self {
-        self.differences.push(Difference { engine, instead, believed });
+    /// Records that `engine` disagrees.
+    pub(crate) fn differs(mut self, engine: Engine, observed: &'static str, explanation: &'static str) -> Self {
+        self.differences.push(Difference { engine, observed, explanation });
         self
     }
 
-    /// On this engine the question cannot be put.
+    /// Records that the behavior cannot be tested on `engine`. The table prints `why` as a footnote.
     pub(crate) fn not_on(mut self, engine: Engine, why: &'static str) -> Self {
         self.not_on.push((engine, why));
         self
     }
 
-    /// Runs it, and judges what was seen.
+    /// Runs the body, writes a line to the results and fails unless the engine did what is recorded.
     pub(crate) async fn check(&self, stage: Arc<Stage>, results: &Results) -> Result<(), Failed> {
         let engine = stage.engine;
-        let bounded = tokio::time::timeout(PATIENCE * 3, (self.body)(stage)).await;
-        let seen = bounded.unwrap_or_else(|_| Err(Instead("has not come to an end".to_owned())));
+        let limit = PATIENCE * 3;
+        let seen = tokio::time::timeout(limit, (self.body)(stage))
+            .await
+            .unwrap_or_else(|_| Err(Mismatch(format!("did not finish within {} s", limit.as_secs()))));
         let difference = self.differences.iter().find(|difference| difference.engine == engine);
         let verdict = match (&seen, difference) {
             (Ok(()), None) => Ok(()),
-            (Err(Instead(seen)), None) => Err(format!("does not hold on {engine}: {seen}")),
+            (Err(Mismatch(seen)), None) => Err(format!("does not hold on {engine}: {seen}")),
             (Ok(()), Some(difference)) => {
-                Err(format!("holds on {engine}, which was thought to do otherwise: {}", difference.instead))
+                Err(format!("holds on {engine}, but a difference is recorded: {}", difference.observed))
             }
-            (Err(Instead(seen)), Some(difference)) if seen == difference.instead => Ok(()),
-            (Err(Instead(seen)), Some(difference)) => {
-                Err(format!("does not hold on {engine}: {seen}\nwhich was thought to be: {}", difference.instead))
+            (Err(Mismatch(seen)), Some(difference)) if seen == difference.observed => Ok(()),
+            (Err(Mismatch(seen)), Some(difference)) => {
+                Err(format!("does not hold on {engine}: {seen}\nthe recorded difference is: {}", difference.observed))
             }
         };
-        let (holds, instead) = match &seen {
+        let (holds, observed) = match &seen {
             Ok(()) => ("yes", None),
-            Err(Instead(instead)) => ("no", Some(instead.as_str())),
+            Err(Mismatch(observed)) => ("no", Some(observed.as_str())),
         };
-        let believed = difference.map(|difference| difference.believed);
-        results.add(&self.line(engine, holds, instead, believed, verdict.is_ok()));
+        let explanation = difference.map(|difference| difference.explanation);
+        results.add(&self.line(engine, holds, observed, explanation, verdict.is_ok()));
         verdict.map_err(Failed::from)
     }
 
-    /// The line of the results of an engine on which the question cannot be put.
+    /// Returns the results line for an engine on which the behavior cannot be tested.
     pub(crate) fn not_applicable(&self, engine: Engine, why: Option<&str>) -> Value {
-        self.line(engine, "not applicable", why, None, true)
+        self.line(engine, "not applicable", None, why, true)
     }
 
     fn line(
         &self,
         engine: Engine,
         holds: &str,
-        instead: Option<&str>,
-        believed: Option<&str>,
+        observed: Option<&str>,
+        explanation: Option<&str>,
         as_expected: bool,
     ) -> Value {
         json!({
@@ -115,14 +118,14 @@ impl Behavior {
             "title": self.title,
             "engine": engine.to_string(),
             "holds": holds,
-            "instead": instead,
-            "believed": believed,
+            "observed": observed,
+            "explanation": explanation,
             "as_expected": as_expected,
         })
     }
 }
 
-/// `behavior!(Sqs, "what it promises", name_of_an_async_function)`.
+/// Creates a behavior: `behavior!(Sqs, "A title for the table", name_of_an_async_function)`.
 macro_rules! behavior {
     ($service:ident, $title:literal, $body:ident) => {
         $crate::behavior::Behavior::new($crate::engine::Service::$service, $title, stringify!($body), $body)

@@ -1,4 +1,4 @@
-//! Claims, as the functions write and read them.
+//! Claims, and the requests that write and read them.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -9,24 +9,26 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use claim::key::SORT_KEY;
 use claim::{Claim, Event, EventIdPointer};
 
-use crate::outcome::Instead;
+use crate::outcome::Mismatch;
 use crate::stage::{Stage, Table};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// Nothing here expires while a test runs, by the engine's own clock: expiry is in the `:now` of a request.
+/// One hour in seconds. A claim with this lifetime does not expire by the engine's clock while a test runs. Tests pass
+/// a later time as `:now` to make a claim expire.
 pub(crate) const HOUR: u64 = 3_600;
 
-/// Claimants of a herd, as many as the producer sends by default.
+/// Number of concurrent requests of a herd. The producer sends as many copies by default.
 pub(crate) const HERD: usize = 50;
 
-/// Seconds since 1970, with ten significant digits: a number's trailing zeros take no room in an item.
+/// Returns the seconds since 1970, or one second less if they end in 0. The size of an item does not count a number's
+/// trailing zeros, so only ten significant digits give an item of a known size.
 pub(crate) fn now_seconds() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     now - u64::from(now.is_multiple_of(10))
 }
 
-/// A new claim of an event, holding until `ttl`.
+/// Returns a new claim of the event that holds until `ttl`.
 pub(crate) fn claim(event_id: &str, ttl: u64) -> Claim {
     let body = serde_json::json!({ "event_id": event_id, "voltage": 221.50 }).to_string();
     let event = Event::parse(&body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
@@ -36,12 +38,12 @@ pub(crate) fn claim(event_id: &str, ttl: u64) -> Claim {
     Claim { ttl, ..claim }
 }
 
-/// The item of a claim, as `ingest-fn` sends it.
+/// Returns the item that `ingest-fn` writes for a claim.
 pub(crate) fn item(claim: &Claim) -> Item {
     claim.to_item().into()
 }
 
-/// `ingest-fn`'s request, as of a moment of one's choice.
+/// Sends the conditional put of `ingest-fn`, with `now` as the current time in seconds since 1970.
 pub(crate) async fn put(
     stage: &Stage,
     table: &Table,
@@ -56,7 +58,7 @@ pub(crate) async fn put(
     request.return_values_on_condition_check_failure(all_old).send().await
 }
 
-pub(crate) async fn get(stage: &Stage, table: &Table, event_id: &str) -> Result<Option<Item>, Instead> {
+pub(crate) async fn get(stage: &Stage, table: &Table, event_id: &str) -> Result<Option<Item>, Mismatch> {
     let request = stage.operator.dynamodb.get_item().table_name(&table.name).consistent_read(true);
     let request = request.key("pk", AttributeValue::S(Claim::partition_key(event_id)));
     Ok(request.key("sk", AttributeValue::S(SORT_KEY.to_owned())).send().await?.item)

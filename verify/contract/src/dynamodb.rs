@@ -1,4 +1,4 @@
-//! The table: the conditional write of a claim, and what it is read back with.
+//! The table: the conditional write of a claim, and the requests that read claims back.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,119 +16,99 @@ use ingest_fn::{ClaimOutcome, ClaimTable};
 use crate::behavior::{Behavior, behavior};
 use crate::claims::{HERD, HOUR, Item, claim, get, item, now_seconds, put};
 use crate::engine::Engine;
-use crate::outcome::{Instead, Outcome, answer, at_once, holds, same};
+use crate::outcome::{Mismatch, Outcome, ensure, expect_eq, response_code, run_concurrently};
 use crate::stage::{Stage, Table};
 
 pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
         behavior!(
             DynamoDb,
-            "of a herd claiming an event one wins and the others are told who",
-            of_a_herd_claiming_an_event_one_wins_and_the_others_are_told_who
+            "Of 50 concurrent claims of one event, one wins and the others receive the winner's item",
+            herd_claim_has_one_winner
+        ),
+        behavior!(DynamoDb, "Of 50 concurrent takeovers of an expired claim, one wins", herd_takeover_has_one_winner),
+        behavior!(
+            DynamoDb,
+            "A failed condition returns the current item if `ALL_OLD` was requested",
+            failed_condition_returns_item
         ),
         behavior!(
             DynamoDb,
-            "of a herd taking an expired claim over one wins",
-            of_a_herd_taking_an_expired_claim_over_one_wins
+            "A failed condition returns no item unless `ALL_OLD` was requested",
+            failed_condition_omits_item_by_default
         ),
         behavior!(
             DynamoDb,
-            "a failed condition tells the item that holds if all old is asked",
-            a_failed_condition_tells_the_item_that_holds_if_all_old_is_asked
+            "A put that is sent twice fails and returns its own claim id",
+            repeated_put_returns_its_own_claim_id
         ),
         behavior!(
             DynamoDb,
-            "a failed condition tells no item unless it is asked",
-            a_failed_condition_tells_no_item_unless_it_is_asked
+            "A claim holds through the second of its `ttl` and no longer",
+            claim_holds_through_its_ttl_second
+        ),
+        behavior!(DynamoDb, "`ttl` is compared as a number, not as text", ttl_is_compared_as_number),
+        behavior!(DynamoDb, "A takeover does not touch the items of other events", takeover_leaves_other_events_alone),
+        behavior!(DynamoDb, "A failed condition changes nothing", failed_condition_changes_nothing),
+        behavior!(DynamoDb, "A condition that names `ttl` without a placeholder is rejected", ttl_needs_placeholder),
+        behavior!(DynamoDb, "A claim is read back as it was written", claim_is_read_back_unchanged),
+        behavior!(DynamoDb, "An item of 400 KiB is stored; one byte more is rejected", item_limit_is_400_kib),
+        behavior!(
+            DynamoDb,
+            "A compressed item of 400 KiB is stored; one byte more is rejected",
+            compressed_item_limit_is_400_kib
         ),
         behavior!(
             DynamoDb,
-            "a put sent twice fails and meets its own claim id",
-            a_put_sent_twice_fails_and_meets_its_own_claim_id
+            "A partition key of 2,048 bytes is stored; one byte more is rejected",
+            partition_key_limit_is_2048_bytes
         ),
         behavior!(
             DynamoDb,
-            "a claim holds through the second of its ttl and not longer",
-            a_claim_holds_through_the_second_of_its_ttl_and_not_longer
+            "`BatchGetItem` takes 100 keys and leaves out those that do not exist",
+            batch_get_omits_missing_keys
         ),
+        behavior!(DynamoDb, "`BatchGetItem` with more than 100 keys is rejected", batch_get_limit_is_100_keys),
         behavior!(
             DynamoDb,
-            "a ttl is compared as a number and not as text",
-            a_ttl_is_compared_as_a_number_and_not_as_text
-        ),
-        behavior!(
-            DynamoDb,
-            "an item of another event is left alone by a takeover",
-            an_item_of_another_event_is_left_alone_by_a_takeover
-        ),
-        behavior!(DynamoDb, "a failed condition changes nothing", a_failed_condition_changes_nothing),
-        behavior!(DynamoDb, "ttl must be written with a placeholder", ttl_must_be_written_with_a_placeholder),
-        behavior!(DynamoDb, "a claim comes back as it was written", a_claim_comes_back_as_it_was_written),
-        behavior!(
-            DynamoDb,
-            "an item of 400 kib is stored and one byte more is refused",
-            an_item_of_400_kib_is_stored_and_one_byte_more_is_refused
-        ),
-        behavior!(
-            DynamoDb,
-            "a compressed item of 400 kib is stored and one byte more is refused",
-            a_compressed_item_of_400_kib_is_stored_and_one_byte_more_is_refused
-        ),
-        behavior!(
-            DynamoDb,
-            "a partition key of 2048 bytes is stored and one byte more is refused",
-            a_partition_key_of_2048_bytes_is_stored_and_one_byte_more_is_refused
-        ),
-        behavior!(
-            DynamoDb,
-            "a batch get finds a hundred keys and leaves out those that are not there",
-            a_batch_get_finds_a_hundred_keys_and_leaves_out_those_that_are_not_there
-        ),
-        behavior!(
-            DynamoDb,
-            "a batch get of more than a hundred keys is refused",
-            a_batch_get_of_more_than_a_hundred_keys_is_refused
-        ),
-        behavior!(
-            DynamoDb,
-            "a table that is not there is no failed condition",
-            a_table_that_is_not_there_is_no_failed_condition
+            "A missing table is an error, not a failed condition",
+            missing_table_is_not_a_failed_condition
         ),
     ]
 }
 
-/// The item that a failed condition told.
-fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Option<Item>, Instead> {
+/// Returns the item that came with a failed condition. Fails if the condition held.
+fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Option<Item>, Mismatch> {
     match result.map_err(SdkError::into_service_error) {
         Err(PutItemError::ConditionalCheckFailedException(failed)) => Ok(failed.item),
         Err(other) => Err(other.into()),
-        Ok(_) => Err(Instead("the condition held".to_owned())),
+        Ok(_) => Err(Mismatch("the condition held".to_owned())),
     }
 }
 
-/// Guarantee 1 begins here: the function's own request, from many sandboxes at once.
-async fn of_a_herd_claiming_an_event_one_wins_and_the_others_are_told_who(stage: Arc<Stage>) -> Outcome {
-    herds(&stage, false).await
+/// Guarantee 1 starts here. The test uses the function's own request, from many sandboxes at once.
+async fn herd_claim_has_one_winner(stage: Arc<Stage>) -> Outcome {
+    send_herds(&stage, false).await
 }
 
-/// The same for events whose claim has run out and that TTL has not deleted yet.
-async fn of_a_herd_taking_an_expired_claim_over_one_wins(stage: Arc<Stage>) -> Outcome {
-    herds(&stage, true).await
+/// An expired claim stays in the table until TTL deletes it. The herd competes for such a claim.
+async fn herd_takeover_has_one_winner(stage: Arc<Stage>) -> Outcome {
+    send_herds(&stage, true).await
 }
 
-async fn herds(stage: &Stage, over_an_expired_claim: bool) -> Outcome {
+async fn send_herds(stage: &Stage, over_expired_claim: bool) -> Outcome {
     let table = stage.claims().await?;
     let claim_table = Arc::new(ClaimTable::new(stage.ingest.dynamodb.clone(), &table.name));
     for _ in 0..8 {
         let event_id = stage.unique("herd");
         let now = now_seconds();
-        if over_an_expired_claim {
+        if over_expired_claim {
             put(stage, table, &claim(&event_id, now + HOUR), now).await?;
         }
-        // As of two hours from now.
+        // Two hours later, the first claim has expired.
         let late = |claim: Claim| Claim { claimed_at: claim.claimed_at + Duration::from_secs(2 * HOUR), ..claim };
         let claims: Vec<_> = (0..HERD).map(|_| late(claim(&event_id, now + 3 * HOUR))).collect();
-        let outcomes = at_once(claims.clone().into_iter().map(|claim| {
+        let outcomes = run_concurrently(claims.clone().into_iter().map(|claim| {
             let claim_table = Arc::clone(&claim_table);
             async move { claim_table.put(&claim).await }
         }))
@@ -136,51 +116,52 @@ async fn herds(stage: &Stage, over_an_expired_claim: bool) -> Outcome {
         let outcomes: Vec<_> = outcomes.into_iter().collect::<Result<_, _>>()?;
         let winners: Vec<_> =
             claims.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, ClaimOutcome::Won(_))).collect();
-        same("winners", winners.len(), 1)?;
+        expect_eq("winners", winners.len(), 1)?;
         let winner = winners[0].0;
-        let told = outcomes.iter().filter_map(|outcome| match outcome {
+        let returned = outcomes.iter().filter_map(|outcome| match outcome {
             ClaimOutcome::Won(_) => None,
             ClaimOutcome::Lost(held) => Some(held.claim_id),
         });
-        same("claims that the losers were told", told.collect::<HashSet<_>>(), HashSet::from([winner.claim_id]))?;
-        same("item in the table", get(stage, table, &event_id).await?, Some(item(winner)))?;
+        expect_eq("claims returned to the losers", returned.collect::<HashSet<_>>(), HashSet::from([winner.claim_id]))?;
+        expect_eq("item in the table", get(stage, table, &event_id).await?, Some(item(winner)))?;
     }
     Ok(())
 }
 
-/// Duplicate and conflict are told apart by the digest in this item, and a lost answer by its claim id.
-async fn a_failed_condition_tells_the_item_that_holds_if_all_old_is_asked(stage: Arc<Stage>) -> Outcome {
+/// `ingest-fn` uses the digest in this item to tell a duplicate from a conflict, and the claim id to recognize its own
+/// claim after a lost response.
+async fn failed_condition_returns_item(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
-    let event_id = stage.unique("told");
+    let event_id = stage.unique("held");
     let first = claim(&event_id, now + HOUR);
     let second = claim(&event_id, now + 2 * HOUR);
     put(&stage, table, &first, now).await?;
-    same("item that was told", old_item(put(&stage, table, &second, now).await)?, Some(item(&first)))
+    expect_eq("returned item", old_item(put(&stage, table, &second, now).await)?, Some(item(&first)))
 }
 
-async fn a_failed_condition_tells_no_item_unless_it_is_asked(stage: Arc<Stage>) -> Outcome {
+async fn failed_condition_omits_item_by_default(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
-    let claim = claim(&stage.unique("untold"), now + HOUR);
+    let claim = claim(&stage.unique("no-item"), now + HOUR);
     put(&stage, table, &claim, now).await?;
     let request = stage.ingest.dynamodb.put_item().table_name(&table.name).set_item(Some(item(&claim)));
     let result = request.condition_expression("attribute_not_exists(pk)").send().await;
-    same("item that was told", old_item(result)?, None)
+    expect_eq("returned item", old_item(result)?, None)
 }
 
-/// What the SDK's retry meets when the answer to a claim was lost.
-async fn a_put_sent_twice_fails_and_meets_its_own_claim_id(stage: Arc<Stage>) -> Outcome {
+/// The SDK sends the put a second time if the response to the first was lost.
+async fn repeated_put_returns_its_own_claim_id(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
     let claim = claim(&stage.unique("twice"), now + HOUR);
     put(&stage, table, &claim, now).await?;
-    let told = old_item(put(&stage, table, &claim, now).await)?;
-    same("claim id that was told", told.and_then(|mut old| old.remove("claim_id")), item(&claim).remove("claim_id"))
+    let returned = old_item(put(&stage, table, &claim, now).await)?;
+    expect_eq("returned claim id", returned.and_then(|mut old| old.remove("claim_id")), item(&claim).remove("claim_id"))
 }
 
-/// The dedup window is kept to the second, however late TTL deletes.
-async fn a_claim_holds_through_the_second_of_its_ttl_and_not_longer(stage: Arc<Stage>) -> Outcome {
+/// The dedup window is exact to the second, no matter how late TTL deletes the item.
+async fn claim_holds_through_its_ttl_second(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let ttl = now_seconds() + HOUR;
     let event_id = stage.unique("boundary");
@@ -189,26 +170,30 @@ async fn a_claim_holds_through_the_second_of_its_ttl_and_not_longer(stage: Arc<S
     put(&stage, table, &first, ttl - HOUR).await?;
     for now in [ttl - 1, ttl] {
         let result = put(&stage, table, &second, now).await;
-        same(
-            format!("takeover {} s before the end", ttl - now),
-            answer(&result).as_str(),
+        expect_eq(
+            format!("takeover {} s before `ttl`", ttl - now),
+            response_code(&result).as_str(),
             "ConditionalCheckFailedException",
         )?;
     }
-    same("takeover a second after the end", answer(&put(&stage, table, &second, ttl + 1).await).as_str(), "accepted")?;
-    same("item in the table", get(&stage, table, &event_id).await?, Some(item(&second)))
+    expect_eq(
+        "takeover 1 s after `ttl`",
+        response_code(&put(&stage, table, &second, ttl + 1).await).as_str(),
+        "accepted",
+    )?;
+    expect_eq("item in the table", get(&stage, table, &event_id).await?, Some(item(&second)))
 }
 
-async fn a_ttl_is_compared_as_a_number_and_not_as_text(stage: Arc<Stage>) -> Outcome {
+async fn ttl_is_compared_as_number(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
-    // As text, "9999999999" is more than "10000000000".
+    // As text, "9999999999" sorts after "10000000000".
     let event_id = stage.unique("digits");
     put(&stage, table, &claim(&event_id, 9_999_999_999), 1).await?;
     let result = put(&stage, table, &claim(&event_id, 10_000_000_001), 10_000_000_000).await;
-    same("takeover of a shorter number", answer(&result).as_str(), "accepted")
+    expect_eq("takeover of a `ttl` with fewer digits", response_code(&result).as_str(), "accepted")
 }
 
-async fn an_item_of_another_event_is_left_alone_by_a_takeover(stage: Arc<Stage>) -> Outcome {
+async fn takeover_leaves_other_events_alone(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
     let ours = stage.unique("ours");
@@ -218,32 +203,32 @@ async fn an_item_of_another_event_is_left_alone_by_a_takeover(stage: Arc<Stage>)
     put(&stage, table, &expired, now).await?;
     put(&stage, table, &theirs, now).await?;
     put(&stage, table, &claim(&ours, now + 3 * HOUR), now + 2 * HOUR).await?;
-    same("item of the other event", get(&stage, table, &other).await?, Some(item(&theirs)))
+    expect_eq("item of the other event", get(&stage, table, &other).await?, Some(item(&theirs)))
 }
 
-async fn a_failed_condition_changes_nothing(stage: Arc<Stage>) -> Outcome {
+async fn failed_condition_changes_nothing(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
     let event_id = stage.unique("unchanged");
     let first = claim(&event_id, now + HOUR);
     put(&stage, table, &first, now).await?;
     let _failed = put(&stage, table, &claim(&event_id, now + 2 * HOUR), now).await;
-    same("item in the table", get(&stage, table, &event_id).await?, Some(item(&first)))
+    expect_eq("item in the table", get(&stage, table, &event_id).await?, Some(item(&first)))
 }
 
-/// Why the condition says `#ttl`.
-async fn ttl_must_be_written_with_a_placeholder(stage: Arc<Stage>) -> Outcome {
+/// `ttl` is a reserved word, so `ingest-fn` writes `#ttl`.
+async fn ttl_needs_placeholder(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
     let item = item(&claim(&stage.unique("reserved"), now + HOUR));
     let request = stage.ingest.dynamodb.put_item().table_name(&table.name).set_item(Some(item));
     let request = request.condition_expression("attribute_not_exists(pk) OR ttl < :now");
     let request = request.expression_attribute_values(":now", AttributeValue::N(now.to_string()));
-    same("a condition on `ttl`", answer(&request.send().await).as_str(), "ValidationException")
+    expect_eq("a condition on `ttl`", response_code(&request.send().await).as_str(), "ValidationException")
 }
 
-/// Text, a number and bytes, also such as are not text.
-async fn a_claim_comes_back_as_it_was_written(stage: Arc<Stage>) -> Outcome {
+/// The claims contain text, a number, and bytes that are not valid UTF-8.
+async fn claim_is_read_back_unchanged(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
     let odd = format!("{}-ä\u{1F41F}\"\\\u{7f}/ ", stage.unique("round-trip"));
@@ -253,52 +238,56 @@ async fn a_claim_comes_back_as_it_was_written(stage: Arc<Stage>) -> Outcome {
     for claim in [plain, zstd] {
         put(&stage, table, &claim, now).await?;
         let item = get(&stage, table, &claim.event_id).await?.unwrap_or_default();
-        same("claim in the table", Claim::from_item(item)?, claim)?;
+        expect_eq("claim in the table", Claim::from_item(item)?, claim)?;
     }
     Ok(())
 }
 
-/// `claim::Claim::item_bytes` counts as the service does.
-async fn an_item_of_400_kib_is_stored_and_one_byte_more_is_refused(stage: Arc<Stage>) -> Outcome {
-    item_limit(&stage, |bytes| Body::Plain("x".repeat(bytes))).await
+/// Checks that `claim::Claim::item_bytes` counts the bytes of an item as DynamoDB does.
+async fn item_limit_is_400_kib(stage: Arc<Stage>) -> Outcome {
+    check_item_limit(&stage, |bytes| Body::Plain("x".repeat(bytes))).await
 }
 
-async fn a_compressed_item_of_400_kib_is_stored_and_one_byte_more_is_refused(stage: Arc<Stage>) -> Outcome {
-    item_limit(&stage, |bytes| Body::Zstd(vec![0xA5; bytes])).await
+async fn compressed_item_limit_is_400_kib(stage: Arc<Stage>) -> Outcome {
+    check_item_limit(&stage, |bytes| Body::Zstd(vec![0xA5; bytes])).await
 }
 
-async fn item_limit(stage: &Stage, body: impl Fn(usize) -> Body) -> Outcome {
+async fn check_item_limit(stage: &Stage, body: impl Fn(usize) -> Body) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
-    let of_size = |item_bytes: usize| {
+    let claim_of_size = |item_bytes: usize| {
         let empty = Claim { body: body(0), ..claim(&stage.unique("größe"), now + HOUR) };
         let claim = Claim { body: body(item_bytes - empty.item_bytes()), ..empty };
         assert_eq!(claim.item_bytes(), item_bytes);
         claim
     };
-    for (item_bytes, must_be) in [(MAX_ITEM_BYTES, "accepted"), (MAX_ITEM_BYTES + 1, "ValidationException")] {
-        let result = put(stage, table, &of_size(item_bytes), now).await;
-        same(format!("an item of {item_bytes} bytes"), answer(&result).as_str(), must_be)?;
+    for (item_bytes, expected) in [(MAX_ITEM_BYTES, "accepted"), (MAX_ITEM_BYTES + 1, "ValidationException")] {
+        let result = put(stage, table, &claim_of_size(item_bytes), now).await;
+        expect_eq(format!("an item of {item_bytes} bytes"), response_code(&result).as_str(), expected)?;
     }
     Ok(())
 }
 
-/// `claim::key::MAX_EVENT_ID_BYTES` stands on it.
-async fn a_partition_key_of_2048_bytes_is_stored_and_one_byte_more_is_refused(stage: Arc<Stage>) -> Outcome {
+/// `claim::key::MAX_EVENT_ID_BYTES` depends on this limit.
+async fn partition_key_limit_is_2048_bytes(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
-    for (bytes, must_be) in [(2_048, "accepted"), (2_049, "ValidationException")] {
+    for (bytes, expected) in [(2_048, "accepted"), (2_049, "ValidationException")] {
         let event_id = stage.unique("key");
         let fill = bytes - Claim::partition_key(&event_id).len();
         let event_id = event_id + &"ä".repeat(fill / 2) + &"x".repeat(fill % 2);
         let claim = Claim { event_id, ..claim("other", now + HOUR) };
-        same(format!("a key of {bytes} bytes"), answer(&put(&stage, table, &claim, now).await).as_str(), must_be)?;
+        expect_eq(
+            format!("a key of {bytes} bytes"),
+            response_code(&put(&stage, table, &claim, now).await).as_str(),
+            expected,
+        )?;
     }
     Ok(())
 }
 
-/// How the producer reads claims back.
-async fn a_batch_get_finds_a_hundred_keys_and_leaves_out_those_that_are_not_there(stage: Arc<Stage>) -> Outcome {
+/// The producer reads claims back with this request.
+async fn batch_get_omits_missing_keys(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
     let event_ids: Vec<_> = (0..100).map(|_| stage.unique("many")).collect();
@@ -318,18 +307,18 @@ async fn a_batch_get_finds_a_hundred_keys_and_leaves_out_those_that_are_not_ther
         .into_iter()
         .map(|claim| claim.event_id)
         .collect();
-    same("tables with unprocessed keys", unprocessed, 0)?;
-    same("claims that were found", found, there.iter().cloned().collect())
+    expect_eq("tables with unprocessed keys", unprocessed, 0)?;
+    expect_eq("claims found", found, there.iter().cloned().collect())
 }
 
-async fn a_batch_get_of_more_than_a_hundred_keys_is_refused(stage: Arc<Stage>) -> Outcome {
+async fn batch_get_limit_is_100_keys(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let event_ids: Vec<_> = (0..101).map(|_| stage.unique("too-many")).collect();
     let request = stage.operator.dynamodb.batch_get_item().request_items(&table.name, keys(&event_ids)?);
-    same("101 keys", answer(&request.send().await).as_str(), "ValidationException")
+    expect_eq("101 keys", response_code(&request.send().await).as_str(), "ValidationException")
 }
 
-fn keys(event_ids: &[String]) -> Result<KeysAndAttributes, Instead> {
+fn keys(event_ids: &[String]) -> Result<KeysAndAttributes, Mismatch> {
     let key = |event_id: &String| {
         let pk = AttributeValue::S(Claim::partition_key(event_id));
         HashMap::from([("pk".to_owned(), pk), ("sk".to_owned(), AttributeValue::S(SORT_KEY.to_owned()))])
@@ -338,12 +327,12 @@ fn keys(event_ids: &[String]) -> Result<KeysAndAttributes, Instead> {
     Ok(KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?)
 }
 
-/// A misconfigured function fails; it takes nothing for a duplicate.
-async fn a_table_that_is_not_there_is_no_failed_condition(stage: Arc<Stage>) -> Outcome {
+/// A misconfigured function fails. It must not treat the error as a duplicate.
+async fn missing_table_is_not_a_failed_condition(stage: Arc<Stage>) -> Outcome {
     let nowhere = Table { name: stage.unique("nowhere"), stream_arn: String::new() };
     let now = now_seconds();
-    let seen = answer(&put(&stage, &nowhere, &claim("a", now + HOUR), now).await);
-    // A role that may write to one table alone is not told which others there are.
+    let seen = response_code(&put(&stage, &nowhere, &claim("a", now + HOUR), now).await);
+    // On AWS, a role that has access to one table gets this error for every other name.
     let hidden = stage.engine == Engine::Aws && seen == "AccessDeniedException";
-    holds(hidden || seen == "ResourceNotFoundException", || seen)
+    ensure(hidden || seen == "ResourceNotFoundException", || seen)
 }

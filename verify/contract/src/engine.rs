@@ -1,8 +1,8 @@
-//! What the behaviors are tried on.
+//! The engines and services that the contract covers.
 
 use std::fmt;
 
-/// A service that the design stands on.
+/// A service that the design relies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     DynamoDb,
@@ -12,34 +12,34 @@ pub(crate) enum Service {
     Logs,
 }
 
-/// An implementation of some of them.
+/// An implementation of some of the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
-    /// This crate's own services, in process.
+    /// The `emulator` crate of this repository, in the process of the test.
     Embedded,
-    /// AWS's own engine, for development.
+    /// DynamoDB Local, AWS's own DynamoDB for development.
     DynamoDbLocal,
-    /// Queues.
+    /// An open-source implementation of SQS.
     ElasticMq,
-    /// All of AWS, emulated.
+    /// An open-source emulator of many AWS services.
     Ministack,
-    /// A real account.
+    /// A real AWS account.
     Aws,
 }
 
 impl Engine {
     const ALL: [Self; 5] = [Self::Embedded, Self::DynamoDbLocal, Self::ElasticMq, Self::Ministack, Self::Aws];
 
-    /// As `CONTRACT_ENGINE` says.
+    /// Returns the engine that `CONTRACT_ENGINE` names.
     pub(crate) fn from_variables() -> Self {
         let name = std::env::var("CONTRACT_ENGINE").unwrap_or_else(|_| Self::Embedded.to_string());
         let engine = Self::ALL.into_iter().find(|engine| engine.to_string() == name);
         engine.unwrap_or_else(|| {
-            panic!("CONTRACT_ENGINE is {name:?}, not one of {:?}", Self::ALL.map(|it| it.to_string()))
+            panic!("CONTRACT_ENGINE must be one of {:?}, not {name:?}", Self::ALL.map(|it| it.to_string()))
         })
     }
 
-    /// Whether it has a service at all.
+    /// Returns true if the engine implements `service`.
     pub(crate) fn has(self, service: Service) -> bool {
         match self {
             Self::Embedded | Self::Ministack | Self::Aws => true,

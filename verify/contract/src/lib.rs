@@ -1,21 +1,22 @@
-//! What the design stands on: each behavior of SQS, DynamoDB, its streams, S3 and CloudWatch Logs is one named test,
-//! written once over the SDK's clients. `cargo test` runs them on the embedded services, `scripts/contract ENGINE` on others.
+//! The contract: every behavior of SQS, DynamoDB, DynamoDB Streams, S3 and CloudWatch Logs that the design relies on is
+//! one named test. Each test is written once and uses the SDK's clients. `cargo test` runs the tests on the embedded
+//! services; `scripts/contract ENGINE` runs them on another engine.
 //!
-//! A behavior's body says what must hold. Where an engine is known to do something else, the behavior says so beside
-//! its name, with what it does instead, and who is believed and why; such an engine must then do exactly that. So an
-//! unexpected agreement fails as well as an unexpected disagreement.
+//! The body of a behavior checks what AWS promises. If an engine is known to disagree, the behavior records next to its
+//! name what the engine does instead, which side we trust and why. The engine must then do exactly that: an unexpected
+//! agreement fails the test as well as an unexpected disagreement.
 //!
-//! | variable | what it says |
+//! | variable | meaning |
 //! | --- | --- |
-//! | `CONTRACT_ENGINE` | `embedded` (default), `dynamodb-local`, `elasticmq`, `ministack` or `aws` |
-//! | `CONTRACT_RUN` | what the names of the run's resources begin with (random) |
-//! | `CONTRACT_RESULTS` | a file that gets one line of JSON for each behavior |
-//! | `CONTRACT_INGEST_ROLE`, `CONTRACT_ARCHIVE_ROLE` | ARNs of the roles that the functions' own requests are made under |
-//! | `CONTRACT_REMOVE` | any value: test nothing, and remove everything whose name begins with `CONTRACT_RUN` |
+//! | `CONTRACT_ENGINE` | Engine to test: `embedded` (default), `dynamodb-local`, `elasticmq`, `ministack` or `aws` |
+//! | `CONTRACT_RUN` | Prefix of the names of all resources that the run creates (default: random) |
+//! | `CONTRACT_RESULTS` | File to which the run appends one line of JSON for each behavior |
+//! | `CONTRACT_INGEST_ROLE`, `CONTRACT_ARCHIVE_ROLE` | ARNs of the roles that make the functions' own requests |
+//! | `CONTRACT_REMOVE` | Any value: run no test, but remove everything whose name starts with `CONTRACT_RUN` |
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::print_stdout, reason = "what was removed is told to whoever asked for it")]
-#![allow(clippy::needless_pass_by_value, reason = "what must hold is written where it is compared")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the removal reports what it removed")]
+#![expect(clippy::needless_pass_by_value, reason = "expected values are written where they are compared")]
 
 mod behavior;
 mod claims;
@@ -41,10 +42,10 @@ use crate::behavior::Behavior;
 use crate::results::Results;
 use crate::stage::Stage;
 
-/// Behaviors at once: they wait more than they work.
+/// Number of behaviors that run at the same time. They spend most of their time waiting.
 const AT_ONCE: usize = 12;
 
-/// Runs the behaviors of the engine that `CONTRACT_ENGINE` names, as a test binary does.
+/// Runs the tests of the engine that `CONTRACT_ENGINE` names. Accepts the command-line flags of a test binary.
 #[must_use]
 pub fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -54,7 +55,7 @@ pub fn main() -> ExitCode {
     if std::env::var_os("CONTRACT_REMOVE").is_some() {
         return runtime.block_on(removal::remove(&stage));
     }
-    let results = Arc::new(Results::from_variables().expect("CONTRACT_RESULTS can be opened"));
+    let results = Arc::new(Results::from_variables().expect("the file named by CONTRACT_RESULTS can be opened"));
     let behaviors = [
         dynamodb::behaviors(),
         partiql::behaviors(),

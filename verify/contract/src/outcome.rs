@@ -1,4 +1,4 @@
-//! What was seen of a behavior, and how its body looks.
+//! The outcome of a behavior, and the helpers that the bodies of behaviors use.
 
 use std::fmt::{Debug, Display};
 use std::future::Future;
@@ -7,69 +7,72 @@ use std::time::Duration;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use futures_util::future::join_all;
 
-/// Long enough for what takes long on a real account, such as a queue's approximate counts, which take up to a minute.
+/// The longest time that a test waits for one observation. A queue's approximate message counts are the slowest on AWS:
+/// they take up to a minute to settle.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What an engine does instead of what must hold.
+/// The text that describes how an engine differs from what the behavior expects.
 #[derive(Debug)]
-pub(crate) struct Instead(pub(crate) String);
+pub(crate) struct Mismatch(pub(crate) String);
 
-impl<E: std::error::Error + 'static> From<E> for Instead {
+impl<E: std::error::Error + 'static> From<E> for Mismatch {
     fn from(error: E) -> Self {
         Self(lambda_support::error_chain(&error))
     }
 }
 
-/// Whether a behavior holds.
-pub(crate) type Outcome = Result<(), Instead>;
+/// The result of a behavior's body: `Ok` if the behavior holds.
+pub(crate) type Outcome = Result<(), Mismatch>;
 
-/// Fails with what was seen, if it is not what must hold.
-pub(crate) fn same<T: PartialEq + Debug>(what: impl Display, seen: T, must_be: T) -> Outcome {
-    if seen == must_be { Ok(()) } else { Err(Instead(format!("{what}: {seen:?}, not {must_be:?}"))) }
+/// Fails with both values if `seen` differs from `expected`.
+pub(crate) fn expect_eq<T: PartialEq + Debug>(what: impl Display, seen: T, expected: T) -> Outcome {
+    if seen == expected { Ok(()) } else { Err(Mismatch(format!("{what}: {seen:?}, expected {expected:?}"))) }
 }
 
-/// Fails with `instead` unless it holds.
-pub(crate) fn holds(holds: bool, instead: impl FnOnce() -> String) -> Outcome {
-    if holds { Ok(()) } else { Err(Instead(instead())) }
+/// Fails with the text of `mismatch` if `condition` is false.
+pub(crate) fn ensure(condition: bool, mismatch: impl FnOnce() -> String) -> Outcome {
+    if condition { Ok(()) } else { Err(Mismatch(mismatch())) }
 }
 
-/// The service's own code for a refusal, or `accepted`.
-pub(crate) fn answer<T, E: ProvideErrorMetadata + Debug, R: Debug>(result: &Result<T, SdkError<E, R>>) -> String {
+/// Returns the error code of a failed request, or `accepted`.
+pub(crate) fn response_code<T, E: ProvideErrorMetadata + Debug, R: Debug>(
+    result: &Result<T, SdkError<E, R>>,
+) -> String {
     match result {
         Ok(_) => "accepted".to_owned(),
         Err(SdkError::ServiceError(error)) => {
-            // SQS still gives the codes of its older protocol beside those of its API reference.
-            let code = error.err().code().unwrap_or("without a code");
+            // SQS still returns some codes of its older protocol, which differ from those in its API reference.
+            let code = error.err().code().unwrap_or("no code");
             match code.trim_start_matches("AWS.SimpleQueueService.") {
                 "NonExistentQueue" => "QueueDoesNotExist".to_owned(),
                 code => code.to_owned(),
             }
         }
-        Err(error) => format!("no answer: {error:?}"),
+        Err(error) => format!("no response: {error:?}"),
     }
 }
 
-/// Looks again and again, until there is something to see.
+/// Calls `look` until it returns something. Fails after [`PATIENCE`].
 pub(crate) async fn eventually<T>(
     what: &str,
-    mut look: impl AsyncFnMut() -> Result<Option<T>, Instead>,
-) -> Result<T, Instead> {
-    let give_up = tokio::time::Instant::now() + PATIENCE;
+    mut look: impl AsyncFnMut() -> Result<Option<T>, Mismatch>,
+) -> Result<T, Mismatch> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(seen) = look().await? {
             return Ok(seen);
         }
-        if tokio::time::Instant::now() >= give_up {
-            return Err(Instead(format!("{what}: not within {} s", PATIENCE.as_secs())));
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Mismatch(format!("{what}: not seen within {} s", PATIENCE.as_secs())));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Runs all of them at the same time, on every core there is, and gives their results in the same order.
-pub(crate) async fn at_once<T: Send + 'static>(
-    all: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+/// Runs the futures concurrently, on all cores, and returns their results in the same order.
+pub(crate) async fn run_concurrently<T: Send + 'static>(
+    futures: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
 ) -> Vec<T> {
-    let running: Vec<_> = all.into_iter().map(tokio::spawn).collect();
+    let running: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
     join_all(running).await.into_iter().map(|ended| ended.expect("a request does not panic")).collect()
 }

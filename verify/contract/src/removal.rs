@@ -1,4 +1,4 @@
-//! Removes everything whose name begins with the run's, and says what it could not remove.
+//! Removes everything whose name starts with the name of the run, and prints what it could not remove.
 
 use std::process::ExitCode;
 
@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::engine::Service;
-use crate::outcome::Instead;
+use crate::outcome::Mismatch;
 use crate::stage::Stage;
 
-/// Fails if something is left.
+/// Fails if anything could not be removed.
 pub(crate) async fn remove(stage: &Stage) -> ExitCode {
     let mut left = Vec::new();
     for service in [Service::DynamoDb, Service::Sqs, Service::S3, Service::Logs] {
@@ -24,7 +24,9 @@ pub(crate) async fn remove(stage: &Stage) -> ExitCode {
         };
         match found {
             Ok(removed) => println!("{service}: {removed} removed"),
-            Err(Instead(error)) => left.push(format!("all of {service} that begins with {}: {error}", stage.run)),
+            Err(Mismatch(error)) => {
+                left.push(format!("everything in {service} that starts with {}: {error}", stage.run));
+            }
         }
     }
     for what in &left {
@@ -33,7 +35,7 @@ pub(crate) async fn remove(stage: &Stage) -> ExitCode {
     if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Counts what was removed, and notes what was not.
+/// Counts what was removed, and collects what was not.
 struct Removals<'a> {
     removed: usize,
     left: &'a mut Vec<String>,
@@ -48,7 +50,7 @@ impl Removals<'_> {
     }
 }
 
-async fn tables(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Instead> {
+async fn tables(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Mismatch> {
     let client = &stage.operator.dynamodb;
     let mut removals = Removals { removed: 0, left };
     let mut names = client.list_tables().into_paginator().items().send();
@@ -62,7 +64,7 @@ async fn tables(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Instead>
     Ok(removals.removed)
 }
 
-async fn queues(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Instead> {
+async fn queues(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Mismatch> {
     let client = &stage.operator.sqs;
     let mut removals = Removals { removed: 0, left };
     let mut urls =
@@ -77,13 +79,13 @@ async fn queues(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Instead>
     Ok(removals.removed)
 }
 
-async fn buckets(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Instead> {
+async fn buckets(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Mismatch> {
     let client = &stage.operator.s3;
     let mut removals = Removals { removed: 0, left };
     let listed = client.list_buckets().send().await?.buckets.unwrap_or_default();
     for bucket in listed.into_iter().filter_map(|bucket| bucket.name).filter(|name| name.starts_with(&stage.run)) {
         let emptied = empty(stage, &bucket).await;
-        if let Err(Instead(error)) = emptied {
+        if let Err(Mismatch(error)) = emptied {
             removals.left.push(format!("versions in bucket {bucket}: {error}"));
         }
         removals.note(&format!("bucket {bucket}"), client.delete_bucket().bucket(&bucket).send().await);
@@ -92,10 +94,10 @@ async fn buckets(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Instead
 }
 
 /// Deletes every version and every delete marker.
-async fn empty(stage: &Stage, bucket: &str) -> Result<(), Instead> {
+async fn empty(stage: &Stage, bucket: &str) -> Result<(), Mismatch> {
     let client = &stage.operator.s3;
     loop {
-        // From the beginning each time: what was listed is gone then.
+        // No paging: each round deletes all that it lists, so the next page is the first.
         let page = client.list_object_versions().bucket(bucket).send().await?;
         let versions = page.versions().iter().map(|it| (it.key(), it.version_id()));
         let markers = page.delete_markers().iter().map(|it| (it.key(), it.version_id()));
@@ -123,7 +125,7 @@ struct LogGroup {
     log_group_name: String,
 }
 
-async fn log_groups(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Instead> {
+async fn log_groups(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Mismatch> {
     let client = &stage.operator.logs;
     let mut removals = Removals { removed: 0, left };
     let mut ours = Vec::new();

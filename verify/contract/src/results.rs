@@ -1,4 +1,4 @@
-//! The file that `CONTRACT_RESULTS` names.
+//! The results file that `CONTRACT_RESULTS` names.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-/// Where the outcome of each behavior is written down.
+/// The open results file, or nothing if the variable is not set.
 pub(crate) struct Results(Option<Mutex<File>>);
 
 impl Results {

@@ -1,4 +1,4 @@
-//! Queues, as producers send to them and as the mapping to `ingest-fn` receives from them.
+//! Queues: the requests of producers, which send, and of the queue mapping, which receives and deletes.
 
 mod attributes;
 mod receiving;

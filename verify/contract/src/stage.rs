@@ -1,5 +1,5 @@
-//! Where a run takes place: an engine, its clients, and the run's own tables, buckets and queues on it. All of their names
-//! begin with the run's, so that they can be found again and removed.
+//! The stage of a run: an engine, its clients, and the tables, buckets, queues and log groups that the run creates. All
+//! their names start with the name of the run, so that they can be found and removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::engine::Engine;
-use crate::outcome::{Instead, eventually};
+use crate::outcome::{Mismatch, eventually};
 
 /// One client for each service.
 pub(crate) struct Clients {
@@ -32,7 +32,7 @@ pub(crate) struct Clients {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) logs: LogsClient,
-    /// For those who build a client of their own.
+    /// Configuration for tests that build their own client.
     pub(crate) config: SdkConfig,
 }
 
@@ -49,29 +49,27 @@ impl Clients {
     }
 }
 
-/// A table of claims, as Terraform makes it.
+/// A table of claims with the settings that Terraform gives it.
 #[derive(Clone)]
 pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) stream_arn: String,
 }
 
-/// A queue, and its dead-letter queue if it has one.
 pub(crate) struct Queue {
     pub(crate) url: String,
     pub(crate) dead_letters_url: Option<String>,
 }
 
-/// Where a run takes place.
 pub(crate) struct Stage {
     pub(crate) engine: Engine,
-    /// What the names of all its resources begin with.
+    /// Prefix of the names of all resources.
     pub(crate) run: String,
-    /// Whoever sends, looks and cleans up.
+    /// Clients for requests of producers and operators: sending, reading back and cleaning up.
     pub(crate) operator: Clients,
-    /// For the requests of `ingest-fn` and of its mapping.
+    /// Clients for the requests of `ingest-fn` and the queue mapping.
     pub(crate) ingest: Clients,
-    /// For the requests of `archive-fn` and of its mapping.
+    /// Clients for the requests of `archive-fn` and the stream mapping.
     pub(crate) archive: Clients,
     embedded: Option<Arc<Services>>,
     claims: OnceCell<Table>,
@@ -84,7 +82,7 @@ impl Stage {
     pub(crate) async fn from_variables() -> Self {
         let engine = Engine::from_variables();
         let run = std::env::var("CONTRACT_RUN").unwrap_or_else(|_| format!("contract-{:08x}", fastrand::u32(..)));
-        // Longer than a long poll.
+        // A long poll takes up to 20 s.
         let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
         let embedded = (engine == Engine::Embedded).then(|| Services::on_clock(Clock::real(), fastrand::u64(..)));
         let config = match &embedded {
@@ -123,22 +121,22 @@ impl Stage {
         }
     }
 
-    /// A name that nothing else has.
+    /// Returns a name that no other resource or event of the run has.
     pub(crate) fn unique(&self, what: &str) -> String {
         format!("{}-{what}-{}", self.run, self.names.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The table that all share whom its stream does not interest.
-    pub(crate) async fn claims(&self) -> Result<&Table, Instead> {
+    /// Returns the table for tests that do not read a stream. They share it.
+    pub(crate) async fn claims(&self) -> Result<&Table, Mismatch> {
         self.claims.get_or_try_init(|| self.create_table("claims")).await
     }
 
-    /// A table whose stream is short.
-    pub(crate) async fn streamed(&self) -> Result<&Table, Instead> {
+    /// Returns the table for tests that read a stream. Few tests write to it, so its stream stays short.
+    pub(crate) async fn streamed(&self) -> Result<&Table, Mismatch> {
         self.streamed.get_or_try_init(|| self.create_table("streamed")).await
     }
 
-    async fn create_table(&self, what: &str) -> Result<Table, Instead> {
+    async fn create_table(&self, what: &str) -> Result<Table, Mismatch> {
         let name = format!("{}-{what}", self.run);
         if let Some(services) = &self.embedded {
             return Ok(Table { stream_arn: services.tables.create_claim_table(&name), name });
@@ -153,7 +151,7 @@ impl Stage {
         let request = request.attribute_definitions(text("pk")?).attribute_definitions(text("sk")?);
         let request = request.key_schema(key("pk", KeyType::Hash)?).key_schema(key("sk", KeyType::Range)?);
         request.stream_specification(stream.build()?).send().await?;
-        let stream_arn = eventually("the new table is active", async || {
+        let stream_arn = eventually("the new table being active", async || {
             let table = dynamodb.describe_table().table_name(&name).send().await?.table;
             let active = table.filter(|table| table.table_status() == Some(&TableStatus::Active));
             Ok(active.and_then(|table| table.latest_stream_arn))
@@ -164,44 +162,44 @@ impl Stage {
         Ok(Table { name, stream_arn })
     }
 
-    /// Deletes what has expired, where that waits for being told.
+    /// Deletes expired items on the embedded services. Other engines delete them on their own schedule.
     pub(crate) fn expire(&self) {
         if let Some(services) = &self.embedded {
             let _number = services.tables.sweep_ttl();
         }
     }
 
-    /// A bucket with versioning.
-    pub(crate) async fn bucket(&self) -> Result<&str, Instead> {
+    /// Returns a bucket with versioning. All tests share it.
+    pub(crate) async fn bucket(&self) -> Result<&str, Mismatch> {
         self.bucket.get_or_try_init(|| self.create_bucket()).await.map(String::as_str)
     }
 
-    async fn create_bucket(&self) -> Result<String, Instead> {
+    async fn create_bucket(&self) -> Result<String, Mismatch> {
         let name = format!("{}-lake", self.run);
         if let Some(services) = &self.embedded {
             services.lakes.create_bucket(&name);
             return Ok(name);
         }
         let region = self.operator.config.region().map(ToString::to_string).unwrap_or_default();
-        // us-east-1 is the one region that may not be named.
-        let place = (region != "us-east-1").then(|| {
-            let place = BucketLocationConstraint::from(region.as_str());
-            CreateBucketConfiguration::builder().location_constraint(place).build()
+        // S3 rejects a location constraint for us-east-1.
+        let location = (region != "us-east-1").then(|| {
+            let constraint = BucketLocationConstraint::from(region.as_str());
+            CreateBucketConfiguration::builder().location_constraint(constraint).build()
         });
         let s3 = &self.operator.s3;
-        s3.create_bucket().bucket(&name).set_create_bucket_configuration(place).send().await?;
+        s3.create_bucket().bucket(&name).set_create_bucket_configuration(location).send().await?;
         let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
         s3.put_bucket_versioning().bucket(&name).versioning_configuration(versioning).send().await?;
         Ok(name)
     }
 
-    /// A queue whose messages stay hidden for so long, and go to a dead-letter queue after so many receives.
-    pub(crate) async fn queue(&self, hidden_seconds: u64, receives: Option<u32>) -> Result<Queue, Instead> {
+    /// Creates a queue. With `max_receives`, it gets a dead-letter queue.
+    pub(crate) async fn queue(&self, visibility_seconds: u64, max_receives: Option<u32>) -> Result<Queue, Mismatch> {
         let name = self.unique("queue");
-        let dead_letters = receives.map(|_| format!("{name}-dlq"));
+        let dead_letters = max_receives.map(|_| format!("{name}-dlq"));
         if let Some(services) = &self.embedded {
             let settings = |redrive| QueueSettings {
-                visibility_timeout: Duration::from_secs(hidden_seconds),
+                visibility_timeout: Duration::from_secs(visibility_seconds),
                 retention: Duration::from_secs(3_600),
                 redrive,
             };
@@ -210,7 +208,7 @@ impl Stage {
             }
             let redrive = dead_letters
                 .clone()
-                .zip(receives)
+                .zip(max_receives)
                 .map(|(dead_letter_queue, max_receive_count)| Redrive { dead_letter_queue, max_receive_count });
             services.sqs.create_queue(&name, settings(redrive));
             return Ok(Queue { url: queue_url(&name), dead_letters_url: dead_letters.as_deref().map(queue_url) });
@@ -218,22 +216,22 @@ impl Stage {
         let sqs = &self.operator.sqs;
         let create = async |name: &str, redrive: Option<String>| {
             let request = sqs.create_queue().queue_name(name);
-            let request = request.attributes(QueueAttributeName::VisibilityTimeout, hidden_seconds.to_string());
+            let request = request.attributes(QueueAttributeName::VisibilityTimeout, visibility_seconds.to_string());
             let request = request.attributes(QueueAttributeName::MessageRetentionPeriod, "3600");
             let request = match redrive {
                 Some(redrive) => request.attributes(QueueAttributeName::RedrivePolicy, redrive),
                 None => request,
             };
             let created = request.send().await?;
-            created.queue_url.ok_or_else(|| Instead("a queue was created without a URL".to_owned()))
+            created.queue_url.ok_or_else(|| Mismatch("CreateQueue returned no URL".to_owned()))
         };
-        let (dead_letters_url, redrive) = match (&dead_letters, receives) {
-            (Some(dead_letters), Some(receives)) => {
+        let (dead_letters_url, redrive) = match (&dead_letters, max_receives) {
+            (Some(dead_letters), Some(max_receives)) => {
                 let url = create(dead_letters, None).await?;
                 let request = sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
                 let attributes = request.send().await?.attributes.unwrap_or_default();
                 let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
-                let policy = serde_json::json!({ "deadLetterTargetArn": arn, "maxReceiveCount": receives });
+                let policy = serde_json::json!({ "deadLetterTargetArn": arn, "maxReceiveCount": max_receives });
                 (Some(url), Some(policy.to_string()))
             }
             _ => (None, None),
@@ -241,8 +239,8 @@ impl Stage {
         Ok(Queue { url: create(&name, redrive).await?, dead_letters_url })
     }
 
-    /// A log group that holds these lines, each with its time in milliseconds since 1970.
-    pub(crate) async fn log_group(&self, lines: &[&str]) -> Result<String, Instead> {
+    /// Creates a log group that contains `lines`, all with the current time.
+    pub(crate) async fn log_group(&self, lines: &[&str]) -> Result<String, Mismatch> {
         let group = format!("/{}", self.unique("log"));
         if let Some(services) = &self.embedded {
             let mut writer = services.logs.writer(&group);

@@ -1,4 +1,4 @@
-//! Runs the contract: see the library.
+//! Runs the contract tests. The library describes them.
 
 use std::process::ExitCode;
 

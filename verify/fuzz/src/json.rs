@@ -1,4 +1,4 @@
-//! A strict JSON reader, to compare with: plain, slow, and not ours where it matters, the tokens.
+//! A strict JSON parser that serves as the oracle. It is simple and slow, and leaves the tokens to `serde_json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,17 +6,17 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A value, with the text of each of its tokens.
+/// A JSON value that keeps the text of each token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Json {
-    /// A number, `true`, `false` or `null`, as written.
+    /// The text of a number, `true`, `false` or `null`.
     Token(String),
     Text(Text),
     Array(Vec<Json>),
     Object(Vec<(Text, Json)>),
 }
 
-/// A string, as written and as meant.
+/// A string: the text with its escapes, and the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text {
     raw: String,
@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 impl Json {
-    /// `None` if two readers could read the text differently, or it is nested deeper than `nesting`.
+    /// Parses `text`. Returns `None` if two parsers could read it differently, or if it is nested deeper than `nesting`.
     pub(crate) fn read(text: &str, nesting: usize) -> Option<Self> {
         let raw: &RawValue = serde_json::from_str(text).ok()?;
         match raw.get().as_bytes().first()? {
@@ -76,7 +76,7 @@ impl Json {
         members.iter().find(|(text, _)| text.value == name).map(|(_, value)| value)
     }
 
-    /// The event id that a value is, if it is one.
+    /// Returns the event id if the value can be one: a string or an integer of 1 to 2,042 bytes.
     pub(crate) fn as_event_id(&self) -> Option<&str> {
         let id = match self {
             Self::Text(text) => &text.value,
@@ -86,7 +86,7 @@ impl Json {
         (1..=2_042).contains(&id.len()).then_some(id)
     }
 
-    /// As written, without white space between tokens.
+    /// Returns the value's text without white space between tokens.
     pub(crate) fn compact(&self) -> String {
         match self {
             Self::Token(token) => token.clone(),
@@ -101,7 +101,7 @@ impl Json {
         }
     }
 
-    /// Names sorted by their UTF-8, strings with the fewest escapes, numbers as written.
+    /// Returns the canonical form: names sorted by their UTF-8, strings with the fewest escapes, numbers unchanged.
     pub(crate) fn canonical(&self) -> String {
         match self {
             Self::Token(token) => token.clone(),
@@ -117,7 +117,8 @@ impl Json {
         }
     }
 
-    /// The same value as another serialiser might write it: members the other way round, white space, every string escaped.
+    /// Returns another text of the same value: members in reverse order, additional white space, every character of a
+    /// string escaped.
     pub(crate) fn rewritten(&self) -> String {
         match self {
             Self::Token(token) => format!(" {token}\r\n"),
@@ -131,7 +132,7 @@ impl Json {
         }
     }
 
-    /// Another value: its first leaf is something else.
+    /// Returns a value that differs in its first leaf.
     pub(crate) fn changed(&self) -> Self {
         let mut changed = self.clone();
         match &mut changed {
@@ -156,7 +157,7 @@ impl Text {
     }
 
     fn canonical(&self) -> String {
-        serde_json::to_string(&self.value).expect("a string can be written")
+        serde_json::to_string(&self.value).expect("a string can be serialized")
     }
 
     fn escaped(&self) -> String {
@@ -164,7 +165,7 @@ impl Text {
         format!("\"{}\"", units.collect::<String>())
     }
 
-    /// This one, or `x` if that is what the other says already.
+    /// Returns this string, or `x` if `other` has the same value.
     fn unless(self, other: &Self) -> Self {
         if self.value == other.value { Self { raw: r#""x""#.to_owned(), value: "x".to_owned() } } else { self }
     }

@@ -1,8 +1,9 @@
-//! What holds of any input whatever. Each function takes an input and panics if something does not hold of it. libFuzzer
-//! calls them from `targets/` with inputs that it finds, and `tests/bounded.rs` with a bounded number of seeded ones.
+//! Properties that hold for every input. Each function takes an input and panics if a property does not hold for it.
+//! libFuzzer calls the functions from `targets/` with inputs that it finds, and `tests/bounded.rs` calls them with a
+//! bounded number of seeded inputs.
 //!
-//! What is right is said by another parser than the one under test (`json`): `serde_json` reads the tokens, and
-//! recursion finds the structure, where `claim` has one pass of `struson` and no recursion.
+//! The expected results come from an independent parser (`json`). It reads tokens with `serde_json` and the structure
+//! by recursion; the crate `claim` reads both in one pass of `struson`, without recursion.
 
 mod body;
 mod json;

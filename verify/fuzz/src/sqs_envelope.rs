@@ -1,4 +1,4 @@
-//! Whole batches of messages, through the handler of `ingest-fn` and an embedded table.
+//! The properties of whole batches, which go through the handler of `ingest-fn` and the emulator's table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -13,27 +13,28 @@ use serde_json::Value;
 
 use crate::json::Json;
 
-/// A message is acknowledged only if it names itself, its body is an event, and the table holds a claim of that event. A
-/// message of nothing but its id and an event is acknowledged. Nothing else is claimed. So it is with single writes and with
-/// batched ones, which claim the same.
+/// A message is acknowledged only if it has an id, its body is an event, and the table has a claim of that event. A
+/// message that consists only of an id and an event is acknowledged. Nothing else is claimed. Single and batched writes
+/// claim the same events.
 pub fn sqs_envelope(input: &[u8]) {
-    let single = claimed_with("single", input);
-    assert_eq!(single, claimed_with("batch", input));
+    let single = check_batch("single", input);
+    assert_eq!(single, check_batch("batch", input));
 }
 
-/// The bodies of the claims by event id, if the input is a batch.
-fn claimed_with(writes: &str, input: &[u8]) -> Option<BTreeMap<String, String>> {
+/// Handles the input with this setting of `CLAIM_WRITES` and checks the outcome. Returns the bodies of the claims by
+/// event id, or `None` if the input is not a batch.
+fn check_batch(writes: &str, input: &[u8]) -> Option<BTreeMap<String, String>> {
     let (Ok(envelope), Ok(again)) =
         (serde_json::from_slice::<Envelope>(input), serde_json::from_slice::<Envelope>(input))
     else {
         return None;
     };
-    let (reported, claims) = handled(writes, envelope);
+    let (reported, claims) = handle(writes, envelope);
 
     let mut times_named = BTreeMap::<String, usize>::new();
     let mut messages = Vec::new();
     for record in &again.records {
-        // A record that `Value` cannot hold, such as one with 1E400, says nothing here.
+        // Skip the input if `Value` cannot represent a record, such as one with the number 1E400.
         let Ok(value) = serde_json::from_str::<Value>(record.get()) else { return None };
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         let is_bare =
@@ -48,23 +49,24 @@ fn claimed_with(writes: &str, input: &[u8]) -> Option<BTreeMap<String, String>> 
         let event = event_of(body);
         let acknowledged = !reported.contains(id) && !reported.contains("");
         if acknowledged {
-            let event = event.unwrap_or_else(|| panic!("{body:?} was acknowledged"));
-            assert!(!id.is_empty() && claims.contains_key(&event), "{event:?} was acknowledged, and is not claimed");
+            let event = event.unwrap_or_else(|| panic!("{body:?} was acknowledged but is not an event"));
+            assert!(!id.is_empty() && claims.contains_key(&event), "{event:?} was acknowledged but not claimed");
         } else if *is_bare && event.is_some() && times_named[id] == 1 {
-            assert!(id.is_empty() || !reported.contains(id), "{body:?} was reported");
+            assert!(id.is_empty() || !reported.contains(id), "{body:?} was reported as failed");
         }
     }
     for (event, body) in &claims {
-        let is_its = |(_, sent, _): &(String, String, bool)| sent == body && event_of(sent).as_ref() == Some(event);
-        assert!(messages.iter().any(is_its), "{event:?} was claimed, and not sent");
+        let has_claimed_body =
+            |(_, sent, _): &(String, String, bool)| sent == body && event_of(sent).as_ref() == Some(event);
+        assert!(messages.iter().any(has_claimed_body), "{event:?} was claimed but not sent");
     }
     Some(claims)
 }
 
-/// What was reported, and the bodies of the claims by event id.
-fn handled(writes: &str, envelope: Envelope) -> (BTreeSet<String>, BTreeMap<String, String>) {
+/// Runs the handler. Returns the reported ids, and the bodies of the claims by event id.
+fn handle(writes: &str, envelope: Envelope) -> (BTreeSet<String>, BTreeMap<String, String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime can be made").block_on(async {
+    runtime.expect("a runtime can be built").block_on(async {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let services = Services::on_clock(clock, 1);
         let _ = services.tables.create_claim_table(names::TABLE);
@@ -73,7 +75,7 @@ fn handled(writes: &str, envelope: Envelope) -> (BTreeSet<String>, BTreeMap<Stri
             "CLAIM_WRITES" => Some(writes.to_owned()),
             _ => None,
         };
-        let config = Config::from_variables(&Variables::new(&look_up)).expect("all has a default");
+        let config = Config::from_variables(&Variables::new(&look_up)).expect("every other variable has a default");
         let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
         let table = ClaimTable::new(client.clone(), names::TABLE);
         let log = services.logs.writer("log");
@@ -83,10 +85,10 @@ fn handled(writes: &str, envelope: Envelope) -> (BTreeSet<String>, BTreeMap<Stri
 
         let Ok(response) = handler.handle(LambdaEvent::new(envelope, context)).await;
         let reported = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier);
-        let scan = client.scan().table_name(names::TABLE).send().await.expect("the table answers");
+        let scan = client.scan().table_name(names::TABLE).send().await.expect("the emulator answers");
         let claims = scan.items.unwrap_or_default().into_iter().map(|item| {
-            let claim = Claim::from_item(item).expect("only claims are put");
-            (claim.event_id.clone(), claim.body_text().expect("it decompresses").into_owned())
+            let claim = Claim::from_item(item).expect("the handler writes only claims");
+            (claim.event_id.clone(), claim.body_text().expect("the body decompresses").into_owned())
         });
         (reported.collect(), claims.collect())
     })

@@ -1,6 +1,7 @@
-//! The inputs in `corpus/`, and a bounded number of others made from them, the same ones in each run.
+//! Checks the properties for the inputs in `corpus/`, and for a bounded number of inputs derived from them. Every run
+//! uses the same inputs.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// What JSON, records and variables are made of.
+/// Fragments of JSON, stream records and variables that a change inserts.
 const PIECES: [&str; 36] = [
     "{",
     "}",
@@ -48,7 +49,7 @@ const PIECES: [&str; 36] = [
     "+",
 ];
 
-/// One change to an input.
+/// A change to an input.
 #[derive(Clone, Debug)]
 enum Change {
     Insert(Index, Index),
@@ -57,7 +58,7 @@ enum Change {
     Byte(Index, u8),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+fn any_change() -> impl Strategy<Value = Change> {
     prop_oneof![
         (any::<Index>(), any::<Index>()).prop_map(|(at, piece)| Change::Insert(at, piece)),
         (any::<Index>(), 1..40_u8).prop_map(|(at, length)| Change::Remove(at, length)),
@@ -66,7 +67,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn changed(mut input: Vec<u8>, changes: &[Change]) -> Vec<u8> {
+fn apply(mut input: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     for change in changes {
         let at = |index: &Index| index.index(input.len() + 1);
         let range = |index: &Index, length: u8| {
@@ -95,7 +96,8 @@ fn changed(mut input: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     input
 }
 
-fn holds_of_any(target: &str, cases: u32, property: fn(&[u8])) {
+/// Checks `property` for each file in the target's corpus, and for `cases` inputs with up to five changes each.
+fn check_property(target: &str, cases: u32, property: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let mut files: Vec<_> = folder.read_dir().unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -108,31 +110,34 @@ fn holds_of_any(target: &str, cases: u32, property: fn(&[u8])) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let inputs = proptest::sample::select(inputs);
-    let made = (inputs, proptest::collection::vec(change(), 1..6));
-    let made = made.prop_map(|(input, changes)| changed(input, &changes));
-    let result = runner.run(&made, |input| {
+    let changed_input = (inputs, proptest::collection::vec(any_change(), 1..6));
+    let changed_input = changed_input.prop_map(|(input, changes)| apply(input, &changes));
+    let result = runner.run(&changed_input, |input| {
         property(&input);
         Ok(())
     });
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// A body is accepted if and only if every parser reads it the same way, and its content is kept.
 #[test]
-fn bodies_are_accepted_if_every_reader_reads_them_alike_and_keep_what_they_say() {
-    holds_of_any("body", 20_000, fuzz::body);
+fn body_is_read_strictly_and_kept() {
+    check_property("body", 20_000, fuzz::body);
+}
+
+/// New claims are archived or quarantined, and no other record is archived.
+#[test]
+fn new_claims_are_archived_or_quarantined() {
+    check_property("stream_record", 20_000, fuzz::stream_record);
+}
+
+/// A function starts if and only if its variables are well formed. Otherwise its error names one that is malformed.
+#[test]
+fn malformed_variable_is_named() {
+    check_property("variables", 20_000, fuzz::variables);
 }
 
 #[test]
-fn stream_records_of_new_claims_are_archived_or_kept_and_no_others() {
-    holds_of_any("stream_record", 20_000, fuzz::stream_record);
-}
-
-#[test]
-fn variables_are_accepted_if_they_are_well_formed_and_named_if_not() {
-    holds_of_any("variables", 20_000, fuzz::variables);
-}
-
-#[test]
-fn messages_are_acknowledged_only_if_their_event_is_claimed() {
-    holds_of_any("sqs_envelope", 300, fuzz::sqs_envelope);
+fn only_claimed_messages_are_acknowledged() {
+    check_property("sqs_envelope", 300, fuzz::sqs_envelope);
 }

@@ -1,53 +1,53 @@
-//! The steps that the model can take.
+//! The steps of the model.
 
 use crate::state::{Claim, ClaimRequest};
 
-/// One step of anything.
-#[expect(missing_docs, reason = "the fields are what their variant says")]
+/// One step of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The true time moves on.
+    /// The clock advances by one second.
     Tick,
     /// A sandbox receives a batch of these messages.
     Receive { sandbox: usize, batch: Vec<u8> },
-    /// A request to write a claim arrives, and its answer comes back if somebody still waits for it.
+    /// The table executes a claim request, and the answer reaches the sandbox if it still waits for one.
     ClaimAnswered(ClaimRequest),
-    /// A request to write a claim arrives, and its answer is lost, or says that something went wrong.
+    /// The table executes a claim request, but its answer is lost or reports an error.
     ClaimAnswerLost(ClaimRequest),
-    /// A request to write a claim is lost, or throttled.
+    /// A claim request is lost or throttled.
     ClaimRequestLost(ClaimRequest),
-    /// An attempt times out, and its request is still on its way.
+    /// An attempt times out while its request is still on its way.
     AttemptTimedOut { sandbox: usize },
     /// The SDK sends the same request again.
     Retry { sandbox: usize },
-    /// The SDK gives up.
-    GiveUp { sandbox: usize },
-    /// The deadline comes between an insert and its put.
-    OutOfTime { sandbox: usize },
-    /// The response goes to the mapping, which deletes what it may.
+    /// The SDK stops retrying.
+    StopRetrying { sandbox: usize },
+    /// The function's deadline passes between an insert and the put that would follow.
+    ReachDeadline { sandbox: usize },
+    /// The sandbox responds, and the queue mapping deletes the acknowledged messages.
     Respond { sandbox: usize },
-    /// The process is killed, with all that it remembers.
+    /// The sandbox is killed and loses its memory.
     Kill { sandbox: usize },
-    /// The visibility timeout runs out while the message is still being worked on, or SQS delivers it twice.
-    VisibleAgain { message: u8 },
-    /// The table's TTL deletes the item.
-    TtlDeletes,
-    /// `archive-fn` gets this many records from the checkpoint on.
+    /// A message becomes visible while a sandbox is still working on it: its visibility timeout expired, or SQS
+    /// delivers it twice.
+    BecomeVisible { message: u8 },
+    /// The table's TTL deletes the expired item.
+    DeleteExpired,
+    /// `archive-fn` receives this many records, starting at the checkpoint.
     Archive { records: usize },
-    /// A `PutObject` request is answered: written, or 412.
+    /// S3 answers a `PutObject` request: the object was written, or it already exists (412).
     ObjectAnswered { record: usize },
-    /// It has its effect, and its answer is lost.
+    /// S3 executes a `PutObject` request, but its answer is lost.
     ObjectAnswerLost { record: usize },
-    /// It has none: 409, 503, or lost.
+    /// A `PutObject` request has no effect: 409 (`conflict`), 503, or lost.
     ObjectRefused { record: usize, conflict: bool },
-    /// Its sender gives up while it is still on its way.
+    /// `archive-fn` stops waiting for a `PutObject` request that is still on its way.
     ObjectTimedOut { record: usize },
-    /// A `PutObject` request arrives for which nobody waits any more.
+    /// A `PutObject` request arrives after `archive-fn` stopped waiting for it.
     ObjectArrivesLate(Claim),
-    /// The response goes to the mapping, which moves its checkpoint.
+    /// `archive-fn` responds, and the stream mapping moves its checkpoint.
     ArchiveResponds,
     /// `archive-fn` is killed.
     KillArchive,
-    /// The mapping loses its checkpoint, and goes back to the beginning.
-    Rewind,
+    /// The stream mapping loses its checkpoint and starts again at the first record.
+    LoseCheckpoint,
 }

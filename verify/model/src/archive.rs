@@ -1,36 +1,36 @@
-//! `archive-fn`, the stream's mapping before it, and the lake behind it.
+//! The actions of `archive-fn`, of the stream mapping that invokes it, and of the lake.
 
 use crate::mutant::Mutant;
 use crate::protocol::Protocol;
-use crate::state::{Archived, Claim, Record, State};
+use crate::state::{Claim, Record, RecordState, State};
 
 pub(crate) fn begin(protocol: &Protocol, state: &mut State, records: usize) {
     let records = &state.stream[state.checkpoint..state.checkpoint + records];
-    let skipped = |record: &Record| protocol.has(Mutant::InsertOnly) && record.is_modify;
-    let begun = |record| if skipped(record) { Archived::Done } else { Archived::Pending };
-    state.archiving = Some(records.iter().map(begun).collect());
+    let is_skipped = |record: &Record| protocol.has(Mutant::InsertOnly) && record.is_modify;
+    let initial = |record| if is_skipped(record) { RecordState::Done } else { RecordState::Pending };
+    state.archiving = Some(records.iter().map(initial).collect());
 }
 
 pub(crate) fn object_answered(protocol: &Protocol, state: &mut State, record: usize) {
     put_object(protocol, state, archived_claim(state, record));
-    end(state, record, Archived::Done);
+    finish(state, record, RecordState::Done);
 }
 
 pub(crate) fn object_answer_lost(protocol: &Protocol, state: &mut State, record: usize) {
     put_object(protocol, state, archived_claim(state, record));
-    end(state, record, Archived::Failed);
+    finish(state, record, RecordState::Failed);
 }
 
 pub(crate) fn object_refused(protocol: &Protocol, state: &mut State, record: usize, conflict: bool) {
     let done = conflict && protocol.has(Mutant::ConflictIsAlreadyThere);
-    end(state, record, if done { Archived::Done } else { Archived::Failed });
+    finish(state, record, if done { RecordState::Done } else { RecordState::Failed });
 }
 
 pub(crate) fn object_timed_out(state: &mut State, record: usize) {
     let claim = archived_claim(state, record);
     state.late_object_requests.push(claim);
     state.late_object_requests.sort_unstable();
-    end(state, record, Archived::Failed);
+    finish(state, record, RecordState::Failed);
 }
 
 pub(crate) fn object_arrives_late(protocol: &Protocol, state: &mut State, claim: Claim) {
@@ -39,10 +39,10 @@ pub(crate) fn object_arrives_late(protocol: &Protocol, state: &mut State, claim:
 }
 
 pub(crate) fn respond(protocol: &Protocol, state: &mut State) {
-    let records = state.archiving.take().expect("only what is being archived is responded to");
-    let mut failed = (0..records.len()).filter(|record| records[*record] == Archived::Failed);
-    let at_the_highest = protocol.has(Mutant::CheckpointAtTheHighestFailure);
-    let restart = if at_the_highest { failed.next_back() } else { failed.next() };
+    let records = state.archiving.take().expect("only an invocation in progress responds");
+    let mut failed = (0..records.len()).filter(|record| records[*record] == RecordState::Failed);
+    let at_highest = protocol.has(Mutant::CheckpointAtHighestFailure);
+    let restart = if at_highest { failed.next_back() } else { failed.next() };
     state.checkpoint += restart.unwrap_or(records.len());
 }
 
@@ -50,8 +50,8 @@ fn archived_claim(state: &State, record: usize) -> Claim {
     state.stream[state.checkpoint + record].claim
 }
 
-fn end(state: &mut State, record: usize, how: Archived) {
-    state.archiving.as_mut().expect("only what is being archived ends")[record] = how;
+fn finish(state: &mut State, record: usize, outcome: RecordState) {
+    state.archiving.as_mut().expect("only an invocation in progress finishes records")[record] = outcome;
 }
 
 fn put_object(protocol: &Protocol, state: &mut State, claim: Claim) {

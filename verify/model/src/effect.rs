@@ -1,29 +1,28 @@
-//! What an action does to a state: one function for each.
+//! Applies an action to a state.
 
 use crate::action::Action;
 use crate::protocol::Protocol;
 use crate::state::State;
 use crate::{archive, ingest};
 
-/// Takes a step.
-pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
-    if uses_up_a_fault(&action) {
+pub(crate) fn apply(protocol: &Protocol, state: &mut State, action: Action) {
+    if is_fault(&action) {
         state.faults_left -= 1;
     }
     match action {
         Action::Tick => state.second += 1,
-        Action::TtlDeletes => state.table = None,
+        Action::DeleteExpired => state.table = None,
         Action::Receive { sandbox, batch } => ingest::receive(protocol, state, sandbox, batch),
         Action::ClaimAnswered(request) => ingest::claim_answered(protocol, state, request),
         Action::ClaimAnswerLost(request) => ingest::claim_answer_lost(protocol, state, request),
         Action::ClaimRequestLost(request) => ingest::claim_request_lost(state, request),
         Action::AttemptTimedOut { sandbox } => ingest::attempt_timed_out(state, sandbox),
         Action::Retry { sandbox } => ingest::retry(protocol, state, sandbox),
-        Action::GiveUp { sandbox } => ingest::give_up(protocol, state, sandbox),
-        Action::OutOfTime { sandbox } => ingest::out_of_time(state, sandbox),
+        Action::StopRetrying { sandbox } => ingest::stop_retrying(protocol, state, sandbox),
+        Action::ReachDeadline { sandbox } => ingest::reach_deadline(state, sandbox),
         Action::Respond { sandbox } => ingest::respond(protocol, state, sandbox),
         Action::Kill { sandbox } => ingest::kill(protocol, state, sandbox),
-        Action::VisibleAgain { message } => ingest::visible_again(protocol, state, message),
+        Action::BecomeVisible { message } => ingest::become_visible(protocol, state, message),
         Action::Archive { records } => archive::begin(protocol, state, records),
         Action::ObjectAnswered { record } => archive::object_answered(protocol, state, record),
         Action::ObjectAnswerLost { record } => archive::object_answer_lost(protocol, state, record),
@@ -32,30 +31,30 @@ pub(crate) fn take(protocol: &Protocol, state: &mut State, action: Action) {
         Action::ObjectArrivesLate(claim) => archive::object_arrives_late(protocol, state, claim),
         Action::ArchiveResponds => archive::respond(protocol, state),
         Action::KillArchive => state.archiving = None,
-        Action::Rewind => state.checkpoint = 0,
+        Action::LoseCheckpoint => state.checkpoint = 0,
     }
 }
 
-/// Says whether an action is something that goes wrong.
-fn uses_up_a_fault(action: &Action) -> bool {
+/// Returns true if the action is a fault. The number of faults in a run is limited.
+fn is_fault(action: &Action) -> bool {
     match action {
         Action::ClaimAnswerLost(_)
         | Action::ClaimRequestLost(_)
         | Action::AttemptTimedOut { .. }
         | Action::Kill { .. }
-        | Action::VisibleAgain { .. }
+        | Action::BecomeVisible { .. }
         | Action::ObjectAnswerLost { .. }
         | Action::ObjectRefused { .. }
         | Action::ObjectTimedOut { .. }
         | Action::KillArchive
-        | Action::Rewind => true,
+        | Action::LoseCheckpoint => true,
         Action::Tick
-        | Action::TtlDeletes
+        | Action::DeleteExpired
         | Action::Receive { .. }
         | Action::ClaimAnswered(_)
         | Action::Retry { .. }
-        | Action::GiveUp { .. }
-        | Action::OutOfTime { .. }
+        | Action::StopRetrying { .. }
+        | Action::ReachDeadline { .. }
         | Action::Respond { .. }
         | Action::Archive { .. }
         | Action::ObjectAnswered { .. }

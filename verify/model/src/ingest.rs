@@ -1,29 +1,30 @@
-//! `ingest-fn`, its requests to the table, and the queue before it.
+//! The actions of `ingest-fn`, of its requests to the table, and of the queue.
 
 use crate::mutant::Mutant;
 use crate::protocol::Protocol;
 use crate::state::{Claim, ClaimRequest, Message, Place, Record, State, Step, Work};
 
-/// The SDK sends a request again this often.
+/// Number of times that the SDK retries a request.
 const RETRIES: u8 = 1;
 
 pub(crate) fn receive(protocol: &Protocol, state: &mut State, sandbox: usize, batch: Vec<u8>) {
     for &message in &batch {
         let message = &mut state.messages[usize::from(message)];
         message.receives += 1;
-        message.place = Place::With(sandbox);
+        message.place = Place::InFlight(sandbox);
     }
     let at = protocol.clock(state, sandbox);
-    let holds = |claim: &Claim| protocol.ttl(*claim) >= at || protocol.has(Mutant::CachedBeyondTtl);
-    if let Some(claim) = state.sandboxes[sandbox].cache.filter(holds) {
+    let is_valid = |claim: &Claim| protocol.ttl(*claim) >= at || protocol.has(Mutant::CachedPastTtl);
+    if let Some(claim) = state.sandboxes[sandbox].cache.filter(is_valid) {
         state.sandboxes[sandbox].work = Some(Work { batch, at, claim, step: Step::Confirmed });
         return;
     }
     let message = batch[0];
     let claim = Claim { message, receive: state.messages[usize::from(message)].receives, retry: 0, at };
-    let early = protocol.has(Mutant::AcknowledgedBeforeTheWrite);
+    let is_acknowledged_early = protocol.has(Mutant::AcknowledgedBeforeWrite);
     let is_insert = protocol.batched;
-    let step = if early { Step::Confirmed } else { Step::Asking { retries_left: RETRIES, is_insert } };
+    let step =
+        if is_acknowledged_early { Step::Confirmed } else { Step::AwaitingAnswer { retries_left: RETRIES, is_insert } };
     state.sandboxes[sandbox].work = Some(Work { batch, at, claim, step });
     if protocol.has(Mutant::CachedBeforeConfirmation) {
         state.sandboxes[sandbox].cache = Some(claim);
@@ -38,39 +39,41 @@ fn send(state: &mut State, request: ClaimRequest) {
 
 pub(crate) fn claim_answered(protocol: &Protocol, state: &mut State, request: ClaimRequest) {
     match write_claim(protocol, state, request) {
-        Some(confirmed) => answer(state, request, confirmed),
-        None => left_open(protocol, state, request),
+        Some(confirmed) => deliver_answer(state, request, confirmed),
+        None => refuse_insert(protocol, state, request),
     }
 }
 
 pub(crate) fn claim_answer_lost(protocol: &Protocol, state: &mut State, request: ClaimRequest) {
     write_claim(protocol, state, request);
-    unanswered(state, request);
+    mark_unanswered(state, request);
 }
 
 pub(crate) fn claim_request_lost(state: &mut State, request: ClaimRequest) {
     state.take_claim_request(request);
-    unanswered(state, request);
+    mark_unanswered(state, request);
 }
 
 pub(crate) fn attempt_timed_out(state: &mut State, sandbox: usize) {
-    let work = work(state, sandbox);
-    let Step::Asking { is_insert, .. } = work.step else { unreachable!("only an attempt times out") };
+    let work = work_mut(state, sandbox);
+    let Step::AwaitingAnswer { is_insert, .. } = work.step else {
+        unreachable!("only a sandbox that waits for an answer times out")
+    };
     let request = ClaimRequest { claim: work.claim, is_insert };
-    unanswered(state, request);
+    mark_unanswered(state, request);
 }
 
-pub(crate) fn give_up(protocol: &Protocol, state: &mut State, sandbox: usize) {
+pub(crate) fn stop_retrying(protocol: &Protocol, state: &mut State, sandbox: usize) {
     let unknown_is_duplicate = protocol.has(Mutant::UnknownIsDuplicate);
-    let work = work(state, sandbox);
+    let work = work_mut(state, sandbox);
     match work.step {
-        Step::Unanswered { is_insert: true, .. } => put(protocol, state, sandbox),
+        Step::Unanswered { is_insert: true, .. } => send_put(protocol, state, sandbox),
         _ => work.step = if unknown_is_duplicate { Step::Confirmed } else { Step::Failed },
     }
 }
 
-pub(crate) fn out_of_time(state: &mut State, sandbox: usize) {
-    work(state, sandbox).step = Step::Failed;
+pub(crate) fn reach_deadline(state: &mut State, sandbox: usize) {
+    work_mut(state, sandbox).step = Step::Failed;
 }
 
 pub(crate) fn kill(protocol: &Protocol, state: &mut State, sandbox: usize) {
@@ -80,34 +83,35 @@ pub(crate) fn kill(protocol: &Protocol, state: &mut State, sandbox: usize) {
     }
 }
 
-pub(crate) fn visible_again(protocol: &Protocol, state: &mut State, message: u8) {
+pub(crate) fn become_visible(protocol: &Protocol, state: &mut State, message: u8) {
     let message = &mut state.messages[usize::from(message)];
-    message.place = unless_dead(protocol, *message);
+    message.place = redeliver_or_dead_letter(protocol, *message);
 }
 
 pub(crate) fn retry(protocol: &Protocol, state: &mut State, sandbox: usize) {
-    let fresh = protocol.has(Mutant::FreshClaimIdOnRetry);
-    let work = work(state, sandbox);
+    let has_fresh_id = protocol.has(Mutant::FreshClaimIdOnRetry);
+    let work = work_mut(state, sandbox);
     let Step::Unanswered { retries_left, is_insert } = work.step else {
-        unreachable!("only what is unanswered is retried")
+        unreachable!("only an unanswered request is retried")
     };
-    work.step = Step::Asking { retries_left: retries_left - 1, is_insert };
-    work.claim.retry += u8::from(fresh);
+    work.step = Step::AwaitingAnswer { retries_left: retries_left - 1, is_insert };
+    work.claim.retry += u8::from(has_fresh_id);
     let request = ClaimRequest { claim: work.claim, is_insert };
     send(state, request);
 }
 
-/// After an insert that has left the claim open: the same claim, by the conditional put.
-fn put(protocol: &Protocol, state: &mut State, sandbox: usize) {
-    let fresh = protocol.has(Mutant::FreshClaimIdAfterInsert);
-    let work = work(state, sandbox);
-    work.step = Step::Asking { retries_left: RETRIES, is_insert: false };
-    work.claim.retry += u8::from(fresh);
+/// Sends the conditional put of the same claim, after an insert that did not write it or whose outcome is unknown.
+fn send_put(protocol: &Protocol, state: &mut State, sandbox: usize) {
+    let has_fresh_id = protocol.has(Mutant::FreshClaimIdAfterInsert);
+    let work = work_mut(state, sandbox);
+    work.step = Step::AwaitingAnswer { retries_left: RETRIES, is_insert: false };
+    work.claim.retry += u8::from(has_fresh_id);
     let request = ClaimRequest { claim: work.claim, is_insert: false };
     send(state, request);
 }
 
-/// A request reaches the table. Gives the claim that holds: the new one, or the old item that a put is told.
+/// Executes a request in the table. Returns the claim that the answer contains: the new one, or for a put the old item
+/// if the condition fails. A refused insert returns `None`.
 fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) -> Option<Claim> {
     state.take_claim_request(request);
     let ClaimRequest { claim, is_insert } = request;
@@ -130,10 +134,10 @@ fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) ->
     }
 }
 
-/// Whoever waits for this request's answer gets it.
-fn answer(state: &mut State, request: ClaimRequest, confirmed: Claim) {
+/// Delivers the answer to the sandboxes that wait for it.
+fn deliver_answer(state: &mut State, request: ClaimRequest, confirmed: Claim) {
     for sandbox in &mut state.sandboxes {
-        if let Some(work) = sandbox.work.as_mut().filter(|work| work.is_asking_for(request)) {
+        if let Some(work) = sandbox.work.as_mut().filter(|work| work.awaits(request)) {
             work.claim = confirmed;
             work.step = Step::Confirmed;
             sandbox.cache = Some(confirmed);
@@ -141,23 +145,23 @@ fn answer(state: &mut State, request: ClaimRequest, confirmed: Claim) {
     }
 }
 
-/// Whoever waits for this insert's answer is told that there is an item.
-fn left_open(protocol: &Protocol, state: &mut State, request: ClaimRequest) {
+/// Answers an insert with `DuplicateItem`. The sandboxes that wait for it then send a put.
+fn refuse_insert(protocol: &Protocol, state: &mut State, request: ClaimRequest) {
     if protocol.has(Mutant::DuplicateItemIsOwn) {
-        return answer(state, request, request.claim);
+        return deliver_answer(state, request, request.claim);
     }
     for sandbox in 0..state.sandboxes.len() {
-        if state.sandboxes[sandbox].work.as_ref().is_some_and(|work| work.is_asking_for(request)) {
-            put(protocol, state, sandbox);
+        if state.sandboxes[sandbox].work.as_ref().is_some_and(|work| work.awaits(request)) {
+            send_put(protocol, state, sandbox);
         }
     }
 }
 
-/// Whoever waits for this request's answer waits in vain.
-fn unanswered(state: &mut State, request: ClaimRequest) {
+/// Ends the wait for an answer that will not come.
+fn mark_unanswered(state: &mut State, request: ClaimRequest) {
     for sandbox in &mut state.sandboxes {
-        if let Some(work) = sandbox.work.as_mut().filter(|work| work.is_asking_for(request))
-            && let Step::Asking { retries_left, is_insert } = work.step
+        if let Some(work) = sandbox.work.as_mut().filter(|work| work.awaits(request))
+            && let Step::AwaitingAnswer { retries_left, is_insert } = work.step
         {
             work.step = Step::Unanswered { retries_left, is_insert };
         }
@@ -165,19 +169,20 @@ fn unanswered(state: &mut State, request: ClaimRequest) {
 }
 
 pub(crate) fn respond(protocol: &Protocol, state: &mut State, sandbox: usize) {
-    let work = state.sandboxes[sandbox].work.take().expect("only a batch in work is responded to");
+    let work = state.sandboxes[sandbox].work.take().expect("only a sandbox with a batch responds");
     let leader = work.batch[0];
     for (position, &message) in work.batch.iter().enumerate() {
-        let follows = position > 0;
+        let is_follower = position > 0;
         let acknowledged =
-            work.step == Step::Confirmed || follows && protocol.has(Mutant::FollowersOfAFailedLeaderAcknowledged);
+            work.step == Step::Confirmed || is_follower && protocol.has(Mutant::FollowersOfFailedLeaderAcknowledged);
         if acknowledged {
-            let by_leader = follows && protocol.has(Mutant::FollowersJudgedByTheirLeader);
-            let says_the_same = protocol.say_the_same(message, if by_leader { leader } else { work.claim.message });
+            let by_leader = is_follower && protocol.has(Mutant::FollowersJudgedByLeader);
+            let judge = if by_leader { leader } else { work.claim.message };
+            let is_duplicate = protocol.have_same_body(message, judge);
             let place = &mut state.messages[usize::from(message)].place;
-            // A receipt handle that has become stale still deletes, unless the message is gone from the queue.
-            if matches!(place, Place::Visible | Place::With(_)) {
-                *place = Place::Acknowledged { by: work.claim, says_the_same };
+            // An old receipt handle still deletes its message, unless the message has left the queue.
+            if matches!(place, Place::Visible | Place::InFlight(_)) {
+                *place = Place::Acknowledged { by: work.claim, is_duplicate };
             }
         } else {
             retry_message(protocol, state, message, sandbox);
@@ -185,18 +190,18 @@ pub(crate) fn respond(protocol: &Protocol, state: &mut State, sandbox: usize) {
     }
 }
 
-/// A message that was not acknowledged by a sandbox, unless somebody else has it by now.
+/// Puts back a message that the sandbox did not acknowledge, unless another sandbox has received it since.
 fn retry_message(protocol: &Protocol, state: &mut State, message: u8, sandbox: usize) {
     let message = &mut state.messages[usize::from(message)];
-    if message.place == Place::With(sandbox) {
-        message.place = unless_dead(protocol, *message);
+    if message.place == Place::InFlight(sandbox) {
+        message.place = redeliver_or_dead_letter(protocol, *message);
     }
 }
 
-fn unless_dead(protocol: &Protocol, message: Message) -> Place {
-    if message.receives < protocol.max_receives { Place::Visible } else { Place::Dead }
+fn redeliver_or_dead_letter(protocol: &Protocol, message: Message) -> Place {
+    if message.receives < protocol.max_receives { Place::Visible } else { Place::DeadLetter }
 }
 
-fn work(state: &mut State, sandbox: usize) -> &mut Work {
-    state.sandboxes[sandbox].work.as_mut().expect("only a sandbox at work does this")
+fn work_mut(state: &mut State, sandbox: usize) -> &mut Work {
+    state.sandboxes[sandbox].work.as_mut().expect("the sandbox has a batch")
 }

@@ -1,25 +1,28 @@
-//! The protocol by itself, small enough to look at every state that it can get into.
+//! A model of the protocol, small enough to check every state that it can reach.
 //!
-//! A few messages of one event, two sandboxes of `ingest-fn` whose clocks differ, the table with one item, its stream,
-//! `archive-fn`, and the lake. Whatever can happen is an [`Action`], one step at a time and in any order: requests that are
-//! lost, that arrive late, or whose answers are lost; sandboxes killed between any two steps; messages and records
-//! delivered again; the clock moving on, and the table's TTL deleting whenever it likes afterwards. What must always hold
-//! is in `properties`. Each [`Mutant`] is a way to get the protocol wrong, which the same properties must find.
+//! The model has a few messages of one event, two sandboxes of `ingest-fn` whose clocks differ, the table with one
+//! item, its stream, `archive-fn`, and the lake. Every [`Action`] is one step, and steps happen in any order. Requests
+//! are lost or arrive late, answers are lost, and sandboxes can be killed between any two steps. Messages and records are
+//! redelivered. The clock advances, and the table's TTL deletes an expired item at any later time. The module
+//! `properties` states what must always hold. Each [`Mutant`] breaks the protocol in one way, and the same properties
+//! must find it.
 //!
-//! Left out: message bodies that are no events, panics and sizes, none of which is part of the protocol, and the mapping's record age, after which a claim without an object is named in the on-failure queue instead.
+//! The model leaves out bodies that are not valid events, panics and sizes, because they are not part of the protocol.
+//! It also leaves out the stream mapping's maximum record age. On AWS, the mapping names a discarded record in the
+//! on-failure queue.
 //!
-//! The checker is `stateright`, the one explicit-state checker for Rust that takes the model as Rust and has releases. Its
-//! `eventually` misses counterexamples where paths join ("fixme" in its tests), so it is not used: every action uses up
-//! something that is bounded, so every run ends, and what must come true in the end is asked of the states in which
-//! nothing is left to do.
+//! The checker is `stateright`, the only explicit-state checker for Rust that takes models written in Rust and has
+//! releases. Its `eventually` properties miss counterexamples where paths join (its tests say "fixme"), so the model
+//! does not use them. Instead, every action uses up something bounded, so every run ends. A property about the end is
+//! checked in the states in which nothing is left to do.
 
 mod action;
 mod archive;
 mod effect;
+mod enabled;
 mod ingest;
 mod machine;
 mod mutant;
-mod possible;
 mod properties;
 mod protocol;
 mod state;
@@ -27,4 +30,4 @@ mod state;
 pub use action::Action;
 pub use mutant::Mutant;
 pub use protocol::Protocol;
-pub use state::{Archived, Claim, ClaimRequest, Message, Place, Record, Sandbox, State, Step, Work};
+pub use state::{Claim, ClaimRequest, Message, Place, Record, RecordState, Sandbox, State, Step, Work};

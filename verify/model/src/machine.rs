@@ -1,11 +1,11 @@
-//! The protocol as the state machine that the checker explores.
+//! Implements `stateright`'s `Model` for the protocol.
 
 use stateright::{Model, Property};
 
 use crate::action::Action;
 use crate::protocol::Protocol;
 use crate::state::{Message, Place, State};
-use crate::{effect, possible, properties};
+use crate::{effect, enabled, properties};
 
 impl Model for Protocol {
     type State = State;
@@ -28,18 +28,18 @@ impl Model for Protocol {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        possible::actions(self, state, actions);
+        enabled::actions(self, state, actions);
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
-        effect::take(self, &mut next, action);
+        effect::apply(self, &mut next, action);
         Some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = properties::must_always_hold();
-        properties.extend(properties::happens_somewhere(self));
+        let mut properties = properties::always();
+        properties.extend(properties::sometimes(self));
         properties
     }
 }

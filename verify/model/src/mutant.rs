@@ -1,57 +1,57 @@
-//! The ways to get the protocol wrong, each of which the properties must find.
+//! Mutants of the protocol. The properties must find each of them.
 
-/// A way to get the protocol wrong.
+/// One way to get the protocol wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// The claim is put whatever the table holds.
+    /// The claim is put without a condition.
     NoCondition,
-    /// The condition is `attribute_not_exists(pk)` alone, and the window ends when TTL deletes.
+    /// The condition is only `attribute_not_exists(pk)`, so the window lasts until TTL deletes the item.
     NoExpiryInCondition,
-    /// The response goes out while the write is under way.
-    AcknowledgedBeforeTheWrite,
-    /// No answer, or a throttle, counts as "somebody has it".
+    /// The function responds while the write is still under way.
+    AcknowledgedBeforeWrite,
+    /// A missing answer or throttling counts as "duplicate".
     UnknownIsDuplicate,
-    /// The cache takes a claim in when its request is sent.
+    /// A claim enters the cache when its request is sent.
     CachedBeforeConfirmation,
-    /// The cache's entries do not end with the claim's ttl, as when a frozen sandbox's timer stands still.
-    CachedBeyondTtl,
-    /// A retry makes a claim of its own.
+    /// A cache entry outlives the claim's `ttl`, as with a timer that stops while the sandbox is frozen.
+    CachedPastTtl,
+    /// A retry uses a new claim id.
     FreshClaimIdOnRetry,
-    /// `DuplicateItem` counts as "that is our own insert".
+    /// `DuplicateItem` counts as a successful insert.
     DuplicateItemIsOwn,
-    /// What an insert leaves open is put as a claim of its own.
+    /// The put after an insert uses a new claim id.
     FreshClaimIdAfterInsert,
-    /// Only the leader is reported when its write fails.
-    FollowersOfAFailedLeaderAcknowledged,
-    /// A follower is compared with its leader and not with the claim that holds.
-    FollowersJudgedByTheirLeader,
-    /// The stream's MODIFY records are passed over.
+    /// If the leader's write fails, only the leader is reported as failed.
+    FollowersOfFailedLeaderAcknowledged,
+    /// A follower is compared with its leader instead of the confirmed claim.
+    FollowersJudgedByLeader,
+    /// MODIFY records of the stream are skipped.
     InsertOnly,
-    /// Objects are put whatever the lake holds.
+    /// Objects are put without `If-None-Match`.
     NoIfNoneMatch,
-    /// S3's 409 counts as "already there".
+    /// A 409 from S3 counts as "already there".
     ConflictIsAlreadyThere,
-    /// The shard goes on after the highest failed record, not from the lowest.
-    CheckpointAtTheHighestFailure,
+    /// The shard continues at the highest failed record instead of the lowest.
+    CheckpointAtHighestFailure,
 }
 
 impl Mutant {
-    /// All of them.
+    /// All mutants.
     pub const ALL: [Self; 15] = [
         Self::NoCondition,
         Self::NoExpiryInCondition,
-        Self::AcknowledgedBeforeTheWrite,
+        Self::AcknowledgedBeforeWrite,
         Self::UnknownIsDuplicate,
         Self::CachedBeforeConfirmation,
-        Self::CachedBeyondTtl,
+        Self::CachedPastTtl,
         Self::FreshClaimIdOnRetry,
         Self::DuplicateItemIsOwn,
         Self::FreshClaimIdAfterInsert,
-        Self::FollowersOfAFailedLeaderAcknowledged,
-        Self::FollowersJudgedByTheirLeader,
+        Self::FollowersOfFailedLeaderAcknowledged,
+        Self::FollowersJudgedByLeader,
         Self::InsertOnly,
         Self::NoIfNoneMatch,
         Self::ConflictIsAlreadyThere,
-        Self::CheckpointAtTheHighestFailure,
+        Self::CheckpointAtHighestFailure,
     ];
 }

@@ -1,4 +1,4 @@
-//! What must hold in every state, and what shows that the model gets where it should.
+//! The properties that must hold in every state, and those that show that the model reaches the interesting states.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,23 @@ use crate::state::{Claim, Place, Record, State, Step};
 
 type Properties = Vec<Property<Protocol>>;
 
-/// In every state there is.
-pub(crate) fn must_always_hold() -> Properties {
+/// Returns the properties that must hold in every state.
+pub(crate) fn always() -> Properties {
     vec![
         Property::always("a claim has at most one object, with one version", one_version),
-        Property::always("one receive of a message makes at most one object", one_object_a_receive),
-        Property::always("of two claims the earlier had run out, up to the clock skew", window),
-        Property::always("a message is acknowledged only by a claim in the table, for what it says", acknowledged),
-        Property::always("a claim is held against a message only while it holds", held),
-        Property::always("nothing is remembered that the table did not confirm", remembered),
-        Property::always("in the end each claim has its object", archived),
-        Property::always("nothing gets stuck", moves_on),
+        Property::always("one receive of a message creates at most one object", one_object_per_receive),
+        Property::always(
+            "an event is claimed again only after its window, up to the clock skew",
+            claimed_again_after_window,
+        ),
+        Property::always(
+            "a message is acknowledged only for a written claim, and compared with that claim's body",
+            acknowledged_for_written_claim,
+        ),
+        Property::always("a message is judged only by a claim that has not expired", judged_by_valid_claim),
+        Property::always("the cache holds only claims that the table has confirmed", cached_after_confirmation),
+        Property::always("in the end, every claim has an object", every_claim_archived),
+        Property::always("the pipeline never gets stuck", never_stuck),
     ]
 }
 
@@ -27,12 +33,12 @@ fn one_version(_: &Protocol, state: &State) -> bool {
     state.lake.iter().all(|(_, versions)| *versions == 1)
 }
 
-fn one_object_a_receive(_: &Protocol, state: &State) -> bool {
+fn one_object_per_receive(_: &Protocol, state: &State) -> bool {
     let receives: BTreeSet<_> = state.lake.iter().map(|(claim, _)| (claim.message, claim.receive)).collect();
     receives.len() == state.lake.len()
 }
 
-fn window(protocol: &Protocol, state: &State) -> bool {
+fn claimed_again_after_window(protocol: &Protocol, state: &State) -> bool {
     let before = |n: usize| state.stream[..n].iter();
     let mut pairs =
         state.stream.iter().enumerate().flat_map(|(n, later)| before(n).map(move |earlier| (earlier, later)));
@@ -41,54 +47,54 @@ fn window(protocol: &Protocol, state: &State) -> bool {
     })
 }
 
-fn acknowledged(protocol: &Protocol, state: &State) -> bool {
+fn acknowledged_for_written_claim(protocol: &Protocol, state: &State) -> bool {
     (0..).zip(&state.messages).all(|(index, message)| match message.place {
-        Place::Acknowledged { by, says_the_same } => {
-            state.was_written(by) && says_the_same == protocol.say_the_same(by.message, index)
+        Place::Acknowledged { by, is_duplicate } => {
+            state.was_written(by) && is_duplicate == protocol.have_same_body(by.message, index)
         }
-        Place::Visible | Place::With(_) | Place::Dead => true,
+        Place::Visible | Place::InFlight(_) | Place::DeadLetter => true,
     })
 }
 
-fn held(protocol: &Protocol, state: &State) -> bool {
-    let mut works = state.sandboxes.iter().filter_map(|sandbox| sandbox.work.as_ref());
-    works.all(|work| work.step != Step::Confirmed || protocol.ttl(work.claim) >= work.at)
+fn judged_by_valid_claim(protocol: &Protocol, state: &State) -> bool {
+    let mut batches = state.sandboxes.iter().filter_map(|sandbox| sandbox.work.as_ref());
+    batches.all(|work| work.step != Step::Confirmed || protocol.ttl(work.claim) >= work.at)
 }
 
-fn remembered(_: &Protocol, state: &State) -> bool {
+fn cached_after_confirmation(_: &Protocol, state: &State) -> bool {
     let mut caches = state.sandboxes.iter().filter_map(|sandbox| sandbox.cache);
     caches.all(|claim| state.was_written(claim))
 }
 
-fn archived(_: &Protocol, state: &State) -> bool {
+fn every_claim_archived(_: &Protocol, state: &State) -> bool {
     let has_object = |record: &Record| state.lake.iter().any(|(claim, _)| *claim == record.claim);
     !state.is_at_rest() || state.stream.iter().all(has_object)
 }
 
-fn moves_on(protocol: &Protocol, state: &State) -> bool {
+fn never_stuck(protocol: &Protocol, state: &State) -> bool {
     let mut actions = Vec::new();
     protocol.actions(state, &mut actions);
     !actions.is_empty() || state.is_at_rest()
 }
 
-/// In some state at rest. Two messages become dead letters only if enough goes wrong.
-pub(crate) fn happens_somewhere(protocol: &Protocol) -> Properties {
+/// Returns the situations that must occur in at least one state at rest. Those with dead letters need enough faults.
+pub(crate) fn sometimes(protocol: &Protocol) -> Properties {
     let mut properties = vec![
-        Property::<Protocol>::sometimes("a claim replaces one that has run out", |_, state| {
+        Property::<Protocol>::sometimes("a claim replaces an expired one", |_, state| {
             state.is_at_rest() && state.stream.iter().any(|record| record.is_modify)
         }),
-        Property::<Protocol>::sometimes("a claim is written after TTL deleted another", |_, state| {
+        Property::<Protocol>::sometimes("a claim is written after TTL deleted the previous one", |_, state| {
             state.is_at_rest() && state.stream.len() > 1 && state.stream.iter().all(|record| !record.is_modify)
         }),
     ];
     if protocol.faults >= protocol.max_receives {
         properties.extend([
-            Property::<Protocol>::sometimes("a claim is written, and its message is a dead letter", |_, state| {
-                let is_dead = |claim: Claim| state.messages[usize::from(claim.message)].place == Place::Dead;
+            Property::<Protocol>::sometimes("a claim is written, and its message becomes a dead letter", |_, state| {
+                let is_dead = |claim: Claim| state.messages[usize::from(claim.message)].place == Place::DeadLetter;
                 state.is_at_rest() && state.stream.iter().any(|record| is_dead(record.claim))
             }),
-            Property::<Protocol>::sometimes("every message is a dead letter", |_, state| {
-                state.is_at_rest() && state.messages.iter().all(|message| message.place == Place::Dead)
+            Property::<Protocol>::sometimes("every message becomes a dead letter", |_, state| {
+                state.is_at_rest() && state.messages.iter().all(|message| message.place == Place::DeadLetter)
             }),
         ]);
     }

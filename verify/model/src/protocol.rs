@@ -1,28 +1,30 @@
-//! The size of the model, and the rules that depend on nothing else.
+//! The parameters of the model, and the rules that depend only on them.
 
 use crate::mutant::Mutant;
 use crate::state::{Claim, State};
 
-/// What there is, and what may go wrong.
+/// The parameters of the model.
 #[derive(Clone, Debug)]
 pub struct Protocol {
-    /// What each message says. Those of one letter are duplicates, others conflict; all are of one event.
+    /// The body of each message, as a letter. All messages have the same event id: equal letters are duplicates,
+    /// different ones conflict.
     pub messages: &'static [char],
-    /// The dedup window, in seconds.
+    /// Length of the dedup window, in seconds.
     pub window: u8,
     /// The clock stops at this second.
     pub last_second: u8,
-    /// How far the second sandbox's clock is ahead of the first one's, in seconds.
+    /// Number of seconds by which the second sandbox's clock is ahead of the first one's.
     pub skew: u8,
-    /// Receives that a message gets before it is a dead letter.
+    /// Number of receives after which a message becomes a dead letter.
     pub max_receives: u8,
-    /// How many things go wrong at the most.
+    /// Maximum number of faults in a run.
     pub faults: u8,
-    /// Messages in a batch, and records in one, at the most.
+    /// Maximum number of messages or records in a batch.
     pub batch: usize,
-    /// Claims are inserted first, as with `CLAIM_WRITES=batch`, and put where that leaves them open.
+    /// True for `CLAIM_WRITES=batch`: a claim is inserted first, and put if the insert is refused or its outcome is
+    /// unknown.
     pub batched: bool,
-    /// What is wrong with the protocol, if anything.
+    /// The mutant to check, or `None` for the correct protocol.
     pub mutant: Option<Mutant>,
 }
 
@@ -35,7 +37,7 @@ impl Protocol {
         state.second + if sandbox == 1 { self.skew } else { 0 }
     }
 
-    pub(crate) fn say_the_same(&self, one: u8, other: u8) -> bool {
+    pub(crate) fn have_same_body(&self, one: u8, other: u8) -> bool {
         self.messages[usize::from(one)] == self.messages[usize::from(other)]
     }
 

@@ -1,13 +1,13 @@
-//! Everything that can be told apart.
+//! The state of the model.
 
-/// The claim that one receive of a message writes. It has a `claim_id` of its own, and an object key.
+/// The claim that one receive of a message writes. It stands for a `claim_id`, and so for an object key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Claim {
-    /// Index of the message that leads.
+    /// Index of the leading message.
     pub message: u8,
-    /// Which receive of it.
+    /// Number of the receive, from 1.
     pub receive: u8,
-    /// Zero, unless a retry makes a claim of its own.
+    /// Zero, except in a mutant that gives a retry a new claim id.
     pub retry: u8,
     /// `claimed_at`, by the sandbox's clock.
     pub at: u8,
@@ -16,127 +16,121 @@ pub struct Claim {
 /// A request to write a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimRequest {
-    /// Which.
     pub claim: Claim,
-    /// Done only if there is no item, and says nothing of one that there is. Else it is the conditional put.
+    /// True for an insert. The table refuses it if there is an item, and does not return that item. False for the
+    /// conditional put.
     pub is_insert: bool,
 }
 
-/// All that can be told apart.
+/// The state of the whole pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
-    /// The true time.
+    /// The real time, by which TTL deletes. The second sandbox's clock is ahead of it.
     pub second: u8,
-    /// Things that may still go wrong.
+    /// Number of faults that may still happen.
     pub faults_left: u8,
-    /// The queue.
     pub messages: Vec<Message>,
-    /// Of `ingest-fn`.
+    /// The sandboxes of `ingest-fn`.
     pub sandboxes: [Sandbox; 2],
-    /// Requests to write a claim that are on their way, in order. Any of them may arrive next.
+    /// Claim requests on their way, sorted. Any of them may arrive next.
     pub claim_requests: Vec<ClaimRequest>,
     /// The event's item.
     pub table: Option<Claim>,
     /// Every write to the table, in order.
     pub stream: Vec<Record>,
-    /// Records that the stream's mapping is done with.
+    /// Number of records that the stream mapping has finished.
     pub checkpoint: usize,
-    /// What `archive-fn` is working on: records from the checkpoint on.
-    pub archiving: Option<Vec<Archived>>,
-    /// `PutObject` requests whose sender has given up, still on their way.
+    /// The records that `archive-fn` is working on, starting at the checkpoint.
+    pub archiving: Option<Vec<RecordState>>,
+    /// `PutObject` requests still on their way, for which `archive-fn` no longer waits.
     pub late_object_requests: Vec<Claim>,
-    /// Objects by claim, with their number of versions.
+    /// The claims that have an object, with its number of versions.
     pub lake: Vec<(Claim, u8)>,
 }
 
-/// A message in the queue.
+/// A message and its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// How often it was received.
+    /// Number of times that it was received.
     pub receives: u8,
-    /// Where it is.
     pub place: Place,
 }
 
-/// Where a message is.
-#[expect(missing_docs, reason = "the fields are what their variant says")]
+/// The place of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// It can be received.
+    /// It is in the queue and can be received.
     Visible,
-    /// Received by this sandbox, and hidden from others.
-    With(usize),
-    /// Deleted, because of a claim that says the same, or something else.
-    Acknowledged { by: Claim, says_the_same: bool },
-    /// In the dead-letter queue.
-    Dead,
+    /// This sandbox has received it, and it is invisible to the others.
+    InFlight(usize),
+    /// It was acknowledged for this claim and deleted, either as a duplicate of the claim's body or as a conflict.
+    Acknowledged { by: Claim, is_duplicate: bool },
+    /// It is in the dead-letter queue.
+    DeadLetter,
 }
 
 /// A sandbox of `ingest-fn`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sandbox {
-    /// The warm cache.
+    /// The cached claim.
     pub cache: Option<Claim>,
     /// The batch that it is working on.
     pub work: Option<Work>,
 }
 
-/// A batch in a sandbox.
+/// A batch that a sandbox is working on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Work {
-    /// Indices of its messages, the leader first.
+    /// Indices of the messages, the leader first.
     pub batch: Vec<u8>,
-    /// The one reading of the clock.
+    /// The sandbox's clock when it received the batch.
     pub at: u8,
-    /// The claim that was sent, and once it is confirmed the claim that holds.
+    /// The claim that was sent or, once confirmed, the claim that the table or the cache has.
     pub claim: Claim,
-    /// How far it got.
     pub step: Step,
 }
 
-/// How far a sandbox got with its batch.
-#[expect(missing_docs, reason = "the fields are what their variant says")]
+/// The progress of a sandbox with its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Waiting for an answer.
-    Asking { retries_left: u8, is_insert: bool },
-    /// No answer came.
+    /// A request was sent, and its answer may still come.
+    AwaitingAnswer { retries_left: u8, is_insert: bool },
+    /// The last attempt ended without an answer.
     Unanswered { retries_left: u8, is_insert: bool },
-    /// It is known which claim holds.
+    /// The sandbox knows the event's claim.
     Confirmed,
-    /// It is not.
+    /// The outcome is unknown, and the batch fails.
     Failed,
 }
 
-/// A stream record: a claim that was written.
+/// A stream record, which is one write of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// The new image.
     pub claim: Claim,
-    /// It replaced another: a MODIFY.
+    /// True for a MODIFY: the write replaced another claim.
     pub is_modify: bool,
-    /// The true time of the write.
+    /// The real time of the write.
     pub written: u8,
 }
 
-/// How far `archive-fn` got with a record.
+/// The progress of `archive-fn` with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Archived {
-    /// Not yet.
+pub enum RecordState {
     Pending,
-    /// Its object is there, or it needs none.
+    /// Its object exists, or the record was skipped.
     Done,
-    /// It is not known whether its object is there.
+    /// It is unknown whether its object exists.
     Failed,
 }
 
 impl State {
-    /// Takes a request to write a claim off its way.
+    /// Removes a claim request, because it arrives or is lost.
     pub(crate) fn take_claim_request(&mut self, request: ClaimRequest) {
         remove_first(&mut self.claim_requests, request);
     }
 
-    /// Takes a late `PutObject` request off its way.
+    /// Removes a late `PutObject` request, because it arrives.
     pub(crate) fn take_late_object_request(&mut self, claim: Claim) {
         remove_first(&mut self.late_object_requests, claim);
     }
@@ -145,15 +139,15 @@ impl State {
         self.stream.iter().any(|record| record.claim == claim)
     }
 
-    /// No message is left, and no claim is on its way.
+    /// Returns true if no message is left in the queue or a sandbox, and no claim request is on its way.
     pub(crate) fn ingest_is_at_rest(&self) -> bool {
-        let settled = |message: &Message| matches!(message.place, Place::Acknowledged { .. } | Place::Dead);
+        let settled = |message: &Message| matches!(message.place, Place::Acknowledged { .. } | Place::DeadLetter);
         self.messages.iter().all(settled)
             && self.sandboxes.iter().all(|sandbox| sandbox.work.is_none())
             && self.claim_requests.is_empty()
     }
 
-    /// Nobody has anything left to do, and nothing is on its way.
+    /// Returns true if nothing is left to do, and nothing is on its way.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.ingest_is_at_rest()
             && self.late_object_requests.is_empty()
@@ -163,13 +157,13 @@ impl State {
 }
 
 impl Work {
-    pub(crate) fn is_asking_for(&self, request: ClaimRequest) -> bool {
-        let Step::Asking { is_insert, .. } = self.step else { return false };
+    pub(crate) fn awaits(&self, request: ClaimRequest) -> bool {
+        let Step::AwaitingAnswer { is_insert, .. } = self.step else { return false };
         request == ClaimRequest { claim: self.claim, is_insert }
     }
 }
 
 fn remove_first<Request: PartialEq + Copy>(requests: &mut Vec<Request>, request: Request) {
-    let position = requests.iter().position(|other| *other == request).expect("only what is on its way arrives");
+    let position = requests.iter().position(|other| *other == request).expect("only a request on its way is removed");
     requests.remove(position);
 }

@@ -1,6 +1,6 @@
-//! Every state of the protocol is looked at, and every mutant is found.
+//! Checks every state of the model, and that the properties find every mutant.
 
-#![allow(clippy::print_stdout, reason = "the number of states is the test's report")]
+#![expect(clippy::print_stdout, reason = "the number of states is the test's report")]
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use model::{Mutant, Protocol};
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
-/// Two copies of one event, time for two windows, and anything that can go wrong, once.
+/// Two duplicates of one event, time for two windows, and at most one fault of any kind.
 const DUPLICATES: Protocol = Protocol {
     messages: &['a', 'a'],
     window: 1,
@@ -21,72 +21,74 @@ const DUPLICATES: Protocol = Protocol {
     mutant: None,
 };
 
-/// Two messages of one event that say different things, and anything that can go wrong, twice.
+/// Two messages of one event with different bodies, and at most two faults of any kind.
 const CONFLICT: Protocol = Protocol { messages: &['a', 'b'], last_second: 2, faults: 2, ..DUPLICATES };
 
-/// Looks at every state, and prints how many there are, so that a change that cuts the model down is seen.
-fn hold_in_every_state(what: &str, protocol: Protocol) {
+/// Checks every state. Prints their number, which shows if a change removes part of the model.
+fn check_every_state(name: &str, protocol: Protocol) {
     let started = Instant::now();
     let checker = protocol.checker().threads(2).spawn_bfs().join();
-    let (states, steps) = (checker.unique_state_count(), checker.max_depth());
-    println!("{what}: {states} states, up to {steps} steps, {:.1} s", started.elapsed().as_secs_f64());
+    let states = checker.unique_state_count();
+    let steps = checker.max_depth();
+    println!("{name}: {states} states, up to {steps} steps, {:.1} s", started.elapsed().as_secs_f64());
     checker.assert_properties();
 }
 
 #[test]
-fn what_must_always_hold_holds_with_two_duplicates() {
-    hold_in_every_state("two duplicates, one fault", DUPLICATES);
+fn properties_hold_for_duplicates() {
+    check_every_state("two duplicates, one fault", DUPLICATES);
 }
 
 #[test]
-fn what_must_always_hold_holds_with_a_conflict() {
-    hold_in_every_state("a conflict, two faults", CONFLICT);
+fn properties_hold_for_conflict() {
+    check_every_state("a conflict, two faults", CONFLICT);
 }
 
 #[test]
-fn what_must_always_hold_holds_with_two_duplicates_and_a_conflict() {
+fn properties_hold_for_duplicates_and_conflict() {
     let three = Protocol { messages: &['a', 'a', 'b'], last_second: 2, ..DUPLICATES };
-    hold_in_every_state("two duplicates and a conflict, one fault", three);
+    check_every_state("two duplicates and a conflict, one fault", three);
 }
 
 #[test]
-fn what_must_always_hold_holds_with_batched_claims() {
-    hold_in_every_state("two duplicates, batched, one fault", Protocol { batched: true, ..DUPLICATES });
-    hold_in_every_state("a conflict, batched, two faults", Protocol { batched: true, ..CONFLICT });
+fn properties_hold_for_batched_claims() {
+    check_every_state("two duplicates, batched, one fault", Protocol { batched: true, ..DUPLICATES });
+    check_every_state("a conflict, batched, two faults", Protocol { batched: true, ..CONFLICT });
 }
 
 #[test]
-#[ignore = "nine million states: a minute and a half"]
-fn what_must_always_hold_holds_with_more_faults_and_more_time() {
-    hold_in_every_state("two duplicates, two faults", Protocol { faults: 2, ..DUPLICATES });
+#[ignore = "nine million states take a minute and a half"]
+fn properties_hold_for_duplicates_and_two_faults() {
+    check_every_state("two duplicates, two faults", Protocol { faults: 2, ..DUPLICATES });
 }
 
-/// The property that a mutant violates.
+/// Returns the property that the mutant violates.
 fn violated_by(mutant: Mutant) -> &'static str {
     match mutant {
-        Mutant::NoCondition => "of two claims the earlier had run out, up to the clock skew",
-        Mutant::NoExpiryInCondition | Mutant::CachedBeyondTtl => {
-            "a claim is held against a message only while it holds"
+        Mutant::NoCondition => "an event is claimed again only after its window, up to the clock skew",
+        Mutant::NoExpiryInCondition | Mutant::CachedPastTtl => {
+            "a message is judged only by a claim that has not expired"
         }
-        Mutant::AcknowledgedBeforeTheWrite
+        Mutant::AcknowledgedBeforeWrite
         | Mutant::UnknownIsDuplicate
-        | Mutant::FollowersOfAFailedLeaderAcknowledged
-        | Mutant::FollowersJudgedByTheirLeader => {
-            "a message is acknowledged only by a claim in the table, for what it says"
+        | Mutant::FollowersOfFailedLeaderAcknowledged
+        | Mutant::FollowersJudgedByLeader => {
+            "a message is acknowledged only for a written claim, and compared with that claim's body"
         }
         Mutant::CachedBeforeConfirmation | Mutant::DuplicateItemIsOwn => {
-            "nothing is remembered that the table did not confirm"
+            "the cache holds only claims that the table has confirmed"
         }
         Mutant::FreshClaimIdOnRetry | Mutant::FreshClaimIdAfterInsert => {
-            "one receive of a message makes at most one object"
+            "one receive of a message creates at most one object"
         }
-        Mutant::InsertOnly | Mutant::ConflictIsAlreadyThere | Mutant::CheckpointAtTheHighestFailure => {
-            "in the end each claim has its object"
+        Mutant::InsertOnly | Mutant::ConflictIsAlreadyThere | Mutant::CheckpointAtHighestFailure => {
+            "in the end, every claim has an object"
         }
         Mutant::NoIfNoneMatch => "a claim has at most one object, with one version",
     }
 }
 
+/// For each mutant, the checker finds a violation of the expected property. The steps that lead to it are printed.
 #[test]
 fn every_mutant_is_found() {
     for mutant in Mutant::ALL {

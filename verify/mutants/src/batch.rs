@@ -1,4 +1,4 @@
-//! What one invocation was given, and what it logged of it.
+//! The messages or records of one invocation, and what the function logged about them.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,14 @@ use claim::Digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// One invocation's batch.
+/// The batch of one invocation.
 #[derive(Default)]
 pub(crate) struct Batch {
-    /// The digest of each message of the queue whose body has one.
+    /// Digests of the message bodies that have one, by message id.
     digests: HashMap<String, Digest>,
-    /// For each event, the first message that the log named.
+    /// Id of the first message that the log names for each event, by event id.
     leaders: HashMap<String, String>,
-    /// What became of each message or record, in the order of the log.
+    /// Log lines with the outcome of a message or a record, in the order of the log.
     outcomes: Vec<LogLine>,
 }
 
@@ -28,14 +28,14 @@ pub(crate) struct LogLine {
 }
 
 impl LogLine {
-    /// The identifier by which the function reports it.
+    /// Returns the identifier with which the function reports this message or record as failed.
     pub(crate) fn identifier(&self) -> Option<&str> {
         self.sequence_number.as_deref().or(self.message_id.as_deref())
     }
 }
 
 impl Batch {
-    pub(crate) fn of(payload: &Value) -> Self {
+    pub(crate) fn from_payload(payload: &Value) -> Self {
         let records = payload["Records"].as_array().into_iter().flatten();
         let digest = |record: &Value| {
             let digest = Digest::of(record["body"].as_str()?).ok()?;
@@ -44,39 +44,41 @@ impl Batch {
         Self { digests: records.filter_map(digest).collect(), ..Self::default() }
     }
 
-    /// Notes what a log line says.
-    pub(crate) fn note(&mut self, line: &Value) {
-        let Ok(outcome) = LogLine::deserialize(line) else { return };
-        if let (Some(event_id), Some(message_id)) = (&outcome.event_id, &outcome.message_id) {
+    /// Remembers the leader and the outcome that a log line contains.
+    pub(crate) fn add_log_line(&mut self, line: &Value) {
+        let Ok(line) = LogLine::deserialize(line) else { return };
+        if let (Some(event_id), Some(message_id)) = (&line.event_id, &line.message_id) {
             self.leaders.entry(event_id.clone()).or_insert_with(|| message_id.clone());
         }
-        if !outcome.outcome.is_empty() {
-            self.outcomes.push(outcome);
+        if !line.outcome.is_empty() {
+            self.outcomes.push(line);
         }
     }
 
-    /// What became of everything in the batch that the log names by this outcome.
-    pub(crate) fn ended_as(&self, outcome: &'static str) -> impl Iterator<Item = &LogLine> {
-        self.outcomes.iter().filter(move |ended| ended.outcome == outcome)
+    /// Returns the log lines with this outcome.
+    pub(crate) fn lines_with(&self, outcome: &'static str) -> impl Iterator<Item = &LogLine> {
+        self.outcomes.iter().filter(move |line| line.outcome == outcome)
     }
 
-    /// Compares a message with another one that leads its event; `None` if it leads itself, or is no event.
-    pub(crate) fn says_the_same_as_its_leader(&self, outcome: &LogLine) -> Option<bool> {
-        let message_id = outcome.message_id.as_ref()?;
-        let leader = self.leaders.get(outcome.event_id.as_ref()?)?;
+    /// Returns true if the message has the same content as the leader of its event. Returns `None` if it is the leader itself, or
+    /// not a valid event.
+    pub(crate) fn has_content_of_leader(&self, line: &LogLine) -> Option<bool> {
+        let message_id = line.message_id.as_ref()?;
+        let leader = self.leaders.get(line.event_id.as_ref()?)?;
         (leader != message_id).then(|| self.digests.get(message_id) == self.digests.get(leader))
     }
 
-    /// The line that a function would write which compares followers with their leader.
+    /// Returns the log line that a function would write if it compared followers with their leader. Returns `None` if the line
+    /// stays as it is.
     pub(crate) fn judged_by_leader(&self, line: &Value) -> Option<Value> {
         let outcome = LogLine::deserialize(line).ok()?;
         if !["duplicate", "conflict"].contains(&outcome.outcome.as_str()) {
             return None;
         }
-        let same = self.says_the_same_as_its_leader(&outcome)?;
+        let has_same_content = self.has_content_of_leader(&outcome)?;
         let mut judged = line.clone();
         let fields = judged.as_object_mut()?;
-        if same {
+        if has_same_content {
             fields.insert("outcome".to_owned(), "duplicate".into());
             fields.remove("digest");
             fields.remove("held_digest");

@@ -1,4 +1,4 @@
-//! A mutant as a pipeline's decorator.
+//! Implements a pipeline's [`Decorator`] for mutants.
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use lambda_support::LogWriter;

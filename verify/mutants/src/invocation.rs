@@ -1,4 +1,4 @@
-//! Mutants around an invocation: its payload, its answer, and its log lines.
+//! Mutants of an invocation, which rewrite its payload, its answer or its log lines.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -13,20 +13,20 @@ use crate::batch::{Batch, LogLine};
 use crate::mutant::Mutant;
 
 tokio::task_local! {
-    /// The batch of the invocation whose code runs now.
+    /// The batch of the invocation whose code is running.
     static BATCH: RefCell<Batch>;
 }
 
-/// Writes the lines of a mutant's log, and notes what they say of the batch.
+/// Returns a log writer that adds each line to the current batch, rewrites it if the mutant does so, and writes it to `writer`.
 pub(crate) fn log_writer(mutant: Mutant, role: Role, writer: LogWriter) -> LogWriter {
     LogWriter::new(move |text| {
         let mut writer = writer.clone();
         let Ok(line) = serde_json::from_slice::<Value>(text) else { return writer.write_all(text) };
         let rewritten = BATCH.try_with(|batch| {
             let mut batch = batch.borrow_mut();
-            batch.note(&line);
-            let is_judged = mutant == Mutant::FollowerJudgedByLeader && role == Role::Ingest;
-            is_judged.then(|| batch.judged_by_leader(&line)).flatten()
+            batch.add_log_line(&line);
+            let is_rewritten = mutant == Mutant::FollowerJudgedByLeader && role == Role::Ingest;
+            is_rewritten.then(|| batch.judged_by_leader(&line)).flatten()
         });
         match rewritten {
             Ok(Some(line)) => writer.write_all(format!("{line}\n").as_bytes()),
@@ -35,7 +35,7 @@ pub(crate) fn log_writer(mutant: Mutant, role: Role, writer: LogWriter) -> LogWr
     })
 }
 
-/// Runs the invocations of a mutant.
+/// Returns a sandbox that runs the invocations of a mutant.
 pub(crate) fn sandbox(mutant: Mutant, role: Role, sandbox: Sandbox) -> Sandbox {
     Box::new(move |context, payload| {
         let Ok(mut batch) = serde_json::from_slice::<Value>(&payload) else { return sandbox(context, payload) };
@@ -45,12 +45,12 @@ pub(crate) fn sandbox(mutant: Mutant, role: Role, sandbox: Sandbox) -> Sandbox {
         } else {
             payload
         };
-        let known = RefCell::new(Batch::of(&batch));
+        let state = RefCell::new(Batch::from_payload(&batch));
         let work = sandbox(context, payload);
-        Box::pin(BATCH.scope(known, async move {
+        Box::pin(BATCH.scope(state, async move {
             let answer = work.await?;
             let failed = failed(&answer);
-            let reported = BATCH.with(|known| rewrite(mutant, role, &batch, &known.borrow(), failed.clone()));
+            let reported = BATCH.with(|state| rewrite_failures(mutant, role, &batch, &state.borrow(), failed.clone()));
             Ok(if reported == failed { answer } else { partial_batch_response(&reported) })
         }))
     })
@@ -62,21 +62,21 @@ fn drop_modifications(batch: &mut Value) {
     }
 }
 
-/// Returns what the mutant reports of a batch of which `failed` should be reported.
-fn rewrite(mutant: Mutant, role: Role, batch: &Value, known: &Batch, failed: Vec<String>) -> Vec<String> {
+/// Returns the identifiers that the mutant reports as failed when the correct function reports `failed`.
+fn rewrite_failures(mutant: Mutant, role: Role, payload: &Value, batch: &Batch, failed: Vec<String>) -> Vec<String> {
     let acknowledged: BTreeSet<&str> = match (role, mutant) {
-        (Role::Ingest, Mutant::AcknowledgedBeforeWrite) => identifiers(known.ended_as("failed")),
-        (Role::Ingest, Mutant::RejectedAcknowledged) => identifiers(known.ended_as("rejected")),
-        (Role::Ingest, Mutant::SameFollowersAcknowledged) => followers(known, "failed", true),
-        (Role::Ingest, Mutant::OtherFollowersAcknowledged) => followers(known, "failed", false),
-        (Role::Ingest, Mutant::FollowerJudgedByLeader) => followers(known, "conflict", true),
+        (Role::Ingest, Mutant::AcknowledgedBeforeWrite) => identifiers(batch.lines_with("failed")),
+        (Role::Ingest, Mutant::RejectedAcknowledged) => identifiers(batch.lines_with("rejected")),
+        (Role::Ingest, Mutant::SameFollowersAcknowledged) => followers(batch, "failed", true),
+        (Role::Ingest, Mutant::OtherFollowersAcknowledged) => followers(batch, "failed", false),
+        (Role::Ingest, Mutant::FollowerJudgedByLeader) => followers(batch, "conflict", true),
         (Role::Archive, Mutant::UnusableReported) => {
-            let quarantined = identifiers(known.ended_as("quarantined")).into_iter().map(ToOwned::to_owned);
+            let quarantined = identifiers(batch.lines_with("quarantined")).into_iter().map(ToOwned::to_owned);
             return failed.into_iter().chain(quarantined).collect();
         }
         (Role::Archive, Mutant::CheckpointAtHighestFailure) => {
             let position = |id: &String| {
-                let records = batch["Records"].as_array()?;
+                let records = payload["Records"].as_array()?;
                 records.iter().position(|record| record["dynamodb"]["SequenceNumber"].as_str() == Some(id))
             };
             return failed.into_iter().max_by_key(position).into_iter().collect();
@@ -90,9 +90,9 @@ fn identifiers<'a>(outcomes: impl Iterator<Item = &'a LogLine>) -> BTreeSet<&'a 
     outcomes.filter_map(LogLine::identifier).collect()
 }
 
-/// Returns the followers that ended in this way and say the same as their leader, or something else.
-fn followers<'a>(known: &'a Batch, outcome: &'static str, same: bool) -> BTreeSet<&'a str> {
-    identifiers(known.ended_as(outcome).filter(|ended| known.says_the_same_as_its_leader(ended) == Some(same)))
+/// Returns the followers with this outcome whose content is the same as their leader's, or differs if `is_same` is false.
+fn followers<'a>(batch: &'a Batch, outcome: &'static str, is_same: bool) -> BTreeSet<&'a str> {
+    identifiers(batch.lines_with(outcome).filter(|line| batch.has_content_of_leader(line) == Some(is_same)))
 }
 
 fn failed(answer: &[u8]) -> Vec<String> {

@@ -1,15 +1,17 @@
-//! Mutants: the functions with one thing wrong, to show that the simulation and the producer's verdicts would catch it.
+//! Mutants: versions of the functions with one thing wrong. They prove that the simulation and the producer's verdicts catch
+//! such a mistake.
 //!
-//! The functions are the deployed ones. A [`Mutant`] is a [`Decorator`](pipeline::Decorator) around them: it rewrites what
-//! goes over the wire, what an invocation gets and answers, or what the log says. What only wrong code can do is a patch
-//! beside this crate (`*.patch`), which `scripts/mutants` applies to a worktree.
+//! The functions inside are the deployed ones. A [`Mutant`] is a [`Decorator`](pipeline::Decorator) around them: it rewrites
+//! requests and answers on the wire, payloads and answers of an invocation, or log lines. Mistakes that a decorator cannot
+//! make are patches (`*.patch`) in the directory of this crate, which `scripts/mutants` applies to a worktree.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! | --- | --- |
-//! | `mutant` | the list of mutants, and where each of them is made |
+//! | `mutant` | the list of mutants |
+//! | `decorator` | a mutant as a decorator of the functions |
 //! | `wire` | an HTTP client that rewrites requests and answers |
 //! | `invocation` | a sandbox that rewrites payloads and answers, and a log writer that rewrites lines |
-//! | `batch` | what one invocation was given, and what it logged |
+//! | `batch` | the messages or records of one invocation, and what it logged about them |
 
 mod batch;
 mod decorator;

@@ -1,40 +1,40 @@
 //! The list of mutants.
 
-/// One thing that is wrong with a function.
+/// A mistake in one of the functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// `ingest-fn` writes a claim whatever the table holds.
+    /// `ingest-fn` writes a claim even if another claim holds the event.
     ClaimWithoutCondition,
     /// `ingest-fn` treats a throttle as a duplicate.
     ThrottleIsDuplicate,
-    /// `ingest-fn` acknowledges messages whose claim failed.
+    /// `ingest-fn` acknowledges messages that failed.
     AcknowledgedBeforeWrite,
-    /// `ingest-fn` acknowledges the followers of a failed leader that say the same as the leader.
+    /// `ingest-fn` acknowledges the followers of a failed leader if their content is the same.
     SameFollowersAcknowledged,
-    /// `ingest-fn` acknowledges the followers of a failed leader that say something else.
+    /// `ingest-fn` acknowledges the followers of a failed leader if their content differs.
     OtherFollowersAcknowledged,
-    /// `ingest-fn` acknowledges what it rejects.
+    /// `ingest-fn` acknowledges the messages that it rejects.
     RejectedAcknowledged,
-    /// `ingest-fn` compares a follower with its leader, and not with the claim that the table confirmed.
+    /// `ingest-fn` compares a follower with its leader instead of the claim that the table confirmed.
     FollowerJudgedByLeader,
-    /// `ingest-fn` treats `DuplicateItem` as its own insert.
+    /// `ingest-fn` treats the statement error `DuplicateItem` as a successful insert.
     DuplicateItemIsOwn,
-    /// `ingest-fn` treats a batched insert as done, whatever other error the answer names.
+    /// `ingest-fn` treats every statement error other than `DuplicateItem` as a successful insert.
     StatementErrorIsWon,
     /// `archive-fn` writes objects without `If-None-Match`.
     PutWithoutIfNoneMatch,
-    /// `archive-fn` treats S3's 409 as "already there".
+    /// `archive-fn` treats a 409 from S3 as "the object already exists".
     ConflictIsAlreadyThere,
-    /// `archive-fn` archives INSERT and not MODIFY.
+    /// `archive-fn` archives INSERT records but ignores MODIFY records.
     InsertOnly,
-    /// `archive-fn` reports a record that it quarantined, so that it is retried again and again.
+    /// `archive-fn` reports a quarantined record as failed, so that Lambda retries it until the record is discarded.
     UnusableReported,
-    /// `archive-fn` reports its highest failure alone, so that the mapping goes on from there.
+    /// `archive-fn` reports only the failed record with the highest sequence number, so that the stream mapping skips the others.
     CheckpointAtHighestFailure,
 }
 
 impl Mutant {
-    /// All mutants.
+    /// All mutants, in the order of their declaration.
     pub const ALL: [Self; 14] = [
         Self::ClaimWithoutCondition,
         Self::ThrottleIsDuplicate,

@@ -1,4 +1,4 @@
-//! Mutants on the wire: an HTTP client that rewrites requests before they are sent, and answers before they are read.
+//! Mutants on the wire: an HTTP client that rewrites requests before it sends them, and answers before the function reads them.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -13,10 +13,10 @@ use crate::mutant::Mutant;
 const CONFLICT: u16 = 409;
 const PRECONDITION_FAILED: u16 = 412;
 
-/// A condition that every item meets. The names and values of the right one stay in use, as DynamoDB demands.
+/// A condition that is always true. It uses every name and value of the real condition, because DynamoDB rejects unused ones.
 const ALWAYS: &str = "attribute_not_exists(pk) OR attribute_exists(pk) OR #ttl < :now";
 
-/// Another client, behind a mutant.
+/// An HTTP client that applies a mutant to the requests and answers of another client.
 #[derive(Clone, Debug)]
 pub(crate) struct RewritingClient {
     mutant: Mutant,
@@ -59,24 +59,25 @@ impl HttpConnector for RewritingConnector {
         let answer = self.inner.call(request);
         HttpConnectorFuture::new(async move {
             let mut answer = answer.await?;
-            rewrite(mutant, &operation, &sent, &mut answer);
+            rewrite_answer(mutant, &operation, &sent, &mut answer);
             Ok(answer)
         })
     }
 }
 
-/// `PutItem`, or the method of a request to S3.
+/// Returns the operation of a DynamoDB request, such as `PutItem`, or the HTTP method of a request to S3.
 fn operation(request: &HttpRequest) -> String {
     let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit_once('.'));
     target.map_or(request.method(), |(_, operation)| operation).to_owned()
 }
 
-/// Null if it is not JSON.
+/// Parses `body`. Returns null if it is not JSON.
 fn json_body(body: &SdkBody) -> Value {
     body.bytes().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default()
 }
 
-fn rewrite(mutant: Mutant, operation: &str, sent: &Value, answer: &mut HttpResponse) {
+/// Applies `mutant` to the answer to a request.
+fn rewrite_answer(mutant: Mutant, operation: &str, sent: &Value, answer: &mut HttpResponse) {
     match (mutant, operation) {
         (Mutant::ThrottleIsDuplicate, "PutItem") => {
             let is_throttle = json_body(answer.body())["__type"]
@@ -86,7 +87,7 @@ fn rewrite(mutant: Mutant, operation: &str, sent: &Value, answer: &mut HttpRespo
                 let refused = json!({
                     "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
                     "message": "The conditional request failed",
-                    "Item": of_another_claim(&sent["Item"]),
+                    "Item": with_other_claim_id(&sent["Item"]),
                 });
                 *answer.body_mut() = SdkBody::from(refused.to_string());
             }
@@ -98,14 +99,14 @@ fn rewrite(mutant: Mutant, operation: &str, sent: &Value, answer: &mut HttpRespo
             drop_errors(answer, |code| code != "DuplicateItem");
         }
         (Mutant::ConflictIsAlreadyThere, "PUT") if answer.status().as_u16() == CONFLICT => {
-            *answer.status_mut() = PRECONDITION_FAILED.try_into().expect("it is a status of HTTP");
+            *answer.status_mut() = PRECONDITION_FAILED.try_into().expect("412 is a valid HTTP status");
         }
         _ => {}
     }
 }
 
-/// The same item with another claim id: an item with the claim's own would be our own write.
-fn of_another_claim(item: &Value) -> Value {
+/// Returns `item` with a different claim id. With the same id, the function would recognize its own write.
+fn with_other_claim_id(item: &Value) -> Value {
     let mut other = item.clone();
     let mut claim_id = item["claim_id"]["S"].as_str().unwrap_or_default().to_owned();
     let last = claim_id.pop();
@@ -114,7 +115,7 @@ fn of_another_claim(item: &Value) -> Value {
     other
 }
 
-/// Makes successes of the statements whose error code `is_dropped` names.
+/// Turns statement errors into successes if `is_dropped` returns true for their code.
 fn drop_errors(answer: &mut HttpResponse, is_dropped: impl Fn(&str) -> bool) {
     let mut body = json_body(answer.body());
     for response in body["Responses"].as_array_mut().into_iter().flatten() {

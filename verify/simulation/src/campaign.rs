@@ -1,4 +1,4 @@
-//! Many seeds on all cores.
+//! Runs many seeds on all cores.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,36 +7,36 @@ use std::thread;
 
 use crate::fault_kind::{self, FaultKind};
 use crate::fault_plan::PANIC;
-use crate::judgement::Violation;
+use crate::judgment::Violation;
 use crate::scenario::Scenario;
 use crate::world::{Outcome, run};
 
-/// What many seeds came to.
+/// The summed results of many seeds.
 #[derive(Debug, Default)]
 pub struct Totals {
-    /// Worlds that were begun.
+    /// Number of worlds started.
     pub started: u64,
-    /// Worlds that were run to their end.
+    /// Number of worlds finished.
     pub seeds: u64,
-    /// Messages that were sent in them.
+    /// Number of messages sent in the finished worlds.
     pub messages: u64,
-    /// Faults that happened, by kind.
+    /// Number of times that each kind of fault happened.
     pub faults: BTreeMap<FaultKind, u64>,
-    /// Seeds that failed, each with what was violated.
+    /// The violations of each seed that failed.
     pub failures: BTreeMap<u64, Vec<Violation>>,
-    /// How messages, claims and records ended.
-    pub ends: BTreeMap<&'static str, u64>,
+    /// Number of messages, claims and records with each result.
+    pub results: BTreeMap<&'static str, u64>,
 }
 
-/// How messages, claims and records end, in a campaign that shows enough.
-const ENDS: [&str; 11] = [
+/// The results that a large enough campaign must contain. Without them it proves nothing about the code behind them.
+const REQUIRED_RESULTS: [&str; 11] = [
     "events won",
-    "events won again after their window",
+    "events won again after expiry",
     "claims inserted in a batch",
-    "claims put after their insert",
+    "claims put after a batched insert",
     "messages acknowledged",
     "dead letters: conflicts",
-    "dead letters: no events",
+    "dead letters: invalid events",
     "objects",
     "records quarantined",
     "claims quarantined after a panic",
@@ -44,41 +44,44 @@ const ENDS: [&str; 11] = [
 ];
 
 impl Totals {
-    /// The faults that never happened, and the ends that nothing came to: worlds in which nothing goes wrong show nothing.
+    /// Returns a line for each fault that never happened and for each required result that never occurred. A campaign
+    /// without faults proves nothing.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let happened = |kind: &&FaultKind| self.faults.get(kind).is_some_and(|&hits| hits > 0);
+        let happened = |kind: &&FaultKind| self.faults.get(kind).is_some_and(|&count| count > 0);
         let faults =
-            fault_kind::all().iter().filter(|kind| !happened(kind)).map(|kind| format!("{kind} never happened"));
-        let ends = ENDS.iter().filter(|end| !self.ends.contains_key(*end)).map(|end| format!("there were no {end}"));
-        faults.chain(ends).collect()
+            fault_kind::all().iter().filter(|kind| !happened(kind)).map(|kind| format!("fault {kind} never happened"));
+        let results = REQUIRED_RESULTS.iter().filter(|result| !self.results.contains_key(*result));
+        faults.chain(results.map(|result| format!("there were no {result}"))).collect()
     }
 
     fn add(&mut self, seed: u64, outcome: Outcome) {
         self.seeds += 1;
         self.messages += outcome.messages as u64;
-        for (kind, hits) in outcome.hits {
-            *self.faults.entry(kind).or_default() += hits;
+        for (kind, count) in outcome.fault_counts {
+            *self.faults.entry(kind).or_default() += count;
         }
-        for (how, number) in outcome.judgement.ends {
-            *self.ends.entry(how).or_default() += number;
+        for (result, count) in outcome.judgment.results {
+            *self.results.entry(result).or_default() += count;
         }
-        if !outcome.judgement.violations.is_empty() {
-            self.failures.insert(seed, outcome.judgement.violations);
+        if !outcome.judgment.violations.is_empty() {
+            self.failures.insert(seed, outcome.judgment.violations);
         }
     }
 }
 
-/// Runs seeds from `first` on, each as `scenario` makes it, on `threads` threads, for as long as `goes_on` says of what
-/// they came to so far. Seeds are taken in order, and those that are under way at the end are finished.
+/// Runs seeds on `threads` threads, starting at `first`. `scenario` builds the world of a seed.
+///
+/// Threads take the seeds in order. They take no more seeds once `should_continue` returns false for the totals so far,
+/// and finish the worlds that they have started.
 ///
 /// # Panics
-/// If a world panics, which none should.
+/// If a world panics, which is a bug.
 pub fn run_seeds(
     first: u64,
     threads: usize,
     scenario: impl Fn(u64) -> Scenario + Sync,
-    goes_on: impl Fn(&Totals) -> bool + Sync,
+    should_continue: impl Fn(&Totals) -> bool + Sync,
 ) -> Totals {
     let next = AtomicU64::new(first);
     let totals = Mutex::new(Totals::default());
@@ -89,7 +92,7 @@ pub fn run_seeds(
                 loop {
                     let seed = {
                         let mut totals = lock();
-                        if !goes_on(&totals) {
+                        if !should_continue(&totals) {
                             break;
                         }
                         totals.started += 1;
@@ -104,13 +107,13 @@ pub fn run_seeds(
     totals.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As many threads as there are cores.
+/// Returns the number of cores, or 1 if it is unknown.
 #[must_use]
 pub fn all_cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Keeps planted panics from filling standard error. Other panics are printed.
+/// Hides injected panics, which would fill standard error. Other panics are still printed.
 pub fn silence_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! The invocation whose code runs now: a world has one thread.
+//! The invocation whose code is running. A world has one thread, so there is at most one.
 
 use std::cell::Cell;
 
@@ -6,12 +6,12 @@ thread_local! {
     static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Returns the invocation whose code runs now, if any does.
+/// Returns the invocation whose code is running.
 pub(crate) fn current_invocation() -> Option<u64> {
     CURRENT.get()
 }
 
-/// While it lives, an invocation's code runs.
+/// Marks an invocation as running until it is dropped.
 pub(crate) struct InvocationGuard;
 
 impl InvocationGuard {

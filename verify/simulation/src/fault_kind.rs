@@ -1,4 +1,4 @@
-//! The kinds of faults, and how often each of them happens.
+//! The kinds of faults and their rates.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,67 +7,69 @@ use clap::ValueEnum;
 use emulator::{Fault, Service};
 
 /// A kind of fault.
+///
+/// The order of the variants seeds the random numbers of each kind: a new kind goes to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum FaultKind {
     /// A request never reaches its service.
     RequestLost,
-    /// A request is done, and its answer lost.
+    /// A service carries out a request, and the answer is lost.
     AnswerLost,
-    /// A service says "too many requests".
+    /// A service throttles a request.
     Throttled,
     /// A service answers 500.
     ServerError,
     /// A service answers 503.
     Unavailable,
     /// S3 answers 409.
-    Conflict,
-    /// A request arrives later than its sender waits for.
+    S3Conflict,
+    /// A request takes seconds to arrive, up to a minute. Its sender may have stopped waiting.
     RequestLate,
-    /// An answer comes later than its receiver waits for.
+    /// An answer takes seconds to arrive, up to a minute. Its receiver may have stopped waiting.
     AnswerLate,
-    /// One of the faults above, for minutes or hours, on every request to one service.
+    /// Every request to one service fails in the same way for seconds or minutes.
     Outage,
     /// A function is killed at an await.
     Killed,
-    /// An invocation meets a cold sandbox, though there is a warm one.
+    /// An invocation gets a new sandbox, or any idle one, instead of the one that would be next.
     ColdStart,
-    /// All idle sandboxes end.
+    /// Lambda ends all idle sandboxes.
     ScaledIn,
-    /// Sandboxes' clocks differ from the services'.
+    /// The sandboxes' clocks differ from the services' clock.
     ClockSkew,
-    /// A batch is delivered twice, the second time while the first is under way or after it.
+    /// A batch is delivered twice: the second delivery starts during or after the first.
     BatchTwice,
-    /// What a function answered is lost.
+    /// A function's answer is lost.
     BatchAnswerLost,
-    /// SQS gives a message to two receivers.
+    /// SQS delivers a message to two receivers.
     MessageTwice,
-    /// SQS gives messages in another order.
+    /// SQS delivers messages out of order.
     OutOfOrder,
-    /// A message becomes visible while it is processed.
-    VisibilityRunsOut,
-    /// The stream's batches have other boundaries.
-    OtherBoundaries,
-    /// The stream's mapping stops trying a batch, and reads it anew.
-    ReadAnew,
-    /// The stream's mapping loses its checkpoint, and goes back.
+    /// A message becomes visible again while it is being processed.
+    VisibilityExpired,
+    /// The stream mapping sends a batch with fewer records than it could.
+    ShorterBatches,
+    /// The stream mapping drops a failed batch and reads the stream again from its checkpoint.
+    StreamReread,
+    /// The stream mapping loses its checkpoint and goes back to an earlier one.
     CheckpointLost,
-    /// DynamoDB deletes what has expired, sooner or later.
+    /// DynamoDB deletes the expired items.
     TtlDeletion,
-    /// Hours or days pass in which nobody does anything.
-    DaysPass,
+    /// Hours or days pass without any activity.
+    IdlePeriod,
     /// Dead letters are moved back to the queue.
     Redrive,
-    /// Somebody puts into the table what cannot be archived.
+    /// Someone puts an item that cannot be archived into the table.
     PoisonRecord,
-    /// Some claims of a request of many are throttled.
+    /// DynamoDB throttles some statements of a batched insert.
     StatementsThrottled,
-    /// Some claims of a request of many are inserted, and the answer says that something went wrong with them.
+    /// DynamoDB executes a batched insert but reports an error for some of its statements.
     StatementsUnknown,
-    /// A function's own code panics: where it draws a claim id, or sends a request.
+    /// A function's own code panics where it draws a claim id or sends a request.
     Panic,
 }
 
-/// All kinds, in order.
+/// Returns all kinds, in the order of their declaration.
 #[must_use]
 pub fn all() -> &'static [FaultKind] {
     FaultKind::value_variants()
@@ -80,16 +82,14 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// A time in which each request to a service goes wrong in the same way.
+/// A period in which requests to one service fail with the same fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
-    /// Which service.
     pub service: Service,
-    /// How.
     pub fault: Fault,
-    /// From when to when, in milliseconds since the world began.
+    /// Start and end, in milliseconds since the world began.
     pub ms: (u64, u64),
 }
 
-/// How often each kind of fault happens: its part of the times that it could.
+/// The probability of each kind of fault at each opportunity, from 0 to 1.
 pub type Rates = BTreeMap<FaultKind, f64>;

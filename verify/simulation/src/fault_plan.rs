@@ -1,5 +1,5 @@
-//! Decides what goes wrong and when, by the seed. Each kind of fault draws random numbers of its own, so that leaving one
-//! kind out changes the others as little as possible.
+//! The seeded plan that decides which faults happen and when. Each kind of fault has its own random numbers, so that
+//! leaving out one kind changes the others as little as possible.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +13,15 @@ use pipeline::names;
 use crate::current_invocation::current_invocation;
 use crate::fault_kind::{self, FaultKind, Outage};
 use crate::history::Entry;
-use crate::observer::note_answer;
+use crate::observer::record_answer;
 use crate::recorder::Recorder;
 use crate::requests::{items, operation, subjects};
 use crate::scenario::Scenario;
 
-/// What a planted panic says.
+/// Message of every injected panic.
 pub const PANIC: &str = "a planted panic";
 
-/// Decides what goes wrong, and notes what the services did.
+/// Decides which faults happen, and records the answers of the services.
 pub struct SeededFaultPlan {
     recorder: Arc<Recorder>,
     outages: Vec<Outage>,
@@ -30,62 +30,61 @@ pub struct SeededFaultPlan {
 }
 
 struct State {
-    is_over: bool,
+    has_ended: bool,
     sources: BTreeMap<FaultKind, Source>,
     latency: Rng,
 }
 
-/// One kind's own random numbers.
+/// The random numbers of one kind of fault.
 struct Source {
     rate: f64,
     random: Rng,
-    hits: u64,
+    count: u64,
 }
 
 impl SeededFaultPlan {
-    /// For one world.
     #[must_use]
     pub fn new(scenario: &Scenario, recorder: Arc<Recorder>) -> Self {
         let new = |(&kind, &rate): (&FaultKind, &f64)| {
             let random = Rng::with_seed(scenario.seed.wrapping_mul(1_000).wrapping_add(kind as u64));
-            (kind, Source { rate, random, hits: 0 })
+            (kind, Source { rate, random, count: 0 })
         };
         let mut sources: BTreeMap<FaultKind, Source> = scenario.rates.iter().map(new).collect();
         let outages =
             if scenario.rates.contains_key(&FaultKind::Outage) { scenario.outages.clone() } else { Vec::new() };
         if scenario.skew_ms > 0 {
-            sources.entry(FaultKind::ClockSkew).and_modify(|source| source.hits = 1);
+            sources.entry(FaultKind::ClockSkew).and_modify(|source| source.count = 1);
         }
-        let state = State { is_over: false, sources, latency: Rng::with_seed(!scenario.seed) };
+        let state = State { has_ended: false, sources, latency: Rng::with_seed(!scenario.seed) };
         Self { recorder, outages, poll_interval: scenario.poll_interval, state: Mutex::new(state) }
     }
 
-    /// Whether it happens now; if so, gives what decides how.
+    /// Decides whether a fault of this kind happens now. Returns the random numbers that decide its details if it does.
     pub fn draw(&self, kind: FaultKind) -> Option<Rng> {
         let mut state = self.lock();
-        if state.is_over {
+        if state.has_ended {
             return None;
         }
         let source = state.sources.get_mut(&kind)?;
         let hit = source.random.f64() < source.rate;
         let random = hit.then(|| source.random.fork())?;
-        source.hits += 1;
+        source.count += 1;
         Some(random)
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults.
     pub fn end(&self) {
-        self.lock().is_over = true;
-        self.recorder.note(Entry::NoFaults);
+        self.lock().has_ended = true;
+        self.recorder.record(Entry::FaultsEnded);
     }
 
-    /// How often each kind happened.
+    /// Returns the number of faults of each kind so far.
     #[must_use]
-    pub fn hits(&self) -> BTreeMap<FaultKind, u64> {
-        self.lock().sources.iter().map(|(kind, source)| (*kind, source.hits)).collect()
+    pub fn counts(&self) -> BTreeMap<FaultKind, u64> {
+        self.lock().sources.iter().map(|(kind, source)| (*kind, source.count)).collect()
     }
 
-    /// What goes wrong with a request, which is noted. Nothing does with what is done by hand.
+    /// Chooses the fault of a request and records the request. Requests made by hand never fail.
     pub fn fault(&self, call: &Call<'_>) -> Option<Fault> {
         let invocation = current_invocation();
         if invocation.is_none() && call.service == Service::DynamoDb {
@@ -93,18 +92,18 @@ impl SeededFaultPlan {
         }
         if invocation.is_some() && self.draw(FaultKind::Panic).is_some() {
             for subject in subjects(call) {
-                self.recorder.note(Entry::Panicked { invocation, subject });
+                self.recorder.record(Entry::PanicInjected { invocation, subject });
             }
             panic!("{PANIC}");
         }
-        let fault = self.choose(call);
+        let fault = self.choose_fault(call);
         for subject in subjects(call) {
             let operation = operation(call).to_owned();
-            self.recorder.note(Entry::Requested { invocation, operation, subject, fault });
+            self.recorder.record(Entry::Requested { invocation, operation, subject, fault });
         }
-        let fault = fault.or_else(|| self.latency());
+        let fault = fault.or_else(|| self.draw_latency());
         if let Some(Fault::RequestDelayed(delay)) = fault {
-            self.recorder.arrives_after(delay);
+            self.recorder.request_delayed(delay);
         }
         fault
     }
@@ -112,12 +111,13 @@ impl SeededFaultPlan {
     /// Panics where a function draws the random part of a claim id.
     pub fn panic_on_claim_id(&self) {
         if self.draw(FaultKind::Panic).is_some() {
-            self.recorder.note(Entry::Panicked { invocation: current_invocation(), subject: "a claim id".to_owned() });
+            self.recorder
+                .record(Entry::PanicInjected { invocation: current_invocation(), subject: "a claim id".to_owned() });
             panic!("{PANIC}");
         }
     }
 
-    fn choose(&self, call: &Call<'_>) -> Option<Fault> {
+    fn choose_fault(&self, call: &Call<'_>) -> Option<Fault> {
         let now = self.recorder.elapsed_ms();
         let outage = self
             .outages
@@ -132,19 +132,19 @@ impl SeededFaultPlan {
         let s3 = call.service == Service::S3;
         let batch = call.operation == "BatchExecuteStatement";
         fault_kind::all().iter().find_map(|&kind| {
-            let of = |fault: fn(&mut Rng) -> Fault| self.draw(kind).map(|mut random| fault(&mut random));
+            let draw = |fault: Fault| self.draw(kind).map(|_| fault);
             match kind {
-                FaultKind::RequestLost => of(|_| Fault::RequestLost),
-                FaultKind::AnswerLost => of(|_| Fault::AnswerLost),
-                FaultKind::Throttled => of(|_| Fault::Throttled),
-                FaultKind::ServerError => of(|_| Fault::Refused(500)),
-                FaultKind::Unavailable => of(|_| Fault::Refused(503)),
-                FaultKind::Conflict if s3 => of(|_| Fault::Refused(409)),
+                FaultKind::RequestLost => draw(Fault::RequestLost),
+                FaultKind::AnswerLost => draw(Fault::AnswerLost),
+                FaultKind::Throttled => draw(Fault::Throttled),
+                FaultKind::ServerError => draw(Fault::Refused(500)),
+                FaultKind::Unavailable => draw(Fault::Refused(503)),
+                FaultKind::S3Conflict if s3 => draw(Fault::Refused(409)),
                 FaultKind::StatementsThrottled if batch => {
-                    self.draw(kind).map(|mut random| Fault::StatementsThrottled(some_of(call, &mut random)))
+                    self.draw(kind).map(|mut random| Fault::StatementsThrottled(random_statements(call, &mut random)))
                 }
                 FaultKind::StatementsUnknown if batch => {
-                    self.draw(kind).map(|mut random| Fault::StatementsUnknown(some_of(call, &mut random)))
+                    self.draw(kind).map(|mut random| Fault::StatementsUnknown(random_statements(call, &mut random)))
                 }
                 FaultKind::RequestLate => self.draw(kind).map(|mut random| Fault::RequestDelayed(seconds(&mut random))),
                 FaultKind::AnswerLate => self.draw(kind).map(|mut random| Fault::AnswerDelayed(seconds(&mut random))),
@@ -153,19 +153,19 @@ impl SeededFaultPlan {
         })
     }
 
-    /// Which of two requests comes first is left to chance as well.
-    fn latency(&self) -> Option<Fault> {
+    /// Returns a small delay for a request without a fault, so that concurrent requests arrive in random order.
+    fn draw_latency(&self) -> Option<Fault> {
         let mut state = self.lock();
-        if state.is_over {
+        if state.has_ended {
             return None;
         }
         let latency = Duration::from_millis(state.latency.u64(1..30));
         Some(if state.latency.bool() { Fault::RequestDelayed(latency) } else { Fault::AnswerDelayed(latency) })
     }
 
-    fn draw_and_note(&self, kind: FaultKind) -> Option<Rng> {
+    fn draw_and_record(&self, kind: FaultKind) -> Option<Rng> {
         let random = self.draw(kind)?;
-        self.recorder.note(Entry::Fault(kind));
+        self.recorder.record(Entry::Fault(kind));
         Some(random)
     }
 
@@ -183,53 +183,53 @@ impl FaultPlan for SeededFaultPlan {
         if queue != names::QUEUE {
             return None;
         }
-        if self.draw_and_note(FaultKind::MessageTwice).is_some() {
+        if self.draw_and_record(FaultKind::MessageTwice).is_some() {
             return Some(Duration::ZERO);
         }
-        let mut random = self.draw_and_note(FaultKind::VisibilityRunsOut)?;
+        let mut random = self.draw_and_record(FaultKind::VisibilityExpired)?;
         Some(Duration::from_millis(random.u64(1..20_000)))
     }
 
     fn sandbox(&self, _: &str, idle: usize) -> Option<usize> {
         match self.draw(FaultKind::ColdStart) {
             None => idle.checked_sub(1),
-            // A new one, or any that is idle.
+            // A new sandbox or any idle one.
             Some(mut random) => random.usize(..=idle).checked_sub(1).filter(|_| random.bool()),
         }
     }
 
     fn delivery(&self, _: &str) -> Delivery {
-        if let Some(mut random) = self.draw_and_note(FaultKind::BatchTwice) {
+        if let Some(mut random) = self.draw_and_record(FaultKind::BatchTwice) {
             let at_most = if random.bool() { 100 } else { 20_000 };
             return Delivery::Twice(Duration::from_millis(random.u64(..at_most)));
         }
-        if self.draw_and_note(FaultKind::BatchAnswerLost).is_some() { Delivery::AnswerLost } else { Delivery::Once }
+        if self.draw_and_record(FaultKind::BatchAnswerLost).is_some() { Delivery::AnswerLost } else { Delivery::Once }
     }
 
     fn batch_size(&self, maximum: usize) -> usize {
-        self.draw(FaultKind::OtherBoundaries).map_or(maximum, |mut random| random.usize(1..=maximum))
+        self.draw(FaultKind::ShorterBatches).map_or(maximum, |mut random| random.usize(1..=maximum))
     }
 
-    fn reads_anew(&self) -> bool {
-        self.draw_and_note(FaultKind::ReadAnew).is_some()
+    fn rereads_from_checkpoint(&self) -> bool {
+        self.draw_and_record(FaultKind::StreamReread).is_some()
     }
 
-    fn batches_back(&self) -> usize {
-        self.draw_and_note(FaultKind::CheckpointLost).map_or(0, |mut random| random.usize(1..10))
+    fn lost_checkpoints(&self) -> usize {
+        self.draw_and_record(FaultKind::CheckpointLost).map_or(0, |mut random| random.usize(1..10))
     }
 
     fn poll_interval(&self) -> Duration {
-        // With nothing left to happen, looking seldom saves time.
-        if self.lock().is_over { Duration::from_secs(5) } else { self.poll_interval }
+        // After the last fault, rare polls make the world finish sooner.
+        if self.lock().has_ended { Duration::from_secs(5) } else { self.poll_interval }
     }
 
     fn answered(&self, call: &Call<'_>, status: u16, answer: &[u8]) {
-        note_answer(&self.recorder, call, status, answer);
+        record_answer(&self.recorder, call, status, answer);
     }
 }
 
-/// Bits of some statements of a request.
-fn some_of(call: &Call<'_>, random: &mut Rng) -> u32 {
+/// Picks at least one statement of a request at random. Each picked statement is a set bit of the result.
+fn random_statements(call: &Call<'_>, random: &mut Rng) -> u32 {
     let statements = u32::try_from(items(call).len()).unwrap_or(1);
     random.u32(1..1 << statements)
 }

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-/// What is there when nothing moves any more.
+/// The contents of the table, the stream, the bucket and the queues after all work is done.
 #[derive(Debug)]
 pub struct FinalState {
-    /// Partition key and claim id of each item; an empty id if it has none.
+    /// Claim id of each item in the table, by partition key; empty if the item has no claim id.
     pub table: BTreeMap<String, String>,
-    /// Sequence numbers of the stream's records, by claim id, or by partition key for what is no claim of `ingest-fn`'s.
+    /// Sequence numbers of the stream's records, by claim id, or by partition key for items that were put by hand.
     pub sequence_numbers: BTreeMap<String, Vec<String>>,
-    /// The content of every version of every object.
+    /// Content of every version of every object, by key.
     pub objects: BTreeMap<String, Vec<Bytes>>,
     /// Message ids in the dead-letter queue.
     pub dead_letters: BTreeSet<String>,
-    /// First and last sequence number of what the on-failure queue says was discarded.
+    /// First and last sequence number of each range of discarded records, from the on-failure queue.
     pub discarded: Vec<(String, String)>,
-    /// What was put into the table by hand, by its partition key, and whether it must be quarantined.
-    pub by_hand: BTreeMap<String, bool>,
-    /// What was still under way two hours after the last fault.
+    /// Partition keys of the items that were put by hand, and whether `archive-fn` must quarantine each of them.
+    pub put_by_hand: BTreeMap<String, bool>,
+    /// Descriptions of the work that was unfinished two hours after the last fault.
     pub unfinished: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What happened in a world, in order. The same seed gives the same history, byte for byte.
+//! The history of a world: everything that happened, in order. The same seed gives the same history, byte for byte.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -7,174 +7,130 @@ use emulator::Fault;
 
 use crate::fault_kind::FaultKind;
 
-/// One thing that happened.
+/// One entry of a history.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
-    /// The producer's request ended: `Err` if it does not know whether the messages were taken.
+    /// The producer's request ended.
     Sent {
-        /// Of the workload.
+        /// Positions in the workload.
         messages: Vec<usize>,
-        /// What the producer knows.
-        known: Result<(), String>,
+        /// `Err` if the producer does not know whether the queue accepted the messages.
+        result: Result<(), String>,
     },
-    /// The queue took a message.
+    /// The queue accepted a message.
     Accepted {
-        /// Of the workload.
+        /// Position in the workload.
         message: usize,
-        /// The queue's.
+        /// Message id that the queue assigned.
         id: String,
     },
-    /// A dead letter was moved back to the queue.
-    Redriven {
-        /// Its id before.
-        old: String,
-        /// And after.
-        new: String,
-    },
-    /// A function was invoked.
+    /// A dead letter was moved back to the queue, which gave it a new message id.
+    Redriven { old_id: String, new_id: String },
+    /// A mapping invoked a function.
     Invoked {
-        /// Counts up.
         invocation: u64,
-        /// Its name's last word.
+        /// `ingest` or `archive`.
         function: &'static str,
-        /// Counts up over both functions.
+        /// Number of the sandbox, counted over both functions.
         sandbox: u64,
-        /// Seconds since 1970 by the sandbox's own clock.
+        /// Time by the sandbox's clock, in seconds since 1970.
         wall_seconds: u64,
         /// Message ids or sequence numbers.
         items: Vec<String>,
     },
-    /// It answered.
+    /// The invocation returned a partial batch response.
     Answered {
-        /// Which.
         invocation: u64,
-        /// What it reported as failed.
+        /// Message ids or sequence numbers that the response reported as failed.
         failed: Vec<String>,
-        /// What its sandbox remembers that it had not before: key and claim id.
-        remembered: Vec<CacheEntry>,
+        /// Claims in the sandbox's cache that none of its earlier answers listed.
+        newly_cached: Vec<CacheEntry>,
     },
-    /// It gave an error for an answer.
-    Refused {
-        /// Which.
-        invocation: u64,
-        /// What it said.
-        error: String,
-    },
-    /// It was killed on purpose.
-    Killed {
-        /// Which.
-        invocation: u64,
-    },
-    /// It ran into its timeout.
-    TimedOut {
-        /// Which.
-        invocation: u64,
-    },
-    /// It panicked.
-    Crashed {
-        /// Which.
-        invocation: u64,
-    },
-    /// A function wrote a log line with an outcome.
-    Logged {
-        /// In which invocation.
-        invocation: u64,
-        /// The outcome.
-        outcome: String,
-        /// As in the line.
-        message_id: String,
-        /// As in the line.
-        claim_id: String,
-    },
+    /// The invocation returned an error.
+    Failed { invocation: u64, error: String },
+    /// A fault killed the invocation.
+    Killed { invocation: u64 },
+    /// The invocation reached the function's timeout.
+    TimedOut { invocation: u64 },
+    /// A panic ended the invocation.
+    Crashed { invocation: u64 },
+    /// A function logged the outcome of a message or a record.
+    Logged { invocation: u64, outcome: String, message_id: String, claim_id: String },
     /// A client sent a request.
     Requested {
-        /// In which invocation; none for the producer and for edits by hand.
+        /// `None` for requests of the producer.
         invocation: Option<u64>,
-        /// What.
         operation: String,
-        /// Of what: the claim's event and id, or the object's key.
+        /// The object's key, or the claim's id and partition key.
         subject: String,
-        /// What went wrong.
         fault: Option<Fault>,
     },
-    /// A function's own code panicked on purpose.
-    Panicked {
-        /// In which invocation.
+    /// A fault made a function's own code panic.
+    PanicInjected {
         invocation: Option<u64>,
-        /// On what: the subject of the request that it was about to send, or a claim id.
+        /// Subject of the request that the code was about to send, or `a claim id`.
         subject: String,
     },
-    /// A service refused a request by itself.
-    Declined {
-        /// HTTP status.
-        status: u16,
-        /// Of what.
-        subject: String,
-    },
-    /// The table took a claim.
+    /// A service answered a request with an error that no fault caused.
+    ServiceError { status: u16, subject: String },
+    /// The table stored a claim.
     Claimed(StoredClaim),
-    /// Somebody put an item into the table by hand.
-    PutByHand {
-        /// Its partition key.
-        pk: String,
-    },
-    /// The bucket took an object.
-    Stored {
-        /// Its key.
+    /// Someone put an item into the table by hand.
+    PutByHand { pk: String },
+    /// The bucket stored an object.
+    ObjectStored {
         key: String,
-        /// Of its content.
+        /// Hash of the content.
         hash: u64,
     },
-    /// DynamoDB deleted so many expired items.
-    Swept(usize),
-    /// Idle sandboxes ended.
+    /// DynamoDB deleted this number of expired items.
+    TtlDeleted(usize),
+    /// Lambda ended all idle sandboxes.
     ScaledIn,
-    /// So many seconds passed in which nobody did anything.
-    Passed(u64),
-    /// A fault that is no request's.
+    /// This number of seconds passed without any activity.
+    Idle(u64),
+    /// A fault happened that does not belong to a single request.
     Fault(FaultKind),
-    /// From here on nothing goes wrong.
-    NoFaults,
+    /// No more faults happen from this point on.
+    FaultsEnded,
 }
 
-/// A claim as the table took it.
+/// A claim, with the attributes that the table stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredClaim {
-    /// `EVENT#..`.
+    /// Partition key: `EVENT#` and the event id.
     pub pk: String,
-    /// As text.
     pub claim_id: String,
-    /// As text.
+    /// RFC 3339 timestamp.
     pub claimed_at: String,
-    /// Epoch seconds.
+    /// Time of expiry, in seconds since 1970.
     pub ttl: u64,
-    /// Base64, as on the wire.
+    /// Digest of the body, in base64.
     pub digest: String,
-    /// Of the message that won.
+    /// Id of the message that won.
     pub message_id: String,
 }
 
 /// An entry of a warm cache.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CacheEntry {
-    /// Half of the SHA-256 of the event id.
+    /// First half of the SHA-256 of the event id.
     pub key: [u8; 16],
-    /// Of the claim.
     pub claim_id: String,
-    /// Base64.
+    /// Digest of the body, in base64.
     pub digest: String,
 }
 
-/// A moment and what happened, in milliseconds since the world began.
+/// All entries with their times, in milliseconds since the world began.
 pub type History = Vec<(u64, Entry)>;
 
-/// The whole history as text, one line each.
+/// Formats a history as text, one line for each entry.
 #[must_use]
 pub fn text(history: &History) -> String {
     history.iter().map(|(at_ms, entry)| format!("{:>10}.{:03} {entry}\n", at_ms / 1_000, at_ms % 1_000)).collect()
 }
 
-/// Of bytes, the same in every process.
+/// Returns a hash of `bytes` that is the same in every process.
 #[must_use]
 pub fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -185,47 +141,53 @@ pub fn hash(bytes: &[u8]) -> u64 {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sent { messages, known: Ok(()) } => write!(f, "sent {messages:?}"),
-            Self::Sent { messages, known: Err(error) } => write!(f, "sent {messages:?}, perhaps: {error}"),
-            Self::Accepted { message, id } => write!(f, "queue took message {message} as {id}"),
-            Self::Redriven { old, new } => write!(f, "redrove {old} as {new}"),
+            Self::Sent { messages, result: Ok(()) } => write!(f, "producer sent {messages:?}"),
+            Self::Sent { messages, result: Err(error) } => {
+                write!(f, "producer may have sent {messages:?}: {error}")
+            }
+            Self::Accepted { message, id } => write!(f, "queue accepted message {message} as {id}"),
+            Self::Redriven { old_id, new_id } => write!(f, "dead letter {old_id} redriven as {new_id}"),
             Self::Invoked { invocation, function, sandbox, wall_seconds, items } => {
                 let items = items.join(" ");
-                write!(f, "#{invocation} {function} in sandbox {sandbox} at {wall_seconds}: {items}")
+                write!(f, "#{invocation} invoked {function} in sandbox {sandbox} at {wall_seconds} with {items}")
             }
-            Self::Answered { invocation, failed, remembered } => {
-                write!(f, "#{invocation} answered, failed: [{}]", failed.join(" "))?;
-                remembered.iter().try_for_each(|entry| write!(f, ", remembers {}", entry.claim_id))
+            Self::Answered { invocation, failed, newly_cached } => {
+                write!(f, "#{invocation} answered, failed items: [{}]", failed.join(" "))?;
+                newly_cached.iter().try_for_each(|entry| write!(f, ", cached {}", entry.claim_id))
             }
-            Self::Refused { invocation, error } => write!(f, "#{invocation} answered with an error: {error}"),
+            Self::Failed { invocation, error } => write!(f, "#{invocation} returned an error: {error}"),
             Self::Killed { invocation } => write!(f, "#{invocation} was killed"),
-            Self::TimedOut { invocation } => write!(f, "#{invocation} ran into its timeout"),
-            Self::Crashed { invocation } => write!(f, "#{invocation} panicked"),
+            Self::TimedOut { invocation } => write!(f, "#{invocation} timed out"),
+            Self::Crashed { invocation } => write!(f, "#{invocation} crashed with a panic"),
             Self::Logged { invocation, outcome, message_id, claim_id } => {
-                write!(f, "#{invocation} logged {outcome} {message_id} {claim_id}")
+                write!(f, "#{invocation} logged {outcome} message={message_id} claim={claim_id}")
             }
             Self::Requested { invocation, operation, subject, fault } => {
                 match invocation {
-                    Some(invocation) => write!(f, "#{invocation} {operation} {subject}")?,
-                    None => write!(f, "{operation} {subject}")?,
+                    Some(invocation) => write!(f, "#{invocation} sent {operation} {subject}")?,
+                    None => write!(f, "producer sent {operation} {subject}")?,
                 }
-                fault.iter().try_for_each(|fault| write!(f, " {fault:?}"))
+                fault.iter().try_for_each(|fault| write!(f, " with fault {fault:?}"))
             }
-            Self::Panicked { invocation: Some(invocation), subject } => {
-                write!(f, "#{invocation} panicked on {subject}")
+            Self::PanicInjected { invocation: Some(invocation), subject } => {
+                write!(f, "#{invocation} panics on purpose at {subject}")
             }
-            Self::Panicked { invocation: None, subject } => write!(f, "panicked on {subject}"),
-            Self::Declined { status, subject } => write!(f, "service answered {status} to {subject}"),
+            Self::PanicInjected { invocation: None, subject } => write!(f, "panic on purpose at {subject}"),
+            Self::ServiceError { status, subject } => write!(f, "service answered {status} to {subject}"),
             Self::Claimed(StoredClaim { pk, claim_id, claimed_at, ttl, digest, message_id }) => {
-                write!(f, "table took {pk} {claim_id} at {claimed_at} until {ttl} {digest} of {message_id}")
+                write!(
+                    f,
+                    "table stored claim {claim_id} of {pk} for message {message_id}, claimed at {claimed_at}, ttl {ttl}, \
+                     digest {digest}"
+                )
             }
-            Self::PutByHand { pk } => write!(f, "put {pk} by hand"),
-            Self::Stored { key, hash } => write!(f, "bucket took {key} {hash:016x}"),
-            Self::Swept(deleted) => write!(f, "TTL deleted {deleted}"),
+            Self::PutByHand { pk } => write!(f, "item {pk} put by hand"),
+            Self::ObjectStored { key, hash } => write!(f, "bucket stored {key} with hash {hash:016x}"),
+            Self::TtlDeleted(count) => write!(f, "TTL deleted {count} items"),
             Self::ScaledIn => write!(f, "idle sandboxes ended"),
-            Self::Passed(seconds) => write!(f, "{seconds} s passed"),
+            Self::Idle(seconds) => write!(f, "idle for {seconds} s"),
             Self::Fault(kind) => write!(f, "fault {kind}"),
-            Self::NoFaults => write!(f, "from here on nothing goes wrong"),
+            Self::FaultsEnded => write!(f, "no more faults from here on"),
         }
     }
 }

@@ -1,29 +1,29 @@
-//! The real handlers and the real SDK clients, on the embedded services, through seeded worlds in which everything that
-//! can go wrong does; what comes out is held against a reference model.
+//! Runs the real handlers and the real SDK clients against the embedded services, in seeded worlds full of faults, and
+//! checks the results against a reference model.
 //!
-//! A world is a pure function of its seed: the clock is paused, there is one thread, and all that is random comes from the
-//! seed. So a seed that fails fails again, and can be shrunk.
+//! A world depends on its seed alone: the clock is paused, there is one thread, and every random number comes from the
+//! seed. A failing seed therefore fails every time and can be shrunk.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! | --- | --- |
-//! | [`scenario`], `settings` | what a seed stands for: settings, workload, faults, and the order of things |
-//! | [`workload`], [`poison_record`] | messages, and what each of them means; items that somebody puts into the table |
-//! | [`fault_kind`], [`fault_plan`] | everything that goes wrong, and the seeded plan that decides when |
-//! | [`sandboxes`], `skewed_clock`, `current_invocation`, `payload` | the functions' sandboxes, with clocks that are off, killed at any await |
-//! | [`world`], [`final_state`] | one run, from the first message until nothing moves any more |
-//! | [`history`], [`recorder`], `observer`, `requests` | what happened in it, in order |
-//! | [`reference_model`], [`judgement`] | what may come out, by the history of what the services did |
+//! | [`scenario`], `settings` | everything that follows from a seed: settings, workload, faults and steps |
+//! | [`workload`], [`poison_record`] | messages with the meaning of each body; items that someone puts into the table by hand |
+//! | [`fault_kind`], [`fault_plan`] | the kinds of faults, and the seeded plan that decides when each one happens |
+//! | [`sandboxes`], `skewed_clock`, `current_invocation`, `payload` | the functions' sandboxes, their skewed clocks and their invocations |
+//! | [`world`], [`final_state`] | one run, from the first message until all work is done |
+//! | [`history`], [`recorder`], `observer`, `requests` | everything that happened in a world, in order |
+//! | [`reference_model`], [`judgment`] | the results that the recorded history allows, and the violations found |
 //! | [`campaign`] | many seeds on all cores |
-//! | [`shrink`] | less of a seed that still fails |
+//! | [`shrink`] | reduces a failing seed to fewer messages and faults |
 //!
-//! [`Scenario::with_mutant`] puts a mutant in the functions' place, which must be found.
+//! [`Scenario::with_mutant`] replaces the functions with a mutant. The simulation must find it.
 
 pub mod campaign;
 pub mod fault_kind;
 pub mod fault_plan;
 pub mod final_state;
 pub mod history;
-pub mod judgement;
+pub mod judgment;
 pub mod poison_record;
 pub mod recorder;
 pub mod reference_model;

@@ -1,6 +1,6 @@
-//! The command: see the library.
+//! The `simulation` command. See the library for how a world works.
 
-#![expect(clippy::print_stdout, reason = "the report is what a person or a script reads")]
+#![expect(clippy::print_stdout, reason = "people and scripts read the report")]
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -9,46 +9,50 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use mutants::Mutant;
 use simulation::campaign::{self, Totals};
-use simulation::judgement::{Rule, Violation};
+use simulation::judgment::{Rule, Violation};
 use simulation::shrink::shrink;
 use simulation::{FaultKind, Scenario, history};
 
-/// Of seeds that fail, and of what each of them violates, so many are shown.
-const SHOWN: usize = 5;
+/// Maximum number of failing seeds to print, and of violations to print for each seed.
+const MAX_SHOWN: usize = 5;
 
-/// Runs the real handlers through seeded worlds in which everything goes wrong, and holds what comes out against a reference
-/// model.
+/// Runs the real handlers in seeded worlds full of faults and checks the results against a reference model.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(
+    version,
+    about,
+    after_help = "Exits with 0 if no rule was violated, with 1 if one was or if a required fault or result never occurred, \
+                  and with 2 if the arguments are invalid."
+)]
 struct Cli {
-    /// Goes on until so many messages have been sent.
+    /// Run seeds until this many messages have been sent
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     messages: u64,
-    /// Goes on for so long instead.
+    /// Run seeds for this long instead
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
-    /// Runs this many seeds instead, and requires that every kind of fault and every end happened in them.
+    /// Run this many seeds instead, and require every kind of fault and of result to occur in them
     #[arg(long, value_name = "N", conflicts_with_all = ["messages", "minutes"])]
     seeds: Option<u64>,
-    /// Stops at the first seed that violates a rule other than Log, and prints which it violates.
+    /// Stop at the first seed that violates a rule other than Log, and print the rules that it violates
     #[arg(long, requires = "seeds")]
     until_violation: bool,
-    /// Runs a mutant in the functions' place, by its name.
-    #[arg(long, value_name = "NAME", value_parser = mutant, requires = "until_violation")]
+    /// Replace the functions with the mutant of this name
+    #[arg(long, value_name = "NAME", value_parser = parse_mutant, requires = "until_violation")]
     mutant: Option<Mutant>,
-    /// The seed to begin with.
+    /// First seed to run
     #[arg(long, value_name = "N", default_value_t = 0)]
     first_seed: u64,
-    /// As many worlds at once; as many as there are cores without it.
+    /// Number of worlds to run at once [default: the number of cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Runs this one seed, and prints its history.
+    /// Run only this seed and print its history
     #[arg(long, value_name = "N", conflicts_with_all = ["messages", "minutes", "seeds", "first_seed"])]
     seed: Option<u64>,
-    /// Of this seed, only these messages of the workload, by their numbers.
+    /// Send only these messages of the seed's workload (positions, starting at 0)
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_messages: Option<Vec<String>>,
-    /// Of this seed, only these kinds of faults.
+    /// Allow only these kinds of faults, out of those that the seed selects
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_faults: Option<Vec<String>>,
 }
@@ -57,10 +61,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     campaign::silence_panics();
     match cli.seed {
-        Some(seed) => match replayed(seed, &cli) {
+        Some(seed) => match selected_scenario(seed, &cli) {
             Ok(scenario) => replay(&scenario),
-            Err(problem) => {
-                eprintln!("{problem}");
+            Err(error) => {
+                eprintln!("error: {error}");
                 ExitCode::from(2)
             }
         },
@@ -71,33 +75,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn mutant(name: &str) -> Result<Mutant, String> {
+fn parse_mutant(name: &str) -> Result<Mutant, String> {
     let names = Mutant::ALL.map(|mutant| format!("{mutant:?}"));
     let position = names.iter().position(|known| known == name);
     position.map(|position| Mutant::ALL[position]).ok_or_else(|| format!("must be one of {}", names.join(", ")))
 }
 
-/// Runs seeds in order until one violates more than what is logged.
+/// Runs seeds in order until one violates a rule other than [`Rule::Log`].
 fn find_violation(first: u64, seeds: u64, mutant: Option<Mutant>) -> ExitCode {
     for seed in first..first + seeds {
         let scenario = Scenario { mutant, ..Scenario::from_seed(seed) };
-        let violations = simulation::run(&scenario).judgement.violations;
+        let violations = simulation::run(&scenario).judgment.violations;
         let rules: BTreeSet<Rule> =
             violations.iter().map(|violation| violation.rule).filter(|rule| *rule != Rule::Log).collect();
         if !rules.is_empty() {
             let names: Vec<String> = rules.iter().map(|rule| format!("{rule:?}")).collect();
+            // `scripts/mutants` parses this line.
             println!("seed {seed} violates {}", names.join(", "));
-            for violation in violations.iter().take(SHOWN) {
+            for violation in violations.iter().take(MAX_SHOWN) {
                 println!("  {}", violation.to_string().escape_debug());
             }
             return ExitCode::FAILURE;
         }
     }
-    println!("no violation in {seeds} seeds from {first}");
+    println!("no violations in {seeds} seeds, starting at seed {first}");
     ExitCode::SUCCESS
 }
 
-fn replayed(seed: u64, cli: &Cli) -> Result<Scenario, String> {
+/// Returns the scenario of `seed`, limited to the messages and faults that the arguments select.
+fn selected_scenario(seed: u64, cli: &Cli) -> Result<Scenario, String> {
     use clap::ValueEnum as _;
     let mut scenario = Scenario::from_seed(seed);
     if let Some(faults) = &cli.only_faults {
@@ -107,7 +113,7 @@ fn replayed(seed: u64, cli: &Cli) -> Result<Scenario, String> {
     }
     if let Some(messages) = &cli.only_messages {
         let number =
-            |text: &String| text.parse::<usize>().map_err(|error| format!("--only-messages {text:?}: {error}"));
+            |text: &String| text.parse::<usize>().map_err(|error| format!("--only-messages: {text:?}: {error}"));
         let messages = messages.iter().filter(|text| !text.is_empty()).map(number);
         scenario = scenario.with_messages(&messages.collect::<Result<_, _>>()?);
     }
@@ -117,9 +123,9 @@ fn replayed(seed: u64, cli: &Cli) -> Result<Scenario, String> {
 fn replay(scenario: &Scenario) -> ExitCode {
     let outcome = simulation::run(scenario);
     print!("{}", history::text(&outcome.history));
-    let violations = &outcome.judgement.violations;
+    let violations = &outcome.judgment.violations;
     for violation in violations {
-        println!("violated: {violation}");
+        println!("violation: {violation}");
     }
     println!("seed {}: {} violations", scenario.seed, violations.len());
     if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -128,40 +134,40 @@ fn replay(scenario: &Scenario) -> ExitCode {
 fn explore(cli: &Cli) -> ExitCode {
     let begun = Instant::now();
     let threads = cli.threads.unwrap_or_else(campaign::all_cores);
-    let goes_on = |totals: &Totals| match (cli.seeds, cli.minutes) {
+    let should_continue = |totals: &Totals| match (cli.seeds, cli.minutes) {
         (Some(seeds), _) => totals.started < seeds,
         (None, Some(minutes)) => begun.elapsed() < Duration::from_secs_f64(minutes * 60.0),
         (None, None) => totals.messages < cli.messages,
     };
-    let totals = campaign::run_seeds(cli.first_seed, threads, Scenario::from_seed, goes_on);
+    let totals = campaign::run_seeds(cli.first_seed, threads, Scenario::from_seed, should_continue);
     let seconds = begun.elapsed().as_secs_f64();
 
-    println!("  seeds      {:>12}   from {}", totals.seeds, cli.first_seed);
+    println!("  seeds      {:>12}   starting at {}", totals.seeds, cli.first_seed);
     println!("  messages   {:>12}", totals.messages);
     println!("  time       {seconds:>10.1} s   on {threads} threads");
     println!("  faults     {:>12}", totals.faults.values().sum::<u64>());
-    for (kind, hits) in &totals.faults {
-        println!("    {:<20} {hits:>12}", kind.to_string());
+    for (kind, count) in &totals.faults {
+        println!("    {:<20} {count:>12}", kind.to_string());
     }
-    println!("  ends");
-    for (how, number) in &totals.ends {
-        println!("    {how:<40} {number:>12}");
+    println!("  results");
+    for (result, count) in &totals.results {
+        println!("    {result:<40} {count:>12}");
     }
     println!("  violations {:>12}", totals.failures.values().map(Vec::len).sum::<usize>());
-    for (seed, violations) in totals.failures.iter().take(SHOWN) {
+    for (seed, violations) in totals.failures.iter().take(MAX_SHOWN) {
         println!("\nseed {seed}:");
-        for violation in violations.iter().take(SHOWN) {
+        for violation in violations.iter().take(MAX_SHOWN) {
             println!("  {violation}");
         }
-        println!("  replay it:    cargo run -p simulation -- --seed {seed}");
-        // What is left must violate the same rule, and not only some rule.
+        println!("  to replay it:       cargo run -p simulation -- --seed {seed}");
+        // The shrunk scenario must violate the same rule, not merely any rule.
         let rule = violations[0].rule;
         let same_rule = |found: &[Violation]| found.iter().any(|violation| violation.rule == rule);
-        println!("  and shrunk:   {}", shrink(&Scenario::from_seed(*seed), same_rule).command());
+        println!("  shrunk, to replay:  {}", shrink(&Scenario::from_seed(*seed), same_rule).command());
     }
     let missing = if cli.seeds.is_some() { totals.missing() } else { Vec::new() };
-    for what in &missing {
-        println!("{what}");
+    for line in &missing {
+        println!("{line}");
     }
     if totals.failures.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,4 +1,5 @@
-//! Notes what the services did: their answers are the only source of what is in the table and in the lake.
+//! Records what the services did. Their answers are the reference model's only source for the contents of the table and the
+//! bucket.
 
 use emulator::{Call, Service};
 use serde_json::Value;
@@ -7,48 +8,48 @@ use crate::history::{Entry, StoredClaim, hash};
 use crate::recorder::Recorder;
 use crate::requests::{items, name_of_image, object_key, operation, subjects, text};
 
-/// Notes a service's answer.
-pub(crate) fn note_answer(recorder: &Recorder, call: &Call<'_>, status: u16, answer: &[u8]) {
+/// Records what a request did, according to the service's answer.
+pub(crate) fn record_answer(recorder: &Recorder, call: &Call<'_>, status: u16, answer: &[u8]) {
     match (call.service, operation(call)) {
-        (Service::DynamoDb, "PutItem") if status == 200 => note_put(recorder, call),
-        (Service::DynamoDb, "BatchExecuteStatement") if status == 200 => note_inserts(recorder, call, answer),
-        (Service::S3, "PUT") if status == 200 => note_object(recorder, call),
-        (Service::Sqs, "SendMessageBatch") if status == 200 => note_messages(recorder, answer),
+        (Service::DynamoDb, "PutItem") if status == 200 => record_put(recorder, call),
+        (Service::DynamoDb, "BatchExecuteStatement") if status == 200 => record_inserts(recorder, call, answer),
+        (Service::S3, "PUT") if status == 200 => record_object(recorder, call),
+        (Service::Sqs, "SendMessageBatch") if status == 200 => record_messages(recorder, answer),
         (Service::DynamoDb | Service::S3, _) if status >= 400 => {
             for subject in subjects(call) {
-                recorder.note(Entry::Declined { status, subject });
+                recorder.record(Entry::ServiceError { status, subject });
             }
         }
         _ => {}
     }
 }
 
-fn note_put(recorder: &Recorder, call: &Call<'_>) {
+fn record_put(recorder: &Recorder, call: &Call<'_>) {
     let request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
-    // ingest-fn puts claims on a condition; what is put by hand has none.
+    // A put by hand has no condition; ingest-fn always sends one.
     if request["ConditionExpression"].is_null() {
-        recorder.note(Entry::PutByHand { pk: text(&request["Item"], "pk", "S") });
+        recorder.record(Entry::PutByHand { pk: text(&request["Item"], "pk", "S") });
     } else {
-        note_claim(recorder, &request["Item"]);
+        record_claim(recorder, &request["Item"]);
     }
 }
 
-fn note_inserts(recorder: &Recorder, call: &Call<'_>, answer: &[u8]) {
+fn record_inserts(recorder: &Recorder, call: &Call<'_>, answer: &[u8]) {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let answers = answer["Responses"].as_array().into_iter().flatten();
     for ((item, answer), subject) in items(call).iter().zip(answers).zip(subjects(call)) {
         if answer["Error"].is_null() {
-            note_claim(recorder, item);
+            record_claim(recorder, item);
         } else {
-            recorder.note(Entry::Declined { status: 400, subject });
+            recorder.record(Entry::ServiceError { status: 400, subject });
         }
     }
 }
 
-fn note_claim(recorder: &Recorder, item: &Value) {
+fn record_claim(recorder: &Recorder, item: &Value) {
     let claim_id = text(item, "claim_id", "S");
-    recorder.awaits_object(&claim_id);
-    recorder.note(Entry::Claimed(StoredClaim {
+    recorder.expect_object(&claim_id);
+    recorder.record(Entry::Claimed(StoredClaim {
         pk: text(item, "pk", "S"),
         claim_id,
         claimed_at: text(item, "claimed_at", "S"),
@@ -58,23 +59,23 @@ fn note_claim(recorder: &Recorder, item: &Value) {
     }));
 }
 
-fn note_object(recorder: &Recorder, call: &Call<'_>) {
+fn record_object(recorder: &Recorder, call: &Call<'_>) {
     let content = call.request.body();
     let key = object_key(call);
     if key.contains("_unusable/") {
         let record: Value = serde_json::from_slice(content).unwrap_or_default();
-        recorder.has_object(&name_of_image(&record["dynamodb"]["NewImage"]));
+        recorder.object_written(&name_of_image(&record["dynamodb"]["NewImage"]));
     } else {
-        recorder.has_object(key.rsplit('/').next().unwrap_or_default().trim_end_matches(".json"));
+        recorder.object_written(key.rsplit('/').next().unwrap_or_default().trim_end_matches(".json"));
     }
-    recorder.note(Entry::Stored { hash: hash(content), key });
+    recorder.record(Entry::ObjectStored { hash: hash(content), key });
 }
 
-fn note_messages(recorder: &Recorder, answer: &[u8]) {
+fn record_messages(recorder: &Recorder, answer: &[u8]) {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-    for taken in answer["Successful"].as_array().into_iter().flatten() {
-        let message = taken["Id"].as_str().and_then(|id| id.parse().ok());
-        let id = taken["MessageId"].as_str().unwrap_or_default().to_owned();
-        recorder.note(Entry::Accepted { message: message.expect("the producer numbers entries"), id });
+    for accepted in answer["Successful"].as_array().into_iter().flatten() {
+        let message = accepted["Id"].as_str().and_then(|id| id.parse().ok());
+        let id = accepted["MessageId"].as_str().unwrap_or_default().to_owned();
+        recorder.record(Entry::Accepted { message: message.expect("the entry id is the message's position"), id });
     }
 }

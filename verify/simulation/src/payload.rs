@@ -1,8 +1,8 @@
-//! Reads what an invocation gets and answers.
+//! Parses the payload and the answer of an invocation.
 
 use serde::Deserialize;
 
-/// The message ids or sequence numbers of a batch.
+/// Returns the message ids or sequence numbers of a batch.
 pub(crate) fn items(payload: &[u8]) -> Vec<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -20,12 +20,12 @@ pub(crate) fn items(payload: &[u8]) -> Vec<String> {
     struct Change {
         sequence_number: String,
     }
-    let payload: Payload = serde_json::from_slice(payload).expect("the mapping makes the payload");
+    let payload: Payload = serde_json::from_slice(payload).expect("the mapping builds a valid payload");
     let item = |record: Record| record.message_id.or(record.dynamodb.map(|change| change.sequence_number));
     payload.records.into_iter().filter_map(item).collect()
 }
 
-/// What a partial batch response reports.
+/// Returns the identifiers that a partial batch response reports as failed.
 pub(crate) fn failed(answer: &[u8]) -> Vec<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -37,6 +37,6 @@ pub(crate) fn failed(answer: &[u8]) -> Vec<String> {
     struct Failure {
         item_identifier: Option<String>,
     }
-    let answer: Answer = serde_json::from_slice(answer).expect("the handler answers with a partial batch response");
+    let answer: Answer = serde_json::from_slice(answer).expect("the handler returns a partial batch response");
     answer.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier).collect()
 }

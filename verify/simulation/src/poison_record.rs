@@ -1,25 +1,24 @@
-//! Items that somebody puts into the table by hand: such as say that they are claims and can never be archived, and such as
-//! are no claims at all.
+//! Items that someone puts into the table by hand. Some look like claims but can never be archived; others are not claims at
+//! all.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
 
-/// What the message id of each of them says.
+/// Message id of every poison record.
 pub const BY_HAND: &str = "by hand";
 
-/// An item of the table.
+/// An item that cannot be archived.
 #[derive(Debug)]
 pub struct PoisonRecord {
-    /// Its attributes.
     pub item: HashMap<String, AttributeValue>,
-    /// Whether `archive-fn` has to keep it whole; it has to pass over what is no claim.
+    /// True if `archive-fn` must quarantine the item. It must skip an item that is not a claim.
     pub is_quarantined: bool,
 }
 
 impl PoisonRecord {
-    /// The `kind`-th kind, under this partition key.
+    /// Builds the poison record of this kind under the partition key `pk`. Every `kind` is valid.
     #[must_use]
     pub fn new(kind: usize, pk: &str) -> Self {
         let text = |text: &str| AttributeValue::S(text.to_owned());
@@ -50,11 +49,11 @@ impl PoisonRecord {
             8 => drop(item.remove("claim_id")),
             _ => drop(item.remove("digest")),
         }
-        let is_no_claim = kind % 30 >= 20;
-        if is_no_claim {
+        let is_other_item = kind % 30 >= 20;
+        if is_other_item {
             item.insert("sk", text("OTHER"));
         }
         let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { item, is_quarantined: !is_no_claim }
+        Self { item, is_quarantined: !is_other_item }
     }
 }

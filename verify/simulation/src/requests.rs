@@ -1,11 +1,11 @@
-//! Reads the requests that the functions and the producer send.
+//! Parses the requests that the functions and the producer send.
 
 use emulator::{Call, Service};
 use serde_json::Value;
 
 use crate::poison_record::BY_HAND;
 
-/// Without the path of an S3 request.
+/// Returns the operation of a request; for S3, the HTTP method without the path.
 pub(crate) fn operation<'a>(call: &'a Call<'_>) -> &'a str {
     call.operation.split(' ').next().unwrap_or_default()
 }
@@ -15,7 +15,7 @@ pub(crate) fn object_key(call: &Call<'_>) -> String {
     path.trim_start_matches('/').split_once('/').map(|(_bucket, key)| key).unwrap_or_default().to_owned()
 }
 
-/// What a request is about.
+/// Returns what a request is about: an object's key, or each claim's id and partition key.
 pub(crate) fn subjects(call: &Call<'_>) -> Vec<String> {
     match call.service {
         Service::S3 => vec![object_key(call)],
@@ -27,11 +27,11 @@ pub(crate) fn subjects(call: &Call<'_>) -> Vec<String> {
     }
 }
 
-/// The items that a request is to write.
+/// Returns the items that a DynamoDB request writes.
 pub(crate) fn items(call: &Call<'_>) -> Vec<Value> {
     let mut request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
     let Some(statements) = request["Statements"].as_array() else { return vec![request["Item"].take()] };
-    // INSERT INTO "table" VALUE {'name': ?, 'name': ?}
+    // The statement has the form: INSERT INTO "table" VALUE {'name': ?, 'name': ?}
     let item = |statement: &Value| {
         let names = statement["Statement"].as_str().unwrap_or_default().split('\'').skip(1).step_by(2);
         let values = statement["Parameters"].as_array().into_iter().flatten().cloned();
@@ -40,7 +40,8 @@ pub(crate) fn items(call: &Call<'_>) -> Vec<Value> {
     statements.iter().map(item).collect()
 }
 
-/// What a stream record's new image is awaited as: a claim by its id, what was put by hand by its partition key.
+/// Returns the name under which the recorder expects the object of a stream record: the claim id, or the partition key of an
+/// item that was put by hand.
 pub(crate) fn name_of_image(image: &Value) -> String {
     text(image, if text(image, "message_id", "S") == BY_HAND { "pk" } else { "claim_id" }, "S")
 }

@@ -1,5 +1,5 @@
-//! Lambda's sandboxes as a world has them: each with a clock of its own that may be off, SDK clients and a retry quota of
-//! its own as a process has, killed at any await, and state.
+//! The Lambda sandboxes of a world. Each has its own skewed clock and, like a process on Lambda, its own SDK clients, retry
+//! quota and state. A fault can kill it at any await.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -28,7 +28,7 @@ use crate::recorder::Recorder;
 use crate::scenario::Scenario;
 use crate::skewed_clock::SkewedClock;
 
-/// Makes the sandboxes of a world, and watches them.
+/// Starts the sandboxes of a world and records what happens in them.
 pub struct Sandboxes(Arc<Shared>);
 
 struct Shared {
@@ -37,29 +37,29 @@ struct Shared {
     fault_plan: Arc<SeededFaultPlan>,
     functions: Box<dyn Decorator>,
     timeout: Duration,
-    /// The most that a clock is off, in milliseconds.
+    /// Maximum skew of a sandbox's clock, in either direction.
     skew_ms: u64,
     invocations: AtomicU64,
     skews: Mutex<fastrand::Rng>,
 }
 
-/// One sandbox, as it is state.
 struct SandboxState {
     function: &'static str,
     number: u64,
     clock: SkewedClock,
     ingest: Option<Arc<ingest_fn::Handler>>,
-    known: Mutex<BTreeSet<CacheEntry>>,
+    /// Cache entries that are already in the history.
+    recorded_entries: Mutex<BTreeSet<CacheEntry>>,
 }
 
-/// How an invocation dies.
-enum Death {
+/// The moment at which a fault kills an invocation.
+enum KillTime {
     AfterPolls(u32),
     After(Duration),
 }
 
 impl Sandboxes {
-    /// Those of a scenario.
+    /// Creates the decorator that starts the sandboxes of a scenario.
     #[must_use]
     pub fn new(clock: Clock, recorder: &Arc<Recorder>, fault_plan: &Arc<SeededFaultPlan>, scenario: &Scenario) -> Self {
         let functions: Box<dyn Decorator> = match scenario.mutant {
@@ -83,14 +83,14 @@ impl Decorator for Sandboxes {
     fn log_writer(&self, role: Role, _: LogWriter) -> LogWriter {
         let recorder = Arc::clone(&self.0.recorder);
         let writer = LogWriter::new(move |line| {
-            note_outcome(&recorder, line);
+            record_outcome(&recorder, line);
             Ok(())
         });
         self.0.functions.log_writer(role, writer)
     }
 
     fn cold_start(&self, mut blueprint: Blueprint) -> WarmSandbox {
-        let clock = SkewedClock { clock: self.0.clock, skew_ms: self.0.skew() };
+        let clock = SkewedClock { clock: self.0.clock, skew_ms: self.0.draw_skew_ms() };
         blueprint.clock = SharedTimeSource::new(clock);
         let random = blueprint.random;
         let plan = Arc::clone(&self.0.fault_plan);
@@ -104,47 +104,48 @@ impl Decorator for Sandboxes {
         };
         let number = blueprint.number;
         let WarmSandbox { sandbox, ingest } = self.0.functions.cold_start(blueprint);
-        let known = Mutex::default();
-        let state = Arc::new(SandboxState { function, number, clock, ingest: ingest.clone(), known });
+        let recorded_entries = Mutex::default();
+        let state = Arc::new(SandboxState { function, number, clock, ingest: ingest.clone(), recorded_entries });
         let shared = Arc::clone(&self.0);
         let sandbox: Sandbox = Box::new(move |mut context, payload| {
-            // Lambda's host and the sandbox on it go by the same clock.
+            // Lambda computes the deadline by the clock of the host, which the sandbox shares.
             context.deadline = context.deadline.saturating_add_signed(clock.skew_ms);
-            let death = shared.death();
-            let invocation = shared.invoked(&state, &payload);
+            let kill_time = shared.draw_kill_time();
+            let invocation = shared.begin_invocation(&state, &payload);
             let work = sandbox(context, payload);
-            Box::pin(watch(Arc::clone(&shared), Arc::clone(&state), invocation, death, work))
+            Box::pin(run_invocation(Arc::clone(&shared), Arc::clone(&state), invocation, kill_time, work))
         });
         WarmSandbox { sandbox, ingest }
     }
 }
 
-async fn watch(
+/// Runs one invocation, kills it at its kill time, and records how it ends.
+async fn run_invocation(
     shared: Arc<Shared>,
     state: Arc<SandboxState>,
     invocation: u64,
-    mut death: Option<Death>,
+    mut kill_time: Option<KillTime>,
     mut work: futures_util::future::BoxFuture<'static, Result<Vec<u8>, String>>,
 ) -> Result<Vec<u8>, String> {
     let recorder = &shared.recorder;
-    let mut end = End { recorder, invocation, told: false };
-    let dies_at = match death {
-        Some(Death::After(time)) => Some(Instant::now() + time),
+    let mut guard = EndGuard { recorder, invocation, has_ended: false };
+    let killed_at = match kill_time {
+        Some(KillTime::After(time)) => Some(Instant::now() + time),
         _ => None,
     };
     let answer = {
-        let mut dies = pin!(async {
-            match dies_at {
+        let mut kill = pin!(async {
+            match killed_at {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         });
         poll_fn(|cx| {
-            match &mut death {
-                Some(Death::AfterPolls(0)) => return Poll::Ready(None),
-                Some(Death::AfterPolls(left)) => *left -= 1,
-                Some(Death::After(_)) if dies.as_mut().poll(cx).is_ready() => return Poll::Ready(None),
-                Some(Death::After(_)) | None => {}
+            match &mut kill_time {
+                Some(KillTime::AfterPolls(0)) => return Poll::Ready(None),
+                Some(KillTime::AfterPolls(left)) => *left -= 1,
+                Some(KillTime::After(_)) if kill.as_mut().poll(cx).is_ready() => return Poll::Ready(None),
+                Some(KillTime::After(_)) | None => {}
             }
             let _guard = InvocationGuard::begin(invocation);
             work.as_mut().poll(cx).map(Some)
@@ -152,22 +153,22 @@ async fn watch(
         .await
     };
     drop(work);
-    end.told = true;
+    guard.has_ended = true;
     match answer {
         None => {
-            recorder.note(Entry::Killed { invocation });
-            // What `Function` takes for the death of the process; no panic hook hears of it.
+            recorder.record(Entry::Killed { invocation });
+            // `Function` treats a panic as the end of the process. `resume_unwind` does not call the panic hook.
             std::panic::resume_unwind(Box::new("killed"));
         }
         Some(Err(error)) => {
-            recorder.note(Entry::Refused { invocation, error: error.clone() });
+            recorder.record(Entry::Failed { invocation, error: error.clone() });
             Err(error)
         }
         Some(Ok(answer)) => {
-            recorder.note(Entry::Answered {
+            recorder.record(Entry::Answered {
                 invocation,
                 failed: failed(&answer),
-                remembered: state.new_cache_entries(),
+                newly_cached: state.newly_cached_entries(),
             });
             Ok(answer)
         }
@@ -175,26 +176,26 @@ async fn watch(
 }
 
 impl Shared {
-    fn skew(&self) -> i64 {
-        let skew_ms = self.skew_ms.cast_signed();
-        self.skews.lock().unwrap_or_else(PoisonError::into_inner).i64(-skew_ms..=skew_ms)
+    fn draw_skew_ms(&self) -> i64 {
+        let max_ms = self.skew_ms.cast_signed();
+        self.skews.lock().unwrap_or_else(PoisonError::into_inner).i64(-max_ms..=max_ms)
     }
 
-    fn death(&self) -> Option<Death> {
+    fn draw_kill_time(&self) -> Option<KillTime> {
         let mut random = self.fault_plan.draw(FaultKind::Killed)?;
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         Some(match random.u8(..4) {
-            0 => Death::AfterPolls(random.u32(..60)),
-            1 => Death::AfterPolls(random.u32(..6)),
-            2 => Death::After(Duration::from_millis(random.u64(..200))),
-            _ => Death::After(Duration::from_millis(random.u64(..timeout_ms))),
+            0 => KillTime::AfterPolls(random.u32(..60)),
+            1 => KillTime::AfterPolls(random.u32(..6)),
+            2 => KillTime::After(Duration::from_millis(random.u64(..200))),
+            _ => KillTime::After(Duration::from_millis(random.u64(..timeout_ms))),
         })
     }
 
-    fn invoked(&self, state: &SandboxState, payload: &[u8]) -> u64 {
+    fn begin_invocation(&self, state: &SandboxState, payload: &[u8]) -> u64 {
         let invocation = self.invocations.fetch_add(1, Ordering::Relaxed);
         let wall = state.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.recorder.note(Entry::Invoked {
+        self.recorder.record(Entry::Invoked {
             invocation,
             function: state.function,
             sandbox: state.number,
@@ -206,37 +207,38 @@ impl Shared {
 }
 
 impl SandboxState {
-    fn new_cache_entries(&self) -> Vec<CacheEntry> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Returns the cache entries that the history does not contain yet.
+    fn newly_cached_entries(&self) -> Vec<CacheEntry> {
+        let mut recorded = self.recorded_entries.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = self.ingest.iter().flat_map(|handler| handler.cached_claims());
-        let remembered = cached.map(|CachedClaim { event_id_hash, held }| CacheEntry {
+        let entries = cached.map(|CachedClaim { event_id_hash, held }| CacheEntry {
             key: event_id_hash,
             claim_id: held.claim_id.to_string(),
             digest: aws_smithy_types::base64::encode(held.digest.as_bytes()),
         });
-        remembered.filter(|entry| known.insert(entry.clone())).collect()
+        entries.filter(|entry| recorded.insert(entry.clone())).collect()
     }
 }
 
-/// Notes the end of an invocation that does not come to its end.
-struct End<'a> {
+/// Records a timeout or a panic if it is dropped before the invocation has ended.
+struct EndGuard<'a> {
     recorder: &'a Recorder,
     invocation: u64,
-    told: bool,
+    has_ended: bool,
 }
 
-impl Drop for End<'_> {
+impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         let invocation = self.invocation;
-        if !self.told {
+        if !self.has_ended {
             let crashed = std::thread::panicking();
-            self.recorder.note(if crashed { Entry::Crashed { invocation } } else { Entry::TimedOut { invocation } });
+            self.recorder.record(if crashed { Entry::Crashed { invocation } } else { Entry::TimedOut { invocation } });
         }
     }
 }
 
-/// Takes the outcome of a message or a record out of a log line, if it tells one.
-fn note_outcome(recorder: &Recorder, line: &[u8]) {
+/// Records the outcome of a message or a record if the log line contains one.
+fn record_outcome(recorder: &Recorder, line: &[u8]) {
     #[derive(Deserialize)]
     struct Line {
         outcome: Option<String>,
@@ -245,6 +247,7 @@ fn note_outcome(recorder: &Recorder, line: &[u8]) {
     }
     let Some(invocation) = current_invocation() else { return };
     let Ok(Line { outcome: Some(outcome), message_id, claim_id }) = serde_json::from_slice(line) else { return };
-    let (message_id, claim_id) = (message_id.unwrap_or_default(), claim_id.unwrap_or_default());
-    recorder.note(Entry::Logged { invocation, outcome, message_id, claim_id });
+    let message_id = message_id.unwrap_or_default();
+    let claim_id = claim_id.unwrap_or_default();
+    recorder.record(Entry::Logged { invocation, outcome, message_id, claim_id });
 }

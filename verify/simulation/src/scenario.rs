@@ -1,4 +1,4 @@
-//! What a seed stands for: settings, workload, faults, and the order of things.
+//! Everything that follows from a seed: settings, workload, faults and steps.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,91 +11,91 @@ use mutants::Mutant;
 use crate::fault_kind::{self, FaultKind, Outage, Rates};
 use crate::workload::{self, Message, Mix};
 
-/// When a world begins: a second before an hour of a January day of 2027, so that hours and days change in it.
+/// Start of every world: up to one second before 08:00 UTC on January 15, 2027, so that the hour changes during the run.
 const EPOCH_SECONDS: u64 = 1_799_999_999;
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-/// The mapping's record age as deployed, in seconds.
+/// Maximum record age of the deployed stream mapping: 22 hours.
 const RECORD_AGE_SECONDS: u64 = 79_200;
 
-/// A world before anything has happened.
+/// The plan of one world.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// Everything follows from it.
     pub seed: u64,
-    /// When the world begins, since 1970.
+    /// Start of the world, since 1970.
     pub epoch: Duration,
-    /// How long a claim holds, in seconds.
+    /// `DEDUP_WINDOW_SECONDS`.
     pub window_seconds: u64,
-    /// Where a body's event id stands.
+    /// `EVENT_ID_POINTER`.
     pub event_id_pointer: &'static str,
-    /// Whether a conflict is reported, so that it becomes a dead letter, and not acknowledged.
+    /// True if `ingest-fn` reports a conflict, which then becomes a dead letter. Otherwise it acknowledges conflicts.
     pub conflict_is_dead_letter: bool,
     /// `CLAIM_CACHE_ENTRIES`.
     pub cache_entries: usize,
     /// `CLAIM_WRITES`.
     pub claim_writes: ClaimWrites,
-    /// Of both functions, in seconds.
+    /// Timeout of both functions.
     pub timeout_seconds: u64,
-    /// Messages in a batch.
+    /// Maximum number of messages in a batch.
     pub queue_batch: usize,
-    /// Of the queue's mapping, in seconds.
+    /// Batching window of the queue mapping.
     pub batching_window_seconds: u64,
-    /// Invocations of `ingest-fn` at once.
+    /// Maximum number of concurrent invocations of `ingest-fn`.
     pub concurrency: usize,
-    /// Stream records in a batch.
+    /// Maximum number of stream records in a batch.
     pub stream_batch: usize,
-    /// Whether the stream's mapping halves a batch on which the function fails.
+    /// True if the stream mapping halves a batch on which the function fails.
     pub bisect: bool,
-    /// After so many seconds a stream record is given up.
+    /// Age at which the stream mapping discards a record.
     pub record_age_seconds: u64,
-    /// How often the stream's mapping looks at an idle shard.
+    /// Interval at which the stream mapping polls an idle shard.
     pub poll_interval: Duration,
-    /// How far a sandbox's clock may be off, either way, in milliseconds.
+    /// Maximum difference between a sandbox's clock and the services' clock, in either direction.
     pub skew_ms: u64,
-    /// What is sent. The last one is sent when nothing goes wrong any more, and shows that things still move.
+    /// The workload. The last message is sent after the faults have ended, and shows that the pipeline still works.
     pub messages: Vec<Message>,
-    /// What happens, in order.
+    /// The steps of the world, in order.
     pub steps: Vec<Step>,
-    /// Which faults happen, and how often.
+    /// The kinds of faults that happen, and their rates.
     pub rates: Rates,
-    /// Long ones.
     pub outages: Vec<Outage>,
-    /// What is wrong with the functions, if anything.
+    /// The mutant that replaces the functions.
     pub mutant: Option<Mutant>,
 }
 
-/// One thing that the world does.
+/// A step of a world.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Messages are sent, up to ten in a request, all requests at once.
+    /// Sends these messages, up to ten in a request, all requests at once.
     Send(Vec<usize>),
-    /// Time passes, in milliseconds, in which things happen.
+    /// Waits for this number of milliseconds while the pipeline works.
     Wait(u64),
-    /// DynamoDB deletes what has expired.
-    Sweep,
-    /// Idle sandboxes end.
+    /// Lets DynamoDB delete the expired items.
+    DeleteExpired,
+    /// Ends all idle sandboxes.
     ScaleIn,
-    /// Dead letters are moved back.
+    /// Moves the dead letters back to the queue.
     Redrive,
-    /// Everything is waited for, and then so many seconds pass.
-    Pass(u64),
-    /// The n-th poison record is put into the table.
+    /// Waits until all work is done, and then lets this number of seconds pass.
+    Idle(u64),
+    /// Puts the poison record of this number into the table.
     PutByHand(usize),
-    /// An item that is no claim is put where the first event's claim should be.
+    /// Puts a poison record under the partition key of the first message's event, which then cannot be claimed.
     BlockFirstEvent,
 }
 
 impl Scenario {
-    /// What `seed` stands for.
+    /// Derives a scenario from `seed`.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
-        let (mut settings, mut work, mut order, mut wrong) =
-            (random.fork(), random.fork(), random.fork(), random.fork());
+        let mut settings = random.fork();
+        let mut work = random.fork();
+        let mut order = random.fork();
+        let mut faults = random.fork();
         let mut pick = |options: &[u64]| options[settings.usize(..options.len())];
         let window_seconds = match pick(&[0, 0, 0, 1, 2, 2]) {
             0 => pick(&[1, 2, 5, 10, 20]),
@@ -109,13 +109,13 @@ impl Scenario {
             1..=4 => work.usize(1..10),
             _ => work.usize(10..60),
         };
-        let mix = Mix::by(&mut work, count);
+        let mix = Mix::random(&mut work, count);
         let mut messages = workload::messages(&mut work, count, mix, event_id_pointer);
-        messages.push(workload::plain("the last event", event_id_pointer));
+        messages.push(workload::plain_message("the last event", event_id_pointer));
 
-        let mut rates = rates(&mut wrong);
-        let (outages, record_age_seconds) = outages(&mut wrong);
-        // Apart, so that worlds with single writes are what they were before there were others.
+        let mut rates = rates(&mut faults);
+        let (outages, record_age_seconds) = outages(&mut faults);
+        // These use random numbers of their own, so that the rest of the world does not depend on them.
         let mut batched = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let claim_writes = if batched.bool() { ClaimWrites::Batch } else { ClaimWrites::Single };
         for kind in [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown] {
@@ -153,14 +153,14 @@ impl Scenario {
             mutant: None,
         };
         if scenario.queue_batch > 10 {
-            // Lambda asks for it.
+            // Lambda requires a batching window for batches of more than ten messages.
             scenario.batching_window_seconds = scenario.batching_window_seconds.max(1);
         }
         scenario.steps = steps(&mut order, count, window_seconds.min(600));
         scenario.with_faults(&fault_kind::all().iter().copied().collect())
     }
 
-    /// The same with these messages of the workload alone, and the last one.
+    /// Limits the workload to the messages in `kept` and the last message.
     #[must_use]
     pub fn with_messages(mut self, kept: &BTreeSet<usize>) -> Self {
         for step in &mut self.steps {
@@ -171,7 +171,7 @@ impl Scenario {
         self
     }
 
-    /// The same with these kinds of faults alone.
+    /// Limits the faults to the kinds in `kept`.
     #[must_use]
     pub fn with_faults(mut self, kept: &BTreeSet<FaultKind>) -> Self {
         self.rates.retain(|kind, _| kept.contains(kind));
@@ -180,66 +180,66 @@ impl Scenario {
             self.skew_ms = 0;
         }
         if !happens(FaultKind::Outage) {
-            // Short, so that an outage outlasts it: without one, nothing may be given up.
+            // A short record age exists only so that an outage exceeds it. Without outages no record may be discarded.
             self.record_age_seconds = RECORD_AGE_SECONDS;
         }
         self
     }
 
-    /// The same world around a mutant of the functions.
+    /// Replaces the functions with a mutant.
     #[must_use]
     pub fn with_mutant(self, mutant: Mutant) -> Self {
         Self { mutant: Some(mutant), ..self }
     }
 
-    /// The kinds of faults that happen in it.
+    /// Returns the kinds of faults that can happen.
     #[must_use]
     pub fn faults(&self) -> BTreeSet<FaultKind> {
         self.rates.keys().copied().collect()
     }
 
-    /// The messages that are sent, without the last one.
+    /// Returns the messages that are sent, without the last one.
     #[must_use]
     pub fn sent(&self) -> BTreeSet<usize> {
         let sent = |step: &Step| if let Step::Send(messages) = step { messages.clone() } else { Vec::new() };
         self.steps.iter().flat_map(sent).collect()
     }
 
-    /// Whether S3 is away for longer than records are kept, so that they may be given up.
+    /// Returns true if an outage of S3 may exceed the record age, so that the stream mapping may discard records.
     #[must_use]
     pub fn discards_records(&self) -> bool {
         self.record_age_seconds < RECORD_AGE_SECONDS
     }
 }
 
-/// Which faults happen, and how often. A world in which everything happens all the time shows little: half of the kinds
-/// are left out.
+/// Chooses the kinds of faults and their rates. Leaves out about half of the kinds, because a world with all faults at
+/// once shows little.
 fn rates(random: &mut Rng) -> Rates {
     let intensity = [0.1, 0.4, 1.0, 1.0][random.usize(..4)];
-    let of = |kind: &FaultKind| {
-        let at_most = match kind {
-            // The SDK tries four times: few conflicts would come through.
-            FaultKind::Conflict => 0.9,
-            FaultKind::ColdStart | FaultKind::OutOfOrder | FaultKind::OtherBoundaries => 0.7,
+    let choose = |kind: &FaultKind| {
+        let max_rate = match kind {
+            // The SDK makes four attempts, so a lower rate would rarely let a 409 reach the function.
+            FaultKind::S3Conflict => 0.9,
+            FaultKind::ColdStart | FaultKind::OutOfOrder | FaultKind::ShorterBatches => 0.7,
             FaultKind::RequestLate | FaultKind::AnswerLate => 0.15,
             FaultKind::ScaledIn
             | FaultKind::TtlDeletion
-            | FaultKind::DaysPass
+            | FaultKind::IdlePeriod
             | FaultKind::Redrive
             | FaultKind::PoisonRecord
             | FaultKind::Outage
             | FaultKind::ClockSkew => 1.0,
             _ => 0.3,
         };
-        // What is always done when it can be, is a step or a setting, and rare by itself.
-        let rate = if at_most < 1.0 { random.f64() * at_most * intensity } else { 1.0 };
+        // Kinds with a rate of 1 follow from a step or a setting, which is rare by itself.
+        let rate = if max_rate < 1.0 { random.f64() * max_rate * intensity } else { 1.0 };
         random.bool().then_some((*kind, rate))
     };
-    let apart = [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown, FaultKind::Panic];
-    fault_kind::all().iter().filter(|kind| !apart.contains(kind)).filter_map(of).collect()
+    let chosen_elsewhere = [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown, FaultKind::Panic];
+    fault_kind::all().iter().filter(|kind| !chosen_elsewhere.contains(kind)).filter_map(choose).collect()
 }
 
-/// Outages, and the age at which records are given up: in a few worlds S3 is away for longer than that.
+/// Chooses the outages and the record age. In one world of six, S3 is unavailable for longer than the record age.
 fn outages(random: &mut Rng) -> (Vec<Outage>, u64) {
     let services = [Service::DynamoDb, Service::S3, Service::S3, Service::Sqs];
     let mut outages: Vec<Outage> = (0..random.usize(1..4))
@@ -267,7 +267,7 @@ fn outages(random: &mut Rng) -> (Vec<Outage>, u64) {
     (outages, record_age_seconds)
 }
 
-/// Sends all messages, in bursts, with something or nothing in between.
+/// Chooses the steps: all messages are sent in random bursts, with waits and other steps in between.
 fn steps(random: &mut Rng, messages: usize, window_seconds: u64) -> Vec<Step> {
     let mut steps = Vec::new();
     if random.u8(..10) == 0 {
@@ -283,16 +283,16 @@ fn steps(random: &mut Rng, messages: usize, window_seconds: u64) -> Vec<Step> {
         let wait_ms = match random.u8(..20) {
             0..6 => 0,
             6..11 => random.u64(..2_000),
-            // Around the moment at which what was claimed last runs out.
+            // Up to two seconds before or after the claims of this burst expire.
             11..17 => (window_seconds * 1_000 + random.u64(..4_000)).saturating_sub(2_000),
             _ => random.u64(..3 * MINUTE_MS),
         };
         steps.push(Step::Wait(wait_ms));
         let other = match random.u8(..20) {
-            0..6 => Some(Step::Sweep),
+            0..6 => Some(Step::DeleteExpired),
             6..9 => Some(Step::ScaleIn),
             9..11 => Some(Step::Redrive),
-            11..13 => Some(Step::Pass([HOUR, DAY, 5 * DAY, 13 * DAY, 17 * DAY][random.usize(..5)])),
+            11..13 => Some(Step::Idle([HOUR, DAY, 5 * DAY, 13 * DAY, 17 * DAY][random.usize(..5)])),
             13..15 => Some(Step::PutByHand(random.usize(..))),
             _ => None,
         };

@@ -8,7 +8,7 @@ use pipeline::{PipelineSettings, names};
 
 use crate::scenario::Scenario;
 
-/// Returns the settings that a scenario asks for. `ingest-fn` reads its own from variables, as on Lambda.
+/// Returns the pipeline settings of a scenario. `ingest-fn` reads its own settings from variables, as on Lambda.
 pub(crate) fn settings(scenario: &Scenario) -> PipelineSettings {
     let variable = |name: &str| match name {
         "TABLE_NAME" => Some(names::TABLE.to_owned()),
@@ -22,7 +22,7 @@ pub(crate) fn settings(scenario: &Scenario) -> PipelineSettings {
     let ingest = ingest_fn::Config::from_variables(&Variables::new(&variable));
     let mut settings = PipelineSettings {
         function_timeout: Duration::from_secs(scenario.timeout_seconds),
-        ingest: ingest.expect("the scenario's settings are possible"),
+        ingest: ingest.expect("the scenario's settings are valid"),
         ..PipelineSettings::default()
     };
     settings.sqs_mapping.batch_size = scenario.queue_batch;

@@ -1,11 +1,11 @@
-//! A sandbox's wall clock, which is off.
+//! The wall clock of a sandbox.
 
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::TimeSource;
 use emulator::Clock;
 
-/// Differs from the services' clock by a constant.
+/// A clock that differs from the services' clock by a constant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SkewedClock {
     pub(crate) clock: Clock,

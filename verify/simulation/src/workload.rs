@@ -1,56 +1,54 @@
-//! Messages, and what each of them means. A body is made from its meaning, so that nobody has to read it to know.
+//! Generates messages. Each body is generated from its meaning, so the reference model never has to parse one.
 
 use emulator::sqs::MAX_MESSAGE_BYTES;
 use fastrand::Rng;
 
-/// Longest event id, in bytes: a partition key's 2,048 less `EVENT#`.
+/// Length of the longest event id: 2,048 bytes for the partition key, less 6 for `EVENT#`.
 const MAX_EVENT_ID_BYTES: usize = 2_042;
 
-/// How deep a body may be nested.
+/// Deepest nesting of a valid body.
 const MAX_NESTING: usize = 128;
 
-/// What a producer sends.
+/// A message of the producer.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// As sent.
     pub body: String,
-    /// What it says.
     pub meaning: Meaning,
 }
 
-/// What a body says.
+/// The meaning of a body.
 #[derive(Clone, Debug)]
 pub enum Meaning {
-    /// An event.
+    /// A valid event.
     Event {
-        /// Two bodies with the same id are about the same event.
+        /// Event id. Two bodies with the same id are about the same event.
         id: String,
-        /// Two bodies of one event with the same number say the same, however they are written.
+        /// Number of the content. Two bodies of one event with the same number have the same content, even if the bytes differ.
         content: u64,
-        /// The body without white space between its tokens.
+        /// Body without white space between its tokens.
         line: String,
     },
-    /// Nothing that may be archived: it belongs into the dead-letter queue.
-    NoEvent,
+    /// Not a valid event, so that the message must become a dead letter.
+    Invalid,
 }
 
-/// What kind of messages a world has.
+/// The mix of messages in a world.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
-    /// How many different events there are at the most.
+    /// Maximum number of distinct events.
     pub events: usize,
-    /// How many different things are said of one event.
+    /// Number of different contents for one event.
     pub contents: u64,
-    /// Of a hundred messages, how many are no events.
-    pub poison_percent: u64,
-    /// Whether one message is about as large as can be.
-    pub large: bool,
+    /// Percentage of messages that are not valid events.
+    pub invalid_percent: u64,
+    /// True if one message is near or above a size limit.
+    pub has_large_message: bool,
 }
 
 impl Mix {
-    /// A herd, distinct events, or few events that collide.
+    /// Chooses a random mix: all messages are about one event, about a few events, or about as many events as messages.
     #[must_use]
-    pub fn by(random: &mut Rng, messages: usize) -> Self {
+    pub fn random(random: &mut Rng, messages: usize) -> Self {
         let events = match random.u8(..4) {
             0 => 1,
             1 => messages,
@@ -59,39 +57,39 @@ impl Mix {
         Self {
             events,
             contents: if random.bool() { 1 } else { random.u64(2..4) },
-            poison_percent: [0, 0, 5, 20][random.usize(..4)],
-            large: random.u8(..12) == 0,
+            invalid_percent: [0, 0, 5, 20][random.usize(..4)],
+            has_large_message: random.u8(..12) == 0,
         }
     }
 }
 
-/// So many messages. `pointer` is where the event id stands: `/event_id`, or `/detail/id`.
+/// Generates `count` messages. `pointer` is the event id pointer: `/event_id` or `/detail/id`.
 #[must_use]
 pub fn messages(random: &mut Rng, count: usize, mix: Mix, pointer: &str) -> Vec<Message> {
     let mut messages: Vec<Message> = (0..count)
         .map(|_| {
-            if random.u64(..100) < mix.poison_percent {
-                return Message { body: poison(random), meaning: Meaning::NoEvent };
+            if random.u64(..100) < mix.invalid_percent {
+                return Message { body: invalid_body(random), meaning: Meaning::Invalid };
             }
-            let id = random_id(random.usize(..mix.events));
-            event(random, id, mix.contents, pointer, "")
+            let id = event_id(random.usize(..mix.events));
+            event_message(random, id, mix.contents, pointer, "")
         })
         .collect();
-    if mix.large && !messages.is_empty() {
-        let at = random.usize(..count);
-        messages[at] = large(random, pointer);
+    if mix.has_large_message && !messages.is_empty() {
+        let position = random.usize(..count);
+        messages[position] = large_message(random, pointer);
     }
     messages
 }
 
-/// A message that has nothing special about it, and an event of its own.
+/// Generates a small, valid message about the event `id`.
 #[must_use]
-pub fn plain(id: &str, pointer: &str) -> Message {
-    event(&mut Rng::with_seed(0), id.to_owned(), 1, pointer, "")
+pub fn plain_message(id: &str, pointer: &str) -> Message {
+    event_message(&mut Rng::with_seed(0), id.to_owned(), 1, pointer, "")
 }
 
-/// The n-th event's id. The first ones are such as make trouble.
-fn random_id(n: usize) -> String {
+/// Returns the id of the event number `n`. Low numbers give ids that are difficult to handle.
+fn event_id(n: usize) -> String {
     match n {
         1 => "7".to_owned(),
         2 => "a \"quoted\"\\ id\n".to_owned(),
@@ -101,11 +99,11 @@ fn random_id(n: usize) -> String {
     }
 }
 
-/// A body about an event, written in one of several ways that say the same.
-fn event(random: &mut Rng, id: String, contents: u64, pointer: &str, padding: &str) -> Message {
+/// Generates a message about an event. The formatting of its body is random and does not change the content.
+fn event_message(random: &mut Rng, id: String, contents: u64, pointer: &str, padding: &str) -> Message {
     let content = random.u64(..contents);
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    // An integer is the same id as its text, though a body with the one does not say the same as a body with the other.
+    // The integer 7 and the string "7" are the same event id, but bodies with one and the other differ in content.
     let is_integer = id == "7" && random.bool();
     let id_json = if is_integer { id.clone() } else { quoted(&id) };
     let (id_name, id_value) = match pointer {
@@ -131,37 +129,37 @@ fn event(random: &mut Rng, id: String, contents: u64, pointer: &str, padding: &s
     };
     let line = body("");
     let body = if spaced { body("\r\n\t ") } else { line.clone() };
-    // What is padded differently says something else.
+    // A different padding is a different content.
     let content = content + 500 * u64::from(is_integer) + 1_000 * u64::try_from(padding.len()).unwrap_or(u64::MAX);
     Message { body, meaning: Meaning::Event { id, content, line } }
 }
 
-/// As large as a message can be, or as a claim can be, or larger.
-fn large(random: &mut Rng, pointer: &str) -> Message {
+/// Generates a message that is as large as SQS allows, or whose claim nearly fills an item or exceeds it.
+fn large_message(random: &mut Rng, pointer: &str) -> Message {
     let id = "large".to_owned();
     let letters = |random: &mut Rng, length| (0..length).map(|_| random.alphanumeric()).collect::<String>();
     match random.u8(..3) {
-        // Compresses to nothing.
+        // Compresses to almost nothing.
         0 => {
-            let without = event(&mut Rng::with_seed(0), id.clone(), 1, pointer, "x").body.len();
-            event(&mut Rng::with_seed(0), id, 1, pointer, &"x".repeat(MAX_MESSAGE_BYTES - without + 1))
+            let unpadded = event_message(&mut Rng::with_seed(0), id.clone(), 1, pointer, "x").body.len() - 1;
+            event_message(&mut Rng::with_seed(0), id, 1, pointer, &"x".repeat(MAX_MESSAGE_BYTES - unpadded))
         }
-        // Six bits a letter: compresses to three quarters, which fits into an item of 400 KiB.
+        // A letter carries about six bits, so 450 KiB compress to three quarters, which fits into an item of 400 KiB.
         1 => {
             let padding = letters(random, 450 * 1024);
-            event(random, id, 1, pointer, &padding)
+            event_message(random, id, 1, pointer, &padding)
         }
-        // And this does not.
+        // 700 KiB of them do not fit.
         _ => {
             let padding = letters(random, 700 * 1024);
-            let Message { body, .. } = event(random, id, 1, pointer, &padding);
-            Message { body, meaning: Meaning::NoEvent }
+            let Message { body, .. } = event_message(random, id, 1, pointer, &padding);
+            Message { body, meaning: Meaning::Invalid }
         }
     }
 }
 
-/// A body that is no event.
-fn poison(random: &mut Rng) -> String {
+/// Generates a body that is not a valid event.
+fn invalid_body(random: &mut Rng) -> String {
     let nested = |depth| format!("{{\"event_id\":\"deep\",\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
     let too_long = "x".repeat(MAX_EVENT_ID_BYTES + 1);
     match random.u8(..14) {

@@ -1,4 +1,4 @@
-//! One run: a scenario from its first message until nothing moves any more.
+//! Runs one scenario, from the first message until all work is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::fault_kind::FaultKind;
 use crate::fault_plan::SeededFaultPlan;
 use crate::final_state::FinalState;
 use crate::history::{Entry, History};
-use crate::judgement::Judgement;
+use crate::judgment::Judgment;
 use crate::poison_record::PoisonRecord;
 use crate::recorder::Recorder;
 use crate::reference_model;
@@ -28,44 +28,43 @@ use crate::scenario::{Scenario, Step};
 use crate::settings::settings;
 use crate::workload::Meaning;
 
-/// After this long, every request that was ever sent has arrived: `RequestLate` is a minute at the most.
-const ALL_ARRIVED: Duration = Duration::from_secs(70);
+/// Time after which every request has arrived: `RequestLate` delays one by at most a minute.
+const MAX_REQUEST_DELAY: Duration = Duration::from_secs(70);
 
-/// Without faults, everything is done well before: three receives, each up to 185 s apart, and back-offs of half a minute.
-const CALM_BOUND: Duration = Duration::from_secs(2 * 60 * 60);
+/// Maximum wait without faults. The work takes far less: three receives, up to 185 s apart, and back-offs of half a minute.
+const MAX_WAIT_WITHOUT_FAULTS: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// Amid faults, time is not passed over before everything is done, but not waited for without end either.
-const FAULTY_BOUND: Duration = Duration::from_secs(20 * 60);
+/// Maximum wait for all work to finish before an idle period. With faults, some work may not finish.
+const MAX_WAIT_WITH_FAULTS: Duration = Duration::from_secs(20 * 60);
 
-/// A dead letter is kept for 14 days from its first enqueue; a day is left for what a world does meanwhile.
-const DEAD_LETTER_SECONDS: u64 = 13 * 86_400;
+/// Longest idle time between two redrives. The dead-letter queue keeps a message for 14 days from its first enqueue; one day
+/// of margin is left for the other steps of the world.
+const MAX_IDLE_SECONDS: u64 = 13 * 86_400;
 
-/// What came of a scenario.
+/// The outcome of one scenario.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What must always hold and did not, and how messages ended.
-    pub judgement: Judgement,
-    /// What happened.
+    pub judgment: Judgment,
     pub history: History,
-    /// How often each kind of fault happened.
-    pub hits: BTreeMap<FaultKind, u64>,
-    /// Messages that were sent.
+    /// Number of times that each kind of fault happened.
+    pub fault_counts: BTreeMap<FaultKind, u64>,
+    /// Number of messages sent.
     pub messages: usize,
 }
 
 /// Runs a scenario.
 ///
 /// # Panics
-/// If the runtime cannot be made, which takes an exhausted machine.
+/// If the machine lacks the resources for a runtime.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Outcome {
-    // The SDK's jitter.
+    // The SDK's retry jitter comes from fastrand.
     fastrand::seed(scenario.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime of one thread can be made").block_on(async {
+    runtime.expect("the machine has resources for a single-threaded runtime").block_on(async {
         let mut world = World::new(scenario);
         for step in &scenario.steps {
-            world.step(step).await;
+            world.run_step(step).await;
         }
         world.finish().await
     })
@@ -78,12 +77,14 @@ struct World<'a> {
     fault_plan: Arc<SeededFaultPlan>,
     pipeline: Pipeline,
     producer: aws_sdk_sqs::Client,
-    hand: aws_sdk_dynamodb::Client,
-    sending: JoinSet<()>,
-    by_hand: BTreeMap<String, bool>,
+    /// Client for edits of the table by hand.
+    dynamodb: aws_sdk_dynamodb::Client,
+    /// The producer's requests in flight.
+    sends: JoinSet<()>,
+    put_by_hand: BTreeMap<String, bool>,
     discarded: Vec<(String, String)>,
-    /// Since the dead letters were last redriven.
-    passed_seconds: u64,
+    /// Idle time since the dead letters were last redriven.
+    idle_seconds: u64,
 }
 
 impl<'a> World<'a> {
@@ -105,51 +106,51 @@ impl<'a> World<'a> {
         Self {
             scenario,
             producer: aws_sdk_sqs::Client::from_conf(producer),
-            hand: aws_sdk_dynamodb::Client::new(&sdk),
+            dynamodb: aws_sdk_dynamodb::Client::new(&sdk),
             services,
             recorder,
             fault_plan,
             pipeline,
-            sending: JoinSet::new(),
-            by_hand: BTreeMap::new(),
+            sends: JoinSet::new(),
+            put_by_hand: BTreeMap::new(),
             discarded: Vec::new(),
-            passed_seconds: 0,
+            idle_seconds: 0,
         }
     }
 
-    async fn step(&mut self, step: &Step) {
+    async fn run_step(&mut self, step: &Step) {
         match step {
             Step::Send(messages) => self.send(messages),
             Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
-            Step::Sweep if self.fault_plan.draw(FaultKind::TtlDeletion).is_some() => {
-                self.recorder.note(Entry::Swept(self.services.tables.sweep_ttl()));
+            Step::DeleteExpired if self.fault_plan.draw(FaultKind::TtlDeletion).is_some() => {
+                self.recorder.record(Entry::TtlDeleted(self.services.tables.sweep_ttl()));
             }
             Step::ScaleIn if self.fault_plan.draw(FaultKind::ScaledIn).is_some() => {
-                self.recorder.note(Entry::ScaledIn);
+                self.recorder.record(Entry::ScaledIn);
                 self.pipeline.ingest.scale_in();
                 self.pipeline.archive.scale_in();
             }
             Step::Redrive if self.fault_plan.draw(FaultKind::Redrive).is_some() => self.redrive().await,
-            Step::Pass(seconds) if self.fault_plan.draw(FaultKind::DaysPass).is_some() => self.pass(*seconds).await,
+            Step::Idle(seconds) if self.fault_plan.draw(FaultKind::IdlePeriod).is_some() => self.idle(*seconds).await,
             Step::PutByHand(n) if self.fault_plan.draw(FaultKind::PoisonRecord).is_some() => {
-                let pk = format!("{KEY_PREFIX}by-hand-{}", self.by_hand.len());
-                self.put_by_hand(&pk, *n).await;
+                let pk = format!("{KEY_PREFIX}by-hand-{}", self.put_by_hand.len());
+                self.put_poison_record(&pk, *n).await;
             }
             Step::BlockFirstEvent if self.fault_plan.draw(FaultKind::PoisonRecord).is_some() => {
                 if let Meaning::Event { id, .. } = &self.scenario.messages[0].meaning {
-                    self.put_by_hand(&format!("{KEY_PREFIX}{id}"), 0).await;
+                    self.put_poison_record(&format!("{KEY_PREFIX}{id}"), 0).await;
                 }
             }
-            Step::Sweep
+            Step::DeleteExpired
             | Step::ScaleIn
             | Step::Redrive
-            | Step::Pass(_)
+            | Step::Idle(_)
             | Step::PutByHand(_)
             | Step::BlockFirstEvent => {}
         }
     }
 
-    /// Sends in the background, as producers do.
+    /// Sends messages in the background, as producers do.
     fn send(&mut self, messages: &[usize]) {
         let mut requests: Vec<(usize, Vec<usize>)> = Vec::new();
         for &message in messages {
@@ -170,87 +171,88 @@ impl<'a> World<'a> {
             };
             let entries = messages.iter().map(entry).collect();
             let request = self.producer.send_message_batch().queue_url(queue_url(names::QUEUE));
-            let (request, recorder) = (request.set_entries(Some(entries)), Arc::clone(&self.recorder));
-            self.sending.spawn(async move {
-                let known = match request.send().await {
+            let request = request.set_entries(Some(entries));
+            let recorder = Arc::clone(&self.recorder);
+            self.sends.spawn(async move {
+                let result = match request.send().await {
                     Ok(sent) if sent.failed().is_empty() => Ok(()),
                     Ok(sent) => Err(format!("{:?}", sent.failed())),
                     Err(error) => Err(error.to_string()),
                 };
-                recorder.note(Entry::Sent { messages, known });
+                recorder.record(Entry::Sent { messages, result });
             });
         }
     }
 
-    /// Moves what is in the dead-letter queue back, as `StartMessageMoveTask` does: with a new id and a new enqueue time.
+    /// Moves all dead letters back to the queue. Each one gets a new id and a new enqueue time, as with `StartMessageMoveTask`.
     async fn redrive(&mut self) {
-        self.passed_seconds = 0;
+        self.idle_seconds = 0;
         let sqs = &self.services.sqs;
         loop {
-            let dead = sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, None).await;
-            let dead = dead.expect("the queue is there");
-            if dead.is_empty() {
+            let letters = sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, None).await;
+            let letters = letters.expect("the queue exists");
+            if letters.is_empty() {
                 return;
             }
-            for letter in dead {
-                let new = sqs.send(names::QUEUE, &letter.body).expect("it was sent before");
-                self.recorder.note(Entry::Redriven { old: letter.message_id, new });
-                sqs.delete(names::DEAD_LETTER_QUEUE, &letter.receipt_handle).expect("the queue gave this handle");
+            for letter in letters {
+                let new_id = sqs.send(names::QUEUE, &letter.body).expect("the queue accepted this body before");
+                self.recorder.record(Entry::Redriven { old_id: letter.message_id, new_id });
+                sqs.delete(names::DEAD_LETTER_QUEUE, &letter.receipt_handle).expect("the queue issued this handle");
             }
         }
     }
 
-    /// Lets time pass in which nobody does anything, if everything comes to rest before. Dead letters are redriven before they
-    /// are too old.
-    async fn pass(&mut self, mut seconds: u64) {
+    /// Waits until all work is done and then lets time pass, or returns early if the work does not finish. Redrives the dead
+    /// letters before the queue's retention would delete them.
+    async fn idle(&mut self, mut seconds: u64) {
         while seconds > 0 {
-            if self.passed_seconds == DEAD_LETTER_SECONDS {
+            if self.idle_seconds == MAX_IDLE_SECONDS {
                 self.redrive().await;
             }
-            tokio::time::sleep(ALL_ARRIVED).await;
-            if self.wait_until_idle(FAULTY_BOUND).await.is_err() {
+            tokio::time::sleep(MAX_REQUEST_DELAY).await;
+            if self.wait_until_done(MAX_WAIT_WITH_FAULTS).await.is_err() {
                 return;
             }
-            let part = seconds.min(DEAD_LETTER_SECONDS - self.passed_seconds);
-            self.recorder.note(Entry::Passed(part));
+            let part = seconds.min(MAX_IDLE_SECONDS - self.idle_seconds);
+            self.recorder.record(Entry::Idle(part));
             tokio::time::advance(Duration::from_secs(part)).await;
-            self.passed_seconds += part;
+            self.idle_seconds += part;
             seconds -= part;
         }
     }
 
-    /// Puts an item into the table that `archive-fn` has to quarantine, or to pass over.
-    async fn put_by_hand(&mut self, pk: &str, n: usize) {
+    /// Puts a poison record into the table, which `archive-fn` must quarantine or skip.
+    async fn put_poison_record(&mut self, pk: &str, n: usize) {
         let PoisonRecord { item, is_quarantined } = PoisonRecord::new(n, pk);
-        let pk = item["pk"].as_s().expect("it is text").clone();
+        let pk = item["pk"].as_s().expect("the partition key is text").clone();
         if is_quarantined {
-            self.recorder.awaits_object(&pk);
+            self.recorder.expect_object(&pk);
         }
-        self.by_hand.insert(pk, is_quarantined);
-        let put = self.hand.put_item().table_name(names::TABLE).set_item(Some(item)).send().await;
-        put.expect("nothing goes wrong with what is done by hand");
+        self.put_by_hand.insert(pk, is_quarantined);
+        let put = self.dynamodb.put_item().table_name(names::TABLE).set_item(Some(item)).send().await;
+        put.expect("requests made by hand never fail");
     }
 
-    /// Waits until nothing is under way any more: no function runs, no request is on its way, the queue is empty, and each
-    /// claim has its object, or was given up.
-    async fn wait_until_idle(&mut self, bound: Duration) -> Result<(), String> {
-        let give_up = Instant::now() + bound;
+    /// Waits until all work is done: no function runs, no request is in flight, the queue is empty, and every claim has its
+    /// object or was discarded. Returns a description of the unfinished work if that takes longer than `max_wait`.
+    async fn wait_until_done(&mut self, max_wait: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + max_wait;
         loop {
-            while self.sending.try_join_next().is_some() {}
-            let counts = self.services.sqs.counts(names::QUEUE).expect("the queue is there");
+            while self.sends.try_join_next().is_some() {}
+            let counts = self.services.sqs.counts(names::QUEUE).expect("the queue exists");
             let messages = counts.visible + counts.in_flight;
             let mut without_object = self.recorder.without_object();
             if messages == 0 && !without_object.is_empty() {
                 self.read_on_failure_queue().await;
                 without_object.retain(|name| !self.is_discarded(name));
             }
-            if messages == 0 && without_object.is_empty() && self.sending.is_empty() && self.recorder.is_idle() {
+            if messages == 0 && without_object.is_empty() && self.sends.is_empty() && self.recorder.is_idle() {
                 return Ok(());
             }
-            if Instant::now() >= give_up {
-                let sending = self.sending.len();
+            if Instant::now() >= deadline {
+                let sends = self.sends.len();
                 return Err(format!(
-                    "{messages} messages in the queue, {sending} requests under way, without an object: {without_object:?}"
+                    "{messages} messages in the queue, {sends} producer requests in flight, no object for {without_object:?}"
                 ));
             }
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -260,16 +262,16 @@ impl<'a> World<'a> {
     async fn read_on_failure_queue(&mut self) {
         let sqs = &self.services.sqs;
         loop {
-            let told = sqs.receive(names::ON_FAILURE_QUEUE, 10, Duration::ZERO, None).await;
-            let told = told.expect("the queue is there");
-            if told.is_empty() {
+            let messages = sqs.receive(names::ON_FAILURE_QUEUE, 10, Duration::ZERO, None).await;
+            let messages = messages.expect("the queue exists");
+            if messages.is_empty() {
                 return;
             }
-            for message in told {
-                let said: Value = serde_json::from_str(&message.body).expect("the mapping writes JSON");
-                let number = |name: &str| said["DDBStreamBatchInfo"][name].as_str().unwrap_or_default().to_owned();
+            for message in messages {
+                let body: Value = serde_json::from_str(&message.body).expect("the mapping writes JSON");
+                let number = |name: &str| body["DDBStreamBatchInfo"][name].as_str().unwrap_or_default().to_owned();
                 self.discarded.push((number("startSequenceNumber"), number("endSequenceNumber")));
-                sqs.delete(names::ON_FAILURE_QUEUE, &message.receipt_handle).expect("the queue gave this handle");
+                sqs.delete(names::ON_FAILURE_QUEUE, &message.receipt_handle).expect("the queue issued this handle");
             }
         }
     }
@@ -279,8 +281,8 @@ impl<'a> World<'a> {
             return false;
         }
         let numbers = self.sequence_numbers();
-        let named = |number: &String| self.discarded.iter().any(|(first, last)| first <= number && number <= last);
-        numbers.get(name).is_some_and(|numbers| numbers.iter().any(named))
+        let is_named = |number: &String| self.discarded.iter().any(|(first, last)| first <= number && number <= last);
+        numbers.get(name).is_some_and(|numbers| numbers.iter().any(is_named))
     }
 
     fn sequence_numbers(&self) -> BTreeMap<String, Vec<String>> {
@@ -292,47 +294,47 @@ impl<'a> World<'a> {
         numbers
     }
 
-    /// Ends all faults, waits until nothing moves, redrives what is dead, waits again, and has a look.
+    /// Ends all faults, waits until all work is done, redrives the dead letters, waits again, and judges the final state.
     async fn finish(mut self) -> Outcome {
         self.fault_plan.end();
         let mut unfinished = Vec::new();
-        tokio::time::sleep(ALL_ARRIVED).await;
+        tokio::time::sleep(MAX_REQUEST_DELAY).await;
         self.send(&[self.scenario.messages.len() - 1]);
-        if let Err(what) = self.wait_until_idle(CALM_BOUND).await {
-            unfinished.push(format!("two hours after the last fault there are still {what}"));
+        if let Err(work) = self.wait_until_done(MAX_WAIT_WITHOUT_FAULTS).await {
+            unfinished.push(format!("unfinished two hours after the last fault: {work}"));
         } else {
             self.redrive().await;
-            if let Err(what) = self.wait_until_idle(CALM_BOUND).await {
-                unfinished.push(format!("two hours after the last redrive there are still {what}"));
+            if let Err(work) = self.wait_until_done(MAX_WAIT_WITHOUT_FAULTS).await {
+                unfinished.push(format!("unfinished two hours after the last redrive: {work}"));
             }
         }
-        let broken = tokio::time::timeout(Duration::from_secs(1), self.pipeline.broken()).await;
-        unfinished.extend(broken.ok());
+        let failure = tokio::time::timeout(Duration::from_secs(1), self.pipeline.wait_for_failure()).await;
+        unfinished.extend(failure.ok());
         let final_state = self.final_state(unfinished).await;
         let history = self.recorder.end();
-        let judgement = reference_model::judge(self.scenario, &history, &final_state);
+        let judgment = reference_model::judge(self.scenario, &history, &final_state);
         let messages = self.scenario.sent().len() + 1;
-        Outcome { judgement, history, hits: self.fault_plan.hits(), messages }
+        Outcome { judgment, history, fault_counts: self.fault_plan.counts(), messages }
     }
 
     async fn final_state(&mut self, unfinished: Vec<String>) -> FinalState {
         self.read_on_failure_queue().await;
         let mut table = BTreeMap::new();
-        let mut pages = self.hand.scan().table_name(names::TABLE).into_paginator().send();
+        let mut pages = self.dynamodb.scan().table_name(names::TABLE).into_paginator().send();
         while let Some(page) = pages.next().await {
-            for item in page.expect("nothing goes wrong with what is done by hand").items() {
+            for item in page.expect("requests made by hand never fail").items() {
                 let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
                 table.insert(text("pk"), text("claim_id"));
             }
         }
         let mut dead_letters = BTreeSet::new();
         loop {
-            let dead = self.services.sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, None).await;
-            let dead = dead.expect("the queue is there");
-            if dead.is_empty() {
+            let letters = self.services.sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, None).await;
+            let letters = letters.expect("the queue exists");
+            if letters.is_empty() {
                 break;
             }
-            dead_letters.extend(dead.into_iter().map(|letter| letter.message_id));
+            dead_letters.extend(letters.into_iter().map(|letter| letter.message_id));
         }
         FinalState {
             table,
@@ -340,7 +342,7 @@ impl<'a> World<'a> {
             objects: self.services.lakes.versions(names::BUCKET),
             dead_letters,
             discarded: std::mem::take(&mut self.discarded),
-            by_hand: self.by_hand.clone(),
+            put_by_hand: self.put_by_hand.clone(),
             unfinished,
         }
     }

@@ -1,29 +1,29 @@
-//! The simulation can fail: it catches each mutant of the functions, by what comes out and not by what the handlers log, and
-//! finds nothing in the same seed without it. How many seeds it took is printed (`-- --nocapture`).
+//! Proves that the simulation can fail: it catches every mutant by its results rather than by the handlers' logs, and finds no
+//! violation in the same seed without the mutant. `-- --nocapture` prints the seed that catches each mutant.
 
-#![allow(clippy::print_stdout, reason = "the number of seeds is for people")]
+#![expect(clippy::print_stdout, reason = "people read which seed catches a mutant")]
 
 use mutants::Mutant;
-use simulation::judgement::Rule;
+use simulation::judgment::Rule;
 use simulation::{Scenario, campaign, run};
 
-/// A mutant that so many seeds do not catch is not caught.
-const MOST_SEEDS: u64 = 300;
+/// Number of seeds in which a mutant must be caught.
+const MAX_SEEDS: u64 = 300;
 
-fn is_caught(mutant: Mutant) {
+fn assert_caught(mutant: Mutant) {
     campaign::silence_panics();
-    for seed in 0..MOST_SEEDS {
+    for seed in 0..MAX_SEEDS {
         let scenario = Scenario::from_seed(seed);
-        let judgement = run(&scenario.clone().with_mutant(mutant)).judgement;
-        if let Some(violation) = judgement.violations.iter().find(|violation| violation.rule != Rule::Log) {
-            let what = violation.to_string().escape_debug().to_string();
-            println!("{mutant:?}: rule {:?}, seed {seed}, {} seeds; {what:.150}", violation.rule, seed + 1);
-            let honest = run(&scenario).judgement.violations;
-            assert!(honest.is_empty(), "seed {seed} fails without {mutant:?} too: {honest:?}");
+        let violations = run(&scenario.clone().with_mutant(mutant)).judgment.violations;
+        if let Some(violation) = violations.iter().find(|violation| violation.rule != Rule::Log) {
+            let text = violation.to_string().escape_debug().to_string();
+            println!("{mutant:?}: caught in seed {seed} by {text:.150}");
+            let others = run(&scenario).judgment.violations;
+            assert!(others.is_empty(), "seed {seed} fails even without {mutant:?}: {others:?}");
             return;
         }
     }
-    panic!("{MOST_SEEDS} seeds did not catch {mutant:?}");
+    panic!("{MAX_SEEDS} seeds did not catch {mutant:?}");
 }
 
 macro_rules! caught {
@@ -31,12 +31,12 @@ macro_rules! caught {
         $(
             #[test]
             fn $name() {
-                is_caught(Mutant::$mutant);
+                assert_caught(Mutant::$mutant);
             }
         )*
 
         #[test]
-        fn no_mutant_is_left_out() {
+        fn every_mutant_is_tested() {
             assert_eq!([$(Mutant::$mutant),*], Mutant::ALL);
         }
     };

@@ -1,6 +1,4 @@
-//! Shrunk worlds that once failed. Each first makes sure that what it is about still happens in it.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Shrunk worlds that once failed. Each test first checks that the conditions of the failure still occur.
 
 use std::collections::BTreeMap;
 
@@ -14,34 +12,37 @@ fn replay(seed: u64, messages: &[usize], faults: &[FaultKind]) -> Outcome {
     campaign::silence_panics();
     let shrunk =
         Reproduction { seed, messages: messages.iter().copied().collect(), faults: faults.iter().copied().collect() };
-    // All of them are from before there were others.
+    // These seeds failed before batched writes existed, so they run with single writes.
     run(&Scenario { claim_writes: ClaimWrites::Single, ..shrunk.apply(Scenario::from_seed(seed)) })
 }
 
-/// The reference model was wrong here, not the code: after the window, and after TTL has deleted the claim, the SDK's retry
-/// of a write whose answer is late brings the same claim back. It has its object already, and gets no other.
+/// The reference model was wrong here, not the code. The SDK retries a write whose answer is late. If the claim has expired
+/// and TTL has deleted it by then, the retry writes the same claim again. It already has its object and gets no second one.
 #[test]
-fn regression_a_retry_brings_back_a_claim_that_was_archived_and_deleted() {
+fn late_retry_rewrites_deleted_claim() {
     let outcome = replay(814, &[41, 44], &[FaultKind::AnswerLate, FaultKind::TtlDeletion]);
-    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut writes: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, entry) in &outcome.history {
-        if let Entry::Claimed(claimed) = entry {
-            *taken.entry(&claimed.claim_id).or_default() += 1;
+        if let Entry::Claimed(claim) = entry {
+            *writes.entry(&claim.claim_id).or_default() += 1;
         }
     }
-    assert!(taken.values().any(|&times| times > 1), "the world has changed: look for another seed");
-    assert!(outcome.judgement.violations.is_empty(), "{:?}", outcome.judgement.violations);
+    assert!(writes.values().any(|&count| count > 1), "no claim is written twice: choose another seed");
+    assert!(outcome.judgment.violations.is_empty(), "{:?}", outcome.judgment.violations);
 }
 
-/// The world was wrong here, not the code: days were passed over while a request of a killed function was on its way, which
-/// then reached the table days after its clock was read. Requests do not travel for days.
+/// The world was wrong here, not the code. It skipped days while a request of a killed function was in flight, so the request
+/// reached the table days after its clock was read. Real requests do not take days.
 #[test]
-fn regression_no_request_is_days_on_its_way() {
+fn no_request_is_in_flight_for_days() {
     let messages = [0, 1, 2, 4, 5, 7, 13, 15, 20, 21, 22, 25, 27];
-    let faults = [FaultKind::RequestLate, FaultKind::Outage, FaultKind::Killed, FaultKind::DaysPass];
+    let faults = [FaultKind::RequestLate, FaultKind::Outage, FaultKind::Killed, FaultKind::IdlePeriod];
     let outcome = replay(22_094, &messages, &faults);
     for kind in faults {
-        assert!(outcome.hits.get(&kind).is_some_and(|&hits| hits > 0), "there was no {kind}: look for another seed");
+        assert!(
+            outcome.fault_counts.get(&kind).is_some_and(|&count| count > 0),
+            "{kind} never happened: choose another seed"
+        );
     }
-    assert!(outcome.judgement.violations.is_empty(), "{:?}", outcome.judgement.violations);
+    assert!(outcome.judgment.violations.is_empty(), "{:?}", outcome.judgment.violations);
 }

@@ -1,63 +1,64 @@
-//! What must always hold holds in every world, and a world is a function of its seed.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Checks the rules in many worlds, and that a world depends on its seed alone.
 
 use std::time::Instant;
 
 use simulation::shrink::shrink;
 use simulation::{Scenario, campaign, history, run};
 
-/// `.ci/run` runs ten times as many in an optimized build.
+/// Number of worlds in this test. `.ci/run` runs ten times as many in an optimized build.
 const SEEDS: u64 = 200;
 
+/// No rule is violated in 200 worlds, and every kind of fault and of result occurs in them.
 #[test]
-fn what_must_always_hold_holds_in_200_worlds() {
+fn rules_hold_in_200_worlds() {
     campaign::silence_panics();
     let begun = Instant::now();
     let totals = campaign::run_seeds(0, campaign::all_cores(), Scenario::from_seed, |totals| totals.started < SEEDS);
     println!("{} seeds, {} messages in {:.1?}", totals.seeds, totals.messages, begun.elapsed());
-    println!("faults: {:?}\nends: {:?}", totals.faults, totals.ends);
+    println!("faults: {:?}\nresults: {:?}", totals.faults, totals.results);
 
     if let Some((seed, violations)) = totals.failures.first_key_value() {
         let rule = violations[0].rule;
         let shrunk = shrink(&Scenario::from_seed(*seed), |found| found.iter().any(|violation| violation.rule == rule));
         let failed: Vec<&u64> = totals.failures.keys().collect();
-        panic!("seeds {failed:?} fail; seed {seed}: {violations:#?}\nreplay it: {}", shrunk.command());
+        panic!("seeds {failed:?} failed; seed {seed}: {violations:#?}\nto replay it: {}", shrunk.command());
     }
-    // A world in which nothing goes wrong shows nothing.
+    // Worlds without faults would prove nothing.
     assert_eq!(totals.missing(), Vec::<String>::new());
 }
 
+/// Two runs of one seed record the same history, byte for byte.
 #[test]
-fn the_same_seed_gives_the_same_history_byte_for_byte() {
+fn same_seed_gives_same_history() {
     campaign::silence_panics();
     for seed in 0..40 {
-        let tell = move || history::text(&run(&Scenario::from_seed(seed)).history);
-        // Each in a thread of its own, whose thread-local state is new.
-        let [first, second] = [(); 2].map(|()| std::thread::spawn(tell).join().unwrap());
+        let record = move || history::text(&run(&Scenario::from_seed(seed)).history);
+        // Each run has its own thread, so that it starts with fresh thread-local state.
+        let [first, second] = [(); 2].map(|()| std::thread::spawn(record).join().unwrap());
         let differs = first.lines().zip(second.lines()).position(|(first, second)| first != second);
-        assert!(first == second, "seed {seed} differs from line {differs:?} on");
-        assert!(first.lines().count() > 5, "seed {seed} has no history");
+        assert!(first == second, "histories of seed {seed} differ at line {differs:?}");
+        assert!(first.lines().count() > 5, "the history of seed {seed} is too short");
     }
 }
 
 #[test]
-fn another_seed_gives_another_history() {
+fn different_seeds_give_different_histories() {
     campaign::silence_panics();
-    let tell = |seed| history::text(&run(&Scenario::from_seed(seed)).history);
-    assert_ne!(tell(2), tell(3));
+    let record = |seed| history::text(&run(&Scenario::from_seed(seed)).history);
+    assert_ne!(record(2), record(3));
 }
 
+/// The shrunk scenario has fewer messages and faults, and still violates the same rule.
 #[test]
-fn a_failing_seed_is_shrunk_to_a_world_that_fails_by_the_same_rule() {
+fn failing_seed_is_shrunk() {
     use mutants::Mutant::AcknowledgedBeforeWrite;
-    use simulation::judgement::{Rule, Violation};
+    use simulation::judgment::{Rule, Violation};
     campaign::silence_panics();
-    let fails = |found: &[Violation]| found.iter().any(|violation| violation.rule == Rule::Acknowledged);
-    let planted = |seed| Scenario::from_seed(seed).with_mutant(AcknowledgedBeforeWrite);
-    let whole = (0..100).map(planted).find(|scenario| fails(&run(scenario).judgement.violations)).unwrap();
-    let shrunk = shrink(&whole, fails);
+    let is_failure = |found: &[Violation]| found.iter().any(|violation| violation.rule == Rule::Acknowledged);
+    let with_mutant = |seed| Scenario::from_seed(seed).with_mutant(AcknowledgedBeforeWrite);
+    let whole = (0..100).map(with_mutant).find(|scenario| is_failure(&run(scenario).judgment.violations)).unwrap();
+    let shrunk = shrink(&whole, is_failure);
     assert!(shrunk.messages.len() < whole.sent().len() && shrunk.faults.len() < whole.faults().len(), "{shrunk:?}");
-    assert!(fails(&run(&shrunk.apply(whole)).judgement.violations));
+    assert!(is_failure(&run(&shrunk.apply(whole)).judgment.violations));
     println!("{}", shrunk.command());
 }

@@ -1,4 +1,5 @@
-//! Ten `PutItem`s at once, or, with `BARE_WRITES=execute`, a `BatchExecuteStatement` for every 25 messages.
+//! Sends up to ten `PutItem` requests at once. With `BARE_WRITES=execute`, sends one `BatchExecuteStatement` for every 25
+//! messages instead.
 
 use std::env;
 
@@ -9,8 +10,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
-/// By the API reference.
-const MOST_STATEMENTS: usize = 25;
+/// The limit of `BatchExecuteStatement` in the API reference.
+const MAX_STATEMENTS: usize = 25;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -51,9 +52,9 @@ async fn insert(client: &Client, table: &str, batch: Batch) -> Result<Value, Err
             .build()
     });
     let statements = statements.collect::<Result<Vec<_>, _>>()?;
-    for statements in statements.chunks(MOST_STATEMENTS) {
-        let answer = client.batch_execute_statement().set_statements(Some(statements.to_vec())).send().await?;
-        if let Some(error) = answer.responses().iter().find_map(|response| response.error()) {
+    for statements in statements.chunks(MAX_STATEMENTS) {
+        let response = client.batch_execute_statement().set_statements(Some(statements.to_vec())).send().await?;
+        if let Some(error) = response.responses().iter().find_map(|response| response.error()) {
             return Err(format!("{error:?}").into());
         }
     }

@@ -1,4 +1,4 @@
-//! Eight `PutObject`s at once: what `archive-fn` is held against.
+//! Sends up to eight `PutObject` requests at once. This is the baseline for `archive-fn`.
 
 use std::env;
 
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
         stream::iter(event.payload.records)
             .map(|message| {
                 let request = client.put_object().bucket(bucket).key(format!("bare/{}.json", message.message_id));
-                // Boxed: the SDK's future is 19 KB.
+                // Boxed because the SDK's future is 19 KB large.
                 Box::pin(request.content_type("application/json").body(message.body.into_bytes().into()).send())
             })
             .buffer_unordered(8)

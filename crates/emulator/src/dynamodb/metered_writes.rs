@@ -1,4 +1,4 @@
-//! The writes that DynamoDB charges for, and what each consumes.
+//! The writes that DynamoDB bills, with the units that each consumes.
 
 use dynoxide::Database;
 use dynoxide::actions::batch_execute_statement::{BatchExecuteStatementRequest, BatchExecuteStatementResponse};
@@ -8,23 +8,23 @@ use dynoxide::types::{item_size, write_capacity_units};
 
 use crate::meter::Meter;
 
-/// Does a `PutItem` and counts it: by the larger of the item that was there and the new one, also when the condition
-/// fails ("Read and write operations" in DynamoDB's developer guide). If it fails and the old item is not asked
-/// for, by the new one.
+/// Executes a `PutItem` and counts its units. The larger of the old and the new item counts, even if the condition fails
+/// ("Read and write operations" in DynamoDB's developer guide). If the condition fails and the request does not ask for
+/// the old item, the size of the new one counts.
 pub(crate) fn put_item(
     meter: &Meter,
     database: &Database,
     mut request: PutItemRequest,
 ) -> Result<PutItemResponse, DynoxideError> {
     let new_bytes = item_size(&request.item);
-    let is_asked = request.return_consumed_capacity.is_some();
+    let is_capacity_requested = request.return_consumed_capacity.is_some();
     request.return_consumed_capacity.get_or_insert_with(|| "TOTAL".to_owned());
     let mut answer = database.put_item(request);
     match &mut answer {
         Ok(response) => {
             let consumed = response.consumed_capacity.as_ref().map(|capacity| capacity.capacity_units);
             meter.write(consumed.unwrap_or_else(|| write_capacity_units(new_bytes)), false);
-            response.consumed_capacity.take_if(|_| !is_asked);
+            response.consumed_capacity.take_if(|_| !is_capacity_requested);
         }
         Err(DynoxideError::ConditionalCheckFailedException(_, old)) => {
             let old_bytes = old.as_ref().map_or(0, item_size);
@@ -35,13 +35,13 @@ pub(crate) fn put_item(
     answer
 }
 
-/// Does a `BatchExecuteStatement` of INSERTs and counts each statement, the failed ones too.
+/// Executes a `BatchExecuteStatement` of INSERTs and counts the units of each statement, failed ones included.
 pub(crate) fn batch_execute_statement(
     meter: &Meter,
     database: &Database,
     request: BatchExecuteStatementRequest,
 ) -> Result<BatchExecuteStatementResponse, DynoxideError> {
-    // An INSERT's item: the names and texts that the statement quotes, and its parameters.
+    // The item of an INSERT consists of the names and texts that the statement quotes, and of its parameters.
     let quoted = |statement: &str| statement.split('\'').skip(1).step_by(2).map(str::len).sum::<usize>();
     let units = request.statements.iter().map(|member| {
         let parameters = member.parameters.iter().flatten().map(|parameter| parameter.size()).sum::<usize>();

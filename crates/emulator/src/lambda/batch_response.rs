@@ -1,20 +1,20 @@
-//! What an event source mapping takes from a function's answer when `ReportBatchItemFailures` is on: the rules are under
-//! "Success and failure conditions" in Lambda's guides to SQS and DynamoDB.
+//! Reads a function's partial batch response as an event source mapping with `ReportBatchItemFailures` does. The rules are
+//! under "Success and failure conditions" in Lambda's guides to SQS and DynamoDB.
 
 use serde_json::Value;
 
-/// Which items of a batch failed.
+/// The items of a batch that failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failures {
-    /// These; none if it is empty.
+    /// The items with these identifiers failed. An empty list means that the whole batch succeeded.
     Some(Vec<String>),
-    /// All: the answer makes no sense, and nothing may be taken for done.
+    /// The whole batch failed, because the answer is not a valid response.
     All,
 }
 
-/// Reads an answer. Success: an empty or null list, an empty or null answer. Total failure: no JSON, an identifier that is
-/// empty, null, under another name, or of an item that was not in the batch.
-pub(crate) fn failures(answer: &[u8], in_batch: impl Fn(&str) -> bool) -> Failures {
+/// Parses an answer. The batch succeeds if the answer or its list of failures is empty or null. The whole batch fails if the
+/// answer is not JSON, or if an identifier is empty, null, under another name, or not from an item of the batch.
+pub(crate) fn parse_failures(answer: &[u8], in_batch: impl Fn(&str) -> bool) -> Failures {
     let items = match serde_json::from_slice(answer) {
         Ok(Value::Null) => return Failures::Some(Vec::new()),
         Ok(Value::Object(answer)) => match answer.get("batchItemFailures") {
@@ -35,24 +35,24 @@ pub(crate) fn failures(answer: &[u8], in_batch: impl Fn(&str) -> bool) -> Failur
 mod tests {
     use super::*;
 
-    fn of(answer: &str) -> Failures {
-        failures(answer.as_bytes(), |identifier| ["a", "b"].contains(&identifier))
+    fn parse(answer: &str) -> Failures {
+        parse_failures(answer.as_bytes(), |identifier| ["a", "b"].contains(&identifier))
     }
 
     #[test]
-    fn an_empty_answer_means_that_all_succeeded() {
+    fn empty_answer_is_a_success() {
         for answer in ["null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#] {
-            assert_eq!(of(answer), Failures::Some(vec![]), "{answer}");
+            assert_eq!(parse(answer), Failures::Some(vec![]), "{answer}");
         }
     }
 
     #[test]
-    fn named_items_failed_and_no_others() {
-        assert_eq!(of(r#"{"batchItemFailures":[{"itemIdentifier":"b"}]}"#), Failures::Some(vec!["b".into()]));
+    fn only_named_items_failed() {
+        assert_eq!(parse(r#"{"batchItemFailures":[{"itemIdentifier":"b"}]}"#), Failures::Some(vec!["b".into()]));
     }
 
     #[test]
-    fn an_answer_that_makes_no_sense_fails_the_whole_batch() {
+    fn invalid_answer_fails_the_whole_batch() {
         for answer in [
             "",
             "not json",
@@ -62,7 +62,7 @@ mod tests {
             r#"{"batchItemFailures":[{"itemIdentifier":"c"}]}"#,
             r#"{"batchItemFailures":{"itemIdentifier":"a"}}"#,
         ] {
-            assert_eq!(of(answer), Failures::All, "{answer}");
+            assert_eq!(parse(answer), Failures::All, "{answer}");
         }
     }
 }

@@ -1,31 +1,31 @@
-//! An event source mapping's filter pattern, as far as this system uses the language: a tree of names with lists of
-//! exact texts as leaves.
+//! Filter patterns of event source mappings. Only the part of the language that this system uses is supported: a tree of
+//! names whose leaves are lists of exact strings.
 
 use serde_json::Value;
 
-/// Decides which records a mapping hands to its function.
+/// A filter that decides which records a mapping passes to its function. The default passes every record.
 #[derive(Clone, Debug, Default)]
 pub struct FilterPattern(Option<Value>);
 
-/// A pattern that uses more of the language than is embedded.
+/// A filter pattern that uses a part of the language that the emulator does not support.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("only lists of texts under names are embedded: {0}")]
-pub struct UnknownPattern(Value);
+#[error("cannot use the filter pattern {0}: the emulator supports only lists of strings under names")]
+pub struct UnsupportedPattern(Value);
 
 impl FilterPattern {
-    /// For example `{"dynamodb":{"NewImage":{"sk":{"S":["CLAIM"]}}}}`.
+    /// Creates a filter from a pattern such as `{"dynamodb":{"NewImage":{"sk":{"S":["CLAIM"]}}}}`.
     ///
     /// # Errors
-    /// When the pattern holds anything else.
-    pub fn new(pattern: Value) -> Result<Self, UnknownPattern> {
-        fn known(pattern: &Value) -> bool {
+    /// Fails if the pattern contains anything but names and lists of strings.
+    pub fn new(pattern: Value) -> Result<Self, UnsupportedPattern> {
+        fn is_supported(pattern: &Value) -> bool {
             match pattern {
-                Value::Object(members) => !members.is_empty() && members.values().all(known),
+                Value::Object(members) => !members.is_empty() && members.values().all(is_supported),
                 Value::Array(values) => !values.is_empty() && values.iter().all(Value::is_string),
                 _ => false,
             }
         }
-        if known(&pattern) { Ok(Self(Some(pattern))) } else { Err(UnknownPattern(pattern)) }
+        if is_supported(&pattern) { Ok(Self(Some(pattern))) } else { Err(UnsupportedPattern(pattern)) }
     }
 
     pub(crate) fn matches(&self, record: &Value) -> bool {
@@ -48,8 +48,9 @@ mod tests {
 
     use super::*;
 
+    /// The deployed pattern looks only at the new image: neither the event's name nor the item's keys matter.
     #[test]
-    fn the_deployed_pattern_passes_claims_by_their_new_image_alone() {
+    fn deployed_pattern_passes_only_new_claims() {
         let pattern = FilterPattern::new(json!({"dynamodb":{"NewImage":{"sk":{"S":["CLAIM"]}}}})).unwrap();
         assert!(pattern.matches(&json!({"eventName":"NEW","dynamodb":{"NewImage":{"sk":{"S":"CLAIM"}}}})));
         assert!(!pattern.matches(&json!({"dynamodb":{"NewImage":{"sk":{"S":"OTHER"}}}})));
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_is_not_embedded_is_refused() {
+    fn unsupported_pattern_is_an_error() {
         for pattern in [json!({"a":[{"exists":true}]}), json!({"a":"b"}), json!({"a":[]}), json!([])] {
             let _ = FilterPattern::new(pattern.clone()).map(|_| panic!("{pattern} was accepted")).unwrap_err();
         }

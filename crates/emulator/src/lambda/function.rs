@@ -1,4 +1,4 @@
-//! A Lambda function, as the event source mappings see it: JSON in, JSON out, in time or not at all.
+//! A Lambda function as the event source mappings see it: it takes JSON, and returns JSON or an error before its timeout.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +17,10 @@ use crate::clock::Clock;
 use crate::fault_plan::{FaultPlan, NoFaults};
 use crate::region::{ACCOUNT, REGION};
 
-/// A warm sandbox: what one cold start made, and handles one invocation at a time.
+/// A warm sandbox, the result of one cold start. It handles one invocation at a time.
 pub type Sandbox = Box<dyn Fn(Context, Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
-/// A function and its sandboxes.
+/// A Lambda function and its sandboxes.
 pub struct Function {
     name: String,
     timeout: Duration,
@@ -36,19 +36,20 @@ struct State {
     random: fastrand::Rng,
 }
 
-/// An invocation that gave no answer.
+/// The reason why an invocation returned no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvokeError {
-    /// The function answered with an error, or its process died.
+    /// The function returned an error or panicked, or its process died.
     #[error("unhandled error: {0}")]
     Unhandled(String),
-    /// It was killed at its timeout.
+    /// The function was killed at its timeout.
     #[error("timed out after {0:?}")]
     TimedOut(Duration),
 }
 
 impl Function {
-    /// `cold_start` makes a sandbox; what that sandbox logs goes to `log`.
+    /// Creates a function without sandboxes. `cold_start` creates a sandbox, and `log` receives the lines that its sandboxes
+    /// log.
     pub fn new(
         name: &str,
         timeout: Duration,
@@ -56,7 +57,7 @@ impl Function {
         log: LogWriter,
         cold_start: impl Fn() -> Sandbox + Send + Sync + 'static,
     ) -> Self {
-        // Request ids that differ from function to function, and are the same in every run.
+        // The request ids differ between functions, and are the same in every run.
         let seed = name.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         Self {
             name: name.to_owned(),
@@ -69,29 +70,29 @@ impl Function {
         }
     }
 
-    /// The same, where `fault_plan` says which sandbox takes an invocation.
+    /// Returns this function with a fault plan that decides which sandbox takes an invocation.
     #[must_use]
     pub fn with_fault_plan(self, fault_plan: Arc<dyn FaultPlan>) -> Self {
         Self { fault_plan, ..self }
     }
 
-    /// Its name.
+    /// Returns the function's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// As in metadata of failed invocations.
+    /// Returns the function's ARN.
     #[must_use]
     pub fn arn(&self) -> String {
         format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.name)
     }
 
-    /// Invokes the function in an idle sandbox, or a new one. One that timed out or panicked is gone with all that it
-    /// remembered.
+    /// Invokes the function in an idle sandbox, or in a new one. A sandbox that times out or panics is dropped with its
+    /// state.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if the function returns an error, panics or times out.
     pub async fn invoke(&self, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
         let (idle, random) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,13 +116,13 @@ impl Function {
         }
     }
 
-    /// Ends all idle sandboxes, as Lambda does when it scales in: the next invocation is a cold start.
+    /// Drops all idle sandboxes, as Lambda does when it scales in. The next invocation is a cold start.
     pub fn scale_in(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).idle.clear();
     }
 }
 
-/// A sandbox around a handler that takes an envelope, as `lambda_runtime` would call it.
+/// Wraps a handler that takes an envelope into a sandbox, which calls it as `lambda_runtime` would.
 pub fn sandbox<H, F, Answer, E>(handle: H) -> Sandbox
 where
     H: Fn(LambdaEvent<Envelope>) -> F + Send + Sync + 'static,

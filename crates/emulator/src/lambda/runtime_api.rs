@@ -1,5 +1,5 @@
-//! What a compiled function talks to on Lambda, on loopback: the Runtime API that hands it events, and an AWS endpoint
-//! in front of embedded services.
+//! The endpoints that a compiled function needs, on loopback: the Runtime API, which delivers its events, and an AWS
+//! endpoint in front of the emulated services.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,12 +15,12 @@ pub use crate::transport::endpoint::serve_aws;
 use crate::transport::response::empty_response;
 use crate::transport::server::serve;
 
-/// What a function answered to an event: its response, or the error it reported.
+/// A function's reply to an event: its response, or the error that it reported.
 pub type Reply = Result<Bytes, Bytes>;
 
-/// A Runtime API for one function: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+/// The Runtime API of one function (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>).
 pub struct RuntimeApi {
-    /// For `AWS_LAMBDA_RUNTIME_API`.
+    /// The address for the function's variable `AWS_LAMBDA_RUNTIME_API`.
     pub address: SocketAddr,
     events: mpsc::UnboundedSender<(String, Bytes)>,
     state: Arc<State>,
@@ -34,10 +34,10 @@ struct State {
 }
 
 impl RuntimeApi {
-    /// Listens on a free port.
+    /// Starts a Runtime API on a free port of loopback.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// Fails if it cannot bind a port.
     pub async fn start(function_timeout: Duration) -> std::io::Result<Self> {
         let (events, waiting) = mpsc::unbounded_channel();
         let waiting = tokio::sync::Mutex::new(waiting);
@@ -56,12 +56,13 @@ impl RuntimeApi {
         Ok(Self { address, events, state })
     }
 
-    /// When the function asked for an event for the first time, which is when its cold start was over. Waits for it.
+    /// Waits until the function asks for its first event, which ends its cold start. Returns the moment at which it asked.
     pub async fn first_asked(&self) -> Instant {
         *self.state.first_asked.wait().await
     }
 
-    /// Hands an event to the function, once it asks, and waits for its reply. `None` if it is gone without one.
+    /// Delivers an event when the function next asks for one, and waits for its reply. Returns `None` if no reply can
+    /// come any more.
     pub async fn invoke(&self, request_id: &str, event: impl Into<Bytes>) -> Option<Reply> {
         let (sender, reply) = oneshot::channel();
         self.state.replies().insert(request_id.to_owned(), sender);
@@ -79,7 +80,7 @@ impl State {
         let path: Vec<&str> = request.uri().path().trim_start_matches("/2018-06-01/runtime/").split('/').collect();
         match path[..] {
             ["invocation", "next"] => {
-                // Set already by every ask but the first.
+                // Fails for every request but the first, whose time is the one to keep.
                 let _ = self.first_asked.set(Instant::now());
                 match self.waiting.lock().await.recv().await {
                     Some((request_id, event)) => self.invocation(&request_id, event),
@@ -89,7 +90,7 @@ impl State {
             ["invocation", request_id, outcome @ ("response" | "error")] => {
                 if let Some(waiting) = self.replies().remove(request_id) {
                     let body = request.body().clone();
-                    // Nobody waits for the reply of an invocation that was given up.
+                    // Fails if the caller has stopped waiting for this reply.
                     let _ = waiting.send(if outcome == "response" { Ok(body) } else { Err(body) });
                 }
                 empty_response(202)
@@ -102,7 +103,7 @@ impl State {
     fn invocation(&self, request_id: &str, event: Bytes) -> Response<Bytes> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Response::builder()
-            // As Lambda sends it; the Python runtime's client crashes without.
+            // Lambda sends this header, and the client of the Python runtime crashes without it.
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", request_id)
             .header("lambda-runtime-deadline-ms", (now + self.function_timeout).as_millis().to_string())

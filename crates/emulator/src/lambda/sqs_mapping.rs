@@ -1,7 +1,7 @@
 //! The event source mapping from a queue to a function: "Using Lambda with Amazon SQS" in Lambda's developer guide.
 //!
-//! Lambda polls with several pollers at once; here one gathers a batch at a time, and hands it over while it gathers the
-//! next. Polling costs nothing and never fails.
+//! Lambda runs several pollers in parallel. Here, one poller collects a batch, hands it over, and collects the next batch
+//! while the function works. Polling takes no time and never fails.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::fault_plan::Delivery;
-use crate::lambda::batch_response::{Failures, failures};
+use crate::lambda::batch_response::{Failures, parse_failures};
 use crate::lambda::function::Function;
 use crate::lambda::payload::{MAX_PAYLOAD_BYTES, payload};
 use crate::region::REGION;
@@ -20,23 +20,23 @@ use crate::services::Services;
 use crate::sqs::names::queue_arn;
 use crate::sqs::{Received, SqsError};
 
-/// SQS waits this long at the most for a message.
+/// The longest time that SQS lets a receive wait for a message.
 const LONG_POLL: Duration = Duration::from_secs(20);
 
-/// What Terraform sets of a mapping.
+/// The settings of a queue mapping, as Terraform sets them.
 #[derive(Clone, Debug)]
 pub struct SqsMappingSettings {
-    /// Messages in a batch at the most.
+    /// Maximum number of messages in a batch.
     pub batch_size: usize,
-    /// How long to wait for a full batch, from its first message.
+    /// Time to wait for a full batch, counted from its first message.
     pub batching_window: Duration,
-    /// Invocations at once at the most.
+    /// Maximum number of invocations at the same time.
     pub maximum_concurrency: usize,
-    /// `ReportBatchItemFailures`: without it, every answer is a success of the whole batch.
+    /// True if `ReportBatchItemFailures` is set. If false, every answer is a success of the whole batch.
     pub report_batch_item_failures: bool,
 }
 
-/// A queue, a function, and what carries messages from one to the other.
+/// A mapping that delivers a queue's messages to a function.
 pub struct SqsMapping {
     services: Arc<Services>,
     queue: String,
@@ -45,33 +45,42 @@ pub struct SqsMapping {
 }
 
 impl SqsMapping {
-    /// Does nothing until [`run`](Self::run).
+    /// Creates a mapping, which does nothing until [`run`](Self::run).
     ///
     /// # Panics
-    /// On settings that AWS refuses: a batch is of 1 to 10,000 messages, a window takes at the most five minutes, and at least
-    /// a second if a batch may have more than ten messages, and the maximum concurrency is 2 to 1,000.
+    /// Panics on settings that AWS refuses. The batch size must be 1 to 10,000 and the maximum concurrency 2 to 1,000. The
+    /// batching window must be at most five minutes, and at least one second if the batch size is above ten.
     #[must_use]
     pub fn new(services: Arc<Services>, queue: &str, function: Arc<Function>, settings: SqsMappingSettings) -> Self {
         let SqsMappingSettings { batch_size, batching_window, maximum_concurrency, .. } = settings;
         let second = Duration::from_secs(1);
-        let most = Duration::from_secs(300);
-        assert!((1..=10_000).contains(&batch_size), "a batch of {batch_size} messages");
-        assert!(batching_window <= most, "a batching window of {batching_window:?}");
-        assert!(batch_size <= 10 || batching_window >= second, "a batch of {batch_size} within {batching_window:?}");
-        assert!((2..=1_000).contains(&maximum_concurrency), "a maximum concurrency of {maximum_concurrency}");
+        let maximum_window = Duration::from_secs(300);
+        assert!((1..=10_000).contains(&batch_size), "the batch size must be 1 to 10,000, not {batch_size}");
+        assert!(
+            batching_window <= maximum_window,
+            "the batching window must be at most 300 s, not {batching_window:?}"
+        );
+        assert!(
+            batch_size <= 10 || batching_window >= second,
+            "the batching window must be at least 1 s for a batch size of {batch_size}, not {batching_window:?}"
+        );
+        assert!(
+            (2..=1_000).contains(&maximum_concurrency),
+            "the maximum concurrency must be 2 to 1,000, not {maximum_concurrency}"
+        );
         Self { services, queue: queue.to_owned(), function, settings }
     }
 
-    /// Runs until it is dropped. Invocations that were begun then end by themselves.
+    /// Runs until the returned future is dropped. Invocations that have begun by then still finish.
     ///
     /// # Errors
-    /// When the queue does not exist.
+    /// Fails if the queue does not exist.
     pub async fn run(self) -> Result<(), SqsError> {
         let this = Arc::new(self);
-        let room = Arc::new(Semaphore::new(this.settings.maximum_concurrency));
+        let concurrency = Arc::new(Semaphore::new(this.settings.maximum_concurrency));
         let mut pending = VecDeque::new();
         loop {
-            let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
+            let permit = Arc::clone(&concurrency).acquire_owned().await.expect("the semaphore is never closed");
             let batch = this.next_batch(&mut pending).await?;
             let this = Arc::clone(&this);
             tokio::spawn(async move {
@@ -81,8 +90,8 @@ impl SqsMapping {
         }
     }
 
-    /// The next batch, each message with its record: at least one, and then whatever comes until the batch is full or its
-    /// window is over. What is received and does not fit waits in `pending` for the next one.
+    /// Waits for the first message, and then collects more until the batch is full or its window ends. Returns each message
+    /// with its record. Messages that do not fit wait in `pending` for the next batch.
     async fn next_batch(&self, pending: &mut VecDeque<Received>) -> Result<Vec<(Received, String)>, SqsError> {
         let mut batch = Vec::new();
         let mut payload_bytes = payload(&[]).len();
@@ -128,26 +137,26 @@ impl SqsMapping {
         }
     }
 
-    /// Invokes the function, and deletes what it did, if its answer comes. All else becomes visible again when its timeout
-    /// has run out.
-    async fn deliver_once(&self, batch: &[(Received, String)], answer_comes: bool) {
+    /// Invokes the function. If its answer arrives, deletes the messages that succeeded. The other messages become visible
+    /// again after their visibility timeout.
+    async fn deliver_once(&self, batch: &[(Received, String)], answer_arrives: bool) {
         let (messages, records): (Vec<_>, Vec<_>) = batch.iter().map(|(m, r)| (m, r.as_str())).unzip();
         let invocation = self.function.invoke(payload(&records));
         let failed = match self.services.meter.invocation(self.function.name(), invocation).await {
             Err(_error) => return,
-            Ok(_) if !answer_comes => return,
+            Ok(_) if !answer_arrives => return,
             Ok(_) if !self.settings.report_batch_item_failures => Vec::new(),
             Ok(answer) => {
                 let in_batch = |id: &str| messages.iter().any(|message| message.message_id == id);
-                match failures(&answer, in_batch) {
+                match parse_failures(&answer, in_batch) {
                     Failures::All => return,
                     Failures::Some(failed) => failed,
                 }
             }
         };
-        let done: Vec<_> = messages.iter().filter(|message| !failed.contains(&message.message_id)).collect();
-        self.services.meter.deleted(done.len());
-        for message in done {
+        let succeeded: Vec<_> = messages.iter().filter(|message| !failed.contains(&message.message_id)).collect();
+        self.services.meter.deleted(succeeded.len());
+        for message in succeeded {
             self.services.sqs.delete(&self.queue, &message.receipt_handle).expect("the queue gave this handle");
         }
     }

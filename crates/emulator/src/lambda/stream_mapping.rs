@@ -1,12 +1,12 @@
 //! The event source mapping from a table's stream to a function: "Using AWS Lambda with Amazon DynamoDB" in Lambda's
 //! developer guide.
 //!
-//! Each shard is read in order, one batch at a time. A batch that fails is sent again from the lowest record that the
-//! function named, or whole, or in halves, until it succeeds or is given up; only then does its shard go on. What was given
-//! up is named in a message to the on-failure queue, and nowhere else.
+//! The mapping reads each shard in order, one batch at a time. It retries a failed batch from the lowest record that the
+//! function reported, or whole, or in halves, until the batch succeeds or its records are discarded. Only then does the shard
+//! continue. Discarded records are named only in a message to the on-failure queue.
 //!
-//! The guide leaves open how retries are counted after a partial failure: here every further try of what is left of a
-//! batch counts, and halves keep the count of the whole.
+//! The guide does not say how retries are counted after a partial failure. Here, every retry of the rest of a batch counts,
+//! and halves inherit the count of the whole batch.
 
 mod on_failure;
 mod records;
@@ -20,7 +20,7 @@ use dynoxide::errors::DynoxideError;
 use tokio::time::Instant;
 
 use crate::fault_plan::Delivery;
-use crate::lambda::batch_response::{Failures, failures};
+use crate::lambda::batch_response::{Failures, parse_failures};
 use crate::lambda::filter::FilterPattern;
 use crate::lambda::function::Function;
 use crate::lambda::payload::{MAX_PAYLOAD_BYTES, payload};
@@ -29,38 +29,38 @@ use crate::lambda::stream_mapping::records::{Record, read_records};
 use crate::services::Services;
 use crate::sqs::SqsError;
 
-/// Checkpoints that are remembered, so that a test can lose the last ones.
+/// Number of checkpoints that are kept, so that a fault plan can lose the latest ones.
 const REMEMBERED_CHECKPOINTS: usize = 16;
 
-/// How long the stream keeps a record.
+/// The time for which the stream keeps a record.
 const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Lambda's own back-off between tries is not documented: from half a second, doubling.
+/// The waits between tries start at half a second and double up to 30 s. Lambda's own values are not documented.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LAST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// What Terraform sets of a mapping.
+/// The settings of a stream mapping, as Terraform sets them.
 #[derive(Clone, Debug)]
 pub struct StreamMappingSettings {
-    /// Records in a batch at the most.
+    /// Maximum number of records in a batch.
     pub batch_size: usize,
-    /// How long to wait for a full batch, from its first record.
+    /// Time to wait for a full batch, counted from its first record.
     pub batching_window: Duration,
-    /// Records that do not match are passed over, and the function never sees them.
+    /// The filter that a record must match. The function never sees other records.
     pub filter: FilterPattern,
-    /// `ReportBatchItemFailures`: without it, every answer is a success of the whole batch.
+    /// True if `ReportBatchItemFailures` is set. If false, every answer is a success of the whole batch.
     pub report_batch_item_failures: bool,
-    /// `BisectBatchOnFunctionError`.
+    /// True if `BisectBatchOnFunctionError` is set.
     pub bisect_on_error: bool,
-    /// None is AWS's -1: without limit.
+    /// Maximum number of retries. `None` is AWS's -1: no limit.
     pub maximum_retry_attempts: Option<u32>,
-    /// Older records are given up. None is AWS's -1: when they leave the stream.
+    /// The age above which records are discarded. `None` is AWS's -1: records are retried until they leave the stream.
     pub maximum_record_age: Option<Duration>,
-    /// Name of the queue that is told what was given up.
+    /// Name of the on-failure queue, whose messages name the discarded records.
     pub on_failure_queue: Option<String>,
 }
 
-/// A stream, a function, and what carries records from one to the other.
+/// A mapping that delivers a stream's records to a function.
 pub struct StreamMapping {
     services: Arc<Services>,
     stream_arn: String,
@@ -68,35 +68,36 @@ pub struct StreamMapping {
     settings: StreamMappingSettings,
 }
 
-/// The mapping cannot go on.
+/// An error that ends a stream mapping.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamMappingError {
-    /// The stream could not be read.
-    #[error("the stream could not be read")]
+    /// The stream cannot be read.
+    #[error("failed to read the stream")]
     Stream(#[from] DynoxideError),
-    /// The on-failure queue does not take the message.
-    #[error("the on-failure queue could not be written to")]
+    /// The on-failure queue does not accept the message.
+    #[error("failed to send to the on-failure queue")]
     OnFailure(#[from] SqsError),
 }
 
-/// Records that are tried together.
+/// Records that are delivered together.
 struct Batch {
     records: Vec<Record>,
-    /// Tries that failed so far.
+    /// Number of failed tries so far.
     tries: u32,
 }
 
-/// How one try of a batch ended.
+/// The outcome of one try of a batch.
 enum TryOutcome {
     Done,
-    /// The function named failures: this many records before the lowest of them are done.
+    /// The function reported failures. This many records come before the lowest of them, and have succeeded.
     DoneBefore(usize),
-    /// No answer, or one that makes no sense.
+    /// The function returned no answer, or an invalid one.
     Failed,
 }
 
 impl StreamMapping {
-    /// From the beginning of the stream (`TRIM_HORIZON`). Does nothing until [`run`](Self::run).
+    /// Creates a mapping, which does nothing until [`run`](Self::run). It then reads from the beginning of the stream
+    /// (`TRIM_HORIZON`).
     #[must_use]
     pub fn new(
         services: Arc<Services>,
@@ -107,10 +108,10 @@ impl StreamMapping {
         Self { services, stream_arn: stream_arn.to_owned(), function, settings }
     }
 
-    /// Runs until it is dropped, all shards at once.
+    /// Reads all shards in parallel, until the returned future is dropped.
     ///
     /// # Errors
-    /// When the stream or the on-failure queue is not there.
+    /// Fails if the stream or the on-failure queue does not exist.
     pub async fn run(self) -> Result<(), StreamMappingError> {
         let request = DescribeStreamRequest { stream_arn: self.stream_arn.clone(), ..DescribeStreamRequest::default() };
         let stream = self.services.tables.database.describe_stream(request)?.stream_description;
@@ -119,7 +120,7 @@ impl StreamMapping {
     }
 
     async fn run_shard(&self, shard: &str) -> Result<(), StreamMappingError> {
-        // Everything up to and including the last checkpoint is done with. The first is the beginning of the shard.
+        // All records up to and including the last checkpoint are processed. The first checkpoint is the shard's beginning.
         let mut checkpoints = VecDeque::from([None]);
         loop {
             let checkpoint = checkpoints.back().cloned().flatten();
@@ -128,7 +129,7 @@ impl StreamMapping {
                 continue;
             }
             checkpoints.push_back(Some(read_to));
-            let kept = checkpoints.len() - self.services.fault_plan.batches_back().min(checkpoints.len() - 1);
+            let kept = checkpoints.len() - self.services.fault_plan.lost_checkpoints().min(checkpoints.len() - 1);
             checkpoints.truncate(kept);
             if checkpoints.len() > REMEMBERED_CHECKPOINTS {
                 checkpoints.pop_front();
@@ -136,8 +137,8 @@ impl StreamMapping {
         }
     }
 
-    /// The next records that pass the filter: at least one, unless the filter passed over all that there was. Also gives
-    /// the sequence number up to which the shard was read.
+    /// Returns the next records that match the filter, and the sequence number up to which the shard was read. The records are
+    /// empty only if the filter matched none of those that were read.
     async fn next_batch(&self, shard: &str, after: Option<&str>) -> Result<(Vec<Record>, String), StreamMappingError> {
         let mut records = Vec::new();
         let mut payload_bytes = payload(&[]).len();
@@ -174,7 +175,7 @@ impl StreamMapping {
             match read_to {
                 Some(read_to) if records.len() == batch_size => return Ok((records, read_to)),
                 Some(read_to) if window_is_over && (found_any || !records.is_empty()) => return Ok((records, read_to)),
-                still => read_to = still,
+                unfinished => read_to = unfinished,
             }
             if !found_any {
                 tokio::time::sleep(fault_plan.poll_interval()).await;
@@ -182,8 +183,8 @@ impl StreamMapping {
         }
     }
 
-    /// Tries a batch, and what is left of it, until every record is done or given up. False if the mapping stops trying,
-    /// and has to read the batch anew.
+    /// Retries a batch until every record has succeeded or is discarded. Returns false if the mapping drops the batch and has
+    /// to read it again from its checkpoint.
     async fn process_batch(&self, shard: &str, batch: Batch) -> Result<bool, StreamMappingError> {
         let mut queue = VecDeque::from([batch]);
         while let Some(mut batch) = queue.pop_front() {
@@ -197,7 +198,7 @@ impl StreamMapping {
                     batch.records.drain(..done);
                 }
                 TryOutcome::Failed if self.settings.bisect_on_error && batch.records.len() > 1 => {
-                    // Halving does not use up a retry.
+                    // Bisecting does not count as a retry.
                     let second = batch.records.split_off(batch.records.len() / 2);
                     queue.push_front(Batch { records: second, tries: batch.tries });
                     queue.push_front(batch);
@@ -205,7 +206,7 @@ impl StreamMapping {
                 }
                 TryOutcome::Failed => {}
             }
-            if self.services.fault_plan.reads_anew() {
+            if self.services.fault_plan.rereads_from_checkpoint() {
                 return Ok(false);
             }
             batch.tries += 1;
@@ -244,9 +245,9 @@ impl StreamMapping {
             Ok(answer) => answer,
         };
         let position = |id: &str| batch.records.iter().position(|record| record.sequence_number == id);
-        match failures(&answer, |id| position(id).is_some()) {
+        match parse_failures(&answer, |id| position(id).is_some()) {
             Failures::All => TryOutcome::Failed,
-            // Lambda goes back to the lowest, and sends everything after it again, done or not.
+            // Lambda retries from the lowest failed record, including records after it that succeeded.
             Failures::Some(failed) => {
                 failed.iter().filter_map(|id| position(id)).min().map_or(TryOutcome::Done, TryOutcome::DoneBefore)
             }
@@ -256,7 +257,7 @@ impl StreamMapping {
     fn discard_expired(&self, shard: &str, batch: &mut Batch) -> Result<(), StreamMappingError> {
         let now = self.services.clock.now();
         let age = |record: &Record| now.duration_since(record.created_at).unwrap_or_default();
-        // The mapping's own limit comes first: what leaves the stream in the middle of a back-off is past it too, and is named.
+        // The record age comes first, so that the on-failure queue names records that leave the stream during a back-off.
         if let Some(maximum) = self.settings.maximum_record_age {
             let too_old: Vec<Record> = batch.records.extract_if(.., |record| age(record) > maximum).collect();
             if !too_old.is_empty() {
@@ -265,7 +266,7 @@ impl StreamMapping {
                 self.send_to_on_failure_queue(&discarded)?;
             }
         }
-        // What has left the stream is gone, whatever the mapping's settings say.
+        // Records that have left the stream are lost, whatever the mapping's settings are.
         batch.records.retain(|record| age(record) < STREAM_RETENTION);
         Ok(())
     }

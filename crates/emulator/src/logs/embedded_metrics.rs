@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// The metrics that a line in embedded metric format defines, one for each set of dimensions
+/// Returns the metrics that a line in embedded metric format defines, one for each set of dimensions
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 pub(crate) fn metric_names(line: &str) -> Vec<String> {
     let line: Value = serde_json::from_str(line).unwrap_or_default();

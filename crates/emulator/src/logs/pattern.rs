@@ -1,8 +1,9 @@
-//! A filter pattern of CloudWatch Logs, as far as it is embedded.
+//! Filter patterns of CloudWatch Logs, of the one kind that the emulator supports.
 
 use serde_json::Value;
 
-/// `{ $.event_id = "grid_*" }`: lines that are JSON with this text under this name. A `*` at the end stands for anything.
+/// A pattern such as `{ $.event_id = "grid_*" }`. It matches JSON lines with this text under this name. A `*` at the end
+/// stands for any text.
 pub(crate) struct Pattern<'a> {
     name: &'a str,
     text: &'a str,
@@ -22,7 +23,9 @@ impl<'a> Pattern<'a> {
             let is_whole = start.is_none();
             (is_name && !text.contains(['"', '\\', '*'])).then_some(Self { name, text, is_whole })
         });
-        parts.ok_or_else(|| format!(r#"of filter patterns, {{ $.name = "text" }} alone is embedded, not {pattern}"#))
+        parts.ok_or_else(|| {
+            format!(r#"the emulator supports only filter patterns {{ $.name = "text" }}, not {pattern}"#)
+        })
     }
 
     pub(crate) fn matches(&self, line: &str) -> bool {
@@ -36,8 +39,9 @@ impl<'a> Pattern<'a> {
 mod tests {
     use super::Pattern;
 
+    /// A pattern is one name with a text or the start of one. Every other pattern is an error.
     #[test]
-    fn a_pattern_is_one_name_with_a_text_or_its_start_and_all_else_is_refused() {
+    fn pattern_is_one_name_with_a_text() {
         let line = r#"{"outcome":"won","event_id":"grid_1"}"#;
         for (pattern, matches) in [
             (r#"{ $.event_id = "grid_1" }"#, true),

@@ -1,4 +1,4 @@
-//! Objects and their versions, under one lock.
+//! The objects of all buckets and their versions, under one lock.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -11,7 +11,7 @@ use s3s::{S3Result, s3_error};
 
 use crate::clock::Clock;
 
-/// Bucket → key → versions, the oldest first.
+/// A map from bucket to key to versions, the oldest first.
 #[derive(Clone)]
 pub(crate) struct Buckets {
     pub(crate) clock: Clock,
@@ -23,7 +23,7 @@ pub(crate) type Keys = BTreeMap<String, Vec<Version>>;
 #[derive(Clone)]
 pub(crate) struct Version {
     pub(crate) id: String,
-    /// A version without one is a delete marker.
+    /// The content; a version without content is a delete marker.
     pub(crate) object: Option<Content>,
     pub(crate) written_at: SystemTime,
 }
@@ -43,7 +43,7 @@ impl Buckets {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a key holds now, or held as the version that is asked for.
+    /// Returns the latest version of a key, or the version with the given id.
     pub(crate) fn version(&self, bucket: &str, key: &str, id: Option<&str>) -> S3Result<(Version, Content)> {
         let buckets = self.lock();
         let versions = buckets.get(bucket).ok_or_else(|| s3_error!(NoSuchBucket))?.get(key);
@@ -58,13 +58,13 @@ impl Buckets {
     }
 }
 
-/// What a key holds now, unless its latest version is a delete marker.
+/// Returns the latest version of a key, unless it is a delete marker.
 pub(crate) fn current(versions: &[Version]) -> Option<(&Version, &Content)> {
     let latest = versions.last()?;
     Some((latest, latest.object.as_ref()?))
 }
 
-/// Gives a key a further version, and that its id.
+/// Adds a version to a key and returns the version's id.
 pub(crate) fn add_version(versions: &mut Vec<Version>, object: Option<Content>, written_at: SystemTime) -> String {
     let id = format!("version-{}", versions.len() + 1);
     versions.push(Version { id: id.clone(), object, written_at });

@@ -1,4 +1,4 @@
-//! The operations of S3's API that the pipeline and those who look at it use.
+//! The operations of the S3 API that the pipeline and its observers use.
 
 use futures_util::TryStreamExt as _;
 use s3s::dto::{
@@ -13,7 +13,7 @@ use crate::checksum::md5_hex;
 use crate::region::REGION;
 use crate::s3::buckets::{Buckets, Content, add_version, current, keys_under};
 
-/// Most keys in one answer, by the API reference.
+/// The largest number of keys in one answer, from the API reference.
 const MAX_KEYS: usize = 1_000;
 
 #[async_trait::async_trait]
@@ -102,7 +102,7 @@ impl S3 for Buckets {
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = request.input;
         if input.version_id.is_some() {
-            return Err(s3_error!(NotImplemented, "Versions are kept for ever"));
+            return Err(s3_error!(NotImplemented, "The emulator does not support deleting a single version"));
         }
         let mut buckets = self.lock();
         let bucket = buckets.get_mut(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
@@ -124,7 +124,7 @@ impl S3 for Buckets {
         let max = page_size(input.max_keys);
         let mut contents = Vec::new();
         let mut folders = Vec::new();
-        // The last key or folder of the page: what comes next begins after it, and after all that is in it.
+        // The last key or folder of the page. The next page begins after it, and after all keys in that folder.
         let mut after = input.continuation_token.or(input.start_after);
         let mut more = false;
         loop {
@@ -179,7 +179,7 @@ impl S3 for Buckets {
         let bucket = buckets.get(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
         let prefix = input.prefix.clone().unwrap_or_default();
         let mut keys = keys_under(bucket, &prefix, input.key_marker.as_deref());
-        // Pages end between keys, never within one: a page may be somewhat longer than asked.
+        // A page never ends between two versions of one key, so it can be longer than requested.
         let max = page_size(input.max_keys);
         let mut listed = Vec::new();
         let mut markers = Vec::new();
@@ -224,6 +224,6 @@ impl S3 for Buckets {
     }
 }
 
-fn page_size(asked: Option<i32>) -> usize {
-    asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(MAX_KEYS).min(MAX_KEYS)
+fn page_size(requested: Option<i32>) -> usize {
+    requested.and_then(|keys| usize::try_from(keys).ok()).unwrap_or(MAX_KEYS).min(MAX_KEYS)
 }

@@ -1,12 +1,12 @@
-//! The refusal of a request.
+//! Errors that SQS answers.
 
-/// A request that SQS refuses: its code and message.
+/// An error that SQS answers to a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct SqsError {
-    /// As in the API reference.
+    /// The error code of the API reference.
     pub code: &'static str,
-    /// For people.
+    /// The message for people.
     pub message: String,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::region::{ACCOUNT, REGION};
 
-/// The URL of an embedded queue. Nothing resolves it.
+/// Returns the URL of an emulated queue, for in-process clients. There is no server behind it.
 #[must_use]
 pub fn queue_url(name: &str) -> String {
     format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}")

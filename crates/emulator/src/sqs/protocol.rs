@@ -1,4 +1,4 @@
-//! SQS on the wire: the AWS JSON protocol, for the operations that the pipeline and those who look at it use.
+//! The SQS wire format: the AWS JSON protocol for the operations that the pipeline and its observers use.
 
 use std::time::Duration;
 
@@ -45,18 +45,18 @@ struct Send {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Receive {
-    #[serde(default = "one")]
+    #[serde(default = "default_max_messages")]
     max_number_of_messages: usize,
     wait_time_seconds: Option<u64>,
     visibility_timeout: Option<u64>,
     #[serde(default)]
     message_system_attribute_names: Vec<String>,
-    /// What the former was called before.
+    /// The former name of `MessageSystemAttributeNames`.
     #[serde(default)]
     attribute_names: Vec<String>,
 }
 
-fn one() -> usize {
+fn default_max_messages() -> usize {
     1
 }
 
@@ -73,8 +73,8 @@ struct Entries {
     entries: Vec<Value>,
 }
 
-/// Operations on one queue.
-const EMBEDDED: [&str; 7] = [
+/// The supported operations on one queue.
+const QUEUE_OPERATIONS: [&str; 7] = [
     "SendMessage",
     "SendMessageBatch",
     "ReceiveMessage",
@@ -84,9 +84,9 @@ const EMBEDDED: [&str; 7] = [
     "GetQueueAttributes",
 ];
 
-/// Answers one request: HTTP status and body.
+/// Answers one request. Returns the HTTP status and the body.
 pub(crate) async fn answer(sqs: &Sqs, operation: &str, request: &Request<Bytes>) -> (u16, Vec<u8>) {
-    // A client that came over a socket is told URLs that lead back there.
+    // A client that connects over a socket gets queue URLs with the host that it used, so that they lead back here.
     let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     let answer = match serde_json::from_slice::<Value>(request.body()) {
         Ok(request) => dispatch(sqs, operation, &request, host).await,
@@ -113,9 +113,7 @@ async fn dispatch(sqs: &Sqs, operation: &str, request: &Value, host: Option<&str
             let names = sqs.queue_names().into_iter().filter(|name| name.starts_with(&queue_name_prefix));
             return Ok(json!({ "QueueUrls": names.map(|name| url(&name)).collect::<Vec<_>>() }));
         }
-        _ if !EMBEDDED.contains(&operation) => {
-            return Err(invalid("UnsupportedOperation", &format!("{operation} is not embedded")));
-        }
+        _ if !QUEUE_OPERATIONS.contains(&operation) => return Err(unsupported(operation)),
         _ => {}
     }
     let OneQueue { queue_url } = parse(request)?;
@@ -129,55 +127,60 @@ async fn dispatch(sqs: &Sqs, operation: &str, request: &Value, host: Option<&str
                 let message = format!("Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes.");
                 return Err(invalid("BatchRequestTooLong", &message));
             }
-            each(&entries, |entry| send(sqs, queue, entry))
+            apply_batch(&entries, |entry| send(sqs, queue, entry))
         }
         "ReceiveMessage" => {
             let request: Receive = parse(request)?;
-            let wait = at_most(20, "WaitTimeSeconds", request.wait_time_seconds.unwrap_or(0))?;
-            let visibility = request.visibility_timeout.map(visibility).transpose()?;
-            let messages = sqs.receive(queue, request.max_number_of_messages, wait, visibility).await?;
-            let asked = [request.message_system_attribute_names, request.attribute_names].concat();
-            let messages: Vec<_> = messages.iter().map(|received| message(received, &asked)).collect();
+            let wait = parse_seconds("WaitTimeSeconds", request.wait_time_seconds.unwrap_or(0), 20)?;
+            let visibility_timeout = request.visibility_timeout.map(parse_visibility_timeout).transpose()?;
+            let messages = sqs.receive(queue, request.max_number_of_messages, wait, visibility_timeout).await?;
+            let attributes = [request.message_system_attribute_names, request.attribute_names].concat();
+            let messages: Vec<_> = messages.iter().map(|received| message_json(received, &attributes)).collect();
             Ok(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) })
         }
         "DeleteMessage" => delete(sqs, queue, request),
         "DeleteMessageBatch" => {
             let Entries { entries } = parse(request)?;
-            each(&entries, |entry| delete(sqs, queue, entry))
+            apply_batch(&entries, |entry| delete(sqs, queue, entry))
         }
         "ChangeMessageVisibility" => {
             let Handle { receipt_handle, visibility_timeout } = parse(request)?;
             let missing = || invalid("MissingParameter", "The request must contain the parameter VisibilityTimeout.");
-            sqs.change_visibility(queue, &receipt_handle, visibility(visibility_timeout.ok_or_else(missing)?)?)?;
+            let visibility_timeout = parse_visibility_timeout(visibility_timeout.ok_or_else(missing)?)?;
+            sqs.change_visibility(queue, &receipt_handle, visibility_timeout)?;
             Ok(json!({}))
         }
-        "GetQueueAttributes" => attributes(sqs, queue),
-        _ => Err(invalid("UnsupportedOperation", &format!("{operation} is not embedded"))),
+        "GetQueueAttributes" => queue_attributes(sqs, queue),
+        _ => Err(unsupported(operation)),
     }
+}
+
+fn unsupported(feature: &str) -> SqsError {
+    invalid("UnsupportedOperation", &format!("the emulator does not support {feature}"))
 }
 
 fn parse<T: DeserializeOwned>(request: &Value) -> Result<T, SqsError> {
     T::deserialize(request).map_err(|error| invalid("MissingParameter", &error.to_string()))
 }
 
-fn at_most(most: u64, parameter: &str, seconds: u64) -> Result<Duration, SqsError> {
-    if seconds > most {
+fn parse_seconds(parameter: &str, seconds: u64, maximum: u64) -> Result<Duration, SqsError> {
+    if seconds > maximum {
         let message =
-            format!("Value {seconds} for parameter {parameter} is invalid. Reason: Must be from 0 to {most}.");
+            format!("Value {seconds} for parameter {parameter} is invalid. Reason: Must be from 0 to {maximum}.");
         return Err(invalid("InvalidParameterValue", &message));
     }
     Ok(Duration::from_secs(seconds))
 }
 
-/// Twelve hours at the most.
-fn visibility(seconds: u64) -> Result<Duration, SqsError> {
-    at_most(43_200, "VisibilityTimeout", seconds)
+/// Parses a visibility timeout, which is at most twelve hours.
+fn parse_visibility_timeout(seconds: u64) -> Result<Duration, SqsError> {
+    parse_seconds("VisibilityTimeout", seconds, 43_200)
 }
 
 fn send(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
     let Send { message_body, message_attributes, delay_seconds } = parse(request)?;
     if message_attributes.is_some_and(|attributes| !attributes.is_empty()) || delay_seconds.unwrap_or(0) > 0 {
-        return Err(invalid("UnsupportedOperation", "message attributes and delays are not embedded"));
+        return Err(unsupported("message attributes and delays"));
     }
     let id = sqs.send(queue, &message_body)?;
     Ok(json!({ "MessageId": id, "MD5OfMessageBody": md5_hex(&message_body) }))
@@ -188,8 +191,8 @@ fn delete(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
     sqs.delete(queue, &receipt_handle).map(|()| json!({}))
 }
 
-/// Applies a batch entry by entry, each with its own outcome.
-fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) -> Result<Value, SqsError> {
+/// Applies an operation to each entry of a batch. Each entry succeeds or fails on its own.
+fn apply_batch(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) -> Result<Value, SqsError> {
     if entries.is_empty() {
         return Err(invalid("EmptyBatchRequest", "There should be at least one entry in the request."));
     }
@@ -199,8 +202,8 @@ fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) ->
     for entry in entries {
         let missing = || invalid("MissingParameter", "Each batch entry must contain the parameter Id.");
         let id = entry["Id"].as_str().ok_or_else(missing)?;
-        let usable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if !(1..=80).contains(&id.len()) || !id.bytes().all(usable) {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !(1..=80).contains(&id.len()) || !id.bytes().all(is_allowed) {
             let message = "A batch entry id is 1 to 80 alphanumeric characters, hyphens and underscores.";
             return Err(invalid("InvalidBatchEntryId", message));
         }
@@ -213,9 +216,9 @@ fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) ->
     let mut failed = Vec::new();
     for entry in entries {
         match apply(entry) {
-            Ok(mut done) => {
-                done["Id"] = entry["Id"].clone();
-                successful.push(done);
+            Ok(mut result) => {
+                result["Id"] = entry["Id"].clone();
+                successful.push(result);
             }
             Err(SqsError { code, message }) => {
                 failed.push(json!({ "Id": entry["Id"], "SenderFault": true, "Code": code, "Message": message }));
@@ -225,17 +228,17 @@ fn each(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsError>) ->
     Ok(json!({ "Successful": successful, "Failed": failed }))
 }
 
-/// With those of its system attributes that were asked for.
-fn message(received: &Received, asked: &[String]) -> Value {
+/// Returns a message's JSON, with the system attributes that the client requested.
+fn message_json(received: &Received, requested: &[String]) -> Value {
     let attributes = [
         ("ApproximateReceiveCount", received.receive_count.to_string()),
         ("SentTimestamp", received.sent_ms.to_string()),
         ("ApproximateFirstReceiveTimestamp", received.first_received_ms.to_string()),
     ];
-    let is_asked = |name: &str| asked.iter().any(|asked| asked == name || asked == "All");
+    let is_requested = |name: &str| requested.iter().any(|requested| requested == name || requested == "All");
     let attributes: serde_json::Map<_, _> = attributes
         .into_iter()
-        .filter(|(name, _)| is_asked(name))
+        .filter(|(name, _)| is_requested(name))
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();
     let mut message = json!({
@@ -250,7 +253,7 @@ fn message(received: &Received, asked: &[String]) -> Value {
     message
 }
 
-fn attributes(sqs: &Sqs, queue: &str) -> Result<Value, SqsError> {
+fn queue_attributes(sqs: &Sqs, queue: &str) -> Result<Value, SqsError> {
     let counts = sqs.counts(queue)?;
     let settings = sqs.settings(queue)?;
     let mut attributes = json!({

@@ -1,4 +1,4 @@
-//! One queue: its settings, its messages, and where each of them is.
+//! One queue: its settings, and its messages, visible or hidden.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use crate::sqs::error::{SqsError, invalid};
 
-/// How a queue behaves.
+/// The settings of a queue.
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
-    /// How long a received message stays hidden.
+    /// The time for which a received message stays hidden.
     pub visibility_timeout: Duration,
-    /// After this long from its first enqueue, a message is deleted, received or not.
+    /// The age, counted from the first send, at which a message is deleted, received or not.
     pub retention: Duration,
-    /// Where a message goes instead of being received once more than so often.
+    /// The redrive policy; without one, a message can be received any number of times.
     pub redrive: Option<Redrive>,
 }
 
@@ -25,35 +25,35 @@ pub struct QueueSettings {
 pub struct Redrive {
     /// Name of the dead-letter queue.
     pub dead_letter_queue: String,
-    /// Receives that a message gets.
+    /// Number of receives after which a message moves to the dead-letter queue instead of being received again.
     pub max_receive_count: u32,
 }
 
-/// A message as it was received.
+/// A message as a consumer receives it.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Stays the same from send to dead-letter queue.
+    /// The message id, which stays the same in the dead-letter queue.
     pub message_id: String,
-    /// Of this receive. A later receive makes it stale.
+    /// The receipt handle of this receive. The next receive of the message makes it stale.
     pub receipt_handle: String,
-    /// As sent.
+    /// The body as sent.
     pub body: String,
-    /// Lower-case hex.
+    /// The body's MD5 digest in lower-case hex.
     pub body_md5: String,
-    /// How often it has been received, this time included.
+    /// Number of receives so far, including this one.
     pub receive_count: u32,
-    /// Milliseconds since 1970.
+    /// The time of the first send, in milliseconds since 1970.
     pub sent_ms: u64,
-    /// Milliseconds since 1970.
+    /// The time of the first receive, in milliseconds since 1970.
     pub first_received_ms: u64,
 }
 
-/// How many messages a queue holds.
+/// Number of messages in a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Waiting to be received.
+    /// Number of messages that can be received.
     pub visible: usize,
-    /// Received, and neither deleted nor visible again.
+    /// Number of messages that were received, and are neither deleted nor visible again.
     pub in_flight: usize,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Queue {
     pub(crate) settings: QueueSettings,
     pub(crate) visible: VecDeque<u64>,
     pub(crate) hidden: BTreeSet<(Instant, u64)>,
-    /// By handle, and so in the order of their first enqueue: a dead letter keeps its handle.
+    /// The messages by handle. Handles count up and a dead letter keeps its own, so this is the order of the first send.
     pub(crate) messages: BTreeMap<u64, Message>,
     pub(crate) changed: Arc<Notify>,
 }
@@ -77,7 +77,7 @@ pub(crate) struct Message {
 }
 
 impl Queue {
-    /// Waiting, in flight or never received: retention makes no difference.
+    /// Deletes the messages whose retention period is over, visible or in flight.
     pub(crate) fn delete_expired(&mut self, now: Instant) {
         let mut any_visible = false;
         while let Some(oldest) = self.messages.first_entry()
@@ -94,7 +94,7 @@ impl Queue {
         }
     }
 
-    /// Messages whose visibility timeout has run out can be received again.
+    /// Makes the messages visible whose visibility timeout is over.
     pub(crate) fn show_due(&mut self, now: Instant) {
         while let Some(&(until, handle)) = self.hidden.first()
             && until <= now
@@ -107,13 +107,14 @@ impl Queue {
         }
     }
 
-    /// The message that a receipt handle names; `None` if it is gone, or has been received again since.
+    /// Returns the handle of the message that a receipt handle names. Returns `None` if the message was deleted, or received
+    /// again since then.
     pub(crate) fn current_handle(&self, receipt_handle: &str) -> Result<Option<u64>, SqsError> {
         let parsed = receipt_handle
             .split_once('-')
             .and_then(|(handle, count)| Some((handle.parse::<u64>().ok()?, count.parse::<u32>().ok()?)));
         let (handle, count) =
-            parsed.ok_or_else(|| invalid("ReceiptHandleIsInvalid", "The input receipt handle is not a valid one."))?;
+            parsed.ok_or_else(|| invalid("ReceiptHandleIsInvalid", "The input receipt handle is invalid."))?;
         Ok(self.messages.get(&handle).filter(|message| message.receive_count == count).map(|_| handle))
     }
 }

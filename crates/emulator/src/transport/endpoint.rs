@@ -1,5 +1,5 @@
-//! All embedded services behind one address of loopback, for the AWS CLI, boto3 and anything else that obeys
-//! `AWS_ENDPOINT_URL`. Signatures are not checked.
+//! All emulated services behind one loopback address, for the AWS CLI, boto3 and every other client that supports
+//! `AWS_ENDPOINT_URL`. Signatures are not verified.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,21 +12,23 @@ use crate::services::Services;
 use crate::transport::response::json_response;
 use crate::transport::server::serve;
 
-/// As they are called in a signature's scope.
-const EMBEDDED: [&str; 4] = ["sqs", "dynamodb", "s3", "logs"];
+/// The names of the emulated services in a signature's scope.
+const EMULATED: [&str; 4] = ["sqs", "dynamodb", "s3", "logs"];
 
-/// Serves embedded services on a free port of loopback, for `AWS_ENDPOINT_URL`. Signatures are not checked.
+/// Serves the emulated services on a free port of 127.0.0.1 until the runtime ends. Returns the address for
+/// `AWS_ENDPOINT_URL`.
 ///
 /// # Errors
-/// When no port can be had.
+/// Fails if it cannot bind a port.
 pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
     serve_aws_on(0, services).await
 }
 
-/// Serves on a port of 127.0.0.1, or on a free one if it is 0, until the runtime ends.
+/// Serves the emulated services on a port of 127.0.0.1 until the runtime ends. Port 0 stands for a free port. Returns the
+/// address for `AWS_ENDPOINT_URL`.
 ///
 /// # Errors
-/// When the port cannot be had.
+/// Fails if it cannot bind the port.
 pub async fn serve_aws_on(port: u16, services: Arc<Services>) -> std::io::Result<SocketAddr> {
     let meter = services.meter.clone();
     serve(
@@ -41,23 +43,26 @@ pub async fn serve_aws_on(port: u16, services: Arc<Services>) -> std::io::Result
 }
 
 async fn answer(services: &Arc<Services>, request: Request<Bytes>) -> Response<Bytes> {
-    // A signature says which service it is for: the one thing that all of AWS's protocols have in common.
-    match signed_for(&request) {
-        Some(service) if !EMBEDDED.contains(&service) => not_embedded(service, &request),
-        _ => match unchunked(request) {
-            // What the in-process client sees as a broken connection is a 502 here, as from a proxy: not known either.
+    // The signature's scope names the service. Nothing else does so in all of AWS's protocols.
+    match signed_service(&request) {
+        Some(service) if !EMULATED.contains(&service) => unsupported_service(service, &request),
+        _ => match decode_chunked(request) {
+            // An injected broken connection becomes a 502, as from a proxy: here too the client cannot know the outcome.
             Some(request) => Arc::clone(services).faulty_answer(request).await.unwrap_or_else(|error| {
                 let status = if error.is_io() { 502 } else { 400 };
                 json_response(status, error.to_string())
             }),
-            None => json_response(400, "the body is not aws-chunked, as its headers say".to_owned()),
+            None => {
+                json_response(400, "the body is not in the aws-chunked encoding that its headers announce".to_owned())
+            }
         },
     }
 }
 
-/// A body in S3's `aws-chunked` coding, which the CLI and boto3 use for files, without it: `<hex size>[;signature]`, line by line,
-/// then the data; a size of 0 ends it, and a checksum may follow. s3s would decode it only where it checks signatures.
-fn unchunked(request: Request<Bytes>) -> Option<Request<Bytes>> {
+/// Decodes a body in S3's `aws-chunked` encoding, which the CLI and boto3 use for files. Each chunk is a line
+/// `<hex size>[;signature]` and then the data. A size of 0 ends the body, and a checksum may follow. Returns `None` if the
+/// body is malformed. s3s itself decodes this encoding only when it verifies signatures.
+fn decode_chunked(request: Request<Bytes>) -> Option<Request<Bytes>> {
     let content_hash = request.headers().get("x-amz-content-sha256").and_then(|value| value.to_str().ok());
     if !content_hash.is_some_and(|hash| hash.starts_with("STREAMING-")) {
         return Some(request);
@@ -83,15 +88,15 @@ fn unchunked(request: Request<Bytes>) -> Option<Request<Bytes>> {
     Some(Request::from_parts(head, content.into()))
 }
 
-/// `Credential=<key>/<day>/<region>/<service>/aws4_request`.
-fn signed_for(request: &Request<Bytes>) -> Option<&str> {
+/// Returns the service in the signature's scope, `Credential=<key>/<day>/<region>/<service>/aws4_request`.
+fn signed_service(request: &Request<Bytes>) -> Option<&str> {
     let header = request.headers().get(http::header::AUTHORIZATION).and_then(|header| header.to_str().ok());
     header?.split_once("Credential=")?.1.split(['/', ',']).nth(3)
 }
 
-/// In the form of the protocol that was spoken, so that a client shows the text.
-fn not_embedded(service: &str, request: &Request<Bytes>) -> Response<Bytes> {
-    let message = format!("{service} is not embedded: only SQS, DynamoDB, S3 and CloudWatch Logs are");
+/// Answers in the protocol of the request, so that the client shows the message.
+fn unsupported_service(service: &str, request: &Request<Bytes>) -> Response<Bytes> {
+    let message = format!("the emulator does not support {service}, only SQS, DynamoDB, S3 and CloudWatch Logs");
     let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if content_type.is_some_and(|content_type| content_type.starts_with("application/x-www-form-urlencoded")) {
         let error = format!("<Error><Code>NotImplemented</Code><Message>{message}</Message></Error>");

@@ -1,4 +1,4 @@
-//! Lets a request and its answer suffer the [`Fault`] that a test asks for.
+//! Applies the [`Fault`] that a test chose to a request and its answer.
 
 use std::sync::Arc;
 
@@ -14,31 +14,31 @@ use crate::transport::faulty_statements::FaultyStatements;
 use crate::transport::response::{json_response, refused, throttled, without_item};
 
 impl Services {
-    /// Does what a request asks, unless something goes wrong on its way there or back.
+    /// Executes a request with the fault that the test's hook returns for it, if any.
     pub(crate) async fn faulty_answer(
         self: Arc<Self>,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, ConnectorError> {
         let call = Call::new(&request);
         let service = call.service;
-        let fault = self.faults.of(&call);
+        let fault = self.faults.fault_for(&call);
 
-        let lost = |what: &str| Err(ConnectorError::io(what.to_owned().into()));
+        let connection_error = |message: &str| Err(ConnectorError::io(message.to_owned().into()));
         let answer =
             |request| async { self.answer(request).await.map_err(|error| ConnectorError::other(error.into(), None)) };
         match fault {
             None => answer(request).await,
-            Some(Fault::RequestLost) => lost("connection reset before the request was sent"),
+            Some(Fault::RequestLost) => connection_error("connection reset before the request was sent"),
             Some(Fault::AnswerLost) => {
                 answer(request).await?;
-                lost("connection reset before the answer came")
+                connection_error("connection reset before the answer arrived")
             }
             Some(Fault::OldItemWithheld) => Ok(without_item(&answer(request).await?)),
             Some(Fault::Throttled) => Ok(throttled(service)),
             Some(
                 fault @ (Fault::StatementsThrottled(_) | Fault::StatementsUnknown(_) | Fault::StatementsUnanswered(_)),
             ) => {
-                let faulty = FaultyStatements::of(&request, fault);
+                let faulty = FaultyStatements::new(&request, fault);
                 let response = match faulty.strip_request(request) {
                     Some(request) => answer(request).await?,
                     None => json_response(200, json!({ "Responses": [] }).to_string()),
@@ -53,11 +53,12 @@ impl Services {
             }
             Some(Fault::RequestDelayed(delay)) => {
                 let this = Arc::clone(&self);
-                let arrives = tokio::spawn(async move {
+                // In a separate task, the request arrives even if the client stops waiting and drops this future.
+                let arrival = tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     this.answer(request).await
                 });
-                let answer = arrives.await.map_err(|error| ConnectorError::other(error.into(), None))?;
+                let answer = arrival.await.map_err(|error| ConnectorError::other(error.into(), None))?;
                 answer.map_err(|error| ConnectorError::other(error.into(), None))
             }
         }

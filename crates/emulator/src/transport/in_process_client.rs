@@ -1,4 +1,4 @@
-//! The way from the SDK's clients to the embedded services: one HTTP client for all of them, without a socket.
+//! The HTTP client that connects SDK clients to the emulated services without a socket.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use crate::region::REGION;
 use crate::services::Services;
 
 impl Services {
-    /// For clients that live on this region, with the functions' own timeouts and retries.
+    /// Returns the configuration for SDK clients that use this region, with the functions' own timeouts and retries.
     #[must_use]
     pub fn sdk_config(self: &Arc<Self>) -> SdkConfig {
         self.sdk_config_with(function::retries())
     }
 
-    /// The same with other retries.
+    /// Returns the configuration of [`Services::sdk_config`] with other retries.
     #[must_use]
     pub fn sdk_config_with(self: &Arc<Self>, retries: RetryConfig) -> SdkConfig {
         let credentials = Credentials::new("embedded", "embedded", None, None, "embedded");
@@ -37,7 +37,7 @@ impl Services {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            // An address makes the S3 client put the bucket into the path. Nothing is sent there.
+            // With an IP address, the S3 client puts the bucket into the path. Nothing is sent to this address.
             .endpoint_url("http://127.0.0.1")
             .http_client(InProcessHttpClient(Arc::clone(self)))
             .time_source(self.clock.shared())
@@ -48,7 +48,7 @@ impl Services {
     }
 }
 
-/// The SDK's HTTP client, in front of embedded services.
+/// An HTTP client for the SDK that calls the emulated services directly.
 #[derive(Clone)]
 struct InProcessHttpClient(Arc<Services>);
 

@@ -1,4 +1,4 @@
-//! Answers in the services' own forms.
+//! Creates answers in the formats of the services.
 
 use bytes::Bytes;
 use http::Response;
@@ -8,7 +8,7 @@ use crate::call::Service;
 
 pub(crate) fn json_response(status: u16, body: impl Into<Bytes>) -> Response<Bytes> {
     let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
-    response.body(body.into()).expect("the status is a number of HTTP's")
+    response.body(body.into()).expect("the status is a valid HTTP status")
 }
 
 pub(crate) fn without_item(response: &Response<Bytes>) -> Response<Bytes> {
@@ -34,7 +34,7 @@ pub(crate) fn refused(service: Service, status: u16) -> Response<Bytes> {
         (Service::S3, 503) => s3_error(503, "ServiceUnavailable"),
         (Service::S3, _) => s3_error(status, "InternalError"),
         (_, 400..500) => {
-            json_response(status, json!({ "__type": "AccessDeniedException", "message": "no" }).to_string())
+            json_response(status, json!({ "__type": "AccessDeniedException", "message": "access denied" }).to_string())
         }
         _ => json_response(status, json!({ "__type": "InternalServerError", "message": "try again" }).to_string()),
     }
@@ -42,9 +42,9 @@ pub(crate) fn refused(service: Service, status: u16) -> Response<Bytes> {
 
 fn s3_error(status: u16, code: &str) -> Response<Bytes> {
     let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>");
-    Response::builder().status(status).body(body.into()).expect("the status is a number of HTTP's")
+    Response::builder().status(status).body(body.into()).expect("the status is a valid HTTP status")
 }
 
 pub(crate) fn empty_response(status: u16) -> Response<Bytes> {
-    Response::builder().status(status).body(Bytes::new()).expect("the status is a number of HTTP's")
+    Response::builder().status(status).body(Bytes::new()).expect("the status is a valid HTTP status")
 }

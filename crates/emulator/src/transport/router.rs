@@ -1,4 +1,4 @@
-//! Hands a request to the service that it is for.
+//! Routes a request to its service.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,10 +9,10 @@ use crate::sqs::protocol;
 use crate::transport::response::json_response;
 
 impl Services {
-    /// Does what a request asks, as the service would.
+    /// Executes a request as its service would, without faults.
     ///
     /// # Errors
-    /// When the request is not even HTTP that the service understands.
+    /// Fails if the service cannot answer the request, not even with an error response.
     pub async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
         let call = Call::new(&request);
         let (status, body) = match call.service {

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::transport::response::empty_response;
 
-/// HTTP/1.1 on a port of loopback, or on a free one if it is 0, until the runtime ends. `connected` is told of each
+/// Serves HTTP/1.1 on a loopback port until the runtime ends. Port 0 stands for a free port. Calls `connected` for each new
 /// connection.
 pub(crate) async fn serve<F>(
     port: u16,
@@ -38,12 +38,12 @@ where
                         let (head, body) = request.into_parts();
                         let response = match body.collect().await {
                             Ok(body) => handle(Request::from_parts(head, body.to_bytes())).await,
-                            Err(_broken_off) => empty_response(400),
+                            Err(_incomplete) => empty_response(400),
                         };
                         Ok::<_, Infallible>(response.map(Full::new))
                     }
                 });
-                // A client that breaks its connection off, as a killed function does, is none of the server's concern.
+                // Fails if the client closes the connection early, as a killed function does. That is not an error here.
                 let _ = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(connection), service)
                     .await;

@@ -1,4 +1,4 @@
-//! A function that notes its batches and answers as a test says.
+//! A fake function that records its batches and returns the answers that a test chooses.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -11,22 +11,23 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const FAR: Duration = Duration::from_secs(7 * 86_400);
 
-/// What a fake function answers to the ids of a batch.
+/// Chooses the answer of a fake function from the ids of a batch.
 pub(crate) type Answer = dyn Fn(&[String]) -> Result<Value, String> + Send + Sync;
 
-/// The batches that a function got, by ids, with the moment of each.
+/// The ids of each batch that a function received, with the time of its arrival.
 pub(crate) type Batches = Arc<Mutex<Vec<(Instant, Vec<String>)>>>;
 
 pub(crate) fn services() -> Arc<Services> {
     Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 1)
 }
 
-/// A function that notes its batches and takes `works` for each.
-pub(crate) fn function(services: &Arc<Services>, works: Duration, answer: Arc<Answer>) -> (Arc<Function>, Batches) {
+/// Creates a function that records its batches and takes `duration` for each.
+pub(crate) fn function(services: &Arc<Services>, duration: Duration, answer: Arc<Answer>) -> (Arc<Function>, Batches) {
     let batches = Batches::default();
     let seen = Arc::clone(&batches);
     let cold_start = move || -> Sandbox {
-        let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+        let seen = Arc::clone(&seen);
+        let answer = Arc::clone(&answer);
         Box::new(move |_, payload| {
             let event: Value = serde_json::from_slice(&payload).unwrap();
             let id = |record: &Value| match record.pointer("/dynamodb/NewImage/n/S") {
@@ -34,26 +35,26 @@ pub(crate) fn function(services: &Arc<Services>, works: Duration, answer: Arc<An
                 None => record["body"].as_str().unwrap().chars().take(8).collect(),
             };
             let ids: Vec<String> = event["Records"].as_array().unwrap().iter().map(id).collect();
-            let of_id: std::collections::HashMap<String, Value> = event["Records"]
+            let identifiers: std::collections::HashMap<String, Value> = event["Records"]
                 .as_array()
                 .unwrap()
                 .iter()
                 .map(|record| {
-                    let name = record.pointer("/dynamodb/SequenceNumber").unwrap_or(&record["messageId"]);
-                    (id(record), name.clone())
+                    let identifier = record.pointer("/dynamodb/SequenceNumber").unwrap_or(&record["messageId"]);
+                    (id(record), identifier.clone())
                 })
                 .collect();
             seen.lock().unwrap().push((Instant::now(), ids.clone()));
             let answer = answer(&ids).map(|answer| {
-                // `{"fail": [..]}` is short for the failures' identifiers.
-                let named = |failed: &Value| json!({ "itemIdentifier": of_id[failed.as_str().unwrap()] });
+                // A test writes `{"fail": [ids]}`; the mapping expects the identifiers of these records.
+                let failure = |id: &Value| json!({ "itemIdentifier": identifiers[id.as_str().unwrap()] });
                 match answer["fail"].as_array() {
-                    Some(failed) => json!({ "batchItemFailures": failed.iter().map(named).collect::<Vec<_>>() }),
+                    Some(ids) => json!({ "batchItemFailures": ids.iter().map(failure).collect::<Vec<_>>() }),
                     None => answer,
                 }
             });
             Box::pin(async move {
-                sleep(works).await;
+                sleep(duration).await;
                 answer.map(|answer| answer.to_string().into_bytes())
             })
         })
@@ -62,14 +63,14 @@ pub(crate) fn function(services: &Arc<Services>, works: Duration, answer: Arc<An
     (Arc::new(Function::new("fake", TIMEOUT, services.clock, log, cold_start)), batches)
 }
 
-/// Waits, in virtual time, until `done`.
-pub(crate) async fn until(done: impl Fn() -> bool) {
+/// Waits, in virtual time, until `condition` holds.
+pub(crate) async fn wait_until(condition: impl Fn() -> bool) {
     let waiting = async {
-        while !done() {
+        while !condition() {
             sleep(Duration::from_secs(1)).await;
         }
     };
-    timeout(FAR, waiting).await.expect("the condition comes true");
+    timeout(FAR, waiting).await.expect("the condition holds within a week");
 }
 
 pub(crate) fn ids(batches: &Batches) -> Vec<Vec<String>> {

@@ -1,6 +1,6 @@
-//! Both event source mappings do what Lambda's developer guide says. One test a rule.
+//! Both event source mappings behave as Lambda's developer guide describes. Each test checks one rule.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake_function;
 mod queue;

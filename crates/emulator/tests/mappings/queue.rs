@@ -1,4 +1,4 @@
-//! The mapping from a queue.
+//! The queue mapping.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use emulator::sqs_mapping::{SqsMapping, SqsMappingSettings};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::fake_function::{Answer, Batches, FAR, TIMEOUT, function, ids, services, until};
+use crate::fake_function::{Answer, Batches, FAR, TIMEOUT, function, ids, services, wait_until};
 
 fn settings() -> SqsMappingSettings {
     SqsMappingSettings {
@@ -20,10 +20,11 @@ fn settings() -> SqsMappingSettings {
     }
 }
 
-/// Sends bodies, runs the mapping until the queue is empty, and gives the batches.
+/// Sends the bodies, runs the mapping until the queue is empty, and returns the batches. The function takes `duration` for a
+/// batch.
 async fn run(
     settings: SqsMappingSettings,
-    works: Duration,
+    duration: Duration,
     bodies: &[&str],
     answer: Arc<Answer>,
 ) -> (Arc<Services>, Batches) {
@@ -35,20 +36,21 @@ async fn run(
     for body in bodies {
         services.sqs.send("q", body).unwrap();
     }
-    let (function, batches) = function(&services, works, answer);
+    let (function, batches) = function(&services, duration, answer);
     let mapping = tokio::spawn(SqsMapping::new(Arc::clone(&services), "q", function, settings).run());
     let counts = || services.sqs.counts("q").unwrap();
-    until(|| counts().visible + counts().in_flight == 0).await;
+    wait_until(|| counts().visible + counts().in_flight == 0).await;
     mapping.abort();
     (services, batches)
 }
 
-fn dead(services: &Services) -> usize {
+fn dead_letters(services: &Services) -> usize {
     services.sqs.counts("dlq").unwrap().visible
 }
 
+/// The mapping delivers a batch when it is full or when its window ends.
 #[tokio::test(start_paused = true)]
-async fn a_batch_ends_with_its_size_or_its_window() {
+async fn batch_ends_with_its_size_or_window() {
     let bodies: Vec<String> = (0..25).map(|n| n.to_string()).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     let begun = Instant::now();
@@ -59,14 +61,14 @@ async fn a_batch_ends_with_its_size_or_its_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payload_is_never_larger_than_6_mb() {
+async fn payload_is_at_most_6_mb() {
     let body = "x".repeat(1024 * 1024);
     let (_, batches) = run(settings(), Duration::ZERO, &[body.as_str(); 12], Arc::new(|_| Ok(json!({})))).await;
     assert_eq!(ids(&batches).iter().map(Vec::len).collect::<Vec<_>>(), [5, 5, 2]);
 }
 
 #[test]
-fn settings_that_aws_refuses_are_refused() {
+fn invalid_settings_are_refused() {
     let refused = |settings: SqsMappingSettings| {
         let new = move || {
             let services = services();
@@ -93,25 +95,27 @@ fn settings_that_aws_refuses_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_invocations_run_at_once_than_the_maximum_concurrency() {
+async fn maximum_concurrency_limits_invocations() {
     let begun = Instant::now();
     let answer = |_: &[String]| Ok(json!({ "batchItemFailures": [] }));
     let (_, batches) = run(settings(), Duration::from_secs(10), &["x"; 100], Arc::new(answer)).await;
     assert_eq!(ids(&batches).len(), 10);
-    // Ten batches of ten seconds, two at a time.
+    // There are ten batches of ten seconds each, two at a time.
     assert!((50..52).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }
 
+/// Only the messages that the function reports as failed are redelivered. They end as dead letters.
 #[tokio::test(start_paused = true)]
-async fn only_the_messages_that_were_reported_come_again_and_end_as_dead_letters() {
+async fn only_reported_messages_are_redelivered() {
     let answer = |ids: &[String]| Ok(json!({ "fail": ids.iter().filter(|id| *id == "bad").collect::<Vec<_>>() }));
     let (services, batches) = run(settings(), Duration::ZERO, &["a", "bad", "b"], Arc::new(answer)).await;
     assert_eq!(ids(&batches), [vec!["a", "bad", "b"], vec!["bad"], vec!["bad"]]);
-    assert_eq!(dead(&services), 1);
+    assert_eq!(dead_letters(&services), 1);
 }
 
+/// After an error, a timeout or an invalid answer, SQS redelivers the whole batch.
 #[tokio::test(start_paused = true)]
-async fn an_error_a_timeout_and_an_answer_that_makes_no_sense_bring_the_whole_batch_again() {
+async fn failed_invocation_redelivers_whole_batch() {
     let answers: Vec<(Duration, Result<Value, String>)> = vec![
         (Duration::ZERO, Err("unhandled".into())),
         (TIMEOUT * 2, Ok(json!({}))),
@@ -120,17 +124,18 @@ async fn an_error_a_timeout_and_an_answer_that_makes_no_sense_bring_the_whole_ba
         (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemidentifier": "a" }] }))),
         (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "unknown" }] }))),
     ];
-    for (works, answer) in answers {
-        let said = format!("{answer:?}");
-        let (services, batches) = run(settings(), works, &["a", "b"], Arc::new(move |_| answer.clone())).await;
-        assert_eq!(ids(&batches), vec![vec!["a", "b"]; 3], "{said}");
-        assert_eq!(dead(&services), 2, "{said}");
+    for (duration, answer) in answers {
+        let case = format!("{answer:?}");
+        let (services, batches) = run(settings(), duration, &["a", "b"], Arc::new(move |_| answer.clone())).await;
+        assert_eq!(ids(&batches), vec![vec!["a", "b"]; 3], "{case}");
+        assert_eq!(dead_letters(&services), 2, "{case}");
     }
 }
 
+/// Without `ReportBatchItemFailures`, every answer is a success of the whole batch.
 #[tokio::test(start_paused = true)]
-async fn without_report_batch_item_failures_every_answer_is_a_success() {
+async fn failures_are_ignored_if_not_enabled() {
     let settings = SqsMappingSettings { report_batch_item_failures: false, ..settings() };
     let (services, batches) = run(settings, Duration::ZERO, &["a"], Arc::new(|_| Ok(json!({ "fail": ["a"] })))).await;
-    assert_eq!((ids(&batches).len(), dead(&services)), (1, 0));
+    assert_eq!((ids(&batches).len(), dead_letters(&services)), (1, 0));
 }

@@ -1,4 +1,4 @@
-//! The mapping from a stream.
+//! The stream mapping.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,9 @@ use emulator::stream_mapping::{StreamMapping, StreamMappingSettings};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::fake_function::{Answer, Batches, FAR, TIMEOUT, function, ids, services, until};
+use crate::fake_function::{Answer, Batches, FAR, TIMEOUT, function, ids, services, wait_until};
+
+const ON_FAILURE_QUEUE: &str = "on-failure";
 
 fn settings() -> StreamMappingSettings {
     StreamMappingSettings {
@@ -22,11 +24,11 @@ fn settings() -> StreamMappingSettings {
         bisect_on_error: true,
         maximum_retry_attempts: None,
         maximum_record_age: None,
-        on_failure_queue: Some("given-up".into()),
+        on_failure_queue: Some(ON_FAILURE_QUEUE.into()),
     }
 }
 
-/// A stream, and a queue that is told what was given up.
+/// A table's stream, and an on-failure queue.
 struct Stream {
     services: Arc<Services>,
     arn: String,
@@ -37,47 +39,49 @@ impl Stream {
     fn new() -> Self {
         let services = services();
         let long = QueueSettings { visibility_timeout: FAR, retention: FAR, redrive: None };
-        services.sqs.create_queue("given-up", long);
+        services.sqs.create_queue(ON_FAILURE_QUEUE, long);
         let arn = services.tables.create_claim_table("claims");
         let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
         Self { services, arn, client }
     }
 
-    /// Puts a record, with a filler of so many bytes.
+    /// Adds a record, with `filler` more bytes.
     async fn put(&self, n: &str, filler: usize) {
         let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
         let put = self.client.put_item().table_name("claims").item("pk", text(n)).item("sk", text("CLAIM"));
         put.item("n", text(n)).item("filler", text(&"x".repeat(filler))).send().await.unwrap();
     }
 
-    /// Runs a mapping, until the test ends, to a function that takes `works` for a batch.
-    fn map(&self, settings: StreamMappingSettings, works: Duration, answer: Arc<Answer>) -> Batches {
-        let (function, batches) = function(&self.services, works, answer);
+    /// Runs a mapping until the test ends. Its function takes `duration` for a batch.
+    fn map(&self, settings: StreamMappingSettings, duration: Duration, answer: Arc<Answer>) -> Batches {
+        let (function, batches) = function(&self.services, duration, answer);
         let mapping = StreamMapping::new(Arc::clone(&self.services), &self.arn, function, settings);
         tokio::spawn(mapping.run());
         batches
     }
 
-    /// Messages in the on-failure queue.
-    async fn told(&self) -> Vec<Value> {
-        let told = self.services.sqs.receive("given-up", 10, Duration::ZERO, None).await.unwrap();
-        told.iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
+    /// Receives the messages in the on-failure queue.
+    async fn on_failure_messages(&self) -> Vec<Value> {
+        let messages = self.services.sqs.receive(ON_FAILURE_QUEUE, 10, Duration::ZERO, None).await.unwrap();
+        messages.iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
     }
 }
 
-fn ended(batches: &Batches) -> bool {
+/// Returns true if the last batch contains the record `end`.
+fn has_ended(batches: &Batches) -> bool {
     batches.lock().unwrap().last().is_some_and(|(_, ids)| ids.contains(&"end".to_owned()))
 }
 
-/// Puts records `0`, `1`, .. into the stream, runs the mapping until the function did, or was told to give up, all of
-/// them, and gives the batches and the messages to the on-failure queue.
+/// Puts the records `0`, `1`, .. and `end` into the stream, and runs the mapping until it has delivered `end` or discarded a
+/// record. Returns the batches and the messages in the on-failure queue.
 async fn run(settings: StreamMappingSettings, records: usize, answer: Arc<Answer>) -> (Vec<Vec<String>>, Vec<Value>) {
     run_slowly(settings, Duration::ZERO, records, answer).await
 }
 
+/// Like [`run`], with a function that takes `duration` for a batch.
 async fn run_slowly(
     settings: StreamMappingSettings,
-    works: Duration,
+    duration: Duration,
     records: usize,
     answer: Arc<Answer>,
 ) -> (Vec<Vec<String>>, Vec<Value>) {
@@ -85,14 +89,13 @@ async fn run_slowly(
     for n in 0..records {
         stream.put(&n.to_string(), 0).await;
     }
-    // The last one, which ends the test, is claimed with the others and never fails.
     stream.put("end", 0).await;
-    let batches = stream.map(settings, works, answer);
-    let given_up = || stream.services.sqs.counts("given-up").unwrap().visible > 0;
-    until(|| given_up() || ended(&batches)).await;
-    // What is given up together with others, or comes after it, has its time.
+    let batches = stream.map(settings, duration, answer);
+    let has_discarded = || stream.services.sqs.counts(ON_FAILURE_QUEUE).unwrap().visible > 0;
+    wait_until(|| has_discarded() || has_ended(&batches)).await;
+    // The mapping may still discard other records, or deliver those after them.
     sleep(Duration::from_secs(3_600)).await;
-    (ids(&batches), stream.told().await)
+    (ids(&batches), stream.on_failure_messages().await)
 }
 
 fn failing(bad: &'static str) -> Arc<Answer> {
@@ -100,15 +103,16 @@ fn failing(bad: &'static str) -> Arc<Answer> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_come_in_order_in_batches_of_the_size() {
-    let (batches, told) = run(settings(), 9, Arc::new(|_| Ok(Value::Null))).await;
+async fn records_arrive_in_order_in_full_batches() {
+    let (batches, messages) = run(settings(), 9, Arc::new(|_| Ok(Value::Null))).await;
     let expected: [&[&str]; 3] = [&["0", "1", "2", "3"], &["4", "5", "6", "7"], &["8", "end"]];
     assert_eq!(batches, expected);
-    assert!(told.is_empty());
+    assert!(messages.is_empty());
 }
 
+/// A batch that is not full waits for its window, which begins with its first record.
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_is_not_full_waits_for_its_window_from_its_first_record() {
+async fn window_begins_with_the_first_record() {
     let stream = Stream::new();
     let batches = stream.map(settings(), Duration::ZERO, Arc::new(|_| Ok(Value::Null)));
     sleep(Duration::from_secs(60)).await;
@@ -116,14 +120,15 @@ async fn a_batch_that_is_not_full_waits_for_its_window_from_its_first_record() {
     stream.put("0", 0).await;
     sleep(Duration::from_secs(3)).await;
     stream.put("1", 0).await;
-    until(|| !ids(&batches).is_empty()).await;
+    wait_until(|| !ids(&batches).is_empty()).await;
     let (at, ids) = batches.lock().unwrap()[0].clone();
     assert_eq!(ids, ["0", "1"]);
     assert!((5..6).contains(&(at - begun).as_secs()), "{:?}", at - begun);
 }
 
+/// A payload is at most 6 MB. Records that do not fit are in the next batch.
 #[tokio::test(start_paused = true)]
-async fn a_payload_is_never_larger_than_6_mb_and_what_did_not_fit_comes_next() {
+async fn payload_is_at_most_6_mb() {
     let stream = Stream::new();
     let names: Vec<String> = (0..20).map(|n| n.to_string()).chain(["end".to_owned()]).collect();
     for name in &names {
@@ -131,12 +136,13 @@ async fn a_payload_is_never_larger_than_6_mb_and_what_did_not_fit_comes_next() {
     }
     let settings = StreamMappingSettings { batch_size: 100, ..settings() };
     let batches = stream.map(settings, Duration::ZERO, Arc::new(|_| Ok(Value::Null)));
-    until(|| ended(&batches)).await;
+    wait_until(|| has_ended(&batches)).await;
     assert_eq!(ids(&batches), [&names[..15], &names[15..]]);
 }
 
+/// The mapping retries all records from the lowest failed one before it continues with the shard.
 #[tokio::test(start_paused = true)]
-async fn everything_from_the_lowest_failed_record_comes_again_before_the_shard_goes_on() {
+async fn retry_begins_at_the_lowest_failed_record() {
     let tries = AtomicUsize::new(0);
     let answer = move |_: &[String]| match tries.fetch_add(1, Ordering::SeqCst) {
         0 => Ok(json!({ "fail": ["3", "1"] })),
@@ -147,18 +153,20 @@ async fn everything_from_the_lowest_failed_record_comes_again_before_the_shard_g
     assert_eq!(batches, expected);
 }
 
+/// If the function returns an error, the mapping bisects the batch until the poison record is alone.
 #[tokio::test(start_paused = true)]
-async fn a_batch_on_which_the_function_fails_is_halved_until_the_poison_is_alone() {
+async fn bisecting_isolates_a_poison_record() {
     let settings = StreamMappingSettings { maximum_retry_attempts: Some(1), ..settings() };
     let answer = |ids: &[String]| if ids.contains(&"2".to_owned()) { Err("poison".into()) } else { Ok(json!({})) };
-    let (batches, told) = run(settings, 4, Arc::new(answer)).await;
+    let (batches, messages) = run(settings, 4, Arc::new(answer)).await;
     let expected: [&[&str]; 7] = [&["0", "1", "2", "3"], &["0", "1"], &["2", "3"], &["2"], &["2"], &["3"], &["end"]];
     assert_eq!(batches, expected);
-    assert_eq!(told.len(), 1);
+    assert_eq!(messages.len(), 1);
 }
 
+/// Without bisecting, the mapping retries the whole batch after an error, a timeout or an invalid answer.
 #[tokio::test(start_paused = true)]
-async fn without_bisecting_an_error_a_timeout_and_an_answer_that_makes_no_sense_bring_the_whole_batch_again() {
+async fn no_bisect_retries_whole_batch() {
     let settings = || StreamMappingSettings { maximum_retry_attempts: Some(1), bisect_on_error: false, ..settings() };
     let answers: Vec<(Duration, Result<Value, String>)> = vec![
         (Duration::ZERO, Err("unhandled".into())),
@@ -166,42 +174,45 @@ async fn without_bisecting_an_error_a_timeout_and_an_answer_that_makes_no_sense_
         (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "" }] }))),
         (Duration::ZERO, Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "unknown" }] }))),
     ];
-    for (works, answer) in answers {
-        let said = format!("{answer:?}");
-        let (batches, told) = run_slowly(settings(), works, 4, Arc::new(move |_| answer.clone())).await;
-        assert_eq!(batches[..2], vec![vec!["0", "1", "2", "3"]; 2], "{said}");
-        assert_eq!(batches[2..], vec![vec!["end"]; 2], "{said}");
-        let sizes: Vec<_> = told.iter().map(|told| &told["DDBStreamBatchInfo"]["batchSize"]).collect();
-        assert_eq!(sizes, [4, 1], "{said}");
+    for (duration, answer) in answers {
+        let case = format!("{answer:?}");
+        let (batches, messages) = run_slowly(settings(), duration, 4, Arc::new(move |_| answer.clone())).await;
+        assert_eq!(batches[..2], vec![vec!["0", "1", "2", "3"]; 2], "{case}");
+        assert_eq!(batches[2..], vec![vec!["end"]; 2], "{case}");
+        let sizes: Vec<_> = messages.iter().map(|message| &message["DDBStreamBatchInfo"]["batchSize"]).collect();
+        assert_eq!(sizes, [4, 1], "{case}");
     }
 }
 
+/// If the function reports failed records, the mapping retries from the lowest of them, with or without bisecting.
 #[tokio::test(start_paused = true)]
-async fn bisecting_or_not_what_the_function_named_comes_again_from_the_lowest() {
+async fn bisecting_does_not_affect_reported_failures() {
     for bisect_on_error in [true, false] {
         let settings = StreamMappingSettings { maximum_retry_attempts: Some(1), bisect_on_error, ..settings() };
-        let (batches, told) = run(settings, 4, failing("2")).await;
+        let (batches, messages) = run(settings, 4, failing("2")).await;
         let expected: [&[&str]; 3] = [&["0", "1", "2", "3"], &["2", "3"], &["end"]];
         assert_eq!(batches, expected);
-        assert_eq!(told[0]["DDBStreamBatchInfo"]["batchSize"], 2);
+        assert_eq!(messages[0]["DDBStreamBatchInfo"]["batchSize"], 2);
     }
 }
 
+/// Without `ReportBatchItemFailures`, every answer is a success of the whole batch.
 #[tokio::test(start_paused = true)]
-async fn without_report_batch_item_failures_every_answer_is_a_success() {
+async fn failures_are_ignored_if_not_enabled() {
     let settings = StreamMappingSettings { report_batch_item_failures: false, ..settings() };
-    let (batches, told) = run(settings, 3, failing("1")).await;
+    let (batches, messages) = run(settings, 3, failing("1")).await;
     assert_eq!(batches, [["0", "1", "2", "end"]]);
-    assert!(told.is_empty());
+    assert!(messages.is_empty());
 }
 
+/// After the last retry, a message in the on-failure queue names the discarded record.
 #[tokio::test(start_paused = true)]
-async fn after_the_last_retry_the_on_failure_queue_names_what_was_given_up() {
+async fn record_is_discarded_after_the_last_retry() {
     let settings = StreamMappingSettings { maximum_retry_attempts: Some(2), ..settings() };
-    let (batches, told) = run(settings, 4, failing("3")).await;
+    let (batches, messages) = run(settings, 4, failing("3")).await;
     let expected: [&[&str]; 4] = [&["0", "1", "2", "3"], &["3"], &["3"], &["end"]];
     assert_eq!(batches, expected);
-    let [message] = &told[..] else { panic!("{told:?}") };
+    let [message] = &messages[..] else { panic!("{messages:?}") };
     assert_eq!(message["requestContext"]["condition"], "RetryAttemptsExhausted");
     assert!(message["requestContext"]["requestId"].is_string() && message["responseContext"].is_object());
     let info = &message["DDBStreamBatchInfo"];
@@ -210,48 +221,53 @@ async fn after_the_last_retry_the_on_failure_queue_names_what_was_given_up() {
     assert!(info["shardId"].is_string() && info["streamArn"].as_str().unwrap().contains("table/claims/stream/"));
 }
 
+/// Without a limit of retries, a record is retried until it exceeds the maximum record age.
 #[tokio::test(start_paused = true)]
-async fn without_a_limit_of_retries_a_record_is_tried_until_it_is_too_old() {
+async fn record_is_retried_until_it_is_too_old() {
     let settings = StreamMappingSettings { maximum_record_age: Some(Duration::from_secs(79_200)), ..settings() };
-    let (batches, told) = run(settings, 4, failing("0")).await;
+    let (batches, messages) = run(settings, 4, failing("0")).await;
     let whole = batches.iter().filter(|batch| batch[0] == "0").count();
     assert!(whole > 2_000, "{whole} tries in 22 hours, half a minute apart");
-    // What comes after it in its shard waits for it, and grows too old as well.
-    assert_eq!(told.iter().map(|told| &told["DDBStreamBatchInfo"]["batchSize"]).collect::<Vec<_>>(), [4, 1]);
-    assert_eq!(told[0]["requestContext"]["condition"], "RecordAgeExceeded");
+    // The records after it in the shard wait for it, and become too old as well.
+    let sizes: Vec<_> = messages.iter().map(|message| &message["DDBStreamBatchInfo"]["batchSize"]).collect();
+    assert_eq!(sizes, [4, 1]);
+    assert_eq!(messages[0]["requestContext"]["condition"], "RecordAgeExceeded");
 }
 
+/// With a maximum record age, the on-failure queue names even a record that leaves the stream during a back-off.
 #[tokio::test(start_paused = true)]
-async fn a_record_that_leaves_the_stream_while_it_waits_for_its_next_try_is_named_if_there_is_a_record_age() {
+async fn record_age_names_a_record_that_left_the_stream() {
     let settings = StreamMappingSettings { maximum_record_age: Some(Duration::from_secs(79_200)), ..settings() };
     let stream = Stream::new();
     stream.put("0", 0).await;
     stream.put("1", 0).await;
     let batches = stream.map(settings, Duration::ZERO, failing("0"));
-    until(|| !ids(&batches).is_empty()).await;
+    wait_until(|| !ids(&batches).is_empty()).await;
     tokio::time::advance(Duration::from_secs(25 * 3_600)).await;
-    until(|| stream.services.sqs.counts("given-up").unwrap().visible > 0).await;
-    let told = stream.told().await;
-    assert_eq!(told[0]["requestContext"]["condition"], "RecordAgeExceeded");
-    assert_eq!(told[0]["DDBStreamBatchInfo"]["batchSize"], 2);
+    wait_until(|| stream.services.sqs.counts(ON_FAILURE_QUEUE).unwrap().visible > 0).await;
+    let messages = stream.on_failure_messages().await;
+    assert_eq!(messages[0]["requestContext"]["condition"], "RecordAgeExceeded");
+    assert_eq!(messages[0]["DDBStreamBatchInfo"]["batchSize"], 2);
 }
 
+/// Without a maximum record age, a record that leaves the stream after a day is lost without a message, and the shard
+/// continues.
 #[tokio::test(start_paused = true)]
-async fn without_a_record_age_what_leaves_the_stream_after_a_day_is_lost_in_silence_and_the_shard_goes_on() {
+async fn no_record_age_loses_records_silently() {
     let stream = Stream::new();
     stream.put("0", 0).await;
     let batches = stream.map(settings(), Duration::ZERO, failing("0"));
     sleep(Duration::from_secs(12 * 3_600)).await;
     stream.put("end", 0).await;
-    until(|| ended(&batches)).await;
+    wait_until(|| has_ended(&batches)).await;
     let (last_try, _) = batches.lock().unwrap().iter().rfind(|(_, ids)| *ids == ["0"]).unwrap().clone();
     let (next, _) = batches.lock().unwrap().last().unwrap().clone();
     assert!(next - last_try < Duration::from_secs(60), "{:?}", next - last_try);
-    assert!(stream.told().await.is_empty());
+    assert!(stream.on_failure_messages().await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_match_the_filter_is_passed_over() {
+async fn filter_skips_other_records() {
     let filter = FilterPattern::new(json!({ "dynamodb": { "NewImage": { "n": { "S": ["1", "end"] } } } })).unwrap();
     let (batches, _) = run(StreamMappingSettings { filter, ..settings() }, 8, Arc::new(|_| Ok(json!({})))).await;
     assert_eq!(batches, [["1", "end"]]);

@@ -1,9 +1,10 @@
-//! Where the service is, as the SDK decides it.
+//! Resolves the service's endpoint by the rules of the AWS SDK.
 
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
-/// Begin of a region's name, and the ends of its endpoints without and with dual stack. The first that fits counts.
+/// AWS partitions: the prefix of their region names, and the endpoint suffixes without and with dual stack. The first
+/// entry whose prefix matches applies.
 const PARTITIONS: [(&str, &str, &str); 7] = [
     ("cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
     ("eusc-", "amazonaws.eu", "api.amazonwebservices.eu"),
@@ -14,14 +15,14 @@ const PARTITIONS: [(&str, &str, &str); 7] = [
     ("", "amazonaws.com", "api.aws"),
 ];
 
-/// Returns the configured endpoint, or the region's.
+/// Returns the endpoint that the configuration sets, or else the default endpoint of the region.
 pub(super) fn resolve(config: &SdkConfig, service_id: &str) -> String {
     let general = || config.endpoint_url().map(str::to_owned);
     let own = || {
         let key = ServiceConfigKey::builder().service_id(service_id).env("AWS_ENDPOINT_URL").profile("endpoint_url");
         config.service_config()?.load_config(key.build().ok()?)
     };
-    // Code comes before variables, as for the SDK's clients.
+    // An endpoint set in code takes precedence over one from the environment or a profile, as in the SDK's clients.
     let configured =
         if config.get_origin("endpoint_url").is_client_config() { general() } else { own().or_else(general) };
     configured.unwrap_or_else(|| {
@@ -31,10 +32,10 @@ pub(super) fn resolve(config: &SdkConfig, service_id: &str) -> String {
 }
 
 fn region_endpoint(region: &str, is_fips: bool, is_dual_stack: bool) -> String {
-    let partition = PARTITIONS.iter().find(|(begin, _, _)| region.starts_with(begin));
-    let (_, single_stack, dual_stack) = partition.expect("the last begin fits every region");
+    let partition = PARTITIONS.iter().find(|(prefix, _, _)| region.starts_with(prefix));
+    let (_, single_stack, dual_stack) = partition.expect("the last prefix is empty and matches every region");
     let suffix = if is_dual_stack { dual_stack } else { single_stack };
-    // GovCloud's only endpoint without dual stack is a FIPS endpoint.
+    // In GovCloud, the only endpoint without dual stack is a FIPS endpoint, and its name does not say `fips`.
     let is_named_fips = is_fips && (is_dual_stack || !region.starts_with("us-gov-"));
     let host = if is_named_fips { "logs-fips" } else { "logs" };
     format!("https://{host}.{region}.{suffix}")
@@ -44,9 +45,9 @@ fn region_endpoint(region: &str, is_fips: bool, is_dual_stack: bool) -> String {
 mod tests {
     use super::region_endpoint;
 
-    /// The expectations are those of the endpoint tests in `aws-sdk-cloudwatchlogs` 1.162.
+    /// The expected endpoints are those of the endpoint tests in `aws-sdk-cloudwatchlogs` 1.162.
     #[test]
-    fn endpoint_of_each_partition() {
+    fn each_partition_has_its_endpoint() {
         for (region, is_fips, is_dual_stack, expected) in [
             ("sa-east-1", false, false, "https://logs.sa-east-1.amazonaws.com"),
             ("us-east-1", true, false, "https://logs-fips.us-east-1.amazonaws.com"),

@@ -1,20 +1,20 @@
-//! How far a replay is, and what it is a replay of.
+//! The progress of a replay, and the parameters that a later run must share to continue it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::settings::ReplaySettings;
 
-/// How far a segment of the scan is.
+/// The progress of one segment of the scan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Position {
     Start,
-    /// `pk` and `sk` of the last item that was read.
+    /// Read up to the item with this `pk` and `sk`.
     After(String, String),
     Done,
 }
 
-/// What a replay is of: it cannot go on as another.
+/// The settings that a later run must share to continue a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Scope {
     table: String,
@@ -28,12 +28,12 @@ pub(super) struct Checkpoint {
     scope: Scope,
     pub(super) until: DateTime<Utc>,
     pub(super) positions: Vec<Position>,
-    /// A dry run has been through all of it: what the files hold is what is missing.
+    /// True if a dry run has compared every partition. The files then hold only claims without an object.
     pub(super) compared: bool,
 }
 
 impl Checkpoint {
-    /// Begins with the claims made before `until`.
+    /// Returns the checkpoint of a replay that starts now, of the claims made before `until`.
     pub(super) fn new(settings: &ReplaySettings, until: DateTime<Utc>) -> Self {
         Self {
             scope: Scope {
@@ -48,16 +48,18 @@ impl Checkpoint {
         }
     }
 
-    /// Whether a replay with these settings, which would begin as `other`, can go on from here.
-    pub(super) fn can_continue(&self, other: &Self, settings: &ReplaySettings) -> bool {
-        self.scope == other.scope && settings.until.is_none_or(|until| until == self.until)
+    /// Returns true if a replay with these settings can continue from this checkpoint. `fresh` is the checkpoint with
+    /// which that replay would otherwise start.
+    pub(super) fn can_continue(&self, fresh: &Self, settings: &ReplaySettings) -> bool {
+        self.scope == fresh.scope && settings.until.is_none_or(|until| until == self.until)
     }
 
+    /// Describes the replay for messages, as in `the replay of TABLE to s3://BUCKET/PREFIX of claims made before TIME`.
     pub(super) fn describe(&self) -> String {
         let Scope { table, bucket, object_prefix, since } = &self.scope;
-        let since = since.map(|since| format!(" since {}", since.to_rfc3339())).unwrap_or_default();
+        let since = since.map(|since| format!("since {} and ", since.to_rfc3339())).unwrap_or_default();
         format!(
-            "the replay of {table} to s3://{bucket}/{object_prefix} of claims{since} until {}",
+            "the replay of {table} to s3://{bucket}/{object_prefix} of claims made {since}before {}",
             self.until.to_rfc3339()
         )
     }

@@ -1,4 +1,4 @@
-//! The table of claims: one item, or a page of a scan.
+//! Reads from the claim table: single items, and pages of a scan.
 
 use std::collections::HashMap;
 
@@ -10,13 +10,14 @@ use aws_sdk_dynamodb::operation::scan::{ScanError, ScanOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::key::SORT_KEY;
 
-/// All of a claim but the body. DynamoDB charges the whole item all the same; this spares the way here.
+/// Every attribute of a claim except the body. DynamoDB charges for the whole item anyway; leaving the body out saves
+/// its transfer.
 const WITHOUT_BODY: &str = "pk, sk, claim_id, claimed_at, #ttl, digest, message_id";
 
-/// An item as the SDK has it.
+/// An item as the SDK returns it.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// The table of claims.
+/// The claim table.
 pub(super) struct ClaimTable {
     client: Client,
     pub(super) name: String,
@@ -27,14 +28,15 @@ impl ClaimTable {
         Self { client: Client::new(sdk), name: name.to_owned() }
     }
 
-    /// Returns a claim's whole item.
+    /// Returns the whole item of the claim with this partition key, or `None` if the table has none.
     pub(super) async fn get(&self, partition_key: &str) -> Result<Option<Item>, Box<SdkError<GetItemError>>> {
         let key = key(partition_key.to_owned(), SORT_KEY.to_owned());
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
         Box::pin(request.send()).await.map(|answer| answer.item).map_err(Box::new)
     }
 
-    /// Returns the claims of a page of a segment, without their bodies. `after` is `pk` and `sk` of the last item of the page before.
+    /// Returns the claims on one page of a segment, without their bodies. `after` is the `pk` and `sk` at which the
+    /// previous page ended.
     pub(super) async fn scan_page(
         &self,
         segment: usize,

@@ -1,4 +1,4 @@
-//! The lake's side: which of a partition's claims have an object.
+//! Compares the objects of the lake with claims, one partition at a time.
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
@@ -8,7 +8,7 @@ use super::outcome::ReplayError;
 use super::settings::ReplaySettings;
 use super::worklist::ClaimRef;
 
-/// The bucket, to be listed.
+/// Lists the lake's objects in its bucket.
 pub(super) struct LakeListing {
     client: Client,
     bucket: String,
@@ -20,22 +20,22 @@ impl LakeListing {
         Self { client: Client::new(sdk), bucket: settings.bucket.clone(), prefix: settings.object_prefix.to_string() }
     }
 
-    /// Nothing was ever archived under the prefix. (A quarantined record is no object of the lake.)
+    /// Returns true if nothing was ever archived under the prefix. Quarantined records do not count.
     pub(super) async fn is_new(&self) -> Result<bool, ReplayError> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}dt=", self.prefix));
         let answer = Box::pin(request.max_keys(1).send()).await.map_err(|error| self.list_error(error))?;
         Ok(answer.contents().is_empty())
     }
 
-    /// Those of a partition's claims that have no object, in the order of their ids. S3 lists keys in the order of their UTF-8,
-    /// which for UUIDs in their one spelling is the order of the ids, so both sides are gone through once.
+    /// Returns the claims of a partition that have no object, sorted by claim id. S3 lists keys in UTF-8 order. For
+    /// lower-case UUIDs, that is the order of the ids, so one pass over both sides is enough.
     pub(super) async fn claims_without_object(
         &self,
         partition: &str,
         mut claims: Vec<ClaimRef>,
     ) -> Result<Vec<ClaimRef>, ReplayError> {
         claims.sort_unstable();
-        // A page of the scan that was noted twice.
+        // A killed run may have noted a page of the scan twice.
         claims.dedup();
         let folder = format!("{}{partition}/", self.prefix);
         let mut missing = Vec::new();
@@ -66,7 +66,7 @@ impl LakeListing {
     }
 }
 
-/// Of a key that the archive could have written; of others none.
+/// Parses the claim id from an object key. Returns `None` if `archive-fn` cannot have written an object with this key.
 fn claim_id(key: &str, folder: &str) -> Option<Uuid> {
     let name = key.strip_prefix(folder)?.strip_suffix(".json")?;
     Uuid::try_parse(name).ok().filter(|claim_id| claim_id.to_string() == name)

@@ -1,4 +1,4 @@
-//! What came of a replay.
+//! The outcome of a replay, and the errors that end one early.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,32 @@ use chrono::{DateTime, Utc};
 
 use super::worklist::WorklistError;
 
-/// So many failures in a row, each after the SDK's own tries, are an outage: the rest would fail too, and take days to do so.
-pub(super) const OUTAGE: u32 = 200;
+/// Number of failed writes in a row that ends a replay. Each was already retried by the SDK, so S3 is probably down:
+/// the remaining writes would fail too, and take days to do so.
+pub(super) const MAX_CONSECUTIVE_FAILURES: u32 = 200;
 
-/// What came of a replay. Each number is of this run, which may have gone on with an earlier one.
+/// The outcome of a replay. The numbers cover this run only, not the earlier run that it may have continued.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayOutcome {
-    /// Claims that were compared with the lake.
+    /// Number of claims that were compared with the lake.
     pub compared: u64,
-    /// Claims without an object, by partition (`dt=2026-11-23/hour=09`).
+    /// Number of claims without an object, by partition (`dt=2026-11-23/hour=09`).
     pub missing: BTreeMap<String, u64>,
-    /// Objects that were written.
+    /// Number of objects that this run wrote.
     pub written: u64,
-    /// Missing when the lake was listed, and there when it was to be written: the archive was faster.
+    /// Number of objects that were missing when the lake was listed, but that `archive-fn` wrote before this run did.
     pub already_there: u64,
-    /// Claims, by partition key, that were no longer in the table when they were to be written: deleted or replaced.
+    /// Partition keys of claims that were deleted or replaced before their object could be written.
     pub gone: Vec<String>,
-    /// Items that say they are claims and can never be archived, by partition key, with the reason. A writing replay has kept each
-    /// whole under `<prefix>_unusable/`.
+    /// Items with a claim's sort key that can never be archived: partition key and reason. With
+    /// [`ReplaySettings::write`] set, each was copied to the quarantine under `<prefix>_unusable/`.
+    ///
+    /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub unusable: Vec<(String, String)>,
-    /// Claims, by partition key, whose object could not be written, and why. They stay in the checkpoint folder.
+    /// Claims whose object could not be written: partition key and error. They stay in the checkpoint folder for the
+    /// next run.
     pub failed: Vec<(String, String)>,
-    /// Claims made at or after this moment were left to the stream.
+    /// Claims made at or after this time were left to the stream.
     pub until: DateTime<Utc>,
 }
 
@@ -44,50 +48,51 @@ impl ReplayOutcome {
     }
 }
 
-/// Why a replay ended before its end. What it did stays done, and a next one goes on from there.
+/// An error that ended a replay early. Objects that it wrote stay written, and the next run continues from the
+/// checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The lake is empty. With a misspelt prefix, every claim would be written a second time.
+    /// The lake has no objects. If the prefix is misspelled, a replay would write every event a second time.
     #[error(
-        "s3://{bucket}/{prefix} has no objects: if that is right because the lake is new, say --new-lake; otherwise the bucket or \
-         the prefix is not the one that archive-fn has"
+        "s3://{bucket}/{prefix} has no objects: pass --new-lake if the lake is new, otherwise set --bucket and --object-prefix as \
+         archive-fn has them"
     )]
     NewLake {
-        /// The bucket.
+        /// Name of the bucket.
         bucket: String,
-        /// The prefix.
+        /// Prefix of the lake's objects.
         prefix: String,
     },
-    /// No claim can be of that time, and that none lacks its object would say nothing.
-    #[error(
-        "no claim is looked at: those made before {since} are passed over, and those made from {until} on are left to the stream"
-    )]
-    NothingBetween {
-        /// The `since` of the settings.
+    /// No claim can match the time range. Reporting zero missing objects would be misleading.
+    #[error("--since must be before --until (default: 15 minutes ago), but {since} is not before {until}")]
+    EmptyTimeRange {
+        /// Start of the range.
         since: DateTime<Utc>,
-        /// The `until` of the settings.
+        /// End of the range.
         until: DateTime<Utc>,
     },
     /// The checkpoint folder cannot be used.
     #[error(transparent)]
     Worklist(#[from] WorklistError),
-    /// The table cannot be read.
-    #[error("the table {table} cannot be scanned")]
+    /// The table cannot be scanned.
+    #[error("failed to scan the table {table}")]
     Table {
-        /// Its name.
+        /// Name of the table.
         table: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Nothing can be written.
-    #[error("{OUTAGE} objects in a row could not be written, and the rest is not tried; the last: {0}")]
+    /// Too many writes in a row failed. Carries the last error.
+    #[error(
+        "failed to write {MAX_CONSECUTIVE_FAILURES} objects in a row, so the remaining ones were not tried; the last error: {0}"
+    )]
     Outage(String),
     /// The bucket cannot be listed.
-    #[error("s3://{bucket} cannot be listed")]
+    #[error("failed to list s3://{bucket}")]
     Bucket {
-        /// Its name.
+        /// Name of the bucket.
         bucket: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

@@ -1,4 +1,4 @@
-//! How fast requests go out, and how often progress is reported.
+//! Limits the rate of requests and of progress reports.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-/// How often to say how far it is.
+/// Shortest time between two progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// At most so many a second, evenly.
+/// Allows a fixed number of requests per second, evenly spaced.
 pub(super) struct RateLimiter(tokio::sync::Mutex<Interval>);
 
 impl RateLimiter {
     pub(super) fn new(rate: NonZeroU32) -> Self {
         let mut interval = interval(Duration::from_secs(1) / rate.get());
-        // After a pause, no burst.
+        // The default behavior would send a burst of requests after a pause.
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self(tokio::sync::Mutex::new(interval))
     }
@@ -25,7 +25,7 @@ impl RateLimiter {
     }
 }
 
-/// Says now and then how far it is.
+/// Reports progress at most once per [`PROGRESS_INTERVAL`].
 pub(super) struct Progress<'a> {
     note: &'a dyn Fn(&str),
     next: Cell<Instant>,

@@ -1,4 +1,4 @@
-//! One claim, from the table to the lake: the whole item is read, and goes the way of a stream record from there.
+//! Writes the object of one claim. Reads the claim's whole item, then treats it as `archive-fn` treats a stream record.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use lambda_support::panic_guard::Panicked;
 use super::claim_table::{ClaimTable, Item};
 use super::worklist::ClaimRef;
 
-/// It is not known whether the object is there.
+/// A failure that leaves it unknown whether the object exists.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RewriteError {
-    #[error("the item {0:?} cannot be read")]
+    #[error("failed to read the item {0:?}")]
     Get(String, #[source] Box<SdkError<GetItemError>>),
     #[error(transparent)]
     Put(#[from] DataLakeError),
@@ -24,13 +24,13 @@ pub(super) enum RewriteError {
     Panicked(#[from] Panicked),
 }
 
-/// What became of a claim that had no object.
+/// The outcome for a claim that had no object when the lake was listed.
 pub(super) enum RewriteOutcome {
     Written,
     AlreadyThere,
-    /// The table does not hold this claim any more.
+    /// The table no longer holds this claim.
     Gone,
-    /// It can never be archived, and is kept whole.
+    /// The item can never be archived. It was copied to the quarantine.
     Unusable {
         reason: String,
     },
@@ -47,7 +47,7 @@ pub(super) async fn rewrite(
     };
     let claim_id = claim_ref.claim_id.to_string();
     if !matches!(item.get("claim_id"), Some(AttributeValue::S(now)) if *now == claim_id) {
-        // The event was claimed anew, and that claim's object is the stream's business.
+        // The event has been claimed again since the scan. The stream delivers the new claim to archive-fn.
         return Ok(RewriteOutcome::Gone);
     }
     let line = Claim::from_item(item.clone()).and_then(|claim| object::object_line(&claim).map(|line| (claim, line)));
@@ -57,13 +57,13 @@ pub(super) async fn rewrite(
             PutOutcome::AlreadyThere => RewriteOutcome::AlreadyThere,
         }),
         Err(error) => {
-            keep(lake, prefix, item).await?;
+            put_quarantined(lake, prefix, item).await?;
             Ok(RewriteOutcome::Unusable { reason: error_chain(&error) })
         }
     }
 }
 
-/// Keeps an unusable item whole, if it is still there.
+/// Copies an unusable item to the quarantine, if the table still has it.
 pub(super) async fn quarantine(
     table: &ClaimTable,
     lake: &DataLake,
@@ -71,7 +71,7 @@ pub(super) async fn quarantine(
     partition_key: &str,
 ) -> Result<(), RewriteError> {
     match get(table, partition_key).await? {
-        Some(item) => keep(lake, prefix, item).await,
+        Some(item) => put_quarantined(lake, prefix, item).await,
         None => Ok(()),
     }
 }
@@ -80,9 +80,10 @@ async fn get(table: &ClaimTable, partition_key: &str) -> Result<Option<Item>, Re
     table.get(partition_key).await.map_err(|error| RewriteError::Get(partition_key.to_owned(), error))
 }
 
-/// Where and in the form in which the archive keeps a stream record: the item is its new image. There is no sequence number to
-/// name it by, so its hash does, and the same item is kept once however often it is replayed.
-async fn keep(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<(), RewriteError> {
+/// Stores an item in the form in which `archive-fn` quarantines a stream record, with the item as the record's new
+/// image. There is no sequence number to name the object by, so the record's hash names it. Replaying the same item
+/// again creates no second object.
+async fn put_quarantined(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<(), RewriteError> {
     let image: BTreeMap<String, serde_dynamo::AttributeValue> =
         item.into_iter().map(|(name, value)| (name, value.into())).collect();
     let record = serde_json::json!({ "dynamodb": { "NewImage": image } }).to_string();

@@ -1,4 +1,5 @@
-//! The table, in parallel segments. Each page goes to the worklist before the position behind it does.
+//! Scans the table in parallel segments. The worklist gets the claims of a page before it gets the position after that
+//! page.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
@@ -14,24 +15,24 @@ use super::pace::{Progress, RateLimiter};
 use super::settings::ReplaySettings;
 use super::worklist::{ClaimRef, Worklist};
 
-/// Pages that wait for the disk at the most.
+/// Maximum number of pages that wait to be written to disk.
 const PAGES_WAITING: usize = 8;
 
-/// An item of the table that says it is a claim.
+/// An item of the table that has a claim's sort key.
 enum ScannedItem {
     Claim { partition: String, claim: ClaimRef },
     Unusable { partition_key: String, reason: String },
     OutOfRange,
 }
 
-/// A page of a segment, and where the next begins.
+/// One page of a segment, and the position of the next page.
 struct Page {
     segment: usize,
     items: Vec<Item>,
     next: Position,
 }
 
-/// Scans what is left of the table into the worklist.
+/// Scans the part of the table that the worklist does not cover yet, and adds its claims to the worklist.
 pub(super) async fn scan(
     table: &ClaimTable,
     settings: &ReplaySettings,
@@ -64,12 +65,12 @@ pub(super) async fn scan(
             }
             worklist.advance(segment, next)?;
             progress.report(|| {
-                format!("scanned {claims} claims, {} of {segments} segments done", worklist.segments_done())
+                format!("scanned {claims} claims so far; {} of {segments} segments are done", worklist.segments_done())
             });
         }
         worklist.save().map_err(ReplayError::from)
     };
-    // What was read before a segment failed is worth keeping.
+    // If a segment fails, the worklist still keeps every page that was read before.
     let (read, noted) = tokio::join!(try_join_all(reading), noting);
     noted.and(read.map(drop))
 }
@@ -98,21 +99,21 @@ async fn read_segment(
             Some(last) => match (last.get("pk"), last.get("sk")) {
                 (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) => Position::After(pk.clone(), sk.clone()),
                 _ => {
-                    let source = "its keys are not the texts `pk` and `sk`".into();
+                    let source = "its key attributes are not the strings `pk` and `sk`".into();
                     return Err(ReplayError::Table { table: table.name.clone(), source });
                 }
             },
         };
         let page = Page { segment, items: answer.items.unwrap_or_default(), next: position.clone() };
-        // The receiver is gone only when the checkpoint cannot be written, which is then the error.
+        // The receiver is dropped only if the worklist cannot be written. `scan` then returns that error.
         if pages.send(page).await.is_err() {
             return Ok(());
         }
     }
 }
 
-/// Where the claim's object is, by the very code that archives it. The body has stayed in the table: an empty one stands in for
-/// it, on which the key does not depend.
+/// Decodes a scanned item, and finds the partition of its object with the code that `archive-fn` uses. The scan does
+/// not return bodies, so an empty body stands in. The object's key does not depend on it.
 fn classify(mut item: Item, settings: &ReplaySettings, until: DateTime<Utc>) -> ScannedItem {
     let partition_key = match item.get("pk") {
         Some(AttributeValue::S(pk)) => pk.clone(),
@@ -131,7 +132,7 @@ fn classify(mut item: Item, settings: &ReplaySettings, until: DateTime<Utc>) -> 
     ScannedItem::Claim { partition, claim }
 }
 
-/// `dt=2026-11-23/hour=09`.
+/// Returns the partition of the claim's object, such as `dt=2026-11-23/hour=09`.
 fn partition_of(prefix: &ObjectPrefix, claim: &Claim) -> String {
     let key = prefix.object_key(claim);
     let under_prefix = &key[prefix.to_string().len()..];

@@ -1,4 +1,4 @@
-//! What is to be replayed, and how.
+//! The settings of a replay.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -6,30 +6,30 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use claim::ObjectPrefix;
 
-/// What is to be replayed, and how.
+/// The settings of a replay.
 #[derive(Clone, Debug)]
 pub struct ReplaySettings {
-    /// The claims.
+    /// Name of the claim table.
     pub table: String,
-    /// The data lake.
+    /// Name of the data lake's bucket.
     pub bucket: String,
-    /// Where the lake begins in its bucket: as `archive-fn` has it.
+    /// Prefix of the lake's objects in the bucket; the `OBJECT_PREFIX` of `archive-fn`.
     pub object_prefix: ObjectPrefix,
-    /// Claims made before this moment are passed over.
+    /// Claims made before this time are ignored.
     pub since: Option<DateTime<Utc>>,
-    /// Claims made at or after this moment are left to the stream. `None` is 15 minutes before the replay begins: younger ones are
-    /// on their way, which takes seconds, and after an outage as long as the backlog.
+    /// Claims made at or after this time are left to the stream. `None` means 15 minutes before the replay starts:
+    /// younger claims may still be on their way, which takes seconds, or after an outage as long as the backlog.
     pub until: Option<DateTime<Utc>>,
-    /// Write the missing objects. Otherwise they are only counted.
+    /// True to write the missing objects, false to only count them.
     pub write: bool,
-    /// There may be nothing under the prefix yet.
+    /// True if the lake may have no objects yet.
     pub new_lake: bool,
-    /// The largest number of objects that are written in a second.
+    /// Maximum number of objects to write per second.
     pub rate: NonZeroU32,
-    /// Segments of the parallel scan.
+    /// Number of segments of the parallel scan.
     pub segments: NonZeroU32,
-    /// The largest number of pages of the table that are read in a second, in all segments. Each is of 1 MB, which is 256 read units.
+    /// Maximum number of table pages to read per second, over all segments. A page has 1 MB, which costs 256 read units.
     pub scan_rate: NonZeroU32,
-    /// Folder that keeps what was found and how far it is.
+    /// Folder for the claims that were found and for the progress.
     pub checkpoint: PathBuf,
 }

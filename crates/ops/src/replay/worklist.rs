@@ -1,8 +1,8 @@
-//! What is known of the claims to look at, on disk: for each partition of the lake a file with its claims, and how far the scan
-//! is. A replay that was killed goes on from here; one that is done leaves nothing behind.
+//! The checkpoint folder: one file per partition of the lake with the claims to compare, and the progress of the scan.
+//! A run that was killed continues from here. A run that leaves nothing to do removes the folder.
 //!
-//! The files are written before the position of the scan behind them is, so a replay that was killed notes some claims twice and
-//! none not at all.
+//! Claims are written to disk before the scan position that follows them. So a killed run may note a claim twice, but
+//! never misses one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -16,92 +16,95 @@ use serde::de::DeserializeOwned;
 use super::checkpoint::{Checkpoint, Position};
 use super::settings::ReplaySettings;
 
-/// The scan's position is saved whenever so much is waiting to be written, in bytes: some ten thousand claims.
-const WRITE_AT: usize = 1024 * 1024;
+/// Number of buffered bytes at which the claims and the scan's position are saved. It is about ten thousand claims.
+const SAVE_AT_BYTES: usize = 1024 * 1024;
 
 const CHECKPOINT: &str = "checkpoint.json";
 const UNUSABLE: &str = "unusable.ndjson";
 const LOCK: &str = "lock";
-/// A file that is being written, until it is put in its place.
-const NEW: &str = "new";
+/// A new version of a file, until it is complete and replaces the old one.
+const TEMPORARY: &str = "new";
 
-/// The checkpoint folder cannot be used.
+/// An error that makes the checkpoint folder unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum WorklistError {
-    /// A file of it cannot be read or written.
-    #[error("the checkpoint {0} cannot be read or written")]
+    /// The folder or a file in it cannot be read or written.
+    #[error("failed to read or write the checkpoint {0}")]
     Io(PathBuf, #[source] io::Error),
-    /// A file of it is not as a replay writes it.
-    #[error("the checkpoint {0} is not as a replay writes it: delete its folder to begin anew")]
+    /// A file has content that a replay does not write.
+    #[error("the checkpoint {0} is damaged; delete its folder to start over")]
     Malformed(PathBuf, #[source] serde_json::Error),
-    /// It is of another table, lake or time.
+    /// The folder belongs to a replay of another table, lake or time range.
     #[error(
-        "the checkpoint folder {folder} is of {of}: finish that one, name another folder with --checkpoint, or delete it"
+        "the checkpoint folder {folder} belongs to {replay}: finish that replay, name another folder with --checkpoint, or delete \
+         the folder"
     )]
-    OfAnother {
-        /// The folder.
+    OtherReplay {
+        /// Path of the folder.
         folder: PathBuf,
-        /// What it is of.
-        of: String,
+        /// Description of the replay that the folder belongs to.
+        replay: String,
     },
-    /// The folder holds other things.
-    #[error("{0} is no checkpoint folder: it is not empty, and has no {CHECKPOINT}")]
-    NotOurs(PathBuf),
-    /// Another replay is running there.
-    #[error("another replay is at work in the checkpoint folder {0}")]
+    /// The folder holds files that are not from a replay.
+    #[error(
+        "{0} is not a checkpoint folder, because it is not empty and has no {CHECKPOINT}: name another folder with --checkpoint"
+    )]
+    NotACheckpoint(PathBuf),
+    /// A running replay has locked the folder.
+    #[error("another replay is using the checkpoint folder {0}")]
     InUse(PathBuf),
 }
 
-/// What it takes to find a claim's object in its partition, and the claim again in the table.
+/// The ids that find a claim's object in its partition, and the claim's item in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ClaimRef {
     pub(super) claim_id: uuid::Uuid,
     pub(super) event_id: Box<str>,
 }
 
-/// A checkpoint folder that is in use.
+/// An open checkpoint folder, locked against other runs.
 pub(super) struct Worklist {
     folder: PathBuf,
     checkpoint: Checkpoint,
     resumed: bool,
-    /// By file: lines that are not written yet.
+    /// Lines that are not written to disk yet, by file name.
     waiting: BTreeMap<String, Vec<u8>>,
     waiting_bytes: usize,
-    /// Held until the end.
+    /// Keeps the folder locked while the worklist exists.
     _lock: File,
 }
 
 impl Worklist {
-    /// Goes on with what the folder holds, or begins, with the claims made before `until`. A dry run after one that came to its end
-    /// looks anew.
+    /// Continues the replay in the folder, or starts one of the claims made before `until`. A dry run that follows a
+    /// completed dry run starts over.
     pub(super) fn open(settings: &ReplaySettings, until: DateTime<Utc>) -> Result<Self, WorklistError> {
         let folder = settings.checkpoint.clone();
         let file = folder.join(CHECKPOINT);
-        let cannot = |error| WorklistError::Io(folder.clone(), error);
-        fs::create_dir_all(&folder).map_err(cannot)?;
-        let has_checkpoint = file.try_exists().map_err(cannot)?;
-        for entry in fs::read_dir(&folder).map_err(cannot)? {
-            let name = entry.map_err(cannot)?.file_name();
-            if !has_checkpoint && name != LOCK && name != NEW {
-                return Err(WorklistError::NotOurs(folder));
+        let io_error = |error| WorklistError::Io(folder.clone(), error);
+        fs::create_dir_all(&folder).map_err(io_error)?;
+        let has_checkpoint = file.try_exists().map_err(io_error)?;
+        for entry in fs::read_dir(&folder).map_err(io_error)? {
+            let name = entry.map_err(io_error)?.file_name();
+            if !has_checkpoint && name != LOCK && name != TEMPORARY {
+                return Err(WorklistError::NotACheckpoint(folder));
             }
         }
-        let lock = File::create(folder.join(LOCK)).map_err(cannot)?;
+        let lock = File::create(folder.join(LOCK)).map_err(io_error)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(WorklistError::InUse(folder)),
-            Err(TryLockError::Error(error)) => return Err(cannot(error)),
+            Err(TryLockError::Error(error)) => return Err(io_error(error)),
         }
 
-        let begun = Checkpoint::new(settings, until);
+        let fresh = Checkpoint::new(settings, until);
         let mut worklist =
-            Self { folder, checkpoint: begun, resumed: false, waiting: BTreeMap::new(), waiting_bytes: 0, _lock: lock };
+            Self { folder, checkpoint: fresh, resumed: false, waiting: BTreeMap::new(), waiting_bytes: 0, _lock: lock };
         if has_checkpoint {
             let text = fs::read(&file).map_err(|error| WorklistError::Io(file.clone(), error))?;
             let found: Checkpoint =
                 serde_json::from_slice(&text).map_err(|error| WorklistError::Malformed(file.clone(), error))?;
             if !found.can_continue(&worklist.checkpoint, settings) {
-                return Err(WorklistError::OfAnother { folder: worklist.folder, of: found.describe() });
+                return Err(WorklistError::OtherReplay { folder: worklist.folder, replay: found.describe() });
             }
             if found.compared && !settings.write {
                 worklist.clear()?;
@@ -115,7 +118,7 @@ impl Worklist {
         Ok(worklist)
     }
 
-    /// What this replay goes on with, in words.
+    /// Describes the earlier replay that this one continues, if there is one.
     pub(super) fn describe_resumed(&self) -> Option<String> {
         self.resumed.then(|| self.checkpoint.describe())
     }
@@ -143,18 +146,19 @@ impl Worklist {
     fn add_line(&mut self, file: String, line: &impl Serialize) {
         let waiting = self.waiting.entry(file).or_default();
         let before = waiting.len();
-        serde_json::to_writer(&mut *waiting, line).expect("texts can always be written to memory");
+        serde_json::to_writer(&mut *waiting, line).expect("strings can always be serialized to memory");
         waiting.push(b'\n');
         self.waiting_bytes += waiting.len() - before;
     }
 
-    /// A segment has been read up to here, and all that was in it added.
+    /// Records that the claims of `segment` up to `position` have been added, and saves them if enough lines are
+    /// buffered.
     pub(super) fn advance(&mut self, segment: usize, position: Position) -> Result<(), WorklistError> {
         self.checkpoint.positions[segment] = position;
-        if self.waiting_bytes >= WRITE_AT { self.save() } else { Ok(()) }
+        if self.waiting_bytes >= SAVE_AT_BYTES { self.save() } else { Ok(()) }
     }
 
-    /// Writes what is waiting, and then the positions behind it.
+    /// Writes the buffered lines, and then the scan positions that follow them.
     pub(super) fn save(&mut self) -> Result<(), WorklistError> {
         for (name, lines) in std::mem::take(&mut self.waiting) {
             let file = self.folder.join(name);
@@ -166,15 +170,15 @@ impl Worklist {
             append().map_err(|error| WorklistError::Io(file.clone(), error))?;
         }
         self.waiting_bytes = 0;
-        // Else a power failure may leave a position without the new files before it.
+        // Otherwise a power failure could keep the new positions but lose the new files.
         self.sync_names()?;
-        self.write(CHECKPOINT, &serde_json::to_vec(&self.checkpoint).expect("texts and times can be encoded"))
+        self.write(CHECKPOINT, &serde_json::to_vec(&self.checkpoint).expect("strings and times can be serialized"))
     }
 
-    /// Puts a whole file in the place of what is there.
+    /// Replaces a file atomically.
     fn write(&self, name: &str, content: &[u8]) -> Result<(), WorklistError> {
         let file = self.folder.join(name);
-        let new = self.folder.join(NEW);
+        let new = self.folder.join(TEMPORARY);
         let write = || {
             let mut written = File::create(&new)?;
             written.write_all(content)?;
@@ -185,13 +189,13 @@ impl Worklist {
         self.sync_names()
     }
 
-    /// A file's content and its name go to the disk separately, where a folder can be opened as a file.
+    /// Syncs the folder, because syncing a file does not sync its name. Only Unix can open a folder as a file.
     fn sync_names(&self) -> Result<(), WorklistError> {
         let sync = || if cfg!(unix) { File::open(&self.folder)?.sync_all() } else { Ok(()) };
         sync().map_err(|error| WorklistError::Io(self.folder.clone(), error))
     }
 
-    /// Those that have claims to look at, in the order of time.
+    /// Returns the partitions that have claims to compare, sorted by time.
     pub(super) fn partitions(&self) -> Result<Vec<String>, WorklistError> {
         let mut partitions: Vec<String> = self.file_names()?.iter().filter_map(|file| parse_partition(file)).collect();
         partitions.sort();
@@ -203,16 +207,16 @@ impl Worklist {
         Ok(lines.into_iter().map(|(claim_id, event_id)| ClaimRef { claim_id, event_id }).collect())
     }
 
-    /// Of a partition, these claims are left to look at.
-    pub(super) fn replace(&self, partition: &str, left: &[ClaimRef]) -> Result<(), WorklistError> {
+    /// Replaces the claims of a partition by those that the next run has to compare.
+    pub(super) fn replace(&self, partition: &str, remaining: &[ClaimRef]) -> Result<(), WorklistError> {
         let name = file_name(partition);
-        if left.is_empty() {
+        if remaining.is_empty() {
             return self.remove(&name);
         }
-        self.write(&name, &to_lines(left.iter().map(|claim| (claim.claim_id, &claim.event_id))))
+        self.write(&name, &to_lines(remaining.iter().map(|claim| (claim.claim_id, &claim.event_id))))
     }
 
-    /// Partition keys and reasons, each once.
+    /// Returns the reasons why items are unusable, by partition key.
     pub(super) fn read_unusable(&self) -> Result<BTreeMap<String, String>, WorklistError> {
         let exists = self.file_names()?.iter().any(|file| file == UNUSABLE);
         if exists {
@@ -222,12 +226,12 @@ impl Worklist {
         }
     }
 
-    /// All was gone through. If there is nothing left to look at, nothing is left behind.
+    /// Ends a completed run. Removes the folder if the next run would have nothing to do.
     pub(super) fn finish(mut self, unusable_left: &[(String, String)]) -> Result<(), WorklistError> {
         if unusable_left.is_empty() && self.partitions()?.is_empty() {
             self.clear()?;
             self.remove(LOCK)?;
-            // Where somebody keeps other things in it, the folder stays.
+            // The folder stays if it holds other files.
             return match fs::remove_dir(&self.folder) {
                 Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
                     Err(WorklistError::Io(self.folder, error))
@@ -240,9 +244,11 @@ impl Worklist {
         self.save()
     }
 
-    /// The checkpoint itself goes last: without it, the rest would be taken for somebody else's.
+    /// Removes the files of the replay. The checkpoint is the last one: without it, `open` would refuse the folder
+    /// because of the others.
     fn clear(&self) -> Result<(), WorklistError> {
-        let is_ours = |name: &&String| parse_partition(name).is_some() || [UNUSABLE, NEW].contains(&name.as_str());
+        let is_ours =
+            |name: &&String| parse_partition(name).is_some() || [UNUSABLE, TEMPORARY].contains(&name.as_str());
         self.file_names()?.iter().filter(is_ours).try_for_each(|name| self.remove(name))?;
         self.remove(CHECKPOINT)
     }
@@ -265,7 +271,8 @@ impl Worklist {
         lines.map_err(|error| WorklistError::Malformed(file, error))
     }
 
-    /// A replay that was killed while it wrote leaves part of a line. What it was to say comes again from the scan.
+    /// Cuts off the incomplete last line that a killed run can leave in a file. The scan will find that line's claim
+    /// once more.
     fn drop_torn_lines(&self) -> Result<(), WorklistError> {
         let drop_torn_line = |file: &Path| {
             let mut file = OpenOptions::new().read(true).write(true).open(file)?;
@@ -285,13 +292,13 @@ impl Worklist {
 fn to_lines<T: Serialize>(lines: impl IntoIterator<Item = T>) -> Vec<u8> {
     let mut text = Vec::new();
     for line in lines {
-        serde_json::to_writer(&mut text, &line).expect("texts can always be written to memory");
+        serde_json::to_writer(&mut text, &line).expect("strings can always be serialized to memory");
         text.push(b'\n');
     }
     text
 }
 
-/// `dt=2026-11-23/hour=09` is kept in `dt=2026-11-23_hour=09.ndjson`.
+/// Returns the name of a partition's file. For `dt=2026-11-23/hour=09`, that is `dt=2026-11-23_hour=09.ndjson`.
 fn file_name(partition: &str) -> String {
     format!("{}.ndjson", partition.replace('/', "_"))
 }

@@ -1,4 +1,4 @@
-//! Claims that are made up, of which nothing was ever sent.
+//! Replays of claims that the tests put into the table themselves, without a pipeline.
 
 use std::time::SystemTime;
 
@@ -7,8 +7,8 @@ use pipeline::testkit::object_key;
 
 use super::*;
 
-/// An hour long past.
-pub(super) const HOUR_BEGINS_MS: u64 = 1_700_002_800_000;
+/// The first millisecond of an hour in the past: 2023-11-14T23:00:00Z.
+pub(super) const HOUR_STARTS_MS: u64 = 1_700_002_800_000;
 
 fn services() -> Arc<Services> {
     let services = services_at(STARTS_AT_SECONDS);
@@ -17,7 +17,7 @@ fn services() -> Arc<Services> {
     services
 }
 
-/// The claim of the event `e<number>` at this time. Of claims of one millisecond, the ids are in the order of the numbers.
+/// Returns a claim of the event `e<number>` at this time. Claim ids of the same millisecond sort by number.
 pub(super) fn claim_at(at_ms: u64, number: u32) -> Claim {
     let body = format!(r#"{{"event_id":"e{number}"}}"#);
     let event = claim::Event::parse(&body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
@@ -40,30 +40,35 @@ async fn put_in_lake(services: &Arc<Services>, claims: impl IntoIterator<Item = 
     }
 }
 
-/// Puts so many claims of an hour long past into the table, and the object of the first into the lake.
+/// Puts this many claims of a past hour into the table, and the object of the first claim into the lake.
 pub(super) async fn put_claims(services: &Arc<Services>, claims: u32) {
-    put_in_table(services, (0..claims).map(|number| claim_at(HOUR_BEGINS_MS, number))).await;
-    put_in_lake(services, [claim_at(HOUR_BEGINS_MS, 0)]).await;
+    put_in_table(services, (0..claims).map(|number| claim_at(HOUR_STARTS_MS, number))).await;
+    put_in_lake(services, [claim_at(HOUR_STARTS_MS, 0)]).await;
 }
 
+/// A listing is read to its last page, and objects without a claim in the table do not matter.
 #[tokio::test(start_paused = true)]
-async fn a_partition_is_listed_to_its_end_and_a_lake_may_hold_more_than_the_table() {
-    let (services, folder) = (services(), tempfile::tempdir().unwrap());
-    let claims = |numbers: std::ops::Range<u32>| numbers.map(|number| claim_at(HOUR_BEGINS_MS, number));
+async fn partition_is_listed_to_its_end() {
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    let claims = |numbers: std::ops::Range<u32>| numbers.map(|number| claim_at(HOUR_STARTS_MS, number));
     put_in_lake(&services, claims(0..999).chain(claims(1_000..2_003))).await;
     put_in_table(&services, claims(995..1_005).chain(claims(1_995..2_005))).await;
     let outcome = run(&services, &settings(&services, &folder.path().join("checkpoint"))).await.unwrap();
     assert_eq!((outcome.compared, outcome.written, outcome.already_there), (20, 3, 0));
     assert_eq!(lake(&services).len(), 2_005);
     for number in [999, 2_003, 2_004] {
-        assert!(lake(&services).contains_key(&object_key(&claim_at(HOUR_BEGINS_MS, number))), "{number}");
+        assert!(lake(&services).contains_key(&object_key(&claim_at(HOUR_STARTS_MS, number))), "{number}");
     }
 }
 
+/// A partition, `since` and `until` all start exactly with the first millisecond of an hour. An empty time range is
+/// refused.
 #[tokio::test(start_paused = true)]
-async fn an_hour_begins_with_its_first_millisecond_and_so_do_since_and_until() {
-    let (services, folder) = (services(), tempfile::tempdir().unwrap());
-    let times = [HOUR_BEGINS_MS - 1, HOUR_BEGINS_MS, HOUR_BEGINS_MS + 1];
+async fn since_and_until_are_exact() {
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    let times = [HOUR_STARTS_MS - 1, HOUR_STARTS_MS, HOUR_STARTS_MS + 1];
     put_in_table(&services, times.into_iter().zip(0..).map(|(at_ms, number)| claim_at(at_ms, number))).await;
     let all = ReplaySettings { new_lake: true, write: false, ..settings(&services, &folder.path().join("checkpoint")) };
     let missing = run(&services, &all).await.unwrap().missing;
@@ -78,14 +83,16 @@ async fn an_hour_begins_with_its_first_millisecond_and_so_do_since_and_until() {
         let outcome = run(&services, &ReplaySettings { since, until, checkpoint, ..all.clone() }).await.unwrap();
         assert_eq!(outcome.compared, compared, "{since:?} {until:?}");
     }
-    let nothing = run(&services, &ReplaySettings { since: hour, until: hour, ..all.clone() }).await;
-    assert!(matches!(nothing, Err(ReplayError::NothingBetween { .. })), "{nothing:?}");
+    let refused = run(&services, &ReplaySettings { since: hour, until: hour, ..all.clone() }).await;
+    assert!(matches!(refused, Err(ReplayError::EmptyTimeRange { .. })), "{refused:?}");
 }
 
+/// An event that was claimed a second time gets a second object, and the first one stays.
 #[tokio::test(start_paused = true)]
-async fn an_event_that_was_claimed_anew_gets_its_new_object_and_the_old_one_stays() {
-    let (services, folder) = (services(), tempfile::tempdir().unwrap());
-    let (old, new) = (claim_at(HOUR_BEGINS_MS - 1, 1), claim_at(HOUR_BEGINS_MS, 1));
+async fn event_claimed_again_gets_new_object() {
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (claim_at(HOUR_STARTS_MS - 1, 1), claim_at(HOUR_STARTS_MS, 1));
     put_in_lake(&services, [old.clone()]).await;
     put_in_table(&services, [old.clone(), new.clone()]).await;
     let outcome = run(&services, &settings(&services, &folder.path().join("checkpoint"))).await.unwrap();
@@ -95,27 +102,35 @@ async fn an_event_that_was_claimed_anew_gets_its_new_object_and_the_old_one_stay
     assert!(lake.values().all(|versions| versions.len() == 1));
 }
 
+/// A replay reads pages and writes objects no faster than the two rates allow.
 #[tokio::test(start_paused = true)]
-async fn neither_the_table_nor_the_lake_is_asked_faster_than_the_rates_allow() {
-    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+async fn rates_limit_scan_and_writes() {
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
     put_claims(&services, 41).await;
     let one = NonZeroU32::new(1).unwrap();
     let slow =
         ReplaySettings { write: false, scan_rate: one, ..settings(&services, &folder.path().join("checkpoint")) };
-    let begun = tokio::time::Instant::now();
+    let started = tokio::time::Instant::now();
     run(&services, &slow).await.unwrap();
-    assert_eq!(begun.elapsed().as_secs(), 2, "three segments are a page each, and the first need not wait");
+    assert_eq!(
+        started.elapsed().as_secs(),
+        2,
+        "each of the three segments has one page, and the first page does not wait"
+    );
 
-    let begun = tokio::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let outcome =
         run(&services, &ReplaySettings { write: true, rate: NonZeroU32::new(2).unwrap(), ..slow }).await.unwrap();
     assert_eq!(outcome.written, 40);
-    assert_eq!(begun.elapsed().as_secs(), 19, "39 half seconds");
+    assert_eq!(started.elapsed().as_secs(), 19, "40 writes at two per second, of which the first does not wait");
 }
 
+/// A write whose answer is lost counts as failed. The next run finds the object and does not write it again.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_was_lost_is_a_failure_and_the_next_run_finds_the_object() {
-    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+async fn lost_answer_counts_as_failed() {
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
     put_claims(&services, 41).await;
     let settings = settings(&services, &folder.path().join("checkpoint"));
     services.faults.set(|call| call.operation.starts_with("PUT").then_some(Fault::AnswerLost));
@@ -127,9 +142,11 @@ async fn an_answer_that_was_lost_is_a_failure_and_the_next_run_finds_the_object(
     assert!(lake(&services).len() == 41 && lake(&services).values().all(|versions| versions.len() == 1));
 }
 
+/// A damaged checkpoint is an error that names the file, and nothing is written.
 #[tokio::test(start_paused = true)]
-async fn a_damaged_checkpoint_is_said_to_be_one_and_nothing_is_written() {
-    let (services, folder) = (services(), tempfile::tempdir().unwrap());
+async fn damaged_checkpoint_is_refused() {
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
     put_claims(&services, 3).await;
     let settings = settings(&services, &folder.path().join("checkpoint"));
     for file in ["checkpoint.json", "dt=2023-11-14_hour=23.ndjson"] {
@@ -138,21 +155,22 @@ async fn a_damaged_checkpoint_is_said_to_be_one_and_nothing_is_written() {
         let refused = run(&services, &settings).await.unwrap_err();
         assert!(matches!(refused, ReplayError::Worklist(_)), "{refused}");
         let refused = refused.to_string();
-        assert!(refused.contains(file) && refused.contains("delete its folder to begin anew"), "{refused}");
+        assert!(refused.contains(file) && refused.contains("delete its folder to start over"), "{refused}");
         assert_eq!(lake(&services).len(), 1);
         std::fs::remove_dir_all(&settings.checkpoint).unwrap();
     }
 }
 
+/// If every write fails, the run ends after 200 of them, and the next run continues.
 #[tokio::test(start_paused = true)]
-async fn a_bucket_that_takes_nothing_ends_the_run_and_the_next_goes_on_from_there() {
+async fn failing_bucket_ends_the_run() {
     let services = services();
     put_claims(&services, 300).await;
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&services, &folder.path().join("checkpoint"));
     break_s3(&services);
-    let ended = run(&services, &settings).await.unwrap_err().to_string();
-    assert!(ended.starts_with("200 objects in a row could not be written") && ended.contains("Unavailable"), "{ended}");
+    let error = run(&services, &settings).await.unwrap_err().to_string();
+    assert!(error.starts_with("failed to write 200 objects in a row") && error.contains("Unavailable"), "{error}");
     services.faults.clear();
     assert_eq!(run(&services, &settings).await.unwrap().written, 299);
 }

@@ -1,11 +1,11 @@
-//! The compiled tool against a loopback endpoint.
+//! Runs the compiled `ops replay` against the emulator's endpoint on the loopback interface.
 
 use std::process::{Output, Stdio};
 
 use emulator::runtime_api::serve_aws;
 use tokio::process::Command;
 
-use super::claims::{HOUR_BEGINS_MS, claim_at, put_claims, put_in_table};
+use super::claims::{HOUR_STARTS_MS, claim_at, put_claims, put_in_table};
 use super::*;
 
 async fn start(claims: u32) -> (Arc<Services>, String) {
@@ -33,8 +33,9 @@ async fn run(folder: &Path, endpoint: &str, arguments: &[&str]) -> (i32, String,
 
 const STACK: [&str; 4] = ["--table", names::TABLE, "--bucket", names::BUCKET];
 
+/// A dry run counts the missing objects, a second run with `--write` writes them, and a third run finds nothing to do.
 #[tokio::test]
-async fn it_counts_first_writes_when_told_to_and_finds_nothing_after() {
+async fn dry_run_counts_and_write_flag_writes() {
     let (services, endpoint) = start(21).await;
     let folder = tempfile::tempdir().unwrap();
     let (code, out, _) = run(folder.path(), &endpoint, &STACK).await;
@@ -47,25 +48,26 @@ async fn it_counts_first_writes_when_told_to_and_finds_nothing_after() {
     let (code, out, err) = run(folder.path(), &endpoint, &write).await;
     assert_eq!((code, lake(&services).len()), (0, 21), "{out}{err}");
     assert!(out.contains("20 written, 0 already there, 0 no longer in the table, 0 quarantined, 0 failed"), "{out}");
-    assert!(err.starts_with("going on with the replay of "), "{err}");
+    assert!(err.starts_with("resuming the replay of "), "{err}");
 
     let (code, out, _) = run(folder.path(), &endpoint, &STACK).await;
     assert!(code == 0 && out.ends_with(": 0 without an object\n"), "{out}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint is left");
 }
 
+/// A run after a killed one writes only the objects that are still missing.
 #[tokio::test]
-async fn a_killed_process_goes_on_where_it_was() {
+async fn killed_process_continues() {
     let (services, endpoint) = start(300).await;
     let folder = tempfile::tempdir().unwrap();
     let write = [&STACK[..], &["--write", "--rate", "100"]].concat();
     let mut child = command(folder.path(), &endpoint, &write).stderr(Stdio::null()).spawn().unwrap();
-    let some_are_written = async {
+    let until_some_are_written = async {
         while lake(&services).len() < 50 {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(60), some_are_written).await.unwrap();
+    timeout(Duration::from_secs(60), until_some_are_written).await.unwrap();
     child.kill().await.unwrap();
     let before = lake(&services).len();
     assert!((50..300).contains(&before), "{before}");
@@ -76,12 +78,13 @@ async fn a_killed_process_goes_on_where_it_was() {
     assert!(lake(&services).values().all(|versions| versions.len() == 1));
 }
 
+/// The exit code tells a few failed writes from a bucket that accepts none, and later runs write what is missing.
 #[tokio::test]
-async fn what_was_refused_or_not_answered_is_not_written_and_the_exit_code_says_so() {
+async fn exit_code_reports_failed_writes() {
     let (services, endpoint) = start(300).await;
     let folder = tempfile::tempdir().unwrap();
     let write = [&STACK[..], &["--write", "--rate", "1000"]].concat();
-    // Their claim ids end with their numbers.
+    // A claim id ends with the number of its event.
     let is_write_of_a_few = |call: &emulator::Call<'_>| {
         call.operation.starts_with("PUT") && ["7.json", "f.json"].iter().any(|end| call.operation.ends_with(end))
     };
@@ -89,15 +92,15 @@ async fn what_was_refused_or_not_answered_is_not_written_and_the_exit_code_says_
     let (code, out, err) = run(folder.path(), &endpoint, &write).await;
     assert_eq!(code, 3, "{out}{err}");
     assert!(out.contains("262 written, 0 already there, 0 no longer in the table, 0 quarantined, 37 failed"), "{out}");
-    assert!(out.contains("failed: EVENT#e7: writing s3://") && out.contains("failed: and 17 more"), "{out}");
+    assert!(out.contains("failed: EVENT#e7: failed to write s3://") && out.contains("failed: and 17 more"), "{out}");
     assert_eq!(lake(&services).len(), 263);
 
     services.faults.set(|call| call.operation.starts_with("PUT").then_some(Fault::Refused(403)));
-    put_in_table(&services, (300..600).map(|number| claim_at(HOUR_BEGINS_MS, number))).await;
+    put_in_table(&services, (300..600).map(|number| claim_at(HOUR_STARTS_MS, number))).await;
     std::fs::remove_dir_all(folder.path().join("replay-checkpoint")).unwrap();
     let (code, out, err) = run(folder.path(), &endpoint, &write).await;
     assert_eq!((code, out.as_str()), (4, ""), "{err}");
-    assert!(err.contains("200 objects in a row could not be written"), "{err}");
+    assert!(err.contains("failed to write 200 objects in a row"), "{err}");
 
     services.faults.clear();
     let (code, out, err) = run(folder.path(), &endpoint, &write).await;
@@ -106,26 +109,35 @@ async fn what_was_refused_or_not_answered_is_not_written_and_the_exit_code_says_
     assert!(lake(&services).values().all(|versions| versions.len() == 1));
 }
 
+/// A wrong flag, table, bucket or prefix is reported in one line that names it.
 #[tokio::test]
-async fn what_cannot_be_used_is_one_line_that_names_it() {
+async fn usage_errors_are_one_line() {
     let (_services, endpoint) = start(1).await;
     let folder = tempfile::tempdir().unwrap();
-    for (arguments, code, says) in [
-        (&["--table", "nowhere", "--bucket", names::BUCKET][..], 4, "the table nowhere cannot be scanned"),
-        (&["--table", names::TABLE, "--bucket", "nowhere"], 4, "s3://nowhere cannot be listed"),
+    for (arguments, code, message) in [
+        (&["--table", "nowhere", "--bucket", names::BUCKET][..], 4, "failed to scan the table nowhere"),
+        (&["--table", names::TABLE, "--bucket", "nowhere"], 4, "failed to list s3://nowhere"),
         (&[&STACK[..], &["--object-prefix", "event/"]].concat(), 2, "event/ has no objects"),
         (&[&STACK[..], &["--object-prefix", "/event"]].concat(), 2, "must end with `/`"),
         (&[&STACK[..], &["--since", "yesterday"]].concat(), 2, "--since"),
-        // A mistyped year must not read as if nothing were missing.
-        (&[&STACK[..], &["--since", "2223-11-14"]].concat(), 2, "no claim is looked at: those made before 2223"),
-        (&[&STACK[..], &["--since", "2023-11-15", "--until", "2023-11-15"]].concat(), 2, "no claim is looked at"),
+        // With a mistyped year, a plain "0 missing" would be misleading.
+        (
+            &[&STACK[..], &["--since", "2223-11-14"]].concat(),
+            2,
+            "--since must be before --until (default: 15 minutes ago), but 2223",
+        ),
+        (
+            &[&STACK[..], &["--since", "2023-11-15", "--until", "2023-11-15"]].concat(),
+            2,
+            "--since must be before --until",
+        ),
         (&["--bucket", "b"], 2, "--table"),
     ] {
         let (exit_code, out, err) = run(folder.path(), &endpoint, arguments).await;
         assert_eq!((exit_code, out.as_str(), err.lines().count()), (code, "", 1), "{arguments:?}: {err}");
-        assert!(err.contains(says), "{err}");
+        assert!(err.contains(message), "{err}");
     }
-    let before = ["--until", "2022-11-15", "--checkpoint", "other"];
-    let (_, out, err) = run(folder.path(), &endpoint, &[&STACK[..], &before].concat()).await;
-    assert!(out.contains("there was nothing to look at"), "{out}{err}");
+    let too_early = ["--until", "2022-11-15", "--checkpoint", "other"];
+    let (_, out, err) = run(folder.path(), &endpoint, &[&STACK[..], &too_early].concat()).await;
+    assert!(out.contains("no claims matched"), "{out}{err}");
 }

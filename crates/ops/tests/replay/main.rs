@@ -1,6 +1,6 @@
-//! What a replay finds and writes, in the embedded table and lake.
+//! Tests replays against the emulator's table and lake.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -26,15 +26,16 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Lake = BTreeMap<String, Vec<String>>;
 
-/// A pipeline that begins three minutes before the hour. Its mapping gives up after five minutes instead of 22 hours, of which a
-/// test would spend most on thousands of tries.
+/// Starts a pipeline three minutes before the hour. Its stream mapping discards records after five minutes: with the
+/// real 22 hours, the test would spend its time on thousands of retries.
 fn start() -> World {
     let mut settings = PipelineSettings::default();
     settings.stream_mapping.maximum_record_age = Some(MINUTE * 5);
     World::start_on(&services_at(STARTS_AT_SECONDS + 3_420), settings)
 }
 
-/// Sends events `<name>-<n>`. Their bodies do not compress to nothing, so that a scan of fifty takes some pages.
+/// Sends events `<name>-<n>`. Their bodies are random, so that they hardly compress and a scan of fifty claims takes
+/// several pages.
 fn send(world: &World, name: &str, numbers: std::ops::Range<u32>) {
     for number in numbers {
         let mut random = fastrand::Rng::with_seed(number.into());
@@ -44,14 +45,15 @@ fn send(world: &World, name: &str, numbers: std::ops::Range<u32>) {
     }
 }
 
-/// From now on, S3 refuses objects.
+/// Makes S3 refuse every write from now on.
 fn break_s3(services: &Services) {
     let is_write = |call: &emulator::Call<'_>| call.service == Service::S3 && call.operation.starts_with("PUT");
     services.faults.set(move |call| is_write(call).then_some(Fault::Refused(503)));
 }
 
-/// Ten events, then thirty, and in the next hour of the clock twenty. (All are sent before the mapping gives any up: its messages to
-/// the on-failure queue take message ids too.)
+/// Sends ten events, then thirty, and in the next hour of the clock twenty. All are sent before the stream mapping
+/// discards a record: its messages to the on-failure queue take message ids too, and runs with and without an outage
+/// must use the same ids.
 async fn send_all(s3_breaks: bool) -> World {
     let world = start();
     send(&world, "before", 0..10);
@@ -68,31 +70,31 @@ async fn send_all(s3_breaks: bool) -> World {
     world
 }
 
-/// Ten claims are archived, and fifty given up, because S3 was down. The pipeline goes on.
+/// Returns a running pipeline after an outage of S3: ten claims are archived, and the records of fifty were discarded.
 async fn outage() -> World {
     let world = send_all(true).await;
-    assert_eq!(world.lake().len(), 10, "the stream's mapping gave the others up");
+    assert_eq!(world.lake().len(), 10, "the stream mapping discarded the other records");
     assert!(world.counts(names::ON_FAILURE_QUEUE).visible > 0);
     world
 }
 
-/// The same, and the pipeline is stopped.
+/// Returns the pipeline of [`outage`], stopped.
 async fn stopped_outage() -> World {
     let mut world = outage().await;
     world.stop();
     world
 }
 
-/// The same claims, and nothing went wrong.
+/// Returns the lake that the same events give without an outage.
 async fn no_outage() -> Lake {
     send_all(false).await.lake()
 }
 
-/// Without the contents in the message, which are long.
+/// Asserts that two lakes are equal. The message leaves out the contents, which are long.
 fn assert_same(lake: &Lake, expected: &Lake) {
     let versions = |lake: &Lake| lake.iter().map(|(key, versions)| (key.clone(), versions.len())).collect::<Vec<_>>();
     assert_eq!(versions(lake), versions(expected));
-    assert!(lake == expected, "an object has other bytes");
+    assert!(lake == expected, "the content of an object differs");
 }
 
 fn settings(services: &Services, checkpoint: &Path) -> ReplaySettings {
@@ -115,8 +117,10 @@ async fn run(services: &Arc<Services>, settings: &ReplaySettings) -> Result<Repl
     replay(&services.sdk_config(), settings, &|_| {}).await
 }
 
+/// A replay writes the objects of discarded records exactly as `archive-fn` would have written them, and no others. It
+/// uses the list of the dry run before it.
 #[tokio::test(start_paused = true)]
-async fn what_the_mapping_gave_up_is_written_as_the_archive_would_have_written_it_and_nothing_else_is() {
+async fn discarded_records_are_written() {
     let world = outage().await;
     let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
@@ -128,33 +132,36 @@ async fn what_the_mapping_gave_up_is_written_as_the_archive_would_have_written_i
     assert_eq!(world.lake().len(), 10);
 
     let scans = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&scans);
+    let counter = Arc::clone(&scans);
     services.faults.set(move |call| {
-        seen.fetch_add(usize::from(call.operation == "Scan"), Ordering::SeqCst);
+        counter.fetch_add(usize::from(call.operation == "Scan"), Ordering::SeqCst);
         None
     });
     let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.already_there, outcome.failed.len()), (50, 0, 0));
-    assert_eq!(scans.load(Ordering::SeqCst), 0, "it goes on from the dry run");
-    assert!(!settings.checkpoint.exists(), "nothing is left to do, and nothing is left behind");
+    assert_eq!(scans.load(Ordering::SeqCst), 0, "the second run continues from the dry run");
+    assert!(!settings.checkpoint.exists(), "the checkpoint folder is removed when nothing is left to do");
     assert_same(&world.lake(), &no_outage().await);
 
     let again = run(services, &settings).await.unwrap();
     assert_eq!((again.compared, again.missing.len(), again.written), (60, 0, 0));
 }
 
+/// A replay that is killed at any request continues where it stopped, and no object gets a second version.
 #[tokio::test(start_paused = true)]
-async fn a_replay_killed_at_any_request_goes_on_where_it_was_and_no_object_gets_a_second_version() {
+async fn killed_replay_continues() {
     let world = stopped_outage().await;
     let services = &world.services;
-    let (expected, folder) = (no_outage().await, tempfile::tempdir().unwrap());
+    let expected = no_outage().await;
+    let folder = tempfile::tempdir().unwrap();
     let settings = settings(services, &folder.path().join("checkpoint"));
     let mut kills = 0;
     let outcome = loop {
-        // From some request on, each takes for ever; half of them have had their effect by then.
-        let (requests, fine) = (AtomicUsize::new(0), 3 + kills % 13);
+        // After the first few requests, no request returns. Half of them still take effect.
+        let requests = AtomicUsize::new(0);
+        let answered = 3 + kills % 13;
         services.faults.set(move |_| match requests.fetch_add(1, Ordering::SeqCst) {
-            number if number < fine => None,
+            number if number < answered => None,
             number if number % 2 == 0 => Some(Fault::AnswerDelayed(DAY)),
             _ => Some(Fault::RequestDelayed(DAY)),
         });
@@ -162,22 +169,23 @@ async fn a_replay_killed_at_any_request_goes_on_where_it_was_and_no_object_gets_
             Ok(done) => break done.unwrap(),
             Err(_killed) => kills += 1,
         }
-        assert!(kills < 200, "it does not come to an end");
+        assert!(kills < 200, "the replay does not make progress");
     };
     assert!(kills > 10, "killed {kills} times");
-    assert!(outcome.written < 10, "the last run had little left to do: {outcome:?}");
+    assert!(outcome.written < 10, "the last run should have little left to do: {outcome:?}");
     assert_same(&world.lake(), &expected);
 }
 
+/// While the archive is running, the objects of discarded records and of new ones are written once, by either of the two.
 #[tokio::test(start_paused = true)]
-async fn beside_a_running_archive_what_was_given_up_and_what_comes_meanwhile_is_written_once() {
+async fn replay_runs_beside_archive() {
     let world = outage().await;
     let services = &world.services;
     break_s3(services);
     send(&world, "late", 0..50);
     wait_until_within(DAY * 30, "the queue is empty", || world.counts(names::QUEUE) == Counts::default()).await;
 
-    // Both begin to write at once: the archive sends its batch again within its back-off.
+    // Both now write at the same time: the archive retries its batch within its back-off.
     services.faults.set(|call| {
         let is_write = call.service == Service::S3 && call.operation.starts_with("PUT");
         is_write.then_some(Fault::AnswerDelayed(Duration::from_secs(1)))
@@ -192,19 +200,20 @@ async fn beside_a_running_archive_what_was_given_up_and_what_comes_meanwhile_is_
     let lake = world.lake();
     assert_eq!(lake.len(), 110);
     assert!(lake.values().all(|versions| versions.len() == 1));
-    assert!(world.counts(names::ON_FAILURE_QUEUE).visible > 0, "pointers are deleted by hand");
+    assert!(world.counts(names::ON_FAILURE_QUEUE).visible > 0, "only an operator deletes the pointers");
 }
 
+/// Expired claims that are still in the table are written. Claims that TTL deletes after the scan are reported as gone.
 #[tokio::test(start_paused = true)]
-async fn expired_claims_that_are_still_in_the_table_are_written_and_deleted_ones_are_said_to_be_gone() {
+async fn expired_claims_are_written() {
     let world = stopped_outage().await;
     let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
     sleep(DAY * 17).await;
     let settings = settings(services, &folder.path().join("checkpoint"));
-    let half = ReplaySettings { since: Some("2027-01-15T09:00:00Z".parse().unwrap()), ..settings.clone() };
-    let outcome = run(services, &half).await.unwrap();
-    assert_eq!((outcome.compared, outcome.written), (20, 20), "--since passes over the claims of the hour before");
+    let second_hour = ReplaySettings { since: Some("2027-01-15T09:00:00Z".parse().unwrap()), ..settings.clone() };
+    let outcome = run(services, &second_hour).await.unwrap();
+    assert_eq!((outcome.compared, outcome.written), (20, 20), "--since excludes the claims of the hour before");
 
     run(services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     assert_eq!(services.tables.sweep_ttl(), 60);
@@ -212,8 +221,9 @@ async fn expired_claims_that_are_still_in_the_table_are_written_and_deleted_ones
     assert_eq!((outcome.written, outcome.gone.len(), outcome.failed.len()), (0, 30, 0));
 }
 
+/// If another claim has replaced the missing one since the scan, the replay leaves it to the stream.
 #[tokio::test(start_paused = true)]
-async fn a_claim_that_replaced_the_missing_one_is_left_to_the_stream() {
+async fn replaced_claim_is_left_to_stream() {
     let world = stopped_outage().await;
     let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
@@ -225,8 +235,9 @@ async fn a_claim_that_replaced_the_missing_one_is_left_to_the_stream() {
     assert_eq!(world.lake().len(), 59);
 }
 
+/// A prefix without objects is refused unless the lake is declared new.
 #[tokio::test(start_paused = true)]
-async fn an_empty_prefix_is_refused_unless_it_is_said_to_be_a_new_lake() {
+async fn empty_prefix_requires_new_lake() {
     let world = outage().await;
     let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
@@ -240,8 +251,9 @@ async fn an_empty_prefix_is_refused_unless_it_is_said_to_be_a_new_lake() {
     assert!(world.lake().keys().filter(|key| key.starts_with("event/dt=")).count() == 60);
 }
 
+/// Items that can never be archived are listed, and are copied whole to the quarantine, once.
 #[tokio::test(start_paused = true)]
-async fn items_that_can_never_be_archived_are_listed_and_kept_whole_once() {
+async fn unusable_items_are_quarantined_once() {
     let world = stopped_outage().await;
     let services = &world.services;
     world.update_claim("during-1", "SET #ttl = :v", "not this").await;
@@ -258,27 +270,33 @@ async fn items_that_can_never_be_archived_are_listed_and_kept_whole_once() {
         assert!(unusable[0].0 == "EVENT#during-1" && unusable[0].1.contains("Expected num"), "{unusable:?}");
         assert!(unusable[1].0 == "EVENT#during-2" && unusable[1].1.contains("Expected binary"), "{unusable:?}");
         let lake = world.lake();
-        let kept: Vec<_> = lake.iter().filter(|(key, _)| key.starts_with("events/_unusable/")).collect();
-        assert_eq!((lake.len(), kept.len()), (10 + 48 + 2, 2));
-        let kept: Vec<Value> = kept.iter().map(|(_, versions)| serde_json::from_str(&versions[0]).unwrap()).collect();
-        let of_1 = kept.iter().find(|kept| kept["dynamodb"]["NewImage"]["pk"]["S"] == "EVENT#during-1").unwrap();
-        assert_eq!(of_1["dynamodb"]["NewImage"]["ttl"], json!({ "S": "not this" }));
-        assert!(of_1["dynamodb"]["NewImage"]["body_zstd"]["B"].as_str().unwrap().len() > 10_000, "the event too");
+        let quarantined: Vec<_> = lake.iter().filter(|(key, _)| key.starts_with("events/_unusable/")).collect();
+        assert_eq!((lake.len(), quarantined.len()), (10 + 48 + 2, 2));
+        let records: Vec<Value> =
+            quarantined.iter().map(|(_, versions)| serde_json::from_str(&versions[0]).unwrap()).collect();
+        let first =
+            records.iter().find(|record| record["dynamodb"]["NewImage"]["pk"]["S"] == "EVENT#during-1").unwrap();
+        assert_eq!(first["dynamodb"]["NewImage"]["ttl"], json!({ "S": "not this" }));
+        assert!(
+            first["dynamodb"]["NewImage"]["body_zstd"]["B"].as_str().unwrap().len() > 10_000,
+            "the record includes the event"
+        );
         assert!(lake.values().all(|versions| versions.len() == 1));
     }
 }
 
+/// A write that fails does not stop the others, and the next run tries it again.
 #[tokio::test(start_paused = true)]
-async fn an_object_that_cannot_be_written_costs_itself_alone_and_is_tried_again_by_the_next_run() {
+async fn failed_write_is_retried_by_next_run() {
     let world = stopped_outage().await;
     let services = &world.services;
     let expected = no_outage().await;
     let refused: Vec<String> = {
-        let there = world.lake();
-        expected.keys().filter(|key| !there.contains_key(*key)).take(3).cloned().collect()
+        let lake = world.lake();
+        expected.keys().filter(|key| !lake.contains_key(*key)).take(3).cloned().collect()
     };
     services.faults.set(move |call| {
-        // The path is percent-encoded, which file names survive.
+        // The path is percent-encoded, but that leaves the last part of the key unchanged.
         let is_refused = refused.iter().any(|key| call.operation.ends_with(key.rsplit('/').next().unwrap()));
         is_refused.then_some(Fault::Refused(403))
     });
@@ -286,15 +304,19 @@ async fn an_object_that_cannot_be_written_costs_itself_alone_and_is_tried_again_
     let settings = settings(services, &folder.path().join("checkpoint"));
     let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.failed.len()), (47, 3));
-    assert!(outcome.failed.iter().all(|(key, why)| key.starts_with("EVENT#during-") && why.contains("AccessDenied")));
+    assert!(
+        outcome.failed.iter().all(|(key, error)| key.starts_with("EVENT#during-") && error.contains("AccessDenied"))
+    );
     services.faults.clear();
     let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.failed.len()), (3, 0));
     assert_same(&world.lake(), &expected);
 }
 
+/// A checkpoint folder is refused if it belongs to another replay, if a running replay uses it, or if it holds other
+/// files.
 #[tokio::test(start_paused = true)]
-async fn a_checkpoint_of_another_replay_or_one_that_is_in_use_is_not_touched() {
+async fn foreign_checkpoint_is_refused() {
     let world = outage().await;
     let services = &world.services;
     let folder = tempfile::tempdir().unwrap();
@@ -308,19 +330,19 @@ async fn a_checkpoint_of_another_replay_or_one_that_is_in_use_is_not_touched() {
         ReplaySettings { object_prefix: ObjectPrefix::parse("event/").unwrap(), new_lake: true, ..settings.clone() },
     ] {
         let refused = run(services, &other).await.unwrap_err().to_string();
-        assert!(refused.contains("is of the replay of dynamo-locking-dev-ingestion-state"), "{refused}");
+        assert!(refused.contains("belongs to the replay of dynamo-locking-dev-ingestion-state"), "{refused}");
     }
 
     services.faults.set(|_| Some(Fault::RequestDelayed(Duration::from_secs(1))));
-    let (sdk, first) = (services.sdk_config(), settings.clone());
-    let mut first = Box::pin(replay(&sdk, &first, &|_| {}));
-    assert!(timeout(Duration::from_secs(2), &mut first).await.is_err(), "the first is at work");
+    let sdk = services.sdk_config();
+    let mut first = Box::pin(replay(&sdk, &settings, &|_| {}));
+    assert!(timeout(Duration::from_secs(2), &mut first).await.is_err(), "the first replay is still running");
     let refused = run(services, &settings).await.unwrap_err().to_string();
-    assert!(refused.starts_with("another replay is at work"), "{refused}");
+    assert!(refused.starts_with("another replay is using the checkpoint folder"), "{refused}");
     assert_eq!(first.await.unwrap().written, 50);
 
     std::fs::write(folder.path().join("thesis.txt"), "my own").unwrap();
     let refused =
         run(services, &ReplaySettings { checkpoint: folder.path().to_owned(), ..settings }).await.unwrap_err();
-    assert!(refused.to_string().contains("is no checkpoint folder"), "{refused}");
+    assert!(refused.to_string().contains("is not a checkpoint folder"), "{refused}");
 }

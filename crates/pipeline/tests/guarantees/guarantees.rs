@@ -1,4 +1,4 @@
-//! What is guaranteed.
+//! Tests of the README's guarantees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::traffic::{DAY, FAULTS, VISIBILITY, counted, fate, settings, stream_record};
 
-/// Each is a test, once with every way to write claims.
+/// Defines each test twice: with single and with batched writes of claims.
 macro_rules! guaranteed {
     ($($name:ident)*) => {
         mod with_single_writes {
@@ -39,34 +39,34 @@ macro_rules! guaranteed {
 }
 
 guaranteed! {
-    exactly_one_object_with_one_version
-    a_message_never_ends_nowhere
-    unknown_is_unknown
-    a_bad_one_costs_itself_alone
-    one_write_for_one_event
-    a_function_stops_in_time
+    one_object_with_one_version_per_claim
+    no_message_is_lost
+    unknown_outcome_is_not_a_duplicate
+    bad_item_fails_alone
+    one_write_per_event
+    function_stops_before_its_deadline
     functions_only_put
-    only_what_is_confirmed_is_remembered
+    cache_holds_only_confirmed_claims
 }
 
-/// Something goes wrong with three of ten requests.
-fn seeded(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static {
+/// Returns a hook that injects one of `faults` into three of ten requests that write a claim or an object.
+fn random_faults(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static {
     let random = Mutex::new(fastrand::Rng::with_seed(seed));
     move |call| {
         let mut random = random.lock().unwrap();
-        let spared = !(writes_claims(call) || writes_object(call));
-        (!spared && random.u8(..10) < 3).then(|| faults[random.usize(..faults.len())])
+        let is_write = writes_claims(call) || writes_object(call);
+        (is_write && random.u8(..10) < 3).then(|| faults[random.usize(..faults.len())])
     }
 }
 
 /// Each won claim has at most one object in the lake, with one version. It has exactly one, unless the stream mapping
 /// discarded its record after 22 hours or `archive-fn` quarantined the record. The claim then stays in the table until
 /// its `ttl`, and a message in the on-failure queue names a discarded record.
-async fn exactly_one_object_with_one_version(writes: ClaimWrites) {
+async fn one_object_with_one_version_per_claim(writes: ClaimWrites) {
     for seed in 0..4 {
         let world = World::start(settings(writes));
         let faults = FAULTS.into_iter().chain([Fault::Refused(409)]).collect();
-        world.services.faults.set(seeded(seed, faults));
+        world.services.faults.set(random_faults(seed, faults));
         for n in 0..90 {
             world.send(&body(&format!("event-{}", n % 30)));
         }
@@ -77,15 +77,15 @@ async fn exactly_one_object_with_one_version(writes: ClaimWrites) {
 
     let world = World::start(settings(writes));
     world.fail(Service::S3, |call| call.operation.starts_with("PUT ").then_some(Fault::Refused(403)));
-    world.send(&body("given up"));
-    wait_until_within(DAY, "the record is given up", || world.counts(names::ON_FAILURE_QUEUE).visible > 0).await;
-    let told = world.take_all(names::ON_FAILURE_QUEUE).await;
-    let told: Value = serde_json::from_str(told.values().next().unwrap()).unwrap();
+    world.send(&body("discarded"));
+    wait_until_within(DAY, "the record is discarded", || world.counts(names::ON_FAILURE_QUEUE).visible > 0).await;
+    let messages = world.take_all(names::ON_FAILURE_QUEUE).await;
+    let message: Value = serde_json::from_str(messages.values().next().unwrap()).unwrap();
     let record = world.lines(names::ARCHIVE_FUNCTION)[0]["sequence_number"].clone();
-    assert_eq!(told["DDBStreamBatchInfo"]["startSequenceNumber"], record);
-    assert_eq!(told["DDBStreamBatchInfo"]["endSequenceNumber"], record);
+    assert_eq!(message["DDBStreamBatchInfo"]["startSequenceNumber"], record);
+    assert_eq!(message["DDBStreamBatchInfo"]["endSequenceNumber"], record);
     let claims = world.claims().await;
-    let age = world.services.clock.since_epoch().as_secs() - claims["given up"].claimed_at.timestamp().cast_unsigned();
+    let age = world.services.clock.since_epoch().as_secs() - claims["discarded"].claimed_at.timestamp().cast_unsigned();
     assert!((79_200..79_300).contains(&age), "{age} s");
     assert!(world.lake().is_empty());
     let _ = world.services.tables.sweep_ttl();
@@ -94,14 +94,14 @@ async fn exactly_one_object_with_one_version(writes: ClaimWrites) {
 
 /// A message received within the queue's retention ends as an object, as a duplicate of one, as a conflict acknowledged
 /// by configuration, or in the dead-letter queue.
-async fn a_message_never_ends_nowhere(writes: ClaimWrites) {
+async fn no_message_is_lost(writes: ClaimWrites) {
     let mut fates = BTreeMap::<_, usize>::new();
     for seed in 0..4 {
         let world = World::start(settings(writes));
-        let some = seeded(seed, FAULTS.to_vec());
+        let random_faults = random_faults(seed, FAULTS.to_vec());
         world.services.faults.set(move |call| {
             let body = String::from_utf8_lossy(call.request.body());
-            if body.contains("EVENT#never") { Some(Fault::Throttled) } else { some(call) }
+            if body.contains("EVENT#never") { Some(Fault::Throttled) } else { random_faults(call) }
         });
         let mut sent = BTreeMap::new();
         for n in 0..60 {
@@ -126,7 +126,7 @@ async fn a_message_never_ends_nowhere(writes: ClaimWrites) {
 
 /// A throttle, a timeout, a 5xx or a missing answer is never treated as a duplicate, and a 409 from S3 is never treated
 /// as "already there".
-async fn unknown_is_unknown(writes: ClaimWrites) {
+async fn unknown_outcome_is_not_a_duplicate(writes: ClaimWrites) {
     for fault in FAULTS {
         let world = World::start(settings(writes));
         world.fail(Service::DynamoDb, move |call| writes_claims(call).then_some(fault));
@@ -146,7 +146,7 @@ async fn unknown_is_unknown(writes: ClaimWrites) {
         wait_until("a batch is done", || !world.lines(names::ARCHIVE_FUNCTION).is_empty()).await;
         let outcomes = world.outcomes(names::ARCHIVE_FUNCTION);
         if matches!(fault, Fault::AnswerLost | Fault::AnswerDelayed(_) | Fault::RequestDelayed(_)) {
-            // The object was written all the same.
+            // S3 has written the object, although the function did not get the answer.
             assert!(!outcomes.contains_key("written"), "{fault:?}: {outcomes:?}");
         } else {
             assert_eq!(outcomes, counted(&[("failed", 1)]), "{fault:?}");
@@ -159,14 +159,14 @@ async fn unknown_is_unknown(writes: ClaimWrites) {
 }
 
 /// A bad message or record fails alone, even if it makes our code panic.
-async fn a_bad_one_costs_itself_alone(writes: ClaimWrites) {
+async fn bad_item_fails_alone(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     world.put_item(&[("pk", "EVENT#unusable"), ("sk", "CLAIM")]).await;
     world.services.faults.set(|call| {
         let body = String::from_utf8_lossy(call.request.body());
-        assert!(!body.contains("EVENT#panics in ingest-fn"), "a panic, as the test wants it");
+        assert!(!body.contains("EVENT#panics in ingest-fn"), "an intended panic");
         let is_object = call.operation.contains("/dt%3D");
-        assert!(!(is_object && body.contains("panics in archive-fn")), "a panic, as the test wants it");
+        assert!(!(is_object && body.contains("panics in archive-fn")), "an intended panic");
         None
     });
     for event in ["a", "panics in ingest-fn", "b", "panics in archive-fn", "c"] {
@@ -174,22 +174,22 @@ async fn a_bad_one_costs_itself_alone(writes: ClaimWrites) {
     }
     world.send("poison");
     let objects = || world.lake().len();
-    wait_until("three are archived, and two records are kept", || objects() == 5).await;
-    let done = counted(&[("won", 4), ("failed", 1), ("rejected", 1)]);
-    assert_eq!(world.outcomes(names::INGEST_FUNCTION), done, "the good ones did not come again");
+    wait_until("three events are archived and two records are quarantined", || objects() == 5).await;
+    let expected = counted(&[("won", 4), ("failed", 1), ("rejected", 1)]);
+    assert_eq!(world.outcomes(names::INGEST_FUNCTION), expected, "the good messages are not redelivered");
     assert_eq!(world.outcomes(names::ARCHIVE_FUNCTION), counted(&[("written", 3), ("quarantined", 2)]));
     assert_eq!(world.lake().keys().filter(|key| key.starts_with("events/_unusable/")).count(), 2);
     wait_until("the bad messages are dead letters", || world.dead_letters() == 2).await;
 
     world.services.faults.clear();
     world.send(&body("d"));
-    wait_until("the shard goes on", || objects() == 6).await;
+    wait_until("the shard continues", || objects() == 6).await;
     assert_eq!(world.counts(names::ON_FAILURE_QUEUE).visible, 0);
 }
 
 /// Messages of one event within a batch cost one write and succeed or fail together. With batched claims, the write is an
 /// insert and at most one put.
-async fn one_write_for_one_event(writes: ClaimWrites) {
+async fn one_write_per_event(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     let counts = world.count_writes();
     for _ in 0..10 {
@@ -199,10 +199,10 @@ async fn one_write_for_one_event(writes: ClaimWrites) {
     assert_eq!(*counts.lock().unwrap(), WriteCounts { claims: 1, objects: 1 }, "requests to the table and to the lake");
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 1), ("duplicate", 9)]));
 
-    // Two events more, and then the same to a sandbox that has forgotten them.
+    // Send two more events, and then the same two again to a new sandbox, whose cache is empty.
     let batched = writes == ClaimWrites::Batch;
-    for (forgotten, requests) in [(false, if batched { 1 } else { 2 }), (true, if batched { 3 } else { 2 })] {
-        if forgotten {
+    for (new_sandbox, requests) in [(false, if batched { 1 } else { 2 }), (true, if batched { 3 } else { 2 })] {
+        if new_sandbox {
             world.pipeline().ingest.scale_in();
         }
         let counts = world.count_writes();
@@ -210,7 +210,7 @@ async fn one_write_for_one_event(writes: ClaimWrites) {
             world.send(&body(if n % 2 == 0 { "b" } else { "c" }));
         }
         world.wait_until_drained().await;
-        assert_eq!(counts.lock().unwrap().claims, requests, "requests to the table, forgotten: {forgotten}");
+        assert_eq!(counts.lock().unwrap().claims, requests, "requests to the table, new sandbox: {new_sandbox}");
     }
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 3), ("duplicate", 27)]));
 
@@ -223,13 +223,14 @@ async fn one_write_for_one_event(writes: ClaimWrites) {
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("failed", 10)]));
     world.services.faults.clear();
     world.wait_until_drained().await;
-    let then = counted(&[("failed", 10), ("won", 1), ("duplicate", 4), ("conflict", 5)]);
-    assert_eq!(world.outcomes(names::INGEST_FUNCTION), then);
+    let expected = counted(&[("failed", 10), ("won", 1), ("duplicate", 4), ("conflict", 5)]);
+    assert_eq!(world.outcomes(names::INGEST_FUNCTION), expected);
 }
 
 /// A function stops one second before its deadline and reports unfinished items as failed.
-async fn a_function_stops_in_time(writes: ClaimWrites) {
-    // Of its 60 items, one is quick. The others' requests take an hour, and the SDK gives each 12 s; there is no time for all.
+async fn function_stops_before_its_deadline(writes: ClaimWrites) {
+    // One of the 60 items is quick. The requests of the others take an hour, and the SDK waits 12 s for each, so the function
+    // cannot finish all of them.
     let world = World::start(settings(writes));
     world.services.faults.set(|call| {
         let is_quick = String::from_utf8_lossy(call.request.body()).contains("item-0");
@@ -249,9 +250,9 @@ async fn a_function_stops_in_time(writes: ClaimWrites) {
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         let failed = answer["batchItemFailures"].as_array().unwrap().iter();
         let failed: BTreeSet<&str> = failed.map(|failed| failed["itemIdentifier"].as_str().unwrap()).collect();
-        // The quick one's request may have others' claims in it.
-        let with_it = if function.name() == names::INGEST_FUNCTION && writes == ClaimWrites::Batch { 25 } else { 1 };
-        assert_eq!((failed.len(), failed.contains("0")), (60 - with_it, false));
+        // With batched writes, the quick item's request also contains the claims of 24 other items.
+        let finished = if function.name() == names::INGEST_FUNCTION && writes == ClaimWrites::Batch { 25 } else { 1 };
+        assert_eq!((failed.len(), failed.contains("0")), (60 - finished, false));
     }
 }
 
@@ -260,7 +261,8 @@ async fn a_function_stops_in_time(writes: ClaimWrites) {
 async fn functions_only_put(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     let requests = Arc::new(Mutex::new(BTreeSet::new()));
-    let (seen, some) = (Arc::clone(&requests), seeded(1, FAULTS.to_vec()));
+    let seen = Arc::clone(&requests);
+    let random_faults = random_faults(1, FAULTS.to_vec());
     world.services.faults.set(move |call| {
         let conditional = match call.service {
             Service::DynamoDb => {
@@ -277,7 +279,7 @@ async fn functions_only_put(writes: ClaimWrites) {
         let folder = call.operation.rsplit_once('/').map_or(&*call.operation, |(folder, _)| folder);
         let folder = folder.split("/dt%3D").next().unwrap_or(folder).to_owned();
         seen.lock().unwrap().insert((folder, conditional));
-        some(call)
+        random_faults(call)
     });
     for n in 0..60 {
         world.send(&body(&format!("event-{}", n % 20)));
@@ -285,13 +287,13 @@ async fn functions_only_put(writes: ClaimWrites) {
     world.send("poison");
     let queue = || world.counts(names::QUEUE);
     wait_until("the queue is empty", || queue().visible + queue().in_flight == 0).await;
-    // A sandbox that has forgotten what is claimed is told by the table.
+    // A new sandbox has an empty cache, so it has to write to the table again.
     world.pipeline().ingest.scale_in();
     for event in ["event-0", "event-1"] {
         world.send(&body(event));
     }
     wait_until("the queue is empty again", || queue().visible + queue().in_flight == 0).await;
-    wait_until("something is archived", || world.lake().len() > 10).await;
+    wait_until("more than ten events are archived", || world.lake().len() > 10).await;
     let bucket = format!("PUT /{}/events", names::BUCKET);
     let mut expected = BTreeSet::from([("PutItem".to_owned(), true), (bucket, true)]);
     if writes == ClaimWrites::Batch {
@@ -301,28 +303,29 @@ async fn functions_only_put(writes: ClaimWrites) {
 }
 
 /// The warm cache holds only claims that the table has confirmed.
-async fn only_what_is_confirmed_is_remembered(writes: ClaimWrites) {
+async fn cache_holds_only_confirmed_claims(writes: ClaimWrites) {
     for fault in FAULTS {
         let settings = PipelineSettings { max_receive_count: 10, ..settings(writes) };
         let world = World::start(settings);
         world.fail(Service::DynamoDb, move |_| Some(fault));
         world.send(&body("a"));
         world.send(&body("b"));
-        wait_until("they have failed", || world.lines(names::INGEST_FUNCTION).len() == 2).await;
+        wait_until("both messages have failed", || world.lines(names::INGEST_FUNCTION).len() == 2).await;
         let counts = world.count_writes();
         world.wait_until_drained().await;
-        // A batched insert may have to be followed by a put of each.
-        let at_most = if writes == ClaimWrites::Batch { 3 } else { 2 };
+        // A batched insert can be followed by a put of each claim.
         let least = if writes == ClaimWrites::Batch { 1 } else { 2 };
-        let asked = counts.lock().unwrap().claims;
-        assert!((least..=at_most).contains(&asked), "{fault:?}: the table was asked {asked} times");
+        let most = if writes == ClaimWrites::Batch { 3 } else { 2 };
+        let requests = counts.lock().unwrap().claims;
+        assert!((least..=most).contains(&requests), "{fault:?}: {requests} requests to the table");
         let claim = world.claims().await["a"].clone();
         assert!(world.lake().contains_key(&object_key(&claim)));
 
-        // Now that it is confirmed, the warm sandbox knows it.
+        // The claim is now confirmed, so it is in the warm sandbox's cache.
         world.send(&body("a"));
         let counts = world.count_writes();
-        wait_until("it is judged", || world.outcomes(names::INGEST_FUNCTION).contains_key("duplicate")).await;
+        wait_until("the duplicate is logged", || world.outcomes(names::INGEST_FUNCTION).contains_key("duplicate"))
+            .await;
         tokio::time::sleep(VISIBILITY).await;
         assert_eq!(*counts.lock().unwrap(), WriteCounts::default(), "{fault:?}");
         assert!(world.services.clock.since_epoch() < Duration::from_secs(1_800_000_000) + DAY);

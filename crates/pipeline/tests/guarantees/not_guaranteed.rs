@@ -1,4 +1,4 @@
-//! What is not guaranteed.
+//! Tests of what the README lists as not guaranteed.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::traffic::{DAY, VISIBILITY, counted};
 
 /// A message that is redriven twice, or sent again after the dedup window (16 days), may be archived twice.
 #[tokio::test(start_paused = true)]
-async fn after_the_window_an_event_is_new() {
+async fn event_is_new_after_the_window() {
     let world = World::start(PipelineSettings::default());
     for _ in 0..2 {
         world.send(&body("sent again"));
@@ -28,12 +28,12 @@ async fn after_the_window_an_event_is_new() {
     let world = World::start(PipelineSettings::default());
     world.send(&body("redriven twice"));
     world.wait_until_drained().await;
-    // A duplicate is in the dead-letter queue for 13 days, and after its redrive for as long again.
+    // A duplicate stays in the dead-letter queue for 13 days, and for another 13 days after its redrive.
     world.pipeline().ingest.scale_in();
     world.fail(Service::DynamoDb, |call| (call.operation == "PutItem").then_some(Fault::Throttled));
     world.send(&body("redriven twice"));
     for redrives in 1..=2 {
-        wait_until("it is a dead letter", || world.dead_letters() == 1).await;
+        wait_until("the message is a dead letter", || world.dead_letters() == 1).await;
         advance(13 * DAY).await;
         if redrives == 2 {
             world.services.faults.clear();
@@ -48,20 +48,23 @@ async fn after_the_window_an_event_is_new() {
 
 /// A changed `OBJECT_PREFIX` starts a new lake.
 #[tokio::test(start_paused = true)]
-async fn another_prefix_is_another_lake() {
+async fn another_prefix_starts_another_lake() {
     let world = World::start(PipelineSettings::default());
     world.send(&body("a"));
     world.wait_until_drained().await;
 
-    // The stream is read again, as after a lost checkpoint, by a function with another prefix.
-    let (services, settings) = (Arc::clone(&world.services), PipelineSettings::default());
+    // A function with another prefix reads the stream from its beginning, as after a lost checkpoint.
+    let services = Arc::clone(&world.services);
+    let settings = PipelineSettings::default();
     let look_up = |variable: &str| match variable {
         "BUCKET_NAME" => Some(names::BUCKET.to_owned()),
         "OBJECT_PREFIX" => Some("other/".to_owned()),
         _ => None,
     };
     let config = archive_fn::Config::from_variables(&lambda_support::Variables::new(&look_up)).unwrap();
-    let (log, sdk, clock) = (services.logs.writer("other"), services.sdk_config(), services.clock);
+    let log = services.logs.writer("other");
+    let sdk = services.sdk_config();
+    let clock = services.clock;
     let log_of_sandbox = log.clone();
     let function = Function::new("other", settings.function_timeout, clock, log, move || {
         let lake = DataLake::new((&sdk).into(), names::BUCKET);
@@ -77,7 +80,7 @@ async fn another_prefix_is_another_lake() {
     let stream = table.latest_stream_arn.unwrap();
     let mapping = StreamMapping::new(Arc::clone(&services), &stream, Arc::new(function), settings.stream_mapping);
     let mapping = tokio::spawn(mapping.run());
-    wait_until("it is archived again", || world.lake().len() == 2).await;
+    wait_until("the event is archived again", || world.lake().len() == 2).await;
     mapping.abort();
     let keys: Vec<String> = world.lake().into_keys().collect();
     assert_eq!(keys[0].strip_prefix("events/").unwrap(), keys[1].strip_prefix("other/").unwrap());
@@ -85,7 +88,7 @@ async fn another_prefix_is_another_lake() {
 
 /// Warm functions do not notice a manual edit of the table until the claim's `ttl`.
 #[tokio::test(start_paused = true)]
-async fn a_hand_edit_is_not_seen_while_warm() {
+async fn warm_function_misses_manual_edit() {
     let world = World::start(PipelineSettings::default());
     world.send(&body("a"));
     world.wait_until_drained().await;
@@ -105,7 +108,7 @@ async fn a_hand_edit_is_not_seen_while_warm() {
 
 /// SQS deletes messages that nobody received within the retention period.
 #[tokio::test(start_paused = true)]
-async fn what_nobody_receives_is_gone() {
+async fn unreceived_message_is_deleted() {
     let services = services_at(STARTS_AT_SECONDS);
     let settings = QueueSettings { visibility_timeout: VISIBILITY, retention: DAY, redrive: None };
     services.sqs.create_queue(names::QUEUE, settings);
@@ -120,7 +123,7 @@ async fn what_nobody_receives_is_gone() {
 
 /// With `ON_CONFLICT=acknowledge`, a body that differs from the winning one is dropped. Both digests are logged.
 #[tokio::test(start_paused = true)]
-async fn a_conflict_is_dropped() {
+async fn conflicting_body_is_dropped() {
     let world = World::start(PipelineSettings::default());
     world.send(&json!({ "event_id": "a", "says": "one thing" }).to_string());
     world.wait_until_drained().await;

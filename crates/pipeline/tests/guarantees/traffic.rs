@@ -1,4 +1,4 @@
-//! What the tests of the guarantees send, let fail, and expect.
+//! Messages, faults and expectations that the tests of the guarantees share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -10,12 +10,12 @@ use pipeline::PipelineSettings;
 use pipeline::testkit::STARTS_AT_SECONDS;
 use serde_json::{Value, json};
 
-/// The queue hides a message for so long, and somewhat longer, until it comes again.
+/// The queue's visibility timeout: six times the function's timeout plus the batching window.
 pub(crate) const VISIBILITY: Duration = Duration::from_secs(6 * 30 + 5);
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// What can go wrong with any request and says nothing of what became of it. The last two take longer than an attempt may.
+/// Faults that leave the outcome of a request unknown. The delays of the last two are longer than an attempt's timeout.
 pub(crate) const FAULTS: [Fault; 7] = [
     Fault::RequestLost,
     Fault::AnswerLost,
@@ -36,7 +36,7 @@ pub(crate) fn counted(outcomes: &[(&str, usize)]) -> BTreeMap<String, usize> {
     outcomes.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect()
 }
 
-/// What became of a message that was sent: `None` if it is nowhere.
+/// Returns what became of a message that was sent. Returns `None` if the message is lost.
 pub(crate) fn fate(
     message_id: &str,
     body: &str,
@@ -57,7 +57,7 @@ pub(crate) fn fate(
     }
 }
 
-/// The stream's record of a new claim, as Lambda delivers it.
+/// Returns the stream record of a new claim, as Lambda delivers it.
 pub(crate) fn stream_record(number: usize, body: &str) -> Value {
     let event = claim::Event::parse(body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(STARTS_AT_SECONDS);

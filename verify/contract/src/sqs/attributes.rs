@@ -1,4 +1,4 @@
-//! What a queue says about itself.
+//! The attributes that a queue reports.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,34 +7,34 @@ use aws_sdk_sqs::types::QueueAttributeName;
 
 use crate::behavior::{Behavior, behavior};
 use crate::engine::Engine;
-use crate::outcome::{Instead, Outcome, answer, eventually, same};
+use crate::outcome::{Mismatch, Outcome, eventually, expect_eq, response_code};
 use crate::sqs::requests::{LONG_POLL_SECONDS, delete, send};
 use crate::stage::Stage;
 
 pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
-        behavior!(Sqs, "a queue tells its depth", a_queue_tells_its_depth),
-        behavior!(Sqs, "a queue tells its largest message", a_queue_tells_its_largest_message).differs(
+        behavior!(Sqs, "A queue reports how many messages are visible, in flight and delayed", queue_reports_its_depth),
+        behavior!(Sqs, "A queue reports its maximum message size", queue_reports_its_message_size_limit).differs(
             Engine::ElasticMq,
-            r#"largest message: None, not Some("1048576")"#,
-            "The API reference of GetQueueAttributes is believed. ElasticMQ has no such attribute.",
+            r#"MaximumMessageSize: None, expected Some("1048576")"#,
+            "We trust the API reference of GetQueueAttributes. ElasticMQ does not have this attribute.",
         ),
         behavior!(
             Sqs,
-            "a queue tells its redrive policy and its url is found by name",
-            a_queue_tells_its_redrive_policy_and_its_url_is_found_by_name
+            "A queue reports its redrive policy, and its dead-letter queue's URL is found by name",
+            queue_reports_its_redrive_policy
         ),
-        behavior!(Sqs, "a queue that is not there is told", a_queue_that_is_not_there_is_told),
+        behavior!(Sqs, "Looking up a missing queue fails with `QueueDoesNotExist`", missing_queue_is_an_error),
     ]
 }
 
-async fn queue_attributes(stage: &Stage, url: &str) -> Result<HashMap<QueueAttributeName, String>, Instead> {
+async fn queue_attributes(stage: &Stage, url: &str) -> Result<HashMap<QueueAttributeName, String>, Mismatch> {
     let request = stage.operator.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
     Ok(request.send().await?.attributes.unwrap_or_default())
 }
 
-/// How the producer knows that the queue has drained.
-async fn a_queue_tells_its_depth(stage: Arc<Stage>) -> Outcome {
+/// The producer uses these counts to see that the queue is empty.
+async fn queue_reports_its_depth(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(600, None).await?;
     let depth = async |visible: &str, in_flight: &str| {
         let names = [
@@ -56,33 +56,33 @@ async fn a_queue_tells_its_depth(stage: Arc<Stage>) -> Outcome {
     depth("3", "0").await?;
     let request = stage.ingest.sqs.receive_message().queue_url(&queue.url).max_number_of_messages(1);
     let received = request.wait_time_seconds(LONG_POLL_SECONDS).send().await?.messages.unwrap_or_default();
-    same("messages received", received.len(), 1)?;
+    expect_eq("messages received", received.len(), 1)?;
     depth("2", "1").await?;
     delete(&stage, &queue.url, &received[0]).await?;
     depth("2", "0").await
 }
 
-/// The producer refuses what would not fit. The deployed queue says less, because Terraform sets it so.
-async fn a_queue_tells_its_largest_message(stage: Arc<Stage>) -> Outcome {
+/// The producer refuses to send a message that is larger. Terraform sets a lower limit for the deployed queue.
+async fn queue_reports_its_message_size_limit(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
-    let told = queue_attributes(&stage, &queue.url).await?.remove(&QueueAttributeName::MaximumMessageSize);
-    same("largest message", told.as_deref(), Some("1048576"))
+    let reported = queue_attributes(&stage, &queue.url).await?.remove(&QueueAttributeName::MaximumMessageSize);
+    expect_eq("MaximumMessageSize", reported.as_deref(), Some("1048576"))
 }
 
-/// How the producer finds the dead-letter queue.
-async fn a_queue_tells_its_redrive_policy_and_its_url_is_found_by_name(stage: Arc<Stage>) -> Outcome {
+/// The producer reads the redrive policy to find the dead-letter queue.
+async fn queue_reports_its_redrive_policy(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, Some(3)).await?;
-    let told = queue_attributes(&stage, &queue.url).await?.remove(&QueueAttributeName::RedrivePolicy);
-    let told: serde_json::Value = serde_json::from_str(&told.unwrap_or_default())?;
-    let count = &told["maxReceiveCount"];
-    same("most receives", count.as_u64().or_else(|| count.as_str()?.parse().ok()), Some(3))?;
-    let name = told["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
+    let policy = queue_attributes(&stage, &queue.url).await?.remove(&QueueAttributeName::RedrivePolicy);
+    let policy: serde_json::Value = serde_json::from_str(&policy.unwrap_or_default())?;
+    let count = &policy["maxReceiveCount"];
+    expect_eq("maxReceiveCount", count.as_u64().or_else(|| count.as_str()?.parse().ok()), Some(3))?;
+    let name = policy["deadLetterTargetArn"].as_str().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
     let found = stage.operator.sqs.get_queue_url().queue_name(name).send().await?.queue_url;
-    same("URL of the dead-letter queue", found, queue.dead_letters_url)
+    expect_eq("URL of the dead-letter queue", found, queue.dead_letters_url)
 }
 
-async fn a_queue_that_is_not_there_is_told(stage: Arc<Stage>) -> Outcome {
+async fn missing_queue_is_an_error(stage: Arc<Stage>) -> Outcome {
     let name = stage.unique("nowhere");
     let found = stage.operator.sqs.get_queue_url().queue_name(name).send().await;
-    same("looking for it", answer(&found).as_str(), "QueueDoesNotExist")
+    expect_eq("GetQueueUrl", response_code(&found).as_str(), "QueueDoesNotExist")
 }

@@ -1,34 +1,34 @@
-//! The requests that several behaviors make.
+//! Requests that several behaviors share.
 
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message_batch::{SendMessageBatchError, SendMessageBatchOutput};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
 
-use crate::outcome::{Instead, Outcome, eventually, same};
+use crate::outcome::{Mismatch, Outcome, eventually, expect_eq};
 use crate::stage::{Queue, Stage};
 
-/// Longer than any visibility timeout here.
+/// Wait time of a long poll. It must exceed the visibility timeouts after which a test expects a message or none.
 pub(crate) const LONG_POLL_SECONDS: i32 = 5;
 
-pub(crate) async fn send(stage: &Stage, url: &str, body: &str) -> Result<String, Instead> {
+pub(crate) async fn send(stage: &Stage, url: &str, body: &str) -> Result<String, Mismatch> {
     let sent = stage.operator.sqs.send_message().queue_url(url).message_body(body).send().await?;
-    sent.message_id.ok_or_else(|| Instead("a message without an id".to_owned()))
+    sent.message_id.ok_or_else(|| Mismatch("SendMessage returned no message id".to_owned()))
 }
 
-/// What is there now, or comes within so many seconds; with the attributes that a mapping asks for.
-pub(crate) async fn receive(stage: &Stage, url: &str, wait_seconds: i32) -> Result<Vec<Message>, Instead> {
+/// Receives up to ten messages with the attributes that a mapping requests. Waits up to `wait_seconds` for the first.
+pub(crate) async fn receive(stage: &Stage, url: &str, wait_seconds: i32) -> Result<Vec<Message>, Mismatch> {
     let request = stage.ingest.sqs.receive_message().queue_url(url).max_number_of_messages(10);
     let request = request.message_system_attribute_names(MessageSystemAttributeName::All);
     Ok(request.wait_time_seconds(wait_seconds).send().await?.messages.unwrap_or_default())
 }
 
-/// The one message that is there, or comes.
-pub(crate) async fn receive_one(stage: &Stage, url: &str) -> Result<Message, Instead> {
+/// Waits for one message. Fails if it receives more than one.
+pub(crate) async fn receive_one(stage: &Stage, url: &str) -> Result<Message, Mismatch> {
     let mut messages = eventually("a message", async || {
         Ok(Some(receive(stage, url, LONG_POLL_SECONDS).await?).filter(|messages| !messages.is_empty()))
     })
     .await?;
-    same("messages received", messages.len(), 1)?;
+    expect_eq("messages received", messages.len(), 1)?;
     Ok(messages.remove(0))
 }
 
@@ -52,11 +52,12 @@ pub(crate) fn receive_count(message: &Message) -> Option<u64> {
     attribute(message, &MessageSystemAttributeName::ApproximateReceiveCount)
 }
 
-/// The queue must be received from for its message to move.
-pub(crate) async fn dead_letter(stage: &Stage, queue: &Queue) -> Result<Message, Instead> {
-    let dead_letters_url = queue.dead_letters_url.as_deref().expect("the queue has one");
+/// Waits until a message is in the dead-letter queue, and receives it. SQS moves a message only when its queue is
+/// polled, so this function polls it.
+pub(crate) async fn dead_letter(stage: &Stage, queue: &Queue) -> Result<Message, Mismatch> {
+    let dead_letters_url = queue.dead_letters_url.as_deref().expect("the queue has a dead-letter queue");
     eventually("a message in the dead-letter queue", async || {
-        same("messages in the queue itself", receive(stage, &queue.url, 1).await?.len(), 0)?;
+        expect_eq("messages in the queue itself", receive(stage, &queue.url, 1).await?.len(), 0)?;
         Ok(receive(stage, dead_letters_url, 0).await?.pop())
     })
     .await
@@ -66,7 +67,7 @@ pub(crate) async fn batch(
     stage: &Stage,
     url: &str,
     entries: impl Iterator<Item = (usize, String)>,
-) -> Result<Result<SendMessageBatchOutput, SdkError<SendMessageBatchError>>, Instead> {
+) -> Result<Result<SendMessageBatchOutput, SdkError<SendMessageBatchError>>, Mismatch> {
     let entry = |(id, body): (usize, String)| {
         SendMessageBatchRequestEntry::builder().id(id.to_string()).message_body(body).build()
     };

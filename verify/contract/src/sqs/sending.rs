@@ -1,4 +1,4 @@
-//! What a message and a batch of messages may be, as producers send them.
+//! Limits of a message and of a batch, tested with the requests of producers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,67 +7,108 @@ use emulator::sqs::MAX_MESSAGE_BYTES;
 
 use crate::behavior::{Behavior, behavior};
 use crate::engine::Engine;
-use crate::outcome::{Outcome, answer, eventually, holds, same};
+use crate::outcome::{Outcome, ensure, eventually, expect_eq, response_code};
 use crate::sqs::requests::{batch, receive, receive_one, send};
 use crate::stage::Stage;
 
+const FORMER_LIMIT: &str =
+    "We trust the quotas page: the limit is 1 MiB since August 2025. ElasticMQ still has the former limit of 256 KB.";
+
 pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
-        behavior!(Sqs, "a message of 1 mib is accepted and one byte more is refused", a_message_of_1_mib_is_accepted_and_one_byte_more_is_refused).differs(Engine::ElasticMq, r#"a message of 1 MiB: "InvalidAttributeValue", not "accepted""#, "The quotas page is believed: 1 MiB since August 2025. ElasticMQ keeps the former 256 KB."),
-        behavior!(Sqs, "an empty message is refused", an_empty_message_is_refused).differs(Engine::ElasticMq, r#"an empty message: "InvalidAttributeValue", not "MissingParameter""#, "Both refuse it, which is what counts. The code is what SQS is known to answer; nothing goes by it."),
-        behavior!(Sqs, "a message with characters outside xml is refused", a_message_with_characters_outside_xml_is_refused).differs(Engine::ElasticMq, r#"six such messages: ["InvalidAttributeValue", "InvalidAttributeValue", "InvalidAttributeValue", "InvalidAttributeValue", "InvalidAttributeValue", "InvalidAction"], not ["InvalidMessageContents"; 6]"#, "Both refuse them, which is what counts. The code is the API reference's; nothing goes by it."),
-        behavior!(Sqs, "text of any other characters comes as it was sent", text_of_any_other_characters_comes_as_it_was_sent),
-        behavior!(Sqs, "a batch of ten messages is sent each with an id of its own", a_batch_of_ten_messages_is_sent_each_with_an_id_of_its_own),
-        behavior!(Sqs, "a batch of eleven is refused", a_batch_of_eleven_is_refused),
-        behavior!(Sqs, "an empty batch is refused", an_empty_batch_is_refused).differs(Engine::ElasticMq, r#"no entries: "accepted", not "EmptyBatchRequest""#, "The API reference of SendMessageBatch is believed. Nothing sends an empty batch."),
-        behavior!(Sqs, "a batch that repeats an entry id is refused", a_batch_that_repeats_an_entry_id_is_refused),
-        behavior!(Sqs, "a batch of 1 mib together is accepted and one byte more is refused", a_batch_of_1_mib_together_is_accepted_and_one_byte_more_is_refused).differs(Engine::ElasticMq, r#"524288 and 524288 bytes: "InvalidAttributeValue", not "accepted""#, "The quotas page is believed: 1 MiB since August 2025. ElasticMQ keeps the former 256 KB."),
+        behavior!(Sqs, "A message of 1 MiB is accepted; one byte more is rejected", message_limit_is_1_mib).differs(
+            Engine::ElasticMq,
+            r#"a message of 1 MiB: "InvalidAttributeValue", expected "accepted""#,
+            FORMER_LIMIT,
+        ),
+        behavior!(Sqs, "An empty message is rejected", empty_message_is_rejected).differs(
+            Engine::ElasticMq,
+            r#"an empty message: "InvalidAttributeValue", expected "MissingParameter""#,
+            "Both reject the message, and only that matters. `MissingParameter` is the code that SQS is known to \
+             return; no code of ours depends on it.",
+        ),
+        behavior!(
+            Sqs,
+            "A message with characters that XML does not allow is rejected",
+            characters_outside_xml_are_rejected
+        )
+        .differs(
+            Engine::ElasticMq,
+            "six such messages: [\"InvalidAttributeValue\", \"InvalidAttributeValue\", \"InvalidAttributeValue\", \
+             \"InvalidAttributeValue\", \"InvalidAttributeValue\", \"InvalidAction\"], expected \
+             \"InvalidMessageContents\" for each",
+            "Both reject the messages, and only that matters. `InvalidMessageContents` is the code in the API \
+             reference; no code of ours depends on it.",
+        ),
+        behavior!(Sqs, "A message with any other characters arrives unchanged", other_characters_arrive_unchanged),
+        behavior!(
+            Sqs,
+            "A batch of ten messages is sent, and each message gets its own id",
+            batch_of_ten_gets_ten_message_ids
+        ),
+        behavior!(Sqs, "A batch of eleven messages is rejected", batch_of_eleven_is_rejected),
+        behavior!(Sqs, "An empty batch is rejected", empty_batch_is_rejected).differs(
+            Engine::ElasticMq,
+            r#"no entries: "accepted", expected "EmptyBatchRequest""#,
+            "We trust the API reference of SendMessageBatch. Nothing in this project sends an empty batch.",
+        ),
+        behavior!(Sqs, "A batch that repeats an entry id is rejected", repeated_entry_id_is_rejected),
+        behavior!(
+            Sqs,
+            "A batch of 1 MiB in total is accepted; one byte more is rejected",
+            batch_limit_is_1_mib_in_total
+        )
+        .differs(
+            Engine::ElasticMq,
+            r#"524288 and 524288 bytes: "InvalidAttributeValue", expected "accepted""#,
+            FORMER_LIMIT,
+        ),
     ]
 }
 
-async fn a_message_of_1_mib_is_accepted_and_one_byte_more_is_refused(stage: Arc<Stage>) -> Outcome {
+async fn message_limit_is_1_mib(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
-    // Bytes of UTF-8, not characters.
+    // The limit counts bytes of UTF-8, not characters.
     let body = "ä".repeat(MAX_MESSAGE_BYTES / 2);
     let sent = stage.operator.sqs.send_message().queue_url(&queue.url).message_body(&body).send().await;
-    same("a message of 1 MiB", answer(&sent).as_str(), "accepted")?;
-    same("body is the same", receive_one(&stage, &queue.url).await?.body() == Some(&body), true)?;
+    expect_eq("a message of 1 MiB", response_code(&sent).as_str(), "accepted")?;
+    expect_eq("body is unchanged", receive_one(&stage, &queue.url).await?.body() == Some(&body), true)?;
     let sent = stage.operator.sqs.send_message().queue_url(&queue.url).message_body(body + "x").send().await;
-    same("a byte more", answer(&sent).as_str(), "InvalidParameterValue")
+    expect_eq("one byte more", response_code(&sent).as_str(), "InvalidParameterValue")
 }
 
-async fn an_empty_message_is_refused(stage: Arc<Stage>) -> Outcome {
+async fn empty_message_is_rejected(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let sent = stage.operator.sqs.send_message().queue_url(&queue.url).message_body("").send().await;
-    same("an empty message", answer(&sent).as_str(), "MissingParameter")
+    expect_eq("an empty message", response_code(&sent).as_str(), "MissingParameter")
 }
 
-/// `SendMessage` in the API reference: #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD, #x10000 to #x10FFFF.
-async fn a_message_with_characters_outside_xml_is_refused(stage: Arc<Stage>) -> Outcome {
+/// The API reference of `SendMessage` allows #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD and #x10000 to #x10FFFF.
+async fn characters_outside_xml_are_rejected(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let mut seen = Vec::new();
     for body in ["a\0", "\u{8}", "\u{b}", "\u{1f}", "\u{fffe}", "\u{ffff}"] {
         let sent = stage.operator.sqs.send_message().queue_url(&queue.url).message_body(body).send().await;
-        seen.push(answer(&sent));
+        seen.push(response_code(&sent));
     }
-    holds(seen.iter().all(|code| code == "InvalidMessageContents"), || {
-        format!("six such messages: {seen:?}, not [\"InvalidMessageContents\"; 6]")
+    ensure(seen.iter().all(|code| code == "InvalidMessageContents"), || {
+        format!("six such messages: {seen:?}, expected \"InvalidMessageContents\" for each")
     })
 }
 
-async fn text_of_any_other_characters_comes_as_it_was_sent(stage: Arc<Stage>) -> Outcome {
+async fn other_characters_arrive_unchanged(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let body = "\t\n\r \"\\/<&]]>\u{7f}\u{85}ä\u{2028}\u{d7ff}\u{e000}\u{fffd}\u{10000}\u{1F41F}\u{10ffff} ";
     send(&stage, &queue.url, body).await?;
-    same("body", receive_one(&stage, &queue.url).await?.body(), Some(body))
+    expect_eq("body", receive_one(&stage, &queue.url).await?.body(), Some(body))
 }
 
-async fn a_batch_of_ten_messages_is_sent_each_with_an_id_of_its_own(stage: Arc<Stage>) -> Outcome {
+async fn batch_of_ten_gets_ten_message_ids(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(600, None).await?;
     let sent = batch(&stage, &queue.url, (0..10).map(|id| (id, format!("body {id}")))).await??;
     let bodies: HashMap<_, _> =
         sent.successful.into_iter().map(|sent| (sent.message_id, format!("body {}", sent.id))).collect();
-    same("ids", (bodies.len(), sent.failed.len()), (10, 0))?;
+    expect_eq("ids", (bodies.len(), sent.failed.len()), (10, 0))?;
     let mut received = HashMap::new();
     eventually("ten messages", async || {
         let messages = receive(&stage, &queue.url, 1).await?;
@@ -75,34 +116,34 @@ async fn a_batch_of_ten_messages_is_sent_each_with_an_id_of_its_own(stage: Arc<S
         Ok((received.len() == 10).then_some(()))
     })
     .await?;
-    same("messages received", received, bodies)
+    expect_eq("messages received", received, bodies)
 }
 
-async fn a_batch_of_eleven_is_refused(stage: Arc<Stage>) -> Outcome {
+async fn batch_of_eleven_is_rejected(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let sent = batch(&stage, &queue.url, (0..11).map(|id| (id, "a".to_owned()))).await?;
-    same("eleven entries", answer(&sent).as_str(), "TooManyEntriesInBatchRequest")
+    expect_eq("eleven entries", response_code(&sent).as_str(), "TooManyEntriesInBatchRequest")
 }
 
-async fn an_empty_batch_is_refused(stage: Arc<Stage>) -> Outcome {
+async fn empty_batch_is_rejected(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let sent = batch(&stage, &queue.url, std::iter::empty()).await?;
-    same("no entries", answer(&sent).as_str(), "EmptyBatchRequest")
+    expect_eq("no entries", response_code(&sent).as_str(), "EmptyBatchRequest")
 }
 
-async fn a_batch_that_repeats_an_entry_id_is_refused(stage: Arc<Stage>) -> Outcome {
+async fn repeated_entry_id_is_rejected(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let sent = batch(&stage, &queue.url, [1, 2, 1].into_iter().map(|id| (id, "a".to_owned()))).await?;
-    same("a repeated id", answer(&sent).as_str(), "BatchEntryIdsNotDistinct")
+    expect_eq("a repeated entry id", response_code(&sent).as_str(), "BatchEntryIdsNotDistinct")
 }
 
-async fn a_batch_of_1_mib_together_is_accepted_and_one_byte_more_is_refused(stage: Arc<Stage>) -> Outcome {
+async fn batch_limit_is_1_mib_in_total(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let half = MAX_MESSAGE_BYTES / 2;
-    for (second, must_be) in [(half, "accepted"), (half + 1, "BatchRequestTooLong")] {
+    for (second, expected) in [(half, "accepted"), (half + 1, "BatchRequestTooLong")] {
         let sent =
             batch(&stage, &queue.url, [half, second].into_iter().map(|bytes| "x".repeat(bytes)).enumerate()).await?;
-        same(format!("{half} and {second} bytes"), answer(&sent).as_str(), must_be)?;
+        expect_eq(format!("{half} and {second} bytes"), response_code(&sent).as_str(), expected)?;
     }
     Ok(())
 }

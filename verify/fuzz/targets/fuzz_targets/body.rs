@@ -1,4 +1,4 @@
-//! See `fuzz::body`.
+//! Runs `fuzz::body` under libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `fuzz::sqs_envelope`.
+//! Runs `fuzz::sqs_envelope` under libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `fuzz::stream_record`.
+//! Runs `fuzz::stream_record` under libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `fuzz::variables`.
+//! Runs `fuzz::variables` under libFuzzer.
 
 #![no_main]
 

@@ -1,143 +1,159 @@
-//! Rules about messages: none vanishes, and none is acknowledged or dead without a reason.
+//! Rules about messages: no message is lost, and none is acknowledged or becomes a dead letter without a reason.
 
 use std::collections::BTreeSet;
 
 use claim::key::KEY_PREFIX;
 use sha2::{Digest as _, Sha256};
 
-use super::model::{Model, QueuedMessage};
+use super::model::{Invocation, Model, QueuedMessage};
 use crate::final_state::FinalState;
 use crate::history::CacheEntry;
-use crate::judgement::Rule;
+use crate::judgment::Rule;
 use crate::workload::Meaning;
 
 impl<'a> Model<'a> {
-    /// The producer was told that the queue took these messages.
-    pub(super) fn sent(&mut self, messages: &[usize]) {
-        let taken: BTreeSet<usize> = self.taken.values().map(|taken| taken.message).collect();
-        for message in messages.iter().filter(|message| !taken.contains(message)) {
-            self.judgement.violated(
+    /// Checks that the queue accepted the messages that SQS confirmed to the producer.
+    pub(super) fn check_sent(&mut self, messages: &[usize]) {
+        let accepted: BTreeSet<usize> = self.accepted.values().map(|accepted| accepted.message).collect();
+        for message in messages.iter().filter(|message| !accepted.contains(message)) {
+            self.judgment.add_violation(
                 Rule::Message,
-                format!("the producer was told that message {message} was taken, and it was not"),
+                format!("SQS confirmed message {message} to the producer, but the queue did not accept it"),
             );
         }
     }
 
-    /// A dead letter was moved back, under a new id.
-    pub(super) fn redriven(&mut self, old: &str, new: &'a str) {
-        let Some(dead) = self.taken.get_mut(old) else {
-            return self.judgement.violated(Rule::Message, format!("the dead letter {old} was never sent"));
+    /// Gives a redriven dead letter its new message id.
+    pub(super) fn redrive(&mut self, old_id: &str, new_id: &'a str) {
+        let Some(letter) = self.accepted.get_mut(old_id) else {
+            return self.judgment.add_violation(Rule::Message, format!("dead letter {old_id} was never sent"));
         };
-        dead.redriven = true;
-        let message = dead.message;
-        self.take(new, message);
+        letter.redriven = true;
+        let message = letter.message;
+        self.accept_message(new_id, message);
     }
 
-    /// Every message that is not reported is won, a duplicate, or a conflict that the configuration acknowledges, by a claim
-    /// that the table had taken and that had not run out when the batch began.
-    pub(super) fn answered(&mut self, invocation: u64, failed: &[String], remembered: &[CacheEntry]) {
-        let Some(of) = self.invocations.get(&invocation) else { return };
-        let (is_ingest, wall_seconds, items, outcomes) = (of.is_ingest, of.wall_seconds, of.items, of.outcomes);
+    /// Checks the answer of an invocation.
+    ///
+    /// Every message that the answer does not report as failed must be a winner, a duplicate, or a conflict that the
+    /// configuration acknowledges. The claim that makes it so must be in the table, and must not have expired when the batch
+    /// began.
+    pub(super) fn check_answer(&mut self, invocation: u64, failed: &[String], newly_cached: &[CacheEntry]) {
+        let Some(&Invocation { is_ingest, wall_seconds, items, outcomes, .. }) = self.invocations.get(&invocation)
+        else {
+            return;
+        };
         if outcomes != items.len() {
-            self.judgement
-                .violated(Rule::Log, format!("#{invocation} logged {outcomes} outcomes of {} items", items.len()));
+            self.judgment.add_violation(
+                Rule::Log,
+                format!("#{invocation} logged {outcomes} outcomes for {} items", items.len()),
+            );
         }
         if !is_ingest {
             return;
         }
         for id in items.iter().filter(|id| !failed.contains(id)) {
-            let Some(taken) = self.taken.get_mut(id.as_str()) else { continue };
-            taken.acknowledged = true;
-            self.judgement.ended("messages acknowledged");
-            let Meaning::Event { id: event_id, content, .. } = taken.meaning else {
-                self.judgement
-                    .violated(Rule::Acknowledged, format!("#{invocation} acknowledged {id}, which is no event"));
+            let Some(accepted) = self.accepted.get_mut(id.as_str()) else { continue };
+            accepted.acknowledged = true;
+            self.judgment.count_result("messages acknowledged");
+            let Meaning::Event { id: event_id, content, .. } = accepted.meaning else {
+                self.judgment.add_violation(
+                    Rule::Acknowledged,
+                    format!("#{invocation} acknowledged {id}, which is not a valid event"),
+                );
                 continue;
             };
             let pk = format!("{KEY_PREFIX}{event_id}");
-            let mut holds = self.claims.values().filter(|(_, claim)| claim.pk == pk && claim.ttl >= wall_seconds);
-            let conflict_is_fine = !self.scenario.conflict_is_dead_letter;
-            if !holds.any(|(_, claim)| conflict_is_fine || self.content(claim) == Some(*content)) {
-                self.judgement.violated(
+            let mut unexpired = self.claims.values().filter(|claim| claim.pk == pk && claim.ttl >= wall_seconds);
+            let acknowledges_conflicts = !self.scenario.conflict_is_dead_letter;
+            if !unexpired.any(|claim| acknowledges_conflicts || self.content(claim) == Some(*content)) {
+                self.judgment.add_violation(
                     Rule::Acknowledged,
-                    format!("#{invocation} acknowledged {id}, and no claim of {pk} held that allows it"),
+                    format!("#{invocation} acknowledged {id}, but no unexpired claim of {pk} allows it"),
                 );
             }
         }
-        for CacheEntry { key, claim_id, digest } in remembered {
-            let confirmed = self.claims.get(claim_id.as_str()).is_some_and(|(_, claim)| {
+        for CacheEntry { key, claim_id, digest } in newly_cached {
+            let is_confirmed = self.claims.get(claim_id.as_str()).is_some_and(|claim| {
                 let hash = Sha256::digest(claim.pk.trim_start_matches(KEY_PREFIX));
                 claim.digest == *digest && hash.starts_with(key)
             });
-            if !confirmed {
-                self.judgement.violated(
+            if !is_confirmed {
+                self.judgment.add_violation(
                     Rule::Cache,
-                    format!("#{invocation} remembers {claim_id}, which the table has not confirmed so"),
+                    format!("#{invocation} cached claim {claim_id}, which the table has not confirmed in this form"),
                 );
             }
         }
     }
 
-    /// The log tells the truth.
-    pub(super) fn logged(&mut self, invocation: u64, outcome: &str, message_id: &str, claim_id: &'a str) {
-        let Some(of) = self.invocations.get_mut(&invocation) else { return };
-        of.outcomes += 1;
-        if !of.is_ingest {
+    /// Checks a logged outcome against the claims and the meaning of the message.
+    pub(super) fn check_log(&mut self, invocation: u64, outcome: &str, message_id: &str, claim_id: &'a str) {
+        let Some(state) = self.invocations.get_mut(&invocation) else { return };
+        state.outcomes += 1;
+        if !state.is_ingest {
             return;
         }
-        let own = of.claims.values().any(|own| *own == claim_id);
-        let Some(QueuedMessage { meaning, .. }) = self.taken.get(message_id) else {
-            return self
-                .judgement
-                .violated(Rule::Log, format!("#{invocation} logged {outcome} of {message_id}, which was never sent"));
+        let is_own_claim = state.claims.values().any(|own| *own == claim_id);
+        let Some(QueuedMessage { meaning, .. }) = self.accepted.get(message_id) else {
+            return self.judgment.add_violation(
+                Rule::Log,
+                format!("#{invocation} logged {outcome} for {message_id}, which was never sent"),
+            );
         };
-        let claim = self.claims.get(claim_id).map(|(_, claim)| *claim);
-        let same = match (meaning, claim) {
+        let claim = self.claims.get(claim_id).copied();
+        let has_same_content = match (meaning, claim) {
             (Meaning::Event { content, .. }, Some(claim)) => self.content(claim) == Some(*content),
             _ => false,
         };
         let is_own_message = claim.is_some_and(|claim| claim.message_id == message_id);
-        let true_ = match outcome {
-            "won" => own && is_own_message && self.won.insert(claim_id),
-            // Its own claim holds a message only if it came twice in the batch, and the other one has won.
-            "duplicate" => same && (!(own && is_own_message) || self.won.contains(claim_id)),
-            "conflict" => claim.is_some() && !same,
-            "rejected" => matches!(meaning, Meaning::NoEvent),
+        let is_true = match outcome {
+            "won" => is_own_claim && is_own_message && self.won.insert(claim_id),
+            // A message can be a duplicate of its own claim only if the batch contains it twice and the other copy won.
+            "duplicate" => has_same_content && (!(is_own_claim && is_own_message) || self.won.contains(claim_id)),
+            "conflict" => claim.is_some() && !has_same_content,
+            "rejected" => matches!(meaning, Meaning::Invalid),
             "failed" => true,
             _ => false,
         };
-        if !true_ {
-            self.judgement.violated(
+        if !is_true {
+            self.judgment.add_violation(
                 Rule::Log,
-                format!("#{invocation} logged {outcome} of {message_id} by {claim_id}, which is not so"),
+                format!("#{invocation} logged {outcome} for {message_id} with claim {claim_id}, which is not true"),
             );
         }
     }
 
-    /// Each message was acknowledged or is a dead letter, and is a dead letter for a reason that lasts: everything else has
-    /// been redriven when nothing went wrong any more.
+    /// Checks that every message was acknowledged or is a dead letter. Each remaining dead letter must have a lasting reason,
+    /// because all dead letters were redriven after the faults had ended.
     pub(super) fn check_messages(&mut self, final_state: &FinalState) {
-        for id in final_state.dead_letters.iter().filter(|id| !self.taken.contains_key(id.as_str())) {
-            self.judgement.violated(Rule::Message, format!("the dead letter {id} was never sent"));
+        for id in final_state.dead_letters.iter().filter(|id| !self.accepted.contains_key(id.as_str())) {
+            self.judgment.add_violation(Rule::Message, format!("dead letter {id} was never sent"));
         }
-        for (id, taken) in &self.taken {
+        for (id, accepted) in &self.accepted {
             let is_dead = final_state.dead_letters.contains(*id);
             if is_dead {
-                let is_event = matches!(taken.meaning, Meaning::Event { .. });
-                self.judgement.ended(if is_event { "dead letters: conflicts" } else { "dead letters: no events" });
+                let is_event = matches!(accepted.meaning, Meaning::Event { .. });
+                self.judgment.count_result(if is_event {
+                    "dead letters: conflicts"
+                } else {
+                    "dead letters: invalid events"
+                });
             }
-            if !is_dead && !taken.acknowledged && !taken.redriven {
-                self.judgement.violated(Rule::Message, format!("message {id} vanished"));
+            if !is_dead && !accepted.acknowledged && !accepted.redriven {
+                self.judgment.add_violation(Rule::Message, format!("message {id} was lost"));
             }
-            if let Meaning::Event { id: event_id, content, .. } = taken.meaning
+            if let Meaning::Event { id: event_id, content, .. } = accepted.meaning
                 && is_dead
             {
                 let pk = format!("{KEY_PREFIX}{event_id}");
                 let is_conflict = self.scenario.conflict_is_dead_letter
-                    && self.claims.values().any(|(_, claim)| claim.pk == pk && self.content(claim) != Some(*content));
-                if !is_conflict && !final_state.by_hand.contains_key(&pk) {
-                    self.judgement
-                        .violated(Rule::Message, format!("message {id} about {pk} is a dead letter without a reason"));
+                    && self.claims.values().any(|claim| claim.pk == pk && self.content(claim) != Some(*content));
+                if !is_conflict && !final_state.put_by_hand.contains_key(&pk) {
+                    self.judgment.add_violation(
+                        Rule::Message,
+                        format!("message {id} about {pk} is a dead letter without a reason"),
+                    );
                 }
             }
         }

@@ -1,14 +1,15 @@
-//! The state of the reference model: what was sent, and what the services say that they did.
+//! The state of the reference model: the messages that were sent, and the actions that the services recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::StoredClaim;
-use crate::judgement::Judgement;
+use crate::judgment::Judgment;
 use crate::scenario::Scenario;
 use crate::workload::Meaning;
 
-/// A message as the queue took it.
+/// A message that the queue accepted.
 pub(super) struct QueuedMessage<'a> {
+    /// Position in the workload.
     pub(super) message: usize,
     pub(super) meaning: &'a Meaning,
     pub(super) acknowledged: bool,
@@ -19,26 +20,29 @@ pub(super) struct Invocation<'a> {
     pub(super) is_ingest: bool,
     pub(super) wall_seconds: u64,
     pub(super) items: &'a [String],
+    /// Number of outcomes that the invocation has logged.
     pub(super) outcomes: usize,
-    /// Which claim it tries to write for each event.
+    /// Id of the claim that the invocation tries to write, by partition key.
     pub(super) claims: BTreeMap<&'a str, &'a str>,
 }
 
 pub(super) struct Model<'a> {
     pub(super) scenario: &'a Scenario,
-    pub(super) judgement: Judgement,
-    pub(super) taken: BTreeMap<&'a str, QueuedMessage<'a>>,
+    pub(super) judgment: Judgment,
+    /// Accepted messages by message id.
+    pub(super) accepted: BTreeMap<&'a str, QueuedMessage<'a>>,
     pub(super) invocations: BTreeMap<u64, Invocation<'a>>,
-    /// By claim id, with the moment at which the table took it first.
-    pub(super) claims: BTreeMap<&'a str, (u64, &'a StoredClaim)>,
+    /// All claims that the table has stored, by claim id.
+    pub(super) claims: BTreeMap<&'a str, &'a StoredClaim>,
+    /// Ids of the claims that a log line reported as won.
     pub(super) won: BTreeSet<&'a str>,
-    /// Claims that were tried in a request of many.
+    /// Ids of the claims that were part of a batched insert.
     pub(super) inserts: BTreeSet<&'a str>,
-    /// Those of them that were then put.
+    /// Ids of the claims that were put after a batched insert.
     pub(super) puts_after_inserts: BTreeSet<&'a str>,
-    /// Claims on whose object `archive-fn` panicked.
+    /// Ids of the claims for which `archive-fn` panicked when it wrote the object.
     pub(super) panicked: BTreeSet<&'a str>,
-    /// Partition key to claim, for what is in the table now; none for what was put there by hand.
+    /// Current contents of the table, by partition key; `None` for an item that was put by hand.
     pub(super) table: BTreeMap<&'a str, Option<&'a StoredClaim>>,
 }
 
@@ -46,8 +50,8 @@ impl<'a> Model<'a> {
     pub(super) fn new(scenario: &'a Scenario) -> Self {
         Self {
             scenario,
-            judgement: Judgement::default(),
-            taken: BTreeMap::new(),
+            judgment: Judgment::default(),
+            accepted: BTreeMap::new(),
             invocations: BTreeMap::new(),
             claims: BTreeMap::new(),
             won: BTreeSet::new(),
@@ -62,16 +66,16 @@ impl<'a> Model<'a> {
         u64::try_from(self.scenario.epoch.as_millis()).unwrap_or(u64::MAX) + at_ms
     }
 
-    pub(super) fn take(&mut self, id: &'a str, message: usize) {
+    pub(super) fn accept_message(&mut self, id: &'a str, message: usize) {
         let meaning = &self.scenario.messages[message].meaning;
-        self.taken.insert(id, QueuedMessage { message, meaning, acknowledged: false, redriven: false });
+        self.accepted.insert(id, QueuedMessage { message, meaning, acknowledged: false, redriven: false });
     }
 
-    /// What the claim says of its event.
-    pub(super) fn content(&self, claimed: &StoredClaim) -> Option<u64> {
-        match self.taken.get(claimed.message_id.as_str())?.meaning {
+    /// Returns the content of the message that won the claim.
+    pub(super) fn content(&self, claim: &StoredClaim) -> Option<u64> {
+        match self.accepted.get(claim.message_id.as_str())?.meaning {
             Meaning::Event { content, .. } => Some(*content),
-            Meaning::NoEvent => None,
+            Meaning::Invalid => None,
         }
     }
 }

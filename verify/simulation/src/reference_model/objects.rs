@@ -1,49 +1,58 @@
-//! Rules about the table and the lake at the end: each claim has its object, and there is nothing else.
+//! Rules about the final contents of the table and the bucket: every claim has its object, and there is nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::Model;
 use crate::final_state::FinalState;
 use crate::history::StoredClaim;
-use crate::judgement::Rule;
+use crate::judgment::Rule;
 use crate::workload::Meaning;
 
-/// The deployed prefix.
+/// The object key prefix of the deployed `archive-fn`.
 const PREFIX: &str = "events/";
 
-/// What the lake must hold.
+/// The objects that the bucket must contain.
 #[derive(Default)]
 struct ExpectedObjects {
-    /// By key: the claim's id or the record's partition key, and the content if it is a claim's.
-    objects: BTreeMap<String, (String, Option<String>)>,
-    /// The records of claims on which `archive-fn` panicked: each may be quarantined instead, or as well.
-    instead: BTreeMap<String, String>,
+    objects: BTreeMap<String, ExpectedObject>,
+    /// Quarantine keys that are allowed because `archive-fn` panicked on the claim, with the claim's id. Such a claim may have
+    /// its object, a quarantined record, or both.
+    quarantined_after_panic: BTreeMap<String, String>,
+}
+
+struct ExpectedObject {
+    /// Claim id, or partition key of a poison record.
+    name: String,
+    /// `None` for a quarantined record, whose content is not checked.
+    content: Option<String>,
 }
 
 impl Model<'_> {
-    /// The table holds the claims that it took, and what was put by hand.
+    /// Checks that the table holds the claims that it stored, the items that were put by hand, and nothing else.
     pub(super) fn check_table(&mut self, final_state: &FinalState) {
         let expected: BTreeMap<&str, Option<&str>> =
             self.table.iter().map(|(pk, claim)| (*pk, claim.map(|claim| claim.claim_id.as_str()))).collect();
         let pks: BTreeSet<&str> =
             expected.keys().copied().chain(final_state.table.keys().map(String::as_str)).collect();
         for pk in pks {
-            let is_right = match (expected.get(pk), final_state.table.get(pk)) {
+            let is_correct = match (expected.get(pk), final_state.table.get(pk)) {
                 (Some(None), Some(_)) => true,
                 (Some(Some(claim_id)), Some(found)) => claim_id == found,
                 _ => false,
             };
-            if !is_right {
+            if !is_correct {
                 let expected = expected.get(pk);
                 let found = final_state.table.get(pk);
-                self.judgement
-                    .violated(Rule::Table, format!("the table has {found:?} for {pk}, and should have {expected:?}"));
+                self.judgment.add_violation(
+                    Rule::Table,
+                    format!("the table holds {found:?} for {pk}, but should hold {expected:?}"),
+                );
             }
         }
     }
 
-    /// Each claim, and each record that can never be archived, has one object with one version and the right content, or was
-    /// discarded; and there is nothing else.
+    /// Checks that every claim and every poison record to be quarantined has one object, in one version and with the right
+    /// content, or was discarded, and that there are no other objects.
     pub(super) fn check_objects(&mut self, final_state: &FinalState) {
         let expected = self.expected_objects(final_state);
         self.check_found(&expected, final_state);
@@ -53,9 +62,10 @@ impl Model<'_> {
 
     fn expected_objects(&self, final_state: &FinalState) -> ExpectedObjects {
         let mut expected = ExpectedObjects::default();
-        for (claim_id, (_, claim)) in &self.claims {
+        for (claim_id, claim) in &self.claims {
             let StoredClaim { claimed_at, message_id, .. } = claim;
-            let Some(Meaning::Event { id, line, .. }) = self.taken.get(message_id.as_str()).map(|taken| taken.meaning)
+            let Some(Meaning::Event { id, line, .. }) =
+                self.accepted.get(message_id.as_str()).map(|accepted| accepted.meaning)
             else {
                 continue;
             };
@@ -68,72 +78,85 @@ impl Model<'_> {
             let key = format!("{PREFIX}dt={day}/hour={hour}/{claim_id}.json");
             if self.panicked.contains(claim_id) {
                 let numbers = final_state.sequence_numbers.get(*claim_id).into_iter().flatten();
-                expected.instead.extend(numbers.map(|number| (quarantine_key(number), (*claim_id).to_owned())));
+                let keys = numbers.map(|number| (quarantine_key(number), (*claim_id).to_owned()));
+                expected.quarantined_after_panic.extend(keys);
             }
-            expected.objects.insert(key, ((*claim_id).to_owned(), Some(content)));
+            let object = ExpectedObject { name: (*claim_id).to_owned(), content: Some(content) };
+            expected.objects.insert(key, object);
         }
-        for (pk, _) in final_state.by_hand.iter().filter(|(_, is_quarantined)| **is_quarantined) {
+        for (pk, _) in final_state.put_by_hand.iter().filter(|(_, is_quarantined)| **is_quarantined) {
             for number in final_state.sequence_numbers.get(pk).into_iter().flatten() {
-                expected.objects.insert(quarantine_key(number), (pk.clone(), None));
+                let object = ExpectedObject { name: pk.clone(), content: None };
+                expected.objects.insert(quarantine_key(number), object);
             }
         }
         expected
     }
 
-    /// Each object is expected, with this content and in one version.
+    /// Checks that every object is expected and has one version with the expected content.
     fn check_found(&mut self, expected: &ExpectedObjects, final_state: &FinalState) {
         for (key, versions) in &final_state.objects {
-            let (content, end) = match expected.objects.get(key) {
-                Some((_, Some(content))) => (Some(content), "objects"),
-                Some((_, None)) => (None, "records quarantined"),
-                None if expected.instead.contains_key(key) => (None, "claims quarantined after a panic"),
+            let (content, result) = match expected.objects.get(key) {
+                Some(ExpectedObject { content: Some(content), .. }) => (Some(content), "objects"),
+                Some(ExpectedObject { content: None, .. }) => (None, "records quarantined"),
+                None if expected.quarantined_after_panic.contains_key(key) => {
+                    (None, "claims quarantined after a panic")
+                }
                 None => {
-                    self.judgement.violated(Rule::Object, format!("{key} is nobody's object"));
+                    self.judgment
+                        .add_violation(Rule::Object, format!("object {key} belongs to no claim or poison record"));
                     continue;
                 }
             };
-            self.judgement.ended(end);
+            self.judgment.count_result(result);
             if versions.len() != 1 {
-                self.judgement.violated(Rule::Object, format!("{key} has {} versions", versions.len()));
+                self.judgment.add_violation(Rule::Object, format!("object {key} has {} versions", versions.len()));
             }
             if content.is_some_and(|content| versions.iter().any(|version| version != content.as_bytes())) {
-                self.judgement.violated(Rule::Object, format!("{key} does not hold what its claim says"));
+                self.judgment
+                    .add_violation(Rule::Object, format!("object {key} does not have the content of its claim"));
             }
         }
     }
 
-    /// The on-failure queue names records, and nothing else.
+    /// Checks that the on-failure queue names only records that exist.
     fn check_discarded(&mut self, final_state: &FinalState) {
         let numbers: BTreeSet<&String> = final_state.sequence_numbers.values().flatten().collect();
         for (first, last) in &final_state.discarded {
             if !numbers.contains(first) || !numbers.contains(last) {
-                self.judgement.violated(
+                self.judgment.add_violation(
                     Rule::Object,
-                    format!("the on-failure queue names {first} to {last}, which are no records"),
+                    format!("the on-failure queue names records {first} to {last}, which do not exist"),
                 );
             }
         }
     }
 
-    /// What has no object is named in the on-failure queue.
+    /// Checks that the on-failure queue names every record without an object.
     fn check_missing(&mut self, expected: &ExpectedObjects, final_state: &FinalState) {
         let has_object = |key: &str| final_state.objects.contains_key(key);
-        let quarantined: BTreeSet<&str> =
-            expected.instead.iter().filter(|(key, _)| has_object(key)).map(|(_, name)| name.as_str()).collect();
-        for (key, (name, _)) in expected.objects.iter().filter(|(key, _)| !has_object(key)) {
+        let quarantined: BTreeSet<&str> = expected
+            .quarantined_after_panic
+            .iter()
+            .filter(|(key, _)| has_object(key))
+            .map(|(_, id)| id.as_str())
+            .collect();
+        for (key, ExpectedObject { name, .. }) in expected.objects.iter().filter(|(key, _)| !has_object(key)) {
             if quarantined.contains(name.as_str()) {
                 continue;
             }
             if !is_discarded(name, final_state) {
-                self.judgement.violated(
+                self.judgment.add_violation(
                     Rule::Object,
-                    format!("{name} has no object {key}, and the on-failure queue does not name it"),
+                    format!("{name} has no object {key}, and the on-failure queue does not name its record"),
                 );
             } else if !self.scenario.discards_records() {
-                self.judgement
-                    .violated(Rule::Object, format!("{name} was discarded, though nothing kept it for so long"));
+                self.judgment.add_violation(
+                    Rule::Object,
+                    format!("{name} was discarded, although no outage exceeded the record age"),
+                );
             } else {
-                self.judgement.ended("records discarded");
+                self.judgment.count_result("records discarded");
             }
         }
     }

@@ -14,19 +14,19 @@ pub(crate) struct Discarded<'a> {
     pub(crate) records: &'a [Record],
     /// `RetryAttemptsExhausted` or `RecordAgeExceeded`.
     pub(crate) condition: &'a str,
-    /// Tries that failed.
+    /// Number of failed tries.
     pub(crate) tries: u32,
 }
 
 impl Discarded<'_> {
-    /// Metadata only, in the form that the guide shows for a function that failed: the records themselves must be read from
-    /// the stream, or, for claims, from the table. `None` if there are no records.
+    /// Returns the message, or `None` if there are no records. It has the form that the guide shows for a failed function,
+    /// and contains only metadata: the records themselves must be read from the stream, or for claims from the table.
     pub(crate) fn message(&self, function_arn: &str, stream_arn: &str, now: SystemTime) -> Option<Value> {
         let first = self.records.first()?;
         let last = self.records.last()?;
         Some(json!({
             "requestContext": {
-                // The function does not tell the last invocation's: one that is the same in every run.
+                // The id of the last invocation is not known here. This one is the same in every run.
                 "requestId": uuid::Builder::from_md5_bytes(Md5::digest(&first.sequence_number).into())
                     .into_uuid()
                     .to_string(),

@@ -1,4 +1,4 @@
-//! Records of a stream's shard.
+//! Reads the records of a stream's shard.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,14 +10,15 @@ use serde_json::Value;
 
 use crate::checksum::md5_hex;
 
-/// A stream record, in the form in which the function gets it.
+/// A stream record in the form that the function receives.
 pub(crate) struct Record {
     pub(crate) sequence_number: String,
     pub(crate) created_at: SystemTime,
     pub(crate) json: String,
 }
 
-/// Reads at most `limit` records of a shard, those after a sequence number: the number, creation time and JSON of each.
+/// Reads at most `limit` records of a shard, from its beginning or after a sequence number. Returns the sequence number,
+/// creation time and JSON of each.
 pub(crate) fn read_records(
     database: &Database,
     stream_arn: &str,
@@ -38,7 +39,7 @@ pub(crate) fn read_records(
         let sequence_number = record.dynamodb.sequence_number.clone();
         let mut value =
             serde_json::to_value(record).map_err(|error| DynoxideError::InternalServerError(error.to_string()))?;
-        // dynoxide's is random, and would be all that differs between two runs of one seed.
+        // dynoxide's event ids are random. Nothing else would differ between two runs with the same seed.
         value["eventID"] = md5_hex(&sequence_number).into();
         Ok((sequence_number, SystemTime::UNIX_EPOCH + created_at, value))
     });

@@ -1,4 +1,4 @@
-//! The messages that a scenario makes up.
+//! Generating the messages of a scenario.
 
 use claim::{Claim, Digest, Event};
 
@@ -8,21 +8,21 @@ use super::zipf::Zipf;
 use crate::cli::RunArgs;
 use crate::scenario::{Content, Scenario};
 
-/// Of a scenario that mixes.
+/// Default of `--duplicates`.
 const SHARE_OF_DUPLICATES: f64 = 0.5;
 
-/// Zipf's law as Zipf found it.
+/// Default of `--zipf`: the exponent that Zipf found.
 const EXPONENT: f64 = 1.0;
 
-/// Every so many messages of a poisoned scenario, one is no event.
+/// Interval of the invalid messages in the scenario `poison`: every fifth message is not a valid event.
 const POISON_EVERY: usize = 5;
 
-/// Messages of one event in a scenario of conflicts: every second of them says something else than the others.
+/// Number of messages of one event in the scenario `conflicts`. The second and fourth differ in content from the others.
 const MESSAGES_IN_CONFLICT: u32 = 5;
 
 impl Plan {
-    /// Adds as many messages as are wanted, of the scenario's content.
-    pub(super) fn make_up(&mut self, scenario: &Scenario, args: &RunArgs, messages: u32, max_bytes: usize) {
+    /// Adds `messages` messages with the scenario's content.
+    pub(super) fn generate(&mut self, scenario: &Scenario, args: &RunArgs, messages: u32, max_bytes: usize) {
         let seed = args.seed;
         let base = &args.event_id;
         let id = |number: u32| format!("{base}-{}-{number}", scenario.name);
@@ -41,7 +41,7 @@ impl Plan {
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,
-                    reason = "it is from 0 to `messages`"
+                    reason = "the value is between 0 and `messages`"
                 )]
                 let events = messages - (f64::from(messages) * share).floor().min(f64::from(messages - 1)) as u32;
                 for number in 1..=events {
@@ -57,11 +57,11 @@ impl Plan {
             Content::Conflicting => {
                 for number in 0..messages {
                     let event = number / MESSAGES_IN_CONFLICT;
-                    let of_event = number % MESSAGES_IN_CONFLICT;
-                    if of_event == 0 {
+                    let position = number % MESSAGES_IN_CONFLICT;
+                    if position == 0 {
                         self.push_reading(&id(event + 1), seed);
                     } else {
-                        let seed = if of_event.is_multiple_of(2) { seed } else { !seed };
+                        let seed = if position.is_multiple_of(2) { seed } else { !seed };
                         self.push_event(self.event_ids.len() - 1, bodies::reading(&id(event + 1), seed));
                     }
                 }
@@ -80,7 +80,7 @@ impl Plan {
             Content::Sized => {
                 for number in 1..=messages {
                     let body = bodies::sized(number as usize - 1, &id(number), seed, max_bytes);
-                    let event = Event { id: id(number), digest: Digest::of(&body).expect("a made-up event is JSON") };
+                    let event = Event { id: id(number), digest: Digest::of(&body).expect("a generated event is JSON") };
                     if Claim::check_size(&event, ANY_MESSAGE_ID, &body).is_ok() {
                         self.event_ids.push(event.id);
                         self.push_event(self.event_ids.len() - 1, body);

@@ -1,4 +1,4 @@
-//! Looking for an event wherever it may be.
+//! Searches for one event in the table, logs, lake and dead-letter queue.
 
 use std::collections::BTreeMap;
 
@@ -14,32 +14,35 @@ use super::story::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
 use crate::pipeline_client::PipelineClient;
 use crate::read_back;
 
-/// Pages of a log search at the most. CloudWatch answers five a second, many of them empty.
+/// Maximum number of pages of one log search. CloudWatch serves five per second, many of them empty.
 const MOST_PAGES: usize = 500;
 
-/// A dead-letter queue with more messages is not searched to its end.
-const MOST_DEAD_LETTERS: usize = 1_000;
+/// Maximum number of receives from the dead-letter queue. Each returns at most ten messages.
+const MOST_RECEIVES: usize = 100;
 
-/// A dead letter that was looked at is hidden from others for so long, in seconds.
+/// The search hides each dead letter that it received from other consumers for this long.
 const DEAD_LETTER_HIDDEN_SECONDS: i32 = 20;
 
-/// Reads what there is, and notes what cannot be read.
-pub(super) struct Look<'a> {
+/// Reads each source, and records those that cannot be read.
+pub(super) struct EventSearch<'a> {
     pub(super) client: &'a PipelineClient,
     pub(super) event_id: &'a str,
+    /// The sources that could not be read, each with the error.
     pub(super) unreadable: BTreeMap<&'static str, String>,
 }
 
-impl Look<'_> {
+impl EventSearch<'_> {
     fn record<T>(&mut self, source: &'static str, read: anyhow::Result<T>) -> Option<T> {
         read.inspect_err(|error| drop(self.unreadable.insert(source, format!("{error:#}")))).ok()
     }
 
     fn record_unknown(&mut self, source: &'static str, flag: &str) {
-        self.unreadable.insert(source, format!("no {flag}, and no Terraform outputs of this queue's stack"));
+        self.unreadable
+            .insert(source, format!("its name is unknown: no {flag}, and no Terraform outputs for this queue"));
     }
 
-    /// `Err` is an item that is no claim.
+    /// Reads the event's claim. `None` means that there is none or that the table cannot be read. An item that is not a valid claim is
+    /// an `Err` with the reason.
     pub(super) async fn claim(&mut self) -> Option<Result<Claim, String>> {
         let Some(table) = &self.client.stack.table else {
             self.record_unknown("table", "--table");
@@ -48,7 +51,7 @@ impl Look<'_> {
         let pk = AttributeValue::S(Claim::partition_key(self.event_id));
         let request = self.client.dynamodb.get_item().table_name(table).key("pk", pk);
         let request = request.key("sk", AttributeValue::S(SORT_KEY.to_owned())).consistent_read(true);
-        let answer = request.send().await.with_context(|| format!("the table {table} cannot be read"));
+        let answer = request.send().await.with_context(|| format!("failed to read the table {table}"));
         let item = self.record("table", answer)?.item?;
         Some(Claim::from_item(item).map_err(|error| format!("{:#}", anyhow::Error::new(error))))
     }
@@ -66,12 +69,11 @@ impl Look<'_> {
             );
             return Vec::new();
         };
-        let read = search(&self.client.logs, group, &pattern(self.event_id), since).await;
+        let read = search_log_group(&self.client.logs, group, &filter_pattern(self.event_id), since).await;
         match self.record(source, read) {
             Some((lines, true)) => lines,
             Some((lines, false)) => {
-                let why =
-                    format!("not searched to its end within {MOST_PAGES} pages: a later --since makes it shorter");
+                let why = format!("the search did not reach the end within {MOST_PAGES} pages: give a later --since");
                 self.unreadable.insert(source, why);
                 lines
             }
@@ -79,7 +81,7 @@ impl Look<'_> {
         }
     }
 
-    /// Under the claim's key, or, if the claim is gone, under one that the log names.
+    /// Reads the object under the claim's key. If the claim is gone, reads the last object that the log names.
     pub(super) async fn object(
         &mut self,
         claim: Option<&Claim>,
@@ -129,11 +131,11 @@ impl Look<'_> {
         found: &mut Vec<DeadLetter>,
     ) -> anyhow::Result<()> {
         let quoted = serde_json::Value::from(self.event_id).to_string();
-        for _ in 0..MOST_DEAD_LETTERS / 10 {
+        for _ in 0..MOST_RECEIVES {
             let request = self.client.sqs.receive_message().queue_url(url).max_number_of_messages(10);
             let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
             let answer = request.visibility_timeout(DEAD_LETTER_HIDDEN_SECONDS).wait_time_seconds(0).send().await;
-            let messages = answer.with_context(|| format!("the dead-letter queue {url} cannot be read"))?.messages;
+            let messages = answer.with_context(|| format!("failed to read the dead-letter queue {url}"))?.messages;
             let messages = messages.unwrap_or_default();
             if messages.is_empty() {
                 return Ok(());
@@ -152,18 +154,19 @@ impl Look<'_> {
                 found.push(DeadLetter { message_id, sent_at: sent.map(rfc3339), is_event });
             }
         }
-        anyhow::bail!("{url} holds more than {MOST_DEAD_LETTERS} messages, and was not searched to its end")
+        anyhow::bail!("the search of the dead-letter queue {url} did not reach the end within {MOST_RECEIVES} receives")
     }
 }
 
-/// A log group's lines that match, and whether the search came to the group's end.
-async fn search(
+/// Returns the lines of a log group that match, and true if the search reached the end of the group.
+async fn search_log_group(
     client: &LogsClient,
     group: &str,
     pattern: &str,
     since: DateTime<Utc>,
 ) -> anyhow::Result<(Vec<String>, bool)> {
-    let (mut lines, mut token) = (Vec::new(), None::<String>);
+    let mut lines = Vec::new();
+    let mut token = None::<String>;
     for _ in 0..MOST_PAGES {
         let search = FilterLogEvents {
             log_group_name: group,
@@ -173,7 +176,7 @@ async fn search(
             ..FilterLogEvents::default()
         };
         let page = client.filter_log_events(&search).await;
-        let page = page.with_context(|| format!("the log group {group} cannot be read"))?;
+        let page = page.with_context(|| format!("failed to read the log group {group}"))?;
         lines.extend(page.events.into_iter().filter_map(|event| event.message));
         token = page.next_token;
         if token.is_none() {
@@ -183,14 +186,15 @@ async fn search(
     Ok((lines, false))
 }
 
-/// A CloudWatch Logs filter pattern for the lines of an event. How a pattern escapes quotes and the like is not documented well
-/// enough to rely on, `*` stands for anything in it, and it has at most 1,024 characters. So an id is asked for up to its first
-/// doubtful character, and what else that finds is sorted out afterwards.
-fn pattern(event_id: &str) -> String {
+/// Returns a CloudWatch Logs filter pattern that matches the lines of an event, and possibly lines of other events.
+///
+/// The escaping of quotes in a pattern is not documented well enough to rely on, `*` is a wildcard, and a pattern has at most 1,024
+/// characters. So the pattern contains the id up to its first unsafe character, and the caller filters out the other events.
+fn filter_pattern(event_id: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || " -_.:/@#=+,;".contains(c);
-    let doubtful = |(at, c): (usize, char)| (!is_safe(c) || at >= 900).then_some(at);
-    let (text, rest) = match event_id.char_indices().find_map(doubtful) {
-        Some(at) => (&event_id[..at], "*"),
+    let unsafe_index = |(index, c): (usize, char)| (!is_safe(c) || index >= 900).then_some(index);
+    let (text, rest) = match event_id.char_indices().find_map(unsafe_index) {
+        Some(index) => (&event_id[..index], "*"),
         None => (event_id, ""),
     };
     format!(r#"{{ $.event_id = "{text}{rest}" }}"#)
@@ -198,10 +202,10 @@ fn pattern(event_id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::pattern;
+    use super::filter_pattern;
 
     #[test]
-    fn a_pattern_holds_no_character_that_it_would_have_to_escape() {
+    fn pattern_stops_at_unsafe_character() {
         for (event_id, expected) in [
             ("grid_stress_999", r#"{ $.event_id = "grid_stress_999" }"#),
             (r#"a"b"#, r#"{ $.event_id = "a*" }"#),
@@ -209,8 +213,8 @@ mod tests {
             ("é", r#"{ $.event_id = "*" }"#),
             (r"a\", r#"{ $.event_id = "a*" }"#),
         ] {
-            assert_eq!(pattern(event_id), expected);
+            assert_eq!(filter_pattern(event_id), expected);
         }
-        assert!(pattern(&"x".repeat(2_000)).len() < 1_024);
+        assert!(filter_pattern(&"x".repeat(2_000)).len() < 1_024);
     }
 }

@@ -1,14 +1,14 @@
-//! What can happen next in a state.
+//! The actions that are enabled in a state.
 
 use crate::action::Action;
 use crate::protocol::Protocol;
-use crate::state::{Archived, Place, Sandbox, State, Step};
+use crate::state::{Place, RecordState, Sandbox, State, Step};
 
-/// Everything that can happen next.
+/// Adds every action that is enabled in `state`.
 ///
-/// `archive-fn` begins when everything before the stream is at rest. It neither reads the clock nor is heard by anybody,
-/// and it may take as few records at a time as it likes, so whatever it could do earlier it can still do then, with the same
-/// outcome: no interleaving is lost that could be told apart, and most of the states are spared.
+/// `archive-fn` starts only when everything before the stream is at rest. This removes most of the states without
+/// losing an interleaving that makes a difference: `archive-fn` does not read the clock, nothing before the stream
+/// depends on it, and it may take any number of records at a time. So it can reach the same outcomes later.
 pub(crate) fn actions(protocol: &Protocol, state: &State, actions: &mut Vec<Action>) {
     let may_fail = state.faults_left > 0;
     if state.ingest_is_at_rest() {
@@ -23,7 +23,7 @@ fn ingest_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: &
         actions.push(Action::Tick);
     }
     if state.table.is_some_and(|claim| protocol.ttl(claim) < state.second) {
-        actions.push(Action::TtlDeletes);
+        actions.push(Action::DeleteExpired);
     }
     let mut requests = state.claim_requests.clone();
     requests.dedup();
@@ -43,21 +43,21 @@ fn ingest_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: &
         }
     }
     for (index, message) in (0..).zip(&state.messages) {
-        if may_fail && matches!(message.place, Place::With(_)) {
-            actions.push(Action::VisibleAgain { message: index });
+        if may_fail && matches!(message.place, Place::InFlight(_)) {
+            actions.push(Action::BecomeVisible { message: index });
         }
     }
 }
 
-/// What can happen to a sandbox that works on a batch.
+/// Adds the actions of a sandbox that is working on a batch.
 fn work_actions(sandbox: usize, step: Step, may_fail: bool, actions: &mut Vec<Action>) {
     match step {
-        Step::Asking { .. } if may_fail => actions.push(Action::AttemptTimedOut { sandbox }),
-        Step::Asking { .. } => {}
+        Step::AwaitingAnswer { .. } if may_fail => actions.push(Action::AttemptTimedOut { sandbox }),
+        Step::AwaitingAnswer { .. } => {}
         Step::Unanswered { retries_left, is_insert } => {
-            actions.push(Action::GiveUp { sandbox });
+            actions.push(Action::StopRetrying { sandbox });
             if is_insert {
-                actions.push(Action::OutOfTime { sandbox });
+                actions.push(Action::ReachDeadline { sandbox });
             }
             if retries_left > 0 {
                 actions.push(Action::Retry { sandbox });
@@ -73,14 +73,14 @@ fn work_actions(sandbox: usize, step: Step, may_fail: bool, actions: &mut Vec<Ac
 fn archive_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: &mut Vec<Action>) {
     match &state.archiving {
         None => {
-            let left = state.stream.len() - state.checkpoint;
-            actions.extend((1..=left.min(protocol.batch)).map(|records| Action::Archive { records }));
+            let remaining = state.stream.len() - state.checkpoint;
+            actions.extend((1..=remaining.min(protocol.batch)).map(|records| Action::Archive { records }));
             if may_fail && state.checkpoint > 0 {
-                actions.push(Action::Rewind);
+                actions.push(Action::LoseCheckpoint);
             }
         }
         Some(records) => {
-            let pending = (0..records.len()).filter(|record| records[*record] == Archived::Pending);
+            let pending = (0..records.len()).filter(|record| records[*record] == RecordState::Pending);
             for record in pending.clone() {
                 actions.push(Action::ObjectAnswered { record });
                 if may_fail {
@@ -105,7 +105,8 @@ fn archive_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: 
     actions.extend(late.into_iter().map(Action::ObjectArrivesLate));
 }
 
-/// Every message that is visible by itself, and every two of them, either of them leading.
+/// Returns every batch of one visible message and, if batches may have two, every ordered pair of them: the first
+/// message leads.
 fn batches(protocol: &Protocol, state: &State) -> Vec<Vec<u8>> {
     let visible = (0..).zip(&state.messages).filter(|(_, message)| message.place == Place::Visible);
     let visible: Vec<u8> = visible.map(|(index, _)| index).collect();
