@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Makes the bucket that Terraform keeps its state in. May be run again at any time: what is there already stays as it is.
+# Creates the bucket for Terraform's state. It can run again at any time: it keeps an existing bucket, its encryption and its policy.
 set -euo pipefail
 
 usage() {
     cat <<'EOF'
 usage: scripts/bootstrap-backend.sh [--bucket NAME] [--region REGION]
 
-Makes an S3 bucket for Terraform's state: versioned, private, encrypted, TLS only. Then prints the `terraform init` to run.
+Creates an S3 bucket for Terraform's state: versioned, private, encrypted and TLS only. Then prints the `terraform init` command to run.
 
-  --bucket NAME    default: dynamo-locking-terraform-state-<account id>-<region>
-  --region REGION  default: sa-east-1
+  --bucket NAME    Name of the bucket [default: dynamo-locking-terraform-state-<account id>-<region>]
+  --region REGION  Region of the bucket [default: sa-east-1]
 
-Needs the AWS CLI (`aws`, version 1 or 2) with credentials that may make and configure the bucket: s3:CreateBucket,
-s3:ListBucket, s3:GetBucketLocation, and s3:Get... and s3:Put... of BucketVersioning, BucketPublicAccessBlock,
+Requires the AWS CLI (`aws`, version 1 or 2) with credentials that may create and configure the bucket: s3:CreateBucket,
+s3:ListBucket, s3:GetBucketLocation, and s3:Get* and s3:Put* for BucketVersioning, BucketPublicAccessBlock,
 EncryptionConfiguration and BucketPolicy.
 EOF
 }
@@ -28,61 +28,61 @@ while (($#)); do
     case $1 in
     --bucket)
         bucket=${2:-}
-        [[ -n $bucket ]] || die "--bucket needs a name (--help says more)"
+        [[ -n $bucket ]] || die "--bucket requires a name (see --help)"
         shift 2
         ;;
     --region)
         region=${2:-}
-        [[ -n $region ]] || die "--region needs a region (--help says more)"
+        [[ -n $region ]] || die "--region requires a region (see --help)"
         shift 2
         ;;
     -h | --help)
         usage
         exit
         ;;
-    *) die "unknown argument: $1 (--help says more)" ;;
+    *) die "unknown argument: $1 (see --help)" ;;
     esac
 done
 
-command -v aws >/dev/null || die "needs the AWS CLI, which is not on the PATH"
+command -v aws >/dev/null || die "cannot find the AWS CLI on the PATH: install it"
 account=$(aws sts get-caller-identity --region "$region" --query Account --output text) ||
-    die "AWS does not know who is asking: check the credentials"
+    die "failed to get the account id: check the credentials"
 bucket=${bucket:-dynamo-locking-terraform-state-$account-$region}
 
-# Every request says whose bucket it is about, so that none of them can touch another account's.
+# Every request names the expected owner, so that no request can change another account's bucket.
 s3api() { aws s3api "$1" --region "$region" --bucket "$bucket" --expected-bucket-owner "$account" "${@:2}"; }
 
-# Only a plain "not found" means that the bucket may be made. Everything else that is no success stops here.
+# Creates the bucket only if S3 answers "not found". Any other error ends the script.
 if answer=$(s3api head-bucket 2>&1); then
     location=$(s3api get-bucket-location --query LocationConstraint --output text)
-    [[ $location == None ]] && location=us-east-1 # S3 has no constraint for its first region
-    [[ $location == "$region" ]] || die "$bucket is in $location, not in $region: give --region $location, or another --bucket"
-    echo "$bucket is there already"
+    [[ $location == None ]] && location=us-east-1 # S3 returns no constraint for us-east-1
+    [[ $location == "$region" ]] || die "cannot use $bucket: it is in $location, not in $region; use --region $location or another --bucket"
+    echo "$bucket already exists"
 elif [[ $answer == *"(404)"* ]]; then
     constraint=(--create-bucket-configuration "LocationConstraint=$region")
-    [[ $region == us-east-1 ]] && constraint=() # where S3 refuses to be told the region
+    [[ $region == us-east-1 ]] && constraint=() # S3 rejects a constraint for us-east-1
     aws s3api create-bucket --region "$region" --bucket "$bucket" ${constraint[@]+"${constraint[@]}"} >/dev/null ||
-        die "$bucket could not be made"
+        die "failed to create $bucket"
     aws s3api wait bucket-exists --region "$region" --bucket "$bucket"
-    echo "$bucket was made"
+    echo "created $bucket"
 elif [[ $answer == *"(403)"* ]]; then
-    die "$bucket is somebody else's, or these credentials may not look at it: give another --bucket"
+    die "cannot use $bucket: it belongs to another account, or these credentials may not read it; use another --bucket"
 else
-    die "$bucket could not be looked at: $answer"
+    die "failed to look up $bucket: $answer"
 fi
 
 s3api put-bucket-versioning --versioning-configuration Status=Enabled
 s3api put-public-access-block --public-access-block-configuration \
     BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
 
-# A bucket that somebody encrypts with a key of their own stays so.
+# Keeps an existing encryption setting, for example with a customer-managed key.
 if ! answer=$(s3api get-bucket-encryption 2>&1); then
-    [[ $answer == *ServerSideEncryptionConfigurationNotFoundError* ]] || die "$bucket: $answer"
+    [[ $answer == *ServerSideEncryptionConfigurationNotFoundError* ]] || die "failed to read the encryption of $bucket: $answer"
     s3api put-bucket-encryption --server-side-encryption-configuration \
         '{"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}'
 fi
 
-# Nor is somebody's own policy overwritten.
+# Keeps an existing policy, if it refuses plain HTTP.
 partition=$(aws sts get-caller-identity --region "$region" --query Arn --output text | cut -d: -f2)
 policy=$(
     cat <<EOF
@@ -93,14 +93,14 @@ EOF
 )
 if answer=$(s3api get-bucket-policy --query Policy --output text 2>&1); then
     [[ $answer == *aws:SecureTransport* ]] ||
-        die "$bucket has a policy that does not refuse plain HTTP; add this statement to it, and run this again: $policy"
+        die "cannot use $bucket: its policy does not refuse plain HTTP; add this statement to the policy and run this script again: $policy"
 else
-    [[ $answer == *NoSuchBucketPolicy* ]] || die "$bucket: $answer"
+    [[ $answer == *NoSuchBucketPolicy* ]] || die "failed to read the policy of $bucket: $answer"
     s3api put-bucket-policy --policy "$policy"
 fi
 
 cat <<EOF
-$bucket is versioned, private, encrypted and TLS only. Next:
+$bucket is versioned, private, encrypted and TLS only. Next, run:
 
   terraform -chdir=terraform init -backend-config=bucket=$bucket -backend-config=region=$region
 EOF

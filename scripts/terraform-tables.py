@@ -1,8 +1,8 @@
-"""Writes each Terraform module's variables and outputs into its README, between the two marks there.
+"""Writes tables of each Terraform module's variables and outputs into its README, between two markers.
 
 usage: terraform-tables.py [--check] MODULE_FOLDER...
 
-With --check it writes nothing, and ends with 1 if a README says something else than the module. Needs a Python package `hcl2`.
+With --check, writes nothing and exits with 1 if a README does not match its module. Requires the Python package `hcl2`.
 """
 
 import re
@@ -15,7 +15,7 @@ BEGIN, END = "<!-- tables: scripts/terraform-tables.py -->\n", "<!-- end of tabl
 
 
 def blocks(folder, kind):
-    """Name and attributes of each block of a kind, in the order of the files' names and of their lines."""
+    """Yields the name and attributes of each block of a kind, in order of file name and line."""
     for path in sorted(folder.glob("*.tf")):
         for block in hcl2.loads(path.read_text()).get(kind, []):
             for name, attributes in block.items():
@@ -31,15 +31,17 @@ def default_of(attributes):
         return ", ".join(f"`{key}`" for key in default) or "none"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
+    # The parser returns a negative number as an expression, `${-1}`.
+    default = str(default).removeprefix("${").removesuffix("}")
     return f"`{default}`" if default != "" else "(empty)"
 
 
 def tables(folder):
-    lines = ["| variable | type | default | what it is |", "| --- | --- | --- | --- |"]
+    lines = ["| variable | type | default | description |", "| --- | --- | --- | --- |"]
     for name, attributes in blocks(folder, "variable"):
         kind = attributes["type"].removeprefix("${").removesuffix("}")
         lines.append(f"| `{name}` | {kind} | {default_of(attributes)} | {attributes['description']} |")
-    lines += ["", "| output | what it is |", "| --- | --- |"]
+    lines += ["", "| output | description |", "| --- | --- |"]
     for name, attributes in blocks(folder, "output"):
         lines.append(f"| `{name}` | {attributes['description']} |")
     return "\n".join(lines) + "\n"
@@ -52,14 +54,14 @@ def main(arguments):
         readme = folder / "README.md"
         text = readme.read_text()
         if text.count(BEGIN) != 1 or text.count(END) != 1:
-            sys.exit(f"{readme} must have one line {BEGIN.strip()} and one line {END}")
+            sys.exit(f"{readme} must have exactly one line {BEGIN.strip()} and one line {END}")
         new = re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: BEGIN + tables(folder) + END, text, flags=re.S)
         if new != text and check:
             stale.append(str(readme))
         elif new != text:
             readme.write_text(new)
     if stale:
-        sys.exit(f"{', '.join(stale)}: the tables are not what the module says; run scripts/check-terraform --write-tables")
+        sys.exit(f"{', '.join(stale)}: the tables do not match the module; run scripts/check-terraform --write-tables")
 
 
 if __name__ == "__main__":

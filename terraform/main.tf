@@ -5,7 +5,7 @@ locals {
   name_prefix = "${var.project}-${var.stage}"
 }
 
-# producer -> queue, with its dead-letter queue, and the queue that names what the archive gave up
+# The queue that producers send to, its dead-letter queue, and the on-failure queue that names discarded stream records.
 module "messaging" {
   source = "./modules/messaging"
 
@@ -20,7 +20,7 @@ module "messaging" {
   on_failure_retention_seconds = var.on_failure_retention_seconds
 }
 
-# the table of claims and its stream -> the data lake
+# The table of claims with its stream, and the data lake's bucket.
 module "storage" {
   source = "./modules/storage"
 
@@ -36,7 +36,7 @@ module "storage" {
   glue_database_name  = var.glue_database_name
 }
 
-# what each function may do
+# One role for each function, with the permissions that it needs and no others.
 module "iam" {
   source = "./modules/iam"
 
@@ -55,7 +55,7 @@ module "iam" {
   bucket_kms_key_arn    = var.bucket_kms_key_arn
 }
 
-# queue -> ingest-fn -> table, and stream -> archive-fn -> bucket
+# Both functions, and the event source mappings that invoke them: queue -> ingest-fn -> table, stream -> archive-fn -> bucket.
 module "compute" {
   source = "./modules/compute"
 
@@ -95,7 +95,7 @@ module "compute" {
   archive_maximum_record_age_seconds     = var.archive_maximum_record_age_seconds
 }
 
-# who is told when it does not flow
+# Alarms, the dashboard and saved queries.
 module "observability" {
   source = "./modules/observability"
 

@@ -4,37 +4,37 @@ output "region" {
 }
 
 output "sqs_queue_url" {
-  description = "Where producers send."
+  description = "URL of the queue that producers send to."
   value       = module.messaging.queue_url
 }
 
 output "max_message_bytes" {
-  description = "Largest message that the queue takes: 256 KiB, which is as much as this Terraform provider can set. SQS refuses a larger one when it is sent. (The functions take SQS's own 1 MiB.)"
+  description = "Largest message that the queue accepts: 256 KiB, the maximum that this version of the Terraform provider can set. SQS rejects larger messages when they are sent. The functions themselves accept 1 MiB, the maximum of SQS."
   value       = module.messaging.max_message_bytes
 }
 
 output "sqs_dlq_url" {
-  description = "Dead-letter queue: messages that failed each of their receives."
+  description = "URL of the dead-letter queue, which holds messages that failed each of their receives."
   value       = module.messaging.dlq_url
 }
 
 output "on_failure_queue_url" {
-  description = "Queue that names the stream records that were given up."
+  description = "URL of the on-failure queue, which names the stream records that the stream mapping discarded."
   value       = module.messaging.on_failure_queue_url
 }
 
 output "dynamodb_table_name" {
-  description = "Table of claims."
+  description = "Name of the table of claims."
   value       = module.storage.table_name
 }
 
 output "s3_bucket_name" {
-  description = "Bucket of the data lake."
+  description = "Name of the data lake's bucket."
   value       = module.storage.bucket_name
 }
 
 output "object_prefix" {
-  description = "Where the data lake begins in its bucket."
+  description = "Prefix of all keys of the data lake in its bucket."
   value       = var.object_prefix
 }
 
@@ -44,51 +44,51 @@ output "event_id_pointer" {
 }
 
 output "ingest_function_name" {
-  description = "SQS batch in, claims out."
+  description = "Name of `ingest-fn`, which turns SQS batches into claims."
   value       = module.compute.ingest_function_name
 }
 
 output "archive_function_name" {
-  description = "Stream batch in, objects out."
+  description = "Name of `archive-fn`, which turns stream batches into objects."
   value       = module.compute.archive_function_name
 }
 
 output "ingest_role_arn" {
-  description = "Role of `ingest-fn`."
+  description = "ARN of the role of `ingest-fn`."
   value       = module.iam.ingest_role_arn
 }
 
 output "archive_role_arn" {
-  description = "Role of `archive-fn`."
+  description = "ARN of the role of `archive-fn`."
   value       = module.iam.archive_role_arn
 }
 
 output "ingest_log_group" {
-  description = "Log group of `ingest-fn`."
+  description = "Name of the log group of `ingest-fn`."
   value       = module.compute.ingest_log_group
 }
 
 output "archive_log_group" {
-  description = "Log group of `archive-fn`."
+  description = "Name of the log group of `archive-fn`."
   value       = module.compute.archive_log_group
 }
 
 output "dashboard_name" {
-  description = "CloudWatch dashboard of the flow."
+  description = "Name of the CloudWatch dashboard that shows the flow."
   value       = module.observability.dashboard_name
 }
 
 output "tail_archive_log_command" {
-  description = "Follows the archive's log lines (AWS CLI version 2)."
+  description = "Command that follows the log of `archive-fn` (AWS CLI version 2)."
   value       = "aws logs tail ${module.compute.archive_log_group} --region ${var.region} --follow --format short"
 }
 
 output "run_producer_command" {
-  description = "Floods this stack with 50 copies of one event and judges what came of it; to be run in the repository's root."
+  description = "Command that sends 50 copies of one event to this stack and checks the result. Run it in the repository's root."
   value       = "AWS_REGION=${var.region} cargo run -p producer -- --terraform-dir terraform"
 }
 
 output "redrive_dlq_command" {
-  description = "Sends the dead letters to the queue again."
+  description = "Command that moves the dead letters back to the queue."
   value       = "aws sqs start-message-move-task --region ${var.region} --source-arn ${module.messaging.dlq_arn}"
 }

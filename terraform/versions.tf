@@ -1,5 +1,5 @@
 terraform {
-  # 1.10 brought the S3 backend's own lock file, 1.11 made it stable.
+  # Terraform 1.10 introduced the S3 backend's own lock file; in 1.11 it became stable.
   required_version = ">= 1.11.0"
 
   required_providers {
@@ -9,7 +9,7 @@ terraform {
     }
   }
 
-  # Bucket and region differ between accounts: scripts/bootstrap-backend.sh makes the bucket and prints both.
+  # Bucket and region differ between accounts. scripts/bootstrap-backend.sh creates the bucket and prints both settings.
   backend "s3" {
     key          = "dynamo-locking/terraform.tfstate"
     encrypt      = true

@@ -1,4 +1,4 @@
-"""Child processes that end: by themselves, by their time limit, or with us."""
+"""Child processes that end by themselves, at their time limit, or together with this script."""
 
 import os
 import signal
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 class CommandFailed(Exception):
-    """A command that was to succeed. Its text holds the end of what it printed."""
+    """A command failed that must succeed. The text contains the end of its output."""
 
 
 class Child:
-    """A command in a process group of its own, which nothing of it outlives. Its output goes to `log`."""
+    """A command in its own process group, so that `stop` ends all of its processes. Its output goes to `log`."""
 
     def __init__(self, command: list, env: dict, log: Path, cwd: Path | None = None):
         self.command, self.log = [str(part) for part in command], log
@@ -28,19 +28,19 @@ class Child:
         return self.log.read_text(errors="replace")
 
     def wait(self, seconds: float) -> int:
-        """The exit code. After so many seconds, the command is stopped and has failed."""
+        """Returns the exit code. Stops the command and fails if it still runs after `seconds`."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise CommandFailed(f"{self.shown()} was not done in {seconds} s\n{tail(self.output())}") from None
+            raise CommandFailed(f"{self.shown()} did not end within {seconds} s\n{tail(self.output())}") from None
         finally:
             self.stop()
 
     def stop(self) -> None:
-        """Ends the whole group: asked first, and ten seconds later not asked."""
-        for how in (signal.SIGTERM, signal.SIGKILL):
+        """Ends the whole process group: with SIGTERM, and after ten seconds with SIGKILL."""
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
             try:
-                os.killpg(self.process.pid, how)
+                os.killpg(self.process.pid, signal_number)
                 self.process.wait(10)
             except ProcessLookupError:
                 return
@@ -52,11 +52,11 @@ class Child:
 
 
 def run(command: list, env: dict, log: Path, cwd: Path | None = None, seconds: float = 120) -> str:
-    """What the command printed. It must succeed."""
+    """Runs a command that must succeed. Returns its output."""
     child = Child(command, env, log, cwd)
     code = child.wait(seconds)
     if code != 0:
-        raise CommandFailed(f"{child.shown()} ended with exit code {code}\n{tail(child.output())}")
+        raise CommandFailed(f"{child.shown()} exited with code {code}\n{tail(child.output())}")
     return child.output()
 
 

@@ -1,5 +1,6 @@
-"""ministack, an emulator of AWS that enforces IAM policies and runs the compiled functions as processes. It is started
-on a loopback address with TLS, because the data lake's bucket refuses anything else."""
+"""Starts ministack, an emulator of AWS that enforces IAM policies and runs the compiled functions as processes.
+
+It listens on a loopback address with TLS, because the data lake's bucket refuses plain HTTP."""
 
 import ipaddress
 import os
@@ -20,11 +21,11 @@ REGION = "sa-east-1"
 
 
 class NotLoopback(Exception):
-    """The endpoint may be somebody's real account."""
+    """The endpoint is not a loopback address, so it could be a real account."""
 
 
 def loopback_endpoint(given: str | None) -> str:
-    """`given`, or one with a free port. Only an address counts: what a name resolves to is for others to say."""
+    """Returns `given`, or an endpoint with a free port. Accepts only an address: others control what a name resolves to."""
     if not given:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -35,12 +36,12 @@ def loopback_endpoint(given: str | None) -> str:
     except ValueError:
         is_loopback = False
     if not is_loopback or url.scheme != "https" or not url.port:
-        raise NotLoopback(f"the endpoint {given!r} is not https://<a loopback address>:<port>; nothing was started")
+        raise NotLoopback(f"--endpoint must be https://<loopback address>:<port>, not {given!r}")
     return given
 
 
 class Emulator:
-    """A running ministack, and how to talk to it."""
+    """A running ministack, with clients and environments for it."""
 
     def __init__(self, endpoint: str, folder: Path):
         url = urlsplit(endpoint)
@@ -49,8 +50,8 @@ class Emulator:
         self.certificate = temporary / "ministack-tls" / "server.crt"
         for needed in (temporary, folder / "home"):
             needed.mkdir(parents=True)
-        # Nothing is inherited: neither credentials and endpoints of the person who runs this, nor what would leak into
-        # the functions, which get the emulator's own variables.
+        # Passes on nothing of this script's environment except PATH. The user's credentials and endpoints must have no effect, and
+        # the functions get the emulator's variables.
         common = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "HOME": str(folder / "home"),
@@ -82,7 +83,7 @@ class Emulator:
 
     def _is_ready(self) -> bool:
         if not self.process.is_running():
-            raise RuntimeError("the emulator ended while it was starting")
+            raise RuntimeError("the emulator exited during its start")
         try:
             context = ssl.create_default_context(cafile=self.certificate)
             with urllib.request.urlopen(f"{self.endpoint}/_ministack/ready", timeout=5, context=context) as answer:
@@ -91,7 +92,7 @@ class Emulator:
             return False
 
     def client(self, service: str, credentials: dict | None = None):
-        """A boto3 client with the root credentials, or others as `AssumeRole` gives them."""
+        """Returns a boto3 client with the root credentials, or with credentials as `AssumeRole` returns them."""
         keys = credentials or {"AccessKeyId": "test", "SecretAccessKey": "test", "SessionToken": None}
         return boto3.client(
             service,
@@ -104,7 +105,7 @@ class Emulator:
         )
 
     def inventory(self) -> set[str]:
-        """Everything of the kinds that terraform/ makes."""
+        """Returns the names of all resources of the kinds that terraform/ creates."""
         lists = [
             ("sqs", "list_queues", "QueueUrls", None),
             ("dynamodb", "list_tables", "TableNames", None),

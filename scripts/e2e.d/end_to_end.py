@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import documents
 from children import tail
 from deployment import Deployment
 from emulator import Emulator, NotLoopback, loopback_endpoint
@@ -22,15 +23,15 @@ UNUSABLE = 2
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description="Deploys the stack into an emulator on loopback and uses it.")
-    what = "where the emulator is to listen [default: AWS_ENDPOINT_URL, else a free port]"
-    arguments.add_argument("--endpoint", help=what)
+    endpoint_help = "Endpoint on which the emulator listens [default: AWS_ENDPOINT_URL, else a free port]"
+    arguments.add_argument("--endpoint", help=endpoint_help)
     try:
         endpoint = loopback_endpoint(arguments.parse_args().endpoint or os.environ.get("AWS_ENDPOINT_URL"))
     except NotLoopback as problem:
         print(f"error: {problem}", file=sys.stderr)
         return UNUSABLE
-    # Whoever ends this ends what it started, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    # SIGTERM also ends the processes that this script started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated by SIGTERM"))
 
     producer, ops = build("producer", "ops")
     folder = CHECKOUT / "target/e2e/run"
@@ -48,35 +49,38 @@ def main() -> int:
 
 
 def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> None:
-    """Each step shows one thing, and says so."""
+    """Runs the steps. Each one shows one property and prints a line about it."""
     step = Steps()
     emulator.wait_until_ready()
     step.shows("the emulator listens on loopback, with TLS and IAM", emulator.endpoint)
 
+    step.shows("this test runs each command that the READMEs print", documents.print_only_known_commands(CHECKOUT))
     deployment = Deployment(CHECKOUT, emulator, folder)
     init = deployment.bootstrap()
-    must(deployment.bootstrap() == init, "the bootstrap script says something else when the state bucket is there")
-    step.shows("the bootstrap script makes the state bucket, and may be run again", " ".join(init))
+    must(deployment.bootstrap() == init, "the bootstrap script prints another command if the state bucket exists")
+    step.shows("the bootstrap script creates the state bucket and can run again", " ".join(init))
     deployment.init(init)
     before = emulator.inventory()
-    step.shows("terraform init takes the command that it prints, and the lock file as it is")
+    step.shows("the printed terraform init command works, and leaves the lock file unchanged")
     why = deployment.apply_while_another_is_locked_out()
     deployed = emulator.inventory()
-    must(before < deployed, "the apply made nothing")
-    step.shows("terraform apply makes the stack, and a second apply meanwhile is locked out", why)
+    must(before < deployed, "the apply created nothing")
+    step.shows("terraform apply creates the stack, and the lock keeps out a second apply", why)
     changes, excused = deployment.planned_changes("plan")
     must(not changes, f"a second plan would change {sorted(changes)}")
-    but = f"but for {excused} alarms, which the emulator does not describe in full"
-    step.shows("a second plan changes nothing", but)
+    ignored = f"except {excused} alarms, which the emulator does not describe in full"
+    step.shows("a second plan changes nothing", ignored)
 
     stack = StackInUse(emulator, deployment.outputs(), deployment.module, producer, folder)
     one = {"sent": 50, "claims": 1, "objects": 1, "object_versions": 1}
     herd = stack.produce("herd", expected=one)
-    # Not 49 duplicates: where the SDK repeated a send whose answer was lost, both are in the queue, and either may win.
-    must(herd["new_claims"] + herd["duplicates"] == 50, f"not each of 50 messages was won or a duplicate: {herd}")
+    # There may be more than 49 duplicates: if an answer was lost and the SDK repeated the send, the queue has both messages, and either
+    # may win.
+    must(herd["new_claims"] + herd["duplicates"] == 50, f"of 50 messages, not every one won or was a duplicate: {herd}")
     step.shows("a herd of one event becomes one object", shown(herd))
     again = stack.produce("again", expected=one | {"new_claims": 0, "duplicates": 50})
-    step.shows("the same herd again is all duplicates", shown(again))
+    step.shows("all messages of a repeated herd are duplicates", shown(again))
+    step.shows("the producer's command works as printed", stack.produce_as_printed(documents.PRODUCE))
     thousand = {"sent": 1000, "claims": 1000, "objects": 1000, "object_versions": 1000}
     options = ["--messages", "1000", "--distinct", "--event-id", "distinct"]
     distinct = stack.produce("distinct", *options, expected=thousand)
@@ -88,7 +92,7 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
     expected = {"module.messaging.aws_sqs_queue.queue", "module.compute.aws_lambda_function.ingest"}
     must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
     deployment.apply_saved("plan-cache-off")
-    step.shows("a plan sees a hand-made change and a changed variable, and nothing else", ", ".join(sorted(changes)))
+    step.shows("a plan finds a manual change and a changed variable, and nothing else", ", ".join(sorted(changes)))
     deployment.set_variables(claim_writes="batch")
     changes, _ = deployment.planned_changes("plan-batched")
     expected = {"module.iam.aws_iam_role_policy.ingest", "module.compute.aws_lambda_function.ingest"}
@@ -97,25 +101,26 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
     twice = {"sent": 200, "claims": 100, "objects": 100, "object_versions": 100}
     options = ["--messages", "100", "--distinct", "--copies", "2", "--event-id", "batched"]
     denied = stack.produce("batched-denied", *options, expected=twice)
-    why = stack.batched_claims_left_open()
-    # The emulator checks them under a name that AWS has not, and its stream has no records of what PartiQL inserts.
-    must(why and all("AccessDenied" in error for error in why), f"batched claims were left open because of {why}")
-    step.shows("where batched claims are denied, each event is claimed all the same, and a warning says why", shown(denied))
+    why = stack.unconfirmed_batched_claims()
+    # The emulator checks PartiQL requests against an action name that AWS does not have, so it denies them. Its stream has no records
+    # of PartiQL inserts either.
+    must(why and all("AccessDenied" in error for error in why), f"batched claims stayed unconfirmed because of {why}")
+    step.shows("if batched claims are denied, each event is claimed by a put, and a warning says why", shown(denied))
     step.shows("an expired claim is claimed again", stack.an_expired_claim_is_claimed_again())
     step.shows("the archive's log names each object", stack.the_archive_log_names_each_object())
     probed = probe_roles(emulator, stack.outputs, other_bucket=deployment.state_bucket)
     step.shows("each role may do its work and nothing else", probed)
     runbook = Runbook(deployment, stack, ops)
-    step.shows("the runbook's names are the stack's", runbook.names_are_the_stacks())
-    listed = runbook.operators_tools_do_with_the_permissions_they_list("grid_stress_999")
-    step.shows("trace and replay do their work with the permissions that they list", listed)
+    step.shows("the runbook sets the names of this stack", runbook.names_this_stack())
+    listed = runbook.trace_and_replay_need_only_listed_permissions("grid_stress_999")
+    step.shows("trace and replay work with exactly the permissions that they list", listed)
     step.shows("the runbook's commands work as printed", runbook.deployed_commands_work())
     runbook.remove_roles()
 
     deployment.destroy()
     left = emulator.inventory() - before
     must(not left, f"left behind: {sorted(left)}")
-    step.shows("terraform destroy leaves nothing", f"of {len(deployed - before)} things that were listed before")
+    step.shows("terraform destroy leaves nothing", f"all {len(deployed - before)} resources are gone")
 
 
 def shown(reading: dict) -> str:
@@ -123,7 +128,7 @@ def shown(reading: dict) -> str:
 
 
 class Steps:
-    """Says what a step has shown, and how long that took."""
+    """Prints what a step has shown, and how long it took."""
 
     def __init__(self):
         self.began = time.monotonic()
@@ -135,13 +140,13 @@ class Steps:
 
 
 def build(*names: str) -> list[Path]:
-    # As `cargo test --workspace` builds them, so that nothing is built twice.
+    # Uses the same flags as `cargo test --workspace`, so that cargo builds nothing twice.
     subprocess.run(["cargo", "build", "--locked", "--workspace", "--bins", "--tests"], cwd=CHECKOUT, check=True)
     return [CHECKOUT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / name for name in names]
 
 
 def show_logs(emulator: Emulator, folder: Path) -> None:
-    """What the emulator and the functions, whose lines it prints, said last. The steps' own output is in the error."""
+    """Prints the end of the emulator's log, which contains the functions' log lines too. The error has the output of the failed step."""
     print(f"\nThe end of the emulator's log; all logs are in {folder}:\n", file=sys.stderr)
     if emulator.log.exists():
         print(tail(emulator.log.read_text(errors="replace"), lines=80), file=sys.stderr)

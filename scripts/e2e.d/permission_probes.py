@@ -1,8 +1,8 @@
-"""What each role may do, and what it may not, tried with the role's own credentials. Calls that are allowed are tried
-too: were all refused, the others would show nothing.
+"""Checks what each role may do and may not do, by calls with the role's own credentials. Allowed calls are part of the check: if the
+emulator refused every call, the refused ones would prove nothing.
 
-Not tried: log streams, the table's stream and PartiQL, which the emulator checks under names that AWS has not. `terraform test`
-asserts those permissions in the policies."""
+Calls for log streams, the table's stream and PartiQL are left out, because the emulator checks them against action names that AWS does
+not have. `terraform test` asserts those permissions in the policies."""
 
 from botocore.exceptions import ClientError
 
@@ -13,7 +13,7 @@ DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
 def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) -> str:
-    """Returns how many calls were tried."""
+    """Tries all calls with both roles. Returns a text with the number of calls."""
     queue, dlq, on_failure = (outputs[name] for name in ("sqs_queue_url", "sqs_dlq_url", "on_failure_queue_url"))
     table, bucket, prefix = (outputs[name] for name in ("dynamodb_table_name", "s3_bucket_name", "object_prefix"))
     some_object = emulator.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)["Contents"][0]["Key"]
@@ -24,7 +24,7 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
         return ("s3", "put_object", {"Bucket": bucket, "Key": key, "Body": b"probe", "IfNoneMatch": "*"})
 
     put_item = ("dynamodb", "put_item", {"TableName": table, "Item": probe_item})
-    nobody_may = [
+    always_denied = [
         ("dynamodb", "get_item", {"TableName": table, "Key": key}),
         ("dynamodb", "scan", {"TableName": table}),
         ("dynamodb", "delete_item", {"TableName": table, "Key": key}),
@@ -50,7 +50,7 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
         "ingest": {
             "allowed": [put_item, ("sqs", "receive_message", {"QueueUrl": queue})],
             "denied": [
-                *nobody_may,
+                *always_denied,
                 new_object(bucket, prefix + "probe"),
                 ("sqs", "send_message", {"QueueUrl": on_failure, "MessageBody": "probe"}),
             ],
@@ -61,7 +61,7 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
                 ("sqs", "send_message", {"QueueUrl": on_failure, "MessageBody": "probe"}),
             ],
             "denied": [
-                *nobody_may,
+                *always_denied,
                 put_item,
                 ("sqs", "receive_message", {"QueueUrl": queue}),
             ],
@@ -75,9 +75,9 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
         clients = {service: emulator.client(service, session) for service in services}
         for expected, tried in calls.items():
             for service, operation, arguments in tried:
-                came_to = outcome(clients[service], operation, arguments)
-                if came_to != expected:
-                    wrong.append(f"{role}: {service} {operation} {arguments} was to be {expected}, but: {came_to}")
+                actual = outcome(clients[service], operation, arguments)
+                if actual != expected:
+                    wrong.append(f"{role}: {service} {operation} {arguments} must be {expected}, but was: {actual}")
     must(not wrong, "\n".join(wrong))
     numbers = {role: {kind: len(tried) for kind, tried in calls.items()} for role, calls in probes.items()}
     return "; ".join(f"{role}: {n['allowed']} calls allowed, {n['denied']} denied" for role, n in numbers.items())

@@ -1,4 +1,4 @@
-"""What docs/runbook.md has for a deployed stack, run as it is printed there."""
+"""Runs the commands of docs/runbook.md that need a deployed stack, as they are printed there."""
 
 import json
 import re
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from children import run
 from deployment import Deployment
+from documents import deployed_blocks
 from stack_in_use import StackInUse, must
 from waiting import until
 
-# What each block leaves, in the order of the runbook; the first names the stack for those that follow.
+# The variables that the runbook's first block sets for the other blocks, with the Terraform outputs that they hold.
 NAMES = {
     "QUEUE": "sqs_queue_url",
     "DLQ": "sqs_dlq_url",
@@ -29,29 +30,27 @@ WINDOW_SECONDS = "1468800"  # 17 days
 
 
 class Runbook:
-    """Its commands are run next to the copy of the root module, by bash, with an operator's credentials."""
+    """The runbook. bash runs its commands next to the copy of the root module, with an operator's credentials."""
 
     def __init__(self, deployment: Deployment, stack: StackInUse, ops: Path):
         self.deployment, self.stack, self.ops = deployment, stack, ops
         self.functions = stack.emulator.client("lambda")
         self.roles: list[str] = []
-        text = (deployment.checkout / "docs/runbook.md").read_text()
-        self.names, *self.blocks = re.findall(r"^```sh deployed\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        self.names, *self.blocks = deployed_blocks(deployment.checkout / "docs/runbook.md")
 
     def shell(self, name: str, script: str, **more: str) -> str:
-        # What a person answers.
-        env = self.deployment.env | {"TF_CLI_ARGS_apply": "-auto-approve -input=false -no-color"} | more
+        env = self.deployment.confirmed_env | more
         command = ["bash", "-euo", "pipefail", "-c", script]
         return run(command, env, self.deployment.folder / f"runbook-{name}.log", self.deployment.folder, seconds=300)
 
-    def names_are_the_stacks(self) -> str:
-        said = self.shell("names", self.names + "\n".join(f'echo "{name}=${name}"' for name in NAMES))
+    def names_this_stack(self) -> str:
+        printed = self.shell("names", self.names + "\n".join(f'echo "{name}=${name}"' for name in NAMES))
         expected = [f"{name}={self.stack.outputs[output]}" for name, output in NAMES.items()]
-        must(said.splitlines() == expected, f"the names are not those of the stack: {said}")
-        return f"{len(NAMES)} names"
+        must(printed.splitlines() == expected, f"the variables do not name this stack: {printed}")
+        return f"{len(NAMES)} variables"
 
-    def operators_tools_do_with_the_permissions_they_list(self, event_id: str) -> str:
-        """A role that has those alone: `trace` tells an archived event's story, and `replay` writes an object that is gone."""
+    def trace_and_replay_need_only_listed_permissions(self, event_id: str) -> str:
+        """Runs `trace` on an archived event and `replay` on a deleted object, each under a role with only the listed permissions."""
         names = {name: self.stack.outputs[output] for name, output in NAMES.items()}
         table, bucket, prefix = names["TABLE"], names["BUCKET"], names["PREFIX"]
         may_trace = {
@@ -72,21 +71,21 @@ class Runbook:
         trace = f'{producer} trace {event_id} --queue-url "$QUEUE" --dlq-url "$DLQ" --on-failure-url "$ON_FAILURE" --table "$TABLE" \\\n'
         trace += '--bucket "$BUCKET" --object-prefix "$PREFIX" --ingest-log-group "$INGEST_LOG" --archive-log-group "$ARCHIVE_LOG"'
         story = self.shell("trace", trace, **names, **self.operator("trace", may_trace))
-        must(story.endswith("it is archived\n") and "not read" not in story, f"of an archived event, trace says {story}")
+        must(story.endswith("the event is archived\n") and "could not read" not in story, f"for an archived event, trace prints {story}")
 
         key = self.stack.s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}dt=", MaxKeys=1)["Contents"][0]["Key"]
         self.stack.s3.delete_object(Bucket=bucket, Key=key)
         options = '--table "$TABLE" --bucket "$BUCKET" --object-prefix "$PREFIX" --until "$UNTIL"'
         names |= self.operator("replay", may_replay) | {"UNTIL": datetime.now(timezone.utc).isoformat()}
         found = self.shell("replay-dry", f'! "{self.ops}" replay {options}', **names)
-        must(": 1 without an object" in found, f"of one object that is gone, replay says {found}")
+        must(": 1 without an object" in found, f"after one object was deleted, replay prints {found}")
         written = self.shell("replay", f'"{self.ops}" replay {options} --write', **names)
-        must("1 written, 0 already there" in written, f"of one object that is gone, replay says {written}")
-        must(self.stack.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0, "the object is not there again")
+        must("1 written, 0 already there" in written, f"after one object was deleted, replay prints {written}")
+        must(self.stack.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0, "replay did not write the deleted object")
         return f"{len(may_trace)} and {len(may_replay)} actions"
 
     def operator(self, name: str, may: dict[str, list[str]]) -> dict[str, str]:
-        """The credentials of a role that may do this and nothing else. The role is removed with the stack."""
+        """Creates a role with exactly these permissions and returns its credentials. `remove_roles` deletes the role."""
         iam, sts = self.stack.emulator.client("iam"), self.stack.emulator.client("sts")
         trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document([trust]))["Role"]["Arn"]
@@ -107,9 +106,9 @@ class Runbook:
             iam.delete_role(RoleName=name)
 
     def deployed_commands_work(self) -> str:
-        """Rolling back and forth, stopping a function, and another window."""
-        check_out, roll_back, forth, disable, window = self.blocks
-        self.rolls_back_and_forth(check_out, roll_back, forth)
+        """Rolls a release back and forward, disables and enables a mapping, changes the dedup window, and restores the table."""
+        check_out, roll_back, roll_forward, disable, window, restore = self.blocks
+        self.roll_back_and_forward(check_out, roll_back, roll_forward)
 
         function = self.stack.outputs["ingest_function_name"]
         self.shell("disable", disable, FUNCTION=function)
@@ -121,20 +120,27 @@ class Runbook:
         self.shell("window-lasts", "terraform -chdir=terraform apply")
         variables = self.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
         must(variables["DEDUP_WINDOW_SECONDS"] == WINDOW_SECONDS, f"the function's variables are {variables}")
-        return "other zips and back, a mapping stopped and started, another window"
 
-    def rolls_back_and_forth(self, check_out: str, roll_back: str, forth: str) -> None:
-        """The zips of the last good release are these with a file more: they work, and have other hashes."""
+        table = self.stack.outputs["dynamodb_table_name"]
+        self.shell("restore", restore, TABLE=table)
+        restored = f"{table}-restored"
+        count = lambda name: self.stack.dynamodb.scan(TableName=name, Select="COUNT")["Count"]
+        must(count(restored) == count(table) > 0, f"{restored} has {count(restored)} items, and {table} has {count(table)}")
+        self.stack.dynamodb.delete_table(TableName=restored)
+        return "rolled back and forward, disabled and enabled a mapping, changed the dedup window, restored the table to a new one"
+
+    def roll_back_and_forward(self, check_out: str, roll_back: str, roll_forward: str) -> None:
+        """Rolls back to zips with an extra file, which stand for the last good release: they work, but have other hashes."""
         last_good, deployed = self.deployment.folder / "last-good", self.hashes()
-        # Packaging takes minutes, and has been done in the checkout.
+        # Skips packaging, which takes minutes and has already run in the checkout.
         *check_out, package = check_out.splitlines()
-        must(package == '"$LAST_GOOD/scripts/package"', f"the last thing to do is not packaging, but {package}")
+        must(package == '"$LAST_GOOD/scripts/package"', f"the last command of the block must be packaging, not {package}")
         names = {"LAST_GOOD": str(last_good), "GOOD_COMMIT": "HEAD"}
-        # A checkout may belong to somebody else.
+        # Git refuses a checkout that belongs to another user, unless it is declared safe.
         owner = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
         self.shell("check-out", "\n".join(check_out), **names, **owner)
         try:
-            must((last_good / "scripts/package").is_file(), "the last good release is not checked out")
+            must((last_good / "scripts/package").is_file(), "the last good release was not checked out")
             good = {}
             for function in deployed:
                 zipped = Path("target/lambda", function, "bootstrap.zip")
@@ -147,16 +153,16 @@ class Runbook:
             self.shell("roll-back", roll_back, **names)
             must(self.hashes() == good != deployed, f"the functions are {self.hashes()}, not {good}")
             self.shell("roll-back-lasts", "terraform -chdir=terraform apply")
-            must(self.hashes() == good, "the next apply has rolled forth")
+            must(self.hashes() == good, "the next apply deployed the bad release again")
             one = {"sent": 50, "claims": 1, "new_claims": 1, "objects": 1}
             self.stack.produce("rolled-back", "--event-id", "rolled-back", expected=one)
         finally:
             self.shell("remove", 'git worktree remove --force "$LAST_GOOD"', **names, **owner)
-        self.shell("roll-forth", forth, **names)
+        self.shell("roll-forward", roll_forward, **names)
         must(self.hashes() == deployed, f"the functions are {self.hashes()}, not {deployed}")
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of each function's zip, as Lambda tells it."""
+        """Returns the SHA-256 of each function's zip, as Lambda reports it."""
         name = {"ingest-fn": "ingest_function_name", "archive-fn": "archive_function_name"}
         get = lambda output: self.functions.get_function_configuration(FunctionName=self.stack.outputs[output])
         return {function: get(output)["CodeSha256"] for function, output in name.items()}

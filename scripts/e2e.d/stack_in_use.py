@@ -1,41 +1,41 @@
-"""What the deployed stack must do with messages. Each check says what it showed, or raises."""
+"""Checks what the deployed stack does with messages. Each check returns a text that says what it showed, or raises."""
 
 import json
 from collections import Counter
 from pathlib import Path
 
-from children import CommandFailed, run
+from children import run
 from emulator import Emulator
 from waiting import until
 
-# A body of each kind that ingest-fn rejects.
+# One body of each kind that ingest-fn rejects, by what is wrong with it.
 BAD_BODIES = {
-    "no JSON": '{"event_id":',
+    "not JSON": '{"event_id":',
     "no event id": '{"id":"bad"}',
-    "a fraction for an event id": '{"event_id":7.5}',
-    "a name twice": '{"event_id":"bad","event_id":"worse"}',
+    "a fraction as event id": '{"event_id":7.5}',
+    "a repeated name": '{"event_id":"bad","event_id":"worse"}',
     "an unpaired surrogate": '{"event_id":"\\ud800"}',
     "nesting beyond 128": '{"event_id":"bad","x":' + "[" * 200 + "]" * 200 + "}",
 }
 
-# Of what the producer counts.
-MUST_BE_NONE = ["unconfirmed", "conflicts", "rejected", "dead_letters", "lost", "extra"]
+# Counts in the producer's verdict that must be 0.
+MUST_BE_ZERO = ["unconfirmed", "conflicts", "rejected", "dead_letters", "lost", "extra"]
 
-# The object is there, either way: a first put is `already_there` if its answer was lost and the SDK tried again.
+# Outcomes that mean that the object exists. A first put is `already_there` if its answer was lost and the SDK retried it.
 ARCHIVED = {"written", "already_there"}
 
 
 class Violated(Exception):
-    """Something that must hold does not."""
+    """A property that must hold does not hold."""
 
 
-def must(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise Violated(otherwise)
+def must(condition: bool, message: str) -> None:
+    if not condition:
+        raise Violated(message)
 
 
 class StackInUse:
-    """A deployed stack, known by its outputs."""
+    """A deployed stack, described by its Terraform outputs."""
 
     def __init__(self, emulator: Emulator, outputs: dict[str, str], module: Path, producer: Path, folder: Path):
         self.emulator, self.outputs = emulator, outputs
@@ -44,19 +44,26 @@ class StackInUse:
         self.dynamodb, self.logs = emulator.client("dynamodb"), emulator.client("logs")
 
     def produce(self, name: str, *options: str, expected: dict[str, int]) -> dict:
-        """Runs the producer on the Terraform outputs. Its verdict must be `held`, and its numbers as expected."""
+        """Runs the producer with the Terraform outputs. Its verdict must be `held`, and its counts must be as expected."""
         command = [self.producer_binary, "--terraform-dir", self.module, "--json", "--timeout", "150", *options]
-        # The verdict comes last, after what it says on the way.
-        said = run(command, self.emulator.client_env, self.folder / f"producer-{name}.log", seconds=300)
-        reading = json.loads(said[said.index("\n{") :])
-        expected = expected | {"verdict": "held"} | dict.fromkeys(MUST_BE_NONE, 0)
+        # The producer prints the JSON verdict last, after its progress.
+        printed = run(command, self.emulator.client_env, self.folder / f"producer-{name}.log", seconds=300)
+        reading = json.loads(printed[printed.index("\n{") :])
+        expected = expected | {"verdict": "held"} | dict.fromkeys(MUST_BE_ZERO, 0)
         wrong = {name: reading[name] for name in expected if reading[name] != expected[name]}
-        must(not wrong, f"of the producer's reading, {expected} was to be, but {wrong} is:\n{said}")
+        must(not wrong, f"the producer must report {expected}, but reports {wrong}:\n{printed}")
         return reading
+
+    def produce_as_printed(self, command: str) -> str:
+        """Runs the documents' command, with the binary that cargo would build."""
+        built = command.replace("cargo run -p producer --", str(self.producer_binary))
+        printed = run(["bash", "-c", built], self.emulator.client_env, self.folder / "producer-printed.log", self.folder, seconds=300)
+        must("verdict: held" in printed, f"{command!r} printed no verdict:\n{printed}")
+        return command
 
     def bad_messages_become_dead_letters(self) -> str:
         url, dlq_url = self.outputs["sqs_queue_url"], self.outputs["sqs_dlq_url"]
-        # Three receives are to take seconds, not the nine minutes of three visibility timeouts.
+        # With the default visibility timeout, three receives would take nine minutes.
         self.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "2"})
         good = self.send('{"event_id":"among-bad-ones"}')
         bad = {self.send(body): what for what, body in BAD_BODIES.items()}
@@ -68,18 +75,19 @@ class StackInUse:
             return len(dead) >= len(bad) and self.depth(url) == 0
 
         until("the bad messages are dead letters, and the queue is empty", all_dead, seconds=60)
-        must(bad.keys() <= dead.keys(), f"the dead letters are {list(dead)}, not those that were bad: {bad}")
+        must(bad.keys() <= dead.keys(), f"the dead letters are {list(dead)}, not the bad messages {bad}")
         must(set(dead.values()) == set(BAD_BODIES.values()), f"the dead letters are not the bad bodies as sent: {dead}")
         outcomes = self.ingest_outcomes()
-        must(outcomes[good] == ["won"], f"a good message among bad ones came to {outcomes[good]}")
+        must(outcomes[good] == ["won"], f"a good message among bad ones has the outcomes {outcomes[good]}")
         for id, what in bad.items():
-            must(outcomes[id] == ["rejected"] * 3, f"{what}: the message came to {outcomes[id]}")
+            must(outcomes[id] == ["rejected"] * 3, f"{what}: the message has the outcomes {outcomes[id]}")
         return f"{len(bad)} kinds of bad messages, each rejected three times; the good one among them was won"
 
-    def batched_claims_left_open(self) -> list[str]:
-        """Why batched claims were not inserted, of each request of which some were not."""
+    def unconfirmed_batched_claims(self) -> list[str]:
+        """Returns the reason for each request that did not insert all of its batched claims."""
         lines = [line for line in self.log_lines("ingest_log_group") if line.get("level") == "WARN"]
-        must(all(line["message"] == "batched claims are left open" for line in lines), f"other warnings: {lines[:3]}")
+        expected = "unconfirmed batched claims are put one by one"
+        must(all(line["message"] == expected for line in lines), f"other warnings: {lines[:3]}")
         return [line["error"] for line in lines]
 
     def an_expired_claim_is_claimed_again(self) -> str:
@@ -95,36 +103,36 @@ class StackInUse:
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues={":past": {"N": "1"}},
         )
-        # The update is a MODIFY in the stream, whose object is there already.
+        # The update appears as a MODIFY in the stream. archive-fn has already written that claim's object.
         after = self.archived(old, lines=2)[1]
-        must(after == "already_there", f"setting `ttl` back came to {after}")
+        must(after == "already_there", f"archive-fn has the outcome {after} after `ttl` was set back")
         second = self.send_and_wait(body, "won")
         new = self.claim("expires")
         must(
             (old["message_id"], new["message_id"]) == (first, second) and old["claim_id"] != new["claim_id"],
-            f"the claim was not replaced: {old}, then {new}",
+            f"the claim was not replaced: first {old}, then {new}",
         )
         must(self.archived(new, lines=1)[0] in ARCHIVED, "the new claim was not archived")
-        return "a duplicate before, a new claim and its own object after; setting `ttl` back was `already_there`"
+        return "a duplicate before the expiry, a new claim with its own object after it; setting `ttl` back was `already_there`"
 
     def the_archive_log_names_each_object(self) -> str:
         prefix, bucket = self.outputs["object_prefix"], self.outputs["s3_bucket_name"]
         lines = [line for line in self.log_lines("archive_log_group") if "outcome" in line]
         others = {line["outcome"] for line in lines} - ARCHIVED
-        must(not others, f"the archive had other outcomes: {others}")
+        must(not others, f"archive-fn has other outcomes: {others}")
         named = {line["key"] for line in lines}
         written = Counter(line["key"] for line in lines if line["outcome"] == "written")
         pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
         versions = Counter(version["Key"] for page in pages for version in page.get("Versions", []))
-        must(versions.keys() == named, f"only in the bucket or only in the log: {sorted(versions.keys() ^ named)[:10]}")
-        must(set(versions.values()) == {1}, f"objects of several versions: {versions.most_common(10)}")
+        must(versions.keys() == named, f"keys only in the bucket or only in the log: {sorted(versions.keys() ^ named)[:10]}")
+        must(set(versions.values()) == {1}, f"objects with several versions: {versions.most_common(10)}")
         must(set(written.values()) == {1}, f"objects written more than once: {written.most_common(10)}")
-        must(all(key.startswith(prefix + "dt=") for key in named), f"keys outside of {prefix}: {sorted(named)[:5]}")
+        must(all(key.startswith(prefix + "dt=") for key in named), f"keys outside {prefix}: {sorted(named)[:5]}")
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.outputs["dynamodb_table_name"])
         claims = {item["claim_id"]["S"] for page in pages for item in page["Items"]}
         archived = {line["claim_id"] for line in lines}
         must(claims <= archived and len(archived - claims) == 1, "claims and log differ by more than the expired claim")
-        return f"{len(versions)} objects of one version, {len(written)} by a line `written`; {len(claims)} claims"
+        return f"{len(versions)} objects with one version each, {len(written)} of them logged as `written`; {len(claims)} claims"
 
     def send(self, body: str) -> str:
         return self.sqs.send_message(QueueUrl=self.outputs["sqs_queue_url"], MessageBody=body)["MessageId"]
@@ -132,7 +140,7 @@ class StackInUse:
     def send_and_wait(self, body: str, outcome: str) -> str:
         id = self.send(body)
         outcomes = until(f"ingest-fn settles {body}", lambda: self.ingest_outcomes().get(id), seconds=30)
-        must(outcomes == [outcome], f"{body} came to {outcomes}, not to {outcome}")
+        must(outcomes == [outcome], f"{body} has the outcomes {outcomes}, not {outcome}")
         return id
 
     def depth(self, url: str) -> int:
@@ -148,17 +156,17 @@ class StackInUse:
         return {name: item[name]["S"] for name in ("claim_id", "message_id")}
 
     def archived(self, claim: dict[str, str], lines: int) -> list[str]:
-        """What archive-fn said of the claim, once it has said so much."""
+        """Waits until archive-fn has logged `lines` lines about the claim, and returns their outcomes."""
 
         def outcomes():
-            said = self.log_lines("archive_log_group")
-            found = [line["outcome"] for line in said if line.get("claim_id") == claim["claim_id"]]
+            logged = self.log_lines("archive_log_group")
+            found = [line["outcome"] for line in logged if line.get("claim_id") == claim["claim_id"]]
             return found if len(found) >= lines else None
 
         return until(f"archive-fn has {lines} lines on claim {claim['claim_id']}", outcomes, seconds=30)
 
     def ingest_outcomes(self) -> dict[str, list[str]]:
-        """By message id, in the order of the log."""
+        """Returns the outcomes of each message by its id, in the order of the log."""
         outcomes: dict[str, list[str]] = {}
         for line in self.log_lines("ingest_log_group"):
             if "message_id" in line:
@@ -166,7 +174,7 @@ class StackInUse:
         return outcomes
 
     def log_lines(self, group: str) -> list[dict]:
-        """The function's own lines, which are JSON objects."""
+        """Returns the lines that the function itself logged: those that are JSON objects."""
         pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=self.outputs[group])
         texts = [event["message"] for page in pages for event in page["events"]]
         return [json.loads(text) for text in texts if text.startswith("{")]

@@ -1,19 +1,19 @@
-"""Waiting for a condition, with a bound."""
+"""Waits for a condition, with a time limit."""
 
 import time
 
 
 class NotInTime(Exception):
-    """The condition did not come."""
+    """The condition did not hold within the time limit."""
 
 
 def until(what: str, condition, seconds: float, interval: float = 0.25):
-    """The first true value of `condition()`, which is asked until then."""
+    """Calls `condition` until it returns a true value, and returns that value."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() >= end:
-            raise NotInTime(f"not within {seconds} s: {what} (last looked: {value!r})")
+            raise NotInTime(f"timed out after {seconds} s waiting until {what} (last value: {value!r})")
         time.sleep(interval)

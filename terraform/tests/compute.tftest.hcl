@@ -1,10 +1,10 @@
-# The functions and what feeds them.
+# Tests of the module compute: both functions and their event source mappings.
 
 mock_provider "aws" {
   source = "./tests/mocks"
 }
 
-# Any file stands for a zip.
+# The tests deploy nothing, so any file can serve as a zip.
 variables {
   name_prefix                            = "stack"
   ingest_zip                             = "versions.tf"
@@ -38,7 +38,9 @@ variables {
   archive_maximum_record_age_seconds     = 79200
 }
 
-run "each_function_is_told_exactly_what_its_configuration_reads" {
+# Each function gets exactly the environment variables that its configuration reads, and each mapping the settings that the
+# guarantees depend on.
+run "functions_and_mappings_follow_the_variables" {
   module {
     source = "./modules/compute"
   }
@@ -52,7 +54,7 @@ run "each_function_is_told_exactly_what_its_configuration_reads" {
       CLAIM_CACHE_ENTRIES  = "0"
       CLAIM_WRITES         = "batch"
     })
-    error_message = "ingest-fn has other variables than its configuration reads."
+    error_message = "The environment of ingest-fn is not what its configuration reads."
   }
 
   assert {
@@ -60,7 +62,7 @@ run "each_function_is_told_exactly_what_its_configuration_reads" {
       BUCKET_NAME   = "lake"
       OBJECT_PREFIX = "raw/events/"
     })
-    error_message = "archive-fn has other variables than its configuration reads."
+    error_message = "The environment of archive-fn is not what its configuration reads."
   }
 
   assert {
@@ -71,7 +73,7 @@ run "each_function_is_told_exactly_what_its_configuration_reads" {
       ["stack-ingest-fn", "arn:aws:iam::123456789012:role/ingest", "versions.tf", filebase64sha256("versions.tf")],
       ["stack-archive-fn", "arn:aws:iam::123456789012:role/archive", "main.tf", filebase64sha256("main.tf")],
     ]
-    error_message = "A function has another's name, role or code."
+    error_message = "A function has the wrong name, role or code."
   }
 
   assert {
@@ -87,12 +89,12 @@ run "each_function_is_told_exactly_what_its_configuration_reads" {
         one(function.logging_config).log_group == "/aws/lambda/${function.function_name}",
       ])
     ])
-    error_message = "A function does not run, trace or log as the variables say."
+    error_message = "A function's runtime, tracing or logging settings do not follow the variables."
   }
 
   assert {
     condition     = aws_cloudwatch_log_group.ingest.retention_in_days == 14 && aws_cloudwatch_log_group.archive.retention_in_days == 14
-    error_message = "A log group keeps its lines for ever."
+    error_message = "A log group does not have the retention of 14 days."
   }
 
   assert {
@@ -104,7 +106,7 @@ run "each_function_is_told_exactly_what_its_configuration_reads" {
       one(aws_lambda_event_source_mapping.ingest.scaling_config).maximum_concurrency == 20,
       aws_lambda_event_source_mapping.ingest.function_response_types == toset(["ReportBatchItemFailures"]),
     ])
-    error_message = "The queue's mapping is another."
+    error_message = "A setting of the queue mapping is wrong."
   }
 
   assert {
@@ -121,16 +123,16 @@ run "each_function_is_told_exactly_what_its_configuration_reads" {
       aws_lambda_event_source_mapping.archive.function_response_types == toset(["ReportBatchItemFailures"]),
       one(one(aws_lambda_event_source_mapping.archive.destination_config).on_failure).destination_arn == "arn:aws:sqs:sa-east-1:123456789012:on-failure",
     ])
-    error_message = "The stream's mapping is another."
+    error_message = "A setting of the stream mapping is wrong."
   }
 
   assert {
     condition     = jsondecode(one(one(aws_lambda_event_source_mapping.archive.filter_criteria).filter).pattern) == { dynamodb = { NewImage = { sk = { S = ["CLAIM"] } } } }
-    error_message = "The stream's mapping must pass every new image of a claim, whatever the event's name: a MODIFY is a claim too."
+    error_message = "The stream mapping must deliver every new image of a claim, whatever the record's event name: a MODIFY can be a new claim too."
   }
 }
 
-run "missing_zips_stop_the_plan" {
+run "missing_zip_fails_the_plan" {
   command = plan
 
   module {

@@ -1,4 +1,4 @@
-# The queues.
+# Tests of the module messaging: the three queues.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -9,7 +9,9 @@ variables {
   account_id  = "123456789012"
 }
 
-run "a_message_is_hidden_for_six_timeouts_and_the_window_and_becomes_a_dead_letter_after_its_receives" {
+# A received message stays invisible for six function timeouts plus the batching window, and becomes a dead letter after
+# max_receive_count receives.
+run "queue_settings_follow_the_variables" {
   module {
     source = "./modules/messaging"
   }
@@ -31,7 +33,7 @@ run "a_message_is_hidden_for_six_timeouts_and_the_window_and_becomes_a_dead_lett
 
   assert {
     condition     = jsondecode(aws_sqs_queue.queue.redrive_policy) == { deadLetterTargetArn = aws_sqs_queue.dlq.arn, maxReceiveCount = 4 }
-    error_message = "The queue must hand over to its dead-letter queue after max_receive_count receives."
+    error_message = "The queue must move messages to its dead-letter queue after max_receive_count receives."
   }
 
   assert {
@@ -39,12 +41,12 @@ run "a_message_is_hidden_for_six_timeouts_and_the_window_and_becomes_a_dead_lett
       redrivePermission = "byQueue"
       sourceQueueArns   = ["arn:aws:sqs:sa-east-1:123456789012:stack-ingestion-queue"]
     }
-    error_message = "The dead-letter queue must take from the queue alone."
+    error_message = "The dead-letter queue must accept dead letters only from the queue."
   }
 
   assert {
     condition     = jsondecode(aws_sqs_queue.on_failure.redrive_allow_policy) == { redrivePermission = "denyAll" }
-    error_message = "The on-failure queue is no queue's dead-letter queue."
+    error_message = "No queue may use the on-failure queue as its dead-letter queue."
   }
 
   assert {
@@ -56,6 +58,6 @@ run "a_message_is_hidden_for_six_timeouts_and_the_window_and_becomes_a_dead_lett
       stack-ingestion-dlq      = [172800, true]
       stack-archive-on-failure = [259200, true]
     }
-    error_message = "A queue has another retention, or no encryption."
+    error_message = "A queue has the wrong retention or no encryption."
   }
 }

@@ -1,4 +1,4 @@
-# The alarms, the topic and the saved queries.
+# Tests of the module observability: alarms, topic and saved queries.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -8,7 +8,7 @@ variables {
   name_prefix = "stack"
 }
 
-run "every_way_to_get_stuck_has_an_alarm" {
+run "each_alarm_watches_its_metric" {
   module {
     source = "./modules/observability"
   }
@@ -49,21 +49,21 @@ run "every_way_to_get_stuck_has_an_alarm" {
       stack-quarantined-records    = "DynamoLocking Quarantined of archive > 0"
       stack-archive-lag            = "DynamoLocking LagMaxMs of archive > 300000"
     }
-    error_message = "An alarm is missing, or watches something else."
+    error_message = "An alarm is missing, or has the wrong metric or threshold."
   }
 
   assert {
     condition     = length(aws_sns_topic.alarms) == 0
-    error_message = "A topic was made, and nobody is told through it."
+    error_message = "A topic exists although no address is set."
   }
 
   assert {
     condition     = aws_cloudwatch_query_definition.saved["what happened to event X"].log_group_names == tolist(["/aws/lambda/ingest", "/aws/lambda/archive"])
-    error_message = "A saved query must look into both functions' log groups."
+    error_message = "A saved query must cover the log groups of both functions."
   }
 }
 
-run "with_an_address_every_alarm_is_sent_there" {
+run "alarm_email_receives_every_alarm" {
   module {
     source = "./modules/observability"
   }
@@ -87,7 +87,7 @@ run "with_an_address_every_alarm_is_sent_there" {
 
   assert {
     condition     = one(values(aws_sns_topic_subscription.alarms)).endpoint == "on-call@example.com"
-    error_message = "Nobody has subscribed."
+    error_message = "The address is not subscribed to the topic."
   }
 
   assert {
@@ -95,6 +95,6 @@ run "with_an_address_every_alarm_is_sent_there" {
       for alarm in aws_cloudwatch_metric_alarm.alarm :
       alarm.alarm_actions == toset(["arn:aws:sns:sa-east-1:123456789012:mock"]) && alarm.ok_actions == alarm.alarm_actions
     ])
-    error_message = "An alarm is not sent to the topic."
+    error_message = "An alarm does not notify the topic when it fires and when it recovers."
   }
 }

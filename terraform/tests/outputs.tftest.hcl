@@ -1,9 +1,9 @@
-# What the root module says of the stack that it made.
+# Tests of the root module's outputs.
 
 mock_provider "aws" {
   source = "./tests/mocks"
 
-  # Each queue has a URL and an ARN of its own, so that an output with another queue's is seen.
+  # Each queue has its own URL and ARN, so that the test fails if an output belongs to another queue.
   override_resource {
     target = module.messaging.aws_sqs_queue.queue
     values = { url = "https://sqs/queue", arn = "arn:aws:sqs:sa-east-1:123456789012:queue" }
@@ -30,13 +30,14 @@ mock_provider "aws" {
   }
 }
 
-# Any file stands for a zip.
+# The tests deploy nothing, so any file can serve as a zip.
 variables {
   ingest_zip  = "versions.tf"
   archive_zip = "main.tf"
 }
 
-run "the_outputs_are_what_the_producer_asks_for" {
+# The producer and the runbook read these outputs.
+run "outputs_describe_this_stack" {
   assert {
     condition = {
       sqs_queue_url         = output.sqs_queue_url
@@ -69,7 +70,7 @@ run "the_outputs_are_what_the_producer_asks_for" {
       ingest_role_arn       = "arn:aws:iam::123456789012:role/ingest"
       archive_role_arn      = "arn:aws:iam::123456789012:role/archive"
     }
-    error_message = "An output is missing, or is another resource's."
+    error_message = "An output is missing, or belongs to another resource."
   }
 
   assert {
@@ -78,6 +79,6 @@ run "the_outputs_are_what_the_producer_asks_for" {
       "AWS_REGION=sa-east-1 cargo run -p producer -- --terraform-dir terraform",
       "aws sqs start-message-move-task --region sa-east-1 --source-arn arn:aws:sqs:sa-east-1:123456789012:dlq",
     ]
-    error_message = "A command to copy does not name this stack."
+    error_message = "A command in an output does not name the resources of this stack."
   }
 }

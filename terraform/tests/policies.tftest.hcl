@@ -1,5 +1,5 @@
-# What the policies say, to the last action. Mocked, a policy document holds nothing: so this is the real provider, which
-# computes documents by itself and is only ever asked to plan. It reaches no network.
+# Tests of every action in the policies. A mocked policy document is empty, so these tests use the real provider. It computes
+# policy documents locally, and the tests only plan, so it needs no network.
 
 provider "aws" {
   region                      = "sa-east-1"
@@ -39,7 +39,7 @@ variables {
   glue_database_name  = ""
 }
 
-run "ingest_may_put_claims_and_consume_its_queue_and_nothing_else" {
+run "ingest_role_has_only_its_permissions" {
   command = plan
 
   module {
@@ -60,11 +60,11 @@ run "ingest_may_put_claims_and_consume_its_queue_and_nothing_else" {
       "Allow xray:PutTraceSegments *",
       "Allow xray:PutTelemetryRecords *",
     ])
-    error_message = "The policy of ingest-fn is another: ${aws_iam_role_policy.ingest.policy}"
+    error_message = "The policy of ingest-fn has the wrong actions or resources: ${aws_iam_role_policy.ingest.policy}"
   }
 }
 
-run "batched_claims_add_the_insertion_by_partiql_and_nothing_else" {
+run "batched_claims_add_only_partiql_insert" {
   command = plan
 
   module {
@@ -84,11 +84,11 @@ run "batched_claims_add_the_insertion_by_partiql_and_nothing_else" {
       "Allow dynamodb:PutItem arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
       "Allow dynamodb:PartiQLInsert arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
     ])
-    error_message = "The policy of ingest-fn is another: ${aws_iam_role_policy.ingest.policy}"
+    error_message = "The policy of ingest-fn has the wrong actions or resources: ${aws_iam_role_policy.ingest.policy}"
   }
 }
 
-run "archive_may_read_its_stream_put_under_its_prefix_and_name_what_was_given_up_and_nothing_else" {
+run "archive_role_has_only_its_permissions" {
   command = plan
 
   module {
@@ -111,11 +111,11 @@ run "archive_may_read_its_stream_put_under_its_prefix_and_name_what_was_given_up
       "Allow xray:PutTraceSegments *",
       "Allow xray:PutTelemetryRecords *",
     ])
-    error_message = "The policy of archive-fn is another: ${aws_iam_role_policy.archive.policy}"
+    error_message = "The policy of archive-fn has the wrong actions or resources: ${aws_iam_role_policy.archive.policy}"
   }
 }
 
-run "customer_managed_keys_add_what_each_role_needs_of_them_and_nothing_else" {
+run "kms_keys_add_only_the_needed_permissions" {
   command = plan
 
   module {
@@ -137,7 +137,7 @@ run "customer_managed_keys_add_what_each_role_needs_of_them_and_nothing_else" {
         Resource  = "arn:aws:kms:sa-east-1:123456789012:key/table"
         Condition = { StringEquals = { "kms:ViaService" = "dynamodb.sa-east-1.amazonaws.com" } }
     }]
-    error_message = "ingest-fn needs kms:Decrypt of the table's key, through DynamoDB, and nothing else of any key."
+    error_message = "ingest-fn must have kms:Decrypt on the table's key through DynamoDB, and no other KMS permission."
   }
 
   assert {
@@ -156,11 +156,11 @@ run "customer_managed_keys_add_what_each_role_needs_of_them_and_nothing_else" {
         Resource  = "arn:aws:kms:sa-east-1:123456789012:key/bucket"
         Condition = { StringEquals = { "kms:ViaService" = "s3.sa-east-1.amazonaws.com" } }
     }]
-    error_message = "archive-fn needs kms:Decrypt of the table's key, through DynamoDB, kms:GenerateDataKey of the bucket's, through S3, and nothing else of any key."
+    error_message = "archive-fn must have kms:Decrypt on the table's key through DynamoDB, kms:GenerateDataKey on the bucket's key through S3, and no other KMS permission."
   }
 }
 
-run "nobody_but_lambda_may_assume_the_roles" {
+run "only_lambda_may_assume_the_roles" {
   command = plan
 
   module {
@@ -172,11 +172,11 @@ run "nobody_but_lambda_may_assume_the_roles" {
       for policy in [aws_iam_role.ingest.assume_role_policy, aws_iam_role.archive.assume_role_policy] :
       jsondecode(policy).Statement == [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "lambda.amazonaws.com" } }]
     ])
-    error_message = "A role may be assumed by somebody else than Lambda."
+    error_message = "A principal other than Lambda may assume a role."
   }
 }
 
-run "no_queue_takes_a_request_without_tls" {
+run "queues_refuse_plain_http" {
   command = plan
 
   module {
@@ -195,11 +195,12 @@ run "no_queue_takes_a_request_without_tls" {
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       }]
     ])
-    error_message = "A queue's policy does not refuse plain HTTP on the queue itself, or says something else too."
+    error_message = "A queue's policy does not refuse plain HTTP on that queue, or has other statements."
   }
 }
 
-run "the_bucket_takes_no_request_without_tls_and_no_write_under_the_prefix_without_if_none_match" {
+# The bucket refuses every request without TLS, and every write under the prefix without If-None-Match.
+run "bucket_refuses_plain_http_and_overwrites" {
   command = plan
 
   module {
@@ -222,6 +223,6 @@ run "the_bucket_takes_no_request_without_tls_and_no_write_under_the_prefix_witho
       Resource  = "arn:aws:s3:::lake/events/*"
       Condition = { Null = { "s3:if-none-match" = "true" }, Bool = { "s3:ObjectCreationOperation" = "true" } }
     }]
-    error_message = "The bucket's policy is another: ${aws_s3_bucket_policy.lake.policy}"
+    error_message = "The bucket policy has the wrong statements: ${aws_s3_bucket_policy.lake.policy}"
   }
 }

@@ -1,4 +1,4 @@
-# The table and the data lake. Their policies' contents are in policies.tftest.hcl.
+# Tests of the module storage: the table and the data lake. policies.tftest.hcl tests the content of the policies.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -9,7 +9,7 @@ variables {
   account_id  = "123456789012"
 }
 
-run "the_table_holds_claims_and_streams_them" {
+run "table_has_keys_stream_ttl_and_protection" {
   module {
     source = "./modules/storage"
   }
@@ -45,11 +45,11 @@ run "the_table_holds_claims_and_streams_them" {
       key         = "arn:aws:kms:sa-east-1:123456789012:key/table"
       key_enabled = true
     }
-    error_message = "The table is not the one that the functions are written for."
+    error_message = "The table is not configured as the functions require."
   }
 }
 
-run "the_bucket_is_private_versioned_and_encrypted_with_a_bucket_key" {
+run "bucket_is_private_versioned_and_encrypted" {
   module {
     source = "./modules/storage"
   }
@@ -67,7 +67,7 @@ run "the_bucket_is_private_versioned_and_encrypted_with_a_bucket_key" {
 
   assert {
     condition     = [aws_s3_bucket.lake.bucket, aws_s3_bucket.lake.force_destroy] == ["lake", true]
-    error_message = "The bucket's name and force_destroy are the caller's."
+    error_message = "The bucket must take its name and force_destroy from the variables."
   }
 
   assert {
@@ -83,7 +83,7 @@ run "the_bucket_is_private_versioned_and_encrypted_with_a_bucket_key" {
 
   assert {
     condition     = one(aws_s3_bucket_versioning.lake.versioning_configuration).status == "Enabled"
-    error_message = "The bucket has no versions, so that an overwrite would be for ever."
+    error_message = "The bucket is not versioned, so an overwrite would be permanent."
   }
 
   assert {
@@ -92,7 +92,7 @@ run "the_bucket_is_private_versioned_and_encrypted_with_a_bucket_key" {
       one(one(aws_s3_bucket_server_side_encryption_configuration.lake.rule).apply_server_side_encryption_by_default).sse_algorithm == "aws:kms",
       one(one(aws_s3_bucket_server_side_encryption_configuration.lake.rule).apply_server_side_encryption_by_default).kms_master_key_id == "arn:aws:kms:sa-east-1:123456789012:key/bucket",
     ])
-    error_message = "The bucket is not encrypted with KMS, the given key and a bucket key."
+    error_message = "The bucket is not encrypted with KMS, the given key and a bucket key enabled."
   }
 
   assert {
@@ -102,11 +102,11 @@ run "the_bucket_is_private_versioned_and_encrypted_with_a_bucket_key" {
       contains(flatten([for rule in aws_s3_bucket_lifecycle_configuration.lake.rule : rule.abort_incomplete_multipart_upload[*].days_after_initiation]), 1),
       alltrue([for rule in aws_s3_bucket_lifecycle_configuration.lake.rule : alltrue([for end in rule.expiration : end.days == null || end.days == 0])]),
     ])
-    error_message = "Old versions and aborted uploads must end, and current objects must not."
+    error_message = "Noncurrent versions and aborted uploads must expire, and current objects must not."
   }
 }
 
-run "without_a_name_there_is_no_glue_database" {
+run "no_glue_database_without_a_name" {
   module {
     source = "./modules/storage"
   }
@@ -124,11 +124,12 @@ run "without_a_name_there_is_no_glue_database" {
 
   assert {
     condition     = length(aws_glue_catalog_database.lake) == 0 && length(aws_glue_catalog_table.events) == 0
-    error_message = "A Glue database was made that nobody asked for."
+    error_message = "A Glue database exists although glue_database_name is empty."
   }
 }
 
-run "athena_finds_every_object_by_day_and_hour_and_reads_any_event_as_it_was_sent" {
+# The table finds each object by day and hour, and its expression returns any event exactly as it was sent.
+run "glue_table_reads_every_line_of_the_lake" {
   module {
     source = "./modules/storage"
   }
@@ -150,7 +151,7 @@ run "athena_finds_every_object_by_day_and_hour_and_reads_any_event_as_it_was_sen
       aws_glue_catalog_table.events["lake"].partition_keys[0].name,
       aws_glue_catalog_table.events["lake"].partition_keys[1].name,
     ] == ["s3://lake/raw/events/dt=$${dt}/hour=$${hour}/", "dt", "hour"]
-    error_message = "The table does not look where archive-fn writes."
+    error_message = "The table does not read the keys that archive-fn writes."
   }
 
   assert {
@@ -163,17 +164,18 @@ run "athena_finds_every_object_by_day_and_hour_and_reads_any_event_as_it_was_sen
         "{\"event_id\":\"a\\\",\\\"claim_id\\\":\\\"\\\\\",\"claim_id\":\"019ab\",\"claimed_at\":\"2026-11-23T01:02:03.004Z\",\"message_id\":\"m-1\",\"event\":${event}}",
       ) == ["a\\\",\\\"claim_id\\\":\\\"\\\\", "019ab", "2026-11-23T01:02:03.004Z", "m-1", event]
     ])
-    error_message = "A line does not come apart into its five columns."
+    error_message = "The expression does not split a line into its five columns."
   }
 
-  # Terraform's expressions stop at a newline only. Athena's are Java's, which stop at U+2028 and U+0085 too, unless told not to.
+  # In Terraform's regular expressions, a dot does not match a newline. In Java's, which Athena uses, it does not match U+2028 and
+  # U+0085 either, unless (?s) is set. So the test above cannot show that (?s) is needed.
   assert {
     condition     = startswith(one(one(aws_glue_catalog_table.events["lake"].storage_descriptor).ser_de_info).parameters["input.regex"], "(?s)")
-    error_message = "In Java, a dot would not match all that an event may hold."
+    error_message = "Without (?s), a dot in a Java expression does not match every character that an event may contain."
   }
 
   assert {
     condition     = one(aws_glue_catalog_table.events["lake"].storage_descriptor).columns[*].name == tolist(["event_id", "claim_id", "claimed_at", "message_id", "event"])
-    error_message = "The columns are not the names of an object's line, in its order."
+    error_message = "The columns do not have the names of an object's line, in the same order."
   }
 }

@@ -1,4 +1,5 @@
-# What the root module refuses, and what it takes at the very edge. Any file stands for a zip: nothing is deployed.
+# Tests of the root module's validations, including accepted values at the limits. The tests deploy nothing, so any file can serve
+# as a zip.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
@@ -10,7 +11,8 @@ variables {
   archive_zip = "versions.tf"
 }
 
-run "the_window_outlasts_the_queue_and_its_dead_letter_queue" {
+# The window must be longer than the retentions of the queue and the dead-letter queue together.
+run "window_equal_to_both_retentions_is_refused" {
   command = plan
 
   variables {
@@ -21,7 +23,8 @@ run "the_window_outlasts_the_queue_and_its_dead_letter_queue" {
   expect_failures = [var.dedup_window_seconds]
 }
 
-run "the_window_outlasts_the_on_failure_queue_by_a_day" {
+# The window must be at least a day longer than the retention of the on-failure queue.
+run "window_too_short_for_on_failure_is_refused" {
   command = plan
 
   variables {
@@ -33,7 +36,7 @@ run "the_window_outlasts_the_on_failure_queue_by_a_day" {
   expect_failures = [var.dedup_window_seconds]
 }
 
-run "a_window_a_second_longer_than_both_is_taken" {
+run "window_one_second_longer_is_accepted" {
   command = plan
 
   variables {
@@ -41,7 +44,7 @@ run "a_window_a_second_longer_than_both_is_taken" {
   }
 }
 
-run "a_longer_queue_retention_needs_a_longer_window" {
+run "longer_queue_retention_needs_longer_window" {
   command = plan
 
   variables {
@@ -51,7 +54,7 @@ run "a_longer_queue_retention_needs_a_longer_window" {
   expect_failures = [var.dedup_window_seconds]
 }
 
-run "a_short_window_is_taken_with_short_retentions" {
+run "short_window_fits_short_retentions" {
   command = plan
 
   variables {
@@ -62,7 +65,7 @@ run "a_short_window_is_taken_with_short_retentions" {
   }
 }
 
-run "a_window_of_more_than_a_century_is_refused" {
+run "window_over_a_century_is_refused" {
   command = plan
 
   variables {
@@ -72,7 +75,8 @@ run "a_window_of_more_than_a_century_is_refused" {
   expect_failures = [var.dedup_window_seconds]
 }
 
-run "a_message_lives_long_enough_to_become_a_dead_letter" {
+# Otherwise, SQS would delete a failing message before it becomes a dead letter.
+run "queue_retention_must_cover_every_receive" {
   command = plan
 
   variables {
@@ -82,7 +86,7 @@ run "a_message_lives_long_enough_to_become_a_dead_letter" {
   expect_failures = [var.queue_retention_seconds]
 }
 
-run "a_dead_letter_lives_a_day_longer_than_in_the_queue" {
+run "dlq_retention_must_exceed_queue_by_a_day" {
   command = plan
 
   variables {
@@ -93,7 +97,7 @@ run "a_dead_letter_lives_a_day_longer_than_in_the_queue" {
   expect_failures = [var.dlq_retention_seconds]
 }
 
-run "no_queue_keeps_longer_than_sqs_can" {
+run "retention_over_sqs_maximum_is_refused" {
   command = plan
 
   variables {
@@ -105,7 +109,7 @@ run "no_queue_keeps_longer_than_sqs_can" {
   expect_failures = [var.dlq_retention_seconds, var.on_failure_retention_seconds]
 }
 
-run "log_levels_that_blind_the_metrics_are_refused" {
+run "log_level_that_drops_metrics_is_refused" {
   command = plan
 
   variables {
@@ -115,7 +119,8 @@ run "log_levels_that_blind_the_metrics_are_refused" {
   expect_failures = [var.log_level]
 }
 
-run "a_record_is_given_up_before_the_stream_drops_it" {
+# The mapping must discard a record, and name it in the on-failure queue, before the stream drops it after 24 hours.
+run "record_age_of_24_hours_is_refused" {
   command = plan
 
   variables {
@@ -125,7 +130,8 @@ run "a_record_is_given_up_before_the_stream_drops_it" {
   expect_failures = [var.archive_maximum_record_age_seconds]
 }
 
-run "records_are_never_kept_until_they_silently_expire" {
+# With -1, Lambda would retry a record until the stream drops it, and would not name it in the on-failure queue.
+run "unlimited_record_age_is_refused" {
   command = plan
 
   variables {
@@ -135,7 +141,7 @@ run "records_are_never_kept_until_they_silently_expire" {
   expect_failures = [var.archive_maximum_record_age_seconds]
 }
 
-run "a_batch_of_more_than_ten_messages_needs_a_window" {
+run "batch_over_ten_needs_a_batching_window" {
   command = plan
 
   variables {
@@ -146,7 +152,8 @@ run "a_batch_of_more_than_ten_messages_needs_a_window" {
   expect_failures = [var.ingest_batch_size]
 }
 
-run "prefixes_that_would_lose_objects_or_widen_a_policy_are_refused" {
+# The roles' policies would treat the asterisk as a wildcard.
+run "prefix_with_a_wildcard_is_refused" {
   command = plan
 
   variables {
@@ -156,7 +163,7 @@ run "prefixes_that_would_lose_objects_or_widen_a_policy_are_refused" {
   expect_failures = [var.object_prefix]
 }
 
-run "a_prefix_ends_with_a_slash" {
+run "prefix_without_a_slash_is_refused" {
   command = plan
 
   variables {
@@ -166,7 +173,7 @@ run "a_prefix_ends_with_a_slash" {
   expect_failures = [var.object_prefix]
 }
 
-run "nested_prefixes_are_taken" {
+run "nested_prefix_is_accepted" {
   command = plan
 
   variables {
@@ -174,7 +181,7 @@ run "nested_prefixes_are_taken" {
   }
 }
 
-run "a_default_bucket_name_that_s3_would_refuse_is_refused_first" {
+run "overlong_default_bucket_name_is_refused" {
   command = plan
 
   variables {
@@ -184,7 +191,7 @@ run "a_default_bucket_name_that_s3_would_refuse_is_refused_first" {
   expect_failures = [var.bucket_name]
 }
 
-run "what_ingest_fn_would_not_start_with_is_refused" {
+run "values_that_ingest_fn_refuses_are_refused" {
   command = plan
 
   variables {
@@ -197,7 +204,7 @@ run "what_ingest_fn_would_not_start_with_is_refused" {
   expect_failures = [var.event_id_pointer, var.on_conflict, var.claim_cache_entries, var.claim_writes]
 }
 
-run "an_empty_pointer_is_refused_as_ingest_fn_refuses_it" {
+run "empty_event_id_pointer_is_refused" {
   command = plan
 
   variables {
@@ -207,7 +214,7 @@ run "an_empty_pointer_is_refused_as_ingest_fn_refuses_it" {
   expect_failures = [var.event_id_pointer]
 }
 
-run "keys_are_named_by_arn_and_not_by_alias" {
+run "kms_alias_is_refused" {
   command = plan
 
   variables {
@@ -218,7 +225,7 @@ run "keys_are_named_by_arn_and_not_by_alias" {
   expect_failures = [var.table_kms_key_arn, var.bucket_kms_key_arn]
 }
 
-run "what_lambda_and_sqs_would_refuse_is_refused_first" {
+run "values_that_lambda_or_sqs_refuse_are_refused" {
   command = plan
 
   variables {
@@ -250,7 +257,7 @@ run "what_lambda_and_sqs_would_refuse_is_refused_first" {
   ]
 }
 
-run "names_that_aws_would_refuse_are_refused_first" {
+run "names_that_aws_refuses_are_refused" {
   command = plan
 
   variables {
@@ -270,7 +277,8 @@ run "names_that_aws_would_refuse_are_refused_first" {
   ]
 }
 
-run "a_bucket_name_that_breaks_tls_is_refused" {
+# A dot in a bucket name breaks TLS.
+run "bucket_name_with_a_dot_is_refused" {
   command = plan
 
   variables {

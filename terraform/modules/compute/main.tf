@@ -3,29 +3,29 @@ locals {
   archive_name = "${var.name_prefix}-archive-fn"
 }
 
-# The groups come before the functions: Lambda makes a missing one itself at the first invocation, without retention, and
-# Terraform could then not make it any more.
+# Terraform must create the log groups before the functions. Otherwise, Lambda creates a missing group at the first invocation,
+# without a retention, and Terraform's own creation of the group then fails.
 resource "aws_cloudwatch_log_group" "ingest" {
-  # checkov:skip=CKV_AWS_158:CloudWatch Logs encrypts with its own key; lines hold event ids and digests, no bodies
+  # checkov:skip=CKV_AWS_158:CloudWatch Logs encrypts with its own key; lines contain event ids and digests, but no bodies
 
   name              = "/aws/lambda/${local.ingest_name}"
   retention_in_days = var.log_retention_days
 }
 
 resource "aws_cloudwatch_log_group" "archive" {
-  # checkov:skip=CKV_AWS_158:CloudWatch Logs encrypts with its own key; lines hold event ids and digests, no bodies
+  # checkov:skip=CKV_AWS_158:CloudWatch Logs encrypts with its own key; lines contain event ids and digests, but no bodies
 
   name              = "/aws/lambda/${local.archive_name}"
   retention_in_days = var.log_retention_days
 }
 
-# SQS batch in, claims out.
+# Turns SQS batches into claims.
 resource "aws_lambda_function" "ingest" {
-  # checkov:skip=CKV_AWS_116:for asynchronous invocations, of which there are none; the queue's redrive policy does this
-  # checkov:skip=CKV_AWS_115:the mapping's maximum_concurrency bounds it, and a reservation would throttle
-  # checkov:skip=CKV_AWS_117:it talks to public AWS endpoints only; a VPC would add NAT and nothing to keep in
-  # checkov:skip=CKV_AWS_173:the variables are names and numbers, no secrets; Lambda encrypts them with its own key
-  # checkov:skip=CKV_AWS_272:the zip is built where it is deployed from; signing needs a profile that an account may not have
+  # checkov:skip=CKV_AWS_116:applies to asynchronous invocations, and there are none; the queue's redrive policy does the same
+  # checkov:skip=CKV_AWS_115:the mapping's maximum_concurrency limits the function; reserved concurrency would throttle it
+  # checkov:skip=CKV_AWS_117:the function calls only public AWS endpoints; a VPC would add NAT and protect nothing
+  # checkov:skip=CKV_AWS_173:the variables contain names and numbers, but no secrets; Lambda encrypts them with its own key
+  # checkov:skip=CKV_AWS_272:the zip is built on the machine that deploys it; signing requires a profile that an account may not have
 
   function_name    = local.ingest_name
   description      = "Claims each event in ${var.table_name} with one conditional write."
@@ -63,7 +63,7 @@ resource "aws_lambda_function" "ingest" {
   lifecycle {
     precondition {
       condition     = fileexists(var.ingest_zip)
-      error_message = "There is no ${var.ingest_zip}: run scripts/package first."
+      error_message = "${var.ingest_zip} does not exist: run scripts/package first."
     }
   }
 }
@@ -74,22 +74,23 @@ resource "aws_lambda_event_source_mapping" "ingest" {
   batch_size                         = var.ingest_batch_size
   maximum_batching_window_in_seconds = var.ingest_batching_window_seconds
 
-  # One bad message must not take its batch's good ones to the dead-letter queue.
+  # Without partial batch responses, one bad message would move its whole batch to the dead-letter queue.
   function_response_types = ["ReportBatchItemFailures"]
 
-  # Without it, pollers go on receiving what a throttled function cannot take, and each receive counts.
+  # Without a limit, Lambda's pollers keep receiving messages while the function is throttled, and each receive counts towards
+  # max_receive_count.
   scaling_config {
     maximum_concurrency = var.ingest_maximum_concurrency
   }
 }
 
-# Stream batch in, objects out.
+# Turns stream batches into objects.
 resource "aws_lambda_function" "archive" {
-  # checkov:skip=CKV_AWS_116:for asynchronous invocations, of which there are none; the mapping's on-failure queue does this
-  # checkov:skip=CKV_AWS_115:shards times parallelization_factor bound it, and a reservation would throttle
-  # checkov:skip=CKV_AWS_117:it talks to public AWS endpoints only; a VPC would add NAT and nothing to keep in
-  # checkov:skip=CKV_AWS_173:the variables are names and numbers, no secrets; Lambda encrypts them with its own key
-  # checkov:skip=CKV_AWS_272:the zip is built where it is deployed from; signing needs a profile that an account may not have
+  # checkov:skip=CKV_AWS_116:applies to asynchronous invocations, and there are none; the mapping's on-failure queue does the same
+  # checkov:skip=CKV_AWS_115:shards times parallelization_factor limit the function; reserved concurrency would throttle it
+  # checkov:skip=CKV_AWS_117:the function calls only public AWS endpoints; a VPC would add NAT and protect nothing
+  # checkov:skip=CKV_AWS_173:the variables contain names and numbers, but no secrets; Lambda encrypts them with its own key
+  # checkov:skip=CKV_AWS_272:the zip is built on the machine that deploys it; signing requires a profile that an account may not have
 
   function_name    = local.archive_name
   description      = "Writes each new claim of ${var.table_name} to ${var.bucket_name} as one object."
@@ -123,24 +124,24 @@ resource "aws_lambda_function" "archive" {
   lifecycle {
     precondition {
       condition     = fileexists(var.archive_zip)
-      error_message = "There is no ${var.archive_zip}: run scripts/package first."
+      error_message = "${var.archive_zip} does not exist: run scripts/package first."
     }
   }
 }
 
-# Starting position, filter and response type are no variables: each of them is what a guarantee rests on.
+# Starting position, filter and response type are fixed rather than variables, because the guarantees depend on them.
 resource "aws_lambda_event_source_mapping" "archive" {
   event_source_arn = var.stream_arn
   function_name    = aws_lambda_function.archive.arn
 
-  # From the stream's oldest record on: LATEST would lose what was claimed before the mapping began to poll.
+  # Starts at the stream's oldest record. LATEST would lose claims that were made before the mapping began to poll.
   starting_position = "TRIM_HORIZON"
 
   batch_size                         = var.archive_batch_size
   maximum_batching_window_in_seconds = var.archive_batching_window_seconds
   parallelization_factor             = var.archive_parallelization_factor
 
-  # A record that fails holds its shard, and comes again until it is too old.
+  # A failed record blocks its shard and is retried until it reaches the maximum age.
   function_response_types        = ["ReportBatchItemFailures"]
   bisect_batch_on_function_error = var.archive_bisect_batch_on_function_error
   maximum_retry_attempts         = var.archive_maximum_retry_attempts
@@ -152,8 +153,8 @@ resource "aws_lambda_event_source_mapping" "archive" {
     }
   }
 
-  # New images of claims, whatever the event is called: a claim that replaces an expired one is a MODIFY. A REMOVE has no
-  # new image, so that the records of TTL's deletions cost no invocation.
+  # Matches every new image of a claim, whatever the record's event name: a claim that replaces an expired one is a MODIFY.
+  # A REMOVE has no new image, so the records of TTL deletions cost no invocation.
   filter_criteria {
     filter {
       pattern = jsonencode({ dynamodb = { NewImage = { sk = { S = ["CLAIM"] } } } })

@@ -9,21 +9,21 @@ output "archive_function_name" {
 }
 
 output "ingest_log_group" {
-  description = "Log group of `ingest-fn`."
+  description = "Name of the log group of `ingest-fn`."
   value       = aws_cloudwatch_log_group.ingest.name
 }
 
 output "archive_log_group" {
-  description = "Log group of `archive-fn`."
+  description = "Name of the log group of `archive-fn`."
   value       = aws_cloudwatch_log_group.archive.name
 }
 
 output "ingest_log_group_arn" {
-  description = "ARN of `ingest-fn`'s log group."
+  description = "ARN of the log group of `ingest-fn`."
   value       = aws_cloudwatch_log_group.ingest.arn
 }
 
 output "archive_log_group_arn" {
-  description = "ARN of `archive-fn`'s log group."
+  description = "ARN of the log group of `archive-fn`."
   value       = aws_cloudwatch_log_group.archive.arn
 }

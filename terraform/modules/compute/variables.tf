@@ -11,7 +11,7 @@ variable "architecture" {
 }
 
 variable "function_timeout_seconds" {
-  description = "Time that one invocation of either function gets."
+  description = "Timeout of one invocation of either function."
   type        = number
   nullable    = false
 }
@@ -23,37 +23,37 @@ variable "memory_mb" {
 }
 
 variable "log_level" {
-  description = "Lowest level of the functions' own log lines: `INFO` or `DEBUG`. The metrics are INFO lines."
+  description = "Lowest level of the functions' own log lines: `INFO` or `DEBUG`. The metrics are lines at level INFO."
   type        = string
   nullable    = false
 }
 
 variable "log_retention_days" {
-  description = "Days that the functions' log lines are kept."
+  description = "Number of days for which CloudWatch Logs keeps the functions' log lines."
   type        = number
   nullable    = false
 }
 
 variable "ingest_zip" {
-  description = "Zip of `ingest-fn`."
+  description = "Path of the zip of `ingest-fn`."
   type        = string
   nullable    = false
 }
 
 variable "ingest_role_arn" {
-  description = "Role of `ingest-fn`."
+  description = "ARN of the role of `ingest-fn`."
   type        = string
   nullable    = false
 }
 
 variable "table_name" {
-  description = "Table of claims."
+  description = "Name of the table of claims."
   type        = string
   nullable    = false
 }
 
 variable "dedup_window_seconds" {
-  description = "How long a claim holds."
+  description = "Dedup window: the time for which a claim is valid."
   type        = number
   nullable    = false
 }
@@ -65,115 +65,115 @@ variable "event_id_pointer" {
 }
 
 variable "on_conflict" {
-  description = "What becomes of a body other than the one that won its event: `acknowledge` or `dead-letter`."
+  description = "Action on a conflict, which is a body that differs from the one that won its event: `acknowledge` or `dead-letter`."
   type        = string
   nullable    = false
 }
 
 variable "claim_writes" {
-  description = "How `ingest-fn` writes the claims of a batch: `single` or `batch`."
+  description = "Method by which `ingest-fn` writes the claims of a batch: `single` or `batch`."
   type        = string
   nullable    = false
 }
 
 variable "claim_cache_entries" {
-  description = "Claims that a warm sandbox of `ingest-fn` remembers; 0 switches the cache off."
+  description = "Number of claims that a warm sandbox of `ingest-fn` caches; 0 disables the cache."
   type        = number
   nullable    = false
 }
 
 variable "queue_arn" {
-  description = "Queue that `ingest-fn` consumes."
+  description = "ARN of the queue that `ingest-fn` consumes."
   type        = string
   nullable    = false
 }
 
 variable "ingest_batch_size" {
-  description = "Messages that one invocation of `ingest-fn` gets at most."
+  description = "Maximum number of messages in one invocation of `ingest-fn`."
   type        = number
   nullable    = false
 }
 
 variable "ingest_batching_window_seconds" {
-  description = "How long Lambda waits for a batch of messages to fill."
+  description = "Maximum time that Lambda waits for a batch of messages to fill."
   type        = number
   nullable    = false
 }
 
 variable "ingest_maximum_concurrency" {
-  description = "Sandboxes of `ingest-fn` that the queue may keep busy."
+  description = "Maximum number of sandboxes of `ingest-fn` that the queue mapping invokes at once."
   type        = number
   nullable    = false
 }
 
 variable "archive_zip" {
-  description = "Zip of `archive-fn`."
+  description = "Path of the zip of `archive-fn`."
   type        = string
   nullable    = false
 }
 
 variable "archive_role_arn" {
-  description = "Role of `archive-fn`."
+  description = "ARN of the role of `archive-fn`."
   type        = string
   nullable    = false
 }
 
 variable "bucket_name" {
-  description = "Data lake's bucket."
+  description = "Name of the data lake's bucket."
   type        = string
   nullable    = false
 }
 
 variable "object_prefix" {
-  description = "Where the data lake begins in its bucket."
+  description = "Prefix of all keys of the data lake in its bucket."
   type        = string
   nullable    = false
 }
 
 variable "stream_arn" {
-  description = "Stream of the table of claims."
+  description = "ARN of the stream of the table of claims."
   type        = string
   nullable    = false
 }
 
 variable "on_failure_queue_arn" {
-  description = "Queue that names the stream records that were given up."
+  description = "ARN of the on-failure queue, which names the stream records that the stream mapping discarded."
   type        = string
   nullable    = false
 }
 
 variable "archive_batch_size" {
-  description = "Stream records that one invocation of `archive-fn` gets at most."
+  description = "Maximum number of stream records in one invocation of `archive-fn`."
   type        = number
   nullable    = false
 }
 
 variable "archive_batching_window_seconds" {
-  description = "How long Lambda waits for a batch of stream records to fill."
+  description = "Maximum time that Lambda waits for a batch of stream records to fill."
   type        = number
   nullable    = false
 }
 
 variable "archive_parallelization_factor" {
-  description = "Batches of one stream shard that are worked on at once."
+  description = "Number of batches of one stream shard that Lambda processes at once."
   type        = number
   nullable    = false
 }
 
 variable "archive_bisect_batch_on_function_error" {
-  description = "Whether a batch whose invocation failed as a whole comes again in halves."
+  description = "If true, Lambda splits a batch whose invocation failed as a whole and retries the halves."
   type        = bool
   nullable    = false
 }
 
 variable "archive_maximum_retry_attempts" {
-  description = "How often a failed record is tried again; -1 is without limit, until its age ends it."
+  description = "Number of times that Lambda retries a failed record. With -1, it retries until the record reaches `archive_maximum_record_age_seconds`."
   type        = number
   nullable    = false
 }
 
 variable "archive_maximum_record_age_seconds" {
-  description = "Age at which a record that still fails is given up."
+  description = "Age at which the stream mapping discards a record that still fails."
   type        = number
   nullable    = false
 }

@@ -21,22 +21,22 @@ resource "aws_iam_role_policy" "ingest" {
 }
 
 data "aws_iam_policy_document" "ingest" {
-  # What Lambda's pollers do in the role's name, before and after each invocation.
+  # Lambda's pollers receive and delete messages under this role.
   statement {
     sid       = "ConsumeQueue"
     actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
     resources = [var.queue_arn]
   }
 
-  # A claim is one conditional put: it reads nothing, changes nothing and deletes nothing.
-  # Of PartiQL's statements, an INSERT alone has this permission; it cannot change what is there.
+  # A claim is one conditional put, so the function needs no permission to read, update or delete items.
+  # PartiQLInsert permits only INSERT statements, which cannot change an existing item.
   statement {
     sid       = "PutClaim"
     actions   = concat(["dynamodb:PutItem"], var.claim_writes == "batch" ? ["dynamodb:PartiQLInsert"] : [])
     resources = [var.table_arn]
   }
 
-  # DynamoDB decrypts the table's key in the caller's name, for a write too.
+  # DynamoDB uses the table's key with the caller's permissions. Writes need kms:Decrypt too.
   dynamic "statement" {
     for_each = var.table_kms_key_arn != "" ? [var.table_kms_key_arn] : []
 
@@ -53,14 +53,14 @@ data "aws_iam_policy_document" "ingest" {
     }
   }
 
-  # The group itself is Terraform's; streams within it have names that Lambda makes up.
+  # Terraform creates the log group. Lambda chooses the names of the log streams, so the resource ends in a wildcard.
   statement {
     sid       = "WriteLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${var.ingest_log_group_arn}:*"]
   }
 
-  # X-Ray has no resources to name.
+  # X-Ray has no resource-level permissions for these actions.
   statement {
     sid       = "Trace"
     actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
@@ -86,7 +86,7 @@ data "aws_iam_policy_document" "archive" {
     resources = [var.stream_arn]
   }
 
-  # DynamoDB decrypts the table's key in the reader's name, for its stream too.
+  # DynamoDB uses the table's key with the reader's permissions, also when the reader reads the stream.
   dynamic "statement" {
     for_each = var.table_kms_key_arn != "" ? [var.table_kms_key_arn] : []
 
@@ -103,14 +103,15 @@ data "aws_iam_policy_document" "archive" {
     }
   }
 
-  # An object's name follows from its claim, so that only the prefix can be named here.
+  # An object's name depends on its claim, so the policy can name only the prefix.
   statement {
     sid       = "PutObject"
     actions   = ["s3:PutObject"]
     resources = ["${var.bucket_arn}/${var.object_prefix}*"]
   }
 
-  # S3 asks for the bucket's data key in the writer's name. An upload in parts would need kms:Decrypt too; there are none.
+  # S3 generates the data key with the writer's permissions. Multipart uploads would also need kms:Decrypt, but the function makes
+  # none.
   dynamic "statement" {
     for_each = var.bucket_kms_key_arn != "" ? [var.bucket_kms_key_arn] : []
 
@@ -127,21 +128,21 @@ data "aws_iam_policy_document" "archive" {
     }
   }
 
-  # Lambda sends there in the role's name.
+  # Lambda sends to the on-failure queue under this role.
   statement {
-    sid       = "NameWhatWasGivenUp"
+    sid       = "NameDiscardedRecords"
     actions   = ["sqs:SendMessage"]
     resources = [var.on_failure_queue_arn]
   }
 
-  # The group itself is Terraform's; streams within it have names that Lambda makes up.
+  # Terraform creates the log group. Lambda chooses the names of the log streams, so the resource ends in a wildcard.
   statement {
     sid       = "WriteLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${var.archive_log_group_arn}:*"]
   }
 
-  # X-Ray has no resources to name.
+  # X-Ray has no resource-level permissions for these actions.
   statement {
     sid       = "Trace"
     actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]

@@ -1,11 +1,11 @@
 output "ingest_role_arn" {
-  description = "Role of `ingest-fn`, once its policy is in place: Lambda refuses a mapping whose role may not read."
+  description = "ARN of the role of `ingest-fn`, available once its policy is in place: Lambda refuses to create a mapping whose role may not read its source."
   value       = aws_iam_role.ingest.arn
   depends_on  = [aws_iam_role_policy.ingest]
 }
 
 output "archive_role_arn" {
-  description = "Role of `archive-fn`, once its policy is in place: Lambda refuses a mapping whose role may not read."
+  description = "ARN of the role of `archive-fn`, available once its policy is in place: Lambda refuses to create a mapping whose role may not read its source."
   value       = aws_iam_role.archive.arn
   depends_on  = [aws_iam_role_policy.archive]
 }

@@ -5,73 +5,73 @@ variable "name_prefix" {
 }
 
 variable "region" {
-  description = "Region of the services through which the keys may be used."
+  description = "Region of the services that may use the KMS keys for the roles."
   type        = string
   nullable    = false
 }
 
 variable "queue_arn" {
-  description = "Queue that `ingest-fn` consumes."
+  description = "ARN of the queue that `ingest-fn` consumes."
   type        = string
   nullable    = false
 }
 
 variable "table_arn" {
-  description = "Table that `ingest-fn` puts claims into."
+  description = "ARN of the table that `ingest-fn` puts claims into."
   type        = string
   nullable    = false
 }
 
 variable "claim_writes" {
-  description = "How `ingest-fn` writes claims: with `batch`, it may insert them by PartiQL too."
+  description = "Method by which `ingest-fn` writes claims. With `batch`, its role may also insert them by PartiQL."
   type        = string
   nullable    = false
 }
 
 variable "stream_arn" {
-  description = "Stream that `archive-fn` reads."
+  description = "ARN of the stream that `archive-fn` reads."
   type        = string
   nullable    = false
 }
 
 variable "bucket_arn" {
-  description = "Bucket that `archive-fn` writes to."
+  description = "ARN of the bucket that `archive-fn` writes to."
   type        = string
   nullable    = false
 }
 
 variable "object_prefix" {
-  description = "The only prefix in the bucket that `archive-fn` may write under, with a / at its end."
+  description = "Only prefix in the bucket under which `archive-fn` may write. It ends with a slash."
   type        = string
   nullable    = false
 }
 
 variable "on_failure_queue_arn" {
-  description = "Queue that names the stream records that were given up."
+  description = "ARN of the on-failure queue, which names the stream records that the stream mapping discarded."
   type        = string
   nullable    = false
 }
 
 variable "ingest_log_group_arn" {
-  description = "Log group of `ingest-fn`."
+  description = "ARN of the log group of `ingest-fn`."
   type        = string
   nullable    = false
 }
 
 variable "archive_log_group_arn" {
-  description = "Log group of `archive-fn`."
+  description = "ARN of the log group of `archive-fn`."
   type        = string
   nullable    = false
 }
 
 variable "table_kms_key_arn" {
-  description = "Customer-managed key of the table; empty is none."
+  description = "ARN of the table's customer-managed KMS key. Empty if it has none."
   type        = string
   nullable    = false
 }
 
 variable "bucket_kms_key_arn" {
-  description = "Customer-managed key of the bucket; empty is none."
+  description = "ARN of the bucket's customer-managed KMS key. Empty if it has none."
   type        = string
   nullable    = false
 }

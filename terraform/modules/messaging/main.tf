@@ -1,11 +1,11 @@
 data "aws_partition" "current" {}
 
 locals {
-  # The largest message that the provider can set, up to version 5.100. SQS itself takes 1 MiB.
+  # The largest value that the provider accepts, up to version 5.100. SQS itself accepts 1 MiB.
   max_message_bytes = 262144
 
-  # AWS advises six times the function's timeout, and on top the window in which a batch fills: a message must not come
-  # into sight again while its first invocation may still be at work or in Lambda's own retries of a throttle.
+  # AWS recommends six times the function's timeout plus the batching window. A shorter timeout would show a message again while
+  # its first invocation still runs, or while Lambda still retries a throttled invocation.
   visibility_timeout_seconds = 6 * var.function_timeout_seconds + var.batching_window_seconds
 
   names = {
@@ -14,15 +14,16 @@ locals {
     on_failure = "${var.name_prefix}-archive-on-failure"
   }
 
-  # Built and not referenced: a queue's own policy cannot refer to the queue, nor a dead-letter queue to the queue that
-  # refers to it. Policies as resources of their own could, and would cost a serial wait of 25 s each.
+  # These ARNs are built from names, because references would form cycles: a queue's policy names the queue itself, and the
+  # dead-letter queue names the queue that refers to it. Separate policy resources would avoid the cycles, but each adds a serial
+  # wait of 25 s to an apply.
   arns = {
     for role, name in local.names :
     role => "arn:${data.aws_partition.current.partition}:sqs:${var.region}:${var.account_id}:${name}"
   }
 }
 
-# Producers send here; ingest-fn consumes.
+# The queue that producers send to and ingest-fn consumes.
 resource "aws_sqs_queue" "queue" {
   name                       = local.names.queue
   visibility_timeout_seconds = local.visibility_timeout_seconds
@@ -38,7 +39,7 @@ resource "aws_sqs_queue" "queue" {
   })
 }
 
-# Where a message goes that was received max_receive_count times in vain.
+# The dead-letter queue. SQS moves a message here after max_receive_count failed receives.
 resource "aws_sqs_queue" "dlq" {
   name                      = local.names.dlq
   message_retention_seconds = var.dlq_retention_seconds
@@ -52,8 +53,8 @@ resource "aws_sqs_queue" "dlq" {
   })
 }
 
-# Where Lambda names the stream records that archive-fn was given up on. Messages are metadata only: shard and sequence
-# numbers. Lambda sends here itself, so that it is no queue's dead-letter queue.
+# The on-failure queue. Lambda sends a message here when the stream mapping discards records. It contains only metadata: shard
+# and sequence numbers. Lambda sends it directly, so no other queue may use this one as its dead-letter queue.
 resource "aws_sqs_queue" "on_failure" {
   name                      = local.names.on_failure
   message_retention_seconds = var.on_failure_retention_seconds

@@ -1,5 +1,5 @@
 output "queue_url" {
-  description = "Where producers send."
+  description = "URL of the queue that producers send to."
   value       = aws_sqs_queue.queue.url
 }
 
@@ -14,12 +14,12 @@ output "queue_name" {
 }
 
 output "max_message_bytes" {
-  description = "Largest message that the queue takes."
+  description = "Largest message that the queue accepts."
   value       = aws_sqs_queue.queue.max_message_size
 }
 
 output "dlq_url" {
-  description = "Dead-letter queue."
+  description = "URL of the dead-letter queue."
   value       = aws_sqs_queue.dlq.url
 }
 
@@ -34,7 +34,7 @@ output "dlq_name" {
 }
 
 output "on_failure_queue_url" {
-  description = "Queue that names the stream records that were given up."
+  description = "URL of the on-failure queue, which names the stream records that the stream mapping discarded."
   value       = aws_sqs_queue.on_failure.url
 }
 

@@ -5,13 +5,13 @@ variable "name_prefix" {
 }
 
 variable "account_id" {
-  description = "Account that the queues are made in; their ARNs are built from it."
+  description = "Id of the account in which the queues are created. Their ARNs are built from it."
   type        = string
   nullable    = false
 }
 
 variable "region" {
-  description = "Region that the queues are made in; their ARNs are built from it."
+  description = "Region in which the queues are created. Their ARNs are built from it."
   type        = string
   nullable    = false
 }
@@ -23,31 +23,31 @@ variable "function_timeout_seconds" {
 }
 
 variable "batching_window_seconds" {
-  description = "How long Lambda waits for a batch to fill."
+  description = "Maximum time that Lambda waits for a batch to fill."
   type        = number
   nullable    = false
 }
 
 variable "max_receive_count" {
-  description = "Receives after which a message becomes a dead letter."
+  description = "Number of receives after which a message becomes a dead letter."
   type        = number
   nullable    = false
 }
 
 variable "queue_retention_seconds" {
-  description = "How long the queue keeps what nobody received."
+  description = "Time after which SQS deletes a message that is still in the queue."
   type        = number
   nullable    = false
 }
 
 variable "dlq_retention_seconds" {
-  description = "How long the dead-letter queue keeps a message, from its first enqueue on."
+  description = "Time after which SQS deletes a dead letter, counted from its first enqueue."
   type        = number
   nullable    = false
 }
 
 variable "on_failure_retention_seconds" {
-  description = "How long the on-failure queue keeps a message."
+  description = "Time after which SQS deletes a message from the on-failure queue."
   type        = number
   nullable    = false
 }

@@ -1,5 +1,5 @@
 locals {
-  # Each row is a stage of the flow, from left to right.
+  # A grid of three rows: the queues; the functions' outcomes and the lag; Lambda and DynamoDB.
   widgets = [
     {
       title = "Queue: messages in and out", stat = "Sum", x = 0, y = 0
@@ -9,14 +9,14 @@ locals {
       ]
     },
     {
-      title = "Queue: waiting, and age of the oldest (s)", stat = "Maximum", x = 8, y = 0
+      title = "Queue: waiting messages, and age of the oldest (s)", stat = "Maximum", x = 8, y = 0
       metrics = [
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.queue_name],
         ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", var.queue_name, { yAxis = "right" }],
       ]
     },
     {
-      title = "Dead letters, and records given up", stat = "Maximum", x = 16, y = 0
+      title = "Dead letters and on-failure messages", stat = "Maximum", x = 16, y = 0
       metrics = [
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.dlq_name],
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.on_failure_queue_name],
@@ -37,7 +37,7 @@ locals {
       ]
     },
     {
-      title = "archive-fn: claim to object, and behind the stream (ms)", stat = "Maximum", x = 16, y = 6
+      title = "archive-fn: time from claim to object, and lag behind the stream (ms)", stat = "Maximum", x = 16, y = 6
       metrics = [
         [local.namespace, "LagMaxMs", "FunctionName", var.archive_function_name],
         ["AWS/Lambda", "IteratorAge", "FunctionName", var.archive_function_name],

@@ -1,53 +1,53 @@
 variable "name_prefix" {
-  description = "First part of each name, and the dashboard's name."
+  description = "First part of each name, and the name of the dashboard."
   type        = string
   nullable    = false
 }
 
 variable "region" {
-  description = "Region that the dashboard reads metrics from."
+  description = "Region from which the dashboard reads metrics."
   type        = string
   nullable    = false
 }
 
 variable "queue_name" {
-  description = "Queue that producers send to."
+  description = "Name of the queue that producers send to."
   type        = string
   nullable    = false
 }
 
 variable "dlq_name" {
-  description = "Its dead-letter queue."
+  description = "Name of the dead-letter queue."
   type        = string
   nullable    = false
 }
 
 variable "on_failure_queue_name" {
-  description = "Queue that names the stream records that were given up."
+  description = "Name of the on-failure queue, which names the stream records that the stream mapping discarded."
   type        = string
   nullable    = false
 }
 
 variable "queue_retention_seconds" {
-  description = "Retention of the queue; the alarm on its oldest message is at half of it."
+  description = "Retention of the queue. The alarm on its oldest message fires at half of it."
   type        = number
   nullable    = false
 }
 
 variable "dlq_retention_seconds" {
-  description = "Retention of the dead-letter queue; the alarm on its oldest message is at half of it."
+  description = "Retention of the dead-letter queue. The alarm on its oldest message fires at half of it."
   type        = number
   nullable    = false
 }
 
 variable "on_failure_retention_seconds" {
-  description = "Retention of the on-failure queue; the alarm on its oldest message is at half of it."
+  description = "Retention of the on-failure queue. The alarm on its oldest message fires at half of it."
   type        = number
   nullable    = false
 }
 
 variable "table_name" {
-  description = "Table of claims."
+  description = "Name of the table of claims."
   type        = string
   nullable    = false
 }
@@ -65,19 +65,19 @@ variable "archive_function_name" {
 }
 
 variable "ingest_log_group" {
-  description = "Log group of `ingest-fn`."
+  description = "Name of the log group of `ingest-fn`."
   type        = string
   nullable    = false
 }
 
 variable "archive_log_group" {
-  description = "Log group of `archive-fn`."
+  description = "Name of the log group of `archive-fn`."
   type        = string
   nullable    = false
 }
 
 variable "alarm_email" {
-  description = "Address that alarms are sent to; empty is no topic."
+  description = "E-mail address that receives alarms. If empty, no topic is created."
   type        = string
   nullable    = false
 }

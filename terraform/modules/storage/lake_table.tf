@@ -1,4 +1,4 @@
-# What Athena reads the data lake through. It reads at once and for ever: partitions are computed, not registered.
+# The Glue table through which Athena queries the data lake. Athena computes the partitions, so none need to be registered.
 resource "aws_glue_catalog_database" "lake" {
   for_each = local.glue_database_names
 
@@ -19,7 +19,7 @@ resource "aws_glue_catalog_table" "events" {
     "projection.enabled"        = "true"
     "projection.dt.type"        = "date"
     "projection.dt.format"      = "yyyy-MM-dd"
-    "projection.dt.range"       = "2026-01-01,NOW" # no lake is older than this system
+    "projection.dt.range"       = "2026-01-01,NOW" # no lake has objects from before 2026
     "projection.hour.type"      = "integer"
     "projection.hour.range"     = "0,23"
     "projection.hour.digits"    = "2"
@@ -29,13 +29,13 @@ resource "aws_glue_catalog_table" "events" {
   partition_keys {
     name    = "dt"
     type    = "string"
-    comment = "day of the claim, in UTC: 2026-11-23"
+    comment = "Day of the claim in UTC, for example 2026-11-23"
   }
 
   partition_keys {
     name    = "hour"
     type    = "string"
-    comment = "hour of the claim, in UTC: 00 to 23"
+    comment = "Hour of the claim in UTC, 00 to 23"
   }
 
   storage_descriptor {
@@ -43,11 +43,11 @@ resource "aws_glue_catalog_table" "events" {
     input_format  = "org.apache.hadoop.mapred.TextInputFormat"
     output_format = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
 
-    # An event may be any JSON value, and is to come out as it was sent. The Hive JSON SerDe wants one schema for all events.
-    # The OpenX one takes any value for a string, but writes objects anew and cannot tell "1" from 1. A line always has
-    # the same five names in the same order, so that a regular expression finds them, and the event is the rest, to the byte.
-    # Within a JSON string each quotation mark is escaped, so that no value holds the `","` which ends it here. (?s): JSON may
-    # hold U+2028 and U+0085 unescaped, which a dot would otherwise stop at.
+    # A query must return an event exactly as it was sent, and an event may be any JSON value. The Hive JSON SerDe requires one
+    # schema for all events. The OpenX SerDe reads any value as a string, but reformats objects and cannot distinguish "1" from 1.
+    # A line of the lake always has the same five names in the same order, so a regular expression can split it, and the event is
+    # the rest of the line, byte for byte. JSON escapes quotation marks within a string, so no value can contain the `","` that
+    # ends it here. With (?s), a dot also matches U+2028 and U+0085, which JSON may contain unescaped.
     ser_de_info {
       name                  = "line"
       serialization_library = "org.apache.hadoop.hive.serde2.RegexSerDe"
@@ -60,31 +60,31 @@ resource "aws_glue_catalog_table" "events" {
     columns {
       name    = "event_id"
       type    = "string"
-      comment = "escaped as in JSON: \\\" for a quotation mark"
+      comment = "Escaped as in JSON: a quotation mark is \\\""
     }
 
     columns {
       name    = "claim_id"
       type    = "string"
-      comment = "UUIDv7; the object's name"
+      comment = "UUIDv7, the object's name"
     }
 
     columns {
       name    = "claimed_at"
       type    = "string"
-      comment = "RFC 3339, UTC; from_iso8601_timestamp(claimed_at)"
+      comment = "RFC 3339 in UTC; parse it with from_iso8601_timestamp(claimed_at)"
     }
 
     columns {
       name    = "message_id"
       type    = "string"
-      comment = "SQS message that won the event"
+      comment = "Id of the SQS message that won the event"
     }
 
     columns {
       name    = "event"
       type    = "string"
-      comment = "JSON as sent; json_extract_scalar(event, '$.name')"
+      comment = "JSON as sent; read a member with json_extract_scalar(event, '$.name')"
     }
   }
 }

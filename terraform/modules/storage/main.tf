@@ -3,13 +3,13 @@ data "aws_partition" "current" {}
 locals {
   bucket_name = var.bucket_name != "" ? var.bucket_name : "${var.name_prefix}-ingestion-data-${var.account_id}-${var.region}"
 
-  # Built and not referenced, so that the policy is known before the bucket is made.
+  # Built from the name instead of a reference, so that the policy is known before the bucket exists.
   bucket_arn = "arn:${data.aws_partition.current.partition}:s3:::${local.bucket_name}"
 }
 
-# The claims, each with its event inside.
+# The table of claims. Each claim contains its event.
 resource "aws_dynamodb_table" "claims" {
-  # checkov:skip=CKV_AWS_119:a customer-managed key is a choice, table_kms_key_arn; without one DynamoDB encrypts with its own
+  # checkov:skip=CKV_AWS_119:table_kms_key_arn is optional; without it, DynamoDB encrypts with its own key
 
   name                        = "${var.name_prefix}-ingestion-state"
   billing_mode                = "PAY_PER_REQUEST"
@@ -38,18 +38,18 @@ resource "aws_dynamodb_table" "claims" {
     enabled = true
   }
 
-  # Without a key of the customer's, DynamoDB encrypts with its own.
+  # Without a customer-managed key, DynamoDB encrypts with its own key.
   server_side_encryption {
     enabled     = var.table_kms_key_arn != ""
     kms_key_arn = var.table_kms_key_arn != "" ? var.table_kms_key_arn : null
   }
 }
 
-# The data lake: one object, with one version, for each claim.
+# The data lake: one object with one version for each claim.
 resource "aws_s3_bucket" "lake" {
-  # checkov:skip=CKV2_AWS_62:nobody is to be notified of an object; the archive's log has a line for each
-  # checkov:skip=CKV_AWS_18:the archive's log has a line for each object; logs of reads are for the account's own trail
-  # checkov:skip=CKV_AWS_144:a second region is another system's choice; versions and the policy guard against overwriting
+  # checkov:skip=CKV2_AWS_62:no one needs a notification per object; archive-fn logs a line for each
+  # checkov:skip=CKV_AWS_18:archive-fn logs a line for each object; logging reads is the task of the account's own trail
+  # checkov:skip=CKV_AWS_144:a second region is out of scope; versions and the bucket policy protect against overwriting
 
   bucket        = local.bucket_name
   force_destroy = var.force_destroy
@@ -79,7 +79,7 @@ resource "aws_s3_bucket_ownership_controls" "lake" {
   }
 }
 
-# With a bucket key, S3 asks KMS now and then, and not for each object.
+# With a bucket key, S3 sends few requests to KMS instead of one for each object.
 resource "aws_s3_bucket_server_side_encryption_configuration" "lake" {
   bucket = aws_s3_bucket.lake.id
 
@@ -93,7 +93,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "lake" {
   }
 }
 
-# An old version is only ever what somebody deleted or overwrote by hand: a month to notice.
+# Noncurrent versions exist only if someone deletes or overwrites an object by hand. 30 days leave time to notice it.
 resource "aws_s3_bucket_lifecycle_configuration" "lake" {
   bucket = aws_s3_bucket.lake.id
 
@@ -130,7 +130,7 @@ resource "aws_s3_bucket_policy" "lake" {
   bucket = aws_s3_bucket.lake.id
   policy = data.aws_iam_policy_document.lake.json
 
-  # S3 refuses changes of the policy and of this block at the same time.
+  # S3 refuses concurrent changes of the bucket policy and the public access block.
   depends_on = [aws_s3_bucket_public_access_block.lake]
 }
 
@@ -153,9 +153,9 @@ data "aws_iam_policy_document" "lake" {
     }
   }
 
-  # No one overwrites an object, not even by mistake: a write that does not say If-None-Match is refused. The second
-  # condition spares the parts of a multipart upload, which cannot say it; their completion must. A copy cannot say it
-  # either, so that copies into the prefix are refused.
+  # Prevents overwriting an object, even by mistake: S3 refuses writes without If-None-Match. The second condition exempts the
+  # parts of a multipart upload, which cannot have this header; the request that completes the upload must have it. Copies cannot
+  # have the header either, so S3 refuses copies into the prefix.
   statement {
     sid       = "DenyWriteWithoutIfNoneMatch"
     effect    = "Deny"

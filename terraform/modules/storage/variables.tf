@@ -1,59 +1,59 @@
 variable "name_prefix" {
-  description = "First part of the table's name, and of the bucket's default name."
+  description = "First part of the table's name and of the bucket's default name."
   type        = string
   nullable    = false
 }
 
 variable "account_id" {
-  description = "Account that the bucket is made in; part of its default name."
+  description = "Id of the account in which the bucket is created. Part of the default bucket name."
   type        = string
   nullable    = false
 }
 
 variable "region" {
-  description = "Region that the bucket is made in; part of its default name."
+  description = "Region in which the bucket is created. Part of the default bucket name."
   type        = string
   nullable    = false
 }
 
 variable "bucket_name" {
-  description = "Name of the data lake's bucket; empty is `<name_prefix>-ingestion-data-<account_id>-<region>`."
+  description = "Name of the data lake's bucket. If empty, it is `<name_prefix>-ingestion-data-<account_id>-<region>`."
   type        = string
   nullable    = false
 }
 
 variable "object_prefix" {
-  description = "Where the data lake begins in its bucket, with a / at its end. Under it, nothing is ever overwritten."
+  description = "Prefix of all keys of the data lake in its bucket. It ends with a slash. The bucket policy prevents overwriting under it."
   type        = string
   nullable    = false
 }
 
 variable "table_kms_key_arn" {
-  description = "ARN of a customer-managed key for the table; empty is DynamoDB's own key."
+  description = "ARN of a customer-managed KMS key for the table. If empty, DynamoDB encrypts it with its own key."
   type        = string
   nullable    = false
 }
 
 variable "bucket_kms_key_arn" {
-  description = "ARN of a customer-managed key for the bucket; empty is the AWS-managed key `aws/s3`."
+  description = "ARN of a customer-managed KMS key for the bucket. If empty, S3 uses the AWS-managed key `aws/s3`."
   type        = string
   nullable    = false
 }
 
 variable "deletion_protection" {
-  description = "Whether DynamoDB refuses to delete the table."
+  description = "If true, DynamoDB refuses to delete the table."
   type        = bool
   nullable    = false
 }
 
 variable "force_destroy" {
-  description = "Whether destroying the bucket may delete all that is in it."
+  description = "If true, Terraform deletes the bucket even if it contains objects."
   type        = bool
   nullable    = false
 }
 
 variable "glue_database_name" {
-  description = "Name of a Glue database to create, with the table `events`; empty is none."
+  description = "Name of a Glue database to create, with the table `events`. If empty, none is created."
   type        = string
   nullable    = false
 }

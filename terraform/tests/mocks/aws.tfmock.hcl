@@ -1,4 +1,4 @@
-# What only AWS knows is made up here, where its form is checked.
+# Made-up values for attributes that only AWS knows and whose format Terraform or the provider checks.
 
 mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
