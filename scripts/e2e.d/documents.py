@@ -1,0 +1,32 @@
+"""The commands that README.md and terraform/README.md print for a deployed stack. Each of them is run as printed."""
+
+import re
+from pathlib import Path
+
+from stack_in_use import must
+
+BOOTSTRAP = "scripts/bootstrap-backend.sh"
+# Takes minutes, and ran in the checkout before this test.
+PACKAGE = "scripts/package"
+APPLY = "terraform -chdir=terraform apply"
+PRODUCE = "AWS_REGION=sa-east-1 cargo run -p producer -- --terraform-dir terraform"
+UNPROTECT = "terraform -chdir=terraform apply -var deletion_protection=false -var force_destroy=true"
+DESTROY = "terraform -chdir=terraform destroy -var deletion_protection=false -var force_destroy=true"
+
+EXPECTED = {
+    "README.md": [BOOTSTRAP, PACKAGE, APPLY, PRODUCE],
+    "terraform/README.md": [BOOTSTRAP, PACKAGE, APPLY, PRODUCE, UNPROTECT, DESTROY],
+}
+
+
+def deployed_blocks(document: Path) -> list[str]:
+    """Returns the code blocks that are marked `sh deployed`, without indentation."""
+    blocks = re.findall(r"^ *```sh deployed\n(.*?)^ *```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    return ["".join(f"{line.strip()}\n" if block.startswith(" ") else f"{line}\n" for line in block.splitlines()) for block in blocks]
+
+
+def print_only_known_commands(checkout: Path) -> str:
+    for document, expected in EXPECTED.items():
+        printed = "".join(deployed_blocks(checkout / document)).splitlines()
+        must(printed == expected, f"{document} prints {printed} for a deployed stack, and this test runs {expected}")
+    return ", ".join(EXPECTED)
