@@ -19,7 +19,7 @@ output "sqs_dlq_url" {
 }
 
 output "on_failure_queue_url" {
-  description = "URL of the on-failure queue, which names the stream records that the stream mapping discarded."
+  description = "URL of the on-failure queue. Its messages name the stream records that the stream mapping discarded."
   value       = module.messaging.on_failure_queue_url
 }
 

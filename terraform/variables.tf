@@ -369,7 +369,7 @@ variable "object_prefix" {
 
   validation {
     condition     = can(regex("^([a-zA-Z0-9!_.'()=-]+/)+$", var.object_prefix)) && length(var.object_prefix) <= 900
-    error_message = "object_prefix must consist of folder names, each followed by /, with only letters, digits and the characters ! - _ . ' ( ) =, and at most 900 characters in all: archive-fn refuses to start with others, and the roles' policies would treat * as a wildcard."
+    error_message = "object_prefix must consist of folder names, each followed by /, with only letters, digits and the characters ! - _ . ' ( ) =, and at most 900 characters in all: archive-fn refuses to start with any other prefix, and the roles' policies would treat * as a wildcard."
   }
 }
 

@@ -59,7 +59,7 @@ impl Archiver {
         if deadline.is_reached() {
             return (None, Err(DeadlineReached.into()));
         }
-        // Without the guard, a record that makes our code panic would do so on every retry and block its shard for a day.
+        // Without the guard, a record that makes our code panic would do so on every retry and block its shard for 22 hours.
         let decoded = catch_panic(|| Record::decode(record)).unwrap_or_else(|panic| Err(panic.into()));
         let (claim, reason) = match decoded {
             Ok(Record::Other) => return (None, Ok(ArchiveOutcome::Skipped)),

@@ -1,4 +1,4 @@
-//! The conditional write of an object, which is the only request of this function.
+//! The conditional write of an object, which is the only request that this function sends.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;

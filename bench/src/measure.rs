@@ -10,10 +10,10 @@ use crate::process::{Process, back_end, on_a_runtime};
 use crate::subject::{Leaves, Subject};
 use bench::traffic::{BATCH, Relation, Size, Traffic};
 
-/// Number of batches before the CPU time counts. They open the connections and initialize everything that is lazy.
+/// Number of warm-up batches, whose CPU time does not count. They open the connections and trigger all lazy initialization.
 const WARM_UP: usize = 20;
 
-/// Number of cold starts of a run, of which the median counts. A single one varies too much on a busy machine.
+/// Number of cold starts of a run. Their median is reported, because a single one varies too much on a busy machine.
 const STARTS: usize = 5;
 
 /// The figures of one run.

@@ -181,7 +181,7 @@ impl<'a> BulkInserter<'a> {
         // Cached claims come first, because they need no request.
         let mut puts = cached;
         puts.append(&mut large);
-        // A single claim gains nothing from an insert request, so it is put at once.
+        // A single claim gains nothing from an insert request, so it is put without one.
         if request.len() > 1 {
             inserts.push_back(request);
         } else {

@@ -63,7 +63,7 @@ pub enum ClaimTableError {
         /// The reason.
         source: ClaimError,
     },
-    /// The claim that holds the event has a digest of another version, and this version cannot digest its body.
+    /// The claim that holds the event has a digest of another version, and our code cannot compute a new digest of its body.
     #[error("event {event_id:?} is held by a claim whose content cannot be compared")]
     IncomparableOldItem {
         /// Id of the event.

@@ -133,7 +133,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "POINTER", requires = "file", value_parser = EventIdPointer::parse)]
     pub event_id_pointer: Option<EventIdPointer>,
 
-    /// Number of times to send each message, shuffled by --seed
+    /// Number of times to send each message; --seed shuffles the copies
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub copies: u32,
 
@@ -156,7 +156,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub logs: bool,
 
-    /// Itemize the AWS cost of a million events like these; --json and --report always include it (embedded pipeline only)
+    /// Itemize the AWS cost of a million events like those sent; --json and --report always include it (embedded pipeline only)
     #[arg(long)]
     pub bill: bool,
 
@@ -213,7 +213,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "POINTER", value_parser = EventIdPointer::parse)]
     pub event_id_pointer: Option<EventIdPointer>,
 
-    /// Search the logs from this time on, such as 2026-11-23T09:41:07Z [default: one day before the claim, or before now if there
+    /// Search the logs from this time on, for example 2026-11-23T09:41:07Z [default: one day before the claim, or before now if there
     /// is no claim]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<DateTime<Utc>>,

@@ -86,7 +86,7 @@ impl PipelineClient {
         scenario.faults.is_some_and(occurred)
     }
 
-    /// Creates the clients with the settings in `sdk`. The caller calls [`describe_queue`](Self::describe_queue) before sending.
+    /// Creates the clients with the settings in `sdk`. Call [`describe_queue`](Self::describe_queue) before sending.
     #[must_use]
     pub fn new(sdk: &SdkConfig, stack: Stack) -> Self {
         Self {

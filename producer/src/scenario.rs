@@ -116,7 +116,7 @@ pub static SCENARIOS: [Scenario; 9] = [
         name: "herd",
         about: "one event, sent by everyone at once",
         sends: "50 identical messages, each in its own request, 50 requests at a time",
-        expects: "one claim, one object, and a duplicate for every other message",
+        expects: "one claim and one object; all other messages are duplicates",
         content: Content::Same,
         batch_size: 1,
         ..PLAIN
@@ -133,7 +133,7 @@ pub static SCENARIOS: [Scenario; 9] = [
         name: "mixed",
         about: "a few events sent many times, and many sent once",
         sends: "1,000 messages, shuffled; --duplicates sets the share of duplicates, and --zipf how they are spread over the events",
-        expects: "one object for each event, and a duplicate for every other message",
+        expects: "one object for each event; all other messages are duplicates",
         content: Content::Mixed,
         messages: 1_000,
         ..PLAIN
@@ -142,7 +142,7 @@ pub static SCENARIOS: [Scenario; 9] = [
         name: "conflicts",
         about: "two contents for the same event id",
         sends: "50 messages of 10 events, shuffled: three messages of each event have one content and two have another",
-        expects: "one object for each event; every other message is a duplicate if it matches the claim, and a conflict if it does not",
+        expects: "one object for each event; each of the other messages is a duplicate if it matches the claim, and a conflict if it does not",
         content: Content::Conflicting,
         ..PLAIN
     },
@@ -150,7 +150,7 @@ pub static SCENARIOS: [Scenario; 9] = [
         name: "poison",
         about: "invalid bodies in the same batches as valid events",
         sends: "50 messages, every fifth with an invalid body: not JSON, without an id, with the id twice, nested too deeply, and so on",
-        expects: "the invalid messages in the dead-letter queue, and no others (after three receives, which take nine minutes with the deployed queue's visibility timeout and seconds on the embedded one)",
+        expects: "the invalid messages in the dead-letter queue, and no others (after three receives, which take nine minutes with the deployed queue's visibility timeout and seconds with the embedded queue's)",
         content: Content::Poisoned,
         only_rejected_die: true,
         hidden_for: Some(Duration::from_secs(2)),

@@ -26,7 +26,7 @@ pub struct Observation {
     pub logs: FunctionLogs,
     /// The claims, by event.
     pub claims: HashMap<usize, Claim>,
-    /// Events that had no claim when they must have had one: after a message of theirs was acknowledged, or after the queue was
+    /// Events that had no claim when they must have had one: after one of their messages was acknowledged, or after the queue was
     /// empty. Such a claim is missing, not late.
     pub missing_claims: HashSet<usize>,
     /// The objects, by event.

@@ -118,7 +118,7 @@ fn file_may_have_editor_artifacts() {
     assert_eq!((&verdict["objects"], &verdict["verdict"]), (&2.into(), &"held".into()));
 }
 
-/// Each event of a file becomes one object with its content as sent, despite the copies.
+/// With `--copies 3`, each event of a file still becomes one object, with its content as sent.
 #[test]
 fn copied_file_becomes_one_object_per_event() {
     let folder = tempfile::tempdir().unwrap();

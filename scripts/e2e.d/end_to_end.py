@@ -115,6 +115,7 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
     listed = runbook.trace_and_replay_need_only_listed_permissions("grid_stress_999")
     step.shows("trace and replay work with exactly the permissions that they list", listed)
     step.shows("the runbook's commands work as printed", runbook.deployed_commands_work())
+    step.shows("the commands for erasure remove an event", runbook.erasure_removes("rolled-back"))
     runbook.remove_roles()
 
     deployment.destroy()

@@ -107,7 +107,7 @@ class Runbook:
 
     def deployed_commands_work(self) -> str:
         """Rolls a release back and forward, disables and enables a mapping, changes the dedup window, and restores the table."""
-        check_out, roll_back, roll_forward, disable, window, restore = self.blocks
+        check_out, roll_back, roll_forward, disable, window, restore, replay, new_sandboxes = self.blocks
         self.roll_back_and_forward(check_out, roll_back, roll_forward)
 
         function = self.stack.outputs["ingest_function_name"]
@@ -126,8 +126,30 @@ class Runbook:
         restored = f"{table}-restored"
         count = lambda name: self.stack.dynamodb.scan(TableName=name, Select="COUNT")["Count"]
         must(count(restored) == count(table) > 0, f"{restored} has {count(restored)} items, and {table} has {count(table)}")
+        replayed = replay.replace("cargo run -p ops --", f'"{self.ops}"')
+        self.shell("replay-restored", replayed, TABLE=table, BUCKET=self.stack.outputs["s3_bucket_name"], PREFIX=self.stack.outputs["object_prefix"])
         self.stack.dynamodb.delete_table(TableName=restored)
+
+        self.shell("new-sandboxes", new_sandboxes)
+        variables = self.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        must(variables["CLAIM_CACHE_ENTRIES"] == "9999", f"the function's variables are {variables}")
         return "rolled back and forward, disabled and enabled a mapping, changed the dedup window, restored the table to a new one"
+
+    def erasure_removes(self, event_id: str) -> str:
+        """Runs the commands of docs/erasure.md. Afterwards, neither the table nor the lake has the event."""
+        trace, delete_claim, delete_object = deployed_blocks(self.deployment.checkout / "docs/erasure.md")
+        names = {name: self.stack.outputs[output] for name, output in NAMES.items()} | {"EVENT_ID": event_id}
+        trace = trace.replace("cargo run -p producer --", f'"{self.stack.producer_binary}"')
+        printed = self.shell("erase-trace", trace, **names)
+        key = re.search(rf"{names['PREFIX']}dt=\S+\.json", printed)
+        must(key is not None, f"trace prints no key of an object: {printed}")
+        self.shell("erase-claim", delete_claim, **names)
+        self.shell("erase-object", delete_object, KEY=key[0], **names)
+        item = {"pk": {"S": f"EVENT#{event_id}"}, "sk": {"S": "CLAIM"}}
+        must("Item" not in self.stack.dynamodb.get_item(TableName=names["TABLE"], Key=item), "the claim is still there")
+        versions = self.stack.s3.list_object_versions(Bucket=names["BUCKET"], Prefix=key[0])
+        must("Versions" not in versions and "DeleteMarkers" not in versions, f"versions are still there: {versions}")
+        return key[0]
 
     def roll_back_and_forward(self, check_out: str, roll_back: str, roll_forward: str) -> None:
         """Rolls back to zips with an extra file, which stand for the last good release: they work, but have other hashes."""

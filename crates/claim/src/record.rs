@@ -105,8 +105,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Creates a claim that holds for `window`. `now` is the claim's only reading of the wall clock, and all its times come from
-    /// it, so the SDK's retries resend the same bytes. `random` is the random part of the claim id.
+    /// Creates a claim that holds for `window`. All its times come from `now`, the only reading of the wall clock. A retry by the
+    /// SDK therefore resends the same bytes. `random` is the random part of the claim id.
     ///
     /// # Errors
     /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds [`MAX_BODY_BYTES`].

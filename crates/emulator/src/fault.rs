@@ -46,7 +46,7 @@ impl RequestFaults {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
     }
 
-    /// Removes the hook. Requests have no faults from now on.
+    /// Removes the hook. Later requests have no faults.
     pub fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

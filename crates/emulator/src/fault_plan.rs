@@ -29,7 +29,7 @@ pub trait FaultPlan: Send + Sync {
         Delivery::Once
     }
 
-    /// Returns the largest number of records for the stream mapping's next batch. `maximum` is the configured batch size.
+    /// Returns the maximum number of records in the stream mapping's next batch. `maximum` is the configured batch size.
     fn batch_size(&self, maximum: usize) -> usize {
         maximum
     }

@@ -41,13 +41,13 @@ struct State {
 }
 
 impl Sqs {
-    /// Creates SQS without queues. `seed` determines the message ids.
+    /// Creates the service without queues. `seed` determines the message ids.
     #[must_use]
     pub fn new(clock: Clock, seed: u64) -> Self {
         Self::with_fault_plan(clock, seed, Arc::new(NoFaults))
     }
 
-    /// Creates SQS without queues, like [`Sqs::new`]. Queues created later follow `fault_plan`.
+    /// Creates the service without queues, like [`Sqs::new`]. Queues that are created later follow `fault_plan`.
     #[must_use]
     pub fn with_fault_plan(clock: Clock, seed: u64, fault_plan: Arc<dyn FaultPlan>) -> Self {
         let state = State { queues: HashMap::new(), random: fastrand::Rng::with_seed(seed), next: 0 };

@@ -2,12 +2,12 @@
 //! An operator runs a replay after an outage. This code is not part of the deployed functions.
 //!
 //! A lake may hold years of objects and a table tens of millions of claims, so neither can be assumed to fit into
-//! memory. The lake is sorted by time, the table is not. So a replay has two steps:
+//! memory. The lake is sorted by time, but the table is not. A replay therefore has two steps:
 //!
-//! 1. It scans the table once, in parallel segments and without the bodies. It notes on disk which claims belong to which
-//!    partition of the lake (one hour).
-//! 2. It lists each partition that has claims once, and compares the sorted listing with the sorted claims. A listing
-//!    returns a thousand keys per request; checking the keys one by one would need a thousand requests.
+//! 1. It scans the table once, in parallel segments and without the bodies. For each partition of the lake (one hour), it
+//!    writes the claims that belong to it to a file.
+//! 2. It makes one listing of each partition that has claims, and compares the sorted listing with the sorted claims. A
+//!    listing returns a thousand keys per request; checking the keys one by one would need a thousand requests.
 //!
 //! Memory holds only the claim ids and event ids of a few partitions. A claim's whole item is read only if its object
 //! is missing.

@@ -64,7 +64,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long)]
     write: bool,
 
-    /// Ignore claims made before this time, such as 2026-11-23 or 2026-11-23T09:41:07Z
+    /// Ignore claims made before this time, for example 2026-11-23 or 2026-11-23T09:41:07Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<DateTime<Utc>>,
 

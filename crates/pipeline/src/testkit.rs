@@ -53,10 +53,10 @@ pub struct World {
     pipeline: Option<Pipeline>,
 }
 
-/// Number of requests that write.
+/// The numbers of requests that write claims and objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCounts {
-    /// Number of requests that write one claim or several.
+    /// Number of requests that write one or more claims.
     pub claims: usize,
     /// Number of `PutObject` requests.
     pub objects: usize,

@@ -345,7 +345,7 @@ async fn unanswered_messages_are_reported_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
-/// A batch of cached events, which never waits, stops before the deadline too.
+/// A batch whose events are all cached never waits, and still stops before the deadline.
 #[tokio::test(start_paused = true)]
 async fn batch_of_cached_events_stops_in_time() {
     let mut world = World::new("single", &[]);

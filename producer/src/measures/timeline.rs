@@ -15,7 +15,7 @@ const LENGTHS_MS: [i64; 16] =
 #[derive(Debug, Serialize)]
 pub struct Timeline {
     pub interval_ms: i64,
-    /// Number of confirmed messages per interval, by the start of their request.
+    /// Number of confirmed messages per interval. A message counts in the interval in which its request started.
     pub sent: Vec<u64>,
     /// Number of events claimed per interval.
     pub claimed: Vec<u64>,

@@ -23,7 +23,7 @@ variable "memory_mb" {
 }
 
 variable "log_level" {
-  description = "Lowest level of the functions' own log lines: `INFO` or `DEBUG`. The metrics are lines at level INFO."
+  description = "Lowest level of the functions' own log lines: `INFO` or `DEBUG`. A higher level would drop the metrics, which are log lines at level INFO."
   type        = string
   nullable    = false
 }
@@ -137,7 +137,7 @@ variable "stream_arn" {
 }
 
 variable "on_failure_queue_arn" {
-  description = "ARN of the on-failure queue, which names the stream records that the stream mapping discarded."
+  description = "ARN of the on-failure queue. Its messages name the stream records that the stream mapping discarded."
   type        = string
   nullable    = false
 }

@@ -47,7 +47,7 @@ variable "object_prefix" {
 }
 
 variable "on_failure_queue_arn" {
-  description = "ARN of the on-failure queue, which names the stream records that the stream mapping discarded."
+  description = "ARN of the on-failure queue. Its messages name the stream records that the stream mapping discarded."
   type        = string
   nullable    = false
 }

@@ -34,7 +34,7 @@ output "dlq_name" {
 }
 
 output "on_failure_queue_url" {
-  description = "URL of the on-failure queue, which names the stream records that the stream mapping discarded."
+  description = "URL of the on-failure queue. Its messages name the stream records that the stream mapping discarded."
   value       = aws_sqs_queue.on_failure.url
 }
 

@@ -23,25 +23,25 @@ variable "dlq_name" {
 }
 
 variable "on_failure_queue_name" {
-  description = "Name of the on-failure queue, which names the stream records that the stream mapping discarded."
+  description = "Name of the on-failure queue. Its messages name the stream records that the stream mapping discarded."
   type        = string
   nullable    = false
 }
 
 variable "queue_retention_seconds" {
-  description = "Retention of the queue. The alarm on its oldest message fires at half of it."
+  description = "Retention of the queue. An alarm fires when the oldest message has waited for half of this time."
   type        = number
   nullable    = false
 }
 
 variable "dlq_retention_seconds" {
-  description = "Retention of the dead-letter queue. The alarm on its oldest message fires at half of it."
+  description = "Retention of the dead-letter queue. An alarm fires when the oldest message has waited for half of this time."
   type        = number
   nullable    = false
 }
 
 variable "on_failure_retention_seconds" {
-  description = "Retention of the on-failure queue. The alarm on its oldest message fires at half of it."
+  description = "Retention of the on-failure queue. An alarm fires when the oldest message has waited for half of this time."
   type        = number
   nullable    = false
 }

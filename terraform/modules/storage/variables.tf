@@ -23,7 +23,7 @@ variable "bucket_name" {
 }
 
 variable "object_prefix" {
-  description = "Prefix of all keys of the data lake in its bucket. It ends with a slash. The bucket policy prevents overwriting under it."
+  description = "Prefix of all keys of the data lake in its bucket. It ends with a slash. The bucket policy prevents overwriting objects under this prefix."
   type        = string
   nullable    = false
 }

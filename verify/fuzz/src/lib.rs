@@ -2,8 +2,8 @@
 //! libFuzzer calls the functions from `targets/` with inputs that it finds, and `tests/bounded.rs` calls them with a
 //! bounded number of seeded inputs.
 //!
-//! The expected results come from an independent parser (`json`). It reads tokens with `serde_json` and the structure
-//! by recursion; the crate `claim` reads both in one pass of `struson`, without recursion.
+//! The expected results come from an independent parser (`json`). It parses tokens with `serde_json` and the structure
+//! recursively. The crate `claim` parses both in one pass with `struson`, without recursion.
 
 mod body;
 mod json;

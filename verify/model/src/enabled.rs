@@ -105,8 +105,8 @@ fn archive_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: 
     actions.extend(late.into_iter().map(Action::ObjectArrivesLate));
 }
 
-/// Returns every batch of one visible message and, if batches may have two, every ordered pair of them: the first
-/// message leads.
+/// Returns every possible batch: each visible message alone and, if a batch may have two messages, each ordered pair of
+/// them. The first message of a pair is the leader.
 fn batches(protocol: &Protocol, state: &State) -> Vec<Vec<u8>> {
     let visible = (0..).zip(&state.messages).filter(|(_, message)| message.place == Place::Visible);
     let visible: Vec<u8> = visible.map(|(index, _)| index).collect();

@@ -31,7 +31,7 @@ pub enum FaultKind {
     Outage,
     /// A function is killed at an await.
     Killed,
-    /// An invocation gets a new sandbox, or any idle one, instead of the one that would be next.
+    /// An invocation gets a new or a random idle sandbox, instead of the one that would otherwise take it.
     ColdStart,
     /// Lambda ends all idle sandboxes.
     ScaledIn,
@@ -65,7 +65,7 @@ pub enum FaultKind {
     StatementsThrottled,
     /// DynamoDB executes a batched insert but reports an error for some of its statements.
     StatementsUnknown,
-    /// A function's own code panics where it draws a claim id or sends a request.
+    /// A function's own code panics where it generates a claim id or sends a request.
     Panic,
 }
 

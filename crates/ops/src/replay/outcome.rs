@@ -19,7 +19,7 @@ pub struct ReplayOutcome {
     pub missing: BTreeMap<String, u64>,
     /// Number of objects that this run wrote.
     pub written: u64,
-    /// Number of objects that were missing when the lake was listed, but that `archive-fn` wrote before this run did.
+    /// Number of objects that were missing from the listing, but that `archive-fn` wrote before this run could.
     pub already_there: u64,
     /// Partition keys of claims that were deleted or replaced before their object could be written.
     pub gone: Vec<String>,

@@ -30,6 +30,6 @@ pub struct ReplaySettings {
     pub segments: NonZeroU32,
     /// Maximum number of table pages to read per second, over all segments. A page has 1 MB, which costs 256 read units.
     pub scan_rate: NonZeroU32,
-    /// Folder for the claims that were found and for the progress.
+    /// Folder in which the replay keeps its progress and the claims that it has found.
     pub checkpoint: PathBuf,
 }

@@ -1,8 +1,8 @@
 //! The checkpoint folder: one file per partition of the lake with the claims to compare, and the progress of the scan.
 //! A run that was killed continues from here. A run that leaves nothing to do removes the folder.
 //!
-//! Claims are written to disk before the scan position that follows them. So a killed run may note a claim twice, but
-//! never misses one.
+//! Claims are written to disk before the scan position that follows them. So a killed run may record a claim twice,
+//! but never misses one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -121,7 +121,7 @@ async fn unreceived_message_is_deleted() {
     assert_eq!((world.lake().len(), world.dead_letters()), (1, 0));
 }
 
-/// With `ON_CONFLICT=acknowledge`, a body that differs from the winning one is dropped. Both digests are logged.
+/// With `ON_CONFLICT=acknowledge`, the default, a body that differs from the winning one is dropped. Both digests are logged.
 #[tokio::test(start_paused = true)]
 async fn conflicting_body_is_dropped() {
     let world = World::start(PipelineSettings::default());

@@ -15,7 +15,7 @@ pub(crate) const VISIBILITY: Duration = Duration::from_secs(6 * 30 + 5);
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// Faults that leave the outcome of a request unknown. The delays of the last two are longer than an attempt's timeout.
+/// Faults that leave the outcome of a request unknown. The two delays are longer than the timeout of one attempt.
 pub(crate) const FAULTS: [Fault; 7] = [
     Fault::RequestLost,
     Fault::AnswerLost,
