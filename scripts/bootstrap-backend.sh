@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Creates the bucket for Terraform's state. It can run again at any time: it keeps an existing bucket, its encryption and its policy.
+# Creates the bucket for Terraform's state. You can run the script again at any time: it keeps an existing bucket, and the bucket's
+# encryption and policy.
 set -euo pipefail
 
 usage() {
@@ -55,7 +56,10 @@ s3api() { aws s3api "$1" --region "$region" --bucket "$bucket" --expected-bucket
 # Creates the bucket only if S3 answers "not found". Any other error ends the script.
 if answer=$(s3api head-bucket 2>&1); then
     location=$(s3api get-bucket-location --query LocationConstraint --output text)
-    [[ $location == None ]] && location=us-east-1 # S3 returns no constraint for us-east-1
+    case $location in
+    None | null | '') location=us-east-1 ;; # S3 returns no constraint for us-east-1
+    EU) location=eu-west-1 ;;               # the constraint of eu-west-1's oldest buckets
+    esac
     [[ $location == "$region" ]] || die "cannot use $bucket: it is in $location, not in $region; use --region $location or another --bucket"
     echo "$bucket already exists"
 elif [[ $answer == *"(404)"* ]]; then

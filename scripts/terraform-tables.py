@@ -5,6 +5,7 @@ usage: terraform-tables.py [--check] MODULE_FOLDER...
 With --check, writes nothing and exits with 1 if a README does not match its module. Requires the Python package `hcl2`.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -29,8 +30,9 @@ def default_of(attributes):
     default = attributes["default"]
     if isinstance(default, dict):
         return ", ".join(f"`{key}`" for key in default) or "none"
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
+    # Terraform writes these values as JSON does, and Python does not.
+    if default is None or isinstance(default, (bool, list)):
+        return f"`{json.dumps(default)}`"
     # The parser returns a negative number as an expression, `${-1}`.
     default = str(default).removeprefix("${").removesuffix("}")
     return f"`{default}`" if default != "" else "(empty)"

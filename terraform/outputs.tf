@@ -34,7 +34,7 @@ output "s3_bucket_name" {
 }
 
 output "object_prefix" {
-  description = "Prefix of all keys of the data lake in its bucket."
+  description = "Prefix of all the data lake's keys in its bucket."
   value       = var.object_prefix
 }
 
@@ -44,12 +44,12 @@ output "event_id_pointer" {
 }
 
 output "ingest_function_name" {
-  description = "Name of `ingest-fn`, which turns SQS batches into claims."
+  description = "Name of `ingest-fn`, the function that claims the events in SQS messages."
   value       = module.compute.ingest_function_name
 }
 
 output "archive_function_name" {
-  description = "Name of `archive-fn`, which turns stream batches into objects."
+  description = "Name of `archive-fn`, the function that writes claims to S3."
   value       = module.compute.archive_function_name
 }
 
@@ -74,7 +74,7 @@ output "archive_log_group" {
 }
 
 output "dashboard_name" {
-  description = "Name of the CloudWatch dashboard that shows the flow."
+  description = "Name of the CloudWatch dashboard that shows the queues, the functions and the table."
   value       = module.observability.dashboard_name
 }
 

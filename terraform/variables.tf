@@ -85,7 +85,7 @@ variable "memory_mb" {
 }
 
 variable "log_level" {
-  description = "Lowest level of the functions' own log lines: `INFO` or `DEBUG`."
+  description = "Lowest level of the log lines that the functions write: `INFO` or `DEBUG`."
   type        = string
   default     = "INFO"
   nullable    = false
@@ -97,7 +97,7 @@ variable "log_level" {
 }
 
 variable "log_retention_days" {
-  description = "Number of days for which CloudWatch Logs keeps the functions' log lines. The default covers the dedup window and some time to look back."
+  description = "Number of days for which CloudWatch Logs keeps the functions' log lines. The default covers the dedup window and two more weeks."
   type        = number
   default     = 30
   nullable    = false
@@ -109,7 +109,7 @@ variable "log_retention_days" {
 }
 
 variable "dedup_window_seconds" {
-  description = "Dedup window: the time for which a claim is valid. Messages of the event are duplicates until it ends. The default is 16 days."
+  description = "Dedup window: the time for which a claim is valid. Until it ends, other messages of the event are duplicates or conflicts. The default is 16 days."
   type        = number
   default     = 1382400
   nullable    = false
@@ -120,13 +120,25 @@ variable "dedup_window_seconds" {
   }
 
   validation {
-    condition     = var.dedup_window_seconds > var.queue_retention_seconds + var.dlq_retention_seconds
-    error_message = "dedup_window_seconds must be longer than queue_retention_seconds + dlq_retention_seconds: a message may wait in the dead-letter queue and, after a redrive, in the queue again. If its claim has expired by then, the event is archived twice."
+    condition     = var.dedup_window_seconds >= var.late_duplicates_seconds + var.queue_retention_seconds + var.dlq_retention_seconds
+    error_message = "dedup_window_seconds must be at least late_duplicates_seconds + queue_retention_seconds + dlq_retention_seconds: a duplicate that is sent late_duplicates_seconds after its event may wait in the dead-letter queue and, after a redrive, in the queue again. If the event's claim has expired by then, the event is archived twice."
   }
 
   validation {
     condition     = var.dedup_window_seconds >= var.on_failure_retention_seconds + 86400
     error_message = "dedup_window_seconds must be at least on_failure_retention_seconds plus a day (86400): the claim of a discarded record exists only in the table, and the message that names the record arrives up to a day after the claim. Once the window ends, the next message of the event may overwrite the claim."
+  }
+}
+
+variable "late_duplicates_seconds" {
+  description = "Longest time after the first copy of an event for which producers may still send duplicates. The dedup window must be long enough for them. The default is one day."
+  type        = number
+  default     = 86400
+  nullable    = false
+
+  validation {
+    condition     = var.late_duplicates_seconds >= 0 && floor(var.late_duplicates_seconds) == var.late_duplicates_seconds
+    error_message = "late_duplicates_seconds must be a whole number of at least 0: it is the longest time after the first copy of an event for which producers may still send duplicates."
   }
 }
 
@@ -143,7 +155,7 @@ variable "event_id_pointer" {
 }
 
 variable "on_conflict" {
-  description = "Action on a conflict, which is a body that differs from the one that won its event: `acknowledge` drops it, `dead-letter` moves it to the dead-letter queue."
+  description = "Action on a conflict, which is a message whose body differs from the body in its event's claim: `acknowledge` drops the message, `dead-letter` lets it fail until SQS moves it to the dead-letter queue."
   type        = string
   default     = "acknowledge"
   nullable    = false
@@ -176,6 +188,12 @@ variable "claim_cache_entries" {
     condition     = var.claim_cache_entries >= 0 && var.claim_cache_entries <= 1000000 && floor(var.claim_cache_entries) == var.claim_cache_entries
     error_message = "claim_cache_entries must be a whole number from 0 to 1000000: ingest-fn refuses to start with anything else."
   }
+
+  # An entry takes at most 150 bytes. The largest batches need up to 64 MB (ingest-fn/tests/compiled.rs).
+  validation {
+    condition     = var.claim_cache_entries * 150 <= (var.memory_mb - 64) * 1048576
+    error_message = "claim_cache_entries must be at most ${floor((var.memory_mb - 64) * 1048576 / 150)} with memory_mb = ${var.memory_mb}: an entry takes 150 bytes, and a batch takes up to 64 MB. Lambda kills a function that runs out of memory, and each time, its messages use up a receive."
+  }
 }
 
 variable "queue_retention_seconds" {
@@ -190,8 +208,8 @@ variable "queue_retention_seconds" {
   }
 
   validation {
-    condition     = var.queue_retention_seconds > var.max_receive_count * (6 * var.function_timeout_seconds + var.ingest_batching_window_seconds)
-    error_message = "queue_retention_seconds must be longer than max_receive_count visibility timeouts of 6 x function_timeout_seconds + ingest_batching_window_seconds each. Otherwise, SQS deletes a message that keeps failing before it can become a dead letter."
+    condition     = var.queue_retention_seconds >= 2 * var.max_receive_count * (6 * var.function_timeout_seconds + var.ingest_batching_window_seconds)
+    error_message = "queue_retention_seconds must be at least twice max_receive_count visibility timeouts of 6 x function_timeout_seconds + ingest_batching_window_seconds each. If less time than these timeouts is left of a message's retention when it is first received, and it keeps failing, SQS deletes it before it can become a dead letter. The alarm queue-message-age, which goes off at half of the retention, must precede that."
   }
 }
 
@@ -273,7 +291,7 @@ variable "ingest_maximum_concurrency" {
 
   validation {
     condition     = var.ingest_maximum_concurrency >= 2 && var.ingest_maximum_concurrency <= 1000 && floor(var.ingest_maximum_concurrency) == var.ingest_maximum_concurrency
-    error_message = "ingest_maximum_concurrency must be a whole number from 2 to 1000, the range that Lambda allows. Without a limit, a throttled function pushes good messages into the dead-letter queue."
+    error_message = "ingest_maximum_concurrency must be a whole number from 2 to 1000, the range that Lambda allows. Without a limit, Lambda keeps receiving messages while the function is throttled, and good messages become dead letters."
   }
 }
 
@@ -302,7 +320,7 @@ variable "archive_batching_window_seconds" {
 }
 
 variable "archive_parallelization_factor" {
-  description = "Number of batches of one stream shard that Lambda processes at once. Records of one event stay in order."
+  description = "Number of batches of one stream shard that Lambda processes at once. The records of one event stay in order."
   type        = number
   default     = 2
   nullable    = false
@@ -328,12 +346,12 @@ variable "archive_maximum_retry_attempts" {
 
   validation {
     condition     = var.archive_maximum_retry_attempts >= -1 && var.archive_maximum_retry_attempts <= 10000 && floor(var.archive_maximum_retry_attempts) == var.archive_maximum_retry_attempts
-    error_message = "archive_maximum_retry_attempts must be a whole number from -1 (no limit) to 10000, the range that Lambda allows. With a limit, an S3 outage that outlasts the retries turns good claims into messages in the on-failure queue."
+    error_message = "archive_maximum_retry_attempts must be a whole number from -1 (no limit) to 10000, the range that Lambda allows. With a limit, Lambda discards good records if an S3 outage outlasts the retries."
   }
 }
 
 variable "archive_maximum_record_age_seconds" {
-  description = "Age at which the stream mapping discards a record that still fails and names it in the on-failure queue. The default is 22 hours."
+  description = "Age at which the stream mapping discards a record that still fails. A message that names the record is then sent to the on-failure queue. The default is 22 hours."
   type        = number
   default     = 79200
   nullable    = false
@@ -362,7 +380,7 @@ variable "bucket_name" {
 }
 
 variable "object_prefix" {
-  description = "Prefix of all keys of the data lake in its bucket. Another prefix starts a new lake."
+  description = "Prefix of all the data lake's keys in its bucket. Changing it starts a new, empty lake."
   type        = string
   default     = "events/"
   nullable    = false
@@ -374,7 +392,7 @@ variable "object_prefix" {
 }
 
 variable "table_kms_key_arn" {
-  description = "ARN of a customer-managed KMS key for the table. If empty, DynamoDB encrypts it with its own key."
+  description = "ARN of a customer-managed KMS key for the table. If empty, DynamoDB encrypts the table with an AWS-owned key."
   type        = string
   default     = ""
   nullable    = false
@@ -412,7 +430,7 @@ variable "force_destroy" {
 }
 
 variable "glue_database_name" {
-  description = "Name of a Glue database to create, with a table through which Athena queries the data lake. If empty, none is created."
+  description = "Name of a Glue database to create, with a table through which Athena queries the data lake. If empty, no database is created."
   type        = string
   default     = ""
   nullable    = false
@@ -436,7 +454,7 @@ variable "alarm_email" {
 }
 
 variable "saved_queries" {
-  description = "Queries to save in CloudWatch Logs Insights, by name, over both functions' log groups. In the default query `what happened to event X`, replace X by an event id."
+  description = "Queries to save in CloudWatch Logs Insights, by their names. Each query reads the log groups of both functions. In the default query `what happened to event X`, replace X by an event id."
   type        = map(string)
   nullable    = false
 

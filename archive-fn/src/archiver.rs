@@ -1,6 +1,6 @@
-//! Archives a stream record: decodes it and writes the object of its claim, or quarantines it.
+//! Archives a stream record: decodes it and writes the object of its claim, or quarantines the record.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::SharedTimeSource;
 use claim::{Claim, ObjectPrefix};
@@ -10,13 +10,17 @@ use lambda_support::panic_guard::{Panicked, catch_panic, catch_panic_async};
 use serde_json::value::RawValue;
 
 use crate::data_lake::{DataLake, DataLakeError, PutOutcome};
-use crate::record::{Record, RecordError};
+use crate::record::{Record, RecordError, created_at};
 
-/// Maximum number of objects in flight. Each may hold two copies of a body of 1 MiB, so this limits memory. It also limits the
-/// connections that a cold function opens. Each connection needs a TLS handshake, which runs on a fraction of a core.
+/// Maximum number of writes in flight. Each may hold two copies of a body of 1 MiB, so the limit keeps memory small. It also
+/// limits the number of connections that a cold function opens. Each connection needs a TLS handshake, which runs on a
+/// fraction of a core.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
-/// Archives one record per call. It lives as long as its Lambda sandbox.
+/// Age up to which a record that makes our code panic is only retried, and not quarantined.
+const MAX_PANICKING_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// Archives records, one per call. It lives as long as its Lambda sandbox.
 pub(crate) struct Archiver {
     lake: DataLake,
     prefix: ObjectPrefix,
@@ -33,13 +37,15 @@ pub(crate) enum ArchiveOutcome {
     Quarantined { key: String, reason: RecordError },
 }
 
-/// A failed attempt to archive a record. It is unknown whether the record is archived, so Lambda must retry it.
+/// A failed attempt to archive a record. It is unknown whether the claim's object exists, so Lambda must retry the record.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiverError {
     #[error(transparent)]
     Lake(#[from] DataLakeError),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     #[error("{panic}")]
-    Panicked { key: String, panic: Panicked },
+    QuarantinePanicked { key: String, panic: Panicked },
     #[error(transparent)]
     Late(#[from] DeadlineReached),
 }
@@ -49,7 +55,7 @@ impl Archiver {
         Self { lake, prefix, clock }
     }
 
-    /// Archives the claim in a record. Also returns the claim, for the log.
+    /// Archives the claim in a record. Returns the outcome and, for the log, the claim.
     pub(crate) async fn archive(
         &self,
         record: &RawValue,
@@ -59,17 +65,40 @@ impl Archiver {
         if deadline.is_reached() {
             return (None, Err(DeadlineReached.into()));
         }
-        // Without the guard, a record that makes our code panic would do so on every retry and block its shard for 22 hours.
-        let decoded = catch_panic(|| Record::decode(record)).unwrap_or_else(|panic| Err(panic.into()));
-        let (claim, reason) = match decoded {
-            Ok(Record::Other) => return (None, Ok(ArchiveOutcome::Skipped)),
-            Ok(Record::Claim { claim, line }) => match catch_panic_async(self.write(&claim, line)).await {
-                Ok(outcome) => return (Some(claim), outcome),
-                Err(panic) => (Some(claim), panic.into()),
-            },
-            Err(reason) => (None, reason),
-        };
-        (claim, self.quarantine(record, sequence_number, reason).await)
+        // Without the guards, a record that makes our code panic would fail its whole batch.
+        match catch_panic(|| Record::decode(record)) {
+            Ok(Ok(Record::Other)) => (None, Ok(ArchiveOutcome::Skipped)),
+            Ok(Ok(Record::Claim { claim, line })) => {
+                let outcome = catch_panic_async(self.write(&claim, line)).await;
+                (Some(claim), outcome.unwrap_or_else(|panic| Err(panic.into())))
+            }
+            Ok(Err(reason)) => (None, self.quarantine(record, sequence_number, reason).await),
+            Err(panic) => (None, Err(panic.into())),
+        }
+    }
+
+    /// Returns true if a record that made our code panic is old enough to be quarantined. A younger record only fails,
+    /// because the panic may be transient. Without an age limit, a record that always makes our code panic would block its
+    /// shard for 22 hours.
+    pub(crate) fn may_quarantine_panic(&self, record: &RawValue) -> bool {
+        let age = created_at(record).and_then(|created| self.clock.now().duration_since(created).ok());
+        age.is_some_and(|age| age > MAX_PANICKING_AGE)
+    }
+
+    /// Archives a record that made our code panic in this invocation, or quarantines it if it panics again. The caller must
+    /// not archive other records at the same time, because one of them may cause the panic.
+    pub(crate) async fn archive_or_quarantine(
+        &self,
+        record: &RawValue,
+        sequence_number: Option<&str>,
+        deadline: Deadline,
+    ) -> (Option<Box<Claim>>, Result<ArchiveOutcome, ArchiverError>) {
+        match self.archive(record, sequence_number, deadline).await {
+            (claim, Err(ArchiverError::Panicked(panic))) => {
+                (claim, self.quarantine(record, sequence_number, panic.into()).await)
+            }
+            settled => settled,
+        }
     }
 
     async fn write(&self, claim: &Claim, line: Vec<u8>) -> Result<ArchiveOutcome, ArchiverError> {
@@ -80,8 +109,8 @@ impl Archiver {
         Ok(ArchiveOutcome::Archived { put, key, lag_ms })
     }
 
-    /// Stores the text of a record that can never be archived. The record is not reported, so it does not block its shard. It is
-    /// reported only if this write fails too.
+    /// Stores the text of a record that can never be archived. The function does not report a stored record, so that it does
+    /// not block its shard. If this write fails too, the record is reported as failed, and Lambda retries it.
     async fn quarantine(
         &self,
         record: &RawValue,
@@ -92,18 +121,18 @@ impl Archiver {
         match catch_panic_async(self.lake.put(&key, record.get().as_bytes().to_vec())).await {
             Ok(Ok(PutOutcome::Written | PutOutcome::AlreadyThere)) => Ok(ArchiveOutcome::Quarantined { key, reason }),
             Ok(Err(error)) => Err(error.into()),
-            Err(panic) => Err(ArchiverError::Panicked { key, panic }),
+            Err(panic) => Err(ArchiverError::QuarantinePanicked { key, panic }),
         }
     }
 }
 
 impl ArchiverError {
-    /// Returns the key of the failed write, if there was one.
+    /// Returns the key of the failed write, if it is known.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
-            Self::Lake(error) => Some(&error.key),
-            Self::Panicked { key, .. } => Some(key),
-            Self::Late(_) => None,
+            Self::Lake(error) => Some(error.key()),
+            Self::QuarantinePanicked { key, .. } => Some(key),
+            Self::Panicked(_) | Self::Late(_) => None,
         }
     }
 }

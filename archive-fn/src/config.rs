@@ -8,7 +8,7 @@ use lambda_support::{VariableError, Variables};
 pub struct Config {
     /// `BUCKET_NAME`.
     pub bucket_name: String,
-    /// `OBJECT_PREFIX`. Another prefix is another lake.
+    /// `OBJECT_PREFIX`: the prefix of all the lake's keys. Another prefix starts a new, empty lake.
     pub object_prefix: ObjectPrefix,
     /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the value of the metrics' dimension.
     pub function_name: String,

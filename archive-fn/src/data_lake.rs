@@ -7,10 +7,11 @@ use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 
-/// `ConditionalRequestConflict`: another write or delete of the key was in progress. It does not mean that the object exists.
+/// `ConditionalRequestConflict`: another write or delete of the key was in progress. It does not mean that the object
+/// exists.
 const CONFLICT: u16 = 409;
 
-/// `PreconditionFailed`: the key has an object. Only this status means "already there".
+/// `PreconditionFailed`: the key already has an object. Only this status means "already there".
 const PRECONDITION_FAILED: u16 = 412;
 
 /// The bucket of the data lake.
@@ -28,17 +29,40 @@ pub enum PutOutcome {
     AlreadyThere,
 }
 
-/// A failed write. It is unknown whether the object exists.
+/// A failed write of an object. It is unknown whether the object exists.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to write s3://{bucket}/{key}")]
-pub struct DataLakeError {
-    bucket: String,
-    pub(crate) key: String,
-    source: Box<SdkError<PutObjectError>>,
+pub enum DataLakeError {
+    /// The request failed or was throttled, or its answer was lost.
+    #[error("failed to write s3://{bucket}/{key}")]
+    Request {
+        /// Name of the bucket.
+        bucket: String,
+        /// Key of the object.
+        key: String,
+        /// Boxed because it is large.
+        source: Box<SdkError<PutObjectError>>,
+    },
+    /// The answer reports success, but lacks the header that S3 always sends. A proxy may have answered by itself.
+    #[error("failed to write s3://{bucket}/{key}: the answer has no ETag")]
+    NoETag {
+        /// Name of the bucket.
+        bucket: String,
+        /// Key of the object.
+        key: String,
+    },
+}
+
+impl DataLakeError {
+    /// Returns the key of the object.
+    pub(crate) fn key(&self) -> &str {
+        let (Self::Request { key, .. } | Self::NoETag { key, .. }) = self;
+        key
+    }
 }
 
 impl DataLake {
-    /// Returns the lake in `bucket`. The client is built from `config`, and retries a 409, which the SDK does not do by default.
+    /// Returns the lake in `bucket`. Its client has the settings in `config`, and also retries an answer 409, which the SDK
+    /// does not do by default.
     #[must_use]
     pub fn new(config: Builder, bucket: &str) -> Self {
         let conflict = HttpStatusCodeClassifier::new_from_codes(&[CONFLICT]);
@@ -55,15 +79,21 @@ impl DataLake {
             .put_object()
             .bucket(&self.bucket)
             .key(key)
-            // S3 answers 412 if the key has an object.
+            // With this header, S3 answers 412 if the key already has an object.
             .if_none_match("*")
             .content_type("application/json")
             .body(ByteStream::from(content));
         // Boxed because the SDK's future has 19 KB, which would be part of each caller's future.
-        let Err(error) = Box::pin(request.send()).await else { return Ok(PutOutcome::Written) };
-        match error.raw_response().map(|response| response.status().as_u16()) {
-            Some(PRECONDITION_FAILED) => Ok(PutOutcome::AlreadyThere),
-            _ => Err(DataLakeError { bucket: self.bucket.clone(), key: key.to_owned(), source: Box::new(error) }),
+        let answer = Box::pin(request.send()).await;
+        let bucket = self.bucket.clone();
+        let key = key.to_owned();
+        match answer {
+            Ok(answer) if answer.e_tag().is_some() => Ok(PutOutcome::Written),
+            Ok(_) => Err(DataLakeError::NoETag { bucket, key }),
+            Err(error) => match error.raw_response().map(|response| response.status().as_u16()) {
+                Some(PRECONDITION_FAILED) => Ok(PutOutcome::AlreadyThere),
+                _ => Err(DataLakeError::Request { bucket, key, source: Box::new(error) }),
+            },
         }
     }
 }

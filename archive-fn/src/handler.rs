@@ -1,4 +1,4 @@
-//! Handles a batch: stream records in, partial batch response out.
+//! Handles a batch of stream records and returns the partial batch response.
 
 use std::convert::Infallible;
 
@@ -9,7 +9,7 @@ use lambda_runtime::LambdaEvent;
 use lambda_support::deadline::DeadlineReached;
 use lambda_support::{BatchResponse, Deadline, Envelope, LogWriter, Summary, metrics};
 
-use crate::archiver::{Archiver, MAX_IN_FLIGHT};
+use crate::archiver::{Archiver, ArchiverError, MAX_IN_FLIGHT};
 use crate::config::Config;
 use crate::data_lake::DataLake;
 use crate::record::sequence_number;
@@ -33,15 +33,17 @@ impl Handler {
 
     /// Writes the object of each new claim in a batch. The response names the records that Lambda must retry.
     pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<BatchResponse, Infallible> {
-        let deadline = Deadline::before(event.context.deadline(), self.clock.now());
+        let deadline = Deadline::before(event.context.deadline(), self.clock.now(), event.payload.records.len());
         let mut report = Report::default();
 
         let records: Vec<_> = event.payload.records.iter().map(|record| (record, sequence_number(record))).collect();
 
-        // The order does not matter, because two claims of one event have different claim ids and so different keys. A failure
-        // does not stop the batch: Lambda retries everything from the first failed record, and finds the other objects already there.
+        // The order of the writes does not matter, because two claims of one event have different claim ids and so different
+        // keys. A failure does not stop the batch: Lambda retries all records from the first failed one on, and the retry
+        // finds the objects that were written already there.
         let mut done = vec![false; records.len()];
         let archiving = async {
+            let mut panicked = Vec::new();
             let mut outcomes = stream::iter(0..records.len())
                 .map(|index| {
                     let (record, sequence_number) = &records[index];
@@ -49,8 +51,20 @@ impl Handler {
                 })
                 .buffer_unordered(MAX_IN_FLIGHT);
             while let Some((index, (claim, outcome))) = outcomes.next().await {
+                let (record, sequence_number) = &records[index];
+                if matches!(outcome, Err(ArchiverError::Panicked(_))) && self.archiver.may_quarantine_panic(record) {
+                    panicked.push(index);
+                    continue;
+                }
                 done[index] = true;
-                let (_, sequence_number) = &records[index];
+                report.add_record(sequence_number.as_deref(), claim.as_deref(), &outcome);
+            }
+            // No other record is in flight now, so a second panic is caused by the record itself.
+            for index in panicked {
+                let (record, sequence_number) = &records[index];
+                let again = self.archiver.archive_or_quarantine(record, sequence_number.as_deref(), deadline);
+                let (claim, outcome) = again.await;
+                done[index] = true;
                 report.add_record(sequence_number.as_deref(), claim.as_deref(), &outcome);
             }
         };

@@ -1,7 +1,7 @@
-//! Stream batch in, S3 objects out, partial batch response.
+//! The Lambda function that writes new claims from the table's stream to S3.
 //!
-//! The function writes one object for each new claim in the table's stream. The object's key and content depend only on the
-//! claim, and the write is conditional. So a record may be delivered any number of times: only the first write creates an object.
+//! The function writes one object for each new claim. The object's key and content depend only on the claim, and the write
+//! is conditional. So a record may be delivered any number of times: only the first write creates an object.
 //!
 //! These guarantees hold even if processes are killed, requests are throttled, or records are delivered twice:
 //! - A claim has at most one object, with one version. Only a 412 from S3 means "already there".

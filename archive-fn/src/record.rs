@@ -1,4 +1,6 @@
-//! Decodes stream records into claims and the content of their objects.
+//! Decodes stream records into claims and the content of the claims' objects.
+
+use std::time::{Duration, SystemTime};
 
 use claim::key::SORT_KEY;
 use claim::{Claim, ClaimError, object};
@@ -10,11 +12,12 @@ use serde_json::value::RawValue;
 
 /// A decoded stream record.
 pub enum Record {
-    /// The record is not a new claim: it is a deletion, has another kind of item, or has an unknown event name.
+    /// The record is not a new claim: it is a deletion, it belongs to an item that is not a claim, or its event name is
+    /// unknown.
     Other,
     /// The record is a new claim.
     Claim {
-        /// Claim in the new image.
+        /// Claim in the record's new image.
         claim: Box<Claim>,
         /// Content of the claim's object: one line of JSON and a newline.
         line: Vec<u8>,
@@ -27,10 +30,10 @@ pub enum RecordError {
     /// The record cannot be deserialized.
     #[error("the record is not a DynamoDB stream record")]
     NotStreamRecord(#[source] serde_json::Error),
-    /// The image is not a valid claim, or the claim's body is not valid.
+    /// The new image is not a valid claim, or the claim's body is not valid.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// The record makes our own code panic.
+    /// The record is old and makes our own code panic whenever it is tried.
     #[error(transparent)]
     Panicked(#[from] Panicked),
 }
@@ -50,8 +53,8 @@ struct Change {
 }
 
 impl Record {
-    /// Decodes a record. A new claim is an INSERT or a MODIFY: it is a MODIFY if it replaces an expired claim that DynamoDB has not
-    /// deleted yet.
+    /// Decodes a record. A new claim appears as an INSERT, or as a MODIFY if it replaces an expired claim that DynamoDB has
+    /// not deleted yet.
     ///
     /// # Errors
     /// Fails if the record belongs to a claim but can never be archived.
@@ -76,8 +79,8 @@ fn is_new(event_name: &str) -> bool {
     event_name == "INSERT" || event_name == "MODIFY"
 }
 
-/// Returns true if a record that cannot be deserialized may be a new claim. That includes a record that is not even JSON, so that
-/// it is quarantined and not skipped.
+/// Returns true if a record that cannot be deserialized may be a new claim. Also returns true for a record that is not even
+/// JSON, so that the record is quarantined and not skipped.
 fn looks_like_new_claim(record: &RawValue) -> bool {
     let Ok(record) = serde_json::from_str::<Value>(record.get()) else { return true };
     let is_claim = record.pointer("/dynamodb/NewImage/sk/S").and_then(Value::as_str) == Some(SORT_KEY);
@@ -85,8 +88,24 @@ fn looks_like_new_claim(record: &RawValue) -> bool {
     is_claim && record.get("eventName").and_then(Value::as_str).is_none_or(is_new)
 }
 
-/// Returns the sequence number, which identifies the record in the response and names its quarantined copy. It is read
-/// separately, because the rest of the record may be malformed.
+/// Returns the time at which the record was created, if the record has a usable one. Ignores the rest of the record, which
+/// may be malformed.
+pub(crate) fn created_at(record: &RawValue) -> Option<SystemTime> {
+    #[derive(Deserialize)]
+    struct Outer {
+        dynamodb: Inner,
+    }
+    #[derive(Deserialize)]
+    struct Inner {
+        #[serde(rename = "ApproximateCreationDateTime")]
+        epoch_seconds: f64,
+    }
+    let record: Outer = serde_json::from_str(record.get()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(record.dynamodb.epoch_seconds).ok()?)
+}
+
+/// Returns the record's sequence number, which identifies the record in the response and names its quarantined copy. Ignores
+/// the rest of the record, which may be malformed.
 pub(crate) fn sequence_number(record: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
     struct Outer {

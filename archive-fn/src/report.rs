@@ -1,4 +1,4 @@
-//! Counts and logs the outcome of each record, and builds the partial batch response.
+//! Logs the outcome of each record, counts the outcomes, and builds the partial batch response.
 
 use claim::Claim;
 use lambda_support::{BatchResponse, logs};
@@ -7,7 +7,7 @@ use tracing::field::display;
 use crate::archiver::{ArchiveOutcome, ArchiverError};
 use crate::data_lake::PutOutcome;
 
-/// The result of a batch.
+/// The result of a batch: its response, the longest lag, and the number of records with each outcome.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) response: BatchResponse,
@@ -20,7 +20,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Returns the metrics' names and counts.
+    /// Returns the name and the count of each metric.
     pub(crate) fn counts(&self) -> [(&'static str, u64); 5] {
         [
             ("Written", self.written),
@@ -75,8 +75,8 @@ impl Report {
         }
     }
 
-    /// Reports a record as failed. A record without a sequence number cannot be reported by itself and must not be skipped, so it is
-    /// reported with an empty identifier. That makes Lambda retry the whole batch.
+    /// Reports a record as failed. The response cannot name a record without a sequence number, and the record must not be
+    /// skipped. So it is reported with an empty identifier, which makes Lambda retry the whole batch.
     fn fail_record(&mut self, sequence_number: Option<&str>) {
         self.response.add_failure(sequence_number.unwrap_or_default());
     }

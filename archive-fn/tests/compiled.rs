@@ -1,4 +1,4 @@
-//! The compiled function as a child process, with a Runtime API and an AWS endpoint on loopback.
+//! Tests of the compiled function. It runs as a child process, with an emulated Runtime API and AWS endpoint on loopback.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,8 @@ const BUCKET: &str = "lake";
 /// The file `src/fixtures/example-dynamodb-event.json` of `aws_lambda_events` 1.2.1 (MIT).
 const FIXTURE: &str = include_str!("fixtures/example-dynamodb-event.json");
 
-/// Ten times the timeout of the deployed function. These tests measure memory, and an unoptimized build on a busy machine is slow.
+/// Ten times the timeout of the deployed function. The tests here measure memory and not speed, and an unoptimized build on
+/// a busy machine is slow.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Returns the command that runs the function with only the environment variables in `set`.
@@ -47,13 +48,13 @@ async fn start() -> (Arc<Services>, RuntimeApi, Child) {
     (services, api, child)
 }
 
-/// Returns the function's response to an event. Panics if there is none in time.
+/// Returns the function's response to an event. Panics if the response does not arrive in time.
 async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
     let reply = tokio::time::timeout(TIMEOUT, api.invoke(request_id, event.to_string())).await;
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
-/// Returns the fixture's first record with a claim as its new image.
+/// Returns the fixture's first record, with the sequence number `number` and with a claim of `body` as its new image.
 fn claim(number: u32, body: &str) -> Value {
     let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
     let mut record = fixture["Records"][0].clone();

@@ -1,9 +1,9 @@
-//! Batches of stream records, handled with the emulator's lake.
+//! Tests of the handler, which writes the claims in batches of stream records to the emulator's lake.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use archive_fn::{Config, DataLake, Handler};
@@ -16,7 +16,7 @@ const BUCKET: &str = "lake";
 
 const NOW: u64 = 1_800_000_000;
 
-/// One warm sandbox of the function, and the services that it calls.
+/// A warm sandbox of the function, and the services that it calls.
 struct World {
     services: Arc<Services>,
     handler: Handler,
@@ -36,8 +36,8 @@ impl World {
         Self { services, handler, log }
     }
 
-    /// From now on, injects `fault(n)` into the n-th request, and asserts that every request is a conditional write. Returns the
-    /// number of requests.
+    /// From now on, injects `fault(n)` into the n-th request, and asserts that every request is a conditional write. Returns
+    /// a counter of the requests.
     fn fail(&self, fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) -> Arc<AtomicUsize> {
         let requests = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&requests);
@@ -49,10 +49,28 @@ impl World {
         requests
     }
 
-    /// Delivers records and returns the reported sequence numbers, sorted.
+    /// From now on, the first `panics` writes of the object of record 2 panic. All other requests get `fault`. Returns the
+    /// number of tries to write that object.
+    fn panic_on_record_2(&self, panics: usize, fault: Option<Fault>) -> Arc<AtomicUsize> {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&tries);
+        self.services.faults.set(move |call| {
+            if call.operation.ends_with("000000000002.json") {
+                assert!(count.fetch_add(1, Ordering::SeqCst) >= panics, "on purpose");
+            }
+            fault
+        });
+        tries
+    }
+
+    /// Delivers records and returns the sequence numbers of those that the function reports as failed, sorted.
     async fn deliver(&self, records: &[Value]) -> Vec<String> {
+        self.deliver_within(30_000, records).await
+    }
+
+    async fn deliver_within(&self, left_ms: u64, records: &[Value]) -> Vec<String> {
         let mut context = lambda_runtime::Context::default();
-        context.deadline = self.services.clock.now_ms() + 30_000;
+        context.deadline = self.services.clock.now_ms() + left_ms;
         let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
         let log = lambda_support::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
         let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
@@ -80,7 +98,7 @@ impl World {
         outcomes
     }
 
-    /// Returns the key, the number of versions and the content of each object.
+    /// Returns the key, the number of versions and the content of each object in the lake.
     fn lake(&self) -> Vec<(String, usize, String)> {
         let text = |content: &[u8]| String::from_utf8(content.to_vec()).unwrap();
         let objects = self.services.lakes.versions(BUCKET);
@@ -103,7 +121,7 @@ fn record(number: u32, body: &str) -> Value {
             "NewImage": {
                 "pk": { "S": format!("EVENT#{number}") },
                 "sk": { "S": "CLAIM" },
-                "claim_id": { "S": format!("019b8a1e-0000-7000-8000-{number:012}") },
+                "claim_id": { "S": format!("01a3185c-4a24-7000-8000-{number:012}") },
                 "claimed_at": { "S": "2027-01-15T07:59:58.500Z" },
                 "ttl": { "N": "1801382398" },
                 "digest": { "B": "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" },
@@ -117,14 +135,21 @@ fn record(number: u32, body: &str) -> Value {
     })
 }
 
+/// Returns the stream record of a new claim that was created at this time.
+fn record_of_age(number: u32, created: Value) -> Value {
+    let mut record = record(number, "{}");
+    record["dynamodb"]["ApproximateCreationDateTime"] = created;
+    record
+}
+
 /// A claim becomes one line under its own key. Numbers keep their text, and names keep their order.
 #[tokio::test(start_paused = true)]
 async fn claim_becomes_one_line() {
     let world = World::new();
     assert!(world.deliver(&[record(1, "{ \"z\" : 1.50,\n \"a\": [1E400, \"\\u00e9 x\"] }")]).await.is_empty());
-    let key = "events/dt=2027-01-15/hour=07/019b8a1e-0000-7000-8000-000000000001.json";
+    let key = "events/dt=2027-01-15/hour=07/01a3185c-4a24-7000-8000-000000000001.json";
     let line = concat!(
-        r#"{"event_id":"1","claim_id":"019b8a1e-0000-7000-8000-000000000001","claimed_at":"2027-01-15T07:59:58.500Z","#,
+        r#"{"event_id":"1","claim_id":"01a3185c-4a24-7000-8000-000000000001","claimed_at":"2027-01-15T07:59:58.500Z","#,
         r#""message_id":"m","event":{"z":1.50,"a":[1E400,"\u00e9 x"]}}"#,
         "\n"
     );
@@ -138,7 +163,7 @@ async fn claim_becomes_one_line() {
     assert_eq!(world.lines()[1]["LagMaxMs"], 1_500);
 }
 
-/// Only records of new claims are archived. All others are skipped.
+/// Only records of new claims are archived. All other records are skipped.
 #[tokio::test(start_paused = true)]
 async fn other_records_are_skipped() {
     let world = World::new();
@@ -157,7 +182,7 @@ async fn other_records_are_skipped() {
     assert_eq!(world.lake().len(), 2);
 }
 
-/// A redelivered record finds its object already there, and the object keeps its only version.
+/// If a record is delivered again, its object is already there and gets no second version.
 #[tokio::test(start_paused = true)]
 async fn redelivered_record_is_already_there() {
     let world = World::new();
@@ -177,7 +202,7 @@ async fn lost_answer_is_already_there_on_retry() {
     assert_eq!(world.lake()[0].1, 1);
 }
 
-/// The SDK retries an attempt that takes too long. The retry finds the object already there.
+/// The SDK retries an attempt that is not answered in time. The retry finds the object already there.
 #[tokio::test(start_paused = true)]
 async fn late_answer_is_retried() {
     let world = World::new();
@@ -202,20 +227,161 @@ async fn unanswered_write_fails_after_12_seconds() {
     assert_eq!((world.outcomes(), world.lake()[0].1), (vec!["1 already_there".to_owned()], 1));
 }
 
-/// A record that makes our own code panic is quarantined, and the other records are archived.
+/// A record on which our own code panics fails alone. A retry archives it, if the panic was transient.
 #[tokio::test(start_paused = true)]
-async fn panicking_record_is_quarantined_alone() {
+async fn young_panicking_record_fails_alone() {
     let world = World::new();
-    world.services.faults.set(|call| {
-        assert!(!call.operation.ends_with("000000000002.json"), "on purpose");
-        None
-    });
+    world.panic_on_record_2(1, None);
     let records = [record(1, "{}"), record(2, "{}"), record(3, "{}")];
+    assert_eq!(world.deliver(&records).await, ["2"]);
+    assert_eq!(world.outcomes(), ["1 written", "2 failed", "3 written"]);
+    let failed = world.lines().into_iter().find(|line| line["outcome"] == "failed").unwrap();
+    assert_eq!((&failed["event_id"], &failed["error"]), (&json!("2"), &json!("the function panicked: on purpose")));
     assert!(world.deliver(&records).await.is_empty());
-    assert_eq!(world.outcomes(), ["1 written", "2 quarantined", "3 written"]);
+    assert_eq!(world.outcomes(), ["1 already_there", "2 written", "3 already_there"]);
+}
+
+/// A record that is over an hour old and makes our code panic twice is quarantined. Its second try begins when all other
+/// records are done.
+#[tokio::test(start_paused = true)]
+async fn old_record_is_quarantined_at_second_panic() {
+    let world = World::new();
+    let tries = Arc::new(Mutex::new(Vec::new()));
+    let tried = Arc::clone(&tries);
+    let begun = tokio::time::Instant::now();
+    world.services.faults.set(move |call| {
+        if call.operation.ends_with("000000000002.json") {
+            tried.lock().unwrap().push(begun.elapsed().as_secs());
+            panic!("on purpose");
+        }
+        Some(Fault::RequestDelayed(Duration::from_secs(3)))
+    });
+    // At most eight of the twenty writes are in flight, so they take nine seconds.
+    let mut records: Vec<Value> = (1..=20).map(|n| record(n, "{}")).collect();
+    records[1] = record_of_age(2, json!(NOW - 3_601));
+    assert!(world.deliver(&records).await.is_empty());
+    assert_eq!(*tries.lock().unwrap(), [0, 9]);
+    let outcomes = world.outcomes();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.ends_with(" written")).count(), 19);
+    assert!(outcomes.contains(&"2 quarantined".to_owned()), "{outcomes:?}");
     let lake = world.lake();
     let (_, _, kept) = lake.iter().find(|(key, ..)| key == "events/_unusable/2.json").unwrap();
     assert_eq!(serde_json::from_str::<Value>(kept).unwrap(), records[1]);
+}
+
+/// Old records that made our code panic are tried again one at a time.
+#[tokio::test(start_paused = true)]
+async fn old_records_are_tried_again_one_by_one() {
+    let world = World::new();
+    let tries = Arc::new(AtomicUsize::new(0));
+    world.services.faults.set(move |_| {
+        assert!(tries.fetch_add(1, Ordering::SeqCst) >= 3, "on purpose");
+        Some(Fault::RequestDelayed(Duration::from_secs(1)))
+    });
+    let begun = tokio::time::Instant::now();
+    let records = [1, 2, 3].map(|n| record_of_age(n, json!(NOW - 7_200)));
+    assert!(world.deliver(&records).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written", "2 written", "3 written"]);
+    assert_eq!(begun.elapsed().as_secs(), 3);
+}
+
+/// After an outage of more than an hour, one panic does not quarantine a record.
+#[tokio::test(start_paused = true)]
+async fn old_record_that_panics_once_is_archived() {
+    let world = World::new();
+    let tries = world.panic_on_record_2(1, None);
+    let records = [record(1, "{}"), record_of_age(2, json!(NOW - 80_000)), record(3, "{}")];
+    assert!(world.deliver(&records).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written", "2 written", "3 written"]);
+    assert_eq!((tries.load(Ordering::SeqCst), world.lake().len()), (2, 3));
+}
+
+/// A record is old if it was created more than an hour ago. A record without a usable creation time is not old.
+#[tokio::test(start_paused = true)]
+async fn record_without_creation_time_is_young() {
+    let mut without_time = record(2, "{}");
+    without_time["dynamodb"].as_object_mut().unwrap().remove("ApproximateCreationDateTime");
+    let hour_ago = f64::from(u32::try_from(NOW).unwrap()) - 3_600.0;
+    let unusable = [json!(null), json!("1480642020"), json!([0]), json!({}), json!(-1), json!(1e300)];
+    let young = [json!(NOW), json!(NOW + 90), json!(NOW - 3_600), json!(hour_ago + 0.25)].into_iter().chain(unusable);
+    for record in young.map(|created| record_of_age(2, created)).chain([without_time]) {
+        let world = World::new();
+        let tries = world.panic_on_record_2(2, None);
+        assert_eq!(world.deliver(std::slice::from_ref(&record)).await, ["2"], "{record}");
+        assert_eq!((world.outcomes(), tries.load(Ordering::SeqCst)), (vec!["2 failed".to_owned()], 1), "{record}");
+        assert!(world.lake().is_empty());
+    }
+    for created in [json!(hour_ago - 0.25), json!(NOW - 3_601), json!(0)] {
+        let world = World::new();
+        world.panic_on_record_2(2, None);
+        assert!(world.deliver(&[record_of_age(2, created.clone())]).await.is_empty(), "{created}");
+        assert_eq!(world.outcomes(), ["2 quarantined"], "{created}");
+    }
+}
+
+/// If our code panics while it stores a record in quarantine, the record fails, no matter how old it is.
+#[tokio::test(start_paused = true)]
+async fn panic_while_quarantining_is_reported() {
+    let mut unusable = record_of_age(2, json!(NOW - 7_200));
+    unusable["dynamodb"]["NewImage"]["ttl"] = json!({ "S": "soon" });
+    for (record, requests) in [(unusable, 1), (record_of_age(2, json!(NOW - 7_200)), 3)] {
+        let world = World::new();
+        let sent = world.fail(|_| panic!("on purpose"));
+        assert_eq!(world.deliver(&[record]).await, ["2"]);
+        assert_eq!((world.outcomes(), sent.load(Ordering::SeqCst)), (vec!["2 failed".to_owned()], requests));
+        let line = &world.lines()[0];
+        assert_eq!(line["key"], "events/_unusable/2.json");
+        assert_eq!(line["error"], "the function panicked: on purpose");
+    }
+}
+
+/// The second try of an old record ends at the deadline. The record is then reported, and not quarantined.
+#[tokio::test(start_paused = true)]
+async fn late_second_try_is_reported() {
+    let old = record_of_age(2, json!(NOW - 7_200));
+    let hangs = Fault::RequestDelayed(Duration::from_secs(3_600));
+
+    let world = World::new();
+    let tries = world.panic_on_record_2(1, Some(hangs));
+    let begun = tokio::time::Instant::now();
+    assert_eq!(world.deliver_within(3_000, std::slice::from_ref(&old)).await, ["2"]);
+    assert_eq!((begun.elapsed().as_secs(), tries.load(Ordering::SeqCst)), (2, 2));
+    assert_eq!(world.outcomes(), ["2 failed"]);
+
+    // The other records take all the time, so there is no second try.
+    let world = World::new();
+    let tries = world.panic_on_record_2(2, Some(hangs));
+    assert_eq!(world.deliver_within(3_000, &[record(1, "{}"), old]).await, ["1", "2"]);
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+    assert_eq!(world.outcomes(), ["1 failed", "2 failed"]);
+}
+
+/// An answer that reports success but does not come from S3 does not count as a write.
+#[tokio::test(start_paused = true)]
+async fn success_without_etag_is_not_written() {
+    for fault in [Fault::EmptyAnswer, Fault::MalformedAnswer] {
+        let world = World::new();
+        world.fail(move |_| Some(fault));
+        assert_eq!(world.deliver(&[record(1, "{}")]).await, ["1"], "{fault:?}");
+        assert_eq!(world.outcomes(), ["1 failed"], "{fault:?}");
+        assert!(world.lines()[0]["error"].as_str().unwrap().ends_with("the answer has no ETag"), "{fault:?}");
+        let mut unusable = record(1, "{}");
+        unusable["dynamodb"]["NewImage"]["ttl"] = json!({ "S": "soon" });
+        assert_eq!(world.deliver(&[unusable]).await, ["1"], "{fault:?}");
+        world.services.faults.clear();
+        assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+        assert_eq!(world.outcomes(), ["1 written"], "{fault:?}");
+    }
+}
+
+/// S3's status decides, not the code in its answer.
+#[tokio::test(start_paused = true)]
+async fn answer_without_a_code_is_judged_by_status() {
+    let world = World::new();
+    world.deliver(&[record(1, "{}")]).await;
+    world.fail(|_| Some(Fault::ErrorCodeWithheld));
+    assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 already_there"]);
 }
 
 /// A 409 is retried and never means that the object is already there.
@@ -247,7 +413,7 @@ async fn transient_failure_is_reported_alone() {
     }
 }
 
-/// A record that can never be archived is stored and not reported, so that it does not block its shard.
+/// A record that can never be archived is stored under `_unusable/` and not reported, so that it does not block its shard.
 #[tokio::test(start_paused = true)]
 async fn unusable_record_is_quarantined() {
     type Damage = fn(&mut Value);
@@ -279,7 +445,7 @@ async fn unusable_record_is_quarantined() {
     }
 }
 
-/// The log line of a quarantined record has the error with its cause.
+/// The log line of a quarantined record contains the error and its cause.
 #[tokio::test(start_paused = true)]
 async fn quarantine_is_logged_with_its_cause() {
     let world = World::new();
@@ -292,7 +458,7 @@ async fn quarantine_is_logged_with_its_cause() {
         assert!(!call.operation.ends_with("000000000004.json"), "on purpose");
         None
     });
-    world.deliver(&[bad_event_name, no_body, not_json, record(4, "{}")]).await;
+    world.deliver(&[bad_event_name, no_body, not_json, record_of_age(4, json!(NOW - 7_200))]).await;
     let line = |number: &str| world.lines().into_iter().find(|line| line["sequence_number"] == number).unwrap();
     for (number, error) in [
         ("2", "the item must have one of `body` and `body_zstd`, but has neither"),
@@ -305,11 +471,12 @@ async fn quarantine_is_logged_with_its_cause() {
     let cause =
         "the record is not a DynamoDB stream record: invalid type: integer `7`, expected a string at line 1 column ";
     assert!(error.starts_with(cause), "{error}");
-    // Record 1 was never decoded into a claim, so its line has no ids. Record 4 panicked after it was decoded, so its line has them.
+    // Record 1 was never decoded into a claim, so its line has no ids. Record 4 panicked after it was decoded, so its line
+    // has them.
     assert_eq!(line("1").get("event_id"), None);
     assert_eq!(
         (&line("4")["event_id"], &line("4")["claim_id"]),
-        (&json!("4"), &json!("019b8a1e-0000-7000-8000-000000000004"))
+        (&json!("4"), &json!("01a3185c-4a24-7000-8000-000000000004"))
     );
 }
 
@@ -361,4 +528,19 @@ async fn unanswered_records_are_reported_in_time() {
     assert_eq!(world.deliver(&records).await.len(), 49);
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert_eq!(world.lake().len(), 1);
+}
+
+/// The largest batches stop two seconds before the deadline, because reporting ten thousand records takes longer.
+#[tokio::test(start_paused = true)]
+async fn largest_batch_stops_two_seconds_early() {
+    for (records, seconds) in [(5_000, 29), (10_000, 28)] {
+        let world = World::new();
+        // The delay is too short for a retry, because all tests share the SDK's retry quota.
+        world.fail(|_| Some(Fault::RequestDelayed(Duration::from_secs(3))));
+        let begun = tokio::time::Instant::now();
+        let batch: Vec<Value> = (0..records).map(|n| record(n, "{}")).collect();
+        let failed = world.deliver(&batch).await.len();
+        assert!((batch.len() - 100..batch.len()).contains(&failed), "{failed} of {records} records failed");
+        assert_eq!(begun.elapsed().as_secs(), seconds, "{records} records");
+    }
 }

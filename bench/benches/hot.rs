@@ -1,8 +1,8 @@
 //! Micro-benchmarks of the work for one message, without any service: `cargo bench -p bench`.
 //!
-//! They cover parsing a body (pointer look-up, strictness check and digest in one pass), the claim and its codec, and
-//! the line of an object. The last one runs a whole batch through the handler, including planning and logging. Its cache
-//! already contains every event, so the handler sends no request.
+//! They cover parsing a body (pointer look-up, strictness check and digest in one pass), the claim and its codec, and the
+//! line of an object. The last benchmark runs a whole batch through the handler of `ingest-fn`, including planning and
+//! logging. The handler's cache already contains every event, so the handler sends no request.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -69,7 +69,8 @@ fn object_line(bencher: Bencher, size: Size) {
     bencher.counter(BytesCount::of_str(&body)).bench(|| object::object_line(black_box(&claim)).unwrap());
 }
 
-/// Handles ten duplicates of known events: envelope, plan, cache, and log lines that are discarded.
+/// Handles a batch of ten duplicates of events in the warm cache: parses the envelope, plans the batch, looks up the
+/// cache, and logs to a writer that discards the lines.
 #[divan::bench(args = SIZES)]
 fn batch_of_ten_known_events(bencher: Bencher, size: Size) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();

@@ -1,4 +1,7 @@
-"""Does the same with the idempotency and batch utilities of Powertools for AWS Lambda, as their documentation shows."""
+"""Claims an event and stores its object in one handler, with the idempotency and batch utilities of Powertools for AWS Lambda.
+
+The code follows the examples in the documentation of Powertools.
+"""
 
 import json
 import os

@@ -1,3 +1,3 @@
-//! The traffic that the benchmarks share.
+//! The traffic that the bench and the micro-benchmarks send to the functions.
 
 pub mod traffic;

@@ -1,8 +1,9 @@
-//! Measures this project's functions next to minimal ("bare") functions and next to two Python functions that a user
-//! might write. All run one after another under the same Runtime API and on the same kind of back end.
+//! Measures this project's functions, and compares them with minimal ("bare") functions and with two Python functions
+//! that a user might write. The functions run one after another, under the same Runtime API and against the same emulated
+//! services.
 //!
-//! CPU time and memory are those of the function's process alone. The rounds are interleaved, so other load on the
-//! machine affects every function. The figures are medians, and the targets are ratios within one run.
+//! CPU time and memory are those of the function's process alone. Each round measures every function, so other load on
+//! the machine affects all functions alike. The figures are medians, and the targets are ratios within one run.
 //!
 //! | module | purpose |
 //! | --- | --- |
@@ -32,15 +33,15 @@ use crate::results::{Machine, Results, Row};
 use crate::subject::{ARCHIVE, INGEST, INGEST_BATCH, Subject};
 use bench::traffic::{BATCH, Relation, Size};
 
-/// Measures the functions next to bare functions and two Python functions
+/// Measures this project's functions, and compares them with minimal functions and with two Python functions
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Number of rounds; each round measures everything once
+    /// Number of rounds; each round measures every function once
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
-    /// Number of warm batches of ten messages over which CPU time is averaged
+    /// Number of warm batches per round over which CPU time is averaged; a batch has ten messages
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batches: u16,
     /// Only check that everything runs: little traffic, unoptimized functions, no Python. The figures are meaningless
@@ -103,7 +104,8 @@ fn measure(cli: &Cli, subjects: &[Subject]) -> anyhow::Result<Results> {
         .into_iter()
         .flat_map(|relation| Size::ALL.map(|size| (size, relation)))
         .flat_map(|(size, relation)| subjects.iter().map(move |subject| (subject, size, relation)))
-        // archive-fn never sees a duplicate, because a duplicate writes no stream record.
+        // archive-fn never receives a duplicate, because a duplicate does not change the table and so causes no stream
+        // record.
         .filter(|(subject, _, relation)| *relation == Relation::Distinct || subject.knows_duplicates())
         .collect();
     let mut samples = vec![Vec::new(); cells.len()];

@@ -1,4 +1,4 @@
-//! One run of one function with one kind of traffic. The function starts cold, and its services are not shared.
+//! One run of one function with one kind of traffic. The function starts cold, and uses services of its own.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use bench::traffic::{BATCH, Relation, Size, Traffic};
 /// Number of warm-up batches, whose CPU time does not count. They open the connections and trigger all lazy initialization.
 const WARM_UP: usize = 20;
 
-/// Number of cold starts of a run. Their median is reported, because a single one varies too much on a busy machine.
+/// Number of cold starts in a run. The run reports the median of their times, because a single time varies too much on a
+/// busy machine.
 const STARTS: usize = 5;
 
 /// The figures of one run.
@@ -21,17 +22,18 @@ const STARTS: usize = 5;
 pub(crate) struct Sample {
     /// Time from process start to the first request for an event, in milliseconds.
     pub(crate) cold_ms: f64,
-    /// Time from process start to the response to a first batch, in milliseconds. The batch is available at once.
+    /// Time from process start to the response to the first batch, in milliseconds. The batch is available as soon as the
+    /// function asks for it.
     pub(crate) first_batch_ms: f64,
     /// CPU time of the warm function per message, in microseconds.
     pub(crate) cpu_us: f64,
-    /// Number of requests of the warm function to the services per message.
+    /// Number of requests per message that the warm function sends to the services.
     pub(crate) requests: f64,
     /// Peak resident memory, in MB.
     pub(crate) memory_mb: f64,
 }
 
-/// Runs a function with `batches` warm batches, and checks what it left in the services.
+/// Runs a function with `batches` warm batches, and checks the items and objects that the function left in the services.
 pub(crate) fn run(subject: &Subject, size: Size, relation: Relation, batches: usize) -> anyhow::Result<Sample> {
     on_a_runtime(drive(subject, size, relation, batches))
         .with_context(|| format!("{} with {relation:?} events of {}", subject.name, size.name()))
@@ -88,7 +90,8 @@ async fn drive(subject: &Subject, size: Size, relation: Relation, batches: usize
     })
 }
 
-/// Returns the time from process start to the first request for an event, and to the response to the first batch.
+/// Returns two times, both from process start: to the function's first request for an event, and to its response to the
+/// first batch.
 async fn cold_start(subject: &Subject, size: Size, relation: Relation) -> anyhow::Result<(Duration, Duration)> {
     let (_services, endpoint) = back_end().await?;
     let (first, _) = Traffic::new(subject.source, size, relation).batch(BATCH);
@@ -105,7 +108,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
-/// Runs one batch to check that the function works and calls its operation.
+/// Runs the function once, to check that it works and that it calls the operation that it is measured for.
 pub(crate) fn try_out(subject: &Subject) -> anyhow::Result<()> {
     run(subject, Size::Reading, Relation::Distinct, 1).map(drop)
 }

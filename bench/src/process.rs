@@ -1,5 +1,5 @@
-//! A function as a child process. The kernel reports its CPU time, in nanoseconds, and its peak memory. The services run in
-//! the process of the bench and are not included.
+//! A function as a child process. The kernel reports its CPU time, in nanoseconds, and its peak memory. The services run
+//! in the process of the bench, so these figures do not include them.
 
 use std::process::Stdio;
 use std::sync::Arc;

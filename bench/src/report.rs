@@ -23,7 +23,7 @@ pub(crate) fn write(results: &Results, out: &mut impl Write) -> io::Result<()> {
     for ((size, relation), rows) in results.tables() {
         let what = match relation {
             Relation::Distinct => "each message is a new event",
-            Relation::Duplicates => "each message is a duplicate of a known event",
+            Relation::Duplicates => "each message is a duplicate of an event in the first batch",
         };
         writeln!(out, "\n**{}, {what}**\n", size.name())?;
         writeln!(

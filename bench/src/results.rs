@@ -60,7 +60,7 @@ pub(crate) struct Target {
 }
 
 impl Machine {
-    /// Describes this machine. The load after the run is still empty.
+    /// Describes this machine. The caller fills in the load after the run.
     pub(crate) fn this() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let processor = read("/proc/cpuinfo");
@@ -162,7 +162,7 @@ impl Results {
         };
         let what = "claim writes for 50 identical messages in five batches over two warm sandboxes";
         count(what, "at most 2".to_owned(), self.herd_writes.to_string(), self.herd_writes <= 2);
-        let what = format!("requests for {} duplicates of known events", self.duplicates);
+        let what = format!("requests to the services for {} duplicates of events in the warm cache", self.duplicates);
         let requests = self.requests_of_duplicates;
         count(&what, "none".to_owned(), requests.to_string(), requests == 0);
         for Connections { function, after_one_message, after_ten, after_all } in &self.connections {

@@ -14,7 +14,7 @@ use bench::traffic::{Relation, Size, Traffic, queue_record, stream_record};
 /// Largest payload that Lambda accepts for an invocation, in bytes.
 const PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
-/// Largest batch size that the queue mapping can be set to.
+/// Largest batch size that the queue mapping accepts.
 const LARGEST_BATCH: usize = 10_000;
 
 /// Returns the number of write requests for 50 identical messages, in five batches of ten over two warm sandboxes.
@@ -48,8 +48,8 @@ fn writes(usage: &emulator::meter::Usage) -> u64 {
     usage.requests.iter().filter(|(name, _)| is_write(name)).map(|(_, count)| count).sum()
 }
 
-/// Returns the number of requests to the services that `duplicates` messages cause, in batches of ten thousand. All of
-/// them are duplicates of a thousand events that the function already knows.
+/// Sends `duplicates` messages in batches of ten thousand, and returns the number of requests to the services that they
+/// cause. All messages are duplicates of a thousand events that are already in the function's cache.
 pub(crate) fn requests_of_duplicates(ingest: &Subject, duplicates: usize) -> anyhow::Result<u64> {
     on_a_runtime(async {
         let (services, endpoint) = back_end().await?;
@@ -109,11 +109,12 @@ pub(crate) struct Memory {
     pub(crate) peak_mb: f64,
 }
 
-/// Measures three kinds of large batches, each `repeats` times: five messages of 1 MiB, ten thousand small messages, and
-/// a stream batch of 6 MB.
+/// Measures the peak memory with three kinds of large batches: five messages of 1 MiB, ten thousand small messages, and a
+/// stream batch of 6 MB. Each process handles the same batch `repeats` times.
 pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> anyhow::Result<Vec<Memory>> {
     let large = (0..5).map(|n| {
-        // The batch is JSON, so each quote in a body takes one more byte. The filler has none, and it compresses well.
+        // The batch is JSON, so each quote in a body takes one more byte. The filler has no quotes, and it compresses
+        // well.
         let head = format!(r#"{{"event_id":"large-{n}","x":""#);
         let filler = "0123456789".repeat(105_000);
         queue_record(n, &format!("{head}{}\"}}", &filler[..1024 * 1024 - head.len() - 2]))
@@ -192,7 +193,8 @@ fn per_second(messages: usize, took: Duration) -> f64 {
     (messages as f64 / took.as_secs_f64()).round()
 }
 
-/// Returns a record with only the fields that the functions read. Ten thousand complete records exceed a payload.
+/// Returns a record with only the fields that the functions read. Ten thousand complete records would exceed Lambda's
+/// payload limit.
 fn short_queue_record(message: usize, body: &str) -> serde_json::Value {
     let mut record = queue_record(message, body);
     if let Some(record) = record.as_object_mut() {

@@ -61,7 +61,7 @@ impl Size {
             let entry = entry?;
             let path_bytes = path_bytes + entry.file_name().len() + 1;
             match entry.file_type()?.is_dir() {
-                // Python compiles its byte code where it runs.
+                // A zip contains no byte code, because Python compiles it on the machine where it runs.
                 true if entry.file_name() == "__pycache__" => {}
                 true => self.add_folder(&entry.path(), path_bytes)?,
                 false => self.add(&entry.path(), path_bytes)?,

@@ -8,15 +8,15 @@ use pipeline::names;
 /// A function under measurement, and how to start it.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
-    /// Name in the tables.
+    /// The function's name in the printed tables.
     pub(crate) name: &'static str,
-    /// Kind of batches that it receives.
+    /// Kind of batches that the function receives.
     pub(crate) source: Source,
-    /// Name of the bare function that it is compared with.
+    /// Name of the bare function that this function is compared with.
     pub(crate) baseline: &'static str,
-    /// Items and objects that it must leave in the services for each distinct event.
+    /// Items and objects that the function must leave in the services for each distinct event.
     pub(crate) leaves: Leaves,
-    /// Operation that it must call at least once.
+    /// Operation that the function must call at least once.
     pub(crate) uses: &'static str,
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
@@ -37,7 +37,7 @@ pub(crate) enum Leaves {
 pub(crate) enum Artifact {
     /// A binary with the name `bootstrap`.
     Binary,
-    /// Python sources, and the packages that Lambda's runtime does not contain. It contains boto3.
+    /// Python sources, and the packages that Lambda's runtime does not contain. The runtime contains boto3.
     Python { sources: PathBuf, packages: Option<PathBuf> },
 }
 
@@ -52,7 +52,7 @@ pub(crate) const POWERTOOLS: &str = "Python, Powertools";
 
 impl Subject {
     /// Returns true if the function is also measured with duplicates. Of the bare functions, only the baseline of
-    /// `ingest-fn` is. `archive-fn` never receives a duplicate.
+    /// `ingest-fn` is measured with duplicates. `archive-fn` never receives a duplicate.
     pub(crate) fn knows_duplicates(&self) -> bool {
         self.name == BARE_PUT || !(self.name.starts_with("bare") || self.source == Source::Stream)
     }

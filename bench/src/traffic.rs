@@ -1,4 +1,4 @@
-//! The input of the functions: batches of a queue or of a stream, with events of two sizes.
+//! Generates the input of the functions: batches from a queue or from a stream, with events of two sizes.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +12,9 @@ pub const BATCH: usize = 10;
 /// The source of a function's batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A queue, with messages.
+    /// A queue. Each record is a message.
     Queue,
-    /// A table's stream. Each record has a claim that `ingest-fn` could have written.
+    /// A table's stream. Each record contains a claim that `ingest-fn` could have written.
     Stream,
 }
 
@@ -42,7 +42,7 @@ pub enum Relation {
 impl Size {
     pub const ALL: [Self; 2] = [Self::Reading, Self::Sensor];
 
-    /// Returns the name in the tables.
+    /// Returns the name of the size in the printed tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -80,7 +80,8 @@ pub fn reading(event_id: &str) -> String {
     text + r#","note":""# + &"grid stress ".repeat(filler / 12 + 1)[..filler] + "\"}"
 }
 
-/// Returns as many readings of one sensor as fit into `bytes`. Each differs slightly from the one before.
+/// Returns an event with as many readings of one sensor as fit into `bytes`. Each reading differs slightly from the one
+/// before.
 #[must_use]
 pub fn sensor(event_id: &str, bytes: usize) -> String {
     let mut random = fastrand::Rng::with_seed(seed(event_id));
@@ -112,7 +113,7 @@ fn seed(event_id: &str) -> u64 {
     event_id.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
-/// Generates batches. Each message has its own id.
+/// Generates batches. Each message has its own message id.
 pub struct Traffic {
     source: Source,
     size: Size,

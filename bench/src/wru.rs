@@ -1,4 +1,4 @@
-//! The write request units of a claim, by the size of its event. They are computed, not measured.
+//! The write request units of a claim, by the size of its event. The units are computed, not measured.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,8 @@ pub(crate) fn claim(body: &str) -> Result<Claim, BodyTooLarge> {
     Claim::new(&event, "059f36b4-87a3-44ab-83d2-661975830a7d", body, SystemTime::now(), window, &[0; 10])
 }
 
-/// Writes a table of readings of one sensor up to 1 MiB, and of bodies that hardly compress.
+/// Writes a table of the write request units for events of different sizes: readings of one sensor up to 1 MiB, and
+/// bodies that hardly compress.
 pub(crate) fn write(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| event, bytes | stored plain, WRU | item as written, bytes | body | WRU |")?;
     writeln!(out, "| ---: | ---: | ---: | --- | ---: |")?;

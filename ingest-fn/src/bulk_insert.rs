@@ -1,7 +1,8 @@
-//! `CLAIM_WRITES=batch`: inserts many claims in one request, before the default path.
+//! `CLAIM_WRITES=batch`: inserts many claims in one request, before any conditional put.
 //!
-//! An insert request settles a claim only if its answer says that the insert was done. Every other claim is unconfirmed and goes
-//! on to the conditional put of the default path. So the put alone enforces the window, finds conflicts and recognizes our own writes.
+//! A claim counts as won only if the answer to its insert request confirms the insert. Every other claim is unconfirmed: it
+//! is written again, by the same conditional put as with `single`. So only the put enforces the dedup window, finds
+//! conflicts and recognizes our own writes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
@@ -22,18 +23,20 @@ use crate::claim_table::{ClaimOutcome, ClaimTable, HeldClaim};
 use crate::claimer::{Claimer, ClaimerError, MAX_IN_FLIGHT};
 use crate::plan::{Group, Leader};
 
-/// Maximum number of statements in a `BatchExecuteStatement` (its API reference: "Array Members: Maximum number of 25 items").
+/// Maximum number of statements in a `BatchExecuteStatement` (its API reference: "Array Members: Maximum number of 25
+/// items").
 pub const MAX_STATEMENTS: usize = 25;
 
 /// Maximum number of insert requests in flight, in addition to the puts.
 const MAX_INSERTS_IN_FLIGHT: usize = 4;
 
-/// Maximum size of the bodies in one insert request, in bytes. All insert requests in flight hold at most as much as one body
-/// of 1 MiB. A claim with a larger body is put by itself: its write is so expensive that a separate request makes no difference.
+/// Maximum size of all bodies in one insert request, in bytes. The insert requests in flight together hold at most 1 MiB,
+/// like one claim with the largest body. A claim whose body exceeds this limit is put instead: its write is so expensive
+/// that a separate request makes no difference.
 const MAX_INSERT_BYTES: usize = 256 * 1_024;
 
-/// Maximum duration of an insert request with all its attempts: as long as one attempt may take. The rest of the time is for the
-/// puts of unconfirmed claims.
+/// Maximum duration of an insert request, including the SDK's retries. This is the time that a single attempt may take. The
+/// rest of the function's time is for the puts of unconfirmed claims.
 const MAX_INSERT_TIME: Duration = Duration::from_secs(4);
 
 /// Claims the events of one batch with insert requests and puts.
@@ -43,18 +46,18 @@ pub(crate) struct BulkInserter<'a> {
     deadline: Deadline,
 }
 
-/// The first requests for a batch. Groups are identified by their index.
+/// The requests with which the work on a batch starts. Groups are identified by their index.
 struct RequestPlan {
-    /// Groups of each insert request.
+    /// One entry for each insert request: the groups whose claims it inserts.
     inserts: VecDeque<Vec<usize>>,
     puts: VecDeque<Put>,
 }
 
-/// A group whose claim gets its own request.
+/// A group whose claim is written by a put.
 enum Put {
-    /// A group that takes the default path.
+    /// A group for which no insert request was sent.
     New(usize),
-    /// A group whose unconfirmed claim may already be in the table.
+    /// A group whose insert is unconfirmed. Its claim may already be in the table.
     Unconfirmed(usize, Claim),
 }
 
@@ -68,13 +71,13 @@ struct InsertedBatch {
 /// The answer to an insert request.
 #[derive(Debug)]
 pub struct InsertOutcome {
-    /// One flag per claim, in order: true if this request certainly inserted the claim.
+    /// One flag for each claim, in the order of the request: true if this request certainly inserted the claim.
     pub inserted: Vec<bool>,
-    /// The first refusal with a reason other than an existing item.
+    /// The first insert that DynamoDB refused for another reason than an existing item.
     pub refusal: Option<InsertRefusal>,
 }
 
-/// A refused insert in an answer that is otherwise successful.
+/// An insert that DynamoDB refused, although the request as a whole succeeded.
 #[derive(Debug, thiserror::Error)]
 #[error("an insert was refused: {code}: {message}")]
 pub struct InsertRefusal {
@@ -84,7 +87,7 @@ pub struct InsertRefusal {
     pub message: String,
 }
 
-/// The outcome of every claim in the request is unknown. None may be treated as won or as a duplicate.
+/// A failed insert request. The outcome of every claim in it is unknown, so none may be treated as won or as a duplicate.
 #[derive(Debug, thiserror::Error)]
 pub enum InsertError {
     /// The request failed or was throttled, or its answer was lost. Each of its inserts may or may not have taken effect.
@@ -107,7 +110,7 @@ pub enum InsertError {
     },
 }
 
-/// A reason why claims are unconfirmed.
+/// The reason why claims of an insert request are unconfirmed.
 #[derive(Debug, thiserror::Error)]
 enum UnconfirmedError {
     #[error(transparent)]
@@ -125,8 +128,8 @@ impl<'a> BulkInserter<'a> {
         Self { claimer, groups, deadline }
     }
 
-    /// Calls `on_outcome` with a group's index and the outcome of its leader's claim, as soon as that outcome is known. The
-    /// caller drops this future, with all its requests, at the deadline.
+    /// Claims the events of all groups. As soon as the outcome of a leader's claim is known, calls `on_outcome` with it and
+    /// the group's index. At the deadline, the caller drops this future with all its requests.
     pub(crate) async fn claim_groups(&self, mut on_outcome: impl FnMut(usize, Result<ClaimOutcome, ClaimerError>)) {
         let RequestPlan { mut inserts, mut puts } = self.plan_requests();
         let mut inserts_in_flight = FuturesUnordered::new();
@@ -178,10 +181,10 @@ impl<'a> BulkInserter<'a> {
             request.push(index);
             bytes += body_bytes;
         }
-        // Cached claims come first, because they need no request.
+        // Events with a cached claim come first, because they need no request.
         let mut puts = cached;
         puts.append(&mut large);
-        // A single claim gains nothing from an insert request, so it is put without one.
+        // An insert request for a single claim saves nothing, so the claim is put right away.
         if request.len() > 1 {
             inserts.push_back(request);
         } else {
@@ -190,7 +193,7 @@ impl<'a> BulkInserter<'a> {
         RequestPlan { inserts, puts }
     }
 
-    /// Tries to insert a claim for each group of a request.
+    /// Tries to insert the claims of these groups with one request.
     async fn insert_batch(&self, request: Vec<usize>) -> InsertedBatch {
         let now = self.claimer.clock.now();
         let mut batch = InsertedBatch::default();
@@ -226,8 +229,9 @@ impl<'a> BulkInserter<'a> {
         Claim::new(event, &message.id, body, now, *window, &random())
     }
 
-    /// Returns, for each claim, whether this request certainly inserted it. Logs a warning if claims are unconfirmed for another
-    /// reason than an existing item. For example, a role without `dynamodb:PartiQLInsert` causes a warning in every batch.
+    /// Sends an insert request. Returns, for each claim, whether this request certainly inserted it. Logs a warning if
+    /// claims are unconfirmed for another reason than an existing item. For example, a role without `dynamodb:PartiQLInsert`
+    /// causes a warning in every batch.
     async fn insert(&self, claims: &[Claim]) -> Vec<bool> {
         let none = || vec![false; claims.len()];
         if claims.is_empty() || self.deadline.is_reached() {
@@ -255,7 +259,7 @@ impl<'a> BulkInserter<'a> {
         }
     }
 
-    /// Puts a claim that may already be in the table. The answer says which claim holds the event.
+    /// Puts a claim that may already be in the table. The answer to the put says which claim holds the event.
     async fn put_unconfirmed(&self, leader: &Leader, claim: &Claim) -> Result<ClaimOutcome, ClaimerError> {
         let _memory = self.claimer.acquire_memory(leader, self.deadline).await?;
         catch_panic_async(async {
@@ -268,9 +272,12 @@ impl<'a> BulkInserter<'a> {
 }
 
 impl ClaimTable {
-    /// Tries to insert at most [`MAX_STATEMENTS`] claims of different events in one request. A `PartiQL` INSERT fails if there is
-    /// an item, expired or not, and does not return that item. A claim that is not reported as inserted may still be in the table,
-    /// because an SDK retry fails on the item that the first attempt inserted. So the caller must [put](Self::put) the same claim.
+    /// Tries to insert at most [`MAX_STATEMENTS`] claims of different events in one request. DynamoDB refuses a `PartiQL`
+    /// INSERT if the event already has an item, expired or not, and does not return that item.
+    ///
+    /// A claim that is not reported as inserted may still be in the table: if the answer to the SDK's first attempt is lost,
+    /// the second attempt is refused because of the items that the first one inserted. So the caller must [put](Self::put)
+    /// each claim that is not reported as inserted.
     ///
     /// # Errors
     /// Fails if the outcome of every claim is unknown.
@@ -297,7 +304,7 @@ impl ClaimTable {
         let item = BTreeMap::from_iter(item);
         let (names, values): (Vec<_>, Vec<_>) =
             item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
-        // `Config` ensures that the table's name has no quotation marks.
+        // `Config` ensures that the table's name contains no quotation mark, which would end the quoted name.
         let statement = format!("INSERT INTO \"{}\" VALUE {{{}}}", self.name, names.join(", "));
         let request = BatchStatementRequest::builder().statement(statement).set_parameters(Some(values));
         request.build().expect("the statement is set")
@@ -305,7 +312,7 @@ impl ClaimTable {
 }
 
 fn is_inserted(response: &BatchStatementResponse) -> bool {
-    // Any error counts, even a throttle: the SDK does not retry an error inside an answer with status 200.
+    // Any error means "not inserted", even a throttle: the SDK does not retry an error inside an answer with status 200.
     response.error.is_none()
 }
 

@@ -1,13 +1,16 @@
-//! The conditional write of a claim, which is the only request of the default path.
+//! The conditional write of a claim, which is the only request that the function sends with `CLAIM_WRITES=single`, the
+//! default.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::config::interceptors::AfterDeserializationInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use claim::{Claim, ClaimError, Digest, DigestError, EventError};
 
-/// Condition of the write: the event has no claim, or its claim has expired. DynamoDB deletes expired items days late, so this
-/// condition enforces the dedup window, not the deletion.
+/// Condition of the write: the event has no claim, or its claim has expired. DynamoDB may delete an expired item days late,
+/// so the dedup window is enforced by this condition and not by the deletion.
 const CLAIM_CONDITION: &str = "attribute_not_exists(pk) OR #ttl < :now";
 
 /// The table of claims.
@@ -16,27 +19,28 @@ pub struct ClaimTable {
     pub(crate) name: String,
 }
 
-/// The outcome of a claim, with the claim that holds the event now.
+/// The outcome of an attempt to claim an event, with the claim that now holds the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
-    /// Our own claim is in the table.
+    /// The claim of this attempt is in the table.
     Won(HeldClaim),
     /// An earlier claim is in the table and has not expired.
     Lost(HeldClaim),
 }
 
-/// A claim that holds an event and that the table has confirmed.
+/// The claim that holds an event, confirmed by the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldClaim {
     /// Id of the claim.
     pub claim_id: uuid::Uuid,
-    /// Digest of the content that won.
+    /// Digest of the body in the claim.
     pub digest: Digest,
-    /// Last second in which the claim holds, in epoch seconds.
+    /// Last second in which the claim is valid, in epoch seconds.
     pub ttl: u64,
 }
 
-/// A failed claim. It is unknown which claim holds the event, if any, so this must never be treated as a duplicate.
+/// A failed attempt to claim an event. It is unknown which claim holds the event, if any. So the message must never be
+/// treated as a duplicate.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimTableError {
     /// The request failed or was throttled, or its answer was lost. The claim may or may not be in the table.
@@ -60,15 +64,15 @@ pub enum ClaimTableError {
     UnreadableOldItem {
         /// Id of the event.
         event_id: String,
-        /// The reason.
+        /// Reason why the item cannot be read.
         source: ClaimError,
     },
-    /// The claim that holds the event has a digest of another version, and our code cannot compute a new digest of its body.
+    /// The claim that holds the event has a digest of another version, and no new digest can be computed from its body.
     #[error("event {event_id:?} is held by a claim whose content cannot be compared")]
     IncomparableOldItem {
         /// Id of the event.
         event_id: String,
-        /// The reason.
+        /// Reason why no digest can be computed.
         source: EventError,
     },
 }
@@ -95,7 +99,8 @@ impl ClaimTable {
         Self { client, name: name.to_owned() }
     }
 
-    /// Tries to claim an event.
+    /// Tries to claim an event with a conditional put. Returns the outcome only if the table has stated which claim holds
+    /// the event.
     ///
     /// # Errors
     /// Fails if it is unknown which claim holds the event.
@@ -111,6 +116,8 @@ impl ClaimTable {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .customize()
+            .interceptor(BodyCheck)
             .send()
             .await;
 
@@ -130,10 +137,32 @@ impl ClaimTable {
         let old = Claim::from_item(old_item)
             .map_err(|source| ClaimTableError::UnreadableOldItem { event_id: event_id(), source })?;
         if old.claim_id == claim.claim_id {
-            // This is our own write. Its answer was lost, and the SDK's retry found the item.
+            // This is the item that we wrote ourselves: an answer was lost, and a later request found the item.
             return Ok(ClaimOutcome::Won(held_claim(claim)?));
         }
         Ok(ClaimOutcome::Lost(held_claim(&old)?))
+    }
+}
+
+/// Turns a successful answer without a body into an error. DynamoDB always sends a JSON object. A proxy that answers by itself
+/// may not, and the SDK would still report success.
+#[derive(Debug)]
+struct BodyCheck;
+
+impl Intercept for BodyCheck {
+    fn name(&self) -> &'static str {
+        "BodyCheck"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response();
+        let is_empty = answer.body().bytes().is_none_or(<[u8]>::is_empty);
+        if answer.status().is_success() && is_empty { Err("the answer has no body".into()) } else { Ok(()) }
     }
 }
 

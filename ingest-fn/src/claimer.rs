@@ -1,4 +1,4 @@
-//! Finds the claim that holds an event, in the cache or by a conditional write.
+//! Claims an event: finds the claim that holds it in the cache, or else writes one to the table.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::plan::Leader;
 use crate::random::Random;
 use crate::warm_cache::WarmCache;
 
-/// Maximum number of claims in flight: the size of a default batch. More would only save milliseconds, and open more connections
-/// in a cold function. Each connection needs a TLS handshake, which runs on a fraction of a core.
+/// Maximum number of claims in flight: the default size of a batch. A higher limit would only save milliseconds, but a cold
+/// function would open more connections. Each of them needs a TLS handshake, which runs on a fraction of a core.
 pub(crate) const MAX_IN_FLIGHT: usize = 10;
 
-/// Maximum size of all bodies in flight, in KiB. A claim in flight holds about five copies of its body: as text, item and
-/// request and, if it lost, in the old item. A function of 128 MB has room for two of the largest bodies, or for ten of the
-/// usual small ones.
+/// Maximum size of all bodies in flight, in KiB. Each claim in flight needs memory for about five bodies: copies of its own
+/// in the message, the item and the request, and, if the event is already claimed, the body that DynamoDB returns. A
+/// function of 128 MB has room for two of the largest bodies, or for ten of the usual small ones.
 const MAX_IN_FLIGHT_KIB: u32 = 2 * 1_024;
 
-/// Claims one event per call. It lives as long as its Lambda sandbox.
+/// Claims events, one per call. It lives as long as its Lambda sandbox.
 pub(crate) struct Claimer {
     pub(crate) table: ClaimTable,
     pub(crate) cache: WarmCache,
@@ -34,7 +34,8 @@ pub(crate) struct Claimer {
     memory: Semaphore,
 }
 
-/// A failed claim. It is unknown which claim holds the event, so all messages of the event must be redelivered.
+/// A failed attempt to claim an event. It is unknown which claim holds the event, so all messages of the event must be
+/// redelivered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClaimerError {
     #[error(transparent)]
@@ -54,8 +55,8 @@ impl Claimer {
         Self { table, cache, clock, window: config.window, random, memory }
     }
 
-    /// Claims the leader's event, unless the cache has a claim that holds it. The cache gets a claim only after the table has
-    /// confirmed it.
+    /// Claims the leader's event, unless the cache has a claim that holds this event. Adds a claim to the cache only after
+    /// the table has confirmed it.
     pub(crate) async fn claim(&self, leader: &Leader, deadline: Deadline) -> Result<ClaimOutcome, ClaimerError> {
         let _memory = self.acquire_memory(leader, deadline).await?;
         catch_panic_async(async {
@@ -72,7 +73,7 @@ impl Claimer {
         .await?
     }
 
-    /// Waits until there is memory for the leader's claim. Dropping the permit releases the memory.
+    /// Waits until the claims in flight leave enough memory for the leader's claim. Dropping the permit releases the memory.
     pub(crate) async fn acquire_memory(
         &self,
         leader: &Leader,
@@ -80,7 +81,8 @@ impl Claimer {
     ) -> Result<SemaphorePermit<'_>, DeadlineReached> {
         let kib = u32::try_from(leader.body.len().div_ceil(1_024)).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT_KIB);
         let permit = self.memory.acquire_many(kib).await.expect("the semaphore is never closed");
-        // The handler's time limit takes effect only while it waits, and it never waits for a cached claim.
+        // The handler's time limit takes effect only at an await that waits. A batch of cached claims never waits, so it
+        // needs this check.
         if deadline.is_reached() { Err(DeadlineReached) } else { Ok(permit) }
     }
 }

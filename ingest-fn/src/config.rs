@@ -6,35 +6,35 @@ use std::time::Duration;
 use claim::EventIdPointer;
 use lambda_support::{VariableError, Variables};
 
-/// 16 days. A message may wait 14 days in the dead-letter queue, counted from its first enqueue, and one more day in the queue
-/// after a redrive. It must still find its claim then. The last day is a reserve.
+/// 16 days: one day in which the producer may send duplicates, 14 days that a message may spend in the dead-letter queue,
+/// counted from its first enqueue, and one day in the queue after a redrive. A duplicate must still find the claim then.
 const DEFAULT_WINDOW_SECONDS: &str = "1382400";
 
 /// 100 years, so that adding the window to the current time cannot overflow `ttl`.
 const MAX_WINDOW_SECONDS: u64 = 100 * 366 * 86_400;
 
-/// An entry takes about 150 bytes, so ten thousand entries take 1.5 MB of a function's 128 MB.
+/// An entry takes about 150 bytes, so ten thousand entries take 1.5 MB of memory. The smallest function has 128 MB.
 const DEFAULT_CACHE_ENTRIES: &str = "10000";
 
-/// A million entries would take all memory of a function with 128 MB.
+/// A million entries take about 150 MB, more than a function of 128 MB has.
 const MAX_CACHE_ENTRIES: usize = 1_000_000;
 
-/// The treatment of a conflict: a message whose event was claimed with other content.
+/// The treatment of a conflict, which is a message whose event was claimed with another body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
-    /// Acknowledge the message and log both digests. The first content wins.
+    /// Acknowledge the message and log both digests. The body in the claim stays.
     Acknowledge,
-    /// Report the message as failed until it has used up its receives and becomes a dead letter.
+    /// Report the message as failed on each receive, until SQS moves it to the dead-letter queue.
     DeadLetter,
 }
 
-/// The way in which claims are written.
+/// The way in which the function writes claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimWrites {
     /// One conditional `PutItem` per claim.
     Single,
-    /// One `BatchExecuteStatement` for many claims, and then a conditional `PutItem` for each claim that it left unconfirmed.
-    /// This is cheaper for new events, but more expensive for duplicates, which cost two requests.
+    /// One `BatchExecuteStatement` for many claims, and then a conditional `PutItem` for each claim whose insert was not
+    /// confirmed. This is cheaper for new events, but more expensive for duplicates, which cost two requests.
     Batch,
 }
 
@@ -43,7 +43,7 @@ pub enum ClaimWrites {
 pub struct Config {
     /// `TABLE_NAME`.
     pub table_name: String,
-    /// `DEDUP_WINDOW_SECONDS`: the time for which a claim holds.
+    /// `DEDUP_WINDOW_SECONDS`: the time for which a claim is valid.
     pub window: Duration,
     /// `EVENT_ID_POINTER`: the JSON Pointer to the event id in a body.
     pub event_id_pointer: EventIdPointer,
@@ -81,8 +81,8 @@ impl Config {
         Ok(Self {
             table_name,
             window: Duration::from_secs(window),
-            // The empty pointer is valid in RFC 6901 and means the whole body. Here it almost certainly means that the variable
-            // was left empty, and then every body that is not just an id would become a dead letter.
+            // In RFC 6901, the empty pointer is valid and points to the whole body. Here, it almost certainly means that
+            // someone left the variable empty by mistake. Every body that is not just an id would then become a dead letter.
             event_id_pointer: variables.parsed("EVENT_ID_POINTER", "/event_id", |value| match value {
                 "" => Err("must not be empty".to_owned()),
                 pointer => EventIdPointer::parse(pointer).map_err(|error| error.to_string()),

@@ -1,4 +1,4 @@
-//! Handles a batch: SQS messages in, partial batch response out.
+//! Handles a batch of SQS messages and returns the partial batch response.
 
 use std::convert::Infallible;
 
@@ -27,8 +27,8 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Creates a handler. It writes summary lines to `log` and all other lines through `tracing`. `clock` is the wall clock, and
-    /// `random` returns the random part of each claim id.
+    /// Creates a handler. It writes summary lines to `log` and all other lines through `tracing`. `clock` is the wall clock,
+    /// and `random` returns the random part of each claim id.
     #[must_use]
     pub fn new(config: Config, table: ClaimTable, log: LogWriter, clock: SharedTimeSource, random: Random) -> Self {
         let claimer = Claimer::new(&config, table, clock.clone(), random);
@@ -36,10 +36,10 @@ impl Handler {
         Self { config, claimer, summary, clock }
     }
 
-    /// Claims each event of a batch once. The response names the messages that SQS must redeliver: those whose outcome is
+    /// Claims each event of a batch once. The response names the messages that SQS must not delete: those whose outcome is
     /// unknown, and those that must become dead letters.
     pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<BatchResponse, Infallible> {
-        let deadline = Deadline::before(event.context.deadline(), self.clock.now());
+        let deadline = Deadline::before(event.context.deadline(), self.clock.now(), event.payload.records.len());
         let mut report = Report::new(self.config.on_conflict);
 
         let plan = Plan::build(event.payload.records, &self.config.event_id_pointer, deadline);

@@ -1,14 +1,16 @@
-//! SQS batch in, claims out, partial batch response.
+//! The Lambda function that claims the events of SQS batches in DynamoDB.
 //!
-//! The function claims each event of a batch with one conditional write. The claim contains the event itself, and the table's
-//! stream delivers the claim to `archive-fn`. So an event is never claimed without being stored.
+//! The function claims each event of a batch with one conditional write. The claim contains the event itself, so an event is
+//! never claimed without being stored. The table's stream delivers the claim to `archive-fn`.
 //!
 //! These guarantees hold even if processes are killed, requests are throttled, or messages are delivered twice:
-//! - A message is acknowledged only if the claim of its event is confirmed: this message won it, or the table returned it.
-//! - The messages of one event in a batch cost one claim. If that claim fails, all of them fail.
+//! - A message is acknowledged only if it is known which claim holds its event: the table has accepted the function's own
+//!   claim, or has returned an earlier one.
+//! - The messages of one event in a batch share one claim. If that claim fails, all of them fail.
 //! - A message that can never be claimed is reported alone, so that it ends in the dead-letter queue.
 //!
-//! The function never reads or deletes items of the table, and never writes to S3.
+//! The function never deletes items of the table, reads an item only if DynamoDB returns it with a refused write, and never
+//! accesses S3.
 
 mod bulk_insert;
 mod claim_table;

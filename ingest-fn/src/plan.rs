@@ -12,23 +12,23 @@ use serde_json::value::RawValue;
 /// The messages of a batch, grouped by event.
 #[derive(Default)]
 pub(crate) struct Plan {
-    /// Groups in the order of their leaders.
+    /// Groups in the order in which their leaders appear in the batch.
     pub(crate) groups: Vec<Group>,
     /// Messages that can never be claimed.
     pub(crate) rejected: Vec<Rejection>,
-    /// Messages that were not read before the deadline; `None` for a record without a message id.
+    /// Messages that the function could not read before the deadline; `None` for a record without a message id.
     pub(crate) unread: Vec<Option<Message>>,
 }
 
 /// All messages of one event in a batch.
 pub(crate) struct Group {
-    /// The first valid message. Only its claim is written.
+    /// The first valid message. The function claims the event with this message and its body.
     pub(crate) leader: Leader,
-    /// The other messages. They are compared with the claim that the leader's write or the cache confirms.
+    /// The other messages. Their bodies are compared with the claim that holds the event.
     pub(crate) followers: Vec<Follower>,
 }
 
-/// The identity of a message, for the log and the response.
+/// The fields that identify a message in the log and in the response.
 pub(crate) struct Message {
     pub(crate) id: String,
     /// Time at which the message was sent, in RFC 3339; `None` if SQS does not state it.
@@ -71,7 +71,8 @@ pub(crate) enum MessageError {
 }
 
 impl Plan {
-    /// Decodes each record separately. An error or a panic in one record rejects only that record. A rejected message never leads.
+    /// Decodes each record separately. An error or a panic in one record rejects only that record. A rejected message never
+    /// becomes the leader of a group.
     pub(crate) fn build(records: Vec<Box<RawValue>>, pointer: &EventIdPointer, deadline: Deadline) -> Self {
         let mut plan = Self::default();
         let mut group_of: HashMap<String, usize> = HashMap::new();
@@ -101,7 +102,7 @@ impl Plan {
     }
 }
 
-/// The fields of a record that the function needs. All other fields are ignored, so they cannot cause a rejection.
+/// The fields of a record that the function needs. It ignores all other fields, so they cannot cause a rejection.
 #[derive(Deserialize)]
 struct Record<'a> {
     #[serde(rename = "messageId")]
@@ -135,8 +136,8 @@ impl Leader {
 }
 
 impl Message {
-    /// Returns `None` without an id, because a message can be reported only by its id. `attributes` only matter for the log, so they
-    /// may be malformed.
+    /// Returns `None` if the id is missing or empty, because the response can name a message only by its id. `attributes`
+    /// may be malformed, because they only matter for the log.
     fn new(id: Option<String>, attributes: Option<&RawValue>) -> Option<Self> {
         #[derive(Deserialize)]
         struct Attributes {
@@ -149,7 +150,7 @@ impl Message {
         Some(Self { id, sent_at: attributes.and_then(|attributes| logs::rfc3339_from_ms(&attributes.sent)) })
     }
 
-    /// Reads the id and the attributes of a record, and ignores its other fields.
+    /// Reads only the id and the attributes of a record, whose other fields may be malformed.
     fn read(record: &RawValue) -> Option<Self> {
         #[derive(Deserialize)]
         struct NoBody<'a> {

@@ -1,9 +1,9 @@
 //! Random bytes for claim ids.
 
-/// Returns the ten random bytes of a claim id.
+/// A function that returns the ten random bytes of a new claim id.
 pub type Random = Box<dyn Fn() -> [u8; 10] + Send + Sync>;
 
-/// Returns a source of random bytes from the operating system.
+/// Returns a function that takes the bytes from the operating system's random number generator.
 #[must_use]
 pub fn os_random() -> Random {
     Box::new(|| {

@@ -1,4 +1,4 @@
-//! Decides the outcome of each message, logs it, and builds the partial batch response.
+//! Decides and logs the outcome of each message, and builds the partial batch response.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use crate::claimer::ClaimerError;
 use crate::config::OnConflict;
 use crate::plan::{Group, Leader, Message, Rejection};
 
-/// The result of a batch.
+/// The result of a batch: its response, and the number of messages with each outcome.
 pub(crate) struct Report {
     pub(crate) response: BatchResponse,
     on_conflict: OnConflict,
@@ -27,7 +27,7 @@ impl Report {
         Self { response, on_conflict, won: 0, duplicate: 0, conflict: 0, rejected: 0, failed: 0 }
     }
 
-    /// Returns the metrics' names and counts.
+    /// Returns the name and the count of each metric.
     pub(crate) fn counts(&self) -> [(&'static str, u64); 5] {
         [
             ("Won", self.won),
@@ -38,8 +38,8 @@ impl Report {
         ]
     }
 
-    /// Adds all messages of one event. `outcome` is that of the leader's claim. Followers are compared with the confirmed claim. If
-    /// no claim is confirmed, none of the messages may be acknowledged.
+    /// Adds all messages of one event. `outcome` is the outcome of the leader's claim. The followers' bodies are compared
+    /// with the claim that holds the event. If that claim is unknown, none of the messages may be acknowledged.
     pub(crate) fn add_group(&mut self, group: &Group, outcome: &Result<ClaimOutcome, ClaimerError>) {
         let Leader { message, event, .. } = &group.leader;
         let held = match outcome {
@@ -67,7 +67,7 @@ impl Report {
         }
     }
 
-    /// Adds a message that did not win, as a duplicate or as a conflict.
+    /// Adds a message that did not win its event: a duplicate or a conflict.
     fn judge(&mut self, message: &Message, event_id: &str, digest: Digest, held: &HeldClaim) {
         let Message { id: message_id, sent_at } = message;
         let claim_id = tracing::field::display(held.claim_id);
@@ -105,14 +105,14 @@ impl Report {
         self.fail_message(message_id);
     }
 
-    /// Reports a message as failed. A record without a message id cannot be reported by itself and must not be acknowledged, so it is
-    /// reported with an empty identifier. That makes Lambda retry the whole batch.
+    /// Reports a message as failed. The response cannot name a record without a message id, and the record must not be
+    /// acknowledged. So it is reported with an empty identifier, which makes Lambda retry the whole batch.
     fn fail_message(&mut self, message_id: Option<&str>) {
         self.response.add_failure(message_id.unwrap_or_default());
     }
 }
 
-/// Returns the id of a message and the time at which it was sent, if they are known.
+/// Returns the id of a message and the time at which it was sent, as far as the record states them.
 fn log_fields(message: Option<&Message>) -> (Option<&str>, Option<&str>) {
     (message.map(|message| message.id.as_str()), message.and_then(|message| message.sent_at.as_deref()))
 }

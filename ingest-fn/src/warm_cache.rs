@@ -1,4 +1,5 @@
-//! The cache of claims in a warm sandbox. It returns only claims that the table has confirmed and that have not expired.
+//! The cache of claims in a warm Lambda sandbox. It returns only claims that the table has confirmed and that have not
+//! expired.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +10,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::claim_table::HeldClaim;
 
-/// The most recently used of the claims that the table has confirmed. A duplicate of a cached claim costs no request. The cache
-/// lives as long as its Lambda sandbox.
+/// A cache with the claims that were used most recently. A duplicate of a cached event needs no request to DynamoDB. The
+/// cache is kept as long as its Lambda sandbox.
 pub(crate) struct WarmCache(Option<Mutex<LruCache<Key, HeldClaim>>>);
 
-/// The first half of the SHA-256 of the event id. Its size is fixed, and ids collide neither by accident nor on purpose.
+/// The first half of the SHA-256 of the event id. The key has a fixed size, and no one can create two ids with the same key.
 type Key = [u8; 16];
 
-/// A claim in the warm cache.
+/// One entry of the warm cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachedClaim {
     /// The first half of the SHA-256 of the event id.
@@ -30,8 +31,8 @@ impl WarmCache {
         Self(entries.map(|entries| Mutex::new(LruCache::new(entries))))
     }
 
-    /// Returns the cached claim that holds the event at `now`, if there is one. `now` is the wall clock, because a monotonic clock
-    /// can stand still while Lambda freezes the sandbox.
+    /// Returns the cached claim that holds the event at `now`, if there is one. `now` must come from the wall clock, because
+    /// a monotonic clock can stand still while Lambda freezes the sandbox.
     pub(crate) fn get(&self, event_id: &str, now: SystemTime) -> Option<HeldClaim> {
         let mut cache = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let held = *cache.get(&key(event_id))?;
@@ -39,7 +40,7 @@ impl WarmCache {
         (held.ttl >= now_seconds).then_some(held)
     }
 
-    /// Returns all claims, the most recently used first.
+    /// Returns all cached claims, the most recently used first.
     pub(crate) fn claims(&self) -> Vec<CachedClaim> {
         let Some(cache) = &self.0 else { return Vec::new() };
         let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The compiled function as a child process, with a Runtime API and an AWS endpoint on loopback.
+//! Tests of the compiled function. It runs as a child process, with an emulated Runtime API and AWS endpoint on loopback.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the output shows the peaks of memory")]
@@ -56,13 +56,13 @@ async fn cold_start(services: &Arc<Services>, writes: &str, function_timeout: Du
 /// Lambda's longest function timeout.
 const LONG: Duration = Duration::from_secs(900);
 
-/// Returns the function's response to an event. Panics if there is none in time.
+/// Returns the function's response to an event. Panics if the response does not arrive in time.
 async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
     let reply = tokio::time::timeout(LONG, api.invoke(request_id, event.to_string())).await;
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
-/// Returns the fixture's record with another id and body.
+/// Returns the record of the fixture with this id and body.
 fn message(id: &str, body: &str) -> Value {
     let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
     let mut record = fixture["Records"][0].clone();
@@ -136,10 +136,10 @@ async fn non_utf_8_variable_is_malformed() {
 /// Largest payload of an invocation, in bytes.
 const PAYLOAD: usize = 6 * 1024 * 1024;
 
-/// Returns a batch with these bodies. Panics if it does not fill most of a payload.
+/// Returns a batch with these bodies. Panics if the batch does not fill at least nine tenths of the largest payload.
 #[cfg(target_os = "linux")]
 fn batch(bodies: impl Iterator<Item = String>) -> Value {
-    // The records have only the fields that the function reads, so that bodies fill the payload.
+    // The records have only the fields that the function reads, so that the bodies fill most of the payload.
     let records = bodies.enumerate().map(|(n, body)| json!({ "messageId": format!("m{n}"), "body": body }));
     let batch = json!({ "Records": records.collect::<Vec<_>>() });
     let bytes = batch.to_string().len();
@@ -156,7 +156,7 @@ fn noise(id: &str, seed: u64, chars: usize) -> String {
     format!(r#"{{"event_id":"{id}","noise":"{noise}"}}"#)
 }
 
-/// Returns a body with 115,000 names of three letters in descending order, so that they must be sorted.
+/// Returns a body with 115,000 names of three letters. They are in descending order, so the function must sort them.
 #[cfg(target_os = "linux")]
 fn many_names(id: &str) -> String {
     let letter = |n: usize| char::from(b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"[n % 64]);
@@ -186,7 +186,7 @@ async fn peak_memory_stays_under_64_mb(writes: &str) {
     let nothing_failed = json!({ "batchItemFailures": [] });
     let noises =
         |first: u64, seed: u64| batch((first..first + 12).map(|n| noise(&format!("noise{n}"), seed + n, 490_000)));
-    // Claim the events that will have conflicts.
+    // Claim the events for which the last batches have other bodies.
     let (services, api, _child) = start(writes, LONG).await;
     for first in [0, 12, 24] {
         assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
@@ -214,13 +214,13 @@ async fn peak_memory_stays_under_64_mb(writes: &str) {
         assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
     }
     check("12 messages that hardly compress");
-    // Batched claims of this size share a request in pairs.
+    // With batched claims, two bodies of this size fit into one insert request.
     for round in 0..2 {
         let noises = batch((0..45).map(|n| noise(&format!("half{round}-{n}"), n, 131_000)));
         assert_eq!(invoke(&api, &format!("half{round}"), &noises).await, nothing_failed);
     }
     check("45 messages of an eighth of a megabyte");
-    // Each answer contains the old item.
+    // These messages are conflicts. DynamoDB's answer to each of them contains the whole item that holds the event.
     for first in [0, 12, 24] {
         assert_eq!(invoke(&api, &format!("conflicts{first}"), &noises(first, 1_000)).await, nothing_failed);
     }

@@ -1,7 +1,8 @@
-//! The estimated AWS cost of a run on the embedded pipeline, scaled to a million events like the run's own.
+//! The estimated AWS cost of a run on the embedded pipeline, scaled to a million events like the events of the run.
 //!
-//! Costs that grow with the events are separate from costs that AWS charges each month regardless of traffic: polls of an idle
-//! queue, metrics, alarms, the dashboard. The units are those that the run used. The deployed resources are Terraform's defaults.
+//! A bill lists the costs that grow with the number of events separately from the costs that AWS charges each month
+//! regardless of traffic: polls of an idle queue, metrics, alarms and the dashboard. The embedded pipeline counts the units
+//! that the run used. The bill assumes the defaults of the Terraform variables.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,26 +12,28 @@ use serde::Serialize;
 
 use crate::prices::{LOOKED_UP, Prices, REGIONS};
 
-/// Memory of each function in GB (`memory_mb`).
+/// Memory of each function in GB (the default of the Terraform variable `memory_mb`).
 const FUNCTION_GB: f64 = 256.0 / 1024.0;
 
-/// Bytes that DynamoDB adds to the size of each stored item for indexing ("DynamoDB item sizes and formats").
+/// Number of bytes that DynamoDB adds to the size of each stored item for indexing ("DynamoDB item sizes and formats").
 const INDEX_BYTES: u64 = 100;
 
 /// Average number of days in a month.
 const MONTH_DAYS: f64 = 365.0 / 12.0;
 
-/// Lifetime of a claim (`dedup_window_seconds`). DynamoDB deletes it up to a few days later.
+/// Lifetime of a claim in days (the default of the Terraform variable `dedup_window_seconds`). DynamoDB deletes an expired
+/// claim up to a few days later.
 const CLAIM_DAYS: f64 = 16.0;
 
-/// Share of the invocations that X-Ray's default rule samples, after the first one of each second ("Configuring sampling rules").
+/// Share of the invocations that X-Ray's default rule samples, in addition to the first invocation of each second
+/// ("Configuring sampling rules").
 const SAMPLED: f64 = 0.05;
 
-/// Empty receives of an idle queue per month. Lambda keeps five long polls of 20 s open ("Configuring scaling behavior for SQS
-/// event source mappings").
+/// Number of empty receives from an idle queue per month. Lambda keeps five long polls of 20 s open ("Configuring scaling
+/// behavior for SQS event source mappings").
 const IDLE_POLLS: f64 = 5.0 * MONTH_DAYS * 24.0 * 60.0 * 60.0 / 20.0;
 
-/// Number of alarms in `modules/observability`.
+/// Number of alarms in the Terraform module `modules/observability`.
 const ALARMS: f64 = 13.0;
 
 const GB: f64 = 1024.0 * 1024.0 * 1024.0;
@@ -46,7 +49,7 @@ const LEFT_OUT: [&str; 8] = [
     "requests with which this producer reads the results back",
 ];
 
-/// US dollars by region; `None` if a price of the region is not known.
+/// An amount in US dollars for each region; `None` if a price of the region is not known.
 pub type Usd = BTreeMap<&'static str, Option<f64>>;
 
 /// The units that a run used, and their cost in each region.
@@ -54,7 +57,7 @@ pub type Usd = BTreeMap<&'static str, Option<f64>>;
 pub struct Bill {
     /// Date of the prices.
     pub prices_looked_up: &'static str,
-    /// Items that grow with the events. Their dollars are per million events.
+    /// Items whose cost grows with the number of events, each with its cost per million events.
     pub lines: Vec<Line>,
     /// Sum of `lines`, per million events.
     pub usd_per_million_events: Usd,
@@ -64,7 +67,7 @@ pub struct Bill {
     pub monthly: Vec<Line>,
     /// Sum of `monthly`, per month.
     pub usd_a_month: Usd,
-    /// Costs that the bill does not include.
+    /// Descriptions of costs that the bill does not include.
     pub left_out: [&'static str; 8],
 }
 
@@ -140,7 +143,8 @@ impl Bill {
         })
     }
 
-    /// Formats the sum for a million events in the first region; `None` if one of its prices is not known.
+    /// Formats the sum for a million events in the first region of [`REGIONS`]; `None` if one of that region's prices is not
+    /// known.
     #[must_use]
     pub fn summary(&self) -> Option<String> {
         let region = REGIONS[0].region;
@@ -172,12 +176,12 @@ impl Bill {
 }
 
 impl Line {
-    /// Writes nothing if there are no units.
+    /// Writes the item as one line, or nothing if its number of units is zero.
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         if self.units == 0.0 {
             return Ok(());
         }
-        // Three significant digits.
+        // Fractional units are printed with three significant digits.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 20")]
         let digits =
             if self.units.fract() == 0.0 { 0 } else { (2.0 - self.units.log10().floor()).clamp(0.0, 20.0) as usize };
@@ -196,7 +200,7 @@ fn dollars(usd: &Usd, region: &str) -> String {
     usd[region].map_or("-".to_owned(), |usd| format!("{usd:.3}"))
 }
 
-/// Adds up the lines by region; `None` for a region with an unknown price.
+/// Adds up the items in each region. The sum is `None` for a region in which a price is unknown.
 fn sum(lines: &[Line]) -> Usd {
     let charged = || lines.iter().filter(|line| line.units > 0.0);
     let sum_in = |region| charged().map(|line| line.usd[region]).sum();
@@ -261,7 +265,7 @@ mod tests {
         assert_eq!(one.usd_a_month, many.usd_a_month);
         let units = |what: &str| one.monthly.iter().find(|line| line.what == what).map(|line| line.units.to_string());
         assert_eq!(units("CloudWatch: custom metrics").as_deref(), Some("2"));
-        // The bill ignores the run's own idle polls, because their number depends on how long the run lasted.
+        // The bill ignores the idle polls of the run itself, because their number depends on how long the run lasted.
         assert_eq!(units("SQS: polls of an idle queue").as_deref(), Some("657000"));
     }
 

@@ -1,33 +1,38 @@
-//! The command line: commands, flags and their checks.
+//! The producer's command line: its commands and flags, and the checks of their values.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use claim::EventIdPointer;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 
 use crate::scenario::{FILE, SCENARIOS, Scenario};
+use crate::send::{code_point, refused_character};
 
-/// Limit on the messages of one run. Besides its body, each message takes about a kilobyte of memory until the verdict.
+/// Maximum number of messages in one run. Until the verdict, each message takes about a kilobyte of memory in addition to
+/// its body.
 pub const MAX_MESSAGES: u32 = 2_000_000;
 
-/// Limit on the total size of a run's bodies, in bytes. All bodies are in memory before the first one is sent; copies of a message
-/// share one body.
+/// Maximum total size of a run's message bodies, in bytes. All bodies are in memory before the first message is sent. Copies
+/// of a message share one body.
 pub const MAX_BODY_BYTES: u64 = 1 << 30;
 
-/// Floods the pipeline with duplicates, waits until it has drained, and checks that every event became exactly one object.
+/// Floods the pipeline with duplicates, waits until the pipeline has drained, and checks that every event became exactly one
+/// object.
 ///
-/// Prints the number of messages, claims and objects, every invariant that does not hold, the verdict, and the estimated AWS cost.
+/// Prints the number of messages, claims and objects, every invariant that does not hold, the verdict, and (on the embedded
+/// pipeline) the estimated AWS cost.
 ///
 /// Exit codes of a run:
 ///   0  Every invariant held, and every message was sent
 ///   1  An invariant was violated
 ///   2  The command line, a file or the Terraform state cannot be used; nothing was sent
-///   3  Inconclusive: no violation was seen, but something could not be read, was not sent or did not finish in time,
-///      or Ctrl-C ended the run early
-///   4  The stack cannot be reached, the embedded pipeline broke, or the run held but its report or verdict could not be written
+///   3  Inconclusive: no violation was seen, but a result could not be read, a message was not sent or was refused by SQS,
+///      the pipeline did not drain in time, or Ctrl-C ended the run early
+///   4  The stack cannot be reached, the embedded pipeline failed, or every invariant held but the report or the verdict
+///      could not be written
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, verbatim_doc_comment)]
 pub struct Cli {
@@ -52,39 +57,41 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// List the scenarios, with what each one sends and expects
     List,
-    /// Serve the embedded pipeline on 127.0.0.1, for the AWS CLI, boto3 and the other commands
+    /// Serve the embedded pipeline on 127.0.0.1, where the AWS CLI, boto3 and other producer commands can use it
     Local(LocalArgs),
-    /// Show one event's history, or where it is stuck, from the table, the data lake, the queues and the logs
+    /// Show the history of one event, or where the event is stuck, from the table, the data lake, the queues and the logs
     ///
-    /// On AWS, `trace` reads with your own credentials. They need these permissions:
+    /// On AWS, `trace` uses your own credentials, which need these permissions:
     ///   dynamodb:GetItem        on the table
     ///   s3:ListBucketVersions   on the bucket
     ///   s3:GetObject            on the objects under the prefix
+    ///   s3:GetObjectVersion     on the objects under the prefix, to compare the versions of an object that was deleted and restored
     ///   logs:FilterLogEvents    on both log groups
-    ///   sqs:GetQueueAttributes  on the queues
+    ///   sqs:GetQueueAttributes  on the ingestion queue, the dead-letter queue and the on-failure queue
     ///   sqs:ReceiveMessage      on the dead-letter queue
     ///   sqs:GetQueueUrl         on the dead-letter queue, unless --dlq-url or the Terraform outputs give its URL
     ///   kms:Decrypt             on the stack's customer-managed keys, if it has any
     ///
     /// Reading the dead-letter queue hides its messages from other consumers for 20 seconds.
     ///
-    /// Searching the logs has no charge per gigabyte. The search reads everything that was logged since --since, a few pages
-    /// per second, so a busy log takes minutes. It stops after 500 pages and then reports that it is incomplete.
+    /// The log search reads everything that was logged since --since, a few pages per second, so it takes minutes on a busy
+    /// log. The search stops after 500 pages, and `trace` then reports that it is incomplete. AWS does not charge for this
+    /// search by the gigabyte.
     ///
     /// Exit codes:
     ///   0  The event is archived
     ///   1  The event is not archived, or its object has more than one version
     ///   2  The command line or the Terraform state cannot be used
-    ///   3  Unknown, because something could not be read
+    ///   3  Unknown, because the table, the bucket, a queue or a log could not be read
     ///   4  The stack cannot be reached
     #[command(verbatim_doc_comment)]
     Trace(Box<TraceArgs>),
 }
 
-/// Options of a run: what to send, where to send it, and how to show the result.
+/// Options of a run: which messages to send, which pipeline to send them to, and how to show the result.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// Scenario to run; `list` shows them all [default: herd]
+    /// Scenario to run; the command `list` shows all scenarios [default: herd]
     #[arg(value_name = "NAME", value_parser = scenario(), hide_possible_values = true, conflicts_with_all = ["file", "distinct"])]
     pub scenario: Option<&'static Scenario>,
 
@@ -92,52 +99,53 @@ pub struct RunArgs {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_MESSAGES)), conflicts_with_all = ["file", "duration"])]
     pub messages: Option<u32>,
 
-    /// Messages to send per second [default: 50 for soak, otherwise unlimited]
+    /// Number of messages to send per second [default: 50 for soak, otherwise unlimited]
     #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: Option<u32>,
 
-    /// Send at --rate for this many seconds, instead of a number of messages
+    /// Send messages at --rate for this many seconds, instead of sending a fixed number of messages
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "file")]
     pub duration: Option<Duration>,
 
-    /// Messages per request [default: 1 for herd, which tests many single sends; otherwise 10]
+    /// Number of messages per SQS request [default: 1 for herd, which sends each message on its own; otherwise 10]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=10))]
     pub batch_size: Option<u8>,
 
-    /// Maximum number of requests in flight
+    /// Maximum number of SQS requests in flight while sending
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub concurrency: u32,
 
-    /// Event id to send; scenarios with several events append a number to it
+    /// Event id to send; a scenario with several events appends a number to this id
     #[arg(long, default_value = "grid_stress_999", value_parser = event_id, conflicts_with = "file")]
     pub event_id: String,
 
-    /// Make every message a different event; short for the scenario `distinct`
+    /// Make every message a different event; the same as `run distinct`
     #[arg(long, conflicts_with = "file")]
     pub distinct: bool,
 
-    /// Share of the messages that are duplicates, from 0 to 1 (mixed scenarios only) [default: 0.5]
+    /// Share of the messages that are duplicates, from 0 to 1 (only for mixed, redelivery, outage and soak) [default: 0.5]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub duplicates: Option<f64>,
 
-    /// Exponent of the Zipf distribution that spreads the duplicates over the events; 0 spreads them evenly (mixed scenarios only)
-    /// [default: 1]
+    /// Exponent of the Zipf distribution that spreads the duplicates over the events; 0 spreads them evenly (only for mixed,
+    /// redelivery, outage and soak) [default: 1]
     #[arg(long, value_name = "EXPONENT", value_parser = exponent)]
     pub zipf: Option<f64>,
 
-    /// Send the events in this file instead: one JSON value per line, sent unchanged
+    /// Send the events in this file instead of generated ones: one JSON value per line, which is sent unchanged
     #[arg(long, value_name = "FILE.ndjson")]
     pub file: Option<PathBuf>,
 
-    /// JSON Pointer (RFC 6901) to the event id in the events of --file [default: from the Terraform outputs, otherwise `/event_id`]
+    /// JSON Pointer (RFC 6901) to the event id in the events of --file [default: from the Terraform outputs, otherwise
+    /// `/event_id`]
     #[arg(long, value_name = "POINTER", requires = "file", value_parser = EventIdPointer::parse)]
     pub event_id_pointer: Option<EventIdPointer>,
 
-    /// Number of times to send each message; --seed shuffles the copies
+    /// Number of times to send each message; --seed decides the order of the copies
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub copies: u32,
 
-    /// Seed for the content and order of the messages: the same seed sends the same messages, byte for byte
+    /// Seed for the content and order of the messages: two runs with the same seed send the same messages, byte for byte
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
@@ -148,15 +156,17 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["queue_url", "table", "bucket", "object_prefix", "ingest_log_group", "archive_log_group", "dlq_url", "terraform_dir"])]
     pub local: bool,
 
-    /// Time limit for the pipeline to drain after sending. Sending may take that much longer than --rate requires
+    /// Time limit for the pipeline to drain after the last send. Sending itself may also take this much longer than --rate
+    /// requires
     #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
     pub timeout: Duration,
 
-    /// Show the functions' log lines as they arrive
+    /// Print the functions' log lines as they arrive
     #[arg(long)]
     pub logs: bool,
 
-    /// Itemize the AWS cost of a million events like those sent; --json and --report always include it (embedded pipeline only)
+    /// Print each item of the estimated AWS cost of a million such events (embedded pipeline only); --json and --report
+    /// always include these items
     #[arg(long)]
     pub bill: bool,
 
@@ -173,7 +183,7 @@ impl RunArgs {
     /// Returns the scenario that the command line selects.
     #[must_use]
     pub fn chosen_scenario(&self) -> &'static Scenario {
-        let named = |name| Scenario::named(name).expect("SCENARIOS contains it");
+        let named = |name| Scenario::named(name).expect("SCENARIOS contains this name");
         match self.scenario {
             Some(scenario) => scenario,
             None if self.file.is_some() => &FILE,
@@ -186,7 +196,7 @@ impl RunArgs {
 /// Options of `local`.
 #[derive(Clone, Debug, Args)]
 pub struct LocalArgs {
-    /// Port on 127.0.0.1; 0 picks a free one
+    /// Port on 127.0.0.1 to listen on; 0 picks a free port
     #[arg(long, default_value_t = 4566)]
     pub port: u16,
 
@@ -209,12 +219,13 @@ pub struct TraceArgs {
     #[arg(long, value_name = "URL")]
     pub on_failure_url: Option<String>,
 
-    /// JSON Pointer (RFC 6901) to the event id in a message body [default: from the Terraform outputs, otherwise `/event_id`]
+    /// JSON Pointer (RFC 6901) to the event id in a message body [default: from the Terraform outputs, otherwise
+    /// `/event_id`]
     #[arg(long, value_name = "POINTER", value_parser = EventIdPointer::parse)]
     pub event_id_pointer: Option<EventIdPointer>,
 
-    /// Search the logs from this time on, for example 2026-11-23T09:41:07Z [default: one day before the claim, or before now if there
-    /// is no claim]
+    /// Search the logs from this time on, for example 2026-11-23T09:41:07Z [default: one day before the event was claimed,
+    /// or one day ago if it has no claim]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<DateTime<Utc>>,
 
@@ -259,12 +270,13 @@ pub struct TargetArgs {
     pub dlq_url: Option<String>,
 
     /// Folder that holds the stack's Terraform state [default: terraform]
-    #[arg(long, value_name = "DIR", value_parser = folder)]
+    #[arg(long, value_name = "DIR", value_parser = PathBufValueParser::new().try_map(folder))]
     pub terraform_dir: Option<PathBuf>,
 }
 
 impl TargetArgs {
-    /// Returns true if the command line gives every name that the Terraform outputs could add.
+    /// Returns true if the command line names the table, the bucket, the object prefix and both log groups, so that the
+    /// Terraform outputs are not needed. (The dead-letter queue's URL also follows from the queue's redrive policy.)
     pub(crate) fn names_all(&self) -> bool {
         let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, .. } = self;
         [table, bucket, object_prefix, ingest_log_group, archive_log_group].iter().all(|name| name.is_some())
@@ -277,7 +289,7 @@ impl TargetArgs {
     }
 }
 
-fn scenario() -> impl TypedValueParser<Value = &'static Scenario> {
+fn scenario() -> impl clap::builder::TypedValueParser<Value = &'static Scenario> {
     let names = PossibleValuesParser::new(SCENARIOS.iter().map(|scenario| scenario.name));
     names.map(|name| Scenario::named(&name).expect("the parser accepts only names in SCENARIOS"))
 }
@@ -288,7 +300,11 @@ fn event_id(value: &str) -> Result<String, String> {
     match value.len() {
         0 => Err("must not be empty".to_owned()),
         bytes if bytes > max_bytes => Err(format!("must be at most {max_bytes} bytes long")),
-        _ => Ok(value.to_owned()),
+        _ => match refused_character(value).filter(|c| *c >= ' ') {
+            Some(c) => Err(format!("must not contain {}: SQS does not accept it", code_point(c))),
+            // JSON escapes the other characters that SQS does not accept.
+            None => Ok(value.to_owned()),
+        },
     }
 }
 
@@ -311,10 +327,9 @@ fn moment(value: &str) -> Result<DateTime<Utc>, String> {
     time.map(|time| time.to_utc()).map_err(|_| "must be a time such as 2026-11-23T09:41:07Z".to_owned())
 }
 
-fn folder(value: &str) -> Result<PathBuf, String> {
-    let folder = PathBuf::from(value);
-    // A misspelled folder must be an error. It must never lead to a run on the embedded pipeline.
-    if folder.is_dir() { Ok(folder) } else { Err("no such folder".to_owned()) }
+fn folder(folder: PathBuf) -> Result<PathBuf, &'static str> {
+    // A misspelled folder must be an error, because a fallback to the embedded pipeline would hide the mistake.
+    if folder.is_dir() { Ok(folder) } else { Err("no such folder") }
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {

@@ -1,4 +1,5 @@
-//! The embedded pipeline of one run. It has the deployed pipeline's settings, except for what the run's scenario changes.
+//! The embedded pipeline of one run. It has the settings of a deployed pipeline, except for those that the run's scenario
+//! changes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,8 +14,8 @@ use tokio::time::Instant;
 
 use crate::scenario::{OUTAGE, Scenario, ScenarioFaults};
 
-/// Receives of a message before it becomes a dead letter, in scenarios whose faults make receives fail. The deployed queue allows
-/// three, which is enough only for messages that fail because of their own content.
+/// Number of times that a message may be received before it becomes a dead letter, in scenarios with injected faults. The
+/// deployed queue allows three. That would be too few here, because the faults make valid messages fail too.
 const MAX_RECEIVES: u32 = 20;
 
 /// The services of an embedded pipeline, with a scenario's faults.
@@ -23,22 +24,22 @@ pub struct EmbeddedStack {
     pub services: Arc<Services>,
     /// Settings of the pipeline that runs on the services.
     pub settings: PipelineSettings,
-    /// Number of faults that occurred so far.
+    /// Number of injected faults that have occurred so far.
     pub fault_counts: Arc<FaultCounts>,
 }
 
 /// Number of times that each kind of fault occurred.
 #[derive(Debug, Default)]
 pub struct FaultCounts {
-    /// Batches delivered twice, responses lost, and messages that became visible too early.
+    /// Number of batches delivered twice, function responses lost, and messages that became visible too early.
     redeliveries: AtomicU64,
     throttled_writes: AtomicU64,
-    /// Writes that S3 refused.
+    /// Number of writes that S3 refused.
     refused_writes: AtomicU64,
 }
 
 impl FaultCounts {
-    /// Returns true if every kind of fault in `faults` occurred.
+    /// Returns true if every kind of fault in `faults` occurred at least once.
     #[must_use]
     pub fn occurred(&self, faults: ScenarioFaults) -> bool {
         let counters = match faults {
@@ -65,8 +66,8 @@ impl EmbeddedStack {
             settings.max_receive_count = MAX_RECEIVES;
         }
         if scenario.hidden_for.is_some() {
-            // A redelivered message may be alone in the queue. With a batching window, the mapping would then wait for more
-            // messages for longer than the message stays hidden.
+            // A redelivered message may be alone in the queue. With the default batching window, the queue mapping would
+            // then wait for more messages until the visibility timeout of this one has expired.
             settings.sqs_mapping.batching_window = Duration::ZERO;
         }
         if scenario.faults == Some(ScenarioFaults::Outage) {
@@ -83,8 +84,9 @@ impl EmbeddedStack {
     }
 }
 
-/// Returns the fault for `call` in the scenario `outage`: writes to the table are throttled for [`OUTAGE`] from the first write on,
-/// and then writes to S3 are refused for the same time. Reads succeed, because the verdict needs them.
+/// Returns the fault for `call` in the scenario `outage`. From the first write on, writes to the table are throttled for the
+/// duration [`OUTAGE`], and then writes to S3 are refused for the same time. Reads succeed, because the producer needs them
+/// for the verdict.
 fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, fault_counts: &FaultCounts) -> Option<Fault> {
     let operation = call.operation.as_str();
     let (fault, counter, from) = match call.service {
@@ -106,13 +108,14 @@ fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, fault_counts: &FaultCounts
 /// Decides the faults of the queue and of the mappings.
 struct ScenarioFaultPlan {
     hidden_for: Option<Duration>,
-    /// Decides which batches and receives get a fault; `None` for no faults.
+    /// Decides which batches and receives get a fault; `None` if the scenario has no redelivery faults.
     random: Option<Mutex<fastrand::Rng>>,
     fault_counts: Arc<FaultCounts>,
 }
 
 impl ScenarioFaultPlan {
-    /// Decides at random whether a fault occurs, with a probability of 1 in `one_in`, and counts it. Without faults, always false.
+    /// Returns true with a probability of 1 in `one_in`, and then counts a fault. Always returns false if the scenario has
+    /// no redelivery faults.
     fn roll(&self, one_in: u32) -> bool {
         let Some(random) = &self.random else { return false };
         let happens = random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..one_in) == 0;

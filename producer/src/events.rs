@@ -1,4 +1,4 @@
-//! Planning the messages of a run.
+//! Plans the messages of a run.
 
 mod bodies;
 mod file;
@@ -13,12 +13,12 @@ use crate::scenario::{Content, Scenario};
 
 pub use plan::{Message, Plan, PlanError};
 
-/// Pointer to the event id in the generated readings.
+/// JSON Pointer to the event id in generated bodies.
 const GENERATED_POINTER: &str = "/event_id";
 
 impl Plan {
-    /// Plans the messages that the command line and the scenario ask for. `pointer` is the place of the event id in a body, and
-    /// `max_bytes` is the largest message that the queue accepts.
+    /// Plans the messages that the command line and the scenario ask for. `pointer` is the place of the event id in a body,
+    /// and `max_bytes` is the size of the largest message that the queue accepts.
     pub fn new(
         scenario: &Scenario,
         args: &RunArgs,
@@ -30,7 +30,7 @@ impl Plan {
                 return Err(PlanError::NotMixed(flag, scenario.name));
             }
         }
-        // With another pointer, `ingest-fn` would reject every generated reading.
+        // If the stack expects the event id elsewhere, `ingest-fn` would reject every generated body.
         if scenario.content != Content::File && pointer.to_string() != GENERATED_POINTER {
             return Err(PlanError::OtherPointer(pointer.to_string()));
         }
@@ -43,7 +43,7 @@ impl Plan {
         let messages = check_count(messages)?;
         let body_bytes = match scenario.content {
             Content::Sized => max_bytes,
-            // A reading has fewer than 256 bytes besides its id.
+            // A generated body has fewer than 256 bytes in addition to its event id.
             _ => args.event_id.len() + 256,
         } as u64;
         let has_many_bodies = ![Content::File, Content::Same].contains(&scenario.content);
@@ -54,7 +54,7 @@ impl Plan {
         let mut plan =
             Self { messages: Vec::new(), event_ids: Vec::new(), messages_of: Vec::new(), rejected_ids: Vec::new() };
         match &args.file {
-            Some(file) => plan.read_file(&file.display().to_string(), pointer, max_bytes)?,
+            Some(file) => plan.read_file(file, pointer, max_bytes)?,
             None => plan.generate(scenario, args, messages, max_bytes),
         }
         check_count(plan.messages.len() as u64 * u64::from(args.copies))?;
@@ -72,14 +72,14 @@ impl Plan {
     }
 }
 
-/// Returns the number of messages that the command line asks for, or else the scenario's.
+/// Returns the number of messages that the command line asks for, or else the scenario's default.
 fn message_count(scenario: &Scenario, args: &RunArgs) -> Result<u64, PlanError> {
     match (args.duration, args.rate.or(scenario.rate)) {
         (Some(_), None) => Err(PlanError::NoRate(scenario.name)),
         (Some(duration), Some(rate)) => Ok(duration.as_secs() * u64::from(rate)),
         (None, rate) => Ok(match (args.messages, rate, scenario.rate) {
             (Some(messages), ..) => messages.into(),
-            // `--rate` replaces the scenario's rate and keeps its duration.
+            // `--rate` alone replaces the scenario's rate and keeps its duration, so the number of messages changes.
             (None, Some(rate), Some(scenario_rate)) => {
                 u64::from(scenario.messages) * u64::from(rate) / u64::from(scenario_rate)
             }

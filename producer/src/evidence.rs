@@ -1,4 +1,4 @@
-//! Everything that was observed of a run: the input of the verdict and of the measurements.
+//! Everything that the producer observed in a run: the input of the verdict and of the measurements.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use crate::send::SendResults;
 use crate::source::Source;
 use crate::watch::Observation;
 
-/// A run and everything that was observed of it.
+/// The plan of a run, and everything that the producer observed in the run.
 pub struct Evidence<'a> {
     pub scenario: &'a Scenario,
     /// The messages that the run planned to send.
@@ -31,13 +31,14 @@ pub struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
-    /// Returns true if this run may have made the claim. The claim's message need not be a confirmed one: a send whose response was
-    /// lost may have reached the queue and won.
+    /// Returns true if this run wrote the claim, or may have written it. A claim made after the start of the run counts even
+    /// if its message is not a confirmed one, because a message whose send response was lost may have reached the queue and
+    /// won.
     pub(crate) fn is_new(&self, claim: &Claim) -> bool {
         self.sent.confirmed.contains_key(&claim.message_id) || SystemTime::from(claim.claimed_at) >= self.started
     }
 
-    /// Counts the events that were sent or may have been sent.
+    /// Returns the number of events that were sent or may have been sent.
     pub(crate) fn events_sent(&self) -> usize {
         let Self { plan, sent, .. } = *self;
         let unconfirmed: HashSet<usize> = sent.unconfirmed.iter().map(|(index, _)| *index).collect();
@@ -45,7 +46,7 @@ impl Evidence<'_> {
         plan.messages_of.iter().filter(|messages| messages.iter().any(may_be_sent)).count()
     }
 
-    /// Returns the ids of the confirmed messages that cannot be claimed.
+    /// Returns the ids of the confirmed messages that `ingest-fn` must reject.
     pub(crate) fn to_be_rejected(&self) -> impl Iterator<Item = &String> {
         let confirmed = self.sent.confirmed.iter();
         confirmed.filter(|(_, index)| self.plan.messages[**index].event.is_none()).map(|(id, _)| id)
@@ -56,7 +57,8 @@ impl Evidence<'_> {
         sources.iter().all(|source| !self.seen.unreadable.contains_key(source))
     }
 
-    /// Returns the events with a confirmed message but no object, except those whose confirmed messages are all dead letters.
+    /// Returns the events that have a confirmed message but no object, except events whose confirmed messages are all dead
+    /// letters.
     pub(crate) fn unarchived(&self) -> impl Iterator<Item = usize> {
         let Self { plan, sent, seen, .. } = *self;
         (0..plan.event_ids.len()).filter(move |&event| {
@@ -66,17 +68,19 @@ impl Evidence<'_> {
         })
     }
 
-    /// Returns true if waiting longer would not help, because the event's claim or object is known to be missing.
+    /// Returns true if waiting longer for the event would not help, because its claim or object is known to be missing.
     pub(crate) fn is_done_with(&self, event: usize) -> bool {
         self.seen.missing_claims.contains(&event) || self.seen.missing_objects.contains(&event)
     }
 
-    /// Returns the keys that archive-fn's log names for events of this run and that are not the keys of their claims.
+    /// Returns the keys of extra objects: `archive-fn` logged that it archived an event of this run under such a key, but
+    /// the event's claim has another key.
     pub(crate) fn extra(&self) -> Vec<String> {
         let ids = self.plan.event_ids.iter().enumerate();
         let keys = ids.filter_map(|(event, id)| {
             let expected = self.seen.claims.get(&event).map(|claim| self.prefix.object_key(claim));
-            // If the claim has not been read, the right key is unknown. If the claim is known to be missing, every key is wrong.
+            // If the claim has not been read, the right key is unknown, so no key counts as extra. If the claim is known to
+            // be missing, every key is extra.
             let is_known = expected.is_some() || self.seen.missing_claims.contains(&event);
             Some(self.seen.logs.keys.get(id)?.keys().filter(move |key| is_known && Some(*key) != expected.as_ref()))
         });

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use emulator::Services;
+use ops::command_line::printable;
 use pipeline::{Pipeline, PipelineSettings, names};
 
 use crate::cli::LocalArgs;
@@ -33,7 +34,7 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
             *shown += lines.len();
             let function = group.rsplit('/').next().unwrap_or(group);
             for line in lines {
-                print(&format!("{function}  {line}"));
+                print(&printable(&format!("{function}  {line}")));
             }
         }
         tokio::select! {
@@ -42,7 +43,7 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
                 return ended.context("failed to listen for Ctrl-C").map_err(Failure::Unreachable);
             }
             broken = pipeline.wait_for_failure() => {
-                return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline broke: {broken}")));
+                return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline failed: {broken}")));
             }
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
         }
@@ -78,12 +79,12 @@ and then try, for example:
     cargo run -p producer -- run --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log}
 
 (Version 1 of the AWS CLI ignores AWS_ENDPOINT_URL for SQS, so the SQS commands pass --endpoint-url.) As in a deployed
-stack, ingest-fn waits up to 5 s for a batch to fill. Log lines of both functions:
+stack, ingest-fn receives a batch of messages once it is full or 5 s old. Log lines of both functions:
 "#
     )
 }
 
 fn print(text: &str) {
-    // If standard output is closed, other programs may still use the pipeline.
+    // Ignore errors: if standard output is closed, other programs may still use the pipeline.
     let _ = writeln!(io::stdout(), "{text}");
 }

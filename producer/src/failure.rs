@@ -6,7 +6,7 @@ pub enum Failure {
     /// The command line, a file or the Terraform state cannot be used. Nothing was sent.
     #[error(transparent)]
     Unusable(anyhow::Error),
-    /// The pipeline cannot be reached or broke, or the report cannot be written.
+    /// The stack cannot be reached, the embedded pipeline failed, or the report cannot be written.
     #[error(transparent)]
     Unreachable(anyhow::Error),
     /// The user pressed Ctrl-C before anything was sent, or pressed it twice.

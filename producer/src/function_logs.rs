@@ -1,12 +1,14 @@
-//! Reads the functions' logs, and collects what they say about this run's messages and events.
+//! Reads the logs of `ingest-fn` and `archive-fn`, and collects what they say about this run's messages and events.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ops::command_line::error_line;
 use ops::logs::{FilterLogEvents, LogEvent, LogsClient};
 use serde::Deserialize;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::events::Plan;
 use crate::pipeline_client::PipelineClient;
@@ -16,23 +18,24 @@ use crate::source::Source;
 /// Reads the new lines of a log group.
 pub struct LogTail {
     group: String,
-    /// Time in milliseconds since 1970. All earlier lines have been read.
+    /// The time, in milliseconds since 1970, before which all lines have been read.
     from_ms: i64,
     delay_ms: i64,
-    /// Log events at or after `from_ms` that have been read: id -> timestamp in milliseconds since 1970.
+    /// Maps the id of each log event at or after `from_ms` that has been read to its timestamp in milliseconds since 1970.
     seen: HashMap<String, i64>,
 }
 
 impl LogTail {
-    /// Starts reading at `from_ms`, in milliseconds since 1970. A line may appear up to `delay` after a line with a later timestamp.
+    /// Starts reading at `from_ms`, in milliseconds since 1970. A line may appear up to `delay` after a line with a later
+    /// timestamp.
     #[must_use]
     pub fn new(group: &str, from_ms: i64, delay: Duration) -> Self {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         Self { group: group.to_owned(), from_ms, delay_ms, seen: HashMap::new() }
     }
 
-    /// Returns the lines that are new since the last call. After an error, nothing counts as read, and the next call returns all of
-    /// these lines.
+    /// Returns the lines that are new since the last call. If a page cannot be read, no line counts as read, and the next
+    /// call returns the lines of all pages.
     pub async fn poll(&mut self, client: &LogsClient) -> anyhow::Result<Vec<String>> {
         let mut read = Vec::new();
         let mut token = None::<String>;
@@ -62,8 +65,8 @@ impl LogTail {
         Ok(lines)
     }
 
-    /// Returns the log event's line, unless it was read before. Some emulators give log events no id. The line then serves as the id:
-    /// it contains a timestamp and names a message.
+    /// Returns the log event's line, unless an earlier call returned it. Some emulators give log events no id. The line
+    /// itself then serves as the id, because it contains a timestamp and names a message.
     fn unseen(&mut self, event: LogEvent) -> Option<String> {
         let line = event.message?;
         let id = event.event_id.unwrap_or_else(|| line.clone());
@@ -71,20 +74,21 @@ impl LogTail {
     }
 }
 
-/// Outcome that `ingest-fn` logged for a message. If a message is delivered several times, its highest outcome counts, in the order
-/// of this list: once won, it stays won.
+/// The outcome that `ingest-fn` logged for a message. The variants are in ascending order. If a message is delivered several
+/// times, its highest outcome counts, so a message that won once stays won.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IngestOutcome {
-    /// Lambda redelivers the message.
+    /// `ingest-fn` failed on the message, so SQS redelivers it.
     Failed,
-    /// The message is redelivered until it becomes a dead letter.
+    /// The message is not a valid event, or too large to be claimed. SQS redelivers it until it becomes a dead letter.
     Rejected,
-    /// The message is acknowledged.
+    /// The event was already claimed with the same content. The message is acknowledged.
     Duplicate,
-    /// Depending on the configuration, the message is acknowledged, or redelivered until it becomes a dead letter.
+    /// The event was already claimed with different content. Depending on the configuration, the message is acknowledged, or
+    /// is redelivered until it becomes a dead letter.
     Conflict,
-    /// The message is acknowledged.
+    /// The message claimed its event. The message is acknowledged.
     Won,
 }
 
@@ -110,26 +114,30 @@ struct ArchiveLine {
 /// The contents of both functions' logs that concern this run's events.
 #[derive(Default)]
 pub struct FunctionLogs {
-    /// Outcome by message id. Includes other senders' messages if they carry an event of this run, or if the line names no event.
+    /// Maps each message id to the message's outcome. Includes messages of other senders if their log line names an event of
+    /// this run or no event at all.
     pub outcomes: HashMap<String, IngestOutcome>,
+    /// For each message whose outcome is a conflict, the time at which its last log line was read.
+    pub conflicts: HashMap<String, Instant>,
     /// Number of messages in `outcomes` that `ingest-fn` acknowledged.
     pub acknowledged: usize,
-    /// Number of messages in `outcomes` that won.
+    /// Number of messages in `outcomes` that won their event.
     pub won: usize,
-    /// By event id, the id of the claim that the messages were checked against; `None` if there were several claims, as around the end
-    /// of a dedup window.
+    /// Maps each event id to the id of the claim that the event's messages were checked against. The value is `None` if
+    /// there were several such claims, which happens around the end of a dedup window.
     pub claim_ids: HashMap<String, Option<String>>,
-    /// By event id, the keys of the objects that `archive-fn` logged as archived, and the time of the first such line by the clock of
-    /// `archive-fn`, in milliseconds since 1970.
+    /// Maps each event id to the keys of the objects that `archive-fn` logged as archived. Each key is mapped to the time of
+    /// its first log line by the clock of `archive-fn`, in milliseconds since 1970.
     pub keys: HashMap<String, BTreeMap<String, i64>>,
-    /// Ids of events whose object `archive-fn` logged as written a second time. The object may have a further version.
+    /// Ids of events whose object `archive-fn` logged as written a second time. The object may then have another version.
     pub written_again: HashSet<String>,
-    /// Time from the claim to its object in milliseconds, from the last line that contains it.
+    /// Time from a claim to its object in milliseconds, as in the last log line that contains this time.
     pub lag_ms: Option<u64>,
 }
 
 impl FunctionLogs {
-    /// Records a log line of `ingest-fn`. Ignores lines about events of others and lines that are not about a message.
+    /// Records a log line of `ingest-fn`. Ignores lines about events that are not of this run, and lines that are not about
+    /// a message.
     pub fn ingest(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
         let Ok(IngestLine { outcome, message_id, event_id, claim_id }) = serde_json::from_str(line) else { return };
         if event_id.as_deref().is_some_and(|event_id| !is_ours(event_id)) {
@@ -140,6 +148,11 @@ impl FunctionLogs {
         let counts = |is: fn(IngestOutcome) -> bool| usize::from(is(best) && !before.is_some_and(is));
         self.acknowledged += counts(|outcome| outcome >= IngestOutcome::Duplicate);
         self.won += counts(|outcome| outcome == IngestOutcome::Won);
+        if best == IngestOutcome::Conflict {
+            self.conflicts.insert(message_id.clone(), Instant::now());
+        } else {
+            self.conflicts.remove(&message_id);
+        }
         self.outcomes.insert(message_id, best);
         if let (Some(event_id), Some(claim_id)) = (event_id, claim_id) {
             let only = self.claim_ids.entry(event_id).or_insert_with(|| Some(claim_id.clone()));
@@ -149,7 +162,7 @@ impl FunctionLogs {
         }
     }
 
-    /// Records a log line of `archive-fn`. Ignores all lines but those about archived objects of this run's events.
+    /// Records a log line of `archive-fn`. Ignores all lines except those about archived objects of this run's events.
     pub fn archive(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
         if let Ok(ArchiveLine { event_id, key, outcome, timestamp, lag_ms }) = serde_json::from_str(line)
             && ["written", "already_there"].contains(&outcome.as_str())
@@ -167,7 +180,7 @@ impl FunctionLogs {
     }
 }
 
-/// Reads the logs of both functions while a run goes on.
+/// Reads the logs of both functions during a run.
 pub struct LogReader<'a> {
     client: &'a PipelineClient,
     event_ids: HashSet<&'a str>,
@@ -176,12 +189,12 @@ pub struct LogReader<'a> {
     /// The error for each log that cannot be read.
     pub unreadable: BTreeMap<Source, String>,
     progress: &'a Progress,
-    /// True if lines are shown as they arrive.
+    /// True if each line is printed as it arrives.
     show: bool,
 }
 
 impl<'a> LogReader<'a> {
-    /// Reads lines from `from_ms` on, in milliseconds since 1970.
+    /// Creates a reader of the log lines from the time `from_ms` on, in milliseconds since 1970.
     #[must_use]
     pub fn new(client: &'a PipelineClient, plan: &'a Plan, from_ms: i64, progress: &'a Progress, show: bool) -> Self {
         let stack = &client.stack;
@@ -198,7 +211,7 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// Returns the logs that this reader reads.
+    /// Returns the logs that this reader reads. A log whose group is unknown is not among them.
     #[must_use]
     pub fn tails(&self) -> Vec<Source> {
         self.tails.iter().map(|(source, _)| *source).collect()
@@ -210,7 +223,7 @@ impl<'a> LogReader<'a> {
             let lines = match tail.poll(&self.client.logs).await {
                 Ok(lines) => lines,
                 Err(problem) => {
-                    self.unreadable.insert(*source, format!("{problem:#}"));
+                    self.unreadable.insert(*source, error_line(problem.as_ref()));
                     continue;
                 }
             };
@@ -250,7 +263,7 @@ impl<'a> LogReader<'a> {
 mod tests {
     use super::*;
 
-    /// A line is returned once, with or without a log event id.
+    /// A line is returned only once, even if its log event has no id.
     #[test]
     fn line_is_returned_once() {
         let mut tail = LogTail::new("group", 0, Duration::ZERO);

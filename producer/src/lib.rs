@@ -6,19 +6,20 @@
 //! | [`scenario`] | the table of scenarios |
 //! | [`run`](mod@run), [`trace`](mod@trace), [`explore`] | the commands `run`, `trace` and `local` |
 //! | [`failure`] | errors that end a command without a verdict |
-//! | [`target`], [`terraform`] | choosing the pipeline to send to |
+//! | [`target`], [`terraform`] | choosing the pipeline that a command works on |
 //! | [`embedded`] | the embedded pipeline of a run, and the faults that scenarios inject into it |
 //! | [`pipeline_client`] | SDK clients for a deployed stack or the embedded pipeline |
 //! | [`events`], [`send`] | planning and sending the messages |
 //! | [`progress`] | progress output and Ctrl-C |
-//! | [`watch`], [`function_logs`], [`read_back`], [`same_json`] | waiting for the pipeline to drain, and reading the results |
-//! | [`source`] | the sources of a verdict: queues, table, bucket, logs |
-//! | [`evidence`], [`verdict`], [`measures`] | everything observed in a run, the verdict on it, and its measurements |
+//! | [`watch`], [`function_logs`], [`read_back`], `dead_letters`, [`same_json`] | waiting for the pipeline, and reading the results |
+//! | [`source`] | the places that the producer reads to reach a verdict: queues, table, bucket, logs |
+//! | [`evidence`], [`verdict`], [`measures`] | everything that the producer observed in a run, the verdict, and the measurements |
 //! | [`bill`], [`prices`] | the estimated AWS cost of a run on the embedded pipeline |
 //! | [`report`] | the report of a run, as text, JSON and HTML |
 
 pub mod bill;
 pub mod cli;
+mod dead_letters;
 pub mod embedded;
 pub mod events;
 pub mod evidence;

@@ -1,16 +1,17 @@
 //! The `producer` command. `--help` explains its exit codes.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use ops::command_line::usage_error;
+use ops::command_line::{error_line, usage_error, write_line};
 use producer::cli::{Cli, Command, RunArgs, TraceArgs};
 use producer::failure::Failure;
 use producer::trace::Place;
 use producer::verdict::Verdict;
 
-/// `run`: an invariant was violated. `trace`: the event is not archived, or its object has several versions.
+/// Exit code of `run` if an invariant was violated, and of `trace` if the event is not archived or its object has several
+/// versions.
 const VIOLATED: u8 = 1;
 const UNUSABLE: u8 = 2;
 const INCONCLUSIVE: u8 = 3;
@@ -56,14 +57,14 @@ async fn trace(args: &TraceArgs) -> ExitCode {
 
 fn exit_without_verdict(failure: Failure) -> ExitCode {
     match failure {
-        Failure::Unusable(error) => fail(UNUSABLE, &format!("error: {error:#}")),
-        Failure::Unreachable(error) => fail(UNREACHABLE, &format!("error: {error:#}")),
+        Failure::Unusable(error) => fail(UNUSABLE, &format!("error: {}", error_line(error.as_ref()))),
+        Failure::Unreachable(error) => fail(UNREACHABLE, &format!("error: {}", error_line(error.as_ref()))),
         Failure::Interrupted => fail(INCONCLUSIVE, "interrupted: no report was made"),
     }
 }
 
 fn fail(exit_code: u8, problem: &str) -> ExitCode {
     // If standard error is closed, only the exit code reports the problem.
-    let _ = writeln!(io::stderr(), "{problem}");
+    let _ = write_line(&mut io::stderr(), problem);
     exit_code.into()
 }

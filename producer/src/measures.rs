@@ -1,4 +1,5 @@
-//! Measurements of a run, which do not affect its verdict: latency, the timeline, rates, and the events with the most duplicates.
+//! Measurements of a run, which do not affect its verdict: latency, the timeline, rates, and the events with the most
+//! duplicates.
 
 pub mod latency;
 pub mod timeline;
@@ -8,16 +9,16 @@ use serde::Serialize;
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 
-/// Limit on the events that a report names.
+/// Maximum number of repeated events that a report names.
 const MAX_EVENTS: usize = 20;
 
 /// An event with duplicates or conflicts.
 #[derive(Debug, Serialize)]
 pub struct RepeatedEvent {
     pub event_id: String,
-    /// Number of messages with the content of the claim, not counting the one that won.
+    /// Number of the event's messages that `ingest-fn` logged as duplicates. The message that won is not one of them.
     pub duplicates: usize,
-    /// Number of messages with other content than the claim.
+    /// Number of the event's messages that `ingest-fn` logged as conflicts.
     pub conflicts: usize,
 }
 
@@ -29,7 +30,8 @@ impl RepeatedEvent {
     }
 }
 
-/// Returns the events with the most duplicates and conflicts, in descending order, and the number of all events that have any.
+/// Returns the events with the most duplicates and conflicts, in descending order, and the number of all events that have at
+/// least one duplicate or conflict.
 pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, usize) {
     let outcome =
         |index: &usize| evidence.sent.message_ids[*index].as_ref().and_then(|id| evidence.seen.logs.outcomes.get(id));
@@ -47,8 +49,8 @@ pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, u
     (named.collect(), all.len())
 }
 
-/// The times, in milliseconds since 1970, at which one event was sent, claimed and archived; `None` if unknown. The send is that of
-/// the message that won.
+/// The times, in milliseconds since 1970, at which one event was sent, claimed and archived; `None` if unknown. `sent_ms` is
+/// the send time of the message that won.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_field_names, reason = "the suffix is the unit")]
 pub(crate) struct Times {
@@ -74,7 +76,8 @@ pub(crate) fn times(evidence: &Evidence<'_>) -> Vec<Times> {
     times.collect()
 }
 
-/// Computes the messages sent per second, rounded to a hundredth; `None` if sending took less than a second.
+/// Computes the number of messages sent per second, rounded to a hundredth. Returns `None` if sending took less than a
+/// second.
 pub(crate) fn sent_per_second(sent_ms: &[i64]) -> Option<f64> {
     let span_ms = sent_ms.iter().max()?.abs_diff(*sent_ms.iter().min()?);
     #[expect(clippy::cast_precision_loss, reason = "the rate is rounded to a hundredth")]
@@ -82,7 +85,8 @@ pub(crate) fn sent_per_second(sent_ms: &[i64]) -> Option<f64> {
     (span_ms >= 1_000).then_some((rate * 100.0).round() / 100.0)
 }
 
-/// Computes the objects written per second in each tenth of the objects; `[]` if there are fewer than a thousand objects.
+/// Sorts the objects by time and computes how many were written per second in each tenth of them. Returns `[]` if there are
+/// fewer than a thousand objects.
 pub(crate) fn objects_per_second_by_tenth(mut written_ms: Vec<i64>) -> Vec<u64> {
     if written_ms.len() < 1_000 {
         return Vec::new();

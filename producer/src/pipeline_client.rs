@@ -1,4 +1,4 @@
-//! SDK clients for a pipeline. They are the same for a deployed and an embedded one.
+//! SDK clients for a pipeline. A deployed and an embedded pipeline have the same clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,15 +22,22 @@ pub struct PipelineClient {
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub s3: aws_sdk_s3::Client,
     pub logs: LogsClient,
-    /// Largest message that the queue accepts, in bytes; 0 until [`describe_queue`](Self::describe_queue).
+    /// Size in bytes of the largest message that the queue accepts; 0 before [`describe_queue`](Self::describe_queue) is
+    /// called.
     pub max_message_bytes: usize,
     /// URL of the dead-letter queue, if known.
     pub dlq_url: Option<String>,
+    /// True if other senders may use the queue too. Only this run sends to the embedded queue.
+    pub shares_queue: bool,
+    /// Time in seconds that a receive from the dead-letter queue waits for messages.
+    pub receive_wait_seconds: i32,
+    /// Time after which the queue redelivers a message that was not acknowledged.
+    pub visibility_timeout: Duration,
     /// Interval between two reads of a log or a queue.
     pub poll_interval: Duration,
-    /// Longest delay with which a log line may appear after a line with a later timestamp.
+    /// Longest delay of a log line: it may appear this long after another line that has a later timestamp.
     pub log_delay: Duration,
-    /// Number of faults in the embedded pipeline; `None` for a deployed stack.
+    /// Number of faults injected into the embedded pipeline; `None` for a deployed stack.
     fault_counts: Option<Arc<FaultCounts>>,
 }
 
@@ -57,7 +64,7 @@ impl PipelineClient {
         Ok(client)
     }
 
-    /// Creates the clients for an embedded stack. The caller starts its pipeline, and calls
+    /// Creates the clients for an embedded stack. The caller must start the stack's pipeline, and call
     /// [`describe_queue`](Self::describe_queue) before sending.
     #[must_use]
     pub fn embedded(embedded: &EmbeddedStack) -> Self {
@@ -76,6 +83,8 @@ impl PipelineClient {
         client.fault_counts = Some(Arc::clone(&embedded.fault_counts));
         client.poll_interval = Duration::from_millis(200);
         client.log_delay = Duration::ZERO;
+        client.receive_wait_seconds = 0;
+        client.shares_queue = false;
         client
     }
 
@@ -96,6 +105,9 @@ impl PipelineClient {
             logs: LogsClient::new(sdk),
             max_message_bytes: 0,
             dlq_url: stack.dlq_url.clone(),
+            shares_queue: true,
+            receive_wait_seconds: 1,
+            visibility_timeout: Duration::ZERO,
             poll_interval: Duration::from_secs(2),
             log_delay: Duration::from_secs(30),
             fault_counts: None,
@@ -103,10 +115,15 @@ impl PipelineClient {
         }
     }
 
-    /// Reads the queue's size limit and, unless it is known already, the URL of its dead-letter queue.
+    /// Reads the queue's size limit, its visibility timeout and, unless it is known already, the URL of its dead-letter
+    /// queue.
     pub async fn describe_queue(&mut self) -> anyhow::Result<()> {
         let url = &self.stack.queue_url;
-        let names = [QueueAttributeName::MaximumMessageSize, QueueAttributeName::RedrivePolicy];
+        let names = [
+            QueueAttributeName::MaximumMessageSize,
+            QueueAttributeName::VisibilityTimeout,
+            QueueAttributeName::RedrivePolicy,
+        ];
         let request = self.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
         let answer = request.send().await.with_context(|| format!("failed to reach the queue {url}"))?;
         let attribute = |name| answer.attributes().and_then(|attributes| attributes.get(&name));
@@ -115,6 +132,11 @@ impl PipelineClient {
             .context("the queue's attributes do not contain MaximumMessageSize")?;
         self.max_message_bytes =
             max.parse().with_context(|| format!("failed to parse the queue's MaximumMessageSize {max:?}"))?;
+        let timeout = attribute(QueueAttributeName::VisibilityTimeout);
+        let timeout = timeout.context("the queue's attributes do not contain VisibilityTimeout")?;
+        let timeout =
+            timeout.parse().with_context(|| format!("failed to parse the queue's VisibilityTimeout {timeout:?}"))?;
+        self.visibility_timeout = Duration::from_secs(timeout);
         if self.dlq_url.is_none()
             && let Some(policy) = attribute(QueueAttributeName::RedrivePolicy)
         {

@@ -1,9 +1,9 @@
 //! AWS list prices in US dollars, without free tiers, volume discounts and taxes.
 //!
-//! The sources for us-east-1 are public copies of AWS's pricing pages for SQS, DynamoDB, Lambda, S3, CloudWatch, KMS and X-Ray.
-//! The sources for sa-east-1 are public documents that quote the region's AWS Price List files for S3 (published 2026-09-26),
-//! CloudWatch Logs (2026-09-22) and Lambda (read 2026-10-08). The KMS pricing page has one price for all regions. A price that no
-//! such document gives is `None`, and a sum that needs it is not computed.
+//! The sources for us-east-1 are public copies of AWS's pricing pages for SQS, DynamoDB, Lambda, S3, CloudWatch, KMS and
+//! X-Ray. The sources for sa-east-1 are public documents that quote the region's AWS Price List files for S3 (published
+//! 2026-09-26), CloudWatch Logs (2026-09-22) and Lambda (read 2026-10-08). The KMS pricing page has one price for all
+//! regions. If no such document gives a price, the price is `None`, and a sum that needs it is not computed.
 
 /// Date on which the prices were looked up.
 pub const LOOKED_UP: &str = "2026-11-25";
@@ -12,37 +12,35 @@ pub const LOOKED_UP: &str = "2026-11-25";
 pub struct Prices {
     /// Name of the region, such as `us-east-1`.
     pub region: &'static str,
-    /// Per request of up to 64 KB.
+    /// Price of an SQS request of up to 64 KB.
     pub sqs_request: Option<f64>,
-    /// Per write request unit in on-demand mode.
+    /// Price of a DynamoDB write request unit in on-demand mode.
     pub write_request_unit: Option<f64>,
-    /// Per GB of table storage and month.
+    /// Price of a GB of table storage per month.
     pub table_gb_month: Option<f64>,
-    /// Point-in-time recovery, per GB of table and month.
+    /// Price of point-in-time recovery for a GB of the table per month.
     pub pitr_gb_month: Option<f64>,
-    /// Per Lambda invocation.
+    /// Price of a Lambda invocation.
     pub invocation: Option<f64>,
-    /// Per second of Lambda time with 1 GB of memory, on x86.
+    /// Price of a second of Lambda time with 1 GB of memory, on x86.
     pub gb_second: Option<f64>,
-    /// Per PUT into S3 Standard.
+    /// Price of a PUT into S3 Standard.
     pub s3_put: Option<f64>,
-    /// S3 Standard, per GB and month, within the first 50 TB.
+    /// Price of a GB in S3 Standard per month, within the first 50 TB.
     pub lake_gb_month: Option<f64>,
-    /// CloudWatch Logs, per GB ingested.
+    /// Price of a GB ingested by CloudWatch Logs.
     pub log_gb: Option<f64>,
-    /// X-Ray, per recorded trace.
+    /// Price of a trace recorded by X-Ray.
     pub trace: Option<f64>,
-    /// Per custom metric and month, within the first 10,000.
+    /// Price of a custom metric per month, within the first 10,000 metrics.
     pub metric_month: Option<f64>,
-    /// Per alarm of standard resolution and month.
+    /// Price of an alarm of standard resolution per month.
     pub alarm_month: Option<f64>,
-    /// Per dashboard and month.
+    /// Price of a dashboard per month.
     pub dashboard_month: Option<f64>,
-    /// Per customer-managed KMS key and month.
-    pub key_month: Option<f64>,
 }
 
-/// The regions of a bill. The second one is the default region of the Terraform configuration.
+/// The regions that a bill has prices for. The second one is the default region of the Terraform configuration.
 pub const REGIONS: [Prices; 2] = [
     Prices {
         region: "us-east-1",
@@ -59,7 +57,6 @@ pub const REGIONS: [Prices; 2] = [
         metric_month: Some(0.30),
         alarm_month: Some(0.10),
         dashboard_month: Some(3.00),
-        key_month: Some(1.00),
     },
     Prices {
         region: "sa-east-1",
@@ -76,6 +73,5 @@ pub const REGIONS: [Prices; 2] = [
         metric_month: None,
         alarm_month: None,
         dashboard_month: None,
-        key_month: Some(1.00),
     },
 ];

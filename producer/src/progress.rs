@@ -1,11 +1,12 @@
-//! Progress of a run, and the request to stop it early. On a terminal, progress is one line that is redrawn. Otherwise, it is a new
-//! line every few seconds.
+//! Shows the progress of a run, and passes on the user's request to stop the run early. On a terminal, the progress is one
+//! line that is redrawn. Otherwise, a new line is printed every few seconds.
 
 use std::cell::Cell;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ops::command_line::write_line;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -28,7 +29,7 @@ pub struct Counts {
     pub claimed: Cell<usize>,
     /// Number of events that `archive-fn` archived.
     pub archived: Cell<usize>,
-    /// Time from claim to object of the last object, in milliseconds.
+    /// Time from the claim to the object, in milliseconds, for the object that was archived last.
     pub lag_ms: Cell<Option<u64>>,
 }
 
@@ -51,9 +52,10 @@ impl Counts {
     }
 }
 
-/// Shows a run's progress. All output during a run goes through it, so that other lines do not garble the redrawn one.
+/// Shows the progress of a run. All output during a run goes through this type, so that other lines do not garble the
+/// progress line.
 pub struct Progress {
-    /// Counts that the sender, the log reader and the watch update.
+    /// The live counts, which the sender, the log reader and the watch update.
     pub counts: Counts,
     bar: Option<ProgressBar>,
     json: bool,
@@ -61,13 +63,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Creates progress output without a redrawn line. With `json`, standard output is reserved for the report.
+    /// Creates progress output without a redrawn progress line. If `json` is true, standard output is reserved for the
+    /// report.
     #[must_use]
     pub fn new(json: bool) -> Self {
         Self { counts: Counts::default(), bar: None, json, stop: watch::Sender::new(false) }
     }
 
-    /// Adds the redrawn line if standard error is a terminal.
+    /// Adds the redrawn progress line if standard error is a terminal.
     #[must_use]
     pub fn on_terminal(mut self) -> Self {
         if io::stderr().is_terminal() {
@@ -100,28 +103,29 @@ impl Progress {
         }
     }
 
-    /// Removes the redrawn line.
+    /// Removes the redrawn progress line.
     pub fn end(&self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 
-    /// Prints a line on standard output, or on standard error if standard output is reserved for JSON.
+    /// Prints a line on standard output, or on standard error if standard output is reserved for JSON. Control characters in
+    /// the line are escaped.
     pub fn print(&self, text: &str) {
         if self.json {
             return self.eprint(text);
         }
-        // If standard output is closed, the run goes on: its exit code still gives the verdict.
-        self.print_above_bar(|| drop(writeln!(io::stdout(), "{text}")));
+        // If standard output is closed, the run goes on, because its exit code still gives the verdict.
+        self.print_above_bar(|| drop(write_line(&mut io::stdout(), text)));
     }
 
-    /// Prints a line on standard error.
+    /// Prints a line on standard error. Control characters in the line are escaped.
     pub fn eprint(&self, text: &str) {
-        self.print_above_bar(|| drop(writeln!(io::stderr(), "{text}")));
+        self.print_above_bar(|| drop(write_line(&mut io::stderr(), text)));
     }
 
     fn print_above_bar(&self, write: impl FnOnce()) {
         match &self.bar {
-            // Before the bar's first message, there is no line to suspend.
+            // Before the progress bar's first message, there is no line on the terminal to suspend.
             Some(bar) if !bar.message().is_empty() => bar.suspend(write),
             _ => write(),
         }

@@ -1,50 +1,47 @@
-//! Reads back a run's claims, objects and dead letters.
+//! Reads the claims, objects and dead letters of a run.
 //!
-//! Claims and objects are looked up by key. The table and the lake are never scanned or listed, because a lake may hold years of
-//! data.
+//! Claims and objects are looked up by key. The table and the lake are never scanned or listed, because a lake may hold
+//! years of data.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use aws_sdk_s3::types::DeleteMarkerEntry;
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{DeleteMarkerEntry, ObjectVersion};
 use claim::key::SORT_KEY;
 use claim::{Claim, Digest, ObjectPrefix};
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dead_letters::DeadLetterSearch;
 use crate::events::Plan;
 use crate::pipeline_client::PipelineClient;
 use crate::same_json::same_json;
 use crate::send::SendResults;
 
-/// DynamoDB's limit on the keys of one `BatchGetItem`.
+/// Number of keys in one `BatchGetItem`. DynamoDB allows no more.
 const KEYS_AT_ONCE: usize = 100;
 
 /// Number of look-ups in flight at once.
 const LOOKUPS_AT_ONCE: usize = 16;
 
-/// The search gives up on a dead-letter queue that has more messages than this.
-const MOST_DEAD_LETTERS: usize = 10_000;
-
-/// The search hides each dead letter that it received from other consumers for this long.
-const DEAD_LETTER_HIDDEN_SECONDS: i32 = 20;
-
 /// The object of one claim.
 #[derive(Clone, Debug)]
 pub struct Object {
     pub key: String,
-    /// Number of versions of the key.
+    /// Number of versions of the key, not counting identical ones that were deleted before the object was written again.
     pub versions: usize,
-    /// True if the latest version is one line that holds the claim's event as it was sent.
+    /// True if the latest version consists of one line that contains the claim's event as it was sent.
     pub is_as_sent: bool,
 }
 
 /// The results of several look-ups.
 pub struct LookupResults<T> {
-    /// Maps an index into [`Plan::event_ids`] to the item, or to `None` if there is no item. Events whose look-up failed are absent.
+    /// Maps an index into [`Plan::event_ids`] to the claim or object that was found, or to `None` if there is none. Events
+    /// whose look-up failed are absent.
     pub found: HashMap<usize, Option<T>>,
     /// The first error, if any look-up failed.
     pub problem: Option<anyhow::Error>,
@@ -93,7 +90,7 @@ async fn read_chunk(
 
     let event_of = |item: &HashMap<String, AttributeValue>| Some(*by_key.get(item.get("pk")?.as_s().ok()?)?);
     let mut found: HashMap<usize, Option<Claim>> = by_key.values().map(|&event| (event, None)).collect();
-    // DynamoDB may leave keys unprocessed. Those events count as not looked up, never as unclaimed.
+    // DynamoDB may leave keys unprocessed. The events of these keys count as not looked up, never as unclaimed.
     let unprocessed = answer.unprocessed_keys.and_then(|mut tables| tables.remove(table)).map(|keys| keys.keys);
     for event in unprocessed.iter().flatten().filter_map(event_of) {
         found.remove(&event);
@@ -118,7 +115,7 @@ pub async fn objects(
     let lookups = claims.iter().map(|&(event, claim)| async move {
         let key = prefix.object_key(claim);
         let found = read_object(client, bucket, &key).await?;
-        let object = found.map(|(versions, content)| {
+        let object = found.map(|StoredObject { content, versions, .. }| {
             let is_as_sent = is_as_sent(&content, claim, plan, event, sent);
             Object { key, versions, is_as_sent }
         });
@@ -127,23 +124,64 @@ pub async fn objects(
     LookupResults::collect(lookups).await
 }
 
-/// Returns the number of versions of a key and the content of the latest one, or `None` if there is no version or the latest is a
-/// delete marker.
+/// The content of a key's latest version, and the number of its versions.
+pub(crate) struct StoredObject {
+    pub(crate) content: Vec<u8>,
+    /// Number of versions, not counting `deleted_versions`.
+    pub(crate) versions: usize,
+    /// Number of older versions that are identical to the latest one and were deleted before the next one was written. Such
+    /// versions exist after `replay` has restored an object that someone deleted.
+    pub(crate) deleted_versions: usize,
+}
+
+/// Reads the object under a key, with its versions. Returns `None` if the key has no version or its latest one is a delete
+/// marker.
 pub(crate) async fn read_object(
     client: &PipelineClient,
     bucket: &str,
     key: &str,
-) -> anyhow::Result<Option<(usize, Vec<u8>)>> {
+) -> anyhow::Result<Option<StoredObject>> {
     let failed = || format!("failed to read s3://{bucket}/{key}");
     let listed = client.s3.list_object_versions().bucket(bucket).prefix(key).send().await.with_context(failed)?;
-    let versions = listed.versions().iter().filter(|version| version.key() == Some(key)).count();
-    let is_deleted = |marker: &DeleteMarkerEntry| marker.key() == Some(key) && marker.is_latest() == Some(true);
-    if versions == 0 || listed.delete_markers().iter().any(is_deleted) {
+    let versions: Vec<&ObjectVersion> = listed.versions().iter().filter(|version| version.key() == Some(key)).collect();
+    let markers: Vec<&DeleteMarkerEntry> =
+        listed.delete_markers().iter().filter(|marker| marker.key() == Some(key)).collect();
+    if versions.is_empty() || markers.iter().any(|marker| marker.is_latest() == Some(true)) {
         return Ok(None);
     }
-    let object = client.s3.get_object().bucket(bucket).key(key).send().await.with_context(failed)?;
-    let content = object.body.collect().await.with_context(failed)?;
-    Ok(Some((versions, content.to_vec())))
+    let content = read_version(client, bucket, key, None).await.with_context(failed)?;
+    let mut object = StoredObject { content, versions: versions.len(), deleted_versions: 0 };
+    if each_was_deleted(&versions, &markers) {
+        for older in &versions[1..] {
+            if read_version(client, bucket, key, older.version_id()).await.with_context(failed)? != object.content {
+                return Ok(Some(object));
+            }
+        }
+        object.deleted_versions = object.versions - 1;
+        object.versions = 1;
+    }
+    Ok(Some(object))
+}
+
+async fn read_version(
+    client: &PipelineClient,
+    bucket: &str,
+    key: &str,
+    version_id: Option<&str>,
+) -> anyhow::Result<Vec<u8>> {
+    let request = client.s3.get_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned));
+    Ok(request.send().await?.body.collect().await?.to_vec())
+}
+
+/// Returns true if each version of a key except the latest was hidden by a delete marker before the next version was
+/// written. `versions` are in S3's order, the newest first.
+fn each_was_deleted(versions: &[&ObjectVersion], markers: &[&DeleteMarkerEntry]) -> bool {
+    let is_hidden = |pair: &[&ObjectVersion]| {
+        // S3's times are in whole seconds, so a marker may have the same time as a version.
+        let is_between = |at: &DateTime| pair[1].last_modified() <= Some(at) && Some(at) <= pair[0].last_modified();
+        markers.iter().any(|marker| marker.last_modified().is_none_or(is_between))
+    };
+    markers.len() + 1 >= versions.len() && versions.windows(2).all(is_hidden)
 }
 
 #[derive(Deserialize)]
@@ -165,8 +203,8 @@ fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, se
         && claim_id == claim.claim_id.to_string()
         && claimed_at == claim.claimed_at_text()
         && message_id == claim.message_id;
-    // The winning message is unknown if another run sent it or its send was not confirmed. Then the claim's digest selects one of this
-    // run's messages, and the body in the claim is the last resort.
+    // The winning message is unknown if another run sent it, or if its send was not confirmed. The object is then compared
+    // with a message of this run that has the claim's digest or, if there is none, with the body in the claim.
     let winner = sent.confirmed.get(&claim.message_id).map(|&index| &plan.messages[index]);
     let same_event = || plan.messages_of[event_index].iter().map(|&index| &plan.messages[index]);
     let digest = Digest::from_stored(&claim.digest);
@@ -180,10 +218,10 @@ fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, se
     matches_claim && !has_more_lines && same_json(event.get(), &expected)
 }
 
-/// Adds the ids of this run's messages in the dead-letter queue to `seen`, and returns `false` if the queue has too many messages to
-/// search.
+/// Adds the ids of this run's messages in the dead-letter queue to `seen`, and returns `false` if the queue has too many
+/// messages to search.
 ///
-/// Each call hides the messages that it received for 20 seconds, so that the next call receives others.
+/// Each receive hides its messages for 20 seconds, so that the next receive returns others.
 ///
 /// # Errors
 /// Fails if the queue cannot be read.
@@ -193,25 +231,15 @@ pub async fn dead_letters(
     sent: &SendResults,
     seen: &mut HashSet<String>,
 ) -> anyhow::Result<bool> {
-    let mut looked_at = 0;
-    loop {
-        let request = client.sqs.receive_message().queue_url(url).max_number_of_messages(10);
-        let answer = request.visibility_timeout(DEAD_LETTER_HIDDEN_SECONDS).wait_time_seconds(0).send().await;
-        let messages = answer.with_context(|| format!("failed to read the dead-letter queue {url}"))?.messages;
-        let messages = messages.unwrap_or_default();
-        if messages.is_empty() {
-            return Ok(true);
-        }
-        looked_at += messages.len();
-        if looked_at > MOST_DEAD_LETTERS {
-            return Ok(false);
-        }
+    let mut search = DeadLetterSearch::new(client, url);
+    while let Some(messages) = search.receive().await? {
         let ids = messages.into_iter().filter_map(|message| message.message_id);
         seen.extend(ids.filter(|id| sent.confirmed.contains_key(id)));
     }
+    Ok(search.reached_end())
 }
 
-/// Returns the number of messages in a queue: waiting, delayed or in flight.
+/// Returns the number of messages in a queue, including delayed messages and messages in flight.
 ///
 /// # Errors
 /// Fails if the queue cannot be read.

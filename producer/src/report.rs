@@ -43,21 +43,21 @@ pub struct RunReport {
     pub started_at: String,
     /// Number of messages that SQS confirmed.
     pub sent: usize,
-    /// Number of messages that SQS did not confirm. Each may or may not be in the queue.
+    /// Number of messages that SQS did not confirm. Each of them may or may not be in the queue.
     pub unconfirmed: usize,
-    /// Number of messages that SQS did not accept.
+    /// Number of messages that SQS did not accept. If there are any, the verdict is never `held`.
     pub refused: usize,
-    /// Number of messages that were not sent before the timeout or Ctrl-C. The verdict is never `held` if there are any.
+    /// Number of messages that were not sent before the timeout or Ctrl-C. If there are any, the verdict is never `held`.
     pub unsent: usize,
-    /// Number of confirmed messages that cannot be claimed. `ingest-fn` must reject them, and they must become dead letters.
+    /// Number of confirmed messages that `ingest-fn` must reject, so that they become dead letters.
     pub to_be_rejected: usize,
-    /// Number of distinct events in the claimable messages that were or may have been sent.
+    /// Number of distinct events that can be claimed and that were sent or may have been sent.
     pub events: usize,
     /// Number of events that have a claim.
     pub claims: Option<usize>,
-    /// Number of claims that this run created.
+    /// Number of claims that this run wrote, or may have written.
     pub new_claims: Option<usize>,
-    /// Number of messages that were acknowledged as duplicates.
+    /// Number of messages that `ingest-fn` acknowledged as duplicates.
     pub duplicates: Option<usize>,
     /// Number of messages whose event was claimed with different content.
     pub conflicts: Option<usize>,
@@ -65,15 +65,15 @@ pub struct RunReport {
     pub rejected: Option<usize>,
     /// Number of claims that have an object.
     pub objects: Option<usize>,
-    /// Number of versions of all these objects.
+    /// Number of versions of all these objects together.
     pub object_versions: Option<usize>,
     /// Number of this run's messages in the dead-letter queue.
     pub dead_letters: Option<usize>,
-    /// Number of events that have neither an object nor a dead letter, and never will.
+    /// Number of events that have neither an object nor a dead letter, and will never have one.
     pub lost: Option<usize>,
     /// Number of events that were not archived when the run ended, but still may be.
     pub pending: usize,
-    /// Number of objects beyond one per claim.
+    /// Number of objects that the events of this run have in addition to one object per claim.
     pub extra: Option<usize>,
     /// Rate at which the messages were sent; `None` if sending took less than a second.
     pub sent_per_second: Option<f64>,
@@ -88,14 +88,16 @@ pub struct RunReport {
     pub repeated_events: Vec<RepeatedEvent>,
     /// Number of events with at least one duplicate or conflict.
     pub events_repeated: usize,
-    /// Objects written per second, for each tenth of the objects in order; `[]` if there are fewer than a thousand objects.
+    /// Number of objects written per second in each tenth of the objects, in order of time; `[]` if there are fewer than a
+    /// thousand objects.
     pub objects_per_second_by_tenth: Vec<u64>,
-    /// The cost of the run on AWS; `None` for a deployed pipeline, because only the embedded one meters its usage.
+    /// The estimated cost of the run on AWS; `None` for a deployed stack, because only the embedded pipeline meters its
+    /// usage.
     pub bill: Option<Bill>,
 }
 
 impl RunReport {
-    /// Judges and measures a run from its evidence and duration. The caller fills in the seed, target and bill.
+    /// Judges and measures a run from its evidence and its duration. The caller fills in the seed, the target and the bill.
     #[must_use]
     pub fn new(evidence: &Evidence<'_>, took: Duration) -> Self {
         let Evidence { scenario, sent, seen, .. } = *evidence;
@@ -103,7 +105,10 @@ impl RunReport {
         let if_known = |sources: &[Source], number: usize| evidence.knows(sources).then_some(number);
         let count = |wanted| sent.confirmed.keys().filter(|id| logs.outcomes.get(*id) == Some(&wanted)).count();
         let invariants = evidence.invariants();
-        let is_complete = !sent.confirmed.is_empty() && sent.unsent == 0 && !evidence.is_partial;
+        // No scenario expects SQS to refuse a message. The pipeline never receives a refused message, so the run proves
+        // nothing about that message.
+        let is_complete =
+            !sent.confirmed.is_empty() && sent.unsent == 0 && sent.refused.is_empty() && !evidence.is_partial;
         let verdict = Verdict::new(&invariants, is_complete);
         let in_lake = [Source::Table, Source::Bucket];
         let times = measures::times(evidence);

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use claim::EventIdPointer;
+use ops::command_line::{error_line, write_json};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -27,16 +28,17 @@ use crate::target::Target;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
-/// The functions' clocks may be behind this machine's clock by this much. The logs are searched from this long before the run.
+/// The functions' clocks may be behind this machine's clock by this much, so the producer reads the logs from this long
+/// before the start of the run.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command, prints the report and returns the verdict.
 ///
 /// # Errors
-/// Fails if there is no verdict, or if the verdict is `held` and the report cannot be written.
+/// Fails if the run ends without a verdict, or if the verdict is `held` and the report cannot be written.
 pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     if let Some(file) = &args.report {
-        // Otherwise the error would come only after the run, which may take an hour.
+        // Without this check, the error would come only after the run, which may take an hour.
         check_writable(file).with_context(|| failed_to_write(file)).map_err(Failure::Unusable)?;
     }
     let progress = Progress::new(args.json).on_terminal();
@@ -51,7 +53,7 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
 
 /// Stops the run early on the first Ctrl-C, and returns on the second.
 async fn wait_for_interrupt(progress: &Progress) {
-    // If the handler cannot be installed, Ctrl-C still kills the process.
+    // If the Ctrl-C handler cannot be installed, Ctrl-C still kills the process.
     if tokio::signal::ctrl_c().await.is_ok() {
         progress.print("stopping: the report covers what was seen so far; press Ctrl-C again to exit without a report");
         progress.stop();
@@ -68,7 +70,7 @@ async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Fa
     let target = if args.local {
         Target::embedded()
     } else {
-        let url_variable = std::env::var("SQS_QUEUE_URL").ok();
+        let url_variable = std::env::var_os("SQS_QUEUE_URL");
         Target::resolve(&args.target, url_variable).await.map_err(|error| Failure::Unusable(error.into()))?
     };
     progress.print(&target.to_string());
@@ -108,7 +110,7 @@ async fn run_embedded(
             return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline failed: {cause}")));
         }
     };
-    // An unconfirmed message counts as sent, because the metered usage may include it.
+    // The bill counts unconfirmed messages as sent, because the metered usage may include them.
     let bill = Bill::new(&embedded.services.usage(), report.sent + report.unconfirmed, report.events);
     Ok(RunReport { bill, ..report })
 }
@@ -116,7 +118,8 @@ async fn run_embedded(
 /// Sends the messages, waits until the pipeline is drained or the timeout expires, and judges the result.
 ///
 /// # Errors
-/// Fails if the messages cannot be built. No message has been sent then.
+/// Fails if the object prefix is not valid, if the messages cannot be built, or if Ctrl-C interrupts the building. In each
+/// case, no message has been sent.
 pub async fn judge(
     client: &PipelineClient,
     scenario: &'static Scenario,
@@ -176,8 +179,8 @@ pub async fn judge(
     Ok(RunReport { seed: args.seed, ..RunReport::new(&evidence, started.elapsed()) })
 }
 
-/// Builds the plan in a separate thread, so that Ctrl-C can interrupt a large one. (On exit, the runtime would wait for a blocking
-/// task to finish.)
+/// Builds the plan in a separate thread, so that Ctrl-C can end the process while a large plan is being built. A blocking
+/// task would not allow that, because the runtime waits for blocking tasks when the process exits.
 async fn build_plan(
     scenario: &'static Scenario,
     args: &RunArgs,
@@ -194,7 +197,7 @@ async fn build_plan(
             let plan = plan.context("failed to build the messages").map_err(Failure::Unusable)?;
             plan.map_err(|error| Failure::Unusable(error.into()))
         }
-        // Nothing has been sent yet, so there is nothing to report.
+        // No message has been sent yet, so there is nothing to report.
         () = progress.stopped() => Err(Failure::Interrupted),
     }
 }
@@ -222,12 +225,12 @@ fn publish(report: &RunReport, args: &RunArgs, progress: &Progress) -> Result<Ve
         .map_or(Ok(()), |file| fs::write(file, page::render(report)).with_context(|| failed_to_write(file)));
     let mut out = io::stdout().lock();
     let written = if args.json {
-        serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from).and_then(|()| writeln!(out))
+        write_json(&mut out, report)
     } else {
         writeln!(out).and_then(|()| text::write(report, args.bill, &mut out))
     };
     let shown = match written {
-        // A reader that closed the pipe still gets the verdict as the exit code.
+        // If the reader has closed the pipe, the exit code still gives the verdict.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error).context("failed to print the verdict"))
         }
@@ -236,9 +239,9 @@ fn publish(report: &RunReport, args: &RunArgs, progress: &Progress) -> Result<Ve
     match (report.verdict, shown) {
         (Verdict::Held, Err(problem)) => Err(Failure::Unreachable(problem)),
         (verdict, shown) => {
-            // An unwritable report must not hide a violated invariant, so the exit code stays the verdict's.
+            // A report that cannot be written must not hide a violated invariant, so the exit code still gives the verdict.
             if let Err(problem) = shown {
-                progress.eprint(&format!("error: {problem:#}"));
+                progress.eprint(&format!("error: {}", error_line(problem.as_ref())));
             }
             Ok(verdict)
         }

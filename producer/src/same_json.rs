@@ -1,5 +1,5 @@
-//! Compares two JSON texts. They are the same if they have the same values in the same order and the same text of each number;
-//! white space and escapes do not matter.
+//! Compares two JSON texts. They are the same if they have the same values in the same order, and each number has the same
+//! digits. Differences in white space and escapes do not matter.
 
 use struson::reader::{JsonReader, JsonStreamReader, ReaderSettings};
 use struson::writer::{JsonStreamWriter, JsonWriter as _};
@@ -10,8 +10,8 @@ pub fn same_json(one: &str, other: &str) -> bool {
     one == other || matches!((normalize(one), normalize(other)), (Some(one), Some(other)) if one == other)
 }
 
-/// Rewrites a JSON text in one fixed format, or returns `None` if it is not valid JSON. It does not share the functions' code for
-/// writing objects, so that a bug there cannot hide here.
+/// Rewrites a JSON text in one fixed format, or returns `None` if the text is not valid JSON. This code is independent of
+/// the code with which the functions write events, so that a bug in that code cannot hide from this check.
 fn normalize(json: &str) -> Option<Vec<u8>> {
     let settings =
         ReaderSettings { restrict_number_values: false, max_nesting_depth: None, ..ReaderSettings::default() };
@@ -28,7 +28,7 @@ fn normalize(json: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::same_json;
 
-    /// White space and escapes do not matter; number text, order and everything else do.
+    /// White space and escapes do not matter. The digits of a number, the order and everything else do.
     #[test]
     fn same_json_ignores_space_and_escapes() {
         assert!(same_json(r#"{"a":[1.50,"é"]}"#, "{ \"a\" : [1.50 ,\"\\u00e9\"] }\n"));

@@ -1,5 +1,5 @@
-//! The scenarios as data: each row says what is sent, how, and which outcome is expected. To add a scenario, add a row to
-//! [`SCENARIOS`].
+//! The table of scenarios. Each row says which messages are sent, how they are sent, and which outcome is expected. To add a
+//! scenario, add a row to [`SCENARIOS`].
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -7,33 +7,33 @@ use std::time::Duration;
 /// Content of a scenario's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// One event, repeated.
+    /// Every message carries the same event.
     Same,
-    /// A different event in each message.
+    /// Every message carries a different event.
     Distinct,
-    /// Some events once, others several times.
+    /// Some events are sent once, others several times.
     Mixed,
-    /// Two different contents for each event.
+    /// Each event id is sent with two different contents.
     Conflicting,
     /// Every fifth body is not a valid event.
     Poisoned,
-    /// The smallest and the largest bodies that can be sent, some of them too large to be claimed.
+    /// The bodies are the smallest and the largest that can be sent. Some of them are too large to be claimed.
     Sized,
-    /// The lines of a file.
+    /// Each message is a line of a file.
     File,
 }
 
 /// Faults that a scenario injects into the embedded pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScenarioFaults {
-    /// Some batches are delivered twice, some responses of the functions are lost, and some messages become visible again while
-    /// they are being processed.
+    /// Some batches are delivered twice, some responses of the functions are lost, and some messages become visible again
+    /// while they are being processed.
     Redelivery,
-    /// The table throttles every write for [`OUTAGE`]. Then S3 refuses every write for the same time.
+    /// The table throttles every write for the duration [`OUTAGE`]. Then S3 refuses every write for the same time.
     Outage,
 }
 
-/// Duration of each of the two outages.
+/// Duration of each of the two outages in [`ScenarioFaults::Outage`].
 pub const OUTAGE: Duration = Duration::from_secs(3);
 
 /// A row of [`SCENARIOS`].
@@ -54,12 +54,15 @@ pub struct Scenario {
     pub rate: Option<u32>,
     /// Messages per request.
     pub batch_size: u8,
-    /// True if a message that can be claimed must not become a dead letter. In other scenarios it may.
+    /// True if only messages that `ingest-fn` must reject may become dead letters. In other scenarios, valid events may
+    /// become dead letters too.
     pub only_rejected_die: bool,
-    /// Faults to inject. They require the embedded pipeline, because nothing can inject them into a deployed one.
+    /// Faults to inject. A scenario with faults runs only on the embedded pipeline, because the producer cannot inject
+    /// faults into a deployed stack.
     pub faults: Option<ScenarioFaults>,
-    /// Visibility timeout of the embedded queue. It replaces the deployed queue's 185 seconds in scenarios whose messages are received
-    /// several times and would wait that long after each receive.
+    /// Visibility timeout of the embedded queue, if it must be shorter than the deployed queue's 185 seconds. A failed
+    /// message stays hidden for this time after each receive, so with 185 seconds, a scenario with several receives per
+    /// message would take minutes.
     pub hidden_for: Option<Duration>,
 }
 
@@ -77,7 +80,7 @@ impl Scenario {
     }
 }
 
-/// Writes the list of scenarios.
+/// Writes the name and the descriptions of each scenario.
 pub fn list(out: &mut impl Write) -> io::Result<()> {
     for scenario in &SCENARIOS {
         let where_to = if scenario.is_embedded_only() { " (embedded only)" } else { "" };
@@ -102,7 +105,7 @@ const PLAIN: Scenario = Scenario {
     hidden_for: None,
 };
 
-/// The scenario of `--file`, which is not in [`SCENARIOS`].
+/// The scenario that `--file` runs. It is not in [`SCENARIOS`], because it has no name on the command line.
 pub static FILE: Scenario = Scenario {
     about: "events from a file",
     sends: "each line of the file unchanged, --copies times",
@@ -114,7 +117,7 @@ pub static FILE: Scenario = Scenario {
 pub static SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "herd",
-        about: "one event, sent by everyone at once",
+        about: "one event, sent many times at once",
         sends: "50 identical messages, each in its own request, 50 requests at a time",
         expects: "one claim and one object; all other messages are duplicates",
         content: Content::Same,
@@ -132,7 +135,7 @@ pub static SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "mixed",
         about: "a few events sent many times, and many sent once",
-        sends: "1,000 messages, shuffled; --duplicates sets the share of duplicates, and --zipf how they are spread over the events",
+        sends: "1,000 messages, shuffled; --duplicates sets the share of duplicates, and --zipf sets how evenly they are spread over the events",
         expects: "one object for each event; all other messages are duplicates",
         content: Content::Mixed,
         messages: 1_000,
@@ -150,7 +153,7 @@ pub static SCENARIOS: [Scenario; 9] = [
         name: "poison",
         about: "invalid bodies in the same batches as valid events",
         sends: "50 messages, every fifth with an invalid body: not JSON, without an id, with the id twice, nested too deeply, and so on",
-        expects: "the invalid messages in the dead-letter queue, and no others (after three receives, which take nine minutes with the deployed queue's visibility timeout and seconds with the embedded queue's)",
+        expects: "the invalid messages in the dead-letter queue, and no others (after three receives, which take nine minutes on a deployed stack and seconds on the embedded pipeline)",
         content: Content::Poisoned,
         only_rejected_die: true,
         hidden_for: Some(Duration::from_secs(2)),
@@ -159,8 +162,8 @@ pub static SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "large",
         about: "bodies at the size limits",
-        sends: "10 messages: the smallest event, the largest that the queue accepts (1 MiB embedded, 256 KiB deployed), the largest that fits an item, and one byte more",
-        expects: "one object for each event that fits an item, compressed or not, and the others in the dead-letter queue",
+        sends: "10 messages: the smallest event, the largest that the queue accepts (1 MiB embedded, 256 KiB deployed), the largest that fits into an item of the table, and one byte more than that",
+        expects: "one object for each event that fits into an item, compressed or not, and the other messages in the dead-letter queue",
         content: Content::Sized,
         messages: 10,
         only_rejected_die: true,

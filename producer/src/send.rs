@@ -7,21 +7,35 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_sqs::error::ProvideErrorMetadata as _;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::{StreamExt as _, stream};
+use ops::command_line::error_line;
 use tokio::time::Instant;
 
 use crate::events::Plan;
 use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 
-/// Bursts per second at a given rate: a request holds at most the messages of a tenth of a second. Otherwise a rate of ten messages
-/// per second would be one batch of ten every second.
+/// Number of bursts per second if there is a rate: one request carries at most the messages of a tenth of a second. Without
+/// this limit, a rate of ten messages per second would become one batch of ten every second.
 const BURSTS_PER_SECOND: u32 = 10;
 
-/// Error codes of a single send that concern the message itself, such as a character outside XML 1.0 or its size.
+/// Error codes of `SendMessage` that concern the message itself, for example its size or a character outside XML 1.0.
 ///
-/// SQS refuses such a message on every attempt, so no earlier attempt of the SDK can have delivered it. After any other error, one
-/// may have. For a batch, SQS says per message whether the sender is at fault.
+/// SQS refuses such a message on every attempt, so no earlier attempt of the SDK can have delivered it. After any other
+/// error, an earlier attempt may have delivered the message. The answer to a batch needs no such list, because it says for
+/// each message whether the sender is at fault.
 const REFUSALS: [&str; 3] = ["InvalidMessageContents", "InvalidParameterValue", "MissingParameter"];
+
+/// Returns the first character that SQS does not accept in a message. SQS accepts only the characters of XML 1.0 (API
+/// reference, `SendMessage`).
+pub(crate) fn refused_character(text: &str) -> Option<char> {
+    let is_accepted = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+    text.chars().find(|c| !is_accepted(*c))
+}
+
+/// Formats a character as its code point, for example `U+FFFF`.
+pub(crate) fn code_point(c: char) -> String {
+    format!("U+{:04X}", u32::from(c))
+}
 
 /// The outcomes of all sends of a run.
 #[derive(Default)]
@@ -30,9 +44,11 @@ pub struct SendResults {
     pub confirmed: HashMap<String, usize>,
     /// Maps each index in [`Plan::messages`] to the message id, if SQS confirmed the message.
     pub message_ids: Vec<Option<String>>,
-    /// Maps each index to the start of the message's request, in milliseconds since 1970 by this machine's clock.
+    /// Maps each index in [`Plan::messages`] to the time at which the message's request started, in milliseconds since 1970
+    /// by this machine's clock.
     pub sent_ms: Vec<Option<i64>>,
-    /// The indices of messages that SQS did not confirm, with the error. Each may or may not be in the queue.
+    /// The indices of messages that SQS did not confirm, with the error. Each of these messages may or may not be in the
+    /// queue.
     pub unconfirmed: Vec<(usize, String)>,
     /// The indices of messages that SQS did not accept, with the error.
     pub refused: Vec<(usize, String)>,
@@ -49,7 +65,7 @@ pub struct SendSettings {
     pub batch_size: usize,
     /// Number of messages per second; `None` sends as fast as possible.
     pub rate: Option<u32>,
-    /// Time that sending may take beyond what the rate requires. No request starts after that.
+    /// Time that sending may take in addition to what the rate requires. No request starts later than that.
     pub slack: Duration,
 }
 
@@ -61,7 +77,7 @@ enum Outcome {
     Unsent,
 }
 
-/// Sends all messages of a plan, until the time is up or `progress` is stopped.
+/// Sends the messages of a plan until all are sent, the time is up, or `progress` is stopped.
 pub async fn send_all(
     client: &PipelineClient,
     plan: &Plan,
@@ -79,7 +95,7 @@ pub async fn send_all(
     let mut sends = stream::iter(requests)
         .map(|messages| async move {
             if settings.rate.is_some() {
-                // A request goes out when the last of its messages is due.
+                // A request is sent when the last of its messages is due.
                 tokio::select! {
                     () = tokio::time::sleep_until(due(messages.end)) => {}
                     () = progress.stopped() => {}
@@ -113,8 +129,9 @@ pub async fn send_all(
     sent
 }
 
-/// Splits the messages into requests, in order and with as many messages each as the settings allow. The bodies of one request are
-/// together at most `max_bytes` long: SQS limits a batch to the size of one message.
+/// Splits the messages into requests, in order and with as many messages each as the settings allow. The bodies of one
+/// request have at most `max_bytes` together, because SQS limits the size of a whole batch as it limits the size of one
+/// message.
 fn split_into_requests(plan: &Plan, settings: SendSettings, max_bytes: usize) -> Vec<Range<usize>> {
     let in_burst = settings.rate.map_or(usize::MAX, |rate| rate.div_ceil(BURSTS_PER_SECOND) as usize);
     let most = settings.batch_size.min(in_burst);
@@ -144,7 +161,7 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
             Ok(answer) => confirmed(answer.message_id),
             Err(error) => {
                 let is_refused = error.code().is_some_and(|code| REFUSALS.contains(&code));
-                let problem = format!("{:#}", anyhow::Error::new(error));
+                let problem = error_line(&error);
                 if is_refused { Outcome::Refused(problem) } else { Outcome::Unconfirmed(problem) }
             }
         };
@@ -152,7 +169,7 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
     }
     let entry = |index: usize| {
         let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body(index));
-        entry.build().expect("it has an id and a body")
+        entry.build().expect("the entry has an id and a body")
     };
     let request =
         sqs.send_message_batch().queue_url(queue_url).set_entries(Some(messages.clone().map(entry).collect()));
@@ -160,7 +177,7 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
         Ok(answer) => answer,
         // Without a response, the outcome of every message in the batch is unknown.
         Err(error) => {
-            let problem = format!("{:#}", anyhow::Error::new(error));
+            let problem = error_line(&error);
             return messages.map(|_| Outcome::Unconfirmed(problem.clone())).collect();
         }
     };
@@ -170,8 +187,8 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
     }
     for entry in answer.failed {
         let problem = format!("{}: {}", entry.code, entry.message.as_deref().unwrap_or("no error message"));
-        // A sender fault recurs on every attempt. After any other failure, an earlier attempt of the SDK whose answer was lost may
-        // have delivered the message.
+        // A sender fault recurs on every attempt. After any other failure, an earlier attempt of the SDK whose answer was
+        // lost may have delivered the message.
         let outcome = if entry.sender_fault { Outcome::Refused(problem) } else { Outcome::Unconfirmed(problem) };
         outcomes.insert(entry.id, outcome);
     }

@@ -1,12 +1,12 @@
-//! The sources of a verdict.
+//! The places that the producer reads to reach its verdict.
 
 use serde::Serialize;
 
-/// A place that the producer reads to reach its verdict.
+/// A queue, table, bucket or log that the producer reads to reach its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// The queue's approximate number of messages.
+    /// The ingestion queue's approximate number of messages.
     Queue,
     /// The claim table.
     Table,

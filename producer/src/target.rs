@@ -1,5 +1,6 @@
 //! Chooses the pipeline that a command works on: a deployed stack or the embedded pipeline.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
@@ -9,14 +10,17 @@ use claim::{EventIdPointer, ObjectPrefix};
 use crate::cli::TargetArgs;
 use crate::terraform::{Outputs, TerraformError};
 
-/// The command line does not determine a target.
+/// The reason why no target could be chosen.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     #[error(transparent)]
     Terraform(#[from] TerraformError),
-    /// The command line names parts of a stack, so the user does not mean the embedded pipeline.
+    /// The command line names parts of a deployed stack but not its queue. A fallback to the embedded pipeline would not be
+    /// what the user wants.
     #[error("cannot find the queue of the given stack: give --queue-url, SQS_QUEUE_URL or --terraform-dir")]
     NoQueue,
+    #[error("SQS_QUEUE_URL must be UTF-8, but is {0:?}")]
+    NotText(OsString),
 }
 
 /// The pipeline that a command works on.
@@ -28,12 +32,13 @@ pub struct Target {
     reason: String,
 }
 
-/// The names of a deployed stack's resources. A resource without a name cannot be read.
+/// The names of the resources of a deployed stack or of the embedded pipeline. The producer cannot read a resource whose
+/// name is `None`, except for the dead-letter queue.
 #[derive(Clone, Debug)]
 pub struct Stack {
     /// URL of the queue that producers send to.
     pub queue_url: String,
-    /// Name of the table of claims.
+    /// Name of the claim table.
     pub table: Option<String>,
     /// Name of the data lake's bucket.
     pub bucket: Option<String>,
@@ -41,35 +46,38 @@ pub struct Stack {
     pub object_prefix: String,
     pub ingest_log_group: Option<String>,
     pub archive_log_group: Option<String>,
-    /// URL of the dead-letter queue, if the queue's redrive policy does not name it.
+    /// URL of the dead-letter queue; `None` to look it up through the queue's redrive policy.
     pub dlq_url: Option<String>,
     /// URL of the stream mapping's on-failure queue.
     pub on_failure_url: Option<String>,
-    /// JSON Pointer to the event id in a body.
+    /// JSON Pointer to the event id in a message body, if the Terraform outputs contain one.
     pub event_id_pointer: Option<String>,
 }
 
 impl Target {
-    /// Returns the embedded pipeline, as `--local` requests.
+    /// Returns the target that `--local` selects: the embedded pipeline.
     #[must_use]
     pub fn embedded() -> Self {
         Self { stack: None, reason: "--local".to_owned() }
     }
 
-    /// Selects `--queue-url`, else `SQS_QUEUE_URL`, else the stack of the Terraform state, else the embedded pipeline. Names that the
-    /// command line omits come from the Terraform outputs, if these belong to the same queue.
+    /// Selects `--queue-url`, else `SQS_QUEUE_URL`, else the stack of the Terraform state, else the embedded pipeline. If
+    /// the Terraform outputs name the selected queue, they also provide the names of other resources that the command line
+    /// omits.
     ///
     /// # Errors
-    /// Fails if a Terraform state exists but cannot be read, or if the command line names parts of a stack but its queue is unknown.
-    pub async fn resolve(args: &TargetArgs, url_variable: Option<String>) -> Result<Self, TargetError> {
+    /// Fails if a Terraform state exists but cannot be read, or if the command line names parts of a stack and
+    /// the queue is unknown.
+    pub async fn resolve(args: &TargetArgs, url_variable: Option<OsString>) -> Result<Self, TargetError> {
         let terraform_dir = args.terraform_dir.as_deref().unwrap_or(Path::new("terraform"));
         let folder = terraform_dir.display();
         let given = match (&args.queue_url, url_variable.filter(|url| !url.is_empty())) {
             (Some(url), _) => Some((url.clone(), "--queue-url".to_owned())),
-            (None, Some(url)) => Some((url, "SQS_QUEUE_URL".to_owned())),
+            (None, Some(url)) => Some((url.into_string().map_err(TargetError::NotText)?, "SQS_QUEUE_URL".to_owned())),
             (None, None) => None,
         };
-        // Do not read a state that is not needed: it may belong to another stack.
+        // If the command line names everything, do not read the Terraform state: it may belong to another stack, and may be
+        // unreadable.
         let outputs = if given.is_some() && args.names_all() { None } else { Outputs::read(terraform_dir).await? };
         if outputs.is_none() && args.terraform_dir.is_some() && !(given.is_some() && args.names_all()) {
             return Err(TerraformError::NoState(terraform_dir.to_owned()).into());

@@ -14,7 +14,8 @@ use tokio::process::Command;
 #[derive(Debug, Default)]
 pub struct Outputs(HashMap<String, Value>);
 
-/// A Terraform state exists but cannot be used. The command fails, because a fallback to another target would hide the problem.
+/// The reason why a Terraform state cannot be used. The command then fails, because a fallback to another target would hide
+/// the problem.
 #[derive(Debug, thiserror::Error)]
 pub enum TerraformError {
     #[error("failed to read the Terraform state {0}")]
@@ -31,13 +32,13 @@ pub enum TerraformError {
     /// `terraform` did not finish in time.
     #[error("terraform did not return the outputs of {0} within two minutes")]
     NoAnswer(PathBuf),
-    /// An apply failed before it wrote the outputs, or the state belongs to another configuration.
+    /// `terraform apply` failed before it wrote the outputs, or the state belongs to another configuration.
     #[error("the Terraform state of {0} has resources, but no outputs")]
     NoOutputs(PathBuf),
-    /// The command line names this folder, so the user means a stack.
+    /// The folder that the command line names contains no Terraform state. The user expects a deployed stack there.
     #[error("there is no Terraform state in {0}")]
     NoState(PathBuf),
-    /// The state belongs to another configuration.
+    /// The state lacks an output that every stack has, so it belongs to another configuration.
     #[error("the Terraform state in {0} has no output `{1}`")]
     NoOutput(PathBuf, &'static str),
 }
@@ -58,12 +59,13 @@ struct Output {
 }
 
 impl Outputs {
-    /// Reads the outputs of the state in `folder`. Returns `None` if there is no state, or if its stack was destroyed or never applied.
+    /// Reads the outputs of the state in `folder`. Returns `None` if there is no state, or if its stack was destroyed or
+    /// never applied.
     ///
     /// # Errors
     /// Fails if there is a state that cannot be read, or one that has resources but no outputs.
     pub async fn read(folder: &Path) -> Result<Option<Self>, TerraformError> {
-        // Terraform keeps the backend's settings and the name of the workspace in this folder.
+        // Terraform keeps the settings of the backend and the name of the workspace in this folder.
         let data = folder.join(std::env::var_os("TF_DATA_DIR").unwrap_or(".terraform".into()));
         let state = folder.join("terraform.tfstate");
         let mut elsewhere = false;
@@ -86,7 +88,8 @@ impl Outputs {
         }
     }
 
-    /// Runs `terraform` to read a state in a backend or workspace. Returns the outputs, and whether there are resources.
+    /// Runs `terraform` to read a state in a backend or workspace. Returns the outputs, and true if there are resources but
+    /// no outputs.
     async fn run_terraform(folder: &Path) -> Result<(HashMap<String, Output>, bool), TerraformError> {
         let backend = |problem: &str| TerraformError::Backend(folder.to_owned(), problem.to_owned());
         let outputs: HashMap<String, Output> = serde_json::from_slice(&terraform(folder, &["output", "-json"]).await?)
@@ -109,7 +112,7 @@ async fn terraform(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, Terrafo
     let run = run.map_err(|_elapsed| TerraformError::NoAnswer(folder.to_owned()))?;
     let run = run.map_err(|error| TerraformError::NoTerraform(folder.to_owned(), error))?;
     let text = String::from_utf8_lossy(&run.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
-    // Unlike `output`, `state list` fails if no state was ever written.
+    // Unlike `terraform output`, `terraform state list` fails if no state was ever written.
     if run.status.success() || text.contains("No state file was found") {
         Ok(run.stdout)
     } else {

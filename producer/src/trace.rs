@@ -1,19 +1,23 @@
-//! The command `trace EVENT_ID`: collects what the table, lake, queues and logs hold about one event, and finds where it is stuck.
+//! The command `trace EVENT_ID`: collects what the table, lake, queues and logs contain about one event, and finds where the
+//! event is stuck.
 //!
-//! It never receives from the ingestion queue, because SQS counts every receive and turns a message into a dead letter after a few. So
-//! for a message that waits there, it can only say that the queue is not empty.
+//! The command never receives from the ingestion queue, because SQS counts every receive, and a message becomes a dead
+//! letter after three of them. If the event's message waits in that queue, the command can therefore only say that the queue
+//! is not empty.
 
+mod mention;
 mod place;
 mod search;
 mod story;
 mod text;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use claim::{EventIdPointer, ObjectPrefix};
+use ops::command_line::write_json;
 use serde::Deserialize;
 
 use crate::cli::TraceArgs;
@@ -25,7 +29,8 @@ use story::rfc3339;
 
 pub use story::{ArchiveLine, ClaimStory, DeadLetter, IngestLine, ObjectStory, Place, Story};
 
-/// A message may have waited in the queue this long before it was claimed: the queue's retention.
+/// Time before the claim for which the logs are searched by default. It is the queue's retention, because a message may have
+/// waited in the queue this long before it was claimed.
 const BEFORE_CLAIM: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
 /// Runs the command: traces an event, prints its story and returns it.
@@ -33,7 +38,7 @@ const BEFORE_CLAIM: chrono::TimeDelta = chrono::TimeDelta::days(1);
 /// # Errors
 /// Fails if there is no stack to search, or if the story cannot be printed.
 pub async fn run(args: &TraceArgs) -> Result<Story, Failure> {
-    let url_variable = std::env::var("SQS_QUEUE_URL").ok();
+    let url_variable = std::env::var_os("SQS_QUEUE_URL");
     let target = Target::resolve(&args.target, url_variable).await;
     let mut target = target.map_err(|error| Failure::Unusable(error.into()))?;
     let pointer = target.event_id_pointer(args.event_id_pointer.as_ref()).map_err(Failure::Unusable)?;
@@ -47,11 +52,7 @@ pub async fn run(args: &TraceArgs) -> Result<Story, Failure> {
     let client = PipelineClient::deployed(stack).await.map_err(Failure::Unreachable)?;
     let story = trace(&client, &args.event_id, &prefix, &pointer, args.since, args.record_age, Utc::now()).await;
     let mut out = io::stdout().lock();
-    let written = if args.json {
-        serde_json::to_writer_pretty(&mut out, &story).map_err(io::Error::from).and_then(|()| writeln!(out))
-    } else {
-        story.write(&mut out)
-    };
+    let written = if args.json { write_json(&mut out, &story) } else { story.write(&mut out) };
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Unreachable(anyhow::Error::new(error).context("failed to print the story")))
@@ -60,8 +61,8 @@ pub async fn run(args: &TraceArgs) -> Result<Story, Failure> {
     }
 }
 
-/// Traces an event. The logs are searched from `since` on; the default is a day before the event's claim, or before `now` if it has
-/// none. `record_age` is the age at which the stream mapping discards a record.
+/// Traces an event. The logs are searched from `since` on. The default of `since` is a day before the event's claim, or a
+/// day before `now` if the event has no claim. `record_age` is the age at which the stream mapping discards a record.
 pub async fn trace(
     client: &PipelineClient,
     event_id: &str,
@@ -110,6 +111,6 @@ pub async fn trace(
 
 /// Parses log lines and keeps those for which `is_ours` is true.
 fn parse_lines<'a, Line: Deserialize<'a>>(lines: &'a [String], is_ours: impl Fn(&Line) -> bool) -> Vec<Line> {
-    // Summary lines and others that do not concern a single message fail to parse, and are skipped.
+    // Lines that do not concern a single message, such as summary lines, fail to parse and are skipped.
     lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(is_ours).collect()
 }

@@ -15,7 +15,7 @@ pub enum Verdict {
     Held,
     /// At least one invariant was violated.
     Violated,
-    /// No invariant is known to be violated, but not all are known to hold, or the run was not complete.
+    /// No invariant is known to be violated, but some are not known to hold, or the run was not complete.
     Inconclusive,
 }
 
@@ -26,9 +26,10 @@ pub struct Invariant {
     pub name: &'static str,
     /// True if the invariant held, false if it was violated, `None` if the evidence does not decide.
     pub held: Option<bool>,
-    /// Ids that violate the invariant, or that are undecided if `held` is `None`; `[]` if it held. At most a hundred.
+    /// At most a hundred ids of messages, events or objects that violate the invariant, or may violate it if `held` is
+    /// `None`. Empty if the invariant held.
     pub examples: Vec<String>,
-    /// Number of such ids, including those that `examples` omits.
+    /// Number of all ids that violate the invariant or may violate it, including those that `examples` omits.
     pub offenders: usize,
 }
 

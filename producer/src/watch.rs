@@ -1,9 +1,11 @@
-//! Waits until the pipeline is drained, and reads the run's claims, objects and dead letters meanwhile.
+//! Waits until the pipeline is drained. Meanwhile, reads the claims, objects and dead letters of the run. Each round of
+//! reading is called a look.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use claim::{Claim, ObjectPrefix};
+use ops::command_line::error_line;
 use tokio::time::{Instant, timeout_at};
 
 use crate::events::Plan;
@@ -14,24 +16,29 @@ use crate::read_back::{self, LookupResults, Object};
 use crate::send::SendResults;
 use crate::source::Source;
 
-/// Number of consecutive looks that must find the queue empty, because SQS's counts are approximate.
+/// Number of consecutive looks that must find the queue empty. One is not enough, because SQS's message counts are
+/// approximate.
 const EMPTY_LOOKS: u32 = 3;
 
-/// Time limit for the last look. Each request has its own limit, but one look makes many requests.
+/// Number of looks between two searches of the dead-letter queue, while messages of other senders keep the ingestion queue
+/// from becoming empty. A search hides the dead letters from other consumers, so it must not be part of every look.
+const LOOKS_PER_SEARCH: u32 = 10;
+
+/// Time limit for the last look. Each request has its own time limit, but one look makes many requests.
 const LAST_LOOK: Duration = Duration::from_secs(60);
 
-/// Everything that was observed of a run. An event is named by its index into [`Plan::event_ids`].
+/// Everything that was observed in a run. Each event is represented by its index in [`Plan::event_ids`].
 #[derive(Default)]
 pub struct Observation {
     pub logs: FunctionLogs,
     /// The claims, by event.
     pub claims: HashMap<usize, Claim>,
-    /// Events that had no claim when they must have had one: after one of their messages was acknowledged, or after the queue was
-    /// empty. Such a claim is missing, not late.
+    /// Events that had no claim at a time when they must have one: after one of their messages was acknowledged, or after
+    /// the queue was settled. Their claims are missing, not late.
     pub missing_claims: HashSet<usize>,
     /// The objects, by event.
     pub objects: HashMap<usize, Object>,
-    /// Events whose claim had no object after `archive-fn` logged that it exists.
+    /// Events whose claim has no object, although `archive-fn` logged that the object exists.
     pub missing_objects: HashSet<usize>,
     /// The ids of this run's messages in the dead-letter queue.
     pub dead_letters: HashSet<String>,
@@ -43,7 +50,7 @@ pub struct Observation {
     pub drained: bool,
 }
 
-/// Observes a run by looking at its queues, logs, claims and objects again and again.
+/// Observes a run by reading its queues, logs, claims and objects again and again.
 pub struct Watch<'a> {
     client: &'a PipelineClient,
     plan: &'a Plan,
@@ -54,6 +61,8 @@ pub struct Watch<'a> {
     seen: Observation,
     empty_looks: u32,
     empty_since: Instant,
+    /// Number of looks since the last search of the dead-letter queue.
+    looks_since_search: u32,
 }
 
 impl<'a> Watch<'a> {
@@ -82,10 +91,21 @@ impl<'a> Watch<'a> {
         }
         let event_of_id = plan.event_ids.iter().enumerate().map(|(event, id)| (id.as_str(), event)).collect();
         let empty_since = Instant::now();
-        Self { client, plan, sent, prefix, event_of_id, reader, seen, empty_looks: 0, empty_since }
+        Self {
+            client,
+            plan,
+            sent,
+            prefix,
+            event_of_id,
+            reader,
+            seen,
+            empty_looks: 0,
+            empty_since,
+            looks_since_search: 0,
+        }
     }
 
-    /// Looks until the pipeline is drained, the time is up, or `progress` is stopped.
+    /// Repeats looks until the pipeline is drained, the time is up, or `progress` is stopped.
     pub async fn until_drained(mut self, timeout: Duration, progress: &Progress) -> Observation {
         let deadline = Instant::now() + timeout;
         loop {
@@ -130,7 +150,8 @@ impl<'a> Watch<'a> {
         self.read_claims(last).await;
         self.read_objects(last).await;
         self.seen.drained = self.is_drained();
-        // The logs only say what is worth looking up. The final result must not depend on them, so look up everything once.
+        // The earlier looks read only what the logs mention. The final result must not depend on the logs, so look up
+        // everything once.
         if self.seen.drained || last {
             self.read_dead_letters().await;
             self.read_claims(true).await;
@@ -141,9 +162,13 @@ impl<'a> Watch<'a> {
 
     async fn look_at_queue(&mut self) {
         let depth = read_back::depth(self.client, &self.client.stack.queue_url).await;
+        self.looks_since_search += 1;
         if self.record(Source::Queue, depth).is_none_or(|depth| depth > 0) {
             self.empty_looks = 0;
             self.seen.queue_settled = false;
+            if self.client.shares_queue && self.looks_since_search >= LOOKS_PER_SEARCH && self.awaits_dead_letters() {
+                self.read_dead_letters().await;
+            }
             return;
         }
         if self.empty_looks == 0 {
@@ -153,7 +178,7 @@ impl<'a> Watch<'a> {
         if self.sent.confirmed.keys().any(|id| !self.is_settled(id)) {
             self.read_dead_letters().await;
         }
-        // Log lines and dead letters may appear with a delay.
+        // Log lines and dead letters may appear with a delay, so the queue is settled only some time after it became empty.
         self.seen.queue_settled =
             self.empty_looks >= EMPTY_LOOKS && self.empty_since.elapsed() >= self.client.log_delay;
     }
@@ -166,7 +191,7 @@ impl<'a> Watch<'a> {
                 Some(read)
             }
             Err(error) => {
-                self.seen.unreadable.insert(source, format!("{error:#}"));
+                self.seen.unreadable.insert(source, error_line(error.as_ref()));
                 None
             }
         }
@@ -182,18 +207,19 @@ impl<'a> Watch<'a> {
         !self.seen.unreadable.contains_key(&source)
     }
 
-    /// Looks up the claims of events that have none yet. Without `all`, skips events that no log line says should have a claim, unless
-    /// the log cannot be read or the queue is settled.
+    /// Looks up the claims of events for which no claim was found so far. Skips events that have no claim yet according to
+    /// the logs, unless `all` is true, the log cannot be read or the queue is settled.
     async fn read_claims(&mut self, all: bool) {
         let Some(table) = &self.client.stack.table else { return };
-        // Determine `all_handled` and `acknowledged` before the look-up. Then a claim that it does not find is missing, not late.
+        // Determine `all_handled` and `acknowledged` before the look-up. Then a claim that the look-up does not find is
+        // missing, not late.
         let all_handled = self.seen.queue_settled && self.is_readable(Source::DeadLetterQueue);
         let all = all || all_handled || !self.is_readable(Source::IngestLog);
         let acknowledged: HashSet<usize> = {
             let ids = self.sent.confirmed.iter().filter(|(id, _)| self.is_acknowledged(id));
             ids.filter_map(|(_, &index)| self.plan.messages[index].event).collect()
         };
-        // An unconfirmed message may have won its event. Only the archive's log shows that.
+        // An unconfirmed message may have won its event. Only the log of `archive-fn` shows that.
         let archived: HashSet<usize> =
             self.reader.logs.keys.keys().filter_map(|id| self.event_of_id.get(id.as_str()).copied()).collect();
         let wanted: Vec<usize> = (0..self.plan.event_ids.len())
@@ -216,8 +242,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Looks up the objects of claims that have none yet. Without `all`, skips claims of this run's messages that the log does not name
-    /// as archived, unless the log cannot be read.
+    /// Looks up the objects of claims for which no object was found so far. Skips claims of this run's messages that the log
+    /// of `archive-fn` does not name as archived, unless `all` is true or that log cannot be read.
     async fn read_objects(&mut self, all: bool) {
         let Some(bucket) = &self.client.stack.bucket else { return };
         let all = all || !self.is_readable(Source::ArchiveLog);
@@ -256,7 +282,9 @@ impl<'a> Watch<'a> {
 
     async fn read_dead_letters(&mut self) {
         let Some(url) = &self.client.dlq_url else { return };
-        // Ids go straight into `self.seen`. If Ctrl-C interrupts the search, its messages stay hidden and would not be found again.
+        self.looks_since_search = 0;
+        // The search adds ids directly to `self.seen`. If Ctrl-C interrupts the search, the messages that it received stay
+        // hidden, and the last look would not find them.
         let searched = read_back::dead_letters(self.client, url, self.sent, &mut self.seen.dead_letters).await;
         let searched = searched.and_then(|all| {
             if all {
@@ -268,8 +296,8 @@ impl<'a> Watch<'a> {
         self.record(Source::DeadLetterQueue, searched);
     }
 
-    /// Returns true if `ingest-fn` logged a final outcome for the message. This includes conflicts, even if they become dead letters by
-    /// configuration.
+    /// Returns true if `ingest-fn` logged `duplicate`, `conflict` or `won` for the message. A conflict counts even if the
+    /// configuration makes it a dead letter.
     fn is_acknowledged(&self, message_id: &str) -> bool {
         let outcome = self.reader.logs.outcomes.get(message_id);
         outcome.is_some_and(|outcome| *outcome >= IngestOutcome::Duplicate)
@@ -277,8 +305,22 @@ impl<'a> Watch<'a> {
 
     /// Returns true if nothing more can happen to the message in the queue.
     fn is_settled(&self, message_id: &str) -> bool {
-        let is_conflict = self.reader.logs.outcomes.get(message_id) == Some(&IngestOutcome::Conflict);
-        (self.is_acknowledged(message_id) && !is_conflict) || self.seen.dead_letters.contains(message_id)
+        // The configuration decides whether a conflict is acknowledged, or redelivered and logged again.
+        let may_be_redelivered = self.reader.logs.conflicts.get(message_id).is_some_and(|logged| {
+            !self.client.shares_queue || logged.elapsed() <= self.client.visibility_timeout + self.client.log_delay
+        });
+        (self.is_acknowledged(message_id) && !may_be_redelivered) || self.seen.dead_letters.contains(message_id)
+    }
+
+    /// Returns true if at least one of the run's messages is not settled, and each such message has an outcome in the log.
+    fn awaits_dead_letters(&self) -> bool {
+        let mut unsettled = self.sent.confirmed.keys().filter(|id| !self.is_settled(id)).peekable();
+        unsettled.peek().is_some() && unsettled.all(|id| self.reader.logs.outcomes.contains_key(id))
+    }
+
+    /// Returns true if the queue may still contain messages of this run although all confirmed messages are settled.
+    fn may_hold_ours(&self) -> bool {
+        self.empty_looks == 0 && (!self.client.shares_queue || !self.sent.unconfirmed.is_empty())
     }
 
     fn is_confirmed(&self, event: usize) -> bool {
@@ -289,7 +331,7 @@ impl<'a> Watch<'a> {
         let all_settled =
             self.is_readable(Source::IngestLog) && self.sent.confirmed.keys().all(|id| self.is_settled(id));
         // Waiting does not help for a message that is in neither a log nor a queue: it is lost.
-        if self.empty_looks == 0 || !(all_settled || self.seen.queue_settled) {
+        if self.may_hold_ours() || !(all_settled || self.seen.queue_settled) {
             return false;
         }
         let events: HashSet<usize> =

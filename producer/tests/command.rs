@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// Runs the producer in a folder, without the environment variables that it and `terraform` read.
+/// Runs the producer in a folder, without the environment variables that the producer and `terraform` read.
 fn producer(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
     command.current_dir(folder).args(arguments);
@@ -60,7 +60,7 @@ fn printed_lines(folder: &Path, arguments: &[&str]) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// The whole output fits on a terminal. The invariants that hold take one line, and only the cost follows the verdict.
+/// The whole output fits on a terminal. All invariants that hold share one line, and only the cost follows the verdict.
 #[test]
 fn default_output_is_short() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,7 +75,7 @@ fn default_output_is_short() {
     assert!(!lines.iter().any(|line| line.contains("S3: objects written")), "{lines:#?}");
 }
 
-/// `--bill` adds each item, and the output still ends with the same sum.
+/// `--bill` adds each item of the bill, and the output still ends with the sum.
 #[test]
 fn bill_flag_itemizes_the_bill() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,7 +99,7 @@ fn run_is_the_default_command() {
     assert_eq!(producer(folder.path(), &["--messages", "3", "run"]).status.code(), Some(2));
 }
 
-/// A table without a queue is an error, and does not start a run on the embedded pipeline.
+/// `--table` without a queue is an error, and does not start a run on the embedded pipeline.
 #[test]
 fn table_without_queue_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,7 +118,7 @@ fn file_may_have_editor_artifacts() {
     assert_eq!((&verdict["objects"], &verdict["verdict"]), (&2.into(), &"held".into()));
 }
 
-/// With `--copies 3`, each event of a file still becomes one object, with its content as sent.
+/// With `--copies 3`, each event of a file still becomes one object, and the object holds the event as it was sent.
 #[test]
 fn copied_file_becomes_one_object_per_event() {
     let folder = tempfile::tempdir().unwrap();
@@ -133,7 +133,7 @@ fn copied_file_becomes_one_object_per_event() {
     assert_eq!(verdict["verdict"], "held");
 }
 
-/// Different events with the same id in a file are conflicts, and the verdict is still held.
+/// Lines of a file that have the same id but different content are conflicts, and the verdict is still `held`.
 #[test]
 fn conflicts_in_a_file_hold() {
     let folder = tempfile::tempdir().unwrap();
@@ -150,6 +150,10 @@ fn conflicts_in_a_file_hold() {
 fn unusable_input_is_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.ndjson"), "{\"event_id\":\"a\"}\nnope\n\n{\"x\":1}\n").unwrap();
+    std::fs::write(folder.path().join("ffff.ndjson"), "{\"event_id\":\"a\"}\n{\"event_id\":\"b\u{ffff}\"}\n").unwrap();
+    std::fs::write(folder.path().join("esc.ndjson"), "{\"event_id\":\"\u{1b}[2J\"}\n").unwrap();
+    std::fs::write(folder.path().join("large.ndjson"), format!("{{\"event_id\":\"{}\"}}\n", "a".repeat(1 << 20)))
+        .unwrap();
     std::fs::create_dir(folder.path().join("terraform")).unwrap();
     std::fs::write(folder.path().join("terraform/terraform.tfstate"), "{").unwrap();
     for (stack, state) in [
@@ -160,7 +164,7 @@ fn unusable_input_is_exit_code_2() {
         std::fs::write(folder.path().join(stack).join("terraform.tfstate"), state).unwrap();
     }
     std::fs::create_dir(folder.path().join("empty")).unwrap();
-    // Only terraform can read the state of a workspace. Here it finds a malformed state, or it is not installed.
+    // Only `terraform` can read the state of a workspace. In this test, it finds a malformed state or is not installed.
     std::fs::create_dir_all(folder.path().join("workspace/terraform.tfstate.d/dev")).unwrap();
     std::fs::create_dir(folder.path().join("workspace/.terraform")).unwrap();
     std::fs::write(folder.path().join("workspace/.terraform/environment"), "dev").unwrap();
@@ -172,6 +176,11 @@ fn unusable_input_is_exit_code_2() {
         (local(&["--bogus"]), &["--bogus"]),
         (local(&["--file", "nowhere.ndjson"]), &["nowhere.ndjson"]),
         (local(&["--file", "bad.ndjson"]), &["line 2", "line 4", "nothing was sent"]),
+        (local(&["--file", "ffff.ndjson"]), &["line 2, column 15: U+FFFF is a character that SQS does not accept"]),
+        (local(&["--file", "esc.ndjson"]), &["line 1, column 14: U+001B is a character that SQS does not accept"]),
+        (local(&["--file", "large.ndjson"]), &["line 1: 1048591 bytes exceed the queue's limit of 1048576"]),
+        (local(&["--event-id", "b\u{fffe}"]), &["--event-id", "U+FFFE"]),
+        (local(&["--file", "\u{1b}[2J\n"]), &["failed to read \\u{1b}[2J\\n: "]),
         (local(&["--table", "t"]), &["--local", "--table"]),
         (local(&["--messages", "2000000", "--copies", "2"]), &["4000000 messages", "2000000"]),
         (vec!["--terraform-dir", "nowhere"].into_iter().map(str::to_owned).collect(), &["no such folder"]),
@@ -191,6 +200,132 @@ fn unusable_input_is_exit_code_2() {
     }
 }
 
+/// An error about a file gives the line and column of each problem as an editor shows them, and says how to convert a file
+/// of another format.
+#[test]
+fn file_problems_say_where_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let utf_16 =
+        |order: fn(u16) -> [u8; 2]| "\u{feff}{\"event_id\":1}\n".encode_utf16().flat_map(order).collect::<Vec<u8>>();
+    let strict = "the body is not strict JSON (RFC 7493, at most 128 levels deep)";
+    for (content, expected) in [
+        (
+            b"{\"event_id\":1}\nnope\n".to_vec(),
+            format!("nothing was sent: line 2, column 1: {strict}: invalid literal\n"),
+        ),
+        ("{\"event_id\":\"é\", }\n".into(), format!("line 1, column 16: {strict}: trailing comma not allowed\n")),
+        (b"\xef\xbb\xbf{\"event_id\":1}}\n".to_vec(), format!("line 1, column 15: {strict}: trailing data\n")),
+        (
+            format!("{{\"event_id\":1,\"x\":{}\n", "[".repeat(200)).into(),
+            format!("column 146: {strict}: nested too deep\n"),
+        ),
+        (b"\n{\"event_id\":\"a\xff\"}\n".to_vec(), "line 2, column 15: the line is not UTF-8\n".to_owned()),
+        (
+            utf_16(u16::to_le_bytes),
+            "because it is UTF-16; nothing was sent: convert it with `iconv -f UTF-16 -t UTF-8`\n".to_owned(),
+        ),
+        (utf_16(u16::to_be_bytes), "because it is UTF-16; ".to_owned()),
+        (utf_16(u16::to_le_bytes)[2..].to_vec(), "because it is UTF-16; ".to_owned()),
+        (
+            b"\x1f\x8b\x08\x00".to_vec(),
+            "because it is compressed with gzip; nothing was sent: decompress it with `gunzip`\n".to_owned(),
+        ),
+        (
+            b"[\n{\"event_id\":1},\n{\"event_id\":2}\n]\n".to_vec(),
+            "because it is one JSON array; nothing was sent: convert it with `jq -c '.[]'`\n".to_owned(),
+        ),
+        (b"[{\"event_id\":1}]".to_vec(), "because it is one JSON array; ".to_owned()),
+        (
+            b"{\n  \"event_id\": 1\n}\n".to_vec(),
+            "one JSON object over several lines; nothing was sent: convert it with `jq -c .`\n".to_owned(),
+        ),
+        (b"{\"id\":1}\n".to_vec(), "line 1: the body has no event id at `/event_id`\n".to_owned()),
+    ] {
+        std::fs::write(folder.path().join("f"), &content).unwrap();
+        let output = producer(folder.path(), &["--local", "--file", "f"]);
+        let problem = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), problem.lines().count()), (Some(2), 1), "{problem}");
+        assert!(problem.contains(&expected), "{expected}: {problem}");
+    }
+    // A JSON array can be a valid event.
+    std::fs::write(folder.path().join("f"), "[{\"id\":1}]\n").unwrap();
+    assert_eq!(verdict(folder.path(), &["--json", "--file", "f", "--event-id-pointer", "/0/id"])["objects"], 1);
+}
+
+/// Every option that takes a path accepts a file name that is not UTF-8.
+#[cfg(unix)]
+#[test]
+fn paths_need_not_be_utf_8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let name = |bytes| OsStr::from_bytes(bytes);
+    std::fs::write(folder.path().join(name(b"caf\xe9.ndjson")), "{\"event_id\":\"a\"}\n").unwrap();
+    let state = folder.path().join(name(b"stack\xe9"));
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("terraform.tfstate"), r#"{"outputs":{},"resources":[{}]}"#).unwrap();
+    let producer = |arguments: &[&OsStr]| {
+        Command::new(env!("CARGO_BIN_EXE_producer")).current_dir(folder.path()).args(arguments).output().unwrap()
+    };
+    let file = [name(b"--file"), name(b"caf\xe9.ndjson"), name(b"--report"), name(b"page\xe9.html"), name(b"--local")];
+    let output = producer(&file);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(folder.path().join(name(b"page\xe9.html")).exists());
+    let output = producer(&[name(b"--terraform-dir"), name(b"stack\xe9")]);
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert!(problem.contains("has resources, but no outputs"), "{problem}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+    let output = command.current_dir(folder.path()).env("SQS_QUEUE_URL", name(b"http://caf\xe9/")).output().unwrap();
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && problem.contains("SQS_QUEUE_URL must be UTF-8"), "{problem}");
+}
+
+/// If an event id contains control characters, the log lines and the JSON report of the run contain none except line feeds.
+#[test]
+fn control_characters_never_reach_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = "\u{1b}[2J\nevil\u{9b}31m\u{7f}\u{202e}";
+    for format in ["--logs", "--json"] {
+        let arguments = ["--local", "--messages", "2", "--event-id", id, "--logs", format];
+        let arguments = if format == "--json" { &arguments[..] } else { &arguments[..6] };
+        let output = producer(folder.path(), arguments);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(output.status.success() && text.contains("evil"), "{text}");
+        assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "{text:?}");
+    }
+}
+
+/// The producer's SDK clients cannot use every profile that the AWS CLI can use. In that case, one line says what to do.
+#[test]
+fn unsupported_profile_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let sso = "sso_start_url = https://example.com/start\nsso_region = us-east-1\nsso_account_id = 123456789012\nsso_role_name = r\n";
+    let session = "sso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n\
+                   [sso-session s]\nsso_start_url = https://example.com/start\nsso_region = us-east-1\n";
+    for profile in
+        [sso, session, "login_session = arn:aws:iam::123456789012:user/a\n", "credential_process = /bin/true\n"]
+    {
+        std::fs::write(folder.path().join("config"), format!("[profile p]\nregion = us-east-1\n{profile}")).unwrap();
+        for command in [&["run", "herd"][..], &["trace", "a"]] {
+            let output = Command::new(env!("CARGO_BIN_EXE_producer"))
+                .current_dir(folder.path())
+                .args(command)
+                .args(["--queue-url", "http://127.0.0.1:1/123456789012/q", "--object-prefix", "e/"])
+                .env_clear()
+                .envs([("AWS_PROFILE", "p"), ("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "none")])
+                .env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+                .output()
+                .unwrap();
+            let problem = String::from_utf8(output.stderr).unwrap();
+            let expected = "error: cannot use the profile's credentials: run eval \"$(aws configure export-credentials --format env)\" \
+                            first\n";
+            assert_eq!((output.status.code(), problem.as_str()), (Some(4), expected), "{profile}");
+        }
+    }
+}
+
 /// After Ctrl-C, the run still prints a report, which is marked as partial.
 #[test]
 fn ctrl_c_ends_a_run_with_a_partial_report() {
@@ -199,7 +334,7 @@ fn ctrl_c_ends_a_run_with_a_partial_report() {
     command.current_dir(folder.path()).args(["run", "soak", "--local", "--json", "--duration", "60"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    // Wait for a line of progress, which shows that the run has begun to send.
+    // Wait for a progress line, which shows that the run has begun to send.
     let mut line = String::new();
     while !line.contains(" of 3000 sent") {
         line.clear();
@@ -216,7 +351,7 @@ fn ctrl_c_ends_a_run_with_a_partial_report() {
     assert!(sent > 0 && unsent > 0 && sent + unsent == 3_000, "{verdict}");
     assert!(verdict["claims"].as_u64().unwrap() > 0, "{verdict}");
     assert_eq!(verdict["lost"], 0, "{verdict}");
-    // The bill is scaled by the events that were sent, not by those that were planned.
+    // The bill is scaled by the number of events that were sent, not by the number that was planned.
     let events = verdict["events"].as_f64().unwrap();
     assert!(verdict["events"].as_u64().unwrap() <= sent, "{verdict}");
     let lines = verdict["bill"]["lines"].as_array().unwrap();
@@ -225,7 +360,7 @@ fn ctrl_c_ends_a_run_with_a_partial_report() {
     assert!((line["usd"]["us-east-1"].as_f64().unwrap() / expected - 1.0).abs() < 1e-9, "{line} {events}");
 }
 
-/// Ctrl-C interrupts a run that is still building its messages, without a report.
+/// Ctrl-C ends a run that is still building its messages, and no report is made.
 #[test]
 fn ctrl_c_interrupts_a_run_before_it_sends() {
     let folder = tempfile::tempdir().unwrap();
@@ -248,7 +383,7 @@ fn ctrl_c_interrupts_a_run_before_it_sends() {
     assert!(interrupted.elapsed() < std::time::Duration::from_secs(5), "{:?}", interrupted.elapsed());
 }
 
-/// The JSON report has the latency of each step, the clocks behind it, the timeline and the repeated events.
+/// The JSON report has the latency of each step, the clocks that its times come from, the timeline and the repeated events.
 #[test]
 fn report_has_latency_and_timeline() {
     let folder = tempfile::tempdir().unwrap();
@@ -268,7 +403,7 @@ fn report_has_latency_and_timeline() {
     assert_eq!(repeated.iter().map(|event| event["duplicates"].as_u64().unwrap()).sum::<u64>(), 20);
 }
 
-/// `list` names every scenario. An unknown scenario, or an option that does not fit one, is an error in one line.
+/// `list` names every scenario. An unknown scenario, or an option that does not fit the scenario, is an error in one line.
 #[test]
 fn scenarios_are_listed_and_validated() {
     let folder = tempfile::tempdir().unwrap();
@@ -282,6 +417,7 @@ fn scenarios_are_listed_and_validated() {
         (&["run", "herd", "--local", "--duplicates", "0.5"], "--duplicates"),
         (&["run", "herd", "--local", "--duration", "5"], "--rate"),
         (&["run", "mixed", "--local", "--duplicates", "2"], "0 to 1"),
+        (&["trace", "-1"], "-- -1"),
         (&["run", "outage", "--queue-url", "http://127.0.0.1:1/123456789012/q", "--object-prefix", "e/"], "--local"),
     ] {
         let output = producer(folder.path(), arguments);

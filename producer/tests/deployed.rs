@@ -1,4 +1,5 @@
-//! Tests against a stack that the producer reaches over HTTP. The embedded services behind a loopback endpoint stand in for it.
+//! Tests of runs on a stack that the producer reaches over HTTP. Embedded services behind a loopback endpoint stand in for
+//! AWS.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -38,7 +39,8 @@ async fn run_with_bucket(bucket: &str, endpoint: &str, arguments: &[&str]) -> (O
     (output.status.code(), verdict)
 }
 
-/// A second run with the same seed on the same stack holds: all its messages are duplicates of the first run's claim.
+/// The verdict of a second run with the same seed on the same stack is `held`: all of its messages are duplicates of the
+/// first run's claim.
 #[tokio::test]
 async fn second_run_is_all_duplicates() {
     let services = Services::on_real_clock(1).unwrap();
@@ -55,7 +57,28 @@ async fn second_run_is_all_duplicates() {
     }
 }
 
-/// With another seed, every message conflicts with a claim of the first run, so the verdict is inconclusive. Other event ids avoid that.
+/// An object that was deleted and written again, as by `replay`, has two identical versions. A run of its event is held.
+#[tokio::test]
+async fn restored_object_is_held() {
+    let services = Services::on_real_clock(1).unwrap();
+    let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 1);
+    let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
+    let (code, first) = run(&endpoint, &["--messages", "2"]).await;
+    assert_eq!(code, Some(0), "{first}");
+    let (key, versions) = services.lakes.versions(names::BUCKET).into_iter().next().unwrap();
+    let client = aws_sdk_s3::Client::new(&services.sdk_config());
+    client.delete_object().bucket(names::BUCKET).key(&key).send().await.unwrap();
+    client.put_object().bucket(names::BUCKET).key(&key).body(versions[0].to_vec().into()).send().await.unwrap();
+    let (code, second) = run(&endpoint, &["--messages", "2"]).await;
+    assert_eq!(
+        (code, &second["verdict"], &second["object_versions"]),
+        (Some(0), &"held".into(), &1.into()),
+        "{second}"
+    );
+}
+
+/// In a second run with another seed, every message conflicts with a claim of the first run, so the verdict is inconclusive. If
+/// that run sends other event ids, there are no conflicts.
 #[tokio::test]
 async fn another_seed_needs_other_event_ids() {
     let services = Services::on_real_clock(1).unwrap();
@@ -84,7 +107,7 @@ async fn unreadable_lake_is_null_and_exit_code_3() {
     assert!(verdict["unreadable"]["bucket"].is_string(), "{verdict}");
 }
 
-/// Messages that vanish are a violation. The exit code is 1 even if the report cannot be written.
+/// Messages that vanish from the queue are a violation. The exit code is 1 even if the report cannot be written.
 #[tokio::test]
 async fn vanished_messages_are_exit_code_1() {
     let services = Services::on_real_clock(1).unwrap();
@@ -101,7 +124,7 @@ async fn vanished_messages_are_exit_code_1() {
             }
         }
     });
-    // The file can be opened but not written.
+    // `/dev/full` can be opened, but writing to it fails.
     let report = ["--report", "/dev/full"];
     let (code, verdict) = run(&endpoint, &[&["--messages", "2", "--timeout", "100"], &report[..]].concat()).await;
     assert_eq!((code, &verdict["verdict"], &verdict["lost"]), (Some(1), &"violated".into(), &1.into()), "{verdict}");

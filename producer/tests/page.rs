@@ -1,5 +1,5 @@
-//! Tests of the HTML page: hostile event ids, failed runs, and agreement with the JSON report. `scripts/check-report` opens the pages
-//! that these tests write to `tmp/` in the target folder.
+//! Tests of the HTML page: hostile event ids, failed runs, and agreement with the JSON report. `scripts/check-report` opens
+//! the pages that these tests write to `tmp/` in the target folder.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -36,7 +36,7 @@ async fn report(arguments: &[&str]) -> RunReport {
     report
 }
 
-/// Writes a page for `scripts/check-report`.
+/// Writes a page to the folder in which `scripts/check-report` looks for it.
 fn keep(name: &str, html: &str) {
     std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), html).unwrap();
 }
@@ -62,7 +62,7 @@ async fn hostile_ids_are_escaped() {
     assert!(html.find("id=\"verdict\"").unwrap() < html.find("<svg").unwrap(), "the verdict comes first");
 }
 
-/// A run without results still gets a page, without the latency chart.
+/// A run without results still gets a page. That page has no latency chart.
 #[tokio::test]
 async fn run_without_results_has_a_page() {
     let mut report = report(&["--messages", "1"]).await;
@@ -183,7 +183,7 @@ async fn json_has_everything_on_the_page() {
     }
 }
 
-/// The page loads no other resource. A report path that cannot be written stops the run before it sends anything.
+/// The page loads no other resource. If the report file cannot be written, the run stops before it sends a message.
 #[test]
 fn page_is_self_contained() {
     let folder = tempfile::tempdir().unwrap();
@@ -220,7 +220,7 @@ fn failed_start_leaves_report_untouched() {
     assert_eq!(std::fs::read_to_string(folder.path().join("old.html")).unwrap(), "old");
 }
 
-/// A held run whose report cannot be written exits with 4, and still prints its verdict.
+/// If the verdict is `held` but the report cannot be written, the producer still prints the verdict and exits with 4.
 #[test]
 fn unwritable_report_of_held_run_is_exit_code_4() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));

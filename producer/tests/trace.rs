@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -15,7 +15,7 @@ use producer::trace::{Place, Story, trace};
 use tokio::time::{sleep, timeout};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// A short record age, so that a record is discarded after few attempts.
+/// Age at which the stream mapping discards a record. It is short, so that a record is discarded after few attempts.
 const RECORD_AGE: Duration = Duration::from_secs(10 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -47,7 +47,7 @@ impl TracedPipeline {
         timeout(DAY, waiting).await.expect("the condition is met within a day");
     }
 
-    /// Makes every call of the operation fail with status 503.
+    /// Makes every request with this operation fail with status 503.
     fn fail(&self, service: Service, operation: &'static str) {
         let fails = move |call: &emulator::Call<'_>| call.service == service && call.operation.starts_with(operation);
         self.services.faults.set(move |call| fails(call).then_some(Fault::Refused(503)));
@@ -104,7 +104,7 @@ fn text(story: &Story) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// The story has the event's duplicate, conflict and object, but no line of an event with a similar id.
+/// The story has the event's duplicate, conflict and object, but no log line of another event whose id is similar.
 #[tokio::test(start_paused = true)]
 async fn archived_event_has_its_whole_story() {
     let traced = TracedPipeline::start();
@@ -180,7 +180,7 @@ async fn claim_is_in_stream_until_discarded() {
     assert!(story.explanation.contains(expected), "{}", story.explanation);
 }
 
-/// A dead letter that is not a valid event is found by the id in its text.
+/// `trace` finds a dead letter that is not a valid event by the id in the message's text.
 #[tokio::test(start_paused = true)]
 async fn rejected_dead_letter_is_found_by_its_text() {
     let traced = TracedPipeline::start();
@@ -209,7 +209,110 @@ async fn unsent_event_is_not_seen() {
     let traced = TracedPipeline::start();
     let story = traced.trace("a").await;
     assert_eq!(story.place, Place::NotSeen);
-    assert!(story.explanation.contains("the queue is empty"), "{}", story.explanation);
+    assert!(story.explanation.contains("the queue reports no messages"), "{}", story.explanation);
+}
+
+/// `trace` finds a dead letter that is not a valid event, whatever escapes its id contains, and also if the id is an
+/// integer.
+#[tokio::test(start_paused = true)]
+async fn dead_letter_is_found_in_every_escape() {
+    let traced = TracedPipeline::start();
+    let bodies = [
+        (r#"{"event_id":"th\u00e9","event_id":"y"}"#, "thé"),
+        (r#"{"event_id":"c\/d","n":}"#, "c/d"),
+        (r#"{"event_id":987654321,"n":}"#, "987654321"),
+        (r#"{"Type":"Notification","Message":"{\"event_id\":\"in\\u002dsns\"}"}"#, "in-sns"),
+    ];
+    for (body, _) in bodies {
+        traced.send(body);
+    }
+    traced.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == bodies.len()).await;
+    for (body, event_id) in bodies {
+        let story = traced.trace(event_id).await;
+        assert_eq!((story.place, story.dead_letters.len()), (Place::DeadLetter, 1), "{body}: {}", story.explanation);
+        assert!(!story.dead_letters[0].is_event);
+    }
+}
+
+/// `trace` reads the id of a valid event in the dead-letter queue as `ingest-fn` does, whatever the body looks like.
+#[tokio::test(start_paused = true)]
+async fn failed_dead_letter_is_found_by_its_event_id() {
+    let mut traced = TracedPipeline::start();
+    traced.fail(Service::DynamoDb, "PutItem");
+    let bodies = [(r#"{"event_id":"th\u00e9"}"#, "thé"), (r#"{"x":[{"event_id":"no"}],"event_id":-7}"#, "-7")];
+    for (body, _) in bodies {
+        traced.send(body);
+    }
+    traced.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == bodies.len()).await;
+    traced.pipeline = None;
+    for (body, event_id) in bodies {
+        let story = traced.trace(event_id).await;
+        assert_eq!((story.place, story.dead_letters.len()), (Place::DeadLetter, 1), "{body}: {}", story.explanation);
+        assert!(story.dead_letters[0].is_event);
+    }
+}
+
+/// `trace` waits for dead letters that another consumer hides. If it cannot read all of them, it does not say "never sent".
+#[tokio::test(start_paused = true)]
+async fn hidden_dead_letter_is_awaited() {
+    let mut traced = TracedPipeline::start();
+    traced.send(r#"{"event_id":"a","event_id":"a"}"#);
+    traced.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
+    traced.pipeline = None;
+    let hide = |time| traced.services.sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, Some(time));
+    assert_eq!(hide(Duration::from_secs(20)).await.unwrap().len(), 1);
+    assert_eq!(traced.trace("a").await.place, Place::DeadLetter);
+    sleep(HOUR).await;
+    assert_eq!(hide(HOUR).await.unwrap().len(), 1);
+    let story = traced.try_trace("a").await;
+    assert_eq!((story.place, story.is_sure()), (Place::Unknown, false), "{}", story.explanation);
+    assert!(!story.explanation.contains("never sent"), "{}", story.explanation);
+    let why = "other consumers hide messages of the dead-letter queue";
+    assert!(text(&story).contains(why), "{}", text(&story));
+}
+
+/// The search of the dead-letter queue uses long polling, because short polling may miss messages, and does not end after
+/// one empty receive.
+#[tokio::test(start_paused = true)]
+async fn dead_letters_are_searched_by_long_polling() {
+    let traced = TracedPipeline::start();
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&waits);
+    traced.services.faults.set(move |call| {
+        if call.operation == "ReceiveMessage" {
+            let request: serde_json::Value = serde_json::from_slice(call.request.body()).unwrap();
+            seen.lock().unwrap().push(request["WaitTimeSeconds"].as_u64().unwrap());
+        }
+        None
+    });
+    assert_eq!(traced.trace("a").await.place, Place::NotSeen);
+    let waits = waits.lock().unwrap();
+    assert!(waits.len() > 1 && waits.iter().all(|wait| *wait > 0), "{waits:?}");
+}
+
+/// Control characters in ids, bodies and error texts never reach the terminal.
+#[tokio::test(start_paused = true)]
+async fn story_has_no_control_characters() {
+    let traced = TracedPipeline::start();
+    let id = "\u{1b}[2J\u{1b}]0;pwned\u{7}evil\ncompared 9 claims\u{9b}31m\u{202e}";
+    traced.send(&serde_json::json!({ "event_id": id }).to_string());
+    traced.send(&format!(r#"{{"event_id":{},"\u001b[1m":1,"\u001b[1m":2}}"#, serde_json::Value::from(id)));
+    traced.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
+    let line = serde_json::json!({
+        "timestamp": "2027-01-15T08:10:00.000Z\u{1b}[1m", "outcome": "failed\u{85}", "event_id": id, "message_id": "\u{1b}c",
+        "error": "service says \u{1b}[31mno\r",
+    });
+    for function in [names::INGEST_FUNCTION, names::ARCHIVE_FUNCTION] {
+        let mut log = traced.services.logs.writer(&names::log_group(function));
+        std::io::Write::write_all(&mut log, format!("{line}\n").as_bytes()).unwrap();
+    }
+    let story = traced.trace(id).await;
+    assert_eq!((story.archive.len(), story.object.is_some()), (2, true));
+    let text = text(&story);
+    let is_allowed = |c: char| c == '\n' || !(c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
+    assert!(text.chars().all(is_allowed), "{text:?}");
+    let first = r"event \u{1b}[2J\u{1b}]0;pwned\u{7}evil\ncompared 9 claims\u{9b}31m\u{202e}";
+    assert_eq!(text.lines().next(), Some(first));
 }
 
 /// Without the claim, `trace` finds the object under the key that the log names.
@@ -246,7 +349,7 @@ async fn expired_claim_is_marked() {
     assert!(text(&story).contains(", was valid until 2027-01-31T"), "{}", text(&story));
 }
 
-/// This system never writes an object twice, so a second version means that something else did.
+/// The pipeline never writes an object twice, so a second version means that something else wrote to the lake.
 #[tokio::test(start_paused = true)]
 async fn second_object_version_is_overwritten() {
     let traced = TracedPipeline::start();
@@ -259,6 +362,44 @@ async fn second_object_version_is_overwritten() {
     assert_eq!((story.place, object.versions, object.as_claimed), (Place::Overwritten, 2, Some(false)));
     let expected = "2 versions, 5 bytes, content DOES NOT match the claim";
     assert!(text(&story).contains(expected), "{}", text(&story));
+}
+
+/// An object that someone deleted and `replay` wrote again has two identical versions. Its event counts as archived, not as
+/// overwritten.
+#[tokio::test(start_paused = true)]
+async fn restored_object_is_archived() {
+    let traced = TracedPipeline::start();
+    traced.archive("a").await;
+    let (key, versions) = traced.services.lakes.versions(names::BUCKET).into_iter().next().unwrap();
+    let client = aws_sdk_s3::Client::new(&traced.services.sdk_config());
+    let delete = || client.delete_object().bucket(names::BUCKET).key(&key).send();
+    let write = |body: Vec<u8>| client.put_object().bucket(names::BUCKET).key(&key).body(body.into()).send();
+    for times in 1..=2 {
+        delete().await.unwrap();
+        assert!(traced.trace("a").await.object.is_none());
+        write(versions[0].to_vec()).await.unwrap();
+        let story = traced.trace("a").await;
+        assert_eq!(story.place, Place::Archived, "{}", story.explanation);
+        assert_eq!(story.explanation, "the event is archived; its object was deleted and written again");
+        let expected = format!("1 version and {times} deleted with the same content, ");
+        assert!(text(&story).contains(&expected), "{}", text(&story));
+    }
+    // If a version has other content, something else wrote it, even if that version was deleted first.
+    delete().await.unwrap();
+    write(b"other".to_vec()).await.unwrap();
+    let story = traced.trace("a").await;
+    assert_eq!((story.place, story.object.unwrap().versions), (Place::Overwritten, 4));
+}
+
+/// If the first version was not deleted, a second version with the same content means that something else wrote to the lake.
+#[tokio::test(start_paused = true)]
+async fn repeated_object_is_overwritten() {
+    let traced = TracedPipeline::start();
+    traced.archive("a").await;
+    let (key, versions) = traced.services.lakes.versions(names::BUCKET).into_iter().next().unwrap();
+    let client = aws_sdk_s3::Client::new(&traced.services.sdk_config());
+    client.put_object().bucket(names::BUCKET).key(&key).body(versions[0].to_vec().into()).send().await.unwrap();
+    assert_eq!(traced.trace("a").await.place, Place::Overwritten);
 }
 
 /// The explanation says why the event's item in the table is not a valid claim.
@@ -282,7 +423,7 @@ async fn quarantined_record_is_explained() {
     traced.send(r#"{"event_id":"a"}"#);
     sleep(HOUR / 12).await;
     let claim_id = traced.trace("a").await.claim.unwrap().claim_id;
-    // The line that archive-fn logs for a record on which its code panics.
+    // `archive-fn` logs this line for a record on which its code panics.
     let line = serde_json::json!({
         "timestamp": "2027-01-15T08:10:00.000Z", "outcome": "quarantined", "event_id": "a", "claim_id": claim_id,
         "key": "events/_unusable/7.json", "error": "our own code panicked",
@@ -294,7 +435,8 @@ async fn quarantined_record_is_explained() {
     assert!(story.explanation.ends_with("stream record whole under events/_unusable/7.json"), "{}", story.explanation);
 }
 
-/// If a source cannot be read, the story never claims that something is missing: the place is unknown, or another source proves it.
+/// If a source cannot be read, the story never says that something is missing. The place is unknown, unless another source
+/// proves it.
 #[tokio::test(start_paused = true)]
 async fn unreadable_source_leaves_place_unknown() {
     use Place::{Archived, Unknown};

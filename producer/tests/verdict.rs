@@ -30,7 +30,7 @@ fn prefix() -> ObjectPrefix {
 /// Changes a successful run so that one invariant is violated.
 type Violation = fn(&mut FinishedRun);
 
-/// A successful run: the messages `m0`, `m1`, .. were all sent, and the first message of each event won it.
+/// A successful run: the messages `m0`, `m1`, .. were all sent, and the first message of each event won the event.
 struct FinishedRun {
     scenario: &'static Scenario,
     plan: Plan,
@@ -113,7 +113,7 @@ fn acknowledged_message_without_claim_is_lost() {
     assert_eq!(run.report().lost, Some(1));
 }
 
-/// An object that the archive's log names but the lake does not have is lost, and does not count as extra.
+/// An object that the log of `archive-fn` names but that is not in the lake is lost, and does not count as extra.
 #[test]
 fn logged_object_missing_from_lake_is_lost() {
     let mut run = FinishedRun::new(&["--messages", "3"]);
@@ -145,7 +145,7 @@ fn missing_message_is_lost_once_queue_is_settled() {
     assert_eq!(run.judge(), (Verdict::Inconclusive, vec![(name, None)]));
 }
 
-/// An unconfirmed message may or may not have been delivered. Neither violates an invariant.
+/// An unconfirmed message may or may not have been delivered. Neither case violates an invariant.
 #[test]
 fn unconfirmed_send_violates_nothing() {
     let mut run = FinishedRun::new(&["--messages", "2", "--distinct"]);
@@ -183,7 +183,7 @@ fn rejected_valid_event_is_a_violation() {
     assert_eq!((run.report().dead_letters, run.report().lost), (Some(1), Some(0)));
 }
 
-/// The text shows each invariant that does not hold with its offending ids, and the others as a number.
+/// The text shows each invariant that does not hold with its offending ids, and only the number of the others.
 #[test]
 fn failures_are_shown_in_full() {
     let mut run = FinishedRun::new(&["--messages", "7", "--distinct"]);
@@ -207,6 +207,23 @@ fn failures_are_shown_in_full() {
     assert!(text.ends_with(&expected.concat()), "{text}");
 }
 
+/// Control characters in ids and error texts never reach the terminal.
+#[test]
+fn report_has_no_control_characters() {
+    let id = "\u{1b}[2Jevil\nverdict: held\u{9b}31m\u{202e}";
+    let mut run = FinishedRun::new(&["--messages", "1", "--event-id", id]);
+    run.seen.claims.clear();
+    run.seen.objects.clear();
+    run.seen.missing_claims.insert(0);
+    run.seen.unreadable = BTreeMap::from([(Source::DeadLetterQueue, "no\u{1b}c\r".to_owned())]);
+    let mut text = Vec::new();
+    producer::report::text::write(&run.report(), false, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "{text:?}");
+    assert!(text.contains("\n        \\u{1b}[2Jevil\\nverdict: held\\u{9b}31m\\u{202e}\n"), "{text}");
+    assert!(text.contains("could not read dead_letter_queue: no\\u{1b}c\\r\n"), "{text}");
+}
+
 /// Each of these changes to a successful run violates exactly one invariant.
 #[test]
 fn each_violation_is_found() {
@@ -219,7 +236,7 @@ fn each_violation_is_found() {
         }),
         ("each object has exactly one version", |run| run.seen.objects.get_mut(&0).unwrap().versions = 2),
         ("each object holds its event as sent", |run| run.seen.objects.get_mut(&0).unwrap().is_as_sent = false),
-        ("these events have no other objects", |run| {
+        ("no event has an object other than its claim's", |run| {
             run.seen.logs.keys.get_mut("grid_stress_999").unwrap().insert("events/other.json".to_owned(), 0);
         }),
     ];
@@ -230,7 +247,7 @@ fn each_violation_is_found() {
     }
 }
 
-/// A number whose source could not be read is null in the JSON report, and the verdict is inconclusive.
+/// If a source could not be read, its numbers are null in the JSON report, and the verdict is inconclusive.
 #[test]
 fn unreadable_source_is_null_and_inconclusive() {
     for (source, name) in [
@@ -247,7 +264,7 @@ fn unreadable_source_is_null_and_inconclusive() {
     }
 }
 
-/// A claim from before the run does not count as new. A claim by an unconfirmed message of the run does.
+/// A claim from before the run does not count as new. A claim by an unconfirmed message of the run counts as new.
 #[test]
 fn claim_of_earlier_run_is_not_new() {
     let mut run = FinishedRun::new(&["--messages", "2"]);
@@ -279,12 +296,13 @@ fn differing_duplicate_is_a_violation() {
     let conflict = run.seen.logs.outcomes.values_mut().find(|outcome| **outcome == IngestOutcome::Conflict);
     *conflict.unwrap() = IngestOutcome::Duplicate;
     assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
-    // The dedup window ended during the run, so there were two claims.
+    // If the dedup window ends during the run, the event has two claims one after the other.
     run.seen.logs.claim_ids.values_mut().for_each(|claim_id| *claim_id = None);
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
 }
 
-/// A message that cannot be claimed is a violation if it is acknowledged or gone, but not while it may still become a dead letter.
+/// A message that cannot be claimed is a violation if it is acknowledged or gone, but not while it may still become a dead
+/// letter.
 #[test]
 fn poison_must_become_a_dead_letter() {
     let name = "each message that cannot be claimed is a dead letter and was not acknowledged";
@@ -300,7 +318,7 @@ fn poison_must_become_a_dead_letter() {
     assert_eq!(gone.judge(), (Verdict::Inconclusive, vec![(accounted, None), (name, None)]));
 }
 
-/// A claimable message in the dead-letter queue is a violation only in scenarios that allow none.
+/// A claimable message in the dead-letter queue is a violation only in scenarios that allow no such dead letters.
 #[test]
 fn claimable_dead_letter_may_be_a_violation() {
     for (scenario, verdict) in [("poison", Verdict::Violated), ("distinct", Verdict::Held)] {
@@ -321,7 +339,7 @@ fn scenario_without_its_fault_is_inconclusive() {
     assert_eq!(RunReport::new(&run.evidence(&prefix(), false, false), Duration::ZERO).verdict, Verdict::Inconclusive);
 }
 
-/// An interrupted run is never held, but a violation that was seen still counts.
+/// The verdict of an interrupted run is never `held`, but a violation that was seen still counts.
 #[test]
 fn partial_run_is_never_held() {
     let mut run = FinishedRun::new(&["--messages", "2"]);
@@ -331,7 +349,23 @@ fn partial_run_is_never_held() {
     assert_eq!(verdict(&run), Verdict::Violated);
 }
 
-/// A run with unsent messages is never held and says so, but a violation that was seen still counts.
+/// If SQS refused a message, the verdict is never `held`, and the report says why. A violation that was seen still counts.
+#[test]
+fn run_with_refused_message_is_never_held() {
+    let mut run = FinishedRun::new(&["--messages", "2"]);
+    run.sent.confirmed.remove("m1");
+    run.sent.message_ids[1] = None;
+    run.sent.refused.push((1, "InvalidMessageContents".to_owned()));
+    assert_eq!(run.judge(), (Verdict::Inconclusive, vec![]));
+    let mut text = Vec::new();
+    producer::report::text::write(&run.report(), false, &mut text).unwrap();
+    assert!(String::from_utf8(text).unwrap().ends_with("verdict: inconclusive (SQS did not accept all messages)\n"));
+    run.seen.objects.get_mut(&0).unwrap().versions = 2;
+    assert_eq!(run.judge().0, Verdict::Violated);
+}
+
+/// The verdict of a run with unsent messages is never `held`, and the report says why. A violation that was seen still
+/// counts.
 #[test]
 fn run_with_unsent_messages_is_never_held() {
     let mut run = FinishedRun::new(&["--messages", "2"]);

@@ -7,9 +7,10 @@ import sys
 README_MAX_LINES = 130
 README_MAX_BYTES = 9 * 1024
 README_MAX_COLUMNS = 140
-# The languages of code blocks. "sh" is run by a script, "sh deployed" by scripts/e2e, and "sh untried" by nothing, which the text says.
+# The kinds of code blocks. A script runs each "sh" block, and scripts/e2e runs each "sh deployed" block. Nothing runs the "sh untried"
+# blocks, and the text in front of such a block must say so.
 BLOCKS = {"sh", "sh deployed", "sh untried", "text", "json", "sql", "hcl", "toml", "rust"}
-# An indented block with such a line is a command that no script finds.
+# A command in an indented code block. Scripts run only fenced blocks, so they would miss it.
 INDENTED_COMMAND = re.compile(r"^ {4,}(aws|cargo|eval|git|python3?|scripts/|terraform)\b")
 
 
@@ -33,11 +34,11 @@ def main() -> int:
             if fence:
                 inside = not inside
                 if inside and fence[1] not in BLOCKS:
-                    problems.append(f"{document}:{number}: a code block must be one of {', '.join(sorted(BLOCKS))}")
+                    problems.append(f"{document}:{number}: the kind of a code block must be one of {', '.join(sorted(BLOCKS))}")
             elif not inside and INDENTED_COMMAND.match(line):
-                problems.append(f"{document}:{number}: commands belong into a ```sh block")
+                problems.append(f"{document}:{number}: an indented command is never tested: put it into a ```sh block")
             if "<details>" in line:
-                problems.append(f"{document}:{number}: folded sections hide text")
+                problems.append(f"{document}:{number}: <details> hides text from readers: remove it")
     print("\n".join(problems), file=sys.stderr if problems else sys.stdout, end="\n" if problems else "")
     return 1 if problems else 0
 

@@ -1,10 +1,12 @@
 """Tests `producer local` as a user would, with boto3 and the AWS CLI. scripts/check-explore runs this file."""
 
 import fcntl
+import hashlib
 import json
 import os
 import pty
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -29,7 +31,7 @@ INGEST_LOG = "/aws/lambda/dynamo-locking-dev-ingest-fn"
 ARCHIVE_LOG = "/aws/lambda/dynamo-locking-dev-archive-fn"
 PATIENCE = 60  # seconds
 
-# The kind and the text of each command block in the runbook. Blocks of the kind "" run here.
+# The kind and the text of each command block in the runbook: "deployed", "untried" or "". This test runs those of the kind "".
 BLOCKS = re.findall(r"^```sh ?(\w*)\n(.*?)^```$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -57,8 +59,8 @@ class Local:
 
     def shell(self, command: str, **more: str) -> subprocess.CompletedProcess:
         """Runs a command as printed, but starts the built binaries directly instead of `cargo run`."""
-        command = re.sub(r"cargo run -p producer --", str(PRODUCER), command)
-        command = re.sub(r"cargo run -p ops --", str(OPS), command)
+        command = command.replace("cargo run -p producer --", shlex.quote(str(PRODUCER)))
+        command = command.replace("cargo run -p ops --", shlex.quote(str(OPS)))
         run = ["bash", "-euo", "pipefail", "-c", command]
         return subprocess.run(run, cwd=ROOT, env=self.environment | more, capture_output=True, text=True, timeout=PATIENCE)
 
@@ -69,7 +71,7 @@ class Local:
 
     def end(self):
         self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(PATIENCE) == 0, "Ctrl-C must end it with exit code 0"
+        assert self.process.wait(PATIENCE) == 0, "Ctrl-C must end `producer local` with exit code 0"
         wait_for(lambda: self.lines[-1].startswith("stopped"), "the last line")
 
 
@@ -180,7 +182,10 @@ def bucket_stores_and_returns_files(local: Local):
         s3.upload_file(str(mine), BUCKET, f"mine/{number % 2}/{number}.bin")
     s3.download_file(BUCKET, "mine/0/2.bin", str(folder / "back.bin"))
     assert (folder / "back.bin").read_bytes() == mine.read_bytes(), "a file uploaded in chunks with a checksum comes back changed"
-    local.must(f"aws s3 cp {mine} s3://{BUCKET}/mine/cli.bin && aws s3 cp s3://{BUCKET}/mine/cli.bin {folder}/back.bin")
+    local.must(
+        f"aws s3 cp {shlex.quote(str(mine))} s3://{BUCKET}/mine/cli.bin && "
+        f"aws s3 cp s3://{BUCKET}/mine/cli.bin {shlex.quote(str(folder / 'back.bin'))}"
+    )
     assert (folder / "back.bin").read_bytes() == mine.read_bytes()
     assert s3.get_object(Bucket=BUCKET, Key="mine/cli.bin", Range="bytes=3-7")["Body"].read() == mine.read_bytes()[3:8]
     pages = s3.get_paginator("list_objects_v2").paginate(
@@ -196,14 +201,51 @@ def bucket_stores_and_returns_files(local: Local):
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == [BUCKET]
 
 
+def instrumented_messages_are_archived(local: Local):
+    """Instrumented producers attach a `traceparent` and an X-Ray trace header to each message."""
+    sqs, s3 = boto3.client("sqs"), boto3.client("s3")
+    attributes = {
+        "traceparent": {"DataType": "String", "StringValue": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+        "count": {"DataType": "Number", "StringValue": "1"},
+        "raw": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
+    }
+    header = "Root=1-65a5b2c3-000000000000000000000001;Sampled=1"
+    traced = {
+        "MessageAttributes": attributes,
+        "MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": header}},
+    }
+    sent = sqs.send_message(QueueUrl=local.exports["SQS_QUEUE_URL"], MessageBody='{"event_id":"traced"}', **traced)
+    dlq = local.exports["SQS_QUEUE_URL"].replace("ingestion-queue", "ingestion-dlq")
+    sqs.send_message_batch(QueueUrl=dlq, Entries=[{"Id": "1", "MessageBody": "mine", **traced}])
+    received = sqs.receive_message(
+        QueueUrl=dlq, WaitTimeSeconds=5, MessageAttributeNames=["All"], MessageSystemAttributeNames=["AWSTraceHeader"]
+    )["Messages"][0]
+    sqs.delete_message(QueueUrl=dlq, ReceiptHandle=received["ReceiptHandle"])
+    assert received["MessageAttributes"] == attributes, received
+    assert received["Attributes"] == {"AWSTraceHeader": header}, received
+    assert received["MD5OfMessageAttributes"] == sent["MD5OfMessageAttributes"] == digest(attributes), (received, sent)
+    wait_for(lambda: any('"written"' in line and '"traced"' in line for line in local.lines), "the archived event")
+    table = boto3.resource("dynamodb").Table(TABLE)
+    claim_id = table.get_item(Key={"pk": "EVENT#traced", "sk": "CLAIM"})["Item"]["claim_id"]
+    assert any(claim_id in key for key in keys(s3, Prefix="events/")), claim_id
+
+
+def digest(attributes: dict) -> str:
+    """Computes the MD5 of message attributes as the SDKs of some languages do to check the answers."""
+    with_length = lambda data: struct.pack("!I", len(data)) + data
+    encoded = b""
+    for name, attribute in sorted(attributes.items()):
+        is_binary = attribute["DataType"] == "Binary"
+        value = attribute["BinaryValue"] if is_binary else attribute["StringValue"].encode()
+        encoded += with_length(name.encode()) + with_length(attribute["DataType"].encode())
+        encoded += (b"\2" if is_binary else b"\1") + with_length(value)
+    return hashlib.md5(encoded).hexdigest()
+
+
 def unsupported_requests_are_refused(_: Local):
     sqs, url = boto3.client("sqs"), os.environ["SQS_QUEUE_URL"]
-    attribute = {"k": {"DataType": "String", "StringValue": "v"}}
-    must_be_refused(
-        lambda: sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attribute),
-        "UnsupportedOperation",
-        "the emulator does not support message attributes and delays",
-    )
+    delayed = {"QueueUrl": url, "MessageBody": "{}", "DelaySeconds": 1}
+    must_be_refused(lambda: sqs.send_message(**delayed), "UnsupportedOperation", "the emulator does not support DelaySeconds above 0")
     must_be_refused(lambda: sqs.purge_queue(QueueUrl=url), "UnsupportedOperation", "does not support PurgeQueue")
     must_be_refused(lambda: sqs.get_queue_url(QueueName="x"), "QueueDoesNotExist", "x")
     logs = boto3.client("logs")
@@ -218,7 +260,7 @@ def unsupported_requests_are_refused(_: Local):
 
 
 def runbook_commands_work(local: Local):
-    """Runs the unmarked commands of the runbook. scripts/e2e runs those marked `deployed`."""
+    """Runs the runbook's plain `sh` blocks. scripts/e2e runs the `sh deployed` blocks."""
     account = urllib.parse.urlparse(local.exports["SQS_QUEUE_URL"]).path.split("/")[1]
     url = lambda name: f"{local.exports['AWS_ENDPOINT_URL']}/{account}/{name}"
     names = {
@@ -257,7 +299,7 @@ def runbook_commands_work(local: Local):
 
 
 def create_claim_without_object() -> str:
-    """Creates what `replay` sees of a discarded record: a claim from yesterday without an object. Returns the object's key."""
+    """Creates what a discarded record leaves behind: a claim from yesterday without an object. Returns the key of that object."""
     dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
     item = dynamodb.get_item(TableName=TABLE, Key={"pk": {"S": "EVENT#boto"}, "sk": {"S": "CLAIM"}})["Item"]
     yesterday = datetime.now(timezone.utc) - timedelta(days=1)
@@ -273,7 +315,7 @@ def create_claim_without_object() -> str:
 
 
 def runbook_is_complete(_: Local):
-    """Checks that the runbook describes every alarm that Terraform creates, and that each of its commands is tested or marked `untried`."""
+    """Checks that the runbook describes every alarm that Terraform creates, and that each command is tested or marked `untried`."""
     text = (ROOT / "docs/runbook.md").read_text()
     rows = re.search(r"^\| alarm \|.*?\n\n", text, re.MULTILINE | re.DOTALL)[0].strip().splitlines()[2:]
     described = sorted(name for row in rows for name in re.findall(r"`([a-z-]+)`", row.split("|")[1]))
@@ -313,7 +355,7 @@ def progress_line_is_redrawn_and_erased(local: Local):
 
 def port_in_use_is_an_error(local: Local):
     port = local.exports["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]
-    second = local.shell(f"{PRODUCER} local --port {port}")
+    second = local.shell(f"{shlex.quote(str(PRODUCER))} local --port {port}")
     assert second.returncode == 2 and second.stdout == "", second
     assert second.stderr.startswith(f"error: cannot bind 127.0.0.1:{port}: ") and second.stderr.count("\n") == 1, second
 
@@ -336,6 +378,7 @@ def main():
         table_and_stream_are_readable,
         queues_are_readable,
         bucket_stores_and_returns_files,
+        instrumented_messages_are_archived,
         unsupported_requests_are_refused,
         runbook_is_complete,
         runbook_commands_work,
@@ -348,7 +391,7 @@ def main():
             check(local)
             print(f"ok  {check.__name__.replace('_', ' ')}", flush=True)
         local.end()
-        print("ok  Ctrl-C stops it")
+        print("ok  Ctrl-C stops producer local")
     finally:
         local.process.kill()
     print(f"{len(checks) + 1} passed, 0 failed")

@@ -27,7 +27,7 @@ class Browser:
             f"--user-data-dir={self.profile.name}",
         ]
         if os.geteuid() == 0:
-            # Chromium's sandbox does not work for root. Without it, the browser opens only this project's reports.
+            # Chromium's sandbox does not work for root. Running without it is safe here: the browser opens only this project's reports.
             options.append("--no-sandbox")
         # Chromium reads commands from descriptor 3 and writes answers to descriptor 4.
         shell = ["bash", "-c", f'exec "$@" 3<&{reads} 4>&{writes}', "bash", path, *options]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class CommandFailed(Exception):
-    """A command failed that must succeed. The text contains the end of its output."""
+    """A command that must succeed has failed. The text of the exception contains the end of the command's output."""
 
 
 class Child:

@@ -28,7 +28,7 @@ class Deployment:
         shutil.copytree(
             checkout / "terraform", self.module, ignore=shutil.ignore_patterns(".terraform", "*.tfstate*", "tests")
         )
-        # The documents' commands ask a person to confirm.
+        # The commands in the documents ask a person to confirm. These options answer the question.
         confirm = "-auto-approve -input=false -no-color"
         self.env = emulator.client_env | {
             "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS_destroy": confirm,
@@ -125,7 +125,7 @@ class Deployment:
         self.must(self.terraform(f"{name}-apply", "apply", "-input=false", "-no-color", str(saved)))
 
     def destroy(self) -> None:
-        """Runs the commands that the documents print for it. The stack is protected until then."""
+        """Destroys the stack with the two commands that terraform/README.md prints. The first one ends the protection of the table."""
         for name, command in {"unprotect": documents.UNPROTECT, "destroy": documents.DESTROY}.items():
             run(["bash", "-c", command], self.confirmed_env, self.folder / f"{name}.log", self.folder, seconds=300)
 

@@ -1,4 +1,4 @@
-"""The commands that README.md and terraform/README.md print for a deployed stack. Each of them is run as printed."""
+"""The commands that README.md and terraform/README.md print for a deployed stack. The end-to-end test runs each of them as printed."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from stack_in_use import must
 
 BOOTSTRAP = "scripts/bootstrap-backend.sh"
-# Takes minutes, and ran in the checkout before this test.
+# The test does not run this command: it takes minutes, and has already run in the checkout.
 PACKAGE = "scripts/package"
 APPLY = "terraform -chdir=terraform apply"
 PRODUCE = "AWS_REGION=sa-east-1 cargo run -p producer -- --terraform-dir terraform"

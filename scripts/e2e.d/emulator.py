@@ -25,7 +25,7 @@ class NotLoopback(Exception):
 
 
 def loopback_endpoint(given: str | None) -> str:
-    """Returns `given`, or an endpoint with a free port. Accepts only an address: others control what a name resolves to."""
+    """Returns `given`, or an endpoint with a free port. Accepts only an IP address, because a host name can resolve to any host."""
     if not given:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -50,8 +50,8 @@ class Emulator:
         self.certificate = temporary / "ministack-tls" / "server.crt"
         for needed in (temporary, folder / "home"):
             needed.mkdir(parents=True)
-        # Passes on nothing of this script's environment except PATH. The user's credentials and endpoints must have no effect, and
-        # the functions get the emulator's variables.
+        # Passes on only PATH from this script's environment. The user's credentials and endpoints must not have an effect, and the
+        # functions inherit the emulator's variables.
         common = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "HOME": str(folder / "home"),

@@ -2,7 +2,8 @@
 emulator refused every call, the refused ones would prove nothing.
 
 Calls for log streams, the table's stream and PartiQL are left out, because the emulator checks them against action names that AWS does
-not have. `terraform test` asserts those permissions in the policies."""
+not have. The emulator does not know the condition key `dynamodb:LeadingKeys` either, so it would allow a put of any partition key.
+`terraform test` asserts those permissions and that condition in the policies."""
 
 from botocore.exceptions import ClientError
 
@@ -18,7 +19,7 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
     table, bucket, prefix = (outputs[name] for name in ("dynamodb_table_name", "s3_bucket_name", "object_prefix"))
     some_object = emulator.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)["Contents"][0]["Key"]
     key = {"pk": {"S": "EVENT#grid_stress_999"}, "sk": {"S": "CLAIM"}}
-    probe_item = {"pk": {"S": "PROBE"}, "sk": {"S": "PROBE"}}
+    probe_item = {"pk": {"S": "EVENT#probe"}, "sk": {"S": "PROBE"}}
 
     def new_object(bucket: str, key: str) -> tuple:
         return ("s3", "put_object", {"Bucket": bucket, "Key": key, "Body": b"probe", "IfNoneMatch": "*"})

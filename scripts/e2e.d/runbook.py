@@ -1,4 +1,4 @@
-"""Runs the commands of docs/runbook.md that need a deployed stack, as they are printed there."""
+"""Runs the commands of docs/runbook.md and docs/erasure.md that need a deployed stack, as they are printed there."""
 
 import json
 import re
@@ -30,7 +30,7 @@ WINDOW_SECONDS = "1468800"  # 17 days
 
 
 class Runbook:
-    """The runbook. bash runs its commands next to the copy of the root module, with an operator's credentials."""
+    """The runbook's commands. bash runs them in the folder with the copy of the root module, with an operator's credentials."""
 
     def __init__(self, deployment: Deployment, stack: StackInUse, ops: Path):
         self.deployment, self.stack, self.ops = deployment, stack, ops
@@ -62,6 +62,7 @@ class Runbook:
             "sqs:ReceiveMessage": ["arn:aws:sqs:*:*:*"],
         }
         may_replay = {
+            "dynamodb:DescribeTable": [table_arn],
             "dynamodb:Scan": [table_arn],
             "dynamodb:GetItem": [table_arn],
             "s3:ListBucket": [bucket_arn],
@@ -152,7 +153,7 @@ class Runbook:
         return key[0]
 
     def roll_back_and_forward(self, check_out: str, roll_back: str, roll_forward: str) -> None:
-        """Rolls back to zips with an extra file, which stand for the last good release: they work, but have other hashes."""
+        """Rolls back to a stand-in for the last good release: the same zips with an extra file, which work but have other hashes."""
         last_good, deployed = self.deployment.folder / "last-good", self.hashes()
         # Skips packaging, which takes minutes and has already run in the checkout.
         *check_out, package = check_out.splitlines()

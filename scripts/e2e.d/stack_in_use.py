@@ -1,6 +1,7 @@
-"""Checks what the deployed stack does with messages. Each check returns a text that says what it showed, or raises."""
+"""Checks what the deployed stack does with messages. Each check returns a text that says what it showed, or raises an exception."""
 
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from children import run
 from emulator import Emulator
 from waiting import until
 
-# One body of each kind that ingest-fn rejects, by what is wrong with it.
+# One body of each kind that ingest-fn rejects. The key says what is wrong with the body.
 BAD_BODIES = {
     "not JSON": '{"event_id":',
     "no event id": '{"id":"bad"}',
@@ -21,7 +22,8 @@ BAD_BODIES = {
 # Counts in the producer's verdict that must be 0.
 MUST_BE_ZERO = ["unconfirmed", "conflicts", "rejected", "dead_letters", "lost", "extra"]
 
-# Outcomes that mean that the object exists. A first put is `already_there` if its answer was lost and the SDK retried it.
+# The outcomes of archive-fn that mean that the object exists. Even the first put of an object is logged as `already_there` if its
+# answer was lost and the SDK retried it.
 ARCHIVED = {"written", "already_there"}
 
 
@@ -55,8 +57,8 @@ class StackInUse:
         return reading
 
     def produce_as_printed(self, command: str) -> str:
-        """Runs the documents' command, with the binary that cargo would build."""
-        built = command.replace("cargo run -p producer --", str(self.producer_binary))
+        """Runs a command that the documents print, but with the built binary instead of `cargo run`."""
+        built = command.replace("cargo run -p producer --", shlex.quote(str(self.producer_binary)))
         printed = run(["bash", "-c", built], self.emulator.client_env, self.folder / "producer-printed.log", self.folder, seconds=300)
         must("verdict: held" in printed, f"{command!r} printed no verdict:\n{printed}")
         return command

@@ -38,8 +38,7 @@ variables {
   archive_maximum_record_age_seconds     = 79200
 }
 
-# Each function gets exactly the environment variables that its configuration reads, and each mapping the settings that the
-# guarantees depend on.
+# Each function gets exactly the environment variables that it reads, and each mapping has the settings that the guarantees depend on.
 run "functions_and_mappings_follow_the_variables" {
   module {
     source = "./modules/compute"
@@ -54,7 +53,7 @@ run "functions_and_mappings_follow_the_variables" {
       CLAIM_CACHE_ENTRIES  = "0"
       CLAIM_WRITES         = "batch"
     })
-    error_message = "The environment of ingest-fn is not what its configuration reads."
+    error_message = "ingest-fn does not get exactly the environment variables that it reads."
   }
 
   assert {
@@ -62,7 +61,7 @@ run "functions_and_mappings_follow_the_variables" {
       BUCKET_NAME   = "lake"
       OBJECT_PREFIX = "raw/events/"
     })
-    error_message = "The environment of archive-fn is not what its configuration reads."
+    error_message = "archive-fn does not get exactly the environment variables that it reads."
   }
 
   assert {
@@ -128,7 +127,7 @@ run "functions_and_mappings_follow_the_variables" {
 
   assert {
     condition     = jsondecode(one(one(aws_lambda_event_source_mapping.archive.filter_criteria).filter).pattern) == { dynamodb = { NewImage = { sk = { S = ["CLAIM"] } } } }
-    error_message = "The stream mapping must deliver every new image of a claim, whatever the record's event name: a MODIFY can be a new claim too."
+    error_message = "The stream mapping must deliver every new image of a claim, with any event name: a MODIFY can be a new claim too."
   }
 }
 

@@ -62,6 +62,13 @@ run "ingest_role_has_only_its_permissions" {
     ])
     error_message = "The policy of ingest-fn has the wrong actions or resources: ${aws_iam_role_policy.ingest.policy}"
   }
+
+  assert {
+    condition = [
+      for s in jsondecode(aws_iam_role_policy.ingest.policy).Statement : try(s.Condition, "none") if strcontains(jsonencode(s.Action), "dynamodb:")
+    ] == [{ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "EVENT#*" } }]
+    error_message = "ingest-fn must be able to put only items whose partition key starts with EVENT#: ${aws_iam_role_policy.ingest.policy}"
+  }
 }
 
 run "batched_claims_add_only_partiql_insert" {
@@ -85,6 +92,13 @@ run "batched_claims_add_only_partiql_insert" {
       "Allow dynamodb:PartiQLInsert arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
     ])
     error_message = "The policy of ingest-fn has the wrong actions or resources: ${aws_iam_role_policy.ingest.policy}"
+  }
+
+  assert {
+    condition = [
+      for s in jsondecode(aws_iam_role_policy.ingest.policy).Statement : try(s.Condition, "none") if strcontains(jsonencode(s.Action), "dynamodb:")
+    ] == [{ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "EVENT#*" } }]
+    error_message = "ingest-fn must be able to put and insert only items whose partition key starts with EVENT#: ${aws_iam_role_policy.ingest.policy}"
   }
 }
 

@@ -128,7 +128,7 @@ run "no_glue_database_without_a_name" {
   }
 }
 
-# The table finds each object by day and hour, and its expression returns any event exactly as it was sent.
+# The Glue table finds each object by day and hour, and its regular expression returns any event exactly as it was sent.
 run "glue_table_reads_every_line_of_the_lake" {
   module {
     source = "./modules/storage"

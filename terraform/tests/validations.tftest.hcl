@@ -11,16 +11,45 @@ variables {
   archive_zip = "versions.tf"
 }
 
-# The window must be longer than the retentions of the queue and the dead-letter queue together.
-run "window_equal_to_both_retentions_is_refused" {
+# A duplicate that is sent a day after its event may wait 14 days in the dead-letter queue and then another day in the queue.
+run "window_that_ends_before_a_redrive_is_refused" {
   command = plan
 
   variables {
-    dedup_window_seconds         = 15 * 86400
+    dedup_window_seconds         = (1 + 1 + 14) * 86400 - 1
     on_failure_retention_seconds = 86400
   }
 
   expect_failures = [var.dedup_window_seconds]
+}
+
+run "later_duplicates_need_longer_window" {
+  command = plan
+
+  variables {
+    late_duplicates_seconds = 86400 + 1
+  }
+
+  expect_failures = [var.dedup_window_seconds]
+}
+
+run "window_that_covers_late_duplicates_is_accepted" {
+  command = plan
+
+  variables {
+    late_duplicates_seconds = 4 * 86400
+    dedup_window_seconds    = (4 + 1 + 14) * 86400
+  }
+}
+
+run "negative_lateness_is_refused" {
+  command = plan
+
+  variables {
+    late_duplicates_seconds = -1
+  }
+
+  expect_failures = [var.late_duplicates_seconds]
 }
 
 # The window must be at least a day longer than the retention of the on-failure queue.
@@ -36,11 +65,11 @@ run "window_too_short_for_on_failure_is_refused" {
   expect_failures = [var.dedup_window_seconds]
 }
 
-run "window_one_second_longer_is_accepted" {
+run "window_of_16_days_is_accepted" {
   command = plan
 
   variables {
-    dedup_window_seconds = 15 * 86400 + 1
+    dedup_window_seconds = (1 + 1 + 14) * 86400
   }
 }
 
@@ -59,6 +88,7 @@ run "short_window_fits_short_retentions" {
 
   variables {
     dedup_window_seconds         = 3 * 86400
+    late_duplicates_seconds      = 86400 - 3600
     queue_retention_seconds      = 3600
     dlq_retention_seconds        = 2 * 86400
     on_failure_retention_seconds = 2 * 86400
@@ -75,15 +105,24 @@ run "window_over_a_century_is_refused" {
   expect_failures = [var.dedup_window_seconds]
 }
 
-# Otherwise, SQS would delete a failing message before it becomes a dead letter.
-run "queue_retention_must_cover_every_receive" {
+# SQS deletes a message that keeps failing before it becomes a dead letter if it is first received too near the end of the
+# retention. The alarm queue-message-age must go off before any message can be received that late.
+run "queue_retention_must_cover_alarm_and_receives" {
   command = plan
 
   variables {
-    queue_retention_seconds = 3 * (6 * 30 + 5)
+    queue_retention_seconds = 2 * 3 * (6 * 30 + 5) - 1
   }
 
   expect_failures = [var.queue_retention_seconds]
+}
+
+run "shortest_queue_retention_is_accepted" {
+  command = plan
+
+  variables {
+    queue_retention_seconds = 2 * 3 * (6 * 30 + 5)
+  }
 }
 
 run "dlq_retention_must_exceed_queue_by_a_day" {
@@ -202,6 +241,36 @@ run "values_that_ingest_fn_refuses_are_refused" {
   }
 
   expect_failures = [var.event_id_pointer, var.on_conflict, var.claim_cache_entries, var.claim_writes]
+}
+
+# An entry takes 150 bytes, and a batch takes up to 64 MB.
+run "cache_that_leaves_too_little_memory_is_refused" {
+  command = plan
+
+  variables {
+    memory_mb           = 128
+    claim_cache_entries = 447393
+  }
+
+  expect_failures = [var.claim_cache_entries]
+}
+
+run "largest_cache_in_128_mb_is_accepted" {
+  command = plan
+
+  variables {
+    memory_mb           = 128
+    claim_cache_entries = 447392
+  }
+}
+
+run "largest_cache_in_256_mb_is_accepted" {
+  command = plan
+
+  variables {
+    memory_mb           = 256
+    claim_cache_entries = 1000000
+  }
 }
 
 run "empty_event_id_pointer_is_refused" {

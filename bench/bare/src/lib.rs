@@ -1,5 +1,5 @@
-//! The input and output of the two bare functions. They have no claim, condition, log line, metric or deadline. What
-//! remains is the Runtime API, the SDK's client and its requests.
+//! The input and output of the two bare functions. These functions have no claims, conditions, logs, metrics or
+//! deadlines. All that remains is the Runtime API, the SDK's client and its requests.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub struct Message {
     /// The key of the item or object that the function writes.
     #[serde(rename = "messageId")]
     pub message_id: String,
-    /// Stored without changes.
+    /// The message body. The function stores it unchanged.
     pub body: String,
 }
 

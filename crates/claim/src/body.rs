@@ -1,18 +1,20 @@
-//! The event's body in a claim: plain, or compressed if that saves write units.
+//! The event's body as its claim stores it: plain, or compressed if that saves DynamoDB write units.
 
 use std::cell::RefCell;
 
-/// Largest body in bytes: the 1 MiB that SQS accepts since August 2025. Decompression fails beyond this limit.
+/// Largest body that can be claimed, in bytes: 1 MiB, the limit of SQS since August 2025. Decompressing a stored body fails
+/// if the text is longer.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Number of item bytes per write unit. DynamoDB rounds up to whole units ("Read and write operations").
+/// Number of item bytes per write unit. DynamoDB charges whole units (developer guide, "Read and write operations").
 pub const WRITE_UNIT_BYTES: usize = 1024;
 
-/// zstd's default level. Higher levels save a few percent of a kilobyte and cost several times the CPU.
+/// zstd's default level. For a body of a kilobyte, higher levels save a few percent of its size and cost several times the
+/// CPU time.
 const ZSTD_LEVEL: i32 = 3;
 
 thread_local! {
-    // Creating a context costs more than compressing a small event.
+    // Kept for reuse, because creating a zstd context takes longer than compressing a small event.
     static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -26,22 +28,25 @@ pub enum Body {
 }
 
 impl Body {
-    /// Compresses `body` only if that saves write units. `other_bytes` is the size of the rest of the item.
+    /// Compresses `body` if that saves write units, and copies it otherwise. `other_bytes` is the size of the item without
+    /// its body.
     ///
-    /// An item that fits into one unit stays plain, so that it can be read in the console. Compressing it would only save storage
-    /// (a few thousandths of a cent per thousand events), and would take a sixth of the CPU of a small batched claim.
+    /// If the item fits into one write unit, its body stays plain, so that people can read it in the DynamoDB console.
+    /// Compressing it would only save storage (a few thousandths of a cent per thousand events), and would take a sixth of
+    /// the CPU time that a small batched claim needs.
     #[must_use]
     pub fn cheapest(body: &str, other_bytes: usize) -> Self {
         let units = |bytes: usize| (other_bytes + bytes).div_ceil(WRITE_UNIT_BYTES);
         let plain = units(plain_attribute_bytes(body));
-        // Compression only saves money. If zstd fails, which takes a failed allocation, the plain body is correct.
+        // Compression only saves money. If zstd fails, which only a failed allocation causes, the plain body is just as
+        // correct.
         match (plain > 1).then(|| compress(body.as_bytes())) {
             Some(Ok(frame)) if units(zstd_attribute_bytes(&frame)) < plain => Self::Zstd(frame),
             _ => Self::Plain(body.to_owned()),
         }
     }
 
-    /// Size of the body's attribute in bytes, including its name.
+    /// Returns the size in bytes of the attribute that stores the body, including the attribute's name.
     pub(crate) fn attribute_bytes(&self) -> usize {
         match self {
             Self::Plain(body) => plain_attribute_bytes(body),

@@ -1,14 +1,14 @@
-//! The canonical form of a body, written token by token.
+//! Builds the canonical form of a body while the body is parsed. The digest is computed from this form.
 
 use std::cmp::Ordering;
 
 use crate::excerpt::Excerpt;
 
-/// A name that occurs twice in one object.
+/// The error for a name that occurs twice in one JSON object.
 pub(crate) struct RepeatedName(pub(crate) Excerpt);
 
-/// The canonical form of the part of a body that has been read. Members of an open object are in the order of the input;
-/// closing the object sorts them.
+/// The canonical form of the part of a body that has been read so far. While an object is open, its members are in the order
+/// of the input. Closing the object sorts them.
 pub(crate) struct CanonicalForm {
     out: Vec<u8>,
     open: Vec<Container>,
@@ -20,17 +20,17 @@ pub(crate) enum ContainerKind {
     Object,
 }
 
-/// An array or object that has been entered but not left.
+/// An array or object whose beginning has been read, but not its end.
 struct Container {
     kind: ContainerKind,
-    /// Number of items or members so far.
+    /// Number of items or members that have been read so far.
     values: usize,
-    /// Members so far; empty for an array.
+    /// Members that have been read so far; empty for an array.
     members: Vec<Member>,
 }
 
-/// The position of one `"name":value` in the canonical form. It does not repeat the name, because a body of one mebibyte has
-/// room for more than a hundred thousand members.
+/// The position of one `"name":value` in the canonical form. To save memory, it does not contain a copy of the name: a body
+/// of 1 MiB has room for more than a hundred thousand members.
 struct Member {
     start: usize,
     end: usize,
@@ -89,7 +89,8 @@ impl CanonicalForm {
         self.end_value();
     }
 
-    /// Closes the innermost array or object. The members of an object are sorted first.
+    /// Closes the innermost open array or object. Sorts the members of an object first, and fails if two of them have the
+    /// same name.
     pub(crate) fn leave(&mut self) -> Result<(), RepeatedName> {
         let closed = self.open.pop().expect("only an open array or object is closed");
         match closed.kind {
@@ -110,7 +111,7 @@ impl CanonicalForm {
         self.out
     }
 
-    /// Ends a value and, in an object, the member that it belongs to.
+    /// Ends a value. In an object, this also ends the member that has this value.
     fn end_value(&mut self) {
         if let Some(object) = self.open.last_mut()
             && let Some(member) = object.members.last_mut()
@@ -143,7 +144,7 @@ impl CanonicalForm {
     }
 }
 
-/// Returns the bytes of the name at the start of a member, without the escapes that [`write_string`] added.
+/// Returns the bytes of the name with which a member starts, without the escapes that [`write_string`] added.
 fn unescaped_name(member: &[u8]) -> impl Iterator<Item = u8> {
     let mut bytes = member[1..].iter().copied();
     std::iter::from_fn(move || match bytes.next()? {

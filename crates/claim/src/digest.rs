@@ -1,22 +1,24 @@
-//! The digest of an event's content, which its claim stores.
+//! The digest of an event's content. The event's claim stores it.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// The digest of a body: a version byte, then the SHA-256 of the canonical form. Two bodies of one event with equal digests
-/// have the same content.
+/// The digest of a body: a version byte, then the SHA-256 of the body's canonical form. Two bodies with equal digests have
+/// the same content.
 ///
-/// The canonical form has no white space. Names are sorted by their unescaped UTF-8, strings have as few escapes as possible,
-/// and numbers keep their text. So reserializing a body does not change its digest, but `1.0` and `1` have different digests.
+/// The canonical form has no white space between tokens. The names in an object are sorted by their unescaped UTF-8, strings
+/// have as few escapes as possible, and numbers keep their text. So reserializing a body keeps its digest, as long as every
+/// number keeps its text: `1.0` and `1` have different digests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 33]);
 
 impl Digest {
-    /// Version of the canonical form above. Digests of different versions are never compared.
+    /// Version of the canonical form described above. Digests of different versions are never compared.
     pub const VERSION: u8 = 1;
 
-    /// Reads a stored digest. Returns `None` if its version or its length is not the one that this code computes.
+    /// Reads the digest that a claim stores. Returns `None` if its version or length differs from that of the digests that
+    /// this code computes.
     #[must_use]
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
         let digest: [u8; 33] = bytes.try_into().ok()?;

@@ -1,9 +1,11 @@
 //! The strict parser for message bodies.
 //!
-//! A body is one JSON value that every parser reads the same way. It has no repeated name in an object and no unpaired
-//! surrogate, as RFC 7493 (I-JSON) demands, and its nesting is at most [`MAX_NESTING`]. One pass over the tokens finds the event
-//! id and writes the canonical form, from which the digest is computed. The parser does not recurse, so no input can exhaust
-//! the stack. It uses at most twice the body's length in memory, plus a few words for each name in the open objects.
+//! A valid body is one JSON value that every JSON parser reads the same way. As RFC 7493 (I-JSON) demands, no object repeats
+//! a name and no string has an unpaired surrogate. Arrays and objects are nested at most [`MAX_NESTING`] levels deep.
+//!
+//! One pass over the tokens finds the event id and builds the canonical form, from which the digest is computed. The parser
+//! does not recurse, so no input can exhaust the stack. It needs at most twice the body's length in memory, plus a few
+//! machine words for each name in the objects that are still open.
 
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ReaderSettings, ValueType};
 
@@ -13,17 +15,17 @@ use crate::excerpt::Excerpt;
 use crate::key::MAX_EVENT_ID_BYTES;
 use crate::pointer::{EventIdPointer, PointerTracker};
 
-/// Deepest nesting of arrays and objects in a body. The archived line adds one level, and `serde_json` reads 127 levels by
-/// default. A body that is deeper than 126 levels is archived too, but reading its object requires a higher limit.
+/// Maximum nesting of arrays and objects in a body. The S3 object adds one level, and by default, `serde_json` reads at most
+/// 127 levels. A body of more than 126 levels is archived too, but its S3 object can only be read with a higher limit.
 pub const MAX_NESTING: u32 = 128;
 
-/// A body that is not a valid event. Its message can only end in the dead-letter queue.
+/// The reason why a body is not a valid event. No retry helps, so its message ends in the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// The body is not JSON, has more than one value or an unpaired surrogate, or is nested too deep.
+    /// The body is not JSON, has more than one value or an unpaired surrogate, or is nested too deeply.
     #[error("the body is not strict JSON (RFC 7493, at most {MAX_NESTING} levels deep)")]
     NotJson(#[from] ReaderError),
-    /// An object has a name twice. RFC 8259 does not say which of the two counts, so parsers differ.
+    /// An object has the same name twice. RFC 8259 does not say which of the two values counts, so parsers differ.
     #[error("the body has the name {0:?} twice in one object")]
     RepeatedName(Excerpt),
     /// The body has no value at the pointer.
@@ -40,7 +42,7 @@ pub enum EventError {
         /// Kind of the value at the pointer, for example `an array`.
         found: &'static str,
     },
-    /// The id does not fit into the partition key.
+    /// The event id does not fit into the partition key of the table.
     #[error("the event id at `{pointer}` is {bytes} bytes long, more than {MAX_EVENT_ID_BYTES}")]
     IdTooLong {
         /// JSON Pointer to the event id.
@@ -56,10 +58,11 @@ impl From<RepeatedName> for EventError {
     }
 }
 
-/// The event in a body: its id, and the digest of its content.
+/// An event: its id, and the digest of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. An integer id becomes its text, so `7` and `"7"` are the same event.
+    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. An integer in the body becomes its text, so `7` and `"7"` are
+    /// the same event.
     pub id: String,
     /// Digest of the whole body, including the id.
     pub digest: Digest,
@@ -69,7 +72,7 @@ impl Event {
     /// Parses a body and takes the event id from the value at `pointer`.
     ///
     /// # Errors
-    /// Fails if the body breaks the rules in the module's documentation, or has no usable id.
+    /// Fails if the body breaks the rules in the [module's documentation](self), or has no usable event id.
     pub fn parse(body: &str, pointer: &EventIdPointer) -> Result<Self, EventError> {
         let (digest, target) = read_body(body, Some(pointer))?;
         let pointer = || pointer.to_string();
@@ -86,16 +89,16 @@ impl Event {
 }
 
 impl Digest {
-    /// Computes the digest of a body, which needs no event id.
+    /// Computes the digest of a body. The body does not need an event id.
     ///
     /// # Errors
-    /// Fails if the body breaks the rules in the module's documentation.
+    /// Fails if the body breaks the rules in the documentation of the module [`event`](crate::event).
     pub fn of(body: &str) -> Result<Self, EventError> {
         read_body(body, None).map(|(digest, _)| digest)
     }
 }
 
-/// The value at the pointer.
+/// The value at the pointer, or `Missing` if it has not been found.
 enum Target {
     Missing,
     Id(String),
@@ -139,8 +142,8 @@ struct BodyReader<'a> {
 
 impl<'a> BodyReader<'a> {
     fn new(body: &'a str, pointer: Option<&'a EventIdPointer>) -> Self {
-        // Number restrictions are off, because numbers keep their text at any size. Path tracking is off, because it only adds
-        // paths to error locations and costs one allocation per name.
+        // The parser accepts numbers of any size, because the canonical form keeps their text. Path tracking is off, because
+        // it would only add a path to each error message, and costs one allocation per name.
         let settings = ReaderSettings {
             max_nesting_depth: Some(MAX_NESTING),
             restrict_number_values: false,
@@ -155,7 +158,7 @@ impl<'a> BodyReader<'a> {
         }
     }
 
-    /// Moves to the next value. Returns false at the end of the innermost array or object.
+    /// Moves to the next value. Returns false if the innermost open array or object ends instead.
     fn advance(&mut self) -> Result<bool, EventError> {
         let Some(container) = self.canonical.innermost() else { return Ok(true) };
         if !self.json.has_next()? {

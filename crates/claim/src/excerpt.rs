@@ -5,7 +5,7 @@ use std::fmt;
 /// Longest quotation in characters: long enough to find the place in the input, short enough for a log line.
 const MAX_CHARS: usize = 100;
 
-/// The beginning of a text from outside, with an ellipsis if the text was cut.
+/// The beginning of a text that came from outside, with an ellipsis if the text was cut.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt(String);
 

@@ -1,4 +1,4 @@
-//! The claim item's key: `pk` is `EVENT#<event id>`, and `sk` is `CLAIM`.
+//! The key of a claim's item in DynamoDB: `pk` is `EVENT#<event id>`, and `sk` is `CLAIM`.
 
 /// Prefix of every partition key.
 pub const KEY_PREFIX: &str = "EVENT#";
@@ -9,5 +9,5 @@ pub const SORT_KEY: &str = "CLAIM";
 /// Longest partition key that DynamoDB accepts, in bytes.
 const MAX_PARTITION_KEY_BYTES: usize = 2_048;
 
-/// Longest event id in bytes of UTF-8. It fills the partition key after [`KEY_PREFIX`].
+/// Longest event id, in bytes of UTF-8. Together with [`KEY_PREFIX`], it fills the partition key.
 pub const MAX_EVENT_ID_BYTES: usize = MAX_PARTITION_KEY_BYTES - KEY_PREFIX.len();

@@ -1,15 +1,15 @@
 //! The data formats that `ingest-fn` and `archive-fn` share: valid message bodies, the claim record in DynamoDB, and the S3
-//! object of a won claim.
+//! object that archives a claim.
 //!
 //! This crate calls no service and reads no clock. Time and randomness are arguments, so equal inputs give equal bytes.
 //!
 //! | module | content |
 //! | --- | --- |
 //! | [`event`] | the strict parser for message bodies, which returns the event id and the digest |
-//! | [`record`] | the claim item: its attributes, encoding and size |
-//! | [`key`] | the item's key |
-//! | [`body`] | the body in the item, compressed if that saves write units |
-//! | [`object`] | the object's key and its one line of JSON |
+//! | [`record`] | the claim as a DynamoDB item: its attributes, encoding and size |
+//! | [`key`] | the key of that item |
+//! | [`body`] | the event's body in that item, compressed if that saves write units |
+//! | [`object`] | the S3 object: its key and its one line of JSON |
 
 #![warn(missing_docs)]
 

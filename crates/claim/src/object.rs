@@ -1,5 +1,5 @@
-//! The S3 object of a won claim. Its key and content depend only on the claim and the prefix. So every attempt to archive a
-//! claim writes the same bytes to the same key.
+//! The S3 object that archives a claim. Its key and content depend only on the claim and the prefix. So every attempt to
+//! archive the claim writes the same bytes to the same key.
 
 use std::fmt;
 
@@ -8,33 +8,33 @@ use sha2::{Digest as _, Sha256};
 
 use crate::record::{Claim, ClaimError};
 
-/// The key prefix of the lake in its bucket, for example `events/`.
+/// The prefix of all the lake's keys, for example `events/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPrefix(String);
 
 /// An invalid object prefix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectPrefixError {
-    /// Without a slash at the end, keys would begin with `eventsdt=…`, and the IAM policy for `<prefix>*` would cover more
-    /// than this folder.
+    /// The prefix does not end with a slash. Keys would begin with `eventsdt=…`, and the IAM policy for `<prefix>*` would
+    /// also cover folders such as `events-old/`.
     #[error("must end with `/`")]
     NoSlashAtEnd,
-    /// Athena, Glue and Spark do not find keys under an empty folder name.
+    /// The prefix contains an empty folder name. Athena, Glue and Spark do not find keys under such a folder.
     #[error("must not begin with `/` or contain `//`")]
     EmptyFolder,
-    /// S3 advises against all other characters.
+    /// The prefix contains a character other than `/`, `=` and those that the S3 user guide calls safe.
     #[error("must contain only letters, digits and the characters ! - _ . * ' ( ) = /")]
     UnsafeCharacter,
-    /// S3 keys have at most 1,024 bytes, and the longest part after the prefix has 84.
+    /// The prefix is too long. An S3 key has at most 1,024 bytes, and the part after the prefix needs up to 79 of them.
     #[error("must be at most 900 bytes long")]
     TooLong,
 }
 
 impl ObjectPrefix {
-    /// Checks a prefix.
+    /// Checks that a text is a valid prefix.
     ///
     /// # Errors
-    /// Fails if query engines would not find keys under the prefix, or if such keys would not be safe.
+    /// Fails if the text breaks one of the rules that [`ObjectPrefixError`] lists.
     pub fn parse(prefix: &str) -> Result<Self, ObjectPrefixError> {
         let safe = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()=/".contains(c);
         if !prefix.ends_with('/') {
@@ -50,14 +50,16 @@ impl ObjectPrefix {
         }
     }
 
-    /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<claim_id>.json`, with the date and hour of the claim in UTC.
+    /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<claim_id>.json`, with the date and hour in UTC of the time in the claim id. The
+    /// key depends on no other attribute. So a claim whose `claimed_at` was edited keeps its object.
     #[must_use]
     pub fn object_key(&self, claim: &Claim) -> String {
-        format!("{}{}/{}.json", self.0, claim.claimed_at.format("dt=%Y-%m-%d/hour=%H"), claim.claim_id)
+        format!("{}{}/{}.json", self.0, claim.id_time().format("dt=%Y-%m-%d/hour=%H"), claim.claim_id)
     }
 
-    /// Returns `<prefix>_unusable/<sequence number>.json`, the key for a quarantined stream record. A record without a usable
-    /// sequence number is named by its SHA-256. Athena and Spark ignore folders that begin with `_`.
+    /// Returns `<prefix>_unusable/<sequence number>.json`, the key under which a quarantined stream record is stored. If the
+    /// sequence number is missing or malformed, the SHA-256 of the record takes its place. Athena and Spark ignore folders
+    /// that begin with `_`.
     #[must_use]
     pub fn quarantine_key(&self, sequence_number: Option<&str>, record: &str) -> String {
         let usable = |number: &&str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -75,8 +77,8 @@ impl fmt::Display for ObjectPrefix {
     }
 }
 
-/// Returns the object's content: one line of JSON and a newline. Its `event` is the body as sent, without the white space
-/// between tokens. Names, their order, escapes and the text of numbers stay as they are.
+/// Returns the object's content: one line of JSON and a newline. The line's `event` is the body as sent, but without white
+/// space between tokens. Names, their order, escapes and the text of numbers stay as they are.
 ///
 /// # Errors
 /// Fails if the body does not decompress or is not JSON.
@@ -100,7 +102,7 @@ pub fn object_line(claim: &Claim) -> Result<Vec<u8>, ClaimError> {
     Ok(line)
 }
 
-/// Appends JSON to a line, without the white space between its tokens.
+/// Appends JSON to a line, but leaves out the white space between tokens.
 fn push_without_white_space(line: &mut Vec<u8>, json: &str) {
     let mut in_string = false;
     let mut escaped = false;

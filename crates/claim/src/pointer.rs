@@ -12,10 +12,11 @@ pub struct EventIdPointer {
 }
 
 impl EventIdPointer {
-    /// Parses a pointer such as `/event_id`, `/detail/id` or `/items/0/id`. The empty pointer is the whole body.
+    /// Parses a pointer such as `/event_id`, `/detail/id` or `/items/0/id`. The empty pointer points to the whole body.
     ///
     /// # Errors
-    /// Fails if a pointer that is not empty does not begin with `/`, or if it has a `~` outside `~0` and `~1`.
+    /// Fails if the pointer is not empty and does not begin with `/`, or if it contains a `~` that is not part of `~0` or
+    /// `~1`.
     pub fn parse(text: &str) -> Result<Self, jsonptr::ParseError> {
         let pointer = Pointer::parse(text)?;
         let tokens = pointer.tokens().map(|token| token.decoded().into_owned()).collect();
@@ -29,15 +30,15 @@ impl fmt::Display for EventIdPointer {
     }
 }
 
-/// Follows a pointer through a body that is being read, to recognize the value that it points to.
+/// Tracks the current position in a body that is being read, to recognize the value at the pointer.
 pub(crate) struct PointerTracker<'a> {
     /// The pointer's tokens; `None` if the reader needs no event id.
     tokens: Option<&'a [String]>,
     /// Number of open arrays and objects.
     depth: usize,
-    /// Number of open arrays and objects that lie on the pointer's path. They are the outermost ones.
+    /// Number of open arrays and objects on the pointer's path. These are always the outermost ones.
     depth_on_path: usize,
-    /// True if the pointer begins with the path of the next value.
+    /// True if the next value is on the pointer's path.
     is_on_path: bool,
 }
 
@@ -73,7 +74,8 @@ impl<'a> PointerTracker<'a> {
         self.depth_on_path = self.depth_on_path.min(self.depth);
     }
 
-    /// Returns the token that leads on from the innermost array or object; `None` if that is not on the pointer's path.
+    /// Returns the pointer's token for a child of the innermost open array or object; `None` if the pointer does not lead to
+    /// a child of it.
     fn expected_token(&self) -> Option<&'a String> {
         if self.depth_on_path < self.depth { None } else { self.tokens?.get(self.depth - 1) }
     }

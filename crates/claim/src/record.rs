@@ -1,14 +1,16 @@
-//! The claim item in the table.
+//! A claim and the DynamoDB item that stores it.
+//!
+//! All times in a claim are derived from one clock reading, the time of the claim.
 //!
 //! | attribute | type | content |
 //! | --- | --- | --- |
 //! | `pk` | S | `EVENT#<event id>` |
 //! | `sk` | S | `CLAIM` |
-//! | `claim_id` | S | UUIDv7 with hyphens, from the claim's only reading of the clock |
-//! | `claimed_at` | S | that reading in RFC 3339, UTC, with milliseconds |
-//! | `ttl` | N | that reading in whole seconds, plus the dedup window |
-//! | `digest` | B | see [`Digest`] |
-//! | `message_id` | S | id of the SQS message that won |
+//! | `claim_id` | S | UUIDv7 with hyphens, which begins with the time of the claim |
+//! | `claimed_at` | S | time of the claim in RFC 3339, UTC, with milliseconds |
+//! | `ttl` | N | time of the claim in epoch seconds, plus the dedup window |
+//! | `digest` | B | digest of the body, see [`Digest`] |
+//! | `message_id` | S | id of the SQS message that won the event |
 //! | `body` or `body_zstd` | S or B | the body as received, compressed if that saves write units |
 
 use std::borrow::Cow;
@@ -24,7 +26,8 @@ use crate::event::{Event, EventError};
 use crate::excerpt::Excerpt;
 use crate::key::{KEY_PREFIX, SORT_KEY};
 
-/// Largest item that DynamoDB stores, in bytes with attribute names: 400 KB ("Service, account, and table quotas").
+/// Largest item that DynamoDB stores, in bytes, including the attributes' names: 400 KB (developer guide, "Service, account,
+/// and table quotas").
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 
 /// A body that is too large to be claimed.
@@ -33,13 +36,13 @@ pub enum BodyTooLarge {
     /// The item does not fit into DynamoDB, even with a compressed body.
     #[error("the claim item has {item_bytes} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB stores")]
     Item {
-        /// Size of the item, by DynamoDB's rules.
+        /// Size of the item in bytes, by DynamoDB's rules.
         item_bytes: usize,
     },
     /// The body is longer than SQS allows. If it were compressed, `archive-fn` would refuse to decompress it.
     #[error("the body has {body_bytes} bytes, more than the {MAX_BODY_BYTES} that SQS allows")]
     Body {
-        /// Length of the body.
+        /// Length of the body in bytes.
         body_bytes: usize,
     },
 }
@@ -69,23 +72,23 @@ pub enum ClaimError {
     /// The decompressed `body_zstd` is not text.
     #[error("`body_zstd` is not UTF-8")]
     NotText(#[source] std::string::FromUtf8Error),
-    /// The body is not JSON, so it cannot be part of the object's line.
+    /// The body is not JSON, so it cannot be part of the line in the S3 object.
     #[error("the body is not JSON")]
     NotJson(#[source] serde_json::Error),
 }
 
-/// A claim whose content cannot be compared with that of a duplicate.
+/// The reason why a stored claim's content cannot be compared with the body of another message.
 #[derive(Debug, thiserror::Error)]
 pub enum DigestError {
     /// The claim's body cannot be read.
     #[error(transparent)]
     Unreadable(#[from] ClaimError),
-    /// The claim's body breaks the rules for an event.
+    /// The claim's body is not a valid event.
     #[error(transparent)]
     NotAnEvent(#[from] EventError),
 }
 
-/// A claim: the event, the message that won it, the time of the claim and its expiry.
+/// A claim: the event, the message that won it, the time of the claim and the time at which it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Event id, without [`KEY_PREFIX`].
@@ -94,19 +97,19 @@ pub struct Claim {
     pub claim_id: Uuid,
     /// Time of the claim, with a precision of milliseconds.
     pub claimed_at: DateTime<Utc>,
-    /// Last second in which the claim holds, in epoch seconds.
+    /// Last second in which the claim is valid, in epoch seconds.
     pub ttl: u64,
-    /// Stored digest. In an old claim, its version may differ from [`Digest::VERSION`].
+    /// Digest of the body, as stored. A claim that an older release wrote may have another version than [`Digest::VERSION`].
     pub digest: Vec<u8>,
-    /// Id of the SQS message that won.
+    /// Id of the SQS message that won the event.
     pub message_id: String,
-    /// The event as received.
+    /// The body as received, possibly compressed.
     pub body: Body,
 }
 
 impl Claim {
-    /// Creates a claim that holds for `window`. All its times come from `now`, the only reading of the wall clock. A retry by the
-    /// SDK therefore resends the same bytes. `random` is the random part of the claim id.
+    /// Creates a claim that is valid for `window`, starting at `now`. All its times are derived from `now`, and `random` is
+    /// the random part of its id. A retry by the SDK resends the same claim, and so the same bytes.
     ///
     /// # Errors
     /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds [`MAX_BODY_BYTES`].
@@ -144,7 +147,8 @@ impl Claim {
         Ok(claim)
     }
 
-    /// Checks that a claim of this body fits into DynamoDB. Most fit without compression, and then no claim is built.
+    /// Checks that a claim with this body fits into DynamoDB. Builds and measures the claim only if its body would have to
+    /// be compressed to fit.
     ///
     /// # Errors
     /// Fails if [`Claim::new`] would fail.
@@ -163,8 +167,8 @@ impl Claim {
         format!("{KEY_PREFIX}{event_id}")
     }
 
-    /// Returns the item's size by DynamoDB's rules: names and text count their UTF-8, binary values count their bytes, and a
-    /// number counts half its digits plus one ("DynamoDB item sizes and formats").
+    /// Returns the item's size in bytes by DynamoDB's rules: a name or a text counts the bytes of its UTF-8, a binary value
+    /// counts its bytes, and a number counts half its digits plus one (developer guide, "DynamoDB item sizes and formats").
     #[must_use]
     pub fn item_bytes(&self) -> usize {
         item_bytes_without_body(&self.event_id, &self.message_id) + self.body.attribute_bytes()
@@ -191,7 +195,7 @@ impl Claim {
         .expect("strings, bytes and a number can be encoded")
     }
 
-    /// Decodes an item from the table or its stream. The body stays compressed.
+    /// Decodes an item from the table or its stream. Does not decompress the body.
     ///
     /// # Errors
     /// Fails if `ingest-fn` could not have written the item.
@@ -211,15 +215,15 @@ impl Claim {
             }
         };
         let claim_id = match Uuid::try_parse(&item.claim_id) {
-            // Another spelling of the UUID would give another object key.
-            Ok(claim_id) if claim_id.to_string() == item.claim_id => claim_id,
+            // Another spelling of the same UUID would result in another object key.
+            Ok(claim_id) if is_version_7(claim_id) && claim_id.to_string() == item.claim_id => claim_id,
             _ => {
-                let expected = "a UUID in its hyphenated form";
+                let expected = "a UUIDv7 in its hyphenated form";
                 return Err(ClaimError::Value { attribute: "claim_id", value: Excerpt::of(&item.claim_id), expected });
             }
         };
         let claimed_at = match DateTime::parse_from_rfc3339(&item.claimed_at).map(|time| time.to_utc()) {
-            // Another spelling of the time would give another line.
+            // Another spelling of the same time would result in another line in the object.
             Ok(claimed_at) if rfc3339(claimed_at) == item.claimed_at => claimed_at,
             _ => {
                 let expected = "a time in RFC 3339, UTC, with milliseconds";
@@ -261,16 +265,24 @@ impl Claim {
         }
     }
 
-    /// Returns the digest to compare with that of a duplicate: the stored one, or one computed from the body if the stored one
-    /// has another version.
+    /// Returns the digest to compare with the digest of another message: the stored one if it has the current version, or
+    /// else a new one that is computed from the body.
     ///
     /// # Errors
-    /// Fails if the stored body is needed and cannot be read.
+    /// Fails if the digest must be computed, but the stored body cannot be read or is not a valid event.
     pub fn comparable_digest(&self) -> Result<Digest, DigestError> {
         match Digest::from_stored(&self.digest) {
             Some(digest) => Ok(digest),
             None => Ok(Digest::of(&self.body_text()?)?),
         }
+    }
+
+    /// Returns the time in the claim id. Without edits by hand, it equals `claimed_at`.
+    #[must_use]
+    pub fn id_time(&self) -> DateTime<Utc> {
+        // A UUIDv7 begins with 48 bits of milliseconds.
+        let milliseconds = i64::try_from(self.claim_id.as_u128() >> 80).expect("48 of 128 bits are left");
+        DateTime::from_timestamp_millis(milliseconds).expect("48 bits of milliseconds end in the year 10889")
     }
 
     /// Returns `claimed_at` as the item stores it: `2026-11-23T09:41:07.123Z`.
@@ -280,11 +292,17 @@ impl Claim {
     }
 }
 
+/// Returns true for a UUIDv7, which contains the time that the object's key needs.
+fn is_version_7(id: Uuid) -> bool {
+    id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122
+}
+
 fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// An arbitrary time for measuring an item. The size depends only on the number of digits of `ttl`, which is ten until 2286.
+/// An arbitrary time, used only to measure an item. The time affects the size only by the number of digits of `ttl`, which
+/// is ten until 2286.
 const SAMPLE_TIME_SECONDS: u64 = 1_800_000_000;
 
 fn item_bytes_without_body(event_id: &str, message_id: &str) -> usize {

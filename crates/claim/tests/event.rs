@@ -1,4 +1,4 @@
-//! Valid bodies, their event ids, and their digests.
+//! Tests of the body parser: which bodies are valid, and their event ids and digests.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -34,7 +34,27 @@ fn integer_id_becomes_its_text() {
     assert_eq!(id(&format!(r#"{{"event_id":{large}}}"#), "/event_id").unwrap(), large);
 }
 
-/// A body without a usable event id is refused. The error names the pointer and the kind of value that is there.
+/// Ids are equal or different as the table in the README of `ingest-fn` says.
+#[test]
+fn ids_are_equal_as_the_readme_says() {
+    let readme = include_str!("../../../ingest-fn/README.md");
+    let (_, table) = readme.split_once("| id | other id | meaning |\n| --- | --- | --- |\n").unwrap();
+    let read = |cell: &str| id(&format!(r#"{{"event_id":{}}}"#, cell.split('`').nth(1).unwrap()), "/event_id");
+    let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), 11);
+    for row in rows {
+        let [_, one, other, meaning, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let one = read(one).unwrap();
+        match (meaning.trim(), read(other)) {
+            ("one event", Ok(other)) => assert_eq!(one, other, "{row}"),
+            ("two events", Ok(other)) => assert_ne!(one, other, "{row}"),
+            ("the other id is rejected", other) => assert!(other.is_err(), "{row}"),
+            (_, other) => panic!("{row} gives {other:?}"),
+        }
+    }
+}
+
+/// A body without a usable event id is refused. The error names the pointer and the kind of value that was found there.
 #[test]
 fn unusable_id_error_names_pointer_and_kind() {
     for (body, kind) in [
@@ -151,7 +171,7 @@ fn numbers_are_compared_as_text() {
 /// A digest is the version byte and the SHA-256 of the documented canonical form.
 #[test]
 fn digest_is_version_and_sha_256() {
-    // The `sha256sum` of {"a":[1.0,"\n\"/é"],"b":null}, which was written by hand.
+    // The output of `sha256sum` for {"a":[1.0,"\n\"/é"],"b":null}, a canonical form that was written by hand.
     let expected = "01".to_owned() + "da26bdabfeb926ec62b6c386028d66e8f186b6bb64c0cb81684f58a8ee606d90";
     let actual = digest("{\"b\":null, \"a\":[1.0,\"\\u000a\\\"\\/\\u00e9\"]}").to_string();
     assert_eq!(actual, expected);
@@ -162,7 +182,7 @@ fn digest_is_version_and_sha_256() {
 fn names_are_sorted_by_unescaped_utf_8() {
     // U+FF5E comes before U+1F600 in UTF-8, but after it in UTF-16. An escaped `"` sorts as `"`, not as `\`.
     assert_eq!(digest(r#"{"～":1,"😀":2,"\"":3,"A":4}"#), digest(r#"{"\"":3,"A":4,"～":1,"😀":2}"#));
-    // The names have every kind of JSON escape, and `a` is the beginning of `aa`.
+    // The names contain every kind of JSON escape, and one name (`a`) is the beginning of another (`aa`).
     assert_eq!(
         digest(
             r#"{"b":0,"\u001fz":1,"\t":2,"\u0001":3,"":4,"\\":5,"\n":6,"a":7,"aa":8,"\b":9,"\f":10,"\r":11,"/":12}"#
@@ -171,7 +191,8 @@ fn names_are_sorted_by_unescaped_utf_8() {
             r#"{"":4,"\u0001":3,"\b":9,"\t":2,"\n":6,"\f":10,"\r":11,"\u001fz":1,"\/":12,"\\":5,"a":7,"aa":8,"b":0}"#
         )
     );
-    // The `sha256sum` of the canonical form, where the values are in the order 12, 1, 6, 0, 3, 4, 5, 7, 2, 8, 11, 9, 13, 10, 14, 15.
+    // The output of `sha256sum` for the canonical form. Its members have the values 12, 1, 6, 0, 3, 4, 5, 7, 2, 8, 11, 9,
+    // 13, 10, 14 and 15, in this order.
     let every_escape = concat!(
         r#"{"\t":0,"\u0001":1," ":2,"\n":3,"\f":4,"\r":5,"\b":6,"\u001f":7,"#,
         r#""\"":8,"\\":9,"a":10,"/":11,"":12,"]":13,"o":14,"z":15}"#
@@ -187,7 +208,7 @@ fn names_are_sorted_by_unescaped_utf_8() {
     );
 }
 
-/// A stored digest of another version or length is not read as one of this version.
+/// A stored digest of another version or length is not accepted as a digest of this version.
 #[test]
 fn other_stored_digest_is_not_read() {
     let stored = digest("{}").as_bytes().to_vec();
@@ -199,7 +220,7 @@ fn other_stored_digest_is_not_read() {
     assert_eq!(Digest::from_stored(&[]), None);
 }
 
-/// Generates JSON values with few different names, so that objects share names.
+/// Generates JSON values with few different names, so that the objects of two values often have the same names.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -216,7 +237,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// Writes an equal value with another order of names, other white space and other escapes.
+/// Writes JSON text for `value` with another order of names, other white space and other escapes.
 fn rewrite(value: &serde_json::Value, out: &mut String) {
     match value {
         serde_json::Value::Array(items) => {

@@ -1,4 +1,4 @@
-//! The claim item and its object.
+//! Tests of the claim's DynamoDB item and of its S3 object.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -26,7 +26,7 @@ fn claim(body: &str) -> Claim {
 
 /// Returns a body of `bytes` bytes that zstd can hardly compress.
 fn incompressible(bytes: usize) -> String {
-    // The 93 printable ASCII characters other than the quote and the backslash.
+    // All 93 printable ASCII characters except the quotation mark and the backslash.
     let printable: Vec<char> = (' '..='~').filter(|&char| !"\"\\".contains(char)).collect();
     let mut body = String::from(r#"{"event_id":"a","noise":""#);
     let mut state = 88_172_645_463_325_252_usize;
@@ -39,7 +39,7 @@ fn incompressible(bytes: usize) -> String {
     body + "\"}"
 }
 
-/// Returns the size of an item by DynamoDB's rules, computed from the item and not from the claim.
+/// Returns the size of an item by DynamoDB's rules, computed from the item's attributes and not from the claim.
 fn size_as_dynamodb_counts(item: &serde_dynamo::Item) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
@@ -92,7 +92,7 @@ fn body_is_compressed_only_to_save_units() {
     assert_eq!(one_unit.item_bytes(), WRITE_UNIT_BYTES);
     assert!(matches!(one_byte_more.body, Body::Zstd(_)) && one_byte_more.item_bytes() < WRITE_UNIT_BYTES);
 
-    // Noise shrinks by a fifth. That saves no unit for a body of 1,500 bytes, and one unit for a body of 1,950 bytes.
+    // Compression makes noise a fifth smaller. That saves no write unit for a body of 1,500 bytes, and one for 1,950 bytes.
     let units = |claim: &Claim| claim.item_bytes().div_ceil(WRITE_UNIT_BYTES);
     let saves_none = claim(&incompressible(1_500));
     let saves_one = claim(&incompressible(1_950));
@@ -151,6 +151,10 @@ fn decoding_error_names_bad_attribute() {
         ("sk", "OTHER"),
         ("claim_id", "../../escape"),
         ("claim_id", "{019AB347-C93F-7707-8707-070707070707}"),
+        // Version 4, the nil UUID, and version 7 with another variant.
+        ("claim_id", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"),
+        ("claim_id", "00000000-0000-0000-0000-000000000000"),
+        ("claim_id", "019ab347-c93f-7707-c707-070707070707"),
         ("claimed_at", "2026-11-23T23:59:59Z"),
         ("claimed_at", "2026-11-23T23:59:59.999+02:00"),
         ("claimed_at", "2026-02-30T00:00:00.000Z"),
@@ -167,7 +171,7 @@ fn decoding_error_names_bad_attribute() {
     assert!(matches!(with("body_zstd", Some(AttributeValue::B(vec![1]))), Err(ClaimError::Bodies("both"))));
 }
 
-/// The deepest body has an object. `serde_json`'s default limit allows reading the objects of bodies up to 126 levels deep.
+/// `serde_json` with its default limit reads the objects of bodies up to 126 levels deep. Deeper bodies are archived too.
 #[test]
 fn default_reader_reads_126_levels() {
     let line = |depth: usize| {
@@ -208,6 +212,20 @@ fn object_key_is_prefix_hour_and_claim_id() {
     assert_eq!(key, format!("events/dt=2026-11-23/hour=23/{}.json", claim.claim_id));
 }
 
+/// An edited `claimed_at` does not change the key, so the claim cannot get a second object.
+#[test]
+fn object_key_ignores_an_edited_time() {
+    let prefix = ObjectPrefix::parse("events/").unwrap();
+    let claim = claim(r#"{"event_id":"a"}"#);
+    for later in [1, 3_600, 86_400 * 365] {
+        let edited = Claim { claimed_at: claim.claimed_at + Duration::from_secs(later), ..claim.clone() };
+        assert_eq!(prefix.object_key(&edited), prefix.object_key(&claim));
+    }
+    // The largest time that a UUIDv7 can hold.
+    let last = Claim { claim_id: uuid::Uuid::from_u128(u128::MAX), ..claim };
+    assert_eq!(prefix.object_key(&last), "events/dt=+10889-08-02/hour=05/ffffffff-ffff-ffff-ffff-ffffffffffff.json");
+}
+
 /// The object's line contains the event as sent, without its white space.
 #[test]
 fn line_contains_event_as_sent() {
@@ -227,7 +245,7 @@ fn body_that_is_not_json_has_no_line() {
     assert!(matches!(object::object_line(&not_json), Err(ClaimError::NotJson(_))));
 }
 
-/// A body of the deepest nesting that can be claimed can also be archived.
+/// The most deeply nested body that can be claimed can also be archived.
 #[test]
 fn deepest_body_has_a_line() {
     let deepest = format!(r#"{{"event_id":"a","x":{}{}}}"#, "[".repeat(127), "]".repeat(127));
@@ -263,7 +281,7 @@ fn unusable_prefix_is_refused() {
 }
 
 proptest! {
-    /// The object has exactly one line, and its `event` is the body.
+    /// The object has exactly one line, and the line's `event` is the body.
     #[test]
     fn object_is_one_line_with_the_body(
         text in "\\PC{0,20}|[\u{0}-\u{22}\\\\]{0,9}",

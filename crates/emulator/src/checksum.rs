@@ -1,4 +1,4 @@
-//! MD5 digests: SQS returns one for each message body, and S3 uses one as the `ETag`.
+//! MD5 digests. SQS returns the digest of each message body, and S3 uses an object's digest as its `ETag`.
 
 use md5::{Digest as _, Md5};
 

@@ -1,12 +1,12 @@
-//! The one clock that the SDK, the services, the functions and the tasks share.
+//! The one clock that the SDK clients, the emulated services, the functions and all timers share.
 
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use tokio::time::Instant;
 
-/// A wall clock that advances with tokio's clock. In a runtime that was started paused, it stands still until a test
-/// advances it or every task is waiting.
+/// A wall clock that advances with tokio's clock. In a tokio runtime whose clock is paused, it stands still until a test
+/// advances it. When every task is waiting, it jumps to the next timer.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
@@ -38,13 +38,13 @@ impl Clock {
         self.epoch
     }
 
-    /// Returns the time since 1970.
+    /// Returns the time since the Unix epoch.
     #[must_use]
     pub fn since_epoch(&self) -> Duration {
         self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
-    /// Returns the milliseconds since 1970.
+    /// Returns the milliseconds since the Unix epoch.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.since_epoch().as_millis()).unwrap_or(u64::MAX)

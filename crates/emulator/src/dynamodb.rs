@@ -1,4 +1,5 @@
-//! DynamoDB with Streams: the `dynoxide` emulator with the pipeline's one table.
+//! DynamoDB with Streams. The `dynoxide` emulator does the work; this module adds the pipeline's table of claims and a
+//! meter.
 
 mod metered_writes;
 
@@ -21,15 +22,15 @@ use crate::clock::Clock;
 use crate::dynamodb::metered_writes::{batch_execute_statement, put_item};
 use crate::meter::Meter;
 
-/// All tables of a region, and their streams.
+/// All DynamoDB tables of the emulated region, and their streams.
 pub struct Tables {
     pub(crate) database: Database,
     pub(crate) meter: Meter,
 }
 
 impl Tables {
-    /// Creates tables on a clock that tests control. Each write takes longer the more records the stream holds, so this
-    /// suits up to a few thousand records.
+    /// Creates DynamoDB without tables, on a clock that the test controls. Each write reads all records of the stream, so
+    /// use this for at most a few thousand records.
     ///
     /// # Panics
     /// Panics if `SQLite` cannot open an in-memory database.
@@ -39,7 +40,8 @@ impl Tables {
         Self { database, meter: Meter::default() }
     }
 
-    /// Creates tables on the real clock, for any number of records.
+    /// Creates DynamoDB without tables, on the machine's clock. Indexes keep writes fast with any number of stream
+    /// records.
     ///
     /// # Errors
     /// Fails if `SQLite` cannot create the indexes on the stream's records.
@@ -47,7 +49,7 @@ impl Tables {
     /// # Panics
     /// Panics if `SQLite` cannot open an in-memory database.
     pub fn on_real_clock() -> Result<Self, rusqlite::Error> {
-        // Under this unique name, a second connection opens the same in-memory database.
+        // The unique name lets a second connection open the same in-memory database.
         let name = format!("file:claims-{:016x}?mode=memory&cache=shared", fastrand::u64(..));
         let database = Database::new(&name).expect("a database in memory can be opened");
         // dynoxide looks up the stream's highest sequence number on every write. Without an index it reads every record.
@@ -89,8 +91,8 @@ impl Tables {
         table.latest_stream_arn.expect("the table has a stream")
     }
 
-    /// Deletes the expired items, as DynamoDB does within days. The stream gets a REMOVE record for each. Returns the
-    /// number of deleted items.
+    /// Deletes all expired items now. DynamoDB itself deletes them within a few days. The stream gets a REMOVE record for
+    /// each deleted item. Returns the number of deleted items.
     ///
     /// # Panics
     /// Panics if the database fails.
@@ -99,8 +101,8 @@ impl Tables {
         self.database.sweep_ttl().expect("the database in memory answers")
     }
 
-    /// Returns the sequence number and the new image of every record of a stream, the oldest first. dynoxide keeps the
-    /// records forever.
+    /// Returns the sequence number and the new image of every record of a stream, the oldest first. Unlike DynamoDB,
+    /// dynoxide keeps all records forever.
     ///
     /// # Panics
     /// Panics if the stream does not exist.
@@ -132,7 +134,7 @@ impl Tables {
         records
     }
 
-    /// Returns the number of items and of bytes in all tables, as DynamoDB counts them.
+    /// Returns the number of items in all tables, and their size in bytes as DynamoDB counts it.
     pub(crate) fn size(&self) -> (u64, u64) {
         let tables = self.database.list_tables(ListTablesRequest::default()).expect("the database answers").table_names;
         let mut items = 0;
@@ -160,7 +162,8 @@ impl Tables {
             "ListTables" => call(body, |request| db.list_tables(request)),
             "DescribeTimeToLive" => call(body, |request| db.describe_time_to_live(request)),
             "BatchExecuteStatement" => call(body, |request| batch_execute_statement(&self.meter, db, request)),
-            // The Streams API has another target prefix, but no operation name in common with DynamoDB's own API.
+            // Requests to the Streams API have another `x-amz-target` prefix. The prefix can be ignored, because the two
+            // APIs share no operation name.
             "ListStreams" => call(body, |request| db.list_streams(request)),
             "DescribeStream" => call(body, |request| db.describe_stream(request)),
             "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),

@@ -1,4 +1,4 @@
-//! Faults of single requests between a client and a service. Faults of queues and mappings are in
+//! Faults of a single request between a client and a service. For faults of queues and mappings, see
 //! [`fault_plan`](crate::fault_plan).
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,12 +13,13 @@ pub enum Fault {
     RequestLost,
     /// The service executes the request, and the connection breaks before the client has the answer.
     AnswerLost,
-    /// The service executes the request. If the condition fails, the answer does not contain the existing item.
+    /// DynamoDB executes the request. If the request's condition fails, the answer lacks the existing item, even if the
+    /// request asked for it.
     OldItemWithheld,
-    /// The service throttles the request: it does nothing and answers with its own error code for too many requests.
+    /// The service does not execute the request. It answers with its own error code for too many requests.
     Throttled,
-    /// DynamoDB skips the statements whose bit is set (bit 0 is the first statement). Its answer has status 200 and reports
-    /// each of them as throttled. A request without statements is executed normally.
+    /// DynamoDB skips the statements whose bit is set (bit 0 is the first statement). Its answer has status 200 and
+    /// reports each skipped statement as throttled. A request without statements is executed normally.
     StatementsThrottled(u32),
     /// DynamoDB executes all statements. Its answer has status 200 and reports an internal error for each statement whose
     /// bit is set. A request without statements is executed normally.
@@ -26,7 +27,16 @@ pub enum Fault {
     /// DynamoDB executes all statements. Its answer has status 200 and leaves out the results of the statements whose bit
     /// is set. A request without statements is executed normally.
     StatementsUnanswered(u32),
-    /// The service does nothing and answers with this HTTP status.
+    /// DynamoDB skips the statements whose bit is set. Its answer has status 200 and reports an error without a code for
+    /// each skipped statement: the API does not require a code. A request without statements is executed normally.
+    StatementsUncoded(u32),
+    /// The service executes the request. If it answers with an error, the answer lacks the error's code.
+    ErrorCodeWithheld,
+    /// The request does not reach the service. A proxy answers it with status 200 and an empty body.
+    EmptyAnswer,
+    /// The request does not reach the service. A proxy answers it with status 200 and a page of HTML.
+    MalformedAnswer,
+    /// The service does not execute the request. It answers with an error and this HTTP status.
     Refused(u16),
     /// The service executes the request at once, and its answer arrives after this delay.
     AnswerDelayed(Duration),
@@ -36,7 +46,8 @@ pub enum Fault {
 
 type Hook = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
 
-/// A hook that a test sets: it sees every request and returns the fault for it, if any.
+/// The hook with which a test injects faults. The services call it with every request, and it returns the fault that the
+/// request suffers, if any.
 #[derive(Clone, Default)]
 pub struct RequestFaults(Arc<Mutex<Option<Arc<Hook>>>>);
 

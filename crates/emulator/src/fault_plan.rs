@@ -1,30 +1,33 @@
-//! Faults of queues and mappings: what the documentation of SQS and Lambda allows, but what rarely happens. A test decides
-//! when it happens. Faults of single requests are in [`RequestFaults`](crate::RequestFaults).
+//! Faults of queues and mappings: behavior that the documentation of SQS and Lambda allows but that is rare. With a
+//! [`FaultPlan`], a test decides when it happens. For faults of single requests, see
+//! [`RequestFaults`](crate::RequestFaults).
 
 use std::time::Duration;
 
 use crate::call::Call;
 
-/// Decides what the developer guides leave open. By default, everything happens once, in order and without delay.
+/// Decides how queues and mappings behave where AWS's developer guides leave it open. By default, everything happens
+/// once, in order and without delay.
 pub trait FaultPlan: Send + Sync {
-    /// Returns which of the `waiting` messages a receive takes next, as an index into them, the oldest first. A standard
-    /// queue promises no order.
+    /// Returns the index of the message that a receive takes next. `waiting` is the number of visible messages, and the
+    /// message at index 0 became visible first. A standard queue does not promise any order.
     fn next_message(&self, _queue: &str, _waiting: usize) -> usize {
         0
     }
 
-    /// Returns how long a received message stays hidden; `None` stands for the visibility timeout. With zero, another
-    /// consumer can receive the message at the same time, which at-least-once delivery allows.
+    /// Returns how long a received message stays hidden. `None` leaves it hidden for its visibility timeout. With zero, a
+    /// second consumer can receive the message at once, as at-least-once delivery allows.
     fn visibility(&self, _queue: &str) -> Option<Duration> {
         None
     }
 
-    /// Returns the index of the idle sandbox that takes an invocation; `None` is a cold start.
+    /// Returns the index of the sandbox that takes an invocation. `idle` is the number of idle sandboxes. `None` means a
+    /// cold start.
     fn sandbox(&self, _function: &str, idle: usize) -> Option<usize> {
         idle.checked_sub(1)
     }
 
-    /// Returns how a mapping delivers the next batch.
+    /// Returns how this function's mapping delivers its next batch.
     fn delivery(&self, _function: &str) -> Delivery {
         Delivery::Once
     }
@@ -34,26 +37,26 @@ pub trait FaultPlan: Send + Sync {
         maximum
     }
 
-    /// Returns true if the stream mapping drops a failed batch and reads the stream again from its checkpoint. The new
-    /// batches may have other boundaries.
+    /// Decides after each failed try of a batch. Returns true if the stream mapping drops the batch and reads the stream
+    /// again from its last checkpoint. The new batches may then have other boundaries.
     fn rereads_from_checkpoint(&self) -> bool {
         false
     }
 
-    /// Returns how many of its latest checkpoints the stream mapping loses. It then delivers the batches after the last
-    /// remaining checkpoint again.
+    /// Returns how many of its latest checkpoints the stream mapping loses. The mapping then redelivers all batches after
+    /// the last checkpoint that remains.
     fn lost_checkpoints(&self) -> usize {
         0
     }
 
-    /// Returns how long the stream mapping waits before it polls an empty shard again. Lambda polls each shard four times
-    /// a second.
+    /// Returns how long the stream mapping waits before it polls an empty shard again. The default is Lambda's own rate:
+    /// four polls of each shard per second.
     fn poll_interval(&self) -> Duration {
         Duration::from_millis(250)
     }
 
-    /// Observes a request that a service has executed, with the HTTP status and body of the answer. The client may not
-    /// get that answer.
+    /// Observes a request after a service has executed it. `status` and `answer` are the answer's HTTP status and body.
+    /// An injected fault may keep the answer from the client.
     fn answered(&self, _call: &Call<'_>, _status: u16, _answer: &[u8]) {}
 }
 
@@ -64,7 +67,7 @@ pub enum Delivery {
     Once,
     /// The mapping invokes the function a second time, this long after the first invocation began.
     Twice(Duration),
-    /// The mapping invokes the function once, and the answer is lost. The mapping knows neither a success nor a failure.
+    /// The mapping invokes the function once and never gets the answer, so it does not know whether the batch succeeded.
     AnswerLost,
 }
 

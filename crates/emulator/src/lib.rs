@@ -1,22 +1,23 @@
-//! An emulator of the AWS services that the pipeline uses, and of what Lambda does between them, in one process.
+//! An in-process emulator of the AWS services that the pipeline uses, and of Lambda, which moves messages and records
+//! between them by invoking the functions.
 //!
-//! The functions under test are the deployed ones: they take JSON and return JSON. Their SDK clients are the deployed ones
-//! too, except for the HTTP client, which calls this crate. All time comes from one [`Clock`], which a test can stop. Only
-//! [`runtime_api`] uses the machine's clock, because it talks to other processes.
+//! The functions under test are the code that is deployed: each takes JSON and returns JSON. They also use the deployed
+//! SDK clients, except that the HTTP client inside calls this crate. All code takes the time from one [`Clock`], which a
+//! test can stop. Only [`runtime_api`] uses the machine's clock, because it talks to other processes.
 //!
 //! | module | contents |
 //! | --- | --- |
 //! | [`sqs`] | queues |
 //! | [`dynamodb`] | the table and its stream (the `dynoxide` emulator) |
-//! | [`s3`] | the data lake (the `s3s` library in front of a map) |
+//! | [`s3`] | the data lake (the `s3s` library, with a map as storage) |
 //! | [`logs`] | CloudWatch Logs |
 //! | `lambda` | Lambda: sandboxes ([`function`]), event source mappings ([`sqs_mapping`], [`stream_mapping`] and its [`filter`]), and the [`runtime_api`] on loopback, for compiled functions |
 //! | `transport` | HTTP to the services: an in-process client for the SDK, and one loopback address ([`endpoint`]) for other clients |
 //! | [`meter`] | the units that AWS would bill |
 //!
-//! A test can inject two kinds of faults. [`RequestFaults`] ([`Services::faults`]) makes single requests fail. A
-//! [`FaultPlan`](fault_plan::FaultPlan) makes queues and mappings do what their documentation allows but what rarely
-//! happens, such as delivering a batch twice.
+//! A test can inject two kinds of faults. [`RequestFaults`] ([`Services::faults`]) makes single requests fail or arrive
+//! late. A [`FaultPlan`](fault_plan::FaultPlan) makes queues and mappings do rare things that AWS's documentation allows,
+//! such as delivering a batch twice.
 
 #![warn(missing_docs)]
 

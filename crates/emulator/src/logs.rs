@@ -1,5 +1,6 @@
 //! The part of CloudWatch Logs that a reader of the functions' logs needs: log groups in memory, `DescribeLogGroups`, and
-//! `FilterLogEvents` with the one kind of pattern that finds an event or an outcome.
+//! `FilterLogEvents`. Filter patterns can only compare one JSON field with a text, which is enough to find an event or an
+//! outcome.
 
 mod embedded_metrics;
 mod pattern;
@@ -17,7 +18,7 @@ use crate::logs::embedded_metrics::metric_names;
 use crate::logs::pattern::Pattern;
 use crate::region::{ACCOUNT, REGION};
 
-/// The largest number of events and of bytes in one answer, from the API reference.
+/// The limits on the events in one answer of `FilterLogEvents`, from the API reference.
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1024 * 1024;
 
@@ -33,6 +34,28 @@ pub struct Logs {
 struct Event {
     at_ms: u64,
     message: String,
+}
+
+/// An error with which CloudWatch Logs answers a request.
+#[derive(Debug, thiserror::Error)]
+enum LogsError {
+    #[error("no log group {0}")]
+    NoSuchGroup(String),
+    #[error("{0}")]
+    InvalidParameter(String),
+    #[error("the emulator does not support {0}")]
+    UnknownOperation(String),
+}
+
+impl LogsError {
+    /// Returns the error code of the API reference.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoSuchGroup(_) => "ResourceNotFoundException",
+            Self::InvalidParameter(_) => "InvalidParameterException",
+            Self::UnknownOperation(_) => "UnknownOperationException",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -54,7 +77,7 @@ struct DescribeLogGroups {
 }
 
 impl Logs {
-    /// Creates CloudWatch Logs without log groups.
+    /// Creates the service without log groups.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, groups: Groups::default() }
@@ -89,8 +112,8 @@ impl Logs {
         new.iter().map(|event| event.message.clone()).collect()
     }
 
-    /// Returns the number of lines, the number of their bytes, and the custom metrics that CloudWatch extracts from lines
-    /// in embedded metric format.
+    /// Returns the number of lines in all log groups, their size in bytes, and the custom metrics that CloudWatch
+    /// extracts from lines in embedded metric format.
     pub(crate) fn billable(&self) -> (u64, u64, BTreeSet<String>) {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = 0;
@@ -107,17 +130,17 @@ impl Logs {
     }
 
     pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {
-        let error =
-            |code: &str, message: String| (400, json!({ "__type": code, "message": message }).to_string().into_bytes());
         let answer = match operation {
             "FilterLogEvents" => parse(body).and_then(|request| self.filter(&request)),
             "DescribeLogGroups" => parse(body).map(|request| self.describe(&request)),
-            _ => return error("UnknownOperationException", format!("the emulator does not support {operation}")),
+            _ => Err(LogsError::UnknownOperation(operation.to_owned())),
         };
         match answer {
             Ok(answer) => (200, answer.to_string().into_bytes()),
-            Err(message) if message.starts_with("no log group") => error("ResourceNotFoundException", message),
-            Err(message) => error("InvalidParameterException", message),
+            Err(error) => {
+                let body = json!({ "__type": error.code(), "message": error.to_string() });
+                (400, body.to_string().into_bytes())
+            }
         }
     }
 
@@ -133,18 +156,19 @@ impl Logs {
         json!({ "logGroups": groups.collect::<Vec<_>>() })
     }
 
-    fn filter(&self, request: &FilterLogEvents) -> Result<Value, String> {
+    fn filter(&self, request: &FilterLogEvents) -> Result<Value, LogsError> {
         let pattern = request.filter_pattern.as_deref().filter(|pattern| !pattern.is_empty());
-        let pattern = pattern.map(Pattern::parse).transpose()?;
+        let pattern = pattern.map(Pattern::parse).transpose().map_err(LogsError::InvalidParameter)?;
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let group =
-            groups.get(&request.log_group_name).ok_or_else(|| format!("no log group {}", request.log_group_name))?;
+        let missing = || LogsError::NoSuchGroup(request.log_group_name.clone());
+        let group = groups.get(&request.log_group_name).ok_or_else(missing)?;
+        let malformed = |token: &str| LogsError::InvalidParameter(format!("{token:?} is not a valid token"));
         let from: usize = match &request.next_token {
-            Some(token) => token.parse().map_err(|_| format!("{token:?} is not a valid token"))?,
+            Some(token) => token.parse().map_err(|_| malformed(token))?,
             None => 0,
         };
-        // Events are in time order, so a binary search skips those before the start time. A scan would hold the lock that
-        // the functions need for their next lines.
+        // Events are in time order, so a binary search skips those before the start time. A scan would hold the lock for
+        // longer, and functions that log a line wait for this lock.
         let position = |time: u64| group.partition_point(|event| event.at_ms < time);
         let from = from.max(position(request.start_time.unwrap_or(0)));
         let end = position(request.end_time.unwrap_or(u64::MAX));
@@ -176,6 +200,6 @@ impl Logs {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|error| error.to_string())
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, LogsError> {
+    serde_json::from_slice(body).map_err(|error| LogsError::InvalidParameter(error.to_string()))
 }

@@ -1,8 +1,9 @@
-//! Counts the units that AWS would bill. They are counted where requests arrive and where Lambda's mappings act, so that
-//! no handler contains metering code. The price of a unit is not in this crate.
+//! Counts the units that AWS would bill. The services count the requests that they get, and Lambda's mappings count their
+//! own work, so the functions contain no metering code. Prices are not in this crate.
 //!
-//! Requests by observers are not billed: reads of the table, the lake, the logs and the queues' attributes, and receives
-//! over the wire, which only readers of the dead letters make.
+//! Requests by observers are not billed: reads of the table, the lake, the logs and the queues' attributes, and
+//! `ReceiveMessage` requests. Only tools that read dead letters send `ReceiveMessage`; Lambda's mappings call the queue
+//! directly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,28 +13,32 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::call::{Call, Service};
+use crate::sqs::protocol::message_size;
 
 /// SQS bills each started 64 KB of a request's payload as one request ("Amazon SQS pricing").
 const SQS_CHUNK_BYTES: usize = 64 * 1024;
 
-/// The billable units since the services were created.
+/// The units that AWS would bill, counted since the services were created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
-    /// Number of requests over the wire, by service and operation, billable or not.
+    /// Number of requests that clients sent, by service and operation, billable or not. Requests by Lambda are not
+    /// included.
     pub requests: BTreeMap<String, u64>,
-    /// Number of connections to the services' loopback address, if they have one. On AWS, each is a TLS handshake.
+    /// Number of connections to the services' loopback address, or 0 if they have none. On AWS, each connection would be
+    /// a TLS handshake.
     pub connections: u64,
-    /// Number of SQS requests by producers. Each started 64 KB of a request counts as one.
+    /// Number of SQS requests by producers. Each started 64 KB of a request counts as one request.
     pub sqs_sends: u64,
-    /// Number of SQS requests by Lambda that returned messages. Each started 64 KB of a request counts as one.
+    /// Number of SQS requests by Lambda that returned messages. Each started 64 KB of messages counts as one request.
     pub sqs_receives: u64,
-    /// Number of SQS requests by Lambda to delete messages, up to ten in each request.
+    /// Number of SQS requests with which Lambda deleted messages, up to ten messages per request.
     pub sqs_deletes: u64,
     /// Number of SQS requests by Lambda that returned no message.
     pub sqs_idle_polls: u64,
-    /// DynamoDB write request units of the `PutItem` requests and `BatchExecuteStatement` statements that wrote an item.
+    /// DynamoDB write request units of the `PutItem` requests and the `BatchExecuteStatement` statements that wrote an
+    /// item.
     pub write_request_units: u64,
-    /// DynamoDB write request units of the `PutItem` requests whose condition failed, and of statements that failed.
+    /// DynamoDB write request units of the `PutItem` requests whose condition failed, and of the statements that failed.
     pub write_request_units_refused: u64,
     /// Number of S3 PUT requests that wrote an object.
     pub s3_puts: u64,
@@ -41,17 +46,18 @@ pub struct Usage {
     pub s3_puts_refused: u64,
     /// The invocations of each function, by its name.
     pub functions: BTreeMap<String, Invocations>,
-    /// Number of lines that both functions logged.
+    /// Number of lines in all log groups.
     pub log_lines: u64,
-    /// Number of bytes in these lines.
+    /// Size of these lines in bytes.
     pub log_bytes: u64,
-    /// The custom metrics, as `namespace/dimensions/name`. CloudWatch charges for each of them by the month.
+    /// The custom metrics, as `namespace/dimensions/name`. CloudWatch charges a monthly price for each of them.
     pub custom_metrics: BTreeSet<String>,
-    /// Number of bytes in the table, as DynamoDB counts them, without the 100 bytes that it adds to each item.
+    /// Size of the table's items in bytes, as DynamoDB counts it, but without the 100 bytes that storage billing adds to
+    /// each item.
     pub table_bytes: u64,
     /// Number of items in the table.
     pub table_items: u64,
-    /// Number of bytes in the lake, including all versions.
+    /// Size of all versions of all objects in the lake, in bytes.
     pub lake_bytes: u64,
 }
 
@@ -64,7 +70,7 @@ pub struct Invocations {
     pub milliseconds: u64,
 }
 
-/// The counters of a region. Clones share them.
+/// The counters of a region. All clones share the same counters.
 #[derive(Clone, Default)]
 pub(crate) struct Meter(Arc<Mutex<Usage>>);
 
@@ -81,7 +87,7 @@ impl Meter {
         self.lock().connections += 1;
     }
 
-    /// Counts a request that came over the wire. `status` is the HTTP status of its answer.
+    /// Counts a request that a client sent. `status` is the HTTP status of the answer.
     pub(crate) fn answered(&self, call: &Call<'_>, status: u16) {
         let method = call.request.method();
         let operation = if call.service == Service::S3 { method.as_str() } else { &call.operation };
@@ -98,16 +104,16 @@ impl Meter {
         }
     }
 
-    /// Counts a receive by Lambda. `body_bytes` is the size of all returned bodies together.
-    pub(crate) fn received(&self, messages: usize, body_bytes: usize) {
+    /// Counts a receive by Lambda. `bytes` is the size of all returned messages together.
+    pub(crate) fn received(&self, messages: usize, bytes: usize) {
         let mut usage = self.lock();
         match messages {
             0 => usage.sqs_idle_polls += 1,
-            _ => usage.sqs_receives += chunks(body_bytes),
+            _ => usage.sqs_receives += chunks(bytes),
         }
     }
 
-    /// Counts the requests with which Lambda deletes `messages`, ten in each request.
+    /// Counts the requests that Lambda needs to delete this number of messages, ten in each request.
     pub(crate) fn deleted(&self, messages: usize) {
         self.lock().sqs_deletes += messages.div_ceil(10) as u64;
     }
@@ -137,13 +143,12 @@ fn chunks(payload_bytes: usize) -> u64 {
     payload_bytes.div_ceil(SQS_CHUNK_BYTES).max(1) as u64
 }
 
-/// Returns the size of a request's message bodies in bytes. A request that fits into one chunk is not parsed, because it
-/// counts as one chunk anyway; for such a request this is the size of the whole JSON.
+/// Returns the size of a request's messages in bytes, with their attributes. A request that fits into one chunk counts as one chunk
+/// anyway, so it is not parsed: the function returns the size of its whole JSON.
 fn message_bytes(request: &[u8]) -> usize {
     if request.len() <= SQS_CHUNK_BYTES {
         return request.len();
     }
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
-    let body = |message: &Value| message["MessageBody"].as_str().map_or(0, str::len);
-    body(&request) + request["Entries"].as_array().into_iter().flatten().map(body).sum::<usize>()
+    message_size(&request) + request["Entries"].as_array().into_iter().flatten().map(message_size).sum::<usize>()
 }

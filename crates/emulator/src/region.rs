@@ -1,4 +1,4 @@
-//! The region and the account that the emulator pretends to be.
+//! The region and the account that the emulator uses in names, URLs and ARNs.
 
 /// The default region of the deployed system.
 pub const REGION: &str = "sa-east-1";

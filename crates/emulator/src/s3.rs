@@ -1,5 +1,5 @@
-//! S3: the `s3s` library implements the protocol in front of a map. One lock around the map makes `If-None-Match` behave
-//! as on S3: exactly one of several concurrent writers wins. Every bucket is versioned.
+//! S3: the `s3s` library implements the protocol, and a map holds the objects. One lock around the map makes
+//! `If-None-Match` behave as on S3: exactly one of several concurrent writers wins. Every bucket is versioned.
 
 mod buckets;
 mod operations;
@@ -22,7 +22,7 @@ pub struct DataLakes {
 }
 
 impl DataLakes {
-    /// Creates S3 without buckets.
+    /// Creates the service without buckets.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let buckets = Buckets::new(clock);
@@ -35,7 +35,8 @@ impl DataLakes {
         self.buckets.lock().entry(name.to_owned()).or_default();
     }
 
-    /// Returns the content of every version of every key in a bucket, without the delete markers.
+    /// Returns the contents of all versions of each key in a bucket, the oldest version first. Delete markers are left
+    /// out.
     #[must_use]
     pub fn versions(&self, bucket: &str) -> BTreeMap<String, Vec<Bytes>> {
         let contents = |versions: &Vec<Version>| {
@@ -45,7 +46,7 @@ impl DataLakes {
         buckets.get(bucket).into_iter().flatten().map(|(key, versions)| (key.clone(), contents(versions))).collect()
     }
 
-    /// Returns the number of bytes of every version of every key in all buckets.
+    /// Returns the total size in bytes of all versions of all keys in all buckets.
     pub(crate) fn bytes(&self) -> u64 {
         let buckets = self.buckets.lock();
         let objects = buckets.values().flat_map(Keys::values).flatten().filter_map(|version| version.object.as_ref());
@@ -54,7 +55,7 @@ impl DataLakes {
 
     pub(crate) async fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, String> {
         let mut request = request.map(s3s::Body::from);
-        // s3s has no credentials to verify a signature with, and answers 501 to a signed request.
+        // s3s answers 501 to a signed request, because it has no credentials to verify the signature with.
         request.headers_mut().remove(http::header::AUTHORIZATION);
         let response = self.service.call(request).await.map_err(|error| format!("{error:?}"))?;
         let (head, body) = response.into_parts();

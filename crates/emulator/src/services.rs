@@ -31,19 +31,19 @@ pub struct Services {
 }
 
 impl Services {
-    /// Creates services on a clock that tests control. `seed` determines the message ids.
+    /// Creates the services on a clock that the test controls. `seed` determines the ids of SQS messages.
     #[must_use]
     pub fn on_clock(clock: Clock, seed: u64) -> Arc<Self> {
         Self::with_fault_plan(clock, seed, Arc::new(NoFaults))
     }
 
-    /// Creates services like [`Services::on_clock`], whose queues and mappings follow `fault_plan`.
+    /// Creates the services as [`Services::on_clock`] does. Queues and mappings follow `fault_plan`.
     #[must_use]
     pub fn with_fault_plan(clock: Clock, seed: u64, fault_plan: Arc<dyn FaultPlan>) -> Arc<Self> {
         Self::with(clock, Tables::on_clock(clock), seed, fault_plan)
     }
 
-    /// Creates services on the real clock, for any number of events.
+    /// Creates the services on the machine's clock, for any number of events.
     ///
     /// # Errors
     /// Fails if the table's database cannot be created.
@@ -51,7 +51,7 @@ impl Services {
         Self::on_real_clock_with_fault_plan(seed, Arc::new(NoFaults))
     }
 
-    /// Creates services like [`Services::on_real_clock`], whose queues and mappings follow `fault_plan`.
+    /// Creates the services as [`Services::on_real_clock`] does. Queues and mappings follow `fault_plan`.
     ///
     /// # Errors
     /// Fails if the table's database cannot be created.

@@ -1,9 +1,10 @@
-//! Standard SQS queues with the rules of the developer guide: visibility timeout, receive count, redrive, retention, long
-//! polling, and the limits of a message. The wire format is in `protocol`.
+//! Standard SQS queues that follow the developer guide: visibility timeout, receive count, redrive, retention, long
+//! polling, and the limits on messages. The wire format is in `protocol`.
 //!
-//! FIFO queues, delays and message attributes are not supported. Where SQS promises little (order, stale receipt handles),
-//! these queues do no more than SQS promises.
+//! FIFO queues and delays are not supported. SQS promises little about the order of messages and
+//! about stale receipt handles, and these queues promise no more.
 
+pub(crate) mod attributes;
 mod error;
 pub(crate) mod names;
 pub(crate) mod protocol;
@@ -21,10 +22,12 @@ use crate::fault_plan::{FaultPlan, NoFaults};
 use crate::sqs::error::invalid;
 use crate::sqs::queue::{Message, Queue};
 
+pub use crate::sqs::attributes::{AttributeValue, MessageAttribute, MessageAttributes};
 pub use crate::sqs::error::SqsError;
-pub use crate::sqs::queue::{Counts, QueueSettings, Received, Redrive};
+pub use crate::sqs::queue::{Counts, OutgoingMessage, QueueSettings, Received, Redrive};
 
-/// The largest message, and the largest batch of messages, in bytes (since August 2025).
+/// The maximum size in bytes of one message, and of all messages in one batch together. SQS has had this limit since
+/// August 2025.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// All queues of a region.
@@ -75,34 +78,43 @@ impl Sqs {
         });
     }
 
-    /// Sends a message and returns its id.
+    /// Sends a message without attributes and returns its id.
     ///
     /// # Errors
     /// Fails if the queue does not exist, or if the body is empty, is too large or contains a character that SQS refuses.
     pub fn send(&self, queue: &str, body: &str) -> Result<String, SqsError> {
+        self.send_message(queue, OutgoingMessage { body: body.to_owned(), ..OutgoingMessage::default() })
+    }
+
+    /// Sends a message and returns its id.
+    ///
+    /// # Errors
+    /// Fails in the cases of [`Sqs::send`], and if SQS refuses an attribute.
+    pub fn send_message(&self, queue: &str, content: OutgoingMessage) -> Result<String, SqsError> {
         let mut state = self.lock();
         let id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid().to_string();
         state.next += 1;
         let handle = state.next;
         let queue = state.queue(queue)?;
-        if body.is_empty() {
+        if content.body.is_empty() {
             return Err(invalid("MissingParameter", "The request must contain the parameter MessageBody."));
         }
-        if body.len() > MAX_MESSAGE_BYTES {
+        attributes::check(&content.attributes)?;
+        if content.size() > MAX_MESSAGE_BYTES {
             let reason = format!("Message must be shorter than {MAX_MESSAGE_BYTES} bytes.");
             return Err(invalid(
                 "InvalidParameterValue",
                 &format!("One or more parameters are invalid. Reason: {reason}"),
             ));
         }
-        if let Some(refused) = body.chars().find(|c| !is_allowed(*c)) {
+        if let Some(refused) = content.body.chars().find(|c| !is_allowed(*c)) {
             let message =
                 format!("Invalid binary character '#x{:X}' was found in the message body.", u32::from(refused));
             return Err(invalid("InvalidMessageContents", &message));
         }
         let message = Message {
             id: id.clone(),
-            body: body.to_owned(),
+            content,
             sent_at: Instant::now(),
             sent_ms: self.clock.now_ms(),
             first_received_ms: 0,
@@ -115,7 +127,8 @@ impl Sqs {
         Ok(id)
     }
 
-    /// Receives up to `max` messages, and waits up to `wait` for the first. `visibility_timeout` overrides the queue's.
+    /// Receives up to `max` messages, and waits up to `wait` for the first. `visibility_timeout` overrides the queue's
+    /// setting.
     ///
     /// # Errors
     /// Fails if the queue does not exist, or if `max` is not 1 to 10.
@@ -188,8 +201,10 @@ impl Sqs {
             received.push(Received {
                 message_id: message.id.clone(),
                 receipt_handle: format!("{handle}-{}", message.receive_count),
-                body: message.body.clone(),
-                body_md5: md5_hex(&message.body),
+                body: message.content.body.clone(),
+                body_md5: md5_hex(&message.content.body),
+                attributes: message.content.attributes.clone(),
+                trace_header: message.content.trace_header.clone(),
                 receive_count: message.receive_count,
                 sent_ms: message.sent_ms,
                 first_received_ms: message.first_received_ms,
@@ -207,8 +222,8 @@ impl Sqs {
         Ok(received)
     }
 
-    /// Deletes a message. A stale receipt handle is accepted and deletes nothing. SQS leaves open whether it deletes the
-    /// message.
+    /// Deletes a message. A stale receipt handle is accepted and deletes nothing. On SQS, a stale handle may or may not
+    /// delete the message.
     ///
     /// # Errors
     /// Fails if the queue does not exist, or if the receipt handle is malformed.
@@ -226,7 +241,7 @@ impl Sqs {
         Ok(())
     }
 
-    /// Hides a received message for `timeout` from now. With zero, it becomes visible at once.
+    /// Hides a received message for `timeout` from now. With zero, the message becomes visible at once.
     ///
     /// # Errors
     /// Fails if the queue does not exist, if the receipt handle is malformed, or if the message is not in flight under this
@@ -246,7 +261,7 @@ impl Sqs {
         Ok(())
     }
 
-    /// Returns the number of messages that a queue holds now.
+    /// Returns how many messages of a queue are visible, and how many are in flight.
     ///
     /// # Errors
     /// Fails if the queue does not exist.
@@ -286,7 +301,8 @@ impl State {
     }
 }
 
-/// Returns true if a message may contain this character: those of XML 1.0, by the API reference on `SendMessage`.
+/// Returns true if a message may contain this character. The API reference for `SendMessage` allows the characters of XML
+/// 1.0.
 fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }

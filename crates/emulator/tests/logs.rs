@@ -1,4 +1,4 @@
-//! `FilterLogEvents`, in the part that the emulator supports.
+//! The emulator's `FilterLogEvents` selects events by time and splits the answer into pages.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use emulator::{Clock, Services};
 use serde_json::{Value, json};
 
-/// Sends the request that an SDK would send. The SDK's own crate takes a minute to compile.
+/// Sends the HTTP request that the SDK would send. The SDK's crate for CloudWatch Logs is not used here, because it takes
+/// a minute to compile.
 async fn filter_log_events(services: &Services, request: &Value) -> Value {
     let http = http::Request::post("/").header("x-amz-target", "Logs_20140328.FilterLogEvents");
     let response = services.answer(http.body(request.to_string().into()).unwrap()).await.unwrap();
@@ -16,7 +17,8 @@ async fn filter_log_events(services: &Services, request: &Value) -> Value {
     serde_json::from_slice(response.body()).unwrap()
 }
 
-/// The pages of a time range contain each of its events once. The range includes its start and excludes its end.
+/// Together, the pages for a time range contain each event in the range once. The range includes its start and excludes
+/// its end.
 #[tokio::test(start_paused = true)]
 async fn pages_contain_each_event_of_a_range_once() {
     let services = Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH), 1);

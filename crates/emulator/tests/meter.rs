@@ -1,4 +1,4 @@
-//! Billable units are counted as on AWS's pricing pages. Each test checks one rule.
+//! The meter counts billable units by the rules of AWS's pricing pages. Each test checks one rule.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -46,12 +46,12 @@ async fn claim_costs_a_unit_per_started_kb() {
         assert!(put(&services, "a", bytes).await);
         let usage = services.usage();
         assert_eq!((usage.write_request_units, usage.write_request_units_refused), (units, 0), "{bytes}");
-        // The sizes of `pk`, its value, `sk`, `CLAIM`, `body` and its value.
+        // The sizes, in order: `pk` and its value, `sk` and its value, `body` and its value.
         assert_eq!((usage.table_items, usage.table_bytes), (1, 2 + 1 + 2 + 5 + 4 + bytes as u64));
     }
 }
 
-/// A refused claim costs the units of the larger of the existing item and the new one.
+/// A refused claim costs as many units as the larger of the existing item and the new item.
 #[tokio::test(start_paused = true)]
 async fn refused_claim_costs_the_larger_item() {
     for (old, new, units) in [(10, 5_000, 5), (5_000, 10, 5), (10, 10, 1)] {

@@ -2,10 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::unchecked_time_subtraction, reason = "a test fails by panicking")]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::{
+    MessageAttributeValue, MessageSystemAttributeName, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+    SendMessageBatchRequestEntry,
+};
 use emulator::sqs::{Counts, MAX_MESSAGE_BYTES, QueueSettings, Received, Redrive, Sqs};
 use emulator::{Clock, Services, queue_url};
 use serde_json::{Value, json};
@@ -81,7 +86,8 @@ async fn changed_visibility_moves_the_next_receive() {
     assert_eq!(sqs.change_visibility("q", &handle, NOW).unwrap_err().code, "MessageNotInflight");
 }
 
-/// After its last receive, a message moves to the dead-letter queue with its id and the time of its first send.
+/// After the last receive that the redrive policy allows, a message moves to the dead-letter queue with its id and the
+/// time of its first send.
 #[tokio::test(start_paused = true)]
 async fn message_moves_to_dead_letter_queue() {
     let sqs = queue();
@@ -121,7 +127,8 @@ async fn expired_message_is_not_a_dead_letter() {
     assert!(receive(&sqs, "dlq").await.is_empty());
 }
 
-/// After the retention period, messages in flight and messages that were never received are deleted, and the counts show it.
+/// After the retention period, SQS deletes messages in flight and messages that were never received. It no longer counts
+/// them.
 #[tokio::test(start_paused = true)]
 async fn retention_deletes_visible_and_in_flight() {
     let sqs = Sqs::new(Clock::real(), 1);
@@ -157,7 +164,7 @@ async fn dead_letter_keeps_its_age() {
     assert_eq!(sqs.counts("dlq").unwrap(), Counts::default());
 }
 
-/// A long poll returns as soon as there is a message, or when its time is over.
+/// A long poll returns as soon as there is a message, or when its wait time is over.
 #[tokio::test(start_paused = true)]
 async fn long_poll_ends_with_message_or_time() {
     let sqs = Arc::new(queue());
@@ -193,7 +200,7 @@ async fn body_and_receive_sizes_are_limited() {
     sqs.send("nowhere", "a").unwrap_err();
 }
 
-/// A body contains no noncharacters, and no control characters except white space.
+/// A body may contain only the characters of XML 1.0. NUL, most other control characters, U+FFFE and U+FFFF are refused.
 #[tokio::test(start_paused = true)]
 async fn control_characters_are_refused() {
     let services = Services::on_clock(Clock::real(), 1);
@@ -237,6 +244,108 @@ async fn batch_size_is_limited() {
         let error = send(entries).await.unwrap_err();
         assert!(error.contains(code), "{error}");
     }
+}
+
+/// A receive returns the message attributes and the trace header as sent, with the digest of the attributes that it asked
+/// for. A receive from the dead-letter queue does the same.
+#[tokio::test(start_paused = true)]
+async fn message_attributes_come_back_as_sent() {
+    let services = Services::on_clock(Clock::real(), 1);
+    services.sqs.create_queue("dlq", settings(None));
+    let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 4 };
+    services.sqs.create_queue("q", QueueSettings { visibility_timeout: NOW, ..settings(Some(redrive)) });
+    let client = aws_sdk_sqs::Client::new(&services.sdk_config());
+    let attribute = |data_type: &str| MessageAttributeValue::builder().data_type(data_type);
+    let trace_parent = attribute("String").string_value("00-\u{e9}-\u{1F41F}").build().unwrap();
+    let number = attribute("Number").string_value("1493147359900").build().unwrap();
+    let bytes = attribute("Binary.gzip").binary_value(Blob::new([0, 255, 10])).build().unwrap();
+    let header = "Root=1-65a5b2c3-000000000000000000000001;Sampled=1";
+    let header_name = MessageSystemAttributeName::AwsTraceHeader;
+    let header_value = MessageSystemAttributeValue::builder().data_type("String").string_value(header).build().unwrap();
+    let entry = SendMessageBatchRequestEntry::builder()
+        .id("1")
+        .message_body("a")
+        .message_attributes("trace.parent", trace_parent.clone())
+        .message_attributes("timestamp", number.clone())
+        .message_attributes("raw", bytes.clone())
+        .message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, header_value)
+        .build()
+        .unwrap();
+    let sent = client.send_message_batch().queue_url(queue_url("q")).entries(entry).send().await.unwrap();
+    let sent_digest = sent.successful()[0].md5_of_message_attributes().unwrap().to_owned();
+    assert!(sent.successful()[0].md5_of_message_system_attributes().is_some());
+
+    let receive = async |queue: &str, names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let request = client.receive_message().queue_url(queue_url(queue)).set_message_attribute_names(Some(names));
+        let request = request.message_system_attribute_names(header_name.clone());
+        let message = request.send().await.unwrap().messages.unwrap().remove(0);
+        assert_eq!(message.attributes().unwrap()[&header_name], header);
+        (message.message_attributes.unwrap_or_default(), message.md5_of_message_attributes)
+    };
+    let all = HashMap::from([
+        ("trace.parent".to_owned(), trace_parent.clone()),
+        ("timestamp".to_owned(), number.clone()),
+        ("raw".to_owned(), bytes),
+    ]);
+    assert_eq!(receive("q", &["All"]).await, (all.clone(), Some(sent_digest.clone())));
+    let digest_of_number = "235c5c510d26fb653d073faed50ae77c".to_owned();
+    assert_eq!(receive("q", &["timestamp"]).await, ([("timestamp".to_owned(), number)].into(), Some(digest_of_number)));
+    assert_eq!(receive("q", &["trace.*"]).await.0, [("trace.parent".to_owned(), trace_parent)].into());
+    assert_eq!(receive("q", &[]).await, (HashMap::new(), None));
+    services.sqs.receive("q", 1, NOW, None).await.unwrap();
+    assert_eq!(receive("dlq", &[".*"]).await, (all, Some(sent_digest)), "the dead letter keeps them");
+}
+
+/// A message has at most ten attributes with valid names, types and values. They count towards the size of a message and of
+/// a batch. A delay is refused.
+#[tokio::test(start_paused = true)]
+async fn message_attributes_are_limited() {
+    let services = Services::on_clock(Clock::real(), 1);
+    services.sqs.create_queue("q", settings(None));
+    let text = |value: &str| json!({ "DataType": "String", "StringValue": value });
+    let numbered = |count: usize| (0..count).map(|n| (format!("n{n}"), text("v"))).collect::<serde_json::Map<_, _>>();
+    let one = |name: &str, attribute: Value| json!({ "MessageBody": "a", "MessageAttributes": { name: attribute } });
+    let large =
+        |bytes: usize| json!({ "MessageBody": "x".repeat(bytes), "MessageAttributes": { "name": text("12345") } });
+    // The name, the type `String` and the value have 15 bytes.
+    let most = MAX_MESSAGE_BYTES - 15;
+    for accepted in [
+        json!({ "MessageBody": "a", "MessageAttributes": numbered(10), "DelaySeconds": 0 }),
+        one("a-Z_0.9", json!({ "DataType": "Number.label", "StringValue": "-1.5e3" })),
+        large(most),
+    ] {
+        assert_eq!(send_raw(&services, "SendMessage", &accepted).await.0, 200, "{:.200}", accepted.to_string());
+    }
+    for (refused, code) in [
+        (json!({ "MessageBody": "a", "MessageAttributes": numbered(11) }), "InvalidParameterValue"),
+        (large(most + 1), "InvalidParameterValue"),
+        (one("AWS.x", text("v")), "InvalidParameterValue"),
+        (one("a..b", text("v")), "InvalidParameterValue"),
+        (one("a b", text("v")), "InvalidParameterValue"),
+        (one("a", text("")), "InvalidParameterValue"),
+        (one("a", text("\u{1}")), "InvalidMessageContents"),
+        (one("a", json!({ "StringValue": "v" })), "InvalidParameterValue"),
+        (one("a", json!({ "DataType": "Text", "StringValue": "v" })), "InvalidParameterValue"),
+        (one("a", json!({ "DataType": "Number", "StringValue": "v" })), "InvalidParameterValue"),
+        (one("a", json!({ "DataType": "Binary", "BinaryValue": "%" })), "InvalidParameterValue"),
+        (json!({ "MessageBody": "a", "MessageSystemAttributes": { "Other": text("v") } }), "InvalidParameterValue"),
+        (json!({ "MessageBody": "a", "DelaySeconds": 1 }), "UnsupportedOperation"),
+    ] {
+        let (status, answer) = send_raw(&services, "SendMessage", &refused).await;
+        let case = refused.to_string();
+        assert_eq!((status, &answer["__type"]), (400, &json!(format!("com.amazonaws.sqs#{code}"))), "{case:.200}");
+    }
+    let batch = |bytes: usize| {
+        let mut entries = [large(bytes), one("a", text("v"))];
+        entries[0]["Id"] = "1".into();
+        entries[1]["Id"] = "2".into();
+        json!({ "Entries": entries })
+    };
+    // The second entry has 9 bytes.
+    assert_eq!(send_raw(&services, "SendMessageBatch", &batch(most - 9)).await.0, 200);
+    let (_, answer) = send_raw(&services, "SendMessageBatch", &batch(most - 8)).await;
+    assert_eq!(answer["__type"], "com.amazonaws.sqs#BatchRequestTooLong");
 }
 
 /// The id of a batch entry has 1 to 80 letters, digits, hyphens and underscores.

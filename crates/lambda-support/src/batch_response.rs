@@ -2,16 +2,16 @@
 
 use serde::Serialize;
 
-/// The partial batch response: the items that failed. The queue mapping retries only these. The stream mapping retries all
-/// records from the first failed one.
+/// The partial batch response: the messages or stream records that failed. SQS redelivers only the failed messages. The
+/// stream mapping retries all records from the first failed one on.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {
-    /// Failed items, in any order.
+    /// Failed messages or records, in any order.
     pub batch_item_failures: Vec<BatchItemFailure>,
 }
 
-/// One failed item.
+/// One failed message or record.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchItemFailure {
@@ -20,7 +20,7 @@ pub struct BatchItemFailure {
 }
 
 impl BatchResponse {
-    /// Reports an item as failed. An empty identifier makes Lambda retry the whole batch.
+    /// Reports a message or record as failed. An empty identifier makes Lambda retry the whole batch.
     pub fn add_failure(&mut self, item_identifier: impl Into<String>) {
         self.batch_item_failures.push(BatchItemFailure { item_identifier: item_identifier.into() });
     }

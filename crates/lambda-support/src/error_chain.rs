@@ -1,4 +1,4 @@
-//! Formats errors as text.
+//! Formats an error and its sources as text.
 
 use std::error::Error;
 use std::fmt::Write as _;

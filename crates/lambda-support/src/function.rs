@@ -1,4 +1,4 @@
-//! The start of the process, once per cold start, and the SDK settings that both functions use.
+//! The code that starts a function's process, once per cold start, and the SDK settings that both functions use.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::https;
 use crate::logs::{LogWriter, dispatch};
 use crate::variables::Variables;
 
-/// Sets up logging and runs `start`. An error from `start`, such as a missing variable, is logged in one line and ends the
-/// process.
+/// Sets up logging and runs `start`, which serves invocations until the process ends. If `start` fails, for example because
+/// an environment variable is missing, logs the error in one line and returns a failure exit code.
 ///
 /// # Panics
 /// Panics if the process already has a `tracing` subscriber.
@@ -46,13 +46,14 @@ pub fn read_variables<T>(read: impl FnOnce(&Variables<'_>) -> T) -> T {
     read(&Variables::from_process())
 }
 
-/// Returns the system clock, for use in a deployed function.
+/// Returns the clock of a deployed function: the system clock.
 #[must_use]
 pub fn wall_clock() -> SharedTimeSource {
     SharedTimeSource::new(SystemTimeSource::new())
 }
 
-/// Loads the region, credentials and endpoint from the process's environment, and adds [`timeouts`] and [`retries`].
+/// Returns the configuration of the SDK clients: region, credentials and endpoint from the process's environment, and our
+/// own [`timeouts`] and [`retries`].
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(https::client())
@@ -62,8 +63,9 @@ pub async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// Returns the timeouts of a request. A `PutItem` or a `PutObject` of one event takes about ten milliseconds, so an attempt that
-/// takes four seconds is lost. All attempts together end well before the function's timeout of 30 s.
+/// Returns the timeouts of a request. A `PutItem` or a `PutObject` of one event takes about ten milliseconds, so an attempt
+/// without an answer after four seconds counts as lost. All attempts together end well before the function's timeout of 30
+/// s.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
@@ -74,8 +76,8 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// Returns the retry settings of a request. They allow a few quick attempts, because the event source mapping retries the batch
-/// later. The SDK's default first backoff of one second is too long here.
+/// Returns the retry settings of a request. They allow only a few quick attempts, because Lambda or SQS delivers again what
+/// the function reports as failed. The SDK's default first backoff, one second, is too long for quick attempts.
 #[must_use]
 pub fn retries() -> RetryConfig {
     RetryConfig::standard()

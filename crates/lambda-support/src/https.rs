@@ -6,8 +6,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-/// Returns the SDK's default HTTPS client, but with ring instead of AWS-LC for TLS. Ring builds faster and makes the functions
-/// smaller. Like the default client, it uses the proxy in the usual variables (`HTTPS_PROXY`, `NO_PROXY`).
+/// Returns the SDK's default HTTPS client, but with ring instead of AWS-LC for TLS. Ring builds faster and makes the
+/// functions smaller. Like the SDK's default, this client uses the proxy that `HTTPS_PROXY` and `NO_PROXY` select.
 #[must_use]
 pub fn client() -> SharedHttpClient {
     Builder::new().build_with_connector_fn(|settings, runtime| {

@@ -2,16 +2,16 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | [`envelope`] | the batch with raw records, so that a malformed record fails alone |
-//! | [`batch_response`] | the partial batch response, which lists the failed items |
-//! | [`deadline`] | a limit that stops work before Lambda's deadline |
+//! | [`envelope`] | the batch that Lambda delivers, with unparsed records, so that a malformed record fails alone |
+//! | [`batch_response`] | the partial batch response, which lists the failed messages or records |
+//! | [`deadline`] | a time limit that stops work shortly before Lambda's deadline |
 //! | [`panic_guard`] | a guard that turns a panic into an error |
 //! | [`https`] | the HTTPS client for the SDK clients |
 //! | [`error_chain`](mod@error_chain) | an error and its sources in one line of text |
 //! | [`logs`] | JSON log lines and their destination |
-//! | [`metrics`] | the summary line of a batch, which also contains its CloudWatch metrics |
-//! | [`variables`] | environment variables, with errors that name them |
-//! | [`function`] | the start of the process, once per cold start |
+//! | [`metrics`] | the summary line of a batch, from which CloudWatch extracts the metrics |
+//! | [`variables`] | environment variables; an error names the variable |
+//! | [`function`] | the code that starts the process, once per cold start |
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,5 @@
-//! JSON log lines: flat, one event per line, with the `timestamp` and `level` that Lambda's JSON logging expects.
+//! JSON log lines: one flat object for each `tracing` event, with the `timestamp` and `level` that Lambda's JSON logging
+//! expects.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -55,8 +56,9 @@ impl MakeWriter<'_> for LogWriter {
 /// Longest text of an error in a log line, in characters.
 const MAX_ERROR_CHARS: usize = 1_000;
 
-/// Formats an error and all its sources for a log line, cut to 1,000 characters. Some libraries quote the whole input that they
-/// failed to read. Lambda splits a long line, and the parts are not valid JSON.
+/// Formats an error and all its sources for a log line, cut to 1,000 characters. Without the cut, a line could become very
+/// long, because some libraries quote the whole input that they failed to read. Lambda splits such a line into parts that
+/// are not valid JSON.
 #[must_use]
 pub fn error_text(error: &dyn Error) -> String {
     let mut text = error_chain(error);
@@ -75,13 +77,14 @@ impl FormatTime for Clock {
     }
 }
 
-/// Formats a time in RFC 3339, UTC, with milliseconds, as in `timestamp`.
+/// Formats a time in RFC 3339, UTC, with milliseconds, like the `timestamp` of a log line.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     chrono::DateTime::<chrono::Utc>::from(time).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-/// Parses epoch milliseconds and formats them like [`rfc3339`]. Returns `None` if `text` is not a time in epoch milliseconds.
+/// Parses epoch milliseconds and formats them like [`rfc3339`]. Returns `None` if `text` is not a time in epoch
+/// milliseconds.
 #[must_use]
 pub fn rfc3339_from_ms(text: &str) -> Option<String> {
     let time = chrono::DateTime::from_timestamp_millis(text.parse().ok()?)?;

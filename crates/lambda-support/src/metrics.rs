@@ -1,8 +1,9 @@
-//! The summary line of a batch, from which CloudWatch also extracts the metrics (embedded metric format,
+//! The log line that summarizes a batch. CloudWatch extracts the metrics from it (embedded metric format,
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 //! The line is not a `tracing` event, so no log level can suppress it.
 //!
-//! The format is one JSON object with fixed names. AWS's library for this format, metrique, would add 25 crates.
+//! The format is one JSON object with fixed names, so this module writes it without a library. AWS's library for this
+//! format, metrique, would add 25 crates.
 
 use std::io::Write as _;
 use std::time::SystemTime;
@@ -14,16 +15,16 @@ use crate::logs::{LogWriter, rfc3339};
 /// CloudWatch namespace of both functions' metrics.
 pub const NAMESPACE: &str = "DynamoLocking";
 
-/// The only dimension of the metrics.
+/// The only dimension of the metrics. Its value is the name of the function.
 const DIMENSION: &str = "FunctionName";
 
-/// Writes summary lines.
+/// Writes the summary lines of one function.
 pub struct Summary {
     writer: LogWriter,
     function_name: String,
 }
 
-/// The results of one batch.
+/// The results of one batch, as its summary line states them.
 pub struct Batch<'a> {
     /// Request id of the invocation.
     pub request_id: &'a str,
@@ -31,18 +32,20 @@ pub struct Batch<'a> {
     pub ended_at: SystemTime,
     /// Name and count of each metric. Zeros are included, so that alarms have data.
     pub counts: &'a [(&'static str, u64)],
-    /// Longest time from a claim to its object in the batch, in milliseconds; `None` if no claim was archived.
+    /// Longest time between a claim of the batch and the write of its object, in milliseconds; `None` if the batch archived
+    /// no claim.
     pub lag_max_ms: Option<u64>,
 }
 
 impl Summary {
-    /// Returns a summary that writes to `writer`. `function_name` is the value of the dimension.
+    /// Creates a summary that writes its lines to `writer`. `function_name` is the value of the metrics' dimension.
     #[must_use]
     pub fn new(writer: LogWriter, function_name: &str) -> Self {
         Self { writer, function_name: function_name.to_owned() }
     }
 
-    /// Writes the summary line. If that fails, the error goes to standard error, because the finished batch still needs its response.
+    /// Writes the summary line of a batch. If that fails, prints the error to standard error and returns, because the
+    /// finished batch still needs its response.
     pub fn write(&self, batch: &Batch<'_>) {
         let mut line = self.line(batch).to_string();
         line.push('\n');

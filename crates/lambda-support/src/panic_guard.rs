@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt as _;
 
-/// A caught panic in our own code. The caller must ensure that state shared with that code is still usable.
+/// The error for a caught panic in our own code. The caller must ensure that the state that it shares with that code is
+/// still usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the function panicked: {0}")]
 pub struct Panicked(String);

@@ -1,4 +1,5 @@
-//! Environment variables, read once per cold start. Tests pass a lookup function and never set a variable of the process.
+//! Environment variables, which a function reads once per cold start. Tests pass a lookup function instead of setting
+//! variables of the process.
 
 use std::env::VarError;
 use std::fmt::Display;
@@ -6,7 +7,7 @@ use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
 
-/// A source of environment variables.
+/// A source of environment variables: the process's environment or a lookup function.
 pub struct Variables<'a>(LookUp<'a>);
 
 enum LookUp<'a> {
@@ -33,19 +34,20 @@ pub enum VariableError {
 }
 
 impl<'a> Variables<'a> {
-    /// Reads variables with `look_up`, which returns the value of a variable that is set.
+    /// Returns a source that calls `look_up` with the name of a variable. `look_up` returns `None` if the variable is not
+    /// set.
     pub fn new(look_up: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self(LookUp::Given(look_up))
     }
 
-    /// Reads the variables of the process.
+    /// Returns a source that reads the environment of the process.
     #[must_use]
     pub fn from_process() -> Self {
         Self(LookUp::Process)
     }
 
-    /// Returns the value of a variable, or `None` if it is not set. A value that is not UTF-8 is an error: a default would
-    /// silently replace a value that someone has set.
+    /// Returns the value of a variable, or `None` if it is not set. A value that is not UTF-8 is an error instead of `None`:
+    /// otherwise, the default would silently replace a value that someone has set.
     fn value(&self, variable: &'static str) -> Result<Option<String>, VariableError> {
         match self.0 {
             LookUp::Given(look_up) => Ok(look_up(variable)),
@@ -60,7 +62,7 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// Returns a variable that must be set.
+    /// Returns the value of a variable that must be set.
     ///
     /// # Errors
     /// Fails if the variable is missing, empty or not UTF-8.
@@ -68,7 +70,8 @@ impl<'a> Variables<'a> {
         self.value(variable)?.filter(|value| !value.is_empty()).ok_or(VariableError::Missing(variable))
     }
 
-    /// Parses a variable, or `default` if it is not set. The error of `parse` says which requirement the value violates.
+    /// Parses the value of a variable, or `default` if the variable is not set. The error of `parse` must state the
+    /// requirement that the value violates.
     ///
     /// # Errors
     /// Fails if `parse` rejects the value, or if the value is not UTF-8.
@@ -82,7 +85,7 @@ impl<'a> Variables<'a> {
         parse(&value).map_err(|problem| VariableError::Malformed { variable, value, problem: problem.to_string() })
     }
 
-    /// Parses a variable as a whole number in `range`, or `default` if it is not set.
+    /// Parses the value of a variable, or `default` if the variable is not set, as a whole number in `range`.
     ///
     /// # Errors
     /// Fails if the value is not a whole number in `range`.
@@ -98,16 +101,19 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// Returns `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets, or `default` if it is not set.
+    /// Returns the function's name from `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets, or `default` if the variable is not
+    /// set.
     ///
     /// # Errors
-    /// Fails if the name is empty. It is the metrics' dimension, and CloudWatch drops metrics with an empty dimension.
+    /// Fails if the name is empty. The name is the value of the metrics' dimension, and CloudWatch drops metrics with an
+    /// empty dimension.
     pub fn function_name(&self, default: &str) -> Result<String, VariableError> {
         let not_empty = |name: &str| if name.is_empty() { Err("must not be empty") } else { Ok(name.to_owned()) };
         self.parsed("AWS_LAMBDA_FUNCTION_NAME", default, not_empty)
     }
 
-    /// Returns `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging configuration, or INFO if it is not set.
+    /// Returns the log level from `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging configuration, or
+    /// INFO if the variable is not set.
     ///
     /// # Errors
     /// Fails if the value is not one of Lambda's levels.

@@ -1,9 +1,137 @@
-//! Code shared by the command lines of this workspace.
+//! Code that the command-line tools of this workspace share.
 
-/// Returns the first paragraph of clap's error as one line, without the hints and the usage that follow it.
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use lambda_support::error_chain;
+use serde::Serialize;
+
+/// The error for a profile with single sign-on, a login session or a credential process. The tools do not support such
+/// profiles, because that would add two more SDKs.
+const EXPORT_CREDENTIALS: &str =
+    "cannot use the profile's credentials: run eval \"$(aws configure export-credentials --format env)\" first";
+
+/// A part of the SDK's error for such a profile. The tools have to look for this text, because the SDK does not return a
+/// typed error.
+const UNSUPPORTED_PROFILE: &str = "cargo feature(s) enabled";
+
+/// Returns the first paragraph of clap's error as one line, followed by clap's tips. Omits the usage.
 #[must_use]
 pub fn usage_error(error: &clap::Error) -> String {
     let text = error.to_string();
-    let first_paragraph: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    first_paragraph.join(" ")
+    let mut lines = text.lines().map(str::trim);
+    let first_paragraph: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    let tips = lines.filter(|line| line.starts_with("tip: "));
+    [first_paragraph.join(" ")].into_iter().chain(tips.map(str::to_owned)).collect::<Vec<_>>().join("; ")
+}
+
+/// Returns an error and its sources as one line. If the AWS SDK cannot use the profile's credentials, the line says what to do instead.
+#[must_use]
+pub fn error_line(error: &dyn Error) -> String {
+    let chain = error_chain(error);
+    if chain.contains(UNSUPPORTED_PROFILE) { EXPORT_CREDENTIALS.to_owned() } else { chain }
+}
+
+/// Returns `text` with its control characters escaped, such as `\n` or `\u{1b}`, for a line on a terminal.
+///
+/// Event ids, bodies and error texts come from outside. Unescaped, they could clear the screen, forge a line, or show
+/// text in a false order.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_control(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+    }
+    Cow::Owned(escaped)
+}
+
+/// Writes one line with the control characters in it escaped, as [`printable`] does.
+///
+/// # Errors
+/// Fails if `out` cannot be written to.
+pub fn write_line(out: &mut impl Write, line: impl Display) -> io::Result<()> {
+    writeln!(out, "{}", printable(&line.to_string()))
+}
+
+/// Writes a value as indented JSON. Also escapes the control characters that `serde_json` leaves as they are: those from U+007F on.
+///
+/// # Errors
+/// Fails if the value cannot be serialized or `out` cannot be written to.
+pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_string_pretty(value)?;
+    // These characters occur only in strings, where JSON allows the escape.
+    for text in json.split_inclusive(|c| c > '\u{1f}' && is_control(c)) {
+        match text.chars().next_back().filter(|c| *c > '\u{1f}' && is_control(*c)) {
+            Some(last) => {
+                write!(out, "{}\\u{:04x}", &text[..text.len() - last.len_utf8()], u32::from(last))?;
+            }
+            None => out.write_all(text.as_bytes())?,
+        }
+    }
+    writeln!(out)
+}
+
+/// Returns true for the control characters of ASCII and Latin-1, and for those that change the direction of text (Unicode's
+/// `Bidi_Control`).
+fn is_control(c: char) -> bool {
+    let is_bidi_control =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || is_bidi_control
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Control characters of each kind are escaped. Everything else stays as it is, without a copy.
+    #[test]
+    fn control_characters_are_escaped() {
+        for (text, expected) in [
+            ("\u{1b}[2J\u{1b}]0;pwned\u{7}evil2", r"\u{1b}[2J\u{1b}]0;pwned\u{7}evil2"),
+            ("a\nb\rc\td\0", r"a\nb\rc\td\u{0}"),
+            ("\u{7f}\u{80}\u{9b}31m\u{9f}", r"\u{7f}\u{80}\u{9b}31m\u{9f}"),
+            ("\u{202a}\u{202e}\u{2066}\u{2069}", r"\u{202a}\u{202e}\u{2066}\u{2069}"),
+            ("\u{61c}\u{200e}\u{200f}", r"\u{61c}\u{200e}\u{200f}"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
+        let harmless = "é \\ \" ' \u{a0} \u{202f} \u{2065} 日本 \u{10ffff}";
+        assert!(matches!(printable(harmless), Cow::Borrowed(text) if text == harmless));
+    }
+
+    /// A text with a line break is still one line.
+    #[test]
+    fn written_line_is_one_line() {
+        let mut out = Vec::new();
+        write_line(&mut out, format_args!("{}: {}", "a\nb", 1)).expect("memory can be written to");
+        assert_eq!(String::from_utf8(out).expect("it is text"), "a\\nb: 1\n");
+    }
+
+    /// JSON on a terminal has no control characters but line feeds, and parses to the same value.
+    #[test]
+    fn written_json_has_no_control_characters() {
+        let value = serde_json::json!({ "a\u{9b}": ["\u{1b}\n\u{7f}\u{85}\u{202e}é", 1, "\u{2066}"], "b": "" });
+        let mut out = Vec::new();
+        write_json(&mut out, &value).expect("memory can be written to");
+        let text = String::from_utf8(out).expect("it is text");
+        assert!(text.chars().all(|c| c == '\n' || !is_control(c)), "{text:?}");
+        assert!(text.contains(r"\u001b\n\u007f\u0085\u202eé"), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("it is JSON"), value);
+    }
+
+    /// The error line for an unknown argument says how to pass the argument as a value.
+    #[test]
+    fn usage_error_keeps_the_tip() {
+        let command = clap::Command::new("c").arg(clap::Arg::new("id"));
+        let error = command.try_get_matches_from(["c", "-1"]).expect_err("-1 looks like an option");
+        assert_eq!(
+            usage_error(&error),
+            "error: unexpected argument '-1' found; tip: to pass '-1' as a value, use '-- -1'"
+        );
+    }
 }

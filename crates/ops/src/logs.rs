@@ -1,6 +1,6 @@
-//! A small client for CloudWatch Logs. It speaks the service's JSON protocol on the runtime of the AWS SDK's clients,
-//! and takes credentials, timeouts and retries from an `SdkConfig`. The SDK's own crate for this service takes a minute
-//! to compile.
+//! A small client for CloudWatch Logs. It replaces the SDK's own crate for this service, which takes a minute to compile.
+//! It speaks the service's JSON protocol, runs on the same runtime as the AWS SDK's clients, and takes credentials,
+//! timeouts and retries from an `SdkConfig`.
 
 mod endpoint;
 
@@ -46,7 +46,7 @@ pub struct LogsClient {
     call: Operation<LogsCall, Box<RawValue>, LogsRefusal>,
 }
 
-/// The error of a call: the service refused it, or no usable answer arrived.
+/// The error of a call: the service refused the call, or no usable answer arrived.
 pub type LogsError = SdkError<LogsRefusal, HttpResponse>;
 
 /// The error code and message with which the service refused a call.
@@ -84,16 +84,16 @@ pub struct FilterLogEvents<'a> {
     /// Filter pattern that an event must match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter_pattern: Option<&'a str>,
-    /// Earliest time of an event, in milliseconds since 1970.
+    /// Start of the time range (inclusive), in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<i64>,
-    /// Time before which an event must be, in milliseconds since 1970.
+    /// End of the time range (exclusive), in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<i64>,
     /// Maximum number of events per page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<i32>,
-    /// [`LogPage::next_token`] of the previous page.
+    /// [`LogPage::next_token`] of the previous page; `None` for the first page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<&'a str>,
 }
@@ -170,7 +170,7 @@ impl LogsClient {
         Self { call: call.serializer(write_request).deserializer(read_response).build() }
     }
 
-    /// Returns one page of the events that match.
+    /// Returns one page of the events that match `search`.
     pub async fn filter_log_events(&self, search: &FilterLogEvents<'_>) -> Result<LogPage, LogsError> {
         self.call("FilterLogEvents", search).await
     }
@@ -207,7 +207,7 @@ fn read_response(response: &HttpResponse) -> Result<Box<RawValue>, OrchestratorE
     if !response.status().is_success() {
         return Err(OrchestratorError::operation(refusal(response, body)));
     }
-    // Some operations answer with an empty body.
+    // Some operations answer with an empty body, which is not valid JSON.
     let text = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(text).map_err(OrchestratorError::other)
 }

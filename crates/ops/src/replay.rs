@@ -54,11 +54,11 @@ pub use outcome::{ReplayError, ReplayOutcome};
 pub use settings::ReplaySettings;
 pub use worklist::WorklistError;
 
-/// Number of partitions compared in parallel. Each is a sequence of requests, and its claims stay in memory until it is
-/// done.
+/// Number of partitions compared in parallel. Comparing a partition takes a sequence of requests, and the partition's
+/// claims stay in memory all that time.
 const PARTITIONS_AT_ONCE: usize = 4;
 
-/// Number of objects written in parallel for each of those partitions. Each may hold a 1 MiB body twice.
+/// Number of objects written in parallel for each of those partitions. Each write may hold two copies of a 1 MiB body.
 const OBJECTS_AT_ONCE: usize = 8;
 
 /// Age up to which a claim is left to the stream if [`ReplaySettings::until`] is `None`.
@@ -85,11 +85,14 @@ pub async fn replay(
         let prefix = settings.object_prefix.to_string();
         return Err(ReplayError::NewLake { bucket: settings.bucket.clone(), prefix });
     }
-    let mut worklist = Worklist::open(settings, until)?;
+    let table = ClaimTable::new(sdk, &settings.table);
+    let describe_error = |source| ReplayError::Describe { table: settings.table.clone(), source };
+    let identity = table.identity().await.map_err(|error| describe_error(Box::new(error)))?;
+    let identity = identity.ok_or_else(|| describe_error("the answer has no ARN".into()))?;
+    let mut worklist = Worklist::open(identity, settings, until)?;
     if let Some(resumed) = worklist.describe_resumed() {
         note(&format!("resuming {resumed} from the checkpoint folder {}", settings.checkpoint.display()));
     }
-    let table = ClaimTable::new(sdk, &settings.table);
     scan::scan(&table, settings, &mut worklist, note).await?;
 
     let replay = Replay {
@@ -104,7 +107,7 @@ pub async fn replay(
     };
     let mut outcome = ReplayOutcome { until: worklist.until(), ..ReplayOutcome::default() };
     replay.compare_partitions(&worklist, &mut outcome).await?;
-    let unusable_left = replay.quarantine_unusable(&worklist, &mut outcome).await?;
+    let unusable_left = replay.rewrite_unusable(&worklist, &mut outcome).await?;
     worklist.finish(&unusable_left)?;
     Ok(outcome)
 }
@@ -157,9 +160,10 @@ impl Replay<'_> {
         Ok(outcome)
     }
 
-    /// Writes the objects of `missing`, and returns the claims whose write failed.
+    /// Writes the objects of `missing`, and returns the claims that still have no object. They include claims for which a
+    /// retry is useless: otherwise a run after a killed one would end as if every claim had its object.
     async fn write(&self, missing: &[ClaimRef], outcome: &mut ReplayOutcome) -> Result<Vec<ClaimRef>, ReplayError> {
-        let mut failed = Vec::new();
+        let mut remaining = Vec::new();
         let mut writing = stream::iter(missing)
             .map(|claim| async move {
                 self.limiter.wait().await;
@@ -178,23 +182,30 @@ impl Replay<'_> {
                     self.written.set(self.written.get() + 1);
                 }
                 Ok(RewriteOutcome::AlreadyThere) => outcome.already_there += 1,
-                Ok(RewriteOutcome::Gone) => outcome.gone.push(partition_key()),
-                Ok(RewriteOutcome::Unusable { reason }) => outcome.unusable.push((partition_key(), reason)),
+                Ok(RewriteOutcome::Gone) => {
+                    outcome.gone.push(partition_key());
+                    remaining.push(claim.clone());
+                }
+                Ok(RewriteOutcome::Unusable { reason }) => {
+                    outcome.unusable.push((partition_key(), reason));
+                    remaining.push(claim.clone());
+                }
                 Err(error) if self.consecutive_failures.get() >= MAX_CONSECUTIVE_FAILURES => {
                     return Err(ReplayError::Outage(error_chain(&error)));
                 }
                 Err(error) => {
                     outcome.failed.push((partition_key(), error_chain(&error)));
-                    failed.push(claim.clone());
+                    remaining.push(claim.clone());
                 }
             }
             self.progress.report(|| format!("{} objects written so far", self.written.get()));
         }
-        Ok(failed)
+        Ok(remaining)
     }
 
-    /// Copies unusable items to the quarantine. Returns the items that the next run has to look at, with the reasons.
-    async fn quarantine_unusable(
+    /// Copies unusable items to the quarantine. Returns the items that the next run has to look at, each with the reason
+    /// why it is unusable.
+    async fn rewrite_unusable(
         &self,
         worklist: &Worklist,
         outcome: &mut ReplayOutcome,
@@ -208,8 +219,15 @@ impl Replay<'_> {
             }
             self.limiter.wait().await;
             let prefix = &self.settings.object_prefix;
-            match rewrite::quarantine(&self.table, &self.data_lake, prefix, &partition_key).await {
-                Ok(()) => outcome.unusable.push((partition_key, reason)),
+            match rewrite::rewrite_unusable(&self.table, &self.data_lake, prefix, &partition_key).await {
+                Ok(RewriteOutcome::Written) => outcome.written += 1,
+                Ok(RewriteOutcome::AlreadyThere) => outcome.already_there += 1,
+                // The item was not a claim, and somebody has deleted it.
+                Ok(RewriteOutcome::Gone) => {}
+                Ok(RewriteOutcome::Unusable { reason }) => {
+                    outcome.unusable.push((partition_key.clone(), reason.clone()));
+                    remaining.push((partition_key, reason));
+                }
                 Err(error) => {
                     outcome.failed.push((partition_key.clone(), error_chain(&error)));
                     remaining.push((partition_key, reason));

@@ -1,6 +1,6 @@
 //! `ops replay`: its arguments, what it prints, and its exit codes.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +11,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use chrono::{DateTime, NaiveDate, Utc};
 use claim::ObjectPrefix;
-use lambda_support::{error_chain, https};
+use lambda_support::https;
+use ops::command_line::{error_line, write_line};
 use ops::replay::{ReplayError, ReplayOutcome, ReplaySettings, replay};
 
 /// Maximum number of items to print per category.
@@ -22,6 +23,7 @@ const MISSING: u8 = 1;
 pub(crate) const UNUSABLE: u8 = 2;
 const FAILED: u8 = 3;
 const UNREACHABLE: u8 = 4;
+const NOT_RECOVERABLE: u8 = 5;
 
 /// Find claims in the table that have no object in the lake, and with --write, write those objects
 ///
@@ -32,12 +34,13 @@ const UNREACHABLE: u8 = 4;
 /// next run continues from the checkpoint folder.
 ///
 /// A replay uses your own credentials. They need these permissions:
-///   dynamodb:Scan         on the table
-///   dynamodb:GetItem      on the table
-///   s3:ListBucket         on the bucket
-///   s3:PutObject          on the objects under the prefix
-///   kms:Decrypt           on the table's key, if it is customer-managed
-///   kms:GenerateDataKey   on the bucket's key, if it is customer-managed
+///   dynamodb:DescribeTable   on the table
+///   dynamodb:Scan            on the table
+///   dynamodb:GetItem         on the table
+///   s3:ListBucket            on the bucket
+///   s3:PutObject             on the objects under the prefix
+///   kms:Decrypt              on the table's key, if it is customer-managed
+///   kms:GenerateDataKey      on the bucket's key, if it is customer-managed
 ///
 /// Exit codes:
 ///   0  No claim is left without its object
@@ -45,6 +48,9 @@ const UNREACHABLE: u8 = 4;
 ///   2  The command line or the checkpoint folder cannot be used, or the lake has no objects
 ///   3  Some objects could not be written; the next run tries them again
 ///   4  The table or the bucket cannot be read, or 200 writes in a row failed; the next run continues from the checkpoint
+///   5  With --write: some claims have no object and cannot get one, because they are no longer in the table ("gone") or
+///      cannot be read ("unusable"). Another run with --write lists them again. A run without
+///      --write compares everything from the start
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ReplayArgs {
@@ -109,12 +115,15 @@ pub(crate) async fn run(args: ReplayArgs) -> ExitCode {
             }
         }
         Err(error) => {
-            note(&format!("error: {}", error_chain(&error)));
+            note(&format!("error: {}", error_line(&error)));
             match error {
                 ReplayError::NewLake { .. } | ReplayError::EmptyTimeRange { .. } | ReplayError::Worklist(_) => {
                     UNUSABLE.into()
                 }
-                ReplayError::Table { .. } | ReplayError::Bucket { .. } | ReplayError::Outage(_) => UNREACHABLE.into(),
+                ReplayError::Describe { .. }
+                | ReplayError::Table { .. }
+                | ReplayError::Bucket { .. }
+                | ReplayError::Outage(_) => UNREACHABLE.into(),
             }
         }
     }
@@ -165,13 +174,13 @@ async fn sdk_config() -> SdkConfig {
 /// Prints the partitions that have missing objects, then the items that could not be handled, then the totals.
 fn print_outcome(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut impl io::Write) -> io::Result<()> {
     for (partition, missing) in &outcome.missing {
-        writeln!(out, "{partition}: {missing} {} without an object", claim_or_claims(*missing))?;
+        write_line(out, format_args!("{partition}: {missing} {} without an object", claim_or_claims(*missing)))?;
     }
     let gone = |key: &String| (key.clone(), "deleted or replaced after the scan".to_owned());
     let gone: Vec<_> = outcome.gone.iter().map(gone).collect();
     for (category, items) in [("gone", &gone), ("unusable", &outcome.unusable), ("failed", &outcome.failed)] {
         for (partition_key, reason) in items.iter().take(MOST_LISTED) {
-            writeln!(out, "{category}: {partition_key}: {reason}")?;
+            write_line(out, format_args!("{category}: {partition_key}: {reason}"))?;
         }
         if let Some(more @ 1..) = items.len().checked_sub(MOST_LISTED) {
             writeln!(out, "{category}: and {more} more")?;
@@ -194,7 +203,11 @@ fn print_outcome(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut i
             out,
             "{written} written, {already_there} already there, {gone} no longer in the table, {unusable} quarantined, {failed} \
              failed"
-        )
+        )?;
+        if gone + unusable > 0 {
+            writeln!(out, "claims that are gone or unusable have no object, and another run cannot write one")?;
+        }
+        Ok(())
     } else if missing > 0 || unusable > 0 {
         if missing > 0 && missing == *compared {
             writeln!(
@@ -214,16 +227,18 @@ fn claim_or_claims(number: u64) -> &'static str {
 
 fn exit_code(outcome: &ReplayOutcome, settings: &ReplaySettings) -> ExitCode {
     if !outcome.failed.is_empty() {
-        FAILED.into()
-    } else if settings.write || (outcome.missing.is_empty() && outcome.unusable.is_empty()) {
-        ExitCode::SUCCESS
-    } else {
-        MISSING.into()
+        return FAILED.into();
     }
+    // With `--write`, `missing` counts the claims that had no object before their objects were written.
+    let missing = !settings.write && !outcome.missing.is_empty();
+    if !missing && outcome.gone.is_empty() && outcome.unusable.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    if settings.write { NOT_RECOVERABLE.into() } else { MISSING.into() }
 }
 
 /// Prints a progress line or an error to standard error.
 pub(crate) fn note(text: &str) {
     // If standard error is closed, the exit code is all that the caller gets.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = write_line(&mut io::stderr(), text);
 }

@@ -20,7 +20,7 @@ const SEARCH: FilterLogEvents<'static> = FilterLogEvents {
     next_token: None,
 };
 
-/// Returns services with one log group, at 1,000 s after 1970, and a client for them.
+/// Returns services with one log group, on a clock that shows 1,000 s after 1970, and a client for them.
 fn region() -> (Arc<Services>, LogsClient) {
     let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
     let services = Services::on_clock(clock, 1);
@@ -90,7 +90,7 @@ async fn request_is_signed_json_1_1() {
     assert!(header("authorization").starts_with(&scope), "{}", header("authorization"));
 }
 
-/// A refused call returns the service's code and message, and is not retried.
+/// A refused call returns the service's error code and message, and is not retried.
 #[tokio::test(start_paused = true)]
 async fn refusal_has_code_and_message() {
     assert_eq!(call_with_fault(Fault::Refused(403)).await, (Some("AccessDeniedException".to_owned()), 1));

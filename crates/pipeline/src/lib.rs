@@ -1,4 +1,5 @@
-//! The functions wired to the emulator, as Terraform wires the deployed ones.
+//! The whole pipeline in one process: both functions, connected to the emulator as Terraform connects the deployed
+//! functions to AWS.
 
 #![warn(missing_docs)]
 

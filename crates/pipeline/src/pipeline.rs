@@ -1,4 +1,4 @@
-//! The whole pipeline in one process, wired as Terraform wires the deployed one.
+//! Creates the pipeline's resources on the emulated services and starts its mappings, as Terraform does on AWS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Creates the queues, the table and the bucket, and starts both mappings. `seed` determines the claim ids.
+    /// Creates the queues, the table and the bucket, and starts both mappings. `seed` determines the random part of claim
+    /// ids.
     ///
     /// # Panics
     /// Panics if the table already exists.
@@ -39,7 +40,7 @@ impl Pipeline {
         Self::start_decorated(services, settings, seed, AsDeployed)
     }
 
-    /// Starts a pipeline like [`Pipeline::start`], with `decorator` around its sandboxes and log writers.
+    /// Starts a pipeline as [`Pipeline::start`] does. `decorator` can replace its sandboxes and log writers.
     ///
     /// # Panics
     /// Panics if the table already exists.
@@ -52,7 +53,7 @@ impl Pipeline {
     ) -> Self {
         let Functions { ingest, archive } = Functions::new(services, &settings, seed, decorator);
         let services = Arc::clone(services);
-        // AWS recommends six times the function's timeout plus the batching window.
+        // AWS recommends a visibility timeout of six times the function's timeout plus the batching window.
         let visibility_timeout = settings.function_timeout * 6 + settings.sqs_mapping.batching_window;
         let long_kept = QueueSettings { visibility_timeout, retention: DAY * 14, redrive: None };
         let redrive = Redrive {

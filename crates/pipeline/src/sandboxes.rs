@@ -1,7 +1,7 @@
 //! The sandboxes of both functions. Like a process on Lambda, each sandbox has its own SDK client, retry quota and handler.
 //!
-//! A [`Decorator`] can change a sandbox's surroundings: the simulation skews clocks, kills sandboxes and observes them, and a
-//! mutant rewrites requests, answers and log lines. The functions themselves are always the deployed ones.
+//! A [`Decorator`] can change a sandbox's surroundings: the simulation skews clocks, kills sandboxes and observes them,
+//! and a mutant rewrites requests, answers and log lines. The code of the functions is always the deployed code.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,8 @@ impl Role {
 
 /// A hook between the functions and the rest of a pipeline. The default methods change nothing.
 pub trait Decorator: Send + Sync + 'static {
-    /// Returns the writer of a function's log lines.
+    /// Returns the writer that receives a function's log lines. `writer` is the one that the pipeline would use by
+    /// itself.
     fn log_writer(&self, _role: Role, writer: LogWriter) -> LogWriter {
         writer
     }
@@ -61,11 +62,11 @@ impl Decorator for AsDeployed {}
 pub struct Blueprint {
     /// The sandbox's function.
     pub role: Role,
-    /// The sandbox's number, counted from 0 over both functions.
+    /// The sandbox's number. The sandboxes of both functions are numbered together, from 0.
     pub number: u64,
     /// The wall clock of the handler and the SDK client.
     pub clock: SharedTimeSource,
-    /// The configuration of the SDK client, which connects it to the services.
+    /// The configuration of the SDK client. It connects the client to the emulated services.
     pub sdk: SdkConfig,
     /// The source of the random part of claim ids. `archive-fn` does not use it.
     pub random: ingest_fn::Random,
@@ -86,7 +87,8 @@ impl Blueprint {
     /// Creates the SDK client and the handler.
     #[must_use]
     pub fn build(self) -> WarmSandbox {
-        // The SDK shares one retry quota within a process. On Lambda, each sandbox is a process of its own.
+        // On Lambda, each sandbox is a process with its own retry quota. Without a partition of its own, all sandboxes
+        // here would share the quota of this process.
         let retry_quota = RetryPartition::custom(format!("sandbox {}", self.number)).build();
         match self.role {
             Role::Ingest => {

@@ -1,8 +1,9 @@
 //! A test kit that runs the pipeline on a paused clock. Tests send messages, inject faults, and read the table, the lake, the
 //! queues and the logs.
 //!
-//! A [`World`] needs a paused clock (`#[tokio::test(start_paused = true)]`). Time jumps whenever every task waits, so hours of
-//! retries take milliseconds. Two worlds with the same settings and the same messages end with the same bytes.
+//! A [`World`] needs a paused clock (`#[tokio::test(start_paused = true)]`). Time jumps whenever every task waits, so
+//! hours of retries take milliseconds. Two worlds with the same settings and the same messages end with the same claims
+//! and objects, byte for byte.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
@@ -40,10 +41,10 @@ pub const STARTS_AT_SECONDS: u64 = 1_800_000_000;
 /// The seed of message ids and claim ids.
 const SEED: u64 = 1;
 
-/// The default limit of a wait. A message is received three times within it.
+/// The default time limit of a wait. It is long enough for a message to be received three times.
 const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The longest time that a delayed request can take after the pipeline is drained.
+/// The time that a test waits after the pipeline is drained, so that delayed requests still arrive.
 const LATE: Duration = Duration::from_secs(60);
 
 /// A pipeline and its services on a paused clock.
@@ -95,12 +96,13 @@ impl World {
         self.services.sqs.send(names::QUEUE, body).expect("the queue is there and takes the message")
     }
 
-    /// Injects the fault that `choose` returns into each request to a service, from now on. Replaces all earlier faults.
+    /// From now on, injects the fault that `choose` returns into each request to `service`. Requests to other services
+    /// have no faults. Replaces all earlier faults.
     pub fn fail(&self, service: Service, choose: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
         self.services.faults.set(move |call| if call.service == service { choose(call) } else { None });
     }
 
-    /// Counts the requests that write, from now on. Ends all faults.
+    /// Counts the requests that write claims or objects from now on. Removes all faults.
     #[must_use]
     pub fn count_writes(&self) -> Arc<Mutex<WriteCounts>> {
         let counts = Arc::new(Mutex::new(WriteCounts::default()));
@@ -220,7 +222,7 @@ impl World {
         }
     }
 
-    /// Puts an item with string attributes into the table, as a manual edit.
+    /// Puts an item with string attributes into the table, as an operator could do by hand.
     pub async fn put_item(&self, attributes: &[(&str, &str)]) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let item = |(name, text): &(&str, &str)| ((*name).to_owned(), AttributeValue::S((*text).to_owned()));
@@ -228,7 +230,8 @@ impl World {
         client.put_item().table_name(names::TABLE).set_item(Some(item)).send().await.expect("the item is put");
     }
 
-    /// Updates the claim of an event, as a manual edit. `expression` may use the value `:v` and the name `#ttl`.
+    /// Updates the claim of an event, as an operator could do by hand. In `expression`, `:v` stands for `value` and
+    /// `#ttl` for the attribute `ttl`.
     pub async fn update_claim(&self, event_id: &str, expression: &str, value: &str) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let request = client.update_item().table_name(names::TABLE).update_expression(expression);
@@ -240,7 +243,8 @@ impl World {
         request.set_expression_attribute_names(names).send().await.expect("the claim is updated");
     }
 
-    /// Returns the log lines of `ingest-fn` about messages, or of `archive-fn` about records.
+    /// Returns a function's log lines about single messages (`ingest-fn`) or records (`archive-fn`), without all other
+    /// lines.
     #[must_use]
     pub fn lines(&self, function: &str) -> Vec<Value> {
         let lines = self.services.logs.lines(&names::log_group(function));
@@ -259,7 +263,7 @@ impl World {
     }
 }
 
-/// Returns services on a paused clock that begins `seconds` after 1970.
+/// Returns services on a paused clock that shows `seconds` since 1970.
 #[must_use]
 pub fn services_at(seconds: u64) -> Arc<Services> {
     Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), SEED)
@@ -276,7 +280,7 @@ pub fn lake(services: &Services) -> BTreeMap<String, Vec<String>> {
     lake
 }
 
-/// Waits, in the clock's time, until `condition` holds. `description` is the condition in words.
+/// Waits, in the paused clock's time, until `condition` holds. `description` is the condition in words.
 ///
 /// # Panics
 /// Panics if the condition does not hold within two hours.
@@ -284,7 +288,7 @@ pub async fn wait_until(description: &str, condition: impl Fn() -> bool) {
     wait_until_within(PATIENCE, description, condition).await;
 }
 
-/// Waits, in the clock's time, until `condition` holds. `description` is the condition in words.
+/// Waits, in the paused clock's time, until `condition` holds. `description` is the condition in words.
 ///
 /// # Panics
 /// Panics if the condition does not hold within `limit`.
@@ -309,13 +313,13 @@ pub fn writes_object(call: &Call<'_>) -> bool {
     call.service == Service::S3 && call.operation.starts_with("PUT ")
 }
 
-/// Returns the key of a claim's object.
+/// Returns the key of a claim's object under the default prefix.
 #[must_use]
 pub fn object_key(claim: &Claim) -> String {
     ObjectPrefix::parse("events/").expect("the prefix is well formed").object_key(claim)
 }
 
-/// Returns a body that contains only the event id.
+/// Returns a message body that contains only the event id.
 #[must_use]
 pub fn body(event_id: &str) -> String {
     json!({ "event_id": event_id }).to_string()

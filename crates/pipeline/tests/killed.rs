@@ -1,8 +1,9 @@
-//! Runs both compiled functions as child processes under load, kills them with SIGKILL at random moments, and starts new ones
-//! as Lambda does. The lake must then contain the same objects as without any kill.
+//! Runs both compiled functions as child processes under load, kills them with SIGKILL at random moments, and starts new
+//! ones as Lambda does. In the end, the lake must contain one object per event, as without any kill.
 //!
-//! Cargo does not provide the paths of other packages' binaries to a test. `cargo test --workspace` puts them into one folder.
-//! A narrower command can leave outdated binaries there, which this test refuses.
+//! Cargo does not tell a test where the binaries of other packages are. The test expects them in the folder into which
+//! `cargo test --workspace` puts all binaries. A narrower command can leave outdated binaries there. The test fails if it
+//! finds one.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the test reports the number of kills")]
@@ -30,15 +31,15 @@ const COPIES: usize = 3;
 /// Number of kills of each function.
 const KILLS: usize = 20;
 
-/// The time limit of the run. It takes about ten seconds, and longer on a busy machine.
+/// The time limit of the whole run. A run takes about ten seconds, and longer on a busy machine.
 const BOUND: Duration = Duration::from_secs(120);
 
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Short, because each killed batch is hidden for this long.
+/// The visibility timeout of the queues. It is short, because SQS hides the messages of a killed batch for this long.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A compiled function whose processes are killed.
+/// A compiled function whose processes the test kills.
 struct Compiled {
     name: &'static str,
     binary: PathBuf,
@@ -58,8 +59,9 @@ struct Killer {
 }
 
 impl Killer {
-    /// Returns the delay after which to kill the next invocation, if at all. Two of three invocations are killed, at any moment
-    /// from their beginning until shortly after their expected end.
+    /// Decides whether to kill the next invocation, and returns the delay until the kill. Until `KILLS` kills are
+    /// planned, two of three invocations are chosen. The kill comes at a random moment between the invocation's start and
+    /// shortly after its expected end.
     fn next(&mut self) -> Option<Duration> {
         self.invocations += 1;
         let is_killed = self.kills_planned < KILLS && self.random.u8(..3) < 2;
@@ -68,7 +70,8 @@ impl Killer {
     }
 }
 
-/// A process with its own Runtime API. With a shared one, an event could go to the pending request of a killed process.
+/// A process with its own Runtime API. If processes shared a Runtime API, it could give an event to the pending request
+/// of a killed process.
 struct Process {
     api: RuntimeApi,
     child: Child,
@@ -174,9 +177,9 @@ impl Compiled {
     }
 }
 
-/// Returns the path of a function's binary. Asserts that it is not older than its sources.
+/// Returns the path of a function's binary. Asserts that the binary exists and is not older than the function's sources.
 fn function_binary(name: &str) -> PathBuf {
-    // A test's executable is in `deps` of the folder that contains the workspace's binaries.
+    // The test's own executable is in the subfolder `deps` of the folder that contains the workspace's binaries.
     let test = std::env::current_exe().unwrap();
     let binary = test.parent().unwrap().with_file_name(name).with_extension(std::env::consts::EXE_EXTENSION);
     let built = binary.metadata().and_then(|file| file.modified());
@@ -186,7 +189,7 @@ fn function_binary(name: &str) -> PathBuf {
     let newest = sources.map(|file| file.unwrap().metadata().unwrap().modified().unwrap()).max().unwrap();
     assert!(
         built.is_ok_and(|built| built >= newest),
-        "{} is missing or outdated: build it with `cargo test --workspace`, also with `--test compiled --test killed`",
+        "{} is missing or outdated: build it with `cargo test --workspace --test compiled --test killed`",
         binary.display()
     );
     binary

@@ -1,4 +1,4 @@
-//! The whole pipeline, from the queue to the lake.
+//! Tests of the whole pipeline, from the queue to the lake.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use pipeline::{PipelineSettings, names};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-/// Longer than any wait of these tests: a message is a dead letter after three visibility timeouts of three minutes.
+/// A delay that is longer than any wait in these tests. A message becomes a dead letter after three visibility timeouts
+/// of three minutes each.
 const LONG: Duration = Duration::from_secs(3_600);
 
 fn start(on_conflict: OnConflict) -> World {
@@ -66,8 +67,8 @@ async fn only_the_poison_message_is_a_dead_letter() {
     assert_eq!(take_dead_letter(&world).await, "poison");
 }
 
-/// If the answers to a claim are lost, the message becomes a dead letter although its claim is in the table. A redrive then
-/// finds a duplicate.
+/// If DynamoDB's answers to all writes of a claim are lost, the message becomes a dead letter although its claim is in
+/// the table. Once redriven, the message is a duplicate.
 #[tokio::test(start_paused = true)]
 async fn redriven_dead_letter_is_a_duplicate() {
     let world = start(OnConflict::Acknowledge);

@@ -21,12 +21,12 @@ fn count(world: &World, outcome: &str) -> usize {
     world.outcomes().iter().filter(|line| line.ends_with(&format!(" {outcome}"))).count()
 }
 
-/// Returns the number of insert requests and the number of puts.
+/// Returns the number of insert requests and the number of puts that were sent so far.
 fn requests(world: &World) -> (usize, usize) {
     (world.sent("BatchExecuteStatement").len(), world.sent("PutItem").len())
 }
 
-/// Every 25 new events cost one request, and cached events cost none.
+/// The function sends one request for every 25 new events, and none for cached events.
 #[tokio::test(start_paused = true)]
 async fn new_events_are_inserted_25_at_a_time() {
     let world = World::batched(&[]);
@@ -38,7 +38,7 @@ async fn new_events_are_inserted_25_at_a_time() {
 
     assert!(deliver(&world, &events(0..60)).await.is_empty());
     assert_eq!((count(&world, "duplicate"), requests(&world)), (60, (3, 0)));
-    // Only one of these events is new, so it is put by itself.
+    // Only one of these events is new, so it is put without an insert request.
     assert!(deliver(&world, &events(30..61)).await.is_empty());
     assert_eq!((count(&world, "won"), requests(&world)), (1, (3, 1)));
 }
@@ -58,7 +58,7 @@ async fn batched_claim_equals_single_claim() {
     assert_eq!(batched, scan("single").await);
 }
 
-/// A duplicate or a conflict costs a second request, which returns the claim that holds the event.
+/// For a duplicate or a conflict, a second request is necessary. It returns the claim that holds the event.
 #[tokio::test(start_paused = true)]
 async fn duplicates_and_conflicts_need_a_put() {
     let world = World::batched(&[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
@@ -70,7 +70,7 @@ async fn duplicates_and_conflicts_need_a_put() {
     assert_eq!(requests(&world), (2, 2));
 }
 
-/// The conditional put enforces the window, exact to the second.
+/// The conditional put enforces the dedup window to the exact second.
 #[tokio::test(start_paused = true)]
 async fn put_enforces_window() {
     let world = World::batched(&[]);
@@ -79,11 +79,12 @@ async fn put_enforces_window() {
         deliver(&world, &events(0..3)).await;
         assert_eq!(count(&world, outcome), 3, "{later} s later: {:?}", world.outcomes());
     }
-    // The table still has the expired items.
+    // The table still had the expired items, so it refused the second insert request, and each event was put.
     assert_eq!(requests(&world), (2, 3));
 }
 
-/// After an unconfirmed insert, the put sends the same claim. So an insert that took effect is recognized as our own.
+/// After an unconfirmed insert, the put sends the same claim. So the function recognizes an insert that took effect as its
+/// own.
 #[tokio::test(start_paused = true)]
 async fn unconfirmed_insert_is_put_with_same_claim() {
     let hour = Duration::from_secs(3_600);
@@ -98,6 +99,9 @@ async fn unconfirmed_insert_is_put_with_same_claim() {
         (Fault::StatementsThrottled(0b101), 0),
         (Fault::StatementsThrottled(u32::MAX), 0),
         (Fault::StatementsUnknown(0b110), 0),
+        (Fault::StatementsUncoded(0b011), 0),
+        (Fault::EmptyAnswer, 0),
+        (Fault::MalformedAnswer, 0),
     ] {
         let world = World::batched(&[]);
         world.fail_on(move |operation, _| (operation == "BatchExecuteStatement").then_some(fault));
@@ -107,7 +111,7 @@ async fn unconfirmed_insert_is_put_with_same_claim() {
         let took = begun.elapsed().as_secs();
         assert!((seconds..=seconds + 1).contains(&took), "{fault:?}: {took} s");
 
-        // The table has the claims of the first insert request.
+        // The table must contain the claims that the first insert request contained.
         let inserts = world.sent("BatchExecuteStatement")[0].to_string();
         let claims = world.claims().await;
         assert_eq!(claims.len(), 3, "{fault:?}");
@@ -124,7 +128,8 @@ async fn unconfirmed_insert_is_put_with_same_claim() {
     }
 }
 
-/// An SDK retry fails on the items that its first attempt inserted. These claims are won nevertheless.
+/// If the answer to an insert request is lost, the SDK retries it, and the retry is refused because of the items that the
+/// first attempt inserted. The function recognizes these items as its own, so the claims are won.
 #[tokio::test(start_paused = true)]
 async fn retried_insert_is_recognized_as_own() {
     let world = World::batched(&[]);
@@ -161,7 +166,7 @@ async fn failed_insert_and_put_are_reported() {
     }
 }
 
-/// If the number of answers differs from the number of statements, no insert counts as done.
+/// If the number of answers differs from the number of statements, the function trusts none of the answers.
 #[tokio::test(start_paused = true)]
 async fn wrong_number_of_answers_confirms_nothing() {
     let world = World::batched(&[]);
@@ -176,16 +181,16 @@ async fn wrong_number_of_answers_confirms_nothing() {
 #[tokio::test(start_paused = true)]
 async fn unanswered_batch_is_reported_in_time() {
     let world = World::batched(&[]);
-    // The first 25 are answered.
+    // Only the first request, which inserts 25 claims, is answered.
     world.fail(|n| (n != 0).then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
     let begun = tokio::time::Instant::now();
-    // So many puts hang that they cannot all end before the deadline, even if the SDK runs out of retries.
+    // So many puts hang that they cannot all time out before the deadline, even once the SDK's retry quota is used up.
     assert_eq!(deliver(&world, &events(0..200)).await.len(), 175);
     let took = begun.elapsed();
     assert!((Duration::from_secs(29)..Duration::from_millis(29_100)).contains(&took), "{took:?}");
 }
 
-/// An insert request that hangs takes at most half of the time. The rest is for the puts.
+/// An insert request that hangs takes at most half of the time that is left before the deadline. The rest is for the puts.
 #[tokio::test(start_paused = true)]
 async fn short_timeout_leaves_time_for_puts() {
     let world = World::batched(&[]);
@@ -197,7 +202,8 @@ async fn short_timeout_leaves_time_for_puts() {
     assert_eq!(count(&world, "won"), 25);
 }
 
-/// A refused insert inside a successful answer is logged, unless it is refused because of an existing item.
+/// If DynamoDB refuses an insert inside a successful answer, the function logs a warning, unless the reason is an existing
+/// item.
 #[tokio::test(start_paused = true)]
 async fn refused_insert_is_logged() {
     let world = World::batched(&[]);
@@ -206,6 +212,12 @@ async fn refused_insert_is_logged() {
     let warning = world.lines().into_iter().find(|line| line["level"] == "WARN").unwrap();
     assert_eq!(warning["error"], "an insert was refused: ThrottlingError: injected");
     assert_eq!((&warning["claims"], &warning["open"]), (&json!(3), &json!(1)));
+    // The error code is optional.
+    let world = World::batched(&[]);
+    world.fail_on(|operation, _| (operation == "BatchExecuteStatement").then_some(Fault::StatementsUncoded(0b1)));
+    assert!(deliver(&world, &events(0..3)).await.is_empty());
+    let warning = world.lines().into_iter().find(|line| line["level"] == "WARN").unwrap();
+    assert_eq!((&warning["error"], &warning["open"]), (&json!("an insert was refused: no code: injected"), &json!(1)));
     // An existing item causes no warning.
     let world = World::batched(&[("CLAIM_CACHE_ENTRIES", "0")]);
     deliver(&world, &events(0..3)).await;
@@ -214,15 +226,15 @@ async fn refused_insert_is_logged() {
     assert!(world.lines().iter().all(|line| line["level"] == "INFO"));
 }
 
-/// Cached events and confirmed inserts are settled while puts hang.
+/// Cached events and confirmed inserts get their outcome even while other puts hang.
 #[tokio::test(start_paused = true)]
 async fn hanging_puts_do_not_delay_other_claims() {
     let world = World::batched(&[]);
     deliver(&world, &events(0..10)).await;
-    // Another sandbox claims these events, so this sandbox must put them to find out.
+    // Another sandbox claims these events, so this sandbox needs a put for each of them to learn who holds it.
     world.hold_claims(10..20).await;
     world.fail_on(|operation, _| (operation == "PutItem").then_some(Fault::RequestDelayed(Duration::from_secs(3_600))));
-    // Ten events hang in their put, fifteen of the same insert request are won, and ten are cached.
+    // The puts of ten events hang, fifteen events of the same insert request are won, and ten events are cached.
     let bodies = [events(10..35), events(0..10)].concat();
     let mut failed = deliver(&world, &bodies).await;
     failed.sort_by_key(|id| id[1..].parse::<usize>().unwrap());

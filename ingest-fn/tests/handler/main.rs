@@ -1,4 +1,4 @@
-//! Batches of messages, handled with the emulator's table.
+//! Tests of the handler, which claims batches of messages in the emulator's table.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -45,6 +45,7 @@ with_both_writes! {
     messages_of_one_event_cost_one_write
     unknown_outcome_is_never_a_duplicate
     unreadable_old_item_is_never_a_duplicate
+    error_without_a_code_is_never_a_duplicate
     follower_is_compared_with_confirmed_claim
     window_is_exact_and_never_extended
     unread_messages_are_reported
@@ -91,7 +92,7 @@ async fn bad_messages_fail_alone(writes: &str) {
 }
 
 /// A record without a message id is reported with an empty identifier, so that Lambda retries the whole batch. The other
-/// messages are claimed all the same.
+/// messages of the batch are still claimed.
 async fn record_without_message_id_fails_batch(writes: &str) {
     let world = World::new(writes, &[]);
     let reported = world.deliver_records(vec![json!(7), json!({"messageId":"m1","body":r#"{"event_id":"a"}"#})]).await;
@@ -113,7 +114,7 @@ async fn long_bad_message_has_short_log_line(writes: &str) {
     }
 }
 
-/// The log line of a rejected message has the error with its cause.
+/// The log line of a rejected message contains the error and its cause.
 #[tokio::test(start_paused = true)]
 async fn rejection_is_logged_with_its_cause() {
     let world = World::new("single", &[]);
@@ -143,7 +144,7 @@ async fn rejection_is_logged_with_its_cause() {
     );
 }
 
-/// The messages of one event cost one write, and a rejected message never leads.
+/// The messages of one event cost one write, and a rejected message never claims its event.
 async fn messages_of_one_event_cost_one_write(writes: &str) {
     let world = World::new(writes, &[]);
     let bodies = [
@@ -158,9 +159,17 @@ async fn messages_of_one_event_cost_one_write(writes: &str) {
     assert_eq!(world.requests(), 1);
 }
 
-/// If the outcome of a claim is unknown, all messages of the event fail and nothing is cached.
+/// If the outcome of a claim is unknown, all messages of the event fail, and no claim is cached.
 async fn unknown_outcome_is_never_a_duplicate(writes: &str) {
-    for fault in [Fault::Throttled, Fault::Refused(500), Fault::Refused(503), Fault::RequestLost, Fault::Refused(403)] {
+    for fault in [
+        Fault::Throttled,
+        Fault::Refused(500),
+        Fault::Refused(503),
+        Fault::RequestLost,
+        Fault::Refused(403),
+        Fault::EmptyAnswer,
+        Fault::MalformedAnswer,
+    ] {
         let world = World::new(writes, &[]);
         world.fail(move |_| Some(fault));
         let bodies = [r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#, r#"{"event_id":"a","x":2}"#];
@@ -170,6 +179,20 @@ async fn unknown_outcome_is_never_a_duplicate(writes: &str) {
         assert!(world.deliver(&bodies).await.is_empty(), "an unconfirmed claim was cached: {fault:?}");
         assert_eq!(world.outcomes(), ["m0 won", "m1 duplicate", "m2 conflict"]);
     }
+}
+
+/// If the answer to a failed condition has no error code, the outcome of the claim is unknown. The message fails, although
+/// another claim holds its event.
+async fn error_without_a_code_is_never_a_duplicate(writes: &str) {
+    let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", "0")]);
+    let body = [r#"{"event_id":"a"}"#];
+    world.deliver(&body).await;
+    world.fail(|_| Some(Fault::ErrorCodeWithheld));
+    assert_eq!(world.deliver(&body).await, ["m0"]);
+    assert_eq!(world.outcomes(), ["m0 failed"]);
+    world.fail(|_| None);
+    assert!(world.deliver(&body).await.is_empty());
+    assert_eq!(world.outcomes(), ["m0 duplicate"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,7 +217,7 @@ async fn late_answer_is_retried_and_recognized() {
     assert_eq!(begun.elapsed().as_secs(), 4, "an attempt must time out after four seconds");
 }
 
-/// A claim whose attempts are all unanswered fails after twelve seconds, and is not cached.
+/// If no attempt to write a claim is answered, the messages fail after twelve seconds, and the claim is not cached.
 #[tokio::test(start_paused = true)]
 async fn unanswered_claim_fails_after_12_seconds() {
     let world = World::new("single", &[]);
@@ -210,7 +233,7 @@ async fn unanswered_claim_fails_after_12_seconds() {
     assert_eq!((world.outcomes(), world.requests()), (vec!["m0 duplicate".to_owned(), "m1 duplicate".to_owned()], 4));
 }
 
-/// If the item that holds an event cannot be read as a claim, the event's messages fail.
+/// If the event already has an item that cannot be read as a claim or compared with a body, the event's messages fail.
 async fn unreadable_old_item_is_never_a_duplicate(writes: &str) {
     let text = |text: &str| json!({ "S": text });
     let ttl = json!({ "N": (NOW + 60).to_string() });
@@ -238,14 +261,14 @@ async fn unreadable_old_item_is_never_a_duplicate(writes: &str) {
         }
         assert!(world.lines()[0]["error"].as_str().unwrap().contains(reason), "{}", world.lines()[0]);
     }
-    // If only the digest has another version, the bodies are compared.
+    // If only the digest has another version, a new digest is computed from the stored body.
     let world = World::new(writes, &[]);
     world.hold(other_digest(body)).await;
     assert!(world.deliver(&[body]).await.is_empty());
     assert_eq!(world.outcomes(), ["m0 duplicate"]);
 }
 
-/// A follower is compared with the confirmed claim, not with its leader.
+/// A later message of the same event in a batch is compared with the confirmed claim, not with the first message.
 async fn follower_is_compared_with_confirmed_claim(writes: &str) {
     let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
     world.deliver(&[r#"{"event_id":"a","x":1}"#]).await;
@@ -257,7 +280,7 @@ async fn follower_is_compared_with_confirmed_claim(writes: &str) {
     assert_ne!(conflict["digest"], conflict["held_digest"]);
 }
 
-/// The window ends with its last second, and duplicates do not extend it.
+/// A claim is valid up to and including the last second of its window, and duplicates do not extend the window.
 async fn window_is_exact_and_never_extended(writes: &str) {
     for cache in ["0", "10000"] {
         let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", cache)]);
@@ -281,7 +304,7 @@ async fn cached_event_costs_no_request() {
     assert_eq!(world.requests(), 1);
 }
 
-/// The put has the documented item and condition.
+/// The `PutItem` request has the documented item and condition.
 #[tokio::test(start_paused = true)]
 async fn claim_has_documented_item_and_condition() {
     let world = World::new("single", &[]);
@@ -300,7 +323,8 @@ async fn claim_has_documented_item_and_condition() {
     assert_eq!(put["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
 }
 
-/// A log line has the time at which its message was sent, if SQS states it. A message without that time is not rejected.
+/// A log line has the time at which its message was sent, if the SQS record has it. A message without this time is not
+/// rejected.
 #[tokio::test(start_paused = true)]
 async fn log_line_has_sent_time() {
     let world = World::new("single", &[]);
@@ -345,14 +369,29 @@ async fn unanswered_messages_are_reported_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
-/// A batch whose events are all cached never waits, and still stops before the deadline.
+/// The largest batches stop two seconds before the deadline, because reporting ten thousand messages takes longer.
+#[tokio::test(start_paused = true)]
+async fn largest_batch_stops_two_seconds_early() {
+    for (messages, seconds) in [(5_000, 29), (10_000, 28)] {
+        let world = World::new("single", &[]);
+        // The delay is too short for a retry, because all tests share the SDK's retry quota.
+        world.fail(|_| Some(Fault::RequestDelayed(Duration::from_secs(3))));
+        let begun = tokio::time::Instant::now();
+        let record = |n: usize| json!({ "messageId": n.to_string(), "body": format!(r#"{{"event_id":"{n}"}}"#) });
+        let failed = world.deliver_records((0..messages).map(record).collect()).await.len();
+        assert!((messages - 100..messages).contains(&failed), "{failed} of {messages} messages failed");
+        assert_eq!(begun.elapsed().as_secs(), seconds, "{messages} messages");
+    }
+}
+
+/// If all events of a batch are cached, the handler never waits for a request. It still stops before the deadline.
 #[tokio::test(start_paused = true)]
 async fn batch_of_cached_events_stops_in_time() {
     let mut world = World::new("single", &[]);
     let bodies: Vec<String> = (0..50).map(|n| format!(r#"{{"event_id":"{n}"}}"#)).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     assert!(world.deliver(&bodies).await.is_empty());
-    // Writing a log line takes one second, without any wait.
+    // Each log line takes one second to write, without an await.
     let log = world.log.clone();
     world.log = lambda_support::LogWriter::new(move |line| {
         let _ = tokio::time::advance(Duration::from_secs(1)).now_or_never();
@@ -363,7 +402,7 @@ async fn batch_of_cached_events_stops_in_time() {
     assert_eq!(world.requests(), 50);
 }
 
-/// At most 2 MiB of bodies, and at most ten claims, are in flight at once.
+/// At most ten claims, with at most 2 MiB of bodies, are in flight at once.
 #[tokio::test(start_paused = true)]
 async fn claims_in_flight_are_limited() {
     for (filler_bytes, at_once) in [(1_000_000, 2), (500_000, 4), (10, 10)] {

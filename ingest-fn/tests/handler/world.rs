@@ -1,4 +1,4 @@
-//! One warm sandbox of the function, with the emulator's table.
+//! A warm sandbox of the function under test, and the emulator's table.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,14 +18,15 @@ pub(crate) const TABLE: &str = "claims";
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const WINDOW: u64 = 1_000;
 
+/// Message id of the additional event that some batches get.
 const BYSTANDER: &str = "bystander";
 
-/// One warm sandbox of the function, and the services that it calls.
+/// A warm sandbox of the function, and the services that it calls.
 pub(crate) struct World {
     pub(crate) services: Arc<Services>,
     handler: Handler,
     pub(crate) log: lambda_support::LogWriter,
-    /// True if each batch gets an additional event, which the results leave out.
+    /// True if each batch gets an additional event. The results of the methods leave it out.
     has_bystander: bool,
     delivered: AtomicUsize,
     /// Operation and body of each request that was sent.
@@ -33,7 +34,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Returns a world in which every batch with batched claims gets an additional event, because a single event is not batched.
+    /// Returns a new sandbox. With batched claims, every batch gets an additional event, because the function does not batch
+    /// the claim of a single event.
     pub(crate) fn new(writes: &str, set: &[(&str, &str)]) -> Self {
         let calls = AtomicUsize::new(0);
         Self::with(
@@ -43,7 +45,7 @@ impl World {
         )
     }
 
-    /// Returns a world with batched claims and without additional events.
+    /// Returns a new sandbox with batched claims and without additional events.
     pub(crate) fn batched(set: &[(&str, &str)]) -> Self {
         Self { has_bystander: false, ..Self::new("batch", set) }
     }
@@ -91,7 +93,8 @@ impl World {
         });
     }
 
-    /// Delivers bodies as messages `m0`, `m1`, .. and returns the reported ids, sorted.
+    /// Delivers bodies as messages `m0`, `m1`, .. and returns the ids of the messages that the function reports as failed,
+    /// sorted.
     pub(crate) async fn deliver(&self, bodies: &[&str]) -> Vec<String> {
         let records = bodies.iter().enumerate().map(|(n, body)| json!({"messageId": format!("m{n}"), "body": body}));
         self.deliver_records(records.collect()).await
@@ -129,7 +132,7 @@ impl World {
         claims
     }
 
-    /// Claims events like another sandbox.
+    /// Claims the events `ids` as another sandbox would, and then forgets the requests that were sent so far.
     pub(crate) async fn hold_claims(&self, ids: Range<usize>) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         for id in ids {
@@ -151,7 +154,7 @@ impl World {
         put.send().await.unwrap();
     }
 
-    /// Returns all log lines so far.
+    /// Returns all lines that the function has logged so far, except those about the additional event.
     pub(crate) fn lines(&self) -> Vec<Value> {
         let lines = self.services.logs.lines("log");
         let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -171,13 +174,13 @@ impl World {
         outcomes
     }
 
-    /// Returns the bodies of the requests for an operation.
+    /// Returns the bodies of all requests for an operation that were sent so far.
     pub(crate) fn sent(&self, operation: &str) -> Vec<Value> {
         let sent = self.sent.lock().unwrap();
         sent.iter().filter(|(sent_operation, _)| sent_operation == operation).map(|(_, body)| body.clone()).collect()
     }
 
-    /// Returns the number of requests that were sent.
+    /// Returns the number of requests that were sent so far.
     pub(crate) fn requests(&self) -> usize {
         self.sent.lock().unwrap().len()
     }

@@ -1,11 +1,11 @@
-//! Generated message bodies. The event id and the seed alone decide a body.
+//! Generates message bodies. The same arguments always give the same body.
 
 use claim::{Claim, Digest, Event};
 
 use super::plan::ANY_MESSAGE_ID;
 
-/// Returns a grid stress reading in the style of ENTSO-E's transparency platform. The same event id and seed give the same reading,
-/// so that a second run sends duplicates and not conflicts.
+/// Returns a grid stress reading in the style of ENTSO-E's transparency platform. The same event id and seed give the same
+/// reading, so that a second run sends duplicates and not conflicts.
 pub(super) fn reading(event_id: &str, seed: u64) -> String {
     let quoted = quoted(event_id);
     let mut random = random(event_id, seed);
@@ -21,7 +21,7 @@ pub(super) fn reading(event_id: &str, seed: u64) -> String {
     )
 }
 
-/// Number of kinds of [`poison`].
+/// Number of kinds of body that [`poison`] returns.
 pub(super) const POISONS: usize = 10;
 
 /// Returns a body that is not a valid event. `number` selects its kind, and `name` makes it unique.
@@ -41,16 +41,17 @@ pub(super) fn poison(number: usize, name: &str) -> String {
     }
 }
 
-/// Number of kinds of [`sized`].
+/// Number of kinds of body that [`sized`] returns.
 pub(super) const SIZES: usize = 5;
 
-/// Returns an event for a queue that accepts `max_bytes`. `number` selects the size: smallest, largest but compressible, largest that
-/// can be claimed, one byte more, largest.
+/// Returns an event whose size is at a limit, for a queue that accepts bodies of up to `max_bytes`. `number` selects one of
+/// five bodies: the smallest, the largest that compresses well, the largest of random text that can be claimed, one byte
+/// more than that, and the largest of random text.
 pub(super) fn sized(number: usize, event_id: &str, seed: u64, max_bytes: usize) -> String {
     let padded = PaddedEvent::new(event_id, seed, max_bytes);
     match number % SIZES {
         0 => format!(r#"{{"event_id":{}}}"#, quoted(event_id)),
-        // Repeated text compresses well.
+        // Repeated text compresses so well that the event can be claimed.
         1 => PaddedEvent { padding: "400.125 ".repeat(max_bytes / 8 + 1), ..padded }.body(max_bytes),
         2 => padded.body(padded.largest_claimable(max_bytes)),
         3 => padded.body((padded.largest_claimable(max_bytes) + 1).min(max_bytes)),
@@ -58,7 +59,7 @@ pub(super) fn sized(number: usize, event_id: &str, seed: u64, max_bytes: usize) 
     }
 }
 
-/// An event with a text that pads it to any size.
+/// An event that can be padded with text to any size.
 struct PaddedEvent {
     event_id: String,
     start: String,
@@ -68,7 +69,7 @@ struct PaddedEvent {
 impl PaddedEvent {
     const END: &str = r#""}"#;
 
-    /// Pads with random text of 64 different letters, which compression shortens by only a quarter.
+    /// Creates an event with random padding of 64 different characters. Compression shortens such text by only a quarter.
     fn new(event_id: &str, seed: u64, max_bytes: usize) -> Self {
         let start = format!(r#"{{"event_id":{},"readings":""#, quoted(event_id));
         let mut random = random(event_id, seed);
@@ -82,7 +83,7 @@ impl PaddedEvent {
         [&self.start, &self.padding[..padding_bytes], Self::END].concat()
     }
 
-    /// Returns the size in bytes of the largest body, up to `max_bytes`, that fits an item.
+    /// Returns the size in bytes of the largest body, up to `max_bytes`, that fits into an item of the table.
     fn largest_claimable(&self, max_bytes: usize) -> usize {
         let digest = Digest::of("null").expect("null is JSON");
         let event = Event { id: self.event_id.clone(), digest };
@@ -125,7 +126,7 @@ mod tests {
         }
     }
 
-    /// The kinds include the largest body that can be claimed and the one that is one byte larger.
+    /// The bodies include the largest one that can be claimed, and one that is a byte larger and cannot be claimed.
     #[test]
     fn sized_bodies_hit_the_limits() {
         let pointer = EventIdPointer::parse("/event_id").unwrap();
@@ -139,7 +140,7 @@ mod tests {
         assert_eq!(embedded[3].len(), embedded[2].len() + 1);
         let claimable: Vec<bool> = embedded.iter().map(|body| is_claimable(body)).collect();
         assert_eq!(claimable, [true, true, true, false, false]);
-        // If the queue accepts less than an item can hold, every size can be claimed.
+        // If the largest message of the queue fits into an item, every body can be claimed.
         for number in 0..SIZES {
             let body = sized(number, "a", 7, 256 * 1024);
             assert!(body.len() <= 256 * 1024 && is_claimable(&body), "{number}");

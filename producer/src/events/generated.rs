@@ -1,4 +1,4 @@
-//! Generating the messages of a scenario.
+//! Generates the messages of a scenario.
 
 use claim::{Claim, Digest, Event};
 
@@ -11,13 +11,14 @@ use crate::scenario::{Content, Scenario};
 /// Default of `--duplicates`.
 const SHARE_OF_DUPLICATES: f64 = 0.5;
 
-/// Default of `--zipf`: the exponent that Zipf found.
+/// Default of `--zipf`: the exponent in Zipf's original law.
 const EXPONENT: f64 = 1.0;
 
 /// Interval of the invalid messages in the scenario `poison`: every fifth message is not a valid event.
 const POISON_EVERY: usize = 5;
 
-/// Number of messages of one event in the scenario `conflicts`. The second and fourth differ in content from the others.
+/// Number of messages of one event in the scenario `conflicts`. The second and the fourth message have different content from the
+/// others.
 const MESSAGES_IN_CONFLICT: u32 = 5;
 
 impl Plan {

@@ -1,44 +1,49 @@
 //! The plan of a run, and the errors that prevent one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use claim::Digest;
 
 use crate::cli::{MAX_BODY_BYTES, MAX_MESSAGES};
 
-/// Placeholder for an SQS message id in the computation of a claim's size. All SQS message ids have this length.
+/// Placeholder for an SQS message id when the size of a claim is computed. All SQS message ids have this length.
 pub(super) const ANY_MESSAGE_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The messages that a run sends, in order, and the events that they carry.
 pub struct Plan {
     /// The messages in sending order. Copies share one body.
     pub messages: Vec<Message>,
-    /// Distinct ids of the events that can be claimed.
+    /// The distinct ids of the events that can be claimed.
     pub event_ids: Vec<String>,
     /// For each event in `event_ids`, the indices of its messages.
     pub messages_of: Vec<Vec<usize>>,
-    /// Event ids in messages that `ingest-fn` must reject.
+    /// Ids of the events that `ingest-fn` must reject because they are too large to be claimed.
     pub rejected_ids: Vec<String>,
 }
 
 /// A message to send.
 #[derive(Clone)]
 pub struct Message {
-    /// Index into [`Plan::event_ids`]; `None` if `ingest-fn` must reject it, so that it ends as a dead letter.
+    /// Index of the message's event in [`Plan::event_ids`]; `None` if `ingest-fn` must reject the message, which then
+    /// becomes a dead letter.
     pub event: Option<usize>,
     /// Digest of the body, if it is an event that can be claimed.
     pub digest: Option<Digest>,
     pub body: Arc<str>,
 }
 
-/// The reason why no messages can be planned. Nothing was sent.
+/// The reason why the messages of a run cannot be planned. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     #[error("failed to read {file}")]
-    Unreadable { file: String, source: std::io::Error },
-    /// Lines of the file are not valid events. `lines` has their numbers and problems.
+    Unreadable { file: PathBuf, source: std::io::Error },
+    /// Some lines of the file cannot be sent as events. `lines` contains the number and the problem of each such line.
     #[error("{file} has lines that are not valid events; nothing was sent: {lines}")]
-    BadLines { file: String, lines: String },
+    BadLines { file: PathBuf, lines: String },
+    /// The file has another format than one JSON value per line.
+    #[error("cannot read {file} as one JSON value per line, because it is {format}; nothing was sent: {advice}")]
+    OtherFormat { file: PathBuf, format: &'static str, advice: &'static str },
     #[error("{0} messages exceed the limit of {MAX_MESSAGES} per run")]
     TooMany(u64),
     /// The generated bodies, of up to `bytes` bytes each, would need too much memory.
@@ -48,8 +53,9 @@ pub enum PlanError {
     )]
     BodiesTooLarge { messages: u32, bytes: u64 },
     #[error("{file} has {bytes} bytes, which exceeds the limit of {MAX_BODY_BYTES} bytes per run")]
-    FileTooLarge { file: String, bytes: u64 },
-    /// `ingest-fn` would reject every generated reading, because the stack is configured with another pointer to the event id.
+    FileTooLarge { file: PathBuf, bytes: u64 },
+    /// `ingest-fn` would reject every generated body, because the stack is configured with another JSON Pointer to the event
+    /// id.
     #[error("the stack expects the event id at `{0}`, but generated events have it at `/event_id`: use --file")]
     OtherPointer(String),
     #[error("--{0} applies only to mixed scenarios, not to {1}")]
@@ -57,7 +63,7 @@ pub enum PlanError {
     #[error("--duration requires --rate: {0} sends as fast as it can")]
     NoRate(&'static str),
     #[error("{0} contains no events")]
-    Empty(String),
+    Empty(PathBuf),
 }
 
 impl Plan {

@@ -1,15 +1,16 @@
-//! Zipf's law: a few events are sent often, and most are sent rarely.
+//! Zipf's law, which decides how often each event is sent: a few events often, and most events rarely.
 
 /// A distribution over ranks `0..n` in which rank `k` has the weight `1 / (k + 1)^exponent`.
 ///
-/// A draw looks up a uniform random number in the running sums of the weights. They take 8 bytes per rank, and a run has at most two
-/// million ranks.
+/// A draw looks up a uniform random number in the running sums of the weights. The sums take 8 bytes per rank, and a run has
+/// at most two million ranks.
 pub(super) struct Zipf {
     running_sums: Vec<f64>,
 }
 
 impl Zipf {
-    /// Creates the distribution over `ranks` ranks, which must be at least one. An exponent of 0 makes all ranks equally likely.
+    /// Creates the distribution over `ranks` ranks, which must be at least one. An exponent of 0 makes all ranks equally
+    /// likely.
     pub(super) fn new(ranks: usize, exponent: f64) -> Self {
         let mut sum = 0.0;
         #[expect(clippy::cast_precision_loss, reason = "a rank is far below 2^52")]
@@ -24,7 +25,7 @@ impl Zipf {
     pub(super) fn sample(&self, random: &mut fastrand::Rng) -> usize {
         let last = self.running_sums.len() - 1;
         let point = random.f64() * self.running_sums[last];
-        // Rounding may make the point equal to the last sum.
+        // Rounding may make the point equal to the last sum, which would give a rank beyond the last one.
         self.running_sums.partition_point(|sum| *sum <= point).min(last)
     }
 }

@@ -1,17 +1,18 @@
-//! Latency of the events, from one step to the next.
+//! Latency of the events: from send to claim, from claim to object, and from send to object.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Times;
 
-/// Three digits keep the error of a percentile below a thousandth.
+/// Number of significant digits that the histogram keeps. Three digits keep the error of a percentile below a thousandth.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// Longer than any event can take: SQS keeps a message for at most 14 days, and the stream keeps a record for one more day.
+/// Maximum latency that the histogram can record. No event takes longer, because SQS keeps a message for at most 14 days,
+/// and the stream keeps a record for one more day.
 const MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
-/// Explains which clock each time comes from. Part of the report.
+/// A text of the report that explains which clock each time comes from.
 const CLOCKS: &str = "sent: the start of the request with the message that won, by the producer's clock; claimed: the claim's claimed_at, \
                       by ingest-fn's clock; archived: the first log line of archive-fn that names the object, by archive-fn's \
                       clock. On one machine, these are the same clock; on AWS, they differ by milliseconds.";
@@ -19,11 +20,12 @@ const CLOCKS: &str = "sent: the start of the request with the message that won, 
 /// Latency of the events that were claimed in the run.
 #[derive(Debug, Serialize)]
 pub struct Latency {
-    /// From the send of the message that won to the claim. Includes the time in SQS, the batching window and retries.
+    /// Latency from the send of the message that won to the claim. It includes the time in SQS, the batching window and
+    /// retries.
     pub sent_to_claimed: Option<Percentiles>,
-    /// From the claim through the stream to the object.
+    /// Latency from the claim through the stream to the object.
     pub claimed_to_archived: Option<Percentiles>,
-    /// From the send of the message that won to the object.
+    /// Latency from the send of the message that won to the object.
     pub sent_to_archived: Option<Percentiles>,
     /// The clock that each time comes from.
     pub clocks: &'static str,
@@ -38,20 +40,20 @@ pub struct Percentiles {
     pub p90_ms: u64,
     pub p99_ms: u64,
     pub max_ms: u64,
-    /// Number of events that seem to end before they start, because clocks differ. They count as 0 ms.
+    /// Number of events whose step seems to end before it starts, because two clocks differ. Their latency counts as 0 ms.
     pub before_start: u64,
-    /// The percentiles for the chart, in ascending order.
+    /// The percentiles that the chart shows, in ascending order.
     pub curve: Vec<Point>,
 }
 
-/// One percentile: `percent` of the events took at most `ms`.
+/// One percentile: `percent` percent of the events took at most `ms` milliseconds.
 #[derive(Debug, Serialize)]
 pub struct Point {
     pub percent: u8,
     pub ms: u64,
 }
 
-/// The percentiles for the chart.
+/// The percentages at which the chart has a point.
 const CHARTED: [u8; 22] = [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 99, 100];
 
 impl Latency {
@@ -96,7 +98,7 @@ impl Percentiles {
             histogram.saturating_record(ms);
             max_ms = ms.max(max_ms);
         }
-        // The histogram returns the upper bound of a bucket, which may exceed every value in it.
+        // The histogram returns the upper bound of a bucket, which may exceed every recorded value.
         let at = |quantile| histogram.value_at_quantile(quantile).min(max_ms);
         (!histogram.is_empty()).then(|| Self {
             events: histogram.len(),
@@ -120,7 +122,8 @@ impl Percentiles {
 mod tests {
     use super::*;
 
-    /// Percentiles cover only the events with known times. A negative latency, caused by differing clocks, counts as 0.
+    /// Percentiles include only the events whose times are known. A negative latency, caused by differing clocks, counts as
+    /// 0.
     #[test]
     fn percentiles_skip_unknown_times() {
         let times = |sent_ms, claimed_ms, archived_ms| Times { sent_ms, claimed_ms, archived_ms };
@@ -135,7 +138,7 @@ mod tests {
         assert_eq!(of(&latency.sent_to_claimed), (101, 50, 99, 100, 1));
         assert_eq!(of(&latency.claimed_to_archived), (100, 1_000, 1_000, 1_000, 0));
         assert_eq!(of(&latency.sent_to_archived), (100, 1_050, 1_099, 1_100, 0));
-        // The histogram represents days as exactly as milliseconds.
+        // The histogram records a latency of a day as precisely as one of a few milliseconds.
         let slow = Latency::from_times(&[times(Some(0), 3, None), times(Some(0), 86_400_000, None)]);
         assert_eq!(of(&slow.sent_to_claimed), (2, 3, 86_400_000, 86_400_000, 0));
         assert!(Latency::from_times(&[]).sent_to_claimed.is_none());

@@ -4,14 +4,15 @@ use serde::Serialize;
 
 use super::Times;
 
-/// Limit on the intervals of a timeline. A chart cannot show finer ones.
+/// Maximum number of intervals in a timeline. A chart cannot show finer intervals.
 const MAX_INTERVALS: i64 = 60;
 
-/// Round interval lengths in milliseconds. The first one that gives few enough intervals is used.
+/// Possible lengths of an interval, in milliseconds. A timeline uses the smallest length that gives few enough intervals.
 const LENGTHS_MS: [i64; 16] =
     [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 3_600_000, 21_600_000];
 
-/// Counts per interval since the first send. The times come from the same clocks as in [`Latency`](super::latency::Latency).
+/// Numbers of messages, claims and objects in each interval since the first send. The times come from the same clocks as in
+/// [`Latency`](super::latency::Latency).
 #[derive(Debug, Serialize)]
 pub struct Timeline {
     pub interval_ms: i64,
@@ -48,7 +49,7 @@ impl Timeline {
 mod tests {
     use super::*;
 
-    /// Each time is counted once, and even a long run has few enough intervals for a chart.
+    /// Each time is counted once, and even the timeline of a long run has few enough intervals for a chart.
     #[test]
     fn timeline_counts_each_time_once() {
         let times = [Times { sent_ms: Some(0), claimed_ms: 990, archived_ms: Some(61_000) }];

@@ -1,5 +1,5 @@
-//! The page's charts, as inline SVG. They use the colors of the light theme. For the dark theme, the page's style sheet selects these
-//! colors by value and replaces them.
+//! The page's charts, as inline SVG. They use the colors of the light theme. For the dark theme, the page's style sheet
+//! selects these colors by value and replaces them.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -7,14 +7,14 @@ use plotters::prelude::*;
 use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
 
-/// Size of a chart in pixels. It is close to the width of a column on a desktop and of a phone's screen, so the page hardly scales
-/// the text.
+/// Width and height of a chart in pixels. The width is close to that of a column on a desktop and that of a phone's screen,
+/// so the page hardly scales the chart's text.
 const SIZE: (u32, u32) = (440, 260);
 
 const INK: RGBColor = RGBColor(0x57, 0x60, 0x6a);
 const GRID: RGBColor = RGBColor(0xd8, 0xde, 0xe4);
 
-/// Colors of the three series of each chart, in order. `report.html` repeats them.
+/// Colors of the three series of each chart, in order. The style sheet in `report.html` repeats these colors.
 const SERIES: [RGBColor; 3] = [RGBColor(0x09, 0x69, 0xda), RGBColor(0xbc, 0x4c, 0x00), RGBColor(0x1a, 0x7f, 0x37)];
 
 /// Font size of the labels in pixels.

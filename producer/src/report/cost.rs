@@ -26,7 +26,7 @@ pub(super) struct Row {
     pub(super) units: String,
     /// The item's price in each region.
     pub(super) usd: Vec<String>,
-    /// Length of the bar: the item's price in us-east-1 in percent of the most expensive item's.
+    /// Length of the bar: the item's price in us-east-1 as a percentage of the most expensive item's price.
     pub(super) bar: f64,
 }
 
@@ -51,7 +51,7 @@ impl Cost {
     }
 }
 
-/// Returns a row for each item that has units.
+/// Returns a row for each item whose number of units is not zero.
 fn rows(lines: &[Line]) -> Vec<Row> {
     let charged = || lines.iter().filter(|line| line.units > 0.0);
     let price = |line: &Line| line.usd.get("us-east-1").copied().flatten().unwrap_or(0.0);

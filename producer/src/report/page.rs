@@ -89,7 +89,7 @@ fn numbers(report: &RunReport) -> Vec<Number> {
 }
 
 impl Page<'_> {
-    /// Returns the length of a bar in percent of the longest one.
+    /// Returns the length of the bar for `count` messages, as a percentage of the longest bar.
     fn bar(&self, count: usize) -> usize {
         let longest = self.report.repeated_events.first().map_or(1, RepeatedEvent::messages).max(1);
         count * 100 / longest

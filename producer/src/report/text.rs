@@ -2,13 +2,15 @@
 
 use std::io::{self, Write};
 
+use ops::command_line::write_line;
+
 use crate::report::RunReport;
 use crate::verdict::Verdict;
 
 /// Maximum number of offending ids that the text shows per invariant.
 const MOST_SHOWN: usize = 5;
 
-/// Writes the report. If `itemizes`, it includes each item of the bill.
+/// Writes the report. If `itemizes` is true, the text includes each item of the bill.
 ///
 /// # Errors
 /// Fails if `out` cannot be written to.
@@ -98,7 +100,7 @@ fn write_latency(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
 fn write_unreadable(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     for (source, problem) in &report.unreadable {
         let source = serde_json::to_string(source).map_err(io::Error::other)?;
-        writeln!(out, "could not read {}: {problem}", source.trim_matches('"'))?;
+        write_line(out, format_args!("could not read {}: {problem}", source.trim_matches('"')))?;
     }
     Ok(())
 }
@@ -116,7 +118,7 @@ fn write_invariants(report: &RunReport, out: &mut impl Write) -> io::Result<()> 
         };
         writeln!(out, "{outcome}  {}", invariant.name)?;
         let shown = &invariant.examples[..invariant.examples.len().min(MOST_SHOWN)];
-        shown.iter().try_for_each(|id| writeln!(out, "        {id}"))?;
+        shown.iter().try_for_each(|id| write_line(out, format_args!("        {id}")))?;
         if invariant.offenders > shown.len() {
             writeln!(out, "        and {} more", invariant.offenders - shown.len())?;
         }
@@ -130,10 +132,11 @@ fn write_verdict(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
         Verdict::Violated => "violated",
         Verdict::Inconclusive => "inconclusive",
     };
-    let partial = match (report.partial, report.unsent) {
-        (true, _) => " (partial: interrupted by Ctrl-C)",
-        (false, 0) => "",
-        (false, _) => " (not all messages were sent)",
+    let partial = match (report.partial, report.unsent, report.refused) {
+        (true, ..) => " (partial: interrupted by Ctrl-C)",
+        (false, 1.., _) => " (not all messages were sent)",
+        (false, 0, 1..) => " (SQS did not accept all messages)",
+        (false, 0, 0) => "",
     };
     writeln!(out, "verdict: {verdict}{partial}")
 }

@@ -1,4 +1,4 @@
-//! Derives where an event is from what the search found.
+//! Derives the place of an event in the pipeline from what the search found.
 
 use std::time::Duration;
 
@@ -16,11 +16,16 @@ impl Story {
         now: DateTime<Utc>,
     ) -> (Place, String) {
         if let Some(object) = &self.object {
-            return match object.versions {
-                1 => (Place::Archived, "the event is archived".to_owned()),
-                versions => (
+            return match (object.versions, object.deleted_versions) {
+                (1, 0) => (Place::Archived, "the event is archived".to_owned()),
+                (1, _) => {
+                    (Place::Archived, "the event is archived; its object was deleted and written again".to_owned())
+                }
+                (versions, _) => (
                     Place::Overwritten,
-                    format!("the event's object has {versions} versions, so something else writes to the lake"),
+                    format!(
+                        "the event's object has {versions} versions, so something other than the pipeline writes to the lake"
+                    ),
                 ),
             };
         }
@@ -66,7 +71,7 @@ impl Story {
         let last_log = match last {
             Some(line) => format!("archive-fn last logged: {}", line.error.as_deref().unwrap_or(&line.outcome)),
             None if self.is_unreadable("archive log") => "the log of archive-fn could not be read".to_owned(),
-            None => "archive-fn has not logged anything about it yet".to_owned(),
+            None => "archive-fn has not logged anything about its claim yet".to_owned(),
         };
         let age = format_age(age);
         (Place::InStream, format!("the event was claimed {age} ago and is on its way to the lake; {last_log}"))
@@ -92,11 +97,13 @@ impl Story {
             let text = "the event was claimed, but its claim is deleted, and the lake has no object under the key that the log names";
             return (Place::GivenUp, text.to_owned());
         }
-        let unseen = "the event has no claim and no log line";
+        // `trace` does not search the queue, and SQS updates the queue's message count with a delay of about a minute.
+        let unseen = "the event has no claim, no log line and no dead letter";
         let text = match self.queue_depth {
-            Some(0) => {
-                format!("{unseen}, and the queue is empty: it was never sent, or sent before the searched logs begin")
-            }
+            Some(0) => format!(
+                "{unseen}, and the queue reports no messages: it was never sent, sent within the last minute, or sent before the \
+                 searched logs begin"
+            ),
             Some(depth) => format!("{unseen}, but may be among the {depth} messages in the queue"),
             None => unseen.to_owned(),
         };

@@ -4,26 +4,27 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_sqs::types::MessageSystemAttributeName;
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use chrono::{DateTime, Utc};
 use claim::key::SORT_KEY;
 use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
+use ops::command_line::error_line;
 use ops::logs::{FilterLogEvents, LogsClient};
 
+use super::mention::mentions;
 use super::story::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
+use crate::dead_letters::{DeadLetterSearch, MOST_RECEIVES};
 use crate::pipeline_client::PipelineClient;
-use crate::read_back;
+use crate::read_back::{self, StoredObject};
 
-/// Maximum number of pages of one log search. CloudWatch serves five per second, many of them empty.
+/// Maximum number of pages of one log search. CloudWatch serves five pages per second, many of them empty.
 const MOST_PAGES: usize = 500;
 
-/// Maximum number of receives from the dead-letter queue. Each returns at most ten messages.
-const MOST_RECEIVES: usize = 100;
+/// Number of times that the search of the dead-letter queue waits for messages that another consumer hides. The waits
+/// together are longer than the time for which an earlier search hides messages.
+const MOST_ROUNDS: usize = 8;
 
-/// The search hides each dead letter that it received from other consumers for this long.
-const DEAD_LETTER_HIDDEN_SECONDS: i32 = 20;
-
-/// Reads each source, and records those that cannot be read.
+/// Searches each source for one event, and records the sources that cannot be read.
 pub(super) struct EventSearch<'a> {
     pub(super) client: &'a PipelineClient,
     pub(super) event_id: &'a str,
@@ -33,7 +34,7 @@ pub(super) struct EventSearch<'a> {
 
 impl EventSearch<'_> {
     fn record<T>(&mut self, source: &'static str, read: anyhow::Result<T>) -> Option<T> {
-        read.inspect_err(|error| drop(self.unreadable.insert(source, format!("{error:#}")))).ok()
+        read.inspect_err(|error| drop(self.unreadable.insert(source, error_line(error.as_ref())))).ok()
     }
 
     fn record_unknown(&mut self, source: &'static str, flag: &str) {
@@ -41,8 +42,8 @@ impl EventSearch<'_> {
             .insert(source, format!("its name is unknown: no {flag}, and no Terraform outputs for this queue"));
     }
 
-    /// Reads the event's claim. `None` means that there is none or that the table cannot be read. An item that is not a valid claim is
-    /// an `Err` with the reason.
+    /// Reads the event's claim. Returns `None` if the event has no claim or the table cannot be read, and an `Err` with the
+    /// reason if the event's item in the table is not a valid claim.
     pub(super) async fn claim(&mut self) -> Option<Result<Claim, String>> {
         let Some(table) = &self.client.stack.table else {
             self.record_unknown("table", "--table");
@@ -53,7 +54,7 @@ impl EventSearch<'_> {
         let request = request.key("sk", AttributeValue::S(SORT_KEY.to_owned())).consistent_read(true);
         let answer = request.send().await.with_context(|| format!("failed to read the table {table}"));
         let item = self.record("table", answer)?.item?;
-        Some(Claim::from_item(item).map_err(|error| format!("{:#}", anyhow::Error::new(error))))
+        Some(Claim::from_item(item).map_err(|error| error_line(&error)))
     }
 
     pub(super) async fn log_lines(
@@ -81,7 +82,8 @@ impl EventSearch<'_> {
         }
     }
 
-    /// Reads the object under the claim's key. If the claim is gone, reads the last object that the log names.
+    /// Reads the object under the claim's key. If the event has no claim, reads the object that `archive-fn` logged last for
+    /// the event.
     pub(super) async fn object(
         &mut self,
         claim: Option<&Claim>,
@@ -99,9 +101,9 @@ impl EventSearch<'_> {
         };
         let key = claim.map(|claim| prefix.object_key(claim)).or_else(named)?;
         let read = read_back::read_object(client, bucket, &key).await;
-        let (versions, content) = self.record("bucket", read)??;
+        let StoredObject { content, versions, deleted_versions } = self.record("bucket", read)??;
         let as_claimed = claim.map(|claim| object::object_line(claim).is_ok_and(|line| line == content));
-        Some(ObjectStory { key, versions, bytes: content.len(), as_claimed })
+        Some(ObjectStory { key, versions, deleted_versions, bytes: content.len(), as_claimed })
     }
 
     pub(super) async fn depth(&mut self, source: &'static str, url: Option<&str>) -> Option<u64> {
@@ -124,41 +126,51 @@ impl EventSearch<'_> {
         found
     }
 
+    /// Receives all messages of the dead-letter queue, and adds the event's messages to `found`.
     async fn search_dead_letters(
         &self,
         url: &str,
         pointer: &EventIdPointer,
         found: &mut Vec<DeadLetter>,
     ) -> anyhow::Result<()> {
-        let quoted = serde_json::Value::from(self.event_id).to_string();
-        for _ in 0..MOST_RECEIVES {
-            let request = self.client.sqs.receive_message().queue_url(url).max_number_of_messages(10);
-            let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-            let answer = request.visibility_timeout(DEAD_LETTER_HIDDEN_SECONDS).wait_time_seconds(0).send().await;
-            let messages = answer.with_context(|| format!("failed to read the dead-letter queue {url}"))?.messages;
-            let messages = messages.unwrap_or_default();
-            if messages.is_empty() {
+        let mut search = DeadLetterSearch::new(self.client, url);
+        for _ in 0..MOST_ROUNDS {
+            while let Some(messages) = search.receive().await? {
+                found.extend(messages.into_iter().filter_map(|message| self.dead_letter(message, pointer)));
+            }
+            if !search.reached_end() {
+                anyhow::bail!("the dead-letter queue {url} has more messages than {MOST_RECEIVES} receives return");
+            }
+            // Another consumer, such as an earlier search, may hide messages. The queue's message count includes hidden
+            // messages.
+            let depth = read_back::depth(self.client, url).await?;
+            if !found.is_empty() || search.received() as u64 >= depth {
                 return Ok(());
             }
-            for message in messages {
-                let body = message.body.as_deref().unwrap_or_default();
-                let is_event = Event::parse(body, pointer).is_ok_and(|event| event.id == self.event_id);
-                if !is_event && !body.contains(&quoted) {
-                    continue;
-                }
-                let sent = message.attributes.as_ref().and_then(|attributes| {
-                    let milliseconds = attributes.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()?;
-                    DateTime::from_timestamp_millis(milliseconds)
-                });
-                let message_id = message.message_id.unwrap_or_default();
-                found.push(DeadLetter { message_id, sent_at: sent.map(rfc3339), is_event });
-            }
+            search.resume();
         }
-        anyhow::bail!("the search of the dead-letter queue {url} did not reach the end within {MOST_RECEIVES} receives")
+        anyhow::bail!("other consumers hide messages of the dead-letter queue {url}: run `trace` again later")
+    }
+
+    /// Returns the message as a dead letter of the event, or `None` if the message does not contain the event's id.
+    fn dead_letter(&self, message: Message, pointer: &EventIdPointer) -> Option<DeadLetter> {
+        let body = message.body.as_deref().unwrap_or_default();
+        let is_event = match Event::parse(body, pointer) {
+            Ok(event) => event.id == self.event_id,
+            Err(_) => false,
+        };
+        if !is_event && !mentions(body, self.event_id) {
+            return None;
+        }
+        let sent_at = message.attributes.as_ref().and_then(|attributes| {
+            let milliseconds = attributes.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()?;
+            DateTime::from_timestamp_millis(milliseconds)
+        });
+        Some(DeadLetter { message_id: message.message_id.unwrap_or_default(), sent_at: sent_at.map(rfc3339), is_event })
     }
 }
 
-/// Returns the lines of a log group that match, and true if the search reached the end of the group.
+/// Returns the lines of a log group that match `pattern`, and true if the search reached the end of the group.
 async fn search_log_group(
     client: &LogsClient,
     group: &str,
@@ -188,8 +200,9 @@ async fn search_log_group(
 
 /// Returns a CloudWatch Logs filter pattern that matches the lines of an event, and possibly lines of other events.
 ///
-/// The escaping of quotes in a pattern is not documented well enough to rely on, `*` is a wildcard, and a pattern has at most 1,024
-/// characters. So the pattern contains the id up to its first unsafe character, and the caller filters out the other events.
+/// The documentation of patterns does not say clearly how to escape quotes, `*` is a wildcard, and a pattern has at most
+/// 1,024 characters. So the pattern contains the id up to its first unsafe character, and the caller filters out the other
+/// events.
 fn filter_pattern(event_id: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || " -_.:/@#=+,;".contains(c);
     let unsafe_index = |(index, c): (usize, char)| (!is_safe(c) || index >= 900).then_some(index);

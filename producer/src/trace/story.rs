@@ -10,19 +10,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
-    /// The event has an object with one version.
+    /// The event has an object with one version. That object may have been deleted and written again.
     Archived,
     /// The event's object has several versions, so something other than this system has written to the lake.
     Overwritten,
-    /// The event has a claim, and the stream has yet to deliver it to `archive-fn`.
+    /// The event has a claim but no object yet, and the stream mapping has not discarded the claim's record.
     InStream,
-    /// The event was claimed but has no object, and the stream mapping has discarded its record.
+    /// The event was claimed but has no object. The stream mapping has discarded its record, or the claim was deleted from
+    /// the table.
     GivenUp,
-    /// The event's stream record can never be archived; `archive-fn` stored it whole in quarantine.
+    /// The event's stream record can never be archived, so `archive-fn` stored the whole record in quarantine.
     Quarantined,
     /// The event's item in the table is not a valid claim.
     UnusableClaim,
-    /// `ingest-fn` rejected the message or failed on it, and SQS will redeliver it.
+    /// `ingest-fn` rejected the event's message or failed on it, and SQS will redeliver the message.
     InQueue,
     /// The event's message is a dead letter.
     DeadLetter,
@@ -37,7 +38,7 @@ pub enum Place {
 pub struct Story {
     pub event_id: String,
     pub place: Place,
-    /// A sentence that explains the place and says what to do.
+    /// A text that explains the place and may say what to do.
     pub explanation: String,
     /// The event's claim, if the table has one.
     pub claim: Option<ClaimStory>,
@@ -49,9 +50,10 @@ pub struct Story {
     pub object: Option<ObjectStory>,
     /// The event's messages that the search found in the dead-letter queue.
     pub dead_letters: Vec<DeadLetter>,
-    /// Number of messages in the ingestion queue, of any event.
+    /// Number of messages in the ingestion queue, whatever event they carry.
     pub queue_depth: Option<u64>,
-    /// Number of pointers in the on-failure queue, to any claim.
+    /// Number of messages in the on-failure queue. Each of them points to discarded records, which may be those of other
+    /// events.
     pub on_failure_depth: Option<u64>,
     /// Start of the period for which the logs were searched.
     pub logs_since: String,
@@ -65,13 +67,13 @@ pub struct ClaimStory {
     /// The claim's id, which is also part of the object's key.
     pub claim_id: String,
     pub claimed_at: String,
-    /// Id of the SQS message that won.
+    /// Id of the SQS message that won the event.
     pub message_id: String,
-    /// Send time of that message by SQS's clock; `None` if the search found no log line with it.
+    /// Send time of the winning message by SQS's clock; `None` if the search found no log line with this time.
     pub sent_at: Option<String>,
     /// The last second in which the claim is valid.
     pub holds_until: String,
-    /// True if the dedup window has ended. The table may hold the item for a while after that.
+    /// True if the claim's dedup window has ended. The item may remain in the table for a while after that.
     pub expired: bool,
     /// Digest of the content, in the same form as in the logs.
     pub digest: String,
@@ -116,11 +118,15 @@ pub struct ArchiveLine {
 #[derive(Debug, Serialize)]
 pub struct ObjectStory {
     pub key: String,
-    /// Number of versions of the key.
+    /// Number of versions of the key, not counting `deleted_versions`.
     pub versions: usize,
+    /// Number of older versions that are identical to the latest one and were deleted before the next one was written. Such
+    /// versions exist after `replay` has restored a deleted object.
+    pub deleted_versions: usize,
     /// Size of the latest version.
     pub bytes: usize,
-    /// True if the latest version is byte for byte what `archive-fn` writes for the claim in the table; `None` if that claim is gone.
+    /// True if the latest version is byte for byte what `archive-fn` writes for the claim in the table; `None` if the table
+    /// has no claim of the event.
     pub as_claimed: Option<bool>,
 }
 
@@ -128,9 +134,9 @@ pub struct ObjectStory {
 #[derive(Debug, Serialize)]
 pub struct DeadLetter {
     pub message_id: String,
-    /// Time at which the message was first enqueued.
+    /// Time at which the message was sent to the ingestion queue, by SQS's clock.
     pub sent_at: Option<String>,
-    /// True if the message is a valid event with this id. Otherwise its text contains the id.
+    /// True if the message is a valid event with this id. If false, the id only appears somewhere in the message's text.
     pub is_event: bool,
 }
 

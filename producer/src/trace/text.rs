@@ -1,78 +1,95 @@
 //! Writes the story of an event as text.
 
+use std::fmt;
 use std::io::{self, Write};
 
-use super::story::{ObjectStory, Story};
+use ops::command_line::write_line;
+
+use super::story::{ClaimStory, ObjectStory, Story};
 
 /// Maximum number of log lines of one function, or of dead letters, that the text shows.
 const MOST_SHOWN: usize = 10;
 
 impl Story {
-    /// Writes the story as text.
+    /// Writes the story as text. Control characters are escaped.
     ///
     /// # Errors
     /// Fails if `out` cannot be written to.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "event {}", self.event_id)?;
-        if let Some(claim) = &self.claim {
-            match &claim.sent_at {
-                Some(sent_at) => writeln!(out, "  {sent_at}  sent: message {}", claim.message_id)?,
-                None => writeln!(out, "  {:24}  send time unknown: no log line of the winning message was found", "")?,
-            }
-            let until = if claim.expired { "was valid until" } else { "valid until" };
-            writeln!(out, "  {}  claimed by message {}", claim.claimed_at, claim.message_id)?;
-            writeln!(
-                out,
-                "  {:24}  claim {}, digest {}, {until} {}",
-                "", claim.claim_id, claim.digest, claim.holds_until
-            )?;
-        }
+        write_line(out, format_args!("event {}", self.event_id))?;
+        self.write_claim(out)?;
         for line in self.ingest.iter().take(MOST_SHOWN) {
             let message_id = line.message_id.as_deref().unwrap_or("without an id");
-            write!(out, "  {}  ingest-fn: message {message_id}: {}", line.timestamp, line.outcome)?;
+            let mut text = format!("  {}  ingest-fn: message {message_id}: {}", line.timestamp, line.outcome);
             if let (Some(digest), Some(held)) = (&line.digest, &line.held_digest) {
-                write!(out, ", digest {digest} differs from the claim's {held}")?;
+                text += &format!(", digest {digest} differs from the claim's {held}");
             }
-            // The send time of the winner is shown above.
+            // The send time of the winning message is already shown with the claim.
             let is_winner =
                 self.claim.as_ref().is_some_and(|claim| line.message_id.as_ref() == Some(&claim.message_id));
             if let Some(sent_at) = line.sent_at.as_ref().filter(|_| !is_winner) {
-                write!(out, ", sent {sent_at}")?;
+                text += &format!(", sent {sent_at}");
             }
-            writeln!(out, "{}", line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())?;
+            text += &line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            write_line(out, text)?;
         }
         write_omitted(out, self.ingest.len())?;
         for line in self.archive.iter().take(MOST_SHOWN) {
-            write!(out, "  {}  archive-fn: {}", line.timestamp, line.outcome)?;
-            if let Some(lag_ms) = line.lag_ms {
-                write!(out, " {lag_ms} ms after the claim")?;
-            }
-            writeln!(out, "{}", line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default())?;
+            let lag = line.lag_ms.map(|lag_ms| format!(" {lag_ms} ms after the claim")).unwrap_or_default();
+            let error = line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            write_line(out, format_args!("  {}  archive-fn: {}{lag}{error}", line.timestamp, line.outcome))?;
         }
         write_omitted(out, self.archive.len())?;
         for letter in self.dead_letters.iter().take(MOST_SHOWN) {
             let sent_at = letter.sent_at.as_deref().unwrap_or("");
-            let note = if letter.is_event { "" } else { " (not a valid event, but contains the id)" };
-            writeln!(out, "  {sent_at:24}  sent: message {}, now a dead letter{note}", letter.message_id)?;
+            let note = if letter.is_event { "" } else { " (not an event with this id, but contains the id)" };
+            let message_id = &letter.message_id;
+            write_line(out, format_args!("  {sent_at:24}  sent: message {message_id}, now a dead letter{note}"))?;
         }
         write_omitted(out, self.dead_letters.len())?;
-        if let Some(ObjectStory { key, versions, bytes, as_claimed }) = &self.object {
-            let content = match as_claimed {
-                Some(true) => "content matches the claim",
-                Some(false) => "content DOES NOT match the claim",
-                None => "claim deleted",
-            };
-            let plural = if *versions == 1 { "" } else { "s" };
-            writeln!(out, "  object {key}: {versions} version{plural}, {bytes} bytes, {content}")?;
+        if let Some(object) = &self.object {
+            write_line(out, object)?;
         }
         for (source, why) in &self.unreadable {
-            writeln!(out, "  could not read {source}: {why}")?;
+            write_line(out, format_args!("  could not read {source}: {why}"))?;
         }
-        writeln!(out, "{}", self.explanation)
+        write_line(out, &self.explanation)
+    }
+
+    fn write_claim(&self, out: &mut impl Write) -> io::Result<()> {
+        let Some(claim) = &self.claim else { return Ok(()) };
+        match &claim.sent_at {
+            Some(sent_at) => write_line(out, format_args!("  {sent_at}  sent: message {}", claim.message_id))?,
+            None => {
+                let why = "send time unknown: no log line of the winning message was found";
+                write_line(out, format_args!("  {:24}  {why}", ""))?;
+            }
+        }
+        let until = if claim.expired { "was valid until" } else { "valid until" };
+        write_line(out, format_args!("  {}  claimed by message {}", claim.claimed_at, claim.message_id))?;
+        let ClaimStory { claim_id, digest, holds_until, .. } = claim;
+        write_line(out, format_args!("  {:24}  claim {claim_id}, digest {digest}, {until} {holds_until}", ""))
     }
 }
 
-/// Writes the number of lines beyond the maximum, if there are any.
+impl fmt::Display for ObjectStory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, versions, deleted_versions, bytes, as_claimed } = self;
+        let content = match as_claimed {
+            Some(true) => "content matches the claim",
+            Some(false) => "content DOES NOT match the claim",
+            None => "claim deleted",
+        };
+        let plural = if *versions == 1 { "" } else { "s" };
+        let deleted = match deleted_versions {
+            0 => String::new(),
+            deleted => format!(" and {deleted} deleted with the same content"),
+        };
+        write!(f, "  object {key}: {versions} version{plural}{deleted}, {bytes} bytes, {content}")
+    }
+}
+
+/// Writes how many lines the text omits, if there are more than [`MOST_SHOWN`].
 fn write_omitted(out: &mut impl Write, lines: usize) -> io::Result<()> {
     match lines.checked_sub(MOST_SHOWN) {
         Some(omitted @ 1..) => writeln!(out, "  {:24}  and {omitted} more", ""),

@@ -38,7 +38,8 @@ impl Evidence<'_> {
         }
         let keys_where = |test: fn(&Object) -> bool| objects.values().filter(move |object| test(object));
         vec![
-            // A message with no outcome that is not a dead letter either is lost once the queue has been empty for long enough.
+            // If a message has no outcome and is not a dead letter, it is lost once the queue has been empty for long
+            // enough.
             judge(
                 "each message ended as won, duplicate, conflict or dead letter",
                 self.knows(&[Source::Queue, Source::IngestLog, Source::DeadLetterQueue]),
@@ -89,7 +90,7 @@ impl Evidence<'_> {
                 keys_where(|object| !object.is_as_sent).map(|object| (true, object.key.clone())),
             ),
             judge(
-                "these events have no other objects",
+                "no event has an object other than its claim's",
                 self.knows(&[Source::Table, Source::ArchiveLog]),
                 self.extra().into_iter().map(|key| (true, key)),
             ),
@@ -100,7 +101,8 @@ impl Evidence<'_> {
         let Self { scenario, plan, sent, seen, .. } = *self;
         let mut invariants = Vec::new();
         if ![Content::File, Content::Conflicting].contains(&scenario.content) {
-            // The scenario expects duplicates, not conflicts. They are not the pipeline's fault, though, so the result is undecided.
+            // The scenario expects no conflicts. But a conflict with a claim that this run did not write is not the
+            // pipeline's fault, so the invariant is undecided instead of violated.
             let conflicting =
                 self.conflicts_with_others().into_iter().map(|event| (false, plan.event_ids[event].clone()));
             let name = "no event had already been claimed with different content";
@@ -108,7 +110,8 @@ impl Evidence<'_> {
         }
         let knows_dead_letters = self.knows(&[Source::Queue, Source::IngestLog, Source::DeadLetterQueue]);
         if plan.messages.iter().any(|message| message.event.is_none()) {
-            // A message that was acknowledged by mistake, or that is gone from both queues, can no longer become a dead letter.
+            // A message that was acknowledged by mistake, or that is gone from both queues, can no longer become a dead
+            // letter.
             let offenders = self.to_be_rejected().filter_map(|id| {
                 let outcome = seen.logs.outcomes.get(id);
                 let was_acknowledged = outcome.is_some_and(|outcome| *outcome >= IngestOutcome::Duplicate);
@@ -131,20 +134,20 @@ impl Evidence<'_> {
         }
         if scenario.faults.is_some() {
             let name = "each of the scenario's faults occurred";
-            let missing = (!self.faults_occurred).then(|| (false, "at least one did not".to_owned()));
+            let missing = (!self.faults_occurred).then(|| (false, "at least one fault did not occur".to_owned()));
             invariants.push(judge(name, true, missing.into_iter()));
         }
         invariants
     }
 
-    /// Returns events that have conflicts although all their messages have the same content. Something else claimed them, such as an
-    /// earlier run with another seed.
+    /// Returns the events that have conflicts although all of their messages in this run have the same content. Something
+    /// else claimed these events with different content, for example an earlier run with another seed.
     fn conflicts_with_others(&self) -> BTreeSet<usize> {
         let Self { plan, sent, seen, .. } = *self;
         let is_claimed_by_others = |event: &usize| {
             let mut digests = plan.messages_of[*event].iter().map(|&index| plan.messages[index].digest);
             let first = digests.next().flatten();
-            // If the claim has this content too, ingest-fn misjudged the messages, which another invariant reports.
+            // If the claim has the same content as the messages, `ingest-fn` misjudged them. Another invariant reports that.
             let claimed = seen.claims.get(event).and_then(|claim| Digest::from_stored(&claim.digest));
             digests.all(|digest| digest == first) && claimed != first
         };
@@ -154,8 +157,9 @@ impl Evidence<'_> {
         events.into_iter().filter(is_claimed_by_others).collect()
     }
 
-    /// Returns messages that were logged as won or duplicate although they differ from their event's claim, or as a conflict although
-    /// they match it. Skips events whose messages were checked against another claim, as happens at the end of a dedup window.
+    /// Returns the ids of messages that were logged as won or duplicate although they differ from their event's claim, or as
+    /// a conflict although they match the claim. Skips events whose messages were checked against a claim other than the one
+    /// in the table, which happens at the end of a dedup window.
     fn misjudged(&self) -> impl Iterator<Item = &String> {
         let Self { plan, sent, seen, .. } = *self;
         let is_misjudged = move |(id, index): &(&String, &usize)| -> Option<bool> {
@@ -176,8 +180,9 @@ impl Evidence<'_> {
     }
 }
 
-/// Judges an invariant by its offenders. Each offender is an id, and `true` if the id certainly violates the invariant; one of these
-/// is enough for a violation. Nothing is decided if `sources_known` is false.
+/// Judges an invariant by its offenders. An offender is an id and a flag: `true` if the id certainly violates the invariant,
+/// `false` if that is undecided. One certain offender makes the invariant violated. If `sources_known` is false, the
+/// invariant is undecided.
 fn judge(name: &'static str, sources_known: bool, offenders: impl Iterator<Item = (bool, String)>) -> Invariant {
     let mut certain = Vec::new();
     let mut undecided = Vec::new();

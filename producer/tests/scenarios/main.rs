@@ -1,4 +1,4 @@
-//! Each scenario holds on the embedded pipeline. With a mutant or a harmful service fault, its verdict is `violated`.
+//! Each scenario's verdict is `held` on the embedded pipeline. With a mutant or a harmful service fault, it is `violated`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,6 +24,7 @@ use producer::verdict::Verdict;
 use serde_json::{Value, json};
 
 mod sending;
+mod shared_queue;
 
 fn arguments(line: &str) -> Box<RunArgs> {
     let cli = Cli::try_parse_from(["producer"].into_iter().chain(line.split_whitespace())).unwrap();
@@ -80,7 +81,7 @@ fn only_poison_becomes_dead_letters() {
     );
 }
 
-/// Events of any size that fits into an item are archived. Larger ones become dead letters.
+/// Events that fit into an item are archived, whatever their size. Larger events become dead letters.
 #[test]
 fn large_events_are_archived_or_dead_letters() {
     assert_numbers(&run_and_expect_held("large --messages 5"), &[("objects", 3), ("rejected", 2), ("dead_letters", 2)]);
@@ -95,15 +96,15 @@ fn redelivery_and_outage_lose_nothing() {
     assert_numbers(&run_and_expect_held("outage"), &[("objects", 50), ("object_versions", 50), ("dead_letters", 0)]);
 }
 
-/// A hook that sees each request of the producer and the functions before the service handles it. It may change the services, and
-/// may return a fault for the request.
+/// A hook that sees each request of the producer and the functions before the service handles the request. The hook may
+/// change the services, and may return a fault for the request.
 type ServiceFault = fn(&Arc<Services>, &Call<'_>) -> Option<Fault>;
 
 /// Runs a scenario with a mutant of the functions, a service fault or both, and returns its report.
 async fn run_faulty(line: &str, mutant: Option<Mutant>, service_fault: Option<ServiceFault>) -> RunReport {
     let args = arguments(line);
     let mut stack = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
-    // With the cache, the second message of an event seldom reaches the table.
+    // Switch off the claim cache, because with it the second message of an event seldom reaches the table.
     stack.settings.ingest.claim_cache_entries = None;
     if let Some(service_fault) = service_fault {
         let services = Arc::downgrade(&stack.services);
@@ -133,7 +134,8 @@ fn assert_violated(report: &RunReport, name: &str) {
     );
 }
 
-/// Sends a request and returns when it is done. The embedded services answer without waiting, so no runtime is needed.
+/// Sends a request and returns after the answer. The embedded services answer at once, so no runtime is needed to wait for
+/// them.
 fn call_service(services: &Services, request: http::request::Builder, body: impl Into<Bytes>) {
     let answer = services.answer(request.body(body.into()).unwrap()).now_or_never().unwrap().unwrap();
     assert!(answer.status().is_success(), "{answer:?}");
@@ -145,7 +147,7 @@ fn lists_versions(call: &Call<'_>) -> bool {
         && call.request.uri().query().is_some_and(|query| query.contains("versions"))
 }
 
-/// Sends a request for each object that still has one version only.
+/// Sends the request that `request` builds for each object that still has only one version.
 fn change_each_object(services: &Services, request: impl Fn(&str) -> (http::request::Builder, Bytes)) {
     for (key, versions) in services.lakes.versions(names::BUCKET) {
         if versions.len() == 1 {
@@ -191,14 +193,15 @@ fn steals_dead_letters(services: &Arc<Services>, call: &Call<'_>) -> Option<Faul
     None
 }
 
-/// Throttles each claim of the first event. Correct code reports the message as failed until it becomes a dead letter.
+/// Throttles each write of the first event's claim. Correct code reports the message as failed until it becomes a dead
+/// letter.
 fn throttles_first_event(_: &Arc<Services>, call: &Call<'_>) -> Option<Fault> {
     let is_first_event =
         call.operation == "PutItem" && String::from_utf8_lossy(call.request.body()).contains("grid_stress_999-1\"");
     is_first_event.then_some(Fault::Throttled)
 }
 
-/// Loses the answers to S3 puts until one has been written. Correct code retries the put, and finds the object.
+/// Loses the answers to S3 puts while the lake is empty. Correct code retries the put and finds that the object exists.
 fn loses_answer_to_first_put(services: &Arc<Services>, call: &Call<'_>) -> Option<Fault> {
     let is_put = call.service == Service::S3 && call.operation.starts_with("PUT ");
     (is_put && services.lakes.versions(names::BUCKET).is_empty()).then_some(Fault::AnswerLost)
@@ -256,7 +259,7 @@ async fn unconditional_put_violates_soak() {
     assert_violated(&report, "each object has exactly one version");
 }
 
-/// The verdict finds claims, objects and dead letters that something else deletes or replaces.
+/// The verdict is `violated` if something else deletes or replaces claims, objects or dead letters.
 #[tokio::test]
 async fn tampering_with_services_is_violated() {
     let tampering: [(&str, ServiceFault, &[&str]); 4] = [

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use producer::events::Plan;
+use producer::send::{SendSettings, send_all};
 
 use super::*;
 
@@ -15,7 +16,7 @@ fn planned(line: &str) -> Plan {
 async fn run_with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) -> RunReport {
     let args = arguments(line);
     let mut stack = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
-    // Otherwise a single message would wait for others.
+    // With a batching window, a single message would wait for others.
     stack.settings.sqs_mapping.batching_window = Duration::ZERO;
     stack.services.faults.set(fault);
     let _pipeline = stack.start(7);
@@ -24,17 +25,7 @@ async fn run_with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> 
     judge(&client, args.chosen_scenario(), &args, &pointer(), &Progress::new(true)).await.unwrap()
 }
 
-/// Runs the command with a file of events, and returns the exit code and the JSON report.
-fn run_file(lines: &str, arguments: &[&str]) -> (Option<i32>, Value) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("f.ndjson");
-    std::fs::write(&file, lines).unwrap();
-    let mut command = Process::new(env!("CARGO_BIN_EXE_producer"));
-    let output = command.args(["--local", "--json", "--file"]).arg(&file).args(arguments).output().unwrap();
-    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
-}
-
-/// Two plans with the same seed have the same messages; another seed gives other messages.
+/// Two plans with the same seed have the same messages. Another seed gives other messages.
 #[test]
 fn seed_determines_the_messages() {
     for name in ["herd", "distinct", "mixed", "conflicts", "poison", "large", "redelivery", "outage", "soak"] {
@@ -66,7 +57,7 @@ async fn seed_determines_the_sent_bodies() {
             None
         })
         .await;
-        // The requests are concurrent, so they arrive in any order.
+        // The requests are concurrent, so their order may differ between the runs.
         let mut sent = sent.lock().unwrap().clone();
         sent.sort();
         runs.push(sent);
@@ -108,7 +99,7 @@ fn bodies_beyond_the_memory_limit_are_refused() {
     planned(&format!("run herd --messages 100000 --event-id {long}"));
 }
 
-/// The timeout does not cut off sending at a rate that takes longer than the timeout.
+/// If sending at the given rate takes longer than the timeout, all messages are still sent.
 #[tokio::test]
 async fn rate_may_take_longer_than_the_timeout() {
     let report = run_with_faults("run mixed --rate 10 --duration 2 --timeout 1", |_| None).await;
@@ -116,7 +107,7 @@ async fn rate_may_take_longer_than_the_timeout() {
     assert!(report.time >= 2.0, "{report:?}");
 }
 
-/// A run that could not send everything is never held, and its report counts only what was sent.
+/// The verdict of a run that could not send every message is never `held`, and the report does not count the unsent events.
 #[tokio::test]
 async fn incomplete_run_is_never_held() {
     let is_first = |call: &Call<'_>| String::from_utf8_lossy(call.request.body()).contains("grid_stress_999-1\\\"");
@@ -143,17 +134,21 @@ async fn lost_batch_answer_leaves_ten_unconfirmed() {
     assert_eq!(report.verdict, Verdict::Held, "they may or may not have arrived: {report:?}");
 }
 
-/// A message that SQS does not accept counts as refused, in a batch or alone, and the others are sent.
-#[test]
-fn message_refused_by_sqs_is_counted() {
-    // U+FFFE is valid in JSON but not in XML 1.0.
-    let lines = "{\"event_id\":\"a\"}\n{\"event_id\":\"b\",\"x\":\"\u{fffe}\"}\n{\"event_id\":\"c\"}\n";
-    for batch_size in ["10", "1"] {
-        let (code, report) = run_file(lines, &["--batch-size", batch_size]);
-        assert_eq!((code, &report["scenario"]), (Some(0), &"file".into()), "{report:#}");
-        let numbers = [("sent", 2), ("refused", 1), ("unconfirmed", 0), ("unsent", 0), ("events", 2), ("objects", 2)];
-        for (name, number) in numbers {
-            assert_eq!(report[name], number, "{batch_size} at a time: {name}: {report:#}");
-        }
+/// A message that SQS does not accept, in a batch or alone, counts as refused. The other messages are sent.
+#[tokio::test]
+async fn message_refused_by_sqs_is_counted() {
+    let args = arguments("run distinct --messages 3");
+    let stack = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
+    let _pipeline = stack.start(7);
+    let mut client = PipelineClient::embedded(&stack);
+    client.describe_queue().await.unwrap();
+    for batch_size in [10, 1] {
+        let mut plan = planned("run distinct --messages 3");
+        // U+FFFE is valid in JSON but not in XML 1.0.
+        plan.messages[1].body = "{\"event_id\":\"b\",\"x\":\"\u{fffe}\"}".into();
+        let settings = SendSettings { concurrency: 1, batch_size, rate: None, slack: Duration::from_secs(60) };
+        let sent = send_all(&client, &plan, settings, &Progress::new(true)).await;
+        let refused: Vec<usize> = sent.refused.iter().map(|(index, _)| *index).collect();
+        assert_eq!((sent.confirmed.len(), refused, sent.unconfirmed, sent.unsent), (2, vec![1], vec![], 0));
     }
 }

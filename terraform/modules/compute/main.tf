@@ -19,13 +19,13 @@ resource "aws_cloudwatch_log_group" "archive" {
   retention_in_days = var.log_retention_days
 }
 
-# Turns SQS batches into claims.
+# Claims the events in SQS messages.
 resource "aws_lambda_function" "ingest" {
   # checkov:skip=CKV_AWS_116:applies to asynchronous invocations, and there are none; the queue's redrive policy does the same
   # checkov:skip=CKV_AWS_115:the mapping's maximum_concurrency limits the function; reserved concurrency would throttle it
-  # checkov:skip=CKV_AWS_117:the function calls only public AWS endpoints; a VPC would add NAT and protect nothing
+  # checkov:skip=CKV_AWS_117:the function calls only public AWS endpoints; a VPC would cost NAT gateways and protect nothing
   # checkov:skip=CKV_AWS_173:the variables contain names and numbers, but no secrets; Lambda encrypts them with its own key
-  # checkov:skip=CKV_AWS_272:the zip is built on the machine that deploys it; signing requires a profile that an account may not have
+  # checkov:skip=CKV_AWS_272:the zip is built on the machine that deploys it; signing needs a profile, which an account may not have
 
   function_name    = local.ingest_name
   description      = "Claims each event in ${var.table_name} with one conditional write."
@@ -84,13 +84,13 @@ resource "aws_lambda_event_source_mapping" "ingest" {
   }
 }
 
-# Turns stream batches into objects.
+# Writes the claims in stream records to S3.
 resource "aws_lambda_function" "archive" {
   # checkov:skip=CKV_AWS_116:applies to asynchronous invocations, and there are none; the mapping's on-failure queue does the same
   # checkov:skip=CKV_AWS_115:shards times parallelization_factor limit the function; reserved concurrency would throttle it
-  # checkov:skip=CKV_AWS_117:the function calls only public AWS endpoints; a VPC would add NAT and protect nothing
+  # checkov:skip=CKV_AWS_117:the function calls only public AWS endpoints; a VPC would cost NAT gateways and protect nothing
   # checkov:skip=CKV_AWS_173:the variables contain names and numbers, but no secrets; Lambda encrypts them with its own key
-  # checkov:skip=CKV_AWS_272:the zip is built on the machine that deploys it; signing requires a profile that an account may not have
+  # checkov:skip=CKV_AWS_272:the zip is built on the machine that deploys it; signing needs a profile, which an account may not have
 
   function_name    = local.archive_name
   description      = "Writes each new claim of ${var.table_name} to ${var.bucket_name} as one object."
@@ -141,7 +141,7 @@ resource "aws_lambda_event_source_mapping" "archive" {
   maximum_batching_window_in_seconds = var.archive_batching_window_seconds
   parallelization_factor             = var.archive_parallelization_factor
 
-  # A failed record blocks its shard and is retried until it reaches the maximum age.
+  # A failed record blocks its shard. Lambda retries the record until it reaches the maximum age.
   function_response_types        = ["ReportBatchItemFailures"]
   bisect_batch_on_function_error = var.archive_bisect_batch_on_function_error
   maximum_retry_attempts         = var.archive_maximum_retry_attempts
@@ -153,8 +153,8 @@ resource "aws_lambda_event_source_mapping" "archive" {
     }
   }
 
-  # Matches every new image of a claim, whatever the record's event name: a claim that replaces an expired one is a MODIFY.
-  # A REMOVE has no new image, so the records of TTL deletions cost no invocation.
+  # Matches every record with the new image of a claim, and does not look at the event name: a claim that replaces an expired one is a
+  # MODIFY. A REMOVE has no new image, so the records of TTL deletions cost no invocation.
   filter_criteria {
     filter {
       pattern = jsonencode({ dynamodb = { NewImage = { sk = { S = ["CLAIM"] } } } })

@@ -23,7 +23,7 @@ variable "memory_mb" {
 }
 
 variable "log_level" {
-  description = "Lowest level of the functions' own log lines: `INFO` or `DEBUG`. A higher level would drop the metrics, which are log lines at level INFO."
+  description = "Lowest level of the log lines that the functions write: `INFO` or `DEBUG`. A higher level would drop the metrics, which are log lines at level INFO."
   type        = string
   nullable    = false
 }
@@ -65,7 +65,7 @@ variable "event_id_pointer" {
 }
 
 variable "on_conflict" {
-  description = "Action on a conflict, which is a body that differs from the one that won its event: `acknowledge` or `dead-letter`."
+  description = "Action on a conflict, which is a message whose body differs from the body in its event's claim: `acknowledge` or `dead-letter`."
   type        = string
   nullable    = false
 }
@@ -125,7 +125,7 @@ variable "bucket_name" {
 }
 
 variable "object_prefix" {
-  description = "Prefix of all keys of the data lake in its bucket."
+  description = "Prefix of all the data lake's keys in its bucket."
   type        = string
   nullable    = false
 }

@@ -30,13 +30,22 @@ data "aws_iam_policy_document" "ingest" {
 
   # A claim is one conditional put, so the function needs no permission to read, update or delete items.
   # PartiQLInsert permits only INSERT statements, which cannot change an existing item.
+  #
+  # The partition key of every claim is EVENT#<event id>. AWS requires ForAllValues with this condition key. It also matches a
+  # request that has no partition key, but DynamoDB refuses to write such an item.
   statement {
     sid       = "PutClaim"
     actions   = concat(["dynamodb:PutItem"], var.claim_writes == "batch" ? ["dynamodb:PartiQLInsert"] : [])
     resources = [var.table_arn]
+
+    condition {
+      test     = "ForAllValues:StringLike"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["EVENT#*"]
+    }
   }
 
-  # DynamoDB uses the table's key with the caller's permissions. Writes need kms:Decrypt too.
+  # DynamoDB uses the table's key with the caller's permissions. Even writes need kms:Decrypt.
   dynamic "statement" {
     for_each = var.table_kms_key_arn != "" ? [var.table_kms_key_arn] : []
 
@@ -86,7 +95,7 @@ data "aws_iam_policy_document" "archive" {
     resources = [var.stream_arn]
   }
 
-  # DynamoDB uses the table's key with the reader's permissions, also when the reader reads the stream.
+  # DynamoDB uses the table's key with the caller's permissions, even when the caller only reads the stream.
   dynamic "statement" {
     for_each = var.table_kms_key_arn != "" ? [var.table_kms_key_arn] : []
 
@@ -110,8 +119,8 @@ data "aws_iam_policy_document" "archive" {
     resources = ["${var.bucket_arn}/${var.object_prefix}*"]
   }
 
-  # S3 generates the data key with the writer's permissions. Multipart uploads would also need kms:Decrypt, but the function makes
-  # none.
+  # S3 generates the data key with the caller's permissions. Multipart uploads would also need kms:Decrypt, but the function does not
+  # use them.
   dynamic "statement" {
     for_each = var.bucket_kms_key_arn != "" ? [var.bucket_kms_key_arn] : []
 

@@ -5,7 +5,7 @@ variable "name_prefix" {
 }
 
 variable "region" {
-  description = "Region of the services that may use the KMS keys for the roles."
+  description = "Region of the stack. The roles may use the KMS keys only through DynamoDB and S3 in this region."
   type        = string
   nullable    = false
 }
@@ -41,7 +41,7 @@ variable "bucket_arn" {
 }
 
 variable "object_prefix" {
-  description = "Only prefix in the bucket under which `archive-fn` may write. It ends with a slash."
+  description = "Prefix of the keys that `archive-fn` may write in the bucket. It ends with a slash."
   type        = string
   nullable    = false
 }
@@ -65,13 +65,13 @@ variable "archive_log_group_arn" {
 }
 
 variable "table_kms_key_arn" {
-  description = "ARN of the table's customer-managed KMS key. Empty if it has none."
+  description = "ARN of the table's customer-managed KMS key. Empty if the table has none."
   type        = string
   nullable    = false
 }
 
 variable "bucket_kms_key_arn" {
-  description = "ARN of the bucket's customer-managed KMS key. Empty if it has none."
+  description = "ARN of the bucket's customer-managed KMS key. Empty if the bucket has none."
   type        = string
   nullable    = false
 }

@@ -4,8 +4,8 @@ locals {
   # The largest value that the provider accepts, up to version 5.100. SQS itself accepts 1 MiB.
   max_message_bytes = 262144
 
-  # AWS recommends six times the function's timeout plus the batching window. A shorter timeout would show a message again while
-  # its first invocation still runs, or while Lambda still retries a throttled invocation.
+  # AWS recommends six times the function's timeout plus the batching window. With a shorter timeout, SQS would redeliver a message
+  # while its first invocation still runs, or while Lambda still retries a throttled invocation.
   visibility_timeout_seconds = 6 * var.function_timeout_seconds + var.batching_window_seconds
 
   names = {

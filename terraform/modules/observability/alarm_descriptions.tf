@@ -1,5 +1,5 @@
-# Each description says what happened, what to do, and which section of docs/runbook.md has the commands. It is one text for
-# CloudWatch; the lists only keep the lines short.
+# Each description says what happened, what to do, and which section of docs/runbook.md has the commands. CloudWatch shows a description
+# as one text. It is a list of sentences here only to keep the lines short.
 locals {
   alarm_descriptions = merge(
     {
@@ -10,7 +10,8 @@ locals {
         "Commands: docs/runbook.md, \"Dead letters\".",
       ]
       dlq-message-age = [
-        "A dead letter has used half of the dead-letter queue's retention. SQS deletes it when the retention ends.",
+        "A dead letter has waited for half of the shortest time for which the dead-letter queue keeps one.",
+        "SQS deletes it when its retention, which counts from its first enqueue, ends.",
         "Today, fix the cause and redrive the messages, or have the producer resend them.",
         "Commands: docs/runbook.md, \"Dead letters\".",
       ]
@@ -28,7 +29,9 @@ locals {
       ]
       queue-message-age = [
         "A message has waited in the queue for half of its retention. SQS deletes messages when the retention ends.",
-        "If the log of ingest-fn has lines with outcome failed, fix the table's error that they name.",
+        "If a message is first received less than max_receive_count visibility timeouts before that end, and keeps failing,",
+        "SQS deletes it without moving it to the dead-letter queue.",
+        "If the log of ingest-fn has lines with outcome failed, fix the DynamoDB error that they contain.",
         "If the log has no new lines, the queue mapping is disabled or cannot invoke the function.",
         "If messages are processed without failures, raise ingest_maximum_concurrency.",
         "If the fix takes longer than the retention, raise queue_retention_seconds.",
@@ -36,25 +39,27 @@ locals {
       ]
       stream-iterator-age = [
         "archive-fn is more than an hour behind the table's stream, which keeps records for only 24 hours.",
-        "If the log of archive-fn has lines with outcome failed, fix the S3 or KMS error that they name. Lambda retries the records.",
+        "If the log of archive-fn has lines with outcome failed, fix the S3 or KMS error in them. Lambda retries the records.",
+        "If the error is SlowDown, S3 limits the writes per second, and only less traffic helps.",
         "If there are no such lines, raise archive_parallelization_factor.",
         "Commands: docs/runbook.md, \"An archive that is behind\".",
       ]
       archive-lag = [
         "For 15 minutes, claims have taken more than five minutes to become objects in the data lake.",
-        "If the log of archive-fn has lines with outcome failed, fix the S3 or KMS error that they name. Lambda retries the records.",
+        "If the log of archive-fn has lines with outcome failed, fix the S3 or KMS error in them. Lambda retries the records.",
+        "If the error is SlowDown, S3 limits the writes per second, and only less traffic helps.",
         "If there are no such lines, raise archive_parallelization_factor.",
         "Commands: docs/runbook.md, \"An archive that is behind\".",
       ]
       conflicts = [
         "Messages have the same event id but different bodies: a producer reuses event ids.",
-        "The first body is in the data lake. Depending on on_conflict, the other was dropped or goes to the dead-letter queue.",
+        "The first body is in the data lake. Depending on on_conflict, the other body was dropped or goes to the dead-letter queue.",
         "Find the event id and both digests in the log of ingest-fn, and have the producer fixed.",
         "Commands: docs/runbook.md, \"Conflicts\".",
       ]
       quarantined-records = [
         "archive-fn quarantined stream records: they look like claims, but can never be written as objects.",
-        "It stored each record whole under _unusable/ in the data lake. The field error in its log says what is wrong.",
+        "It stored each whole record under _unusable/ in the data lake. The field error in its log says what is wrong.",
         "Either someone edited the table by hand, or a release is broken.",
         "Fix or delete the item in the table, then have the producer resend the event.",
         "Commands: docs/runbook.md, \"Quarantined records\".",

@@ -1,5 +1,5 @@
 locals {
-  # A grid of three rows: the queues; the functions' outcomes and the lag; Lambda and DynamoDB.
+  # A grid of three rows. The first shows the queues, the second the functions' outcomes and the lag, the third Lambda and DynamoDB.
   widgets = [
     {
       title = "Queue: messages in and out", stat = "Sum", x = 0, y = 0

@@ -2,10 +2,12 @@ locals {
   # The namespace of the metrics that both functions write. The crate `lambda-support` defines it.
   namespace = "DynamoLocking"
 
+  # The shortest time for which each queue keeps a message. A dead letter's retention counts from its first enqueue. So a message that
+  # is moved at the end of the queue's retention stays in the dead-letter queue only for the rest of the dead-letter queue's retention.
   queues = {
-    queue      = { name = var.queue_name, retention_seconds = var.queue_retention_seconds }
-    dlq        = { name = var.dlq_name, retention_seconds = var.dlq_retention_seconds }
-    on-failure = { name = var.on_failure_queue_name, retention_seconds = var.on_failure_retention_seconds }
+    queue      = { name = var.queue_name, keeps_seconds = var.queue_retention_seconds }
+    dlq        = { name = var.dlq_name, keeps_seconds = var.dlq_retention_seconds - var.queue_retention_seconds }
+    on-failure = { name = var.on_failure_queue_name, keeps_seconds = var.on_failure_retention_seconds }
   }
 
   functions = {
@@ -25,14 +27,14 @@ locals {
       }
     },
     {
-      # SQS deletes a message at the end of the retention. For a dead letter, this metric counts from its move to the dead-letter
-      # queue, but the retention counts from its first enqueue. A threshold of half the retention leaves room for the difference.
+      # This metric counts from a message's arrival in the queue: for a dead letter, from its move. SQS deletes no message before it
+      # has been in the queue for `keeps_seconds`, so the alarm leaves at least half of that time to act.
       for role, queue in local.queues : "${role}-message-age" => {
         namespace  = "AWS/SQS"
         metric     = "ApproximateAgeOfOldestMessage"
         dimensions = { QueueName = queue.name }
         statistic  = "Maximum"
-        above      = floor(queue.retention_seconds / 2)
+        above      = floor(queue.keeps_seconds / 2)
         periods    = 1
       }
     },

@@ -1,5 +1,5 @@
 variable "name_prefix" {
-  description = "First part of each name, and the name of the dashboard."
+  description = "First part of the name of each alarm, topic and saved query, and the whole name of the dashboard."
   type        = string
   nullable    = false
 }
@@ -35,7 +35,7 @@ variable "queue_retention_seconds" {
 }
 
 variable "dlq_retention_seconds" {
-  description = "Retention of the dead-letter queue. An alarm fires when the oldest message has waited for half of this time."
+  description = "Retention of the dead-letter queue, counted from a message's first enqueue. An alarm fires when the oldest dead letter has been there for half of the difference between this time and `queue_retention_seconds`."
   type        = number
   nullable    = false
 }
@@ -53,13 +53,13 @@ variable "table_name" {
 }
 
 variable "ingest_function_name" {
-  description = "Name of `ingest-fn`, which is the dimension of its metrics."
+  description = "Name of `ingest-fn`, which is the value of its metrics' dimension."
   type        = string
   nullable    = false
 }
 
 variable "archive_function_name" {
-  description = "Name of `archive-fn`, which is the dimension of its metrics."
+  description = "Name of `archive-fn`, which is the value of its metrics' dimension."
   type        = string
   nullable    = false
 }
@@ -83,7 +83,7 @@ variable "alarm_email" {
 }
 
 variable "saved_queries" {
-  description = "Queries to save in CloudWatch Logs Insights, by name, over both functions' log groups."
+  description = "Queries to save in CloudWatch Logs Insights, by their names. Each query reads the log groups of both functions."
   type        = map(string)
   nullable    = false
 }

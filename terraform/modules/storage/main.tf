@@ -93,7 +93,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "lake" {
   }
 }
 
-# Noncurrent versions exist only if someone deletes or overwrites an object by hand. 30 days leave time to notice it.
+# Noncurrent versions exist only if someone deletes or overwrites an object by hand. 30 days leave time to notice the mistake and to
+# restore the object.
 resource "aws_s3_bucket_lifecycle_configuration" "lake" {
   bucket = aws_s3_bucket.lake.id
 

@@ -5,13 +5,13 @@ variable "name_prefix" {
 }
 
 variable "account_id" {
-  description = "Id of the account in which the bucket is created. Part of the default bucket name."
+  description = "Id of the account in which the bucket is created. It is part of the bucket's default name."
   type        = string
   nullable    = false
 }
 
 variable "region" {
-  description = "Region in which the bucket is created. Part of the default bucket name."
+  description = "Region in which the bucket is created. It is part of the bucket's default name."
   type        = string
   nullable    = false
 }
@@ -23,13 +23,13 @@ variable "bucket_name" {
 }
 
 variable "object_prefix" {
-  description = "Prefix of all keys of the data lake in its bucket. It ends with a slash. The bucket policy prevents overwriting objects under this prefix."
+  description = "Prefix of all the data lake's keys in its bucket. It ends with a slash. The bucket policy prevents overwriting objects under this prefix."
   type        = string
   nullable    = false
 }
 
 variable "table_kms_key_arn" {
-  description = "ARN of a customer-managed KMS key for the table. If empty, DynamoDB encrypts it with its own key."
+  description = "ARN of a customer-managed KMS key for the table. If empty, DynamoDB encrypts the table with an AWS-owned key."
   type        = string
   nullable    = false
 }
@@ -53,7 +53,7 @@ variable "force_destroy" {
 }
 
 variable "glue_database_name" {
-  description = "Name of a Glue database to create, with the table `events`. If empty, none is created."
+  description = "Name of a Glue database to create, with the table `events`. If empty, no database is created."
   type        = string
   nullable    = false
 }

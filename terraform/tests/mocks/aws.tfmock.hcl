@@ -1,4 +1,4 @@
-# Made-up values for attributes that only AWS knows and whose format Terraform or the provider checks.
+# Made-up values for attributes that AWS would assign. Terraform or the provider checks their format.
 
 mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }

@@ -1,4 +1,4 @@
-//! One behavior that the design relies on, and its verdict on an engine.
+//! One behavior that the design relies on, and the check that an engine behaves as recorded.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,19 +16,19 @@ type Body = dyn Fn(Arc<Stage>) -> Pin<Box<dyn Future<Output = Outcome>>> + Send 
 
 pub(crate) struct Behavior {
     pub(crate) service: Service,
-    /// The name of its test.
+    /// Name of the behavior's test.
     pub(crate) name: &'static str,
-    /// The sentence that the table shows.
+    /// The sentence that describes the behavior in the table of docs/contract.md.
     title: &'static str,
     body: Box<Body>,
-    /// Position in the table.
+    /// The behavior's position in the table.
     pub(crate) order: usize,
     differences: Vec<Difference>,
     /// Engines on which the behavior cannot be tested, each with the reason.
     pub(crate) not_on: Vec<(Engine, &'static str)>,
 }
 
-/// A known disagreement of one engine.
+/// A known disagreement of one engine with a behavior.
 struct Difference {
     engine: Engine,
     /// The exact text of the [`Mismatch`] that the engine must produce.
@@ -58,7 +58,7 @@ impl Behavior {
         }
     }
 
-    /// Records that `engine` disagrees.
+    /// Records that `engine` is known to disagree with the behavior.
     pub(crate) fn differs(mut self, engine: Engine, observed: &'static str, explanation: &'static str) -> Self {
         self.differences.push(Difference { engine, observed, explanation });
         self
@@ -70,7 +70,7 @@ impl Behavior {
         self
     }
 
-    /// Runs the body, writes a line to the results and fails unless the engine did what is recorded.
+    /// Runs the body and writes a line to the results. Fails unless the engine did exactly what is recorded.
     pub(crate) async fn check(&self, stage: Arc<Stage>, results: &Results) -> Result<(), Failed> {
         let engine = stage.engine;
         let limit = PATIENCE * 3;

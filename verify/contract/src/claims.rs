@@ -14,21 +14,21 @@ use crate::stage::{Stage, Table};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// One hour in seconds. A claim with this lifetime does not expire by the engine's clock while a test runs. Tests pass
-/// a later time as `:now` to make a claim expire.
+/// One hour in seconds. A claim with this lifetime does not expire by the engine's clock while a test runs. To make a
+/// claim expire, tests pass a later time as `:now`.
 pub(crate) const HOUR: u64 = 3_600;
 
-/// Number of concurrent requests of a herd. The producer sends as many copies by default.
+/// Number of concurrent requests in a herd. It equals the number of copies that the producer sends by default.
 pub(crate) const HERD: usize = 50;
 
-/// Returns the seconds since 1970, or one second less if they end in 0. The size of an item does not count a number's
-/// trailing zeros, so only ten significant digits give an item of a known size.
+/// Returns the seconds since 1970, or one second less if that number ends in 0. DynamoDB ignores a number's trailing
+/// zeros when it computes an item's size. Without such zeros, the size is the same in every run.
 pub(crate) fn now_seconds() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     now - u64::from(now.is_multiple_of(10))
 }
 
-/// Returns a new claim of the event that holds until `ttl`.
+/// Returns a new claim of the event. The claim holds until `ttl`.
 pub(crate) fn claim(event_id: &str, ttl: u64) -> Claim {
     let body = serde_json::json!({ "event_id": event_id, "voltage": 221.50 }).to_string();
     let event = Event::parse(&body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();

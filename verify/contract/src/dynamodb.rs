@@ -39,12 +39,12 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             DynamoDb,
-            "A put that is sent twice fails and returns its own claim id",
+            "A put that is sent a second time fails and returns its own claim id",
             repeated_put_returns_its_own_claim_id
         ),
         behavior!(
             DynamoDb,
-            "A claim holds through the second of its `ttl` and no longer",
+            "A claim holds until its `ttl`, including that second, and can be taken over one second later",
             claim_holds_through_its_ttl_second
         ),
         behavior!(DynamoDb, "`ttl` is compared as a number, not as text", ttl_is_compared_as_number),
@@ -65,13 +65,13 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             DynamoDb,
-            "`BatchGetItem` takes 100 keys and leaves out those that do not exist",
+            "`BatchGetItem` accepts 100 keys and omits those that do not exist",
             batch_get_omits_missing_keys
         ),
         behavior!(DynamoDb, "`BatchGetItem` with more than 100 keys is rejected", batch_get_limit_is_100_keys),
         behavior!(
             DynamoDb,
-            "A missing table is an error, not a failed condition",
+            "Writing to a missing table is an error, not a failed condition",
             missing_table_is_not_a_failed_condition
         ),
     ]
@@ -86,12 +86,13 @@ fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Opt
     }
 }
 
-/// Guarantee 1 starts here. The test uses the function's own request, from many sandboxes at once.
+/// Guarantee 1 depends on this behavior: an event has one claim at a time. The test sends `ingest-fn`'s own request many
+/// times at once, as many sandboxes would.
 async fn herd_claim_has_one_winner(stage: Arc<Stage>) -> Outcome {
     send_herds(&stage, false).await
 }
 
-/// An expired claim stays in the table until TTL deletes it. The herd competes for such a claim.
+/// An expired claim stays in the table until TTL deletes it. In this test, the herd competes to replace such a claim.
 async fn herd_takeover_has_one_winner(stage: Arc<Stage>) -> Outcome {
     send_herds(&stage, true).await
 }
@@ -128,8 +129,8 @@ async fn send_herds(stage: &Stage, over_expired_claim: bool) -> Outcome {
     Ok(())
 }
 
-/// `ingest-fn` uses the digest in this item to tell a duplicate from a conflict, and the claim id to recognize its own
-/// claim after a lost response.
+/// `ingest-fn` uses the digest in this item to distinguish a duplicate from a conflict, and the claim id to recognize its
+/// own claim after a lost response.
 async fn failed_condition_returns_item(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
@@ -216,7 +217,7 @@ async fn failed_condition_changes_nothing(stage: Arc<Stage>) -> Outcome {
     expect_eq("item in the table", get(&stage, table, &event_id).await?, Some(item(&first)))
 }
 
-/// `ttl` is a reserved word, so `ingest-fn` writes `#ttl`.
+/// `ttl` is a reserved word of DynamoDB, so `ingest-fn` uses the placeholder `#ttl`.
 async fn ttl_needs_placeholder(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
@@ -286,7 +287,7 @@ async fn partition_key_limit_is_2048_bytes(stage: Arc<Stage>) -> Outcome {
     Ok(())
 }
 
-/// The producer reads claims back with this request.
+/// The producer uses this request to read claims.
 async fn batch_get_omits_missing_keys(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
@@ -327,12 +328,12 @@ fn keys(event_ids: &[String]) -> Result<KeysAndAttributes, Mismatch> {
     Ok(KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?)
 }
 
-/// A misconfigured function fails. It must not treat the error as a duplicate.
+/// A function that is configured with a wrong table name must fail. It must not treat this error as a duplicate.
 async fn missing_table_is_not_a_failed_condition(stage: Arc<Stage>) -> Outcome {
     let nowhere = Table { name: stage.unique("nowhere"), stream_arn: String::new() };
     let now = now_seconds();
     let seen = response_code(&put(&stage, &nowhere, &claim("a", now + HOUR), now).await);
-    // On AWS, a role that has access to one table gets this error for every other name.
+    // On AWS, a role that may access only one table gets this error for every other table name.
     let hidden = stage.engine == Engine::Aws && seen == "AccessDeniedException";
     ensure(hidden || seen == "ResourceNotFoundException", || seen)
 }

@@ -4,14 +4,14 @@
 //!
 //! The body of a behavior checks what AWS promises. If an engine is known to disagree, the behavior records next to its
 //! name what the engine does instead, which side we trust and why. The engine must then do exactly that: an unexpected
-//! agreement fails the test as well as an unexpected disagreement.
+//! agreement fails the test, and so does an unexpected disagreement.
 //!
 //! | variable | meaning |
 //! | --- | --- |
 //! | `CONTRACT_ENGINE` | Engine to test: `embedded` (default), `dynamodb-local`, `elasticmq`, `ministack` or `aws` |
 //! | `CONTRACT_RUN` | Prefix of the names of all resources that the run creates (default: random) |
 //! | `CONTRACT_RESULTS` | File to which the run appends one line of JSON for each behavior |
-//! | `CONTRACT_INGEST_ROLE`, `CONTRACT_ARCHIVE_ROLE` | ARNs of the roles that make the functions' own requests |
+//! | `CONTRACT_INGEST_ROLE`, `CONTRACT_ARCHIVE_ROLE` | ARNs of the roles that send the functions' requests (default: your own identity) |
 //! | `CONTRACT_REMOVE` | Any value: run no test, but remove everything whose name starts with `CONTRACT_RUN` |
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -42,10 +42,10 @@ use crate::behavior::Behavior;
 use crate::results::Results;
 use crate::stage::Stage;
 
-/// Number of behaviors that run at the same time. They spend most of their time waiting.
+/// Number of tests that run at the same time. There are more than cores, because tests spend most of their time waiting.
 const AT_ONCE: usize = 12;
 
-/// Runs the tests of the engine that `CONTRACT_ENGINE` names. Accepts the command-line flags of a test binary.
+/// Runs the tests on the engine that `CONTRACT_ENGINE` names. Accepts the command-line flags of a test binary.
 #[must_use]
 pub fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

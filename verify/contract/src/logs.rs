@@ -1,4 +1,4 @@
-//! The functions' log groups, read with the requests of the producer.
+//! Reading the functions' log groups, with the same API requests that the producer sends.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,9 +18,10 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
             Engine::Ministack,
             "lines found page by page: 1, expected 3",
             "We trust the API reference of FilterLogEvents: a response that reaches the limit contains a token for the \
-             next page. ministack cuts the response at the limit and returns no token. The producer sets no limit.",
+             next page. ministack cuts the response at the limit and returns no token. The producer is not affected, \
+             because it sets no limit.",
         ),
-        behavior!(Logs, "A start time leaves out earlier lines", start_time_omits_earlier_lines),
+        behavior!(Logs, "A search with a start time omits earlier lines", start_time_omits_earlier_lines),
         behavior!(
             Logs,
             "Reading a missing log group fails with `ResourceNotFoundException`",
@@ -31,7 +32,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
 
 const LINES: [&str; 3] = ["{\"outcome\":\"won\"}", "{\"outcome\":\"duplicate\"}", "ä \"quoted\""];
 
-/// A line can appear some time after it was written.
+/// A line may become visible only some time after it was written, so the test waits for all lines.
 async fn log_lines_have_ids_and_times(stage: Arc<Stage>) -> Outcome {
     let now_ms = Clock::real().now_ms();
     let group = stage.log_group(&LINES).await?;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use futures_util::future::join_all;
 
-/// The longest time that a test waits for one observation. A queue's approximate message counts are the slowest on AWS:
-/// they take up to a minute to settle.
+/// The longest time that a test waits for one observation. On AWS, a queue's approximate message counts are the slowest
+/// observation: they take up to a minute to settle.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The text that describes how an engine differs from what the behavior expects.
+/// A description of how an engine differs from what the behavior expects.
 #[derive(Debug)]
 pub(crate) struct Mismatch(pub(crate) String);
 
@@ -52,7 +52,7 @@ pub(crate) fn response_code<T, E: ProvideErrorMetadata + Debug, R: Debug>(
     }
 }
 
-/// Calls `look` until it returns something. Fails after [`PATIENCE`].
+/// Calls `look` until it returns a value. Fails after [`PATIENCE`].
 pub(crate) async fn eventually<T>(
     what: &str,
     mut look: impl AsyncFnMut() -> Result<Option<T>, Mismatch>,

@@ -24,7 +24,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             DynamoDb,
-            "`DuplicateItem` does not return the current item, even if `ALL_OLD` was requested",
+            "The error `DuplicateItem` does not contain the current item, even if `ALL_OLD` was requested",
             duplicate_item_never_returns_item
         ),
         behavior!(
@@ -40,7 +40,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(DynamoDb, "A batched update takes over an expired claim", batched_update_takes_over_expired_claim),
         behavior!(
             DynamoDb,
-            "A batched update of a claim that still holds fails its condition and returns the item",
+            "A batched update of a claim that has not expired fails its condition and returns the item",
             batched_update_of_held_claim_returns_item
         ),
         behavior!(
@@ -67,7 +67,7 @@ pub(crate) fn insert(table: &Table, claim: &Claim) -> Result<BatchStatementReque
     Ok(request.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).build()?)
 }
 
-/// Returns a statement that replaces everything but the key, if the claim in the table has expired.
+/// Returns a statement that replaces all attributes except the key, if the claim in the table has expired.
 fn take_over(table: &Table, claim: &Claim, now: u64) -> Result<BatchStatementRequest, Mismatch> {
     let mut item = item(claim);
     let pk = item.remove("pk").unwrap();
@@ -87,7 +87,7 @@ async fn send(
     stage.operator.dynamodb.batch_execute_statement().set_statements(Some(statements)).send().await
 }
 
-/// Executes `statements`. Returns for each one `done` or its error code, and the item that came with the error.
+/// Executes `statements`. Returns, for each statement, `done` or the error code, and the item that came with the error.
 pub(crate) async fn outcomes(
     stage: &Stage,
     statements: Vec<BatchStatementRequest>,
@@ -127,7 +127,8 @@ async fn repeated_batched_insert_is_duplicate_item(stage: Arc<Stage>) -> Outcome
     expect_eq("item in the table", get(&stage, table, &event_id).await?, Some(item(&first)))
 }
 
-/// After a lost batched insert, `ingest-fn` therefore has to ask the table which claim holds the event.
+/// If a batched insert fails, `ingest-fn` therefore sends the conditional put, whose error contains the claim that holds
+/// the event.
 async fn duplicate_item_never_returns_item(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let claim = claim(&stage.unique("insert-no-item"), now_seconds() + HOUR);
@@ -154,12 +155,13 @@ async fn herd_of_batched_inserts_has_one_winner(stage: Arc<Stage>) -> Outcome {
     expect_eq("winners of each event", wins, vec![1; event_ids.len()])
 }
 
-/// Batched inserts alone cannot implement the dedup window: only a conditional put can take over an expired claim.
+/// Batched inserts alone cannot implement the dedup window, because they cannot take over an expired claim. `ingest-fn`
+/// needs the conditional put for that.
 async fn insert_over_expired_item_is_duplicate_item(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
     let event_id = stage.unique("insert-expired");
-    // TTL never deletes an item that expired more than five years ago.
+    // TTL never deletes an item that expired more than five years ago, so this item stays in the table.
     put(&stage, table, &claim(&event_id, 999_999_999), now).await?;
     expect_eq(
         "insert",

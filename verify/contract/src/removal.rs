@@ -9,7 +9,7 @@ use crate::engine::Service;
 use crate::outcome::Mismatch;
 use crate::stage::Stage;
 
-/// Fails if anything could not be removed.
+/// Removes the resources of the run. Fails if anything could not be removed.
 pub(crate) async fn remove(stage: &Stage) -> ExitCode {
     let mut left = Vec::new();
     for service in [Service::DynamoDb, Service::Sqs, Service::S3, Service::Logs] {
@@ -35,7 +35,7 @@ pub(crate) async fn remove(stage: &Stage) -> ExitCode {
     if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Counts what was removed, and collects what was not.
+/// The number of removed resources, and descriptions of those that could not be removed.
 struct Removals<'a> {
     removed: usize,
     left: &'a mut Vec<String>,
@@ -93,11 +93,11 @@ async fn buckets(stage: &Stage, left: &mut Vec<String>) -> Result<usize, Mismatc
     Ok(removals.removed)
 }
 
-/// Deletes every version and every delete marker.
+/// Deletes every version and every delete marker in a bucket.
 async fn empty(stage: &Stage, bucket: &str) -> Result<(), Mismatch> {
     let client = &stage.operator.s3;
     loop {
-        // No paging: each round deletes all that it lists, so the next page is the first.
+        // Each round deletes everything that it lists, so the remaining versions are again on the first page.
         let page = client.list_object_versions().bucket(bucket).send().await?;
         let versions = page.versions().iter().map(|it| (it.key(), it.version_id()));
         let markers = page.delete_markers().iter().map(|it| (it.key(), it.version_id()));

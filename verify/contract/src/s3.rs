@@ -35,7 +35,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             S3,
-            "Listing versions by a full key returns no keys but those that begin with it",
+            "Listing versions with a full key as the prefix returns only keys that begin with it",
             versions_are_listed_by_full_key
         ),
         behavior!(
@@ -44,7 +44,11 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
             object_over_1_mib_is_read_back_unchanged
         ),
         behavior!(S3, "Reading a key that has no object fails with `NoSuchKey`", missing_object_is_no_such_key),
-        behavior!(S3, "Writing to a missing bucket is an error, not an existing object", missing_bucket_is_an_error),
+        behavior!(
+            S3,
+            "Writing to a missing bucket is an error, not a sign that the object exists",
+            missing_bucket_is_an_error
+        ),
     ]
 }
 
@@ -62,7 +66,7 @@ async fn create(
     Ok(request.body(content.to_vec().into()).send().await)
 }
 
-/// Returns the HTTP status. `archive-fn` looks at nothing else in the response.
+/// Returns the HTTP status, or 0 if there was no response. `archive-fn` looks at nothing else in a response.
 fn status(result: &Result<PutObjectOutput, SdkError<PutObjectError>>) -> u16 {
     match result {
         Ok(_) => 200,
@@ -75,14 +79,15 @@ async fn content(stage: &Stage, key: &str) -> Result<Vec<u8>, Mismatch> {
     Ok(object.body.collect().await?.to_vec())
 }
 
-/// Lists the versions of all keys that start with `prefix`: each key, and true if the version is the latest.
+/// Lists the versions of all keys that start with `prefix`. Returns each version's key, and true if it is the key's
+/// latest version.
 async fn versions(stage: &Stage, prefix: &str) -> Result<Vec<(String, bool)>, Mismatch> {
     let request = stage.operator.s3.list_object_versions().bucket(stage.bucket().await?).prefix(prefix);
     let listed = request.send().await?.versions.unwrap_or_default();
     Ok(listed.into_iter().map(|it| (it.key.unwrap_or_default(), it.is_latest.unwrap_or_default())).collect())
 }
 
-/// Guarantee 1 ends here. S3 answers 412 if, and only if, the object already exists.
+/// Guarantee 1 depends on this behavior: S3 answers 412 if, and only if, the object already exists.
 async fn key_is_created_once_then_412(stage: Arc<Stage>) -> Outcome {
     let key = object_key(&stage);
     let mut statuses = Vec::new();
@@ -102,7 +107,7 @@ async fn failed_creation_changes_nothing(stage: Arc<Stage>) -> Outcome {
     expect_eq("versions", versions(&stage, &key).await?, vec![(key, true)])
 }
 
-/// The test uses the function's own request, from many sandboxes at once.
+/// The test sends `archive-fn`'s own request many times at once, as many sandboxes would.
 async fn herd_creation_has_one_winner(stage: Arc<Stage>) -> Outcome {
     let lake = Arc::new(DataLake::new((&stage.archive.config).into(), stage.bucket().await?));
     for _ in 0..8 {
@@ -146,7 +151,7 @@ async fn deleted_key_can_be_created_again(stage: Arc<Stage>) -> Outcome {
     expect_eq("content", content(&stage, &key).await?, b"second\n".to_vec())
 }
 
-/// Every key contains `dt=…/hour=…`.
+/// Every key in the lake contains equals signs: `dt=…/hour=…`.
 async fn special_characters_in_keys_are_kept(stage: Arc<Stage>) -> Outcome {
     let folder = format!("events/dt=2026-11-23/hour=09/{}", stage.unique("keys"));
     let keys: HashSet<_> = ["a=b", "a%3Db", "(c)'!*", "_unusable"].map(|name| format!("{folder}/{name}.json")).into();
@@ -161,7 +166,7 @@ async fn special_characters_in_keys_are_kept(stage: Arc<Stage>) -> Outcome {
     expect_eq("keys listed", listed.into_iter().filter_map(|object| object.key).collect(), keys)
 }
 
-/// The producer counts versions with this request.
+/// The producer uses this request to count an object's versions.
 async fn versions_are_listed_by_full_key(stage: Arc<Stage>) -> Outcome {
     let key = object_key(&stage);
     let longer = format!("{key}.bak");
@@ -173,7 +178,8 @@ async fn versions_are_listed_by_full_key(stage: Arc<Stage>) -> Outcome {
     expect_eq("versions", listed, HashSet::from([(key, true), (longer, true)]))
 }
 
-/// The longest line is slightly longer than the longest body, which is 1 MiB.
+/// An object is a JSON line that contains the event's body. The longest line is slightly longer than the longest body,
+/// which has 1 MiB.
 async fn object_over_1_mib_is_read_back_unchanged(stage: Arc<Stage>) -> Outcome {
     let key = object_key(&stage);
     let line: Vec<_> = (0..1_048_576 + 4_096).map(|_| fastrand::u8(..)).collect();
@@ -188,7 +194,7 @@ async fn missing_object_is_no_such_key(stage: Arc<Stage>) -> Outcome {
     expect_eq("versions", versions(&stage, &key).await?, vec![])
 }
 
-/// A misconfigured function must fail.
+/// A function that is configured with a wrong bucket name must fail.
 async fn missing_bucket_is_an_error(stage: Arc<Stage>) -> Outcome {
     let lake = DataLake::new((&stage.archive.config).into(), &stage.unique("nowhere"));
     expect_eq("writing fails", lake.put("events/a.json", b"a\n".to_vec()).await.is_err(), true)

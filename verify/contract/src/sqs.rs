@@ -1,4 +1,5 @@
-//! Queues: the requests of producers, which send, and of the queue mapping, which receives and deletes.
+//! The queues. Tests send messages with the same API requests as producers, and receive and delete messages with those of
+//! the queue mapping.
 
 mod attributes;
 mod receiving;

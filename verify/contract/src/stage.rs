@@ -1,5 +1,5 @@
-//! The stage of a run: an engine, its clients, and the tables, buckets, queues and log groups that the run creates. All
-//! their names start with the name of the run, so that they can be found and removed.
+//! The stage of a run: an engine, its clients, and the tables, buckets, queues and log groups that the run creates. The
+//! names of all these resources start with the name of the run, so that they can be found and removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,7 +49,7 @@ impl Clients {
     }
 }
 
-/// A table of claims with the settings that Terraform gives it.
+/// A table of claims with the settings that Terraform gives the deployed table.
 #[derive(Clone)]
 pub(crate) struct Table {
     pub(crate) name: String,
@@ -63,7 +63,7 @@ pub(crate) struct Queue {
 
 pub(crate) struct Stage {
     pub(crate) engine: Engine,
-    /// Prefix of the names of all resources.
+    /// Prefix of the names of all resources that the run creates.
     pub(crate) run: String,
     /// Clients for requests of producers and operators: sending, reading back and cleaning up.
     pub(crate) operator: Clients,
@@ -82,7 +82,7 @@ impl Stage {
     pub(crate) async fn from_variables() -> Self {
         let engine = Engine::from_variables();
         let run = std::env::var("CONTRACT_RUN").unwrap_or_else(|_| format!("contract-{:08x}", fastrand::u32(..)));
-        // A long poll takes up to 20 s.
+        // A long poll takes up to 20 s, which is longer than the functions' own timeouts allow.
         let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
         let embedded = (engine == Engine::Embedded).then(|| Services::on_clock(Clock::real(), fastrand::u64(..)));
         let config = match &embedded {
@@ -126,7 +126,7 @@ impl Stage {
         format!("{}-{what}-{}", self.run, self.names.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Returns the table for tests that do not read a stream. They share it.
+    /// Returns the table that all tests share, except those that read a stream.
     pub(crate) async fn claims(&self) -> Result<&Table, Mismatch> {
         self.claims.get_or_try_init(|| self.create_table("claims")).await
     }
@@ -193,7 +193,7 @@ impl Stage {
         Ok(name)
     }
 
-    /// Creates a queue. With `max_receives`, it gets a dead-letter queue.
+    /// Creates a queue. With `max_receives`, the queue gets a dead-letter queue.
     pub(crate) async fn queue(&self, visibility_seconds: u64, max_receives: Option<u32>) -> Result<Queue, Mismatch> {
         let name = self.unique("queue");
         let dead_letters = max_receives.map(|_| format!("{name}-dlq"));

@@ -1,4 +1,4 @@
-//! The table's stream, read with the requests of the stream mapping.
+//! The table's stream. Tests read it with the same API requests as the stream mapping.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,36 +27,37 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
                 Engine::Ministack,
                 r#"records of a batched insert and a takeover: ["MODIFY"], expected ["INSERT", "MODIFY"]"#,
                 "We trust the other engines and the developer guide: a stream contains every modification of an item. \
-                 ministack writes no stream records for PartiQL, so batched claims cannot be archived there.",
+                 ministack writes no stream records for PartiQL, so batched claims cannot be archived on it.",
             ),
         behavior!(Streams, "A put that changes nothing writes no record", unchanged_put_writes_no_record).differs(
             Engine::Embedded,
             "records of three equal puts and a different one: [\"INSERT\", \"MODIFY\", \"MODIFY\", \"MODIFY\"], \
              expected [\"INSERT\", \"MODIFY\"]",
             "We trust DynamoDB Local, which is AWS's own engine, and the developer guide. dynoxide, which the embedded \
-             services use, writes a record for every put. We accept that: each claim has its own id, so a successful \
-             put always changes the item, and a surplus record would not be archived twice.",
+             services use, writes a record for every put. We accept the difference: each claim has its own id, so a \
+             successful put always changes the item. Even a surplus record would not produce a second object.",
         ),
         behavior!(Streams, "A failed condition writes no record", failed_condition_writes_no_record),
         behavior!(Streams, "A deletion appears as REMOVE without a new image", deletion_is_remove_without_new_image),
         behavior!(
             Streams,
-            "A deletion by TTL appears as REMOVE by `dynamodb.amazonaws.com`",
+            "A deletion by TTL appears as REMOVE with the user identity `dynamodb.amazonaws.com`",
             ttl_deletion_is_remove_by_service
         )
         .differs(
             Engine::DynamoDbLocal,
-            r#"records: ["INSERT", "UNKNOWN_TO_SDK_VERSION"], expected ["INSERT", "REMOVE"]"#,
-            "We trust the developer guide. The difference does not matter: neither record has a new image, so the \
-             filter of the stream mapping drops both, and `archive-fn` skips unknown event names.",
+            r#"records of a claim and its deletion: ["INSERT", "UNKNOWN_TO_SDK_VERSION"], expected ["INSERT", "REMOVE"]"#,
+            "We trust the developer guide. The difference does not matter: with either event name, the record of the \
+             deletion has no new image, so the filter of the stream mapping drops it. `archive-fn` would also skip it, \
+             because it does not know the event name.",
         )
-        .not_on(Engine::Ministack, "TTL deletes expired items every minute, but writes no stream records.")
-        .not_on(Engine::Aws, "TTL deletes within days, and no test waits that long."),
-        behavior!(Streams, "The records of a key arrive in the order of its writes", records_of_key_are_in_write_order),
+        .not_on(Engine::Ministack, "TTL deletes expired items every minute, but the deletions do not appear in the stream.")
+        .not_on(Engine::Aws, "TTL deletes items within a few days, and no test waits that long."),
+        behavior!(Streams, "The records of an item arrive in the order of its writes", records_of_key_are_in_write_order),
         behavior!(Streams, "Reading a shard can resume after a sequence number", shard_resumes_after_sequence_number),
         behavior!(
             Streams,
-            "A record has its event name, key, sequence number and time",
+            "A record contains its event name, the item's key, a sequence number and a time",
             record_has_name_key_number_and_time
         ),
         behavior!(Streams, "The new image equals the claim that was written", new_image_equals_claim),
@@ -100,7 +101,7 @@ fn is_record_of(record: &Record, event_id: &str) -> bool {
     pk == Some(&StreamValue::S(Claim::partition_key(event_id)))
 }
 
-/// Waits until the stream has `at_least` records of the event, and returns all of them.
+/// Waits until the stream has `at_least` records of the event, and returns all records of the event.
 async fn records(stage: &Stage, event_id: &str, at_least: usize) -> Result<Vec<Record>, Mismatch> {
     let table = stage.streamed().await?;
     eventually(&format!("{at_least} records of a key"), async || {
@@ -125,8 +126,8 @@ fn claims(records: &[Record]) -> Result<Vec<Claim>, Mismatch> {
     Ok(records.iter().map(claim).collect::<Result<_, _>>()?)
 }
 
-/// Converts a new image to the types of the table's client. A claim has only these types of attributes. Any other type
-/// becomes null, and then the item cannot be read as a claim.
+/// Converts a new image from the types of the stream's client to those of the table's client. Claims have only texts,
+/// numbers and bytes. Any other attribute becomes null, so that the item cannot be read as a claim.
 fn item(image: Option<&HashMap<String, StreamValue>>) -> Item {
     let value = |value: &StreamValue| match value {
         StreamValue::S(text) => AttributeValue::S(text.clone()),
@@ -155,7 +156,7 @@ async fn new_claim_is_insert_record(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims in them", claims(&records)?, vec![claim])
 }
 
-/// `archive-fn` sees a batched claim in the same form as a single one.
+/// `archive-fn` sees a claim that was inserted in a batch in the same form as any other claim.
 async fn batched_insert_is_insert_record(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
@@ -164,7 +165,7 @@ async fn batched_insert_is_insert_record(stage: Arc<Stage>) -> Outcome {
     let next = claim(&event_id, now + 2 * HOUR);
     let outcomes = partiql::outcomes(&stage, vec![partiql::insert(table, &expired)?]).await?;
     expect_eq("insert", outcomes, vec![partiql::done()])?;
-    // The record of this put follows all earlier ones.
+    // The record of this put follows the records of all earlier writes, so the test waits for it.
     put(&stage, table, &next, now + HOUR + 1).await?;
     let records = eventually("a record of the takeover", async || {
         let records = records(&stage, &event_id, 1).await?;
@@ -175,7 +176,7 @@ async fn batched_insert_is_insert_record(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims in them", claims(&records)?, vec![expired, next])
 }
 
-/// A mapping whose filter passed only INSERT would lose this event.
+/// If the filter of the stream mapping passed only INSERT records, this event would be lost.
 async fn takeover_is_modify_record(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
@@ -240,7 +241,7 @@ async fn ttl_deletion_is_remove_by_service(stage: Arc<Stage>) -> Outcome {
     put(&stage, table, &claim(&event_id, now - HOUR), now).await?;
     stage.expire();
     let records = records(&stage, &event_id, 2).await?;
-    expect_eq("records", event_names(&records), vec!["INSERT", "REMOVE"])?;
+    expect_eq("records of a claim and its deletion", event_names(&records), vec!["INSERT", "REMOVE"])?;
     expect_eq("new image of the last", &stream_record(&records[1]).new_image, &None)?;
     let by =
         records[1].user_identity.as_ref().and_then(|by| Some((by.r#type.as_deref()?, by.principal_id.as_deref()?)));
@@ -286,8 +287,8 @@ async fn shard_resumes_after_sequence_number(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims after the second", claims(&after)?, written[2..].to_vec())
 }
 
-/// `archive-fn` uses the event name and the new image, and reports and quarantines by sequence number. Lambda
-/// discards by time.
+/// `archive-fn` uses the event name and the new image. It identifies failed and quarantined records by sequence number.
+/// Lambda uses the time to discard old records.
 async fn record_has_name_key_number_and_time(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();

@@ -1,4 +1,4 @@
-//! The properties of message bodies.
+//! The properties of the code that parses message bodies.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,11 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::json::Json;
 
-/// Maximum nesting of a body.
+/// Maximum nesting of a valid body.
 const MAX_NESTING: usize = 128;
 
-/// A body is accepted if and only if every JSON parser reads it the same way. Its digest is that of its canonical form,
-/// and its claim and its object keep its content.
+/// Checks that the input is accepted as a body if and only if every JSON parser reads it the same way. The digest of a body
+/// must be the digest of its canonical form, and the claim and the object of an event must contain the body unchanged.
 pub fn body(input: &[u8]) {
     let Ok(body) = std::str::from_utf8(input) else { return };
     let pointer = EventIdPointer::parse("/event_id").expect("the pointer is valid");
@@ -38,7 +38,7 @@ pub fn body(input: &[u8]) {
     }
 }
 
-/// Checks that the claim and the object of an event keep its content.
+/// Checks that the claim and the object of an event contain the event's body unchanged.
 fn check_claim(event: &Event, body: &str, json: &Json) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
     let claim = Claim::new(event, "m", body, now, Duration::from_secs(60), &[7; 10]);
@@ -59,8 +59,8 @@ fn check_claim(event: &Event, body: &str, json: &Json) {
     check_line(&line, &claim, Some(json));
 }
 
-/// Checks that `line` is one line of JSON with the claim's attributes, and that its member `event` is the body as it
-/// was sent. `event` is `None` if the body cannot be parsed.
+/// Checks that `line`, the content of an object, is one line of JSON with the claim's attributes. Its member `event` must
+/// be the claimed body as it was sent, which is `event`. If `event` is `None`, only checks that `line` is a single line.
 pub(crate) fn check_line(line: &str, claim: &Claim, event: Option<&Json>) {
     let json = line.strip_suffix('\n').expect("the line ends with a newline");
     assert!(!json.contains(['\n', '\r']), "{json:?} is more than one line");

@@ -1,4 +1,5 @@
-//! A strict JSON parser that serves as the oracle. It is simple and slow, and leaves the tokens to `serde_json`.
+//! A strict JSON parser, whose results the tested parser must match. It is simple and slow. Single tokens are parsed by
+//! `serde_json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,7 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A JSON value that keeps the text of each token.
+/// A JSON value that keeps the text of each token as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Json {
     /// The text of a number, `true`, `false` or `null`.
@@ -16,13 +17,14 @@ pub(crate) enum Json {
     Object(Vec<(Text, Json)>),
 }
 
-/// A string: the text with its escapes, and the value.
+/// A JSON string: `raw` is its text with quotes and escapes, and `value` is the text without them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text {
     raw: String,
     pub(crate) value: String,
 }
 
+/// The members of an object, in order and including repeated names.
 struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -48,7 +50,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 impl Json {
-    /// Parses `text`. Returns `None` if two parsers could read it differently, or if it is nested deeper than `nesting`.
+    /// Parses `text`. Returns `None` if two JSON parsers could read the text differently, or if it is nested deeper than
+    /// `nesting`.
     pub(crate) fn read(text: &str, nesting: usize) -> Option<Self> {
         let raw: &RawValue = serde_json::from_str(text).ok()?;
         match raw.get().as_bytes().first()? {
@@ -76,7 +79,7 @@ impl Json {
         members.iter().find(|(text, _)| text.value == name).map(|(_, value)| value)
     }
 
-    /// Returns the event id if the value can be one: a string or an integer of 1 to 2,042 bytes.
+    /// Returns this value as an event id. Returns `None` unless the value is a string or an integer of 1 to 2,042 bytes.
     pub(crate) fn as_event_id(&self) -> Option<&str> {
         let id = match self {
             Self::Text(text) => &text.value,
@@ -86,7 +89,7 @@ impl Json {
         (1..=2_042).contains(&id.len()).then_some(id)
     }
 
-    /// Returns the value's text without white space between tokens.
+    /// Returns the text of this value without white space between tokens.
     pub(crate) fn compact(&self) -> String {
         match self {
             Self::Token(token) => token.clone(),
@@ -101,7 +104,8 @@ impl Json {
         }
     }
 
-    /// Returns the canonical form: names sorted by their UTF-8, strings with the fewest escapes, numbers unchanged.
+    /// Returns the canonical text of this value: members sorted by the UTF-8 bytes of their names, strings with as few
+    /// escapes as possible, numbers as they were written.
     pub(crate) fn canonical(&self) -> String {
         match self {
             Self::Token(token) => token.clone(),
@@ -117,8 +121,8 @@ impl Json {
         }
     }
 
-    /// Returns another text of the same value: members in reverse order, additional white space, every character of a
-    /// string escaped.
+    /// Returns a different text of this value: with members in reverse order, additional white space, and every character
+    /// of a string escaped.
     pub(crate) fn rewritten(&self) -> String {
         match self {
             Self::Token(token) => format!(" {token}\r\n"),
@@ -132,7 +136,7 @@ impl Json {
         }
     }
 
-    /// Returns a value that differs in its first leaf.
+    /// Returns a copy of this value in which the first leaf is different.
     pub(crate) fn changed(&self) -> Self {
         let mut changed = self.clone();
         match &mut changed {
@@ -165,7 +169,7 @@ impl Text {
         format!("\"{}\"", units.collect::<String>())
     }
 
-    /// Returns this string, or `x` if `other` has the same value.
+    /// Returns this string, or the string `x` if this string has the same value as `other`.
     fn unless(self, other: &Self) -> Self {
         if self.value == other.value { Self { raw: r#""x""#.to_owned(), value: "x".to_owned() } } else { self }
     }

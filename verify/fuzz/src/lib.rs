@@ -1,9 +1,10 @@
-//! Properties that hold for every input. Each function takes an input and panics if a property does not hold for it.
-//! libFuzzer calls the functions from `targets/` with inputs that it finds, and `tests/bounded.rs` calls them with a
-//! bounded number of seeded inputs.
+//! Properties of the production code that must hold for every input. Each function takes an input, and panics if a property
+//! does not hold for this input. The targets in `targets/` call the functions with inputs that libFuzzer generates.
+//! `tests/bounded.rs` calls them with a limited number of inputs, which are the same in every run.
 //!
-//! The expected results come from an independent parser (`json`). It parses tokens with `serde_json` and the structure
-//! recursively. The crate `claim` parses both in one pass with `struson`, without recursion.
+//! The expected results come from a second JSON parser, the module `json`. It parses single tokens with `serde_json`, and
+//! arrays and objects with its own recursive code. The parser that is tested is in the crate `claim`. It parses everything
+//! in one pass with `struson`, without recursion, so both parsers are unlikely to make the same mistake.
 
 mod body;
 mod json;

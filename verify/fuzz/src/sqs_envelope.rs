@@ -1,4 +1,4 @@
-//! The properties of whole batches, which go through the handler of `ingest-fn` and the emulator's table.
+//! The properties of batches that the handler of `ingest-fn` processes. The emulator provides the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -13,16 +13,17 @@ use serde_json::Value;
 
 use crate::json::Json;
 
-/// A message is acknowledged only if it has an id, its body is an event, and the table has a claim of that event. A
-/// message that consists only of an id and an event is acknowledged. Nothing else is claimed. Single and batched writes
-/// claim the same events.
+/// Handles the input as a batch of messages. Checks that a message is acknowledged only if it has an id, its body is an
+/// event, and the table contains a claim of that event. A message with a unique id, an event as its body and no other field
+/// must not be reported as failed. Only events from the batch may be claimed. Single and batched claims must claim the same
+/// events.
 pub fn sqs_envelope(input: &[u8]) {
     let single = check_batch("single", input);
     assert_eq!(single, check_batch("batch", input));
 }
 
-/// Handles the input with this setting of `CLAIM_WRITES` and checks the outcome. Returns the bodies of the claims by
-/// event id, or `None` if the input is not a batch.
+/// Handles the input with this value of `CLAIM_WRITES` and checks the outcome. Returns the bodies of the claims by event
+/// id. Returns `None` if the input is not a batch of messages, or is a batch that this function cannot check.
 fn check_batch(writes: &str, input: &[u8]) -> Option<BTreeMap<String, String>> {
     let (Ok(envelope), Ok(again)) =
         (serde_json::from_slice::<Envelope>(input), serde_json::from_slice::<Envelope>(input))
@@ -34,7 +35,7 @@ fn check_batch(writes: &str, input: &[u8]) -> Option<BTreeMap<String, String>> {
     let mut times_named = BTreeMap::<String, usize>::new();
     let mut messages = Vec::new();
     for record in &again.records {
-        // Skip the input if `Value` cannot represent a record, such as one with the number 1E400.
+        // Skip the input if `serde_json::Value` cannot represent a record, for example because it contains the number 1E400.
         let Ok(value) = serde_json::from_str::<Value>(record.get()) else { return None };
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         let is_bare =
@@ -63,7 +64,8 @@ fn check_batch(writes: &str, input: &[u8]) -> Option<BTreeMap<String, String>> {
     Some(claims)
 }
 
-/// Runs the handler. Returns the reported ids, and the bodies of the claims by event id.
+/// Runs the handler on a batch. Returns the ids of the messages that it reports as failed, and the bodies of the claims by
+/// event id.
 fn handle(writes: &str, envelope: Envelope) -> (BTreeSet<String>, BTreeMap<String, String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(async {

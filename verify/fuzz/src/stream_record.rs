@@ -1,4 +1,4 @@
-//! The properties of stream records.
+//! The properties of the code that decodes stream records.
 
 use archive_fn::Record;
 use serde_json::Value;
@@ -7,18 +7,18 @@ use serde_json::value::RawValue;
 use crate::body::check_line;
 use crate::json::Json;
 
-/// A record with a new claim is archived with the content of its image, or is quarantined. It is never skipped. Nothing
-/// else is archived.
+/// Decodes the input as a stream record. A record with a new claim must be archived with the content of its new image, or
+/// must be quarantined. It must never be skipped. No other record may be archived.
 pub fn stream_record(input: &[u8]) {
     let Ok(record) = serde_json::from_slice::<Box<RawValue>>(input) else { return };
     let decoded = Record::decode(&record);
-    // Skip the input if `Value` cannot represent it, such as the number 1E400.
+    // Skip the input if `serde_json::Value` cannot represent it, for example because it contains the number 1E400.
     let Ok(value) = serde_json::from_str::<Value>(record.get()) else { return };
     let image = |name: &str, kind: &str| value.pointer(&format!("/dynamodb/NewImage/{name}/{kind}"))?.as_str();
     let is_claim = image("sk", "S") == Some("CLAIM");
     let is_new = match value.get("eventName") {
         Some(Value::String(name)) => name == "INSERT" || name == "MODIFY",
-        // Without a valid name, the record must not be skipped: it is quarantined.
+        // `archive-fn` must quarantine a record without a valid event name, and must not skip it.
         _ => true,
     };
     match decoded {

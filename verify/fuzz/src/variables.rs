@@ -1,11 +1,12 @@
-//! The properties of the functions' environment variables.
+//! The properties of the code that parses the functions' environment variables.
 
 use std::collections::BTreeMap;
 
 use lambda_support::{VariableError, Variables};
 
-/// The input is lines of `NAME=value`. Each function starts if and only if all of its variables are well formed.
-/// Otherwise its error is one line that names a malformed variable.
+/// Reads environment variables from the input, one `NAME=value` per line. Checks that each function accepts them if and
+/// only if all of its own variables are well formed. Otherwise, the function's error must be one line that names a
+/// malformed or missing variable.
 pub fn variables(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let set: BTreeMap<&str, &str> = text.split('\n').filter_map(|line| line.split_once('=')).collect();
@@ -20,7 +21,7 @@ pub fn variables(input: &[u8]) {
     check_error(
         ingest.as_ref().err(),
         &[
-            // Batched claims name the table in a statement, which does not accept an ARN.
+            // With batched claims, a PartiQL statement contains the table's name. A statement does not accept an ARN.
             if set.get("CLAIM_WRITES") == Some(&"batch") {
                 is_valid("TABLE_NAME", is_table_name)
             } else {
@@ -69,8 +70,8 @@ fn is_number(value: &str, min: u128, max: u128) -> bool {
         && number.is_ok_and(|number| (min..=max).contains(&number))
 }
 
-/// Returns true for a JSON Pointer (RFC 6901, section 3), except the empty pointer. An empty variable is more likely a
-/// mistake.
+/// Returns true for a JSON Pointer (RFC 6901, section 3) that is not empty. `ingest-fn` refuses the empty pointer, because
+/// a variable that is set to nothing is more likely a mistake.
 fn is_pointer(value: &str) -> bool {
     let escapes = value.split('~').skip(1);
     value.starts_with('/') && escapes.into_iter().all(|rest| rest.starts_with(['0', '1']))

@@ -1,5 +1,5 @@
-//! Checks the properties for the inputs in `corpus/`, and for a bounded number of inputs derived from them. Every run
-//! uses the same inputs.
+//! Checks the properties for the inputs in `corpus/`, and for a limited number of inputs that are derived from them at
+//! random. The inputs are the same in every run.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Fragments of JSON, stream records and variables that a change inserts.
+/// Fragments of JSON, stream records and variables. [`Change::Insert`] inserts one of them into an input.
 const PIECES: [&str; 36] = [
     "{",
     "}",
@@ -49,7 +49,7 @@ const PIECES: [&str; 36] = [
     "+",
 ];
 
-/// A change to an input.
+/// A change to an input. Its first field selects the position.
 #[derive(Clone, Debug)]
 enum Change {
     Insert(Index, Index),
@@ -96,7 +96,8 @@ fn apply(mut input: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     input
 }
 
-/// Checks `property` for each file in the target's corpus, and for `cases` inputs with up to five changes each.
+/// Checks `property` for each file in the target's corpus, and for `cases` inputs that are a random file with up to five
+/// changes.
 fn check_property(target: &str, cases: u32, property: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let mut files: Vec<_> = folder.read_dir().unwrap().map(|file| file.unwrap().path()).collect();
@@ -119,24 +120,25 @@ fn check_property(target: &str, cases: u32, property: fn(&[u8])) {
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// A body is accepted if and only if every parser reads it the same way, and its content is kept.
+/// A body is accepted if and only if every JSON parser reads it the same way. Its claim and its object contain it unchanged.
 #[test]
 fn body_is_read_strictly_and_kept() {
     check_property("body", 20_000, fuzz::body);
 }
 
-/// New claims are archived or quarantined, and no other record is archived.
+/// A record with a new claim is archived or quarantined, and no other record is archived.
 #[test]
 fn new_claims_are_archived_or_quarantined() {
     check_property("stream_record", 20_000, fuzz::stream_record);
 }
 
-/// A function starts if and only if its variables are well formed. Otherwise its error names one that is malformed.
+/// A function starts if and only if its variables are well formed. Otherwise, its error names a malformed variable.
 #[test]
 fn malformed_variable_is_named() {
     check_property("variables", 20_000, fuzz::variables);
 }
 
+/// A message is acknowledged only if the table has a claim of its event.
 #[test]
 fn only_claimed_messages_are_acknowledged() {
     check_property("sqs_envelope", 300, fuzz::sqs_envelope);

@@ -1,4 +1,4 @@
-//! The steps of the model.
+//! The steps that lead from one state of the model to the next.
 
 use crate::state::{Claim, ClaimRequest};
 
@@ -7,38 +7,38 @@ use crate::state::{Claim, ClaimRequest};
 pub enum Action {
     /// The clock advances by one second.
     Tick,
-    /// A sandbox receives a batch of these messages.
+    /// A sandbox receives a batch of the messages with these indices.
     Receive { sandbox: usize, batch: Vec<u8> },
-    /// The table executes a claim request, and the answer reaches the sandbox if it still waits for one.
+    /// The table executes a claim request. Its answer reaches the sandbox, unless the sandbox has stopped waiting.
     ClaimAnswered(ClaimRequest),
     /// The table executes a claim request, but its answer is lost or reports an error.
     ClaimAnswerLost(ClaimRequest),
-    /// A claim request is lost or throttled.
+    /// A claim request is lost on its way or throttled, so the table does not execute it.
     ClaimRequestLost(ClaimRequest),
-    /// An attempt times out while its request is still on its way.
+    /// The SDK stops waiting for the answer to a claim request. The table may still execute the request later.
     AttemptTimedOut { sandbox: usize },
-    /// The SDK sends the same request again.
+    /// The SDK sends the same claim request again.
     Retry { sandbox: usize },
-    /// The SDK stops retrying.
+    /// The SDK stops retrying a claim request.
     StopRetrying { sandbox: usize },
-    /// The function's deadline passes between an insert and the put that would follow.
+    /// The deadline of `ingest-fn` passes after an insert that got no answer and before the put that would follow.
     ReachDeadline { sandbox: usize },
     /// The sandbox responds, and the queue mapping deletes the acknowledged messages.
     Respond { sandbox: usize },
     /// The sandbox is killed and loses its memory.
     Kill { sandbox: usize },
-    /// A message becomes visible while a sandbox is still working on it: its visibility timeout expired, or SQS
-    /// delivers it twice.
+    /// A message becomes visible again while a sandbox is still working on it, because its visibility timeout has expired
+    /// or because SQS delivers it twice.
     BecomeVisible { message: u8 },
-    /// The table's TTL deletes the expired item.
+    /// TTL deletes the event's expired item from the table.
     DeleteExpired,
-    /// `archive-fn` receives this many records, starting at the checkpoint.
+    /// `archive-fn` receives this number of records, starting at the checkpoint.
     Archive { records: usize },
-    /// S3 answers a `PutObject` request: the object was written, or it already exists (412).
+    /// S3 executes a `PutObject` request, and `archive-fn` receives the answer: 200, or 412 if the object already exists.
     ObjectAnswered { record: usize },
     /// S3 executes a `PutObject` request, but its answer is lost.
     ObjectAnswerLost { record: usize },
-    /// A `PutObject` request has no effect: 409 (`conflict`), 503, or lost.
+    /// A `PutObject` request has no effect: S3 answers with 409 (`conflict` is true) or 503, or the request is lost.
     ObjectRefused { record: usize, conflict: bool },
     /// `archive-fn` stops waiting for a `PutObject` request that is still on its way.
     ObjectTimedOut { record: usize },

@@ -1,4 +1,4 @@
-//! The actions of `archive-fn`, of the stream mapping that invokes it, and of the lake.
+//! The actions of `archive-fn`, of the stream mapping that invokes it, and of the data lake in S3.
 
 use crate::mutant::Mutant;
 use crate::protocol::Protocol;

@@ -35,7 +35,7 @@ pub(crate) fn apply(protocol: &Protocol, state: &mut State, action: Action) {
     }
 }
 
-/// Returns true if the action is a fault. The number of faults in a run is limited.
+/// Returns true if the action is a fault. A run contains at most `Protocol::faults` of them.
 fn is_fault(action: &Action) -> bool {
     match action {
         Action::ClaimAnswerLost(_)

@@ -1,14 +1,14 @@
-//! The actions that are enabled in a state.
+//! The actions that can happen in a state.
 
 use crate::action::Action;
 use crate::protocol::Protocol;
 use crate::state::{Place, RecordState, Sandbox, State, Step};
 
-/// Adds every action that is enabled in `state`.
+/// Adds every action that can happen in `state` to `actions`.
 ///
-/// `archive-fn` starts only when everything before the stream is at rest. This removes most of the states without
-/// losing an interleaving that makes a difference: `archive-fn` does not read the clock, nothing before the stream
-/// depends on it, and it may take any number of records at a time. So it can reach the same outcomes later.
+/// In the model, `archive-fn` starts only after `ingest-fn` has nothing left to do. This order leaves out most states, but
+/// no outcome: `archive-fn` does not read the clock, `ingest-fn` does not depend on `archive-fn`, and a batch of
+/// `archive-fn` may have any size up to the maximum. Everything that `archive-fn` could do earlier, it can also do later.
 pub(crate) fn actions(protocol: &Protocol, state: &State, actions: &mut Vec<Action>) {
     let may_fail = state.faults_left > 0;
     if state.ingest_is_at_rest() {
@@ -49,7 +49,7 @@ fn ingest_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: &
     }
 }
 
-/// Adds the actions of a sandbox that is working on a batch.
+/// Adds the actions that can happen to a sandbox that is working on a batch.
 fn work_actions(sandbox: usize, step: Step, may_fail: bool, actions: &mut Vec<Action>) {
     match step {
         Step::AwaitingAnswer { .. } if may_fail => actions.push(Action::AttemptTimedOut { sandbox }),
@@ -106,7 +106,7 @@ fn archive_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: 
 }
 
 /// Returns every possible batch: each visible message alone and, if a batch may have two messages, each ordered pair of
-/// them. The first message of a pair is the leader.
+/// visible messages. The first message of a pair is the leader.
 fn batches(protocol: &Protocol, state: &State) -> Vec<Vec<u8>> {
     let visible = (0..).zip(&state.messages).filter(|(_, message)| message.place == Place::Visible);
     let visible: Vec<u8> = visible.map(|(index, _)| index).collect();

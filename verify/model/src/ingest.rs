@@ -1,10 +1,10 @@
-//! The actions of `ingest-fn`, of its requests to the table, and of the queue.
+//! The actions of `ingest-fn`, of the table that executes its claim requests, and of the queue.
 
 use crate::mutant::Mutant;
 use crate::protocol::Protocol;
 use crate::state::{Claim, ClaimRequest, Message, Place, Record, State, Step, Work};
 
-/// Number of times that the SDK retries a request.
+/// Maximum number of times that the SDK retries a claim request.
 const RETRIES: u8 = 1;
 
 pub(crate) fn receive(protocol: &Protocol, state: &mut State, sandbox: usize, batch: Vec<u8>) {
@@ -100,7 +100,7 @@ pub(crate) fn retry(protocol: &Protocol, state: &mut State, sandbox: usize) {
     send(state, request);
 }
 
-/// Sends the conditional put of the same claim, after an insert that did not write it or whose outcome is unknown.
+/// Sends the conditional put of a claim whose insert was refused, or whose insert has an unknown outcome.
 fn send_put(protocol: &Protocol, state: &mut State, sandbox: usize) {
     let has_fresh_id = protocol.has(Mutant::FreshClaimIdAfterInsert);
     let work = work_mut(state, sandbox);
@@ -110,8 +110,8 @@ fn send_put(protocol: &Protocol, state: &mut State, sandbox: usize) {
     send(state, request);
 }
 
-/// Executes a request in the table. Returns the claim that the answer contains: the new one, or for a put the old item
-/// if the condition fails. A refused insert returns `None`.
+/// Executes a claim request in the table. Returns the claim that holds the event afterwards. Returns `None` for a refused
+/// insert, because its answer does not contain the existing claim.
 fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) -> Option<Claim> {
     state.take_claim_request(request);
     let ClaimRequest { claim, is_insert } = request;
@@ -134,7 +134,8 @@ fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) ->
     }
 }
 
-/// Delivers the answer to the sandboxes that wait for it.
+/// Delivers the answer to `request` to the sandboxes that wait for this answer. They cache the claim `confirmed`, which
+/// now holds the event.
 fn deliver_answer(state: &mut State, request: ClaimRequest, confirmed: Claim) {
     for sandbox in &mut state.sandboxes {
         if let Some(work) = sandbox.work.as_mut().filter(|work| work.awaits(request)) {
@@ -145,7 +146,7 @@ fn deliver_answer(state: &mut State, request: ClaimRequest, confirmed: Claim) {
     }
 }
 
-/// Answers an insert with `DuplicateItem`. The sandboxes that wait for it then send a put.
+/// Answers an insert with `DuplicateItem`. The sandboxes that wait for this answer then send a put.
 fn refuse_insert(protocol: &Protocol, state: &mut State, request: ClaimRequest) {
     if protocol.has(Mutant::DuplicateItemIsOwn) {
         return deliver_answer(state, request, request.claim);
@@ -157,7 +158,7 @@ fn refuse_insert(protocol: &Protocol, state: &mut State, request: ClaimRequest) 
     }
 }
 
-/// Ends the wait for an answer that will not come.
+/// Makes the sandboxes that wait for the answer to `request` stop waiting.
 fn mark_unanswered(state: &mut State, request: ClaimRequest) {
     for sandbox in &mut state.sandboxes {
         if let Some(work) = sandbox.work.as_mut().filter(|work| work.awaits(request))
@@ -180,7 +181,7 @@ pub(crate) fn respond(protocol: &Protocol, state: &mut State, sandbox: usize) {
             let judge = if by_leader { leader } else { work.claim.message };
             let is_duplicate = protocol.have_same_body(message, judge);
             let place = &mut state.messages[usize::from(message)].place;
-            // An old receipt handle still deletes its message, unless the message has left the queue.
+            // In the model, an old receipt handle still deletes its message, unless the message has left the queue.
             if matches!(place, Place::Visible | Place::InFlight(_)) {
                 *place = Place::Acknowledged { by: work.claim, is_duplicate };
             }
@@ -190,7 +191,8 @@ pub(crate) fn respond(protocol: &Protocol, state: &mut State, sandbox: usize) {
     }
 }
 
-/// Puts back a message that the sandbox did not acknowledge, unless another sandbox has received it since.
+/// Returns a message that the sandbox did not acknowledge to the queue, or moves it to the dead-letter queue after its last
+/// receive. Does nothing if the message is no longer in flight in this sandbox.
 fn retry_message(protocol: &Protocol, state: &mut State, message: u8, sandbox: usize) {
     let message = &mut state.messages[usize::from(message)];
     if message.place == Place::InFlight(sandbox) {

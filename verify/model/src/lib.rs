@@ -1,20 +1,21 @@
-//! A model of the protocol, small enough to check every state that it can reach.
+//! A model of how the pipeline claims and archives events. It is small enough to check every state that it can reach.
 //!
-//! The model has a few messages of one event, two sandboxes of `ingest-fn` whose clocks differ, the table with one
-//! item, its stream, `archive-fn`, and the lake. Every [`Action`] is one step, and steps happen in any order. Requests
-//! are lost or arrive late, answers are lost, and sandboxes can be killed between any two steps. Messages and records are
-//! redelivered. The clock advances, and the table's TTL deletes an expired item at any later time. The module
-//! `properties` states what must always hold. Each [`Mutant`] breaks the protocol in one way, and the same properties
-//! must find it.
+//! The model has a few messages of one event, two sandboxes of `ingest-fn` whose clocks differ, the table with at most one
+//! item, the table's stream, `archive-fn`, and the data lake. Every [`Action`] is one step, and steps happen in any order.
+//! Requests can be lost or arrive late, answers can be lost, and sandboxes can be killed between any two steps. Messages
+//! and records can be redelivered. The clock advances, and TTL can delete an item at any time after its expiry. The module
+//! `properties` states what must hold in every state. Each [`Mutant`] breaks the protocol in one way, and must violate one
+//! of these properties.
 //!
-//! The model leaves out bodies that are not valid events, panics and sizes, because they are not part of the protocol.
-//! It also leaves out the stream mapping's maximum record age. On AWS, the mapping names a discarded record in the
+//! The model leaves out bodies that are not valid events, panics and size limits, because they are not part of the protocol.
+//! It also leaves out the stream mapping's maximum record age, after which the mapping discards a record and names it in the
 //! on-failure queue.
 //!
-//! The checker is `stateright`, the only explicit-state checker for Rust that takes models written in Rust and has
-//! releases. Its `eventually` properties miss counterexamples where paths join (its tests say "fixme"), so the model
-//! does not use them. Instead, every action uses up something bounded, so every run ends. A property about the end is
-//! checked in the states in which nothing is left to do.
+//! The checker is `stateright`. It is the only explicit-state checker that takes models written in Rust and has releases.
+//! Its `eventually` properties can miss a counterexample if two paths lead to the same state, as a "fixme" in its tests
+//! says. This model therefore does not use them. Instead, every run of the model ends, because every action uses up
+//! something that is limited. A property such as "in the end, every claim has an object" is checked in the states with
+//! nothing left to do.
 
 mod action;
 mod archive;

@@ -1,37 +1,40 @@
-//! Mutants of the protocol. The properties must find each of them.
+//! Mutants of the protocol: each breaks one rule, and must violate one of the model's properties.
 
-/// One way to get the protocol wrong.
+/// A mistake in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// The claim is put without a condition.
+    /// `ingest-fn` puts a claim without a condition, so it replaces a claim that still holds the event.
     NoCondition,
-    /// The condition is only `attribute_not_exists(pk)`, so the window lasts until TTL deletes the item.
+    /// The put's condition is only `attribute_not_exists(pk)`, so the dedup window lasts until TTL deletes the item.
     NoExpiryInCondition,
-    /// The function responds while the write is still under way.
+    /// `ingest-fn` acknowledges its messages before the table has answered the claim request.
     AcknowledgedBeforeWrite,
-    /// A missing answer or throttling counts as "duplicate".
+    /// `ingest-fn` treats a claim request that was throttled or not answered as proof of a duplicate.
     UnknownIsDuplicate,
-    /// A claim enters the cache when its request is sent.
+    /// `ingest-fn` caches a claim when it sends the claim request, before the table has confirmed the claim.
     CachedBeforeConfirmation,
-    /// A cache entry outlives the claim's `ttl`, as with a timer that stops while the sandbox is frozen.
+    /// A cache entry is used after the claim's `ttl`. This happens if the entry's timer stops while Lambda freezes the
+    /// sandbox.
     CachedPastTtl,
-    /// A retry uses a new claim id.
+    /// A retry of a claim request uses a new claim id.
     FreshClaimIdOnRetry,
-    /// `DuplicateItem` counts as a successful insert.
+    /// `ingest-fn` treats the answer `DuplicateItem` as a successful insert.
     DuplicateItemIsOwn,
-    /// The put after an insert uses a new claim id.
+    /// The put that follows an unconfirmed insert uses a new claim id.
     FreshClaimIdAfterInsert,
-    /// If the leader's write fails, only the leader is reported as failed.
+    /// If the leader's claim request fails, `ingest-fn` reports only the leader as failed and acknowledges the other
+    /// messages.
     FollowersOfFailedLeaderAcknowledged,
-    /// A follower is compared with its leader instead of the confirmed claim.
+    /// `ingest-fn` compares the other messages of a batch with the leader's body instead of the confirmed claim's body.
     FollowersJudgedByLeader,
-    /// MODIFY records of the stream are skipped.
+    /// `archive-fn` skips MODIFY records.
     InsertOnly,
-    /// Objects are put without `If-None-Match`.
+    /// `archive-fn` puts objects without `If-None-Match`.
     NoIfNoneMatch,
-    /// A 409 from S3 counts as "already there".
+    /// `archive-fn` treats a 409 from S3 as "the object already exists".
     ConflictIsAlreadyThere,
-    /// The shard continues at the highest failed record instead of the lowest.
+    /// After a batch with failed records, the stream mapping continues at the highest failed record instead of the lowest
+    /// one.
     CheckpointAtHighestFailure,
 }
 

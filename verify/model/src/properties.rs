@@ -1,4 +1,4 @@
-//! The properties that must hold in every state, and those that show that the model reaches the interesting states.
+//! The properties that must hold in every state, and the situations that must occur in at least one state.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ pub(crate) fn always() -> Properties {
         Property::always("a claim has at most one object, with one version", one_version),
         Property::always("one receive of a message creates at most one object", one_object_per_receive),
         Property::always(
-            "an event is claimed again only after its window, up to the clock skew",
+            "an event is claimed again only after its window, or at most the clock skew before its end",
             claimed_again_after_window,
         ),
         Property::always(
@@ -77,7 +77,9 @@ fn never_stuck(protocol: &Protocol, state: &State) -> bool {
     !actions.is_empty() || state.is_at_rest()
 }
 
-/// Returns the situations that must occur in at least one state at rest. Those with dead letters need enough faults.
+/// Returns the situations that must each occur in at least one state with nothing left to do. They show that the model
+/// reaches the interesting states. A message becomes a dead letter only if the model allows at least as many faults as
+/// receives.
 pub(crate) fn sometimes(protocol: &Protocol) -> Properties {
     let mut properties = vec![
         Property::<Protocol>::sometimes("a claim replaces an expired one", |_, state| {

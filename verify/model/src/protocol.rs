@@ -1,4 +1,4 @@
-//! The parameters of the model, and the rules that depend only on them.
+//! The parameters of the model, and small computations with them.
 
 use crate::mutant::Mutant;
 use crate::state::{Claim, State};
@@ -6,12 +6,12 @@ use crate::state::{Claim, State};
 /// The parameters of the model.
 #[derive(Clone, Debug)]
 pub struct Protocol {
-    /// The body of each message, as a letter. All messages have the same event id: equal letters are duplicates,
-    /// different ones conflict.
+    /// One letter per message, which stands for its body. All messages have the same event id, so messages with the same
+    /// letter are duplicates, and messages with different letters are conflicts.
     pub messages: &'static [char],
     /// Length of the dedup window, in seconds.
     pub window: u8,
-    /// The clock stops at this second.
+    /// The last second of a run. The clock stops there.
     pub last_second: u8,
     /// Number of seconds by which the second sandbox's clock is ahead of the first one's.
     pub skew: u8,
@@ -21,8 +21,8 @@ pub struct Protocol {
     pub faults: u8,
     /// Maximum number of messages or records in a batch.
     pub batch: usize,
-    /// True for `CLAIM_WRITES=batch`: a claim is inserted first, and put if the insert is refused or its outcome is
-    /// unknown.
+    /// True for `CLAIM_WRITES=batch`: a sandbox first inserts its claim. If the insert is refused, or if its outcome is
+    /// unknown, the sandbox then puts the claim.
     pub batched: bool,
     /// The mutant to check, or `None` for the correct protocol.
     pub mutant: Option<Mutant>,

@@ -1,15 +1,16 @@
 //! The state of the model.
 
-/// The claim that one receive of a message writes. It stands for a `claim_id`, and so for an object key.
+/// The claim that `ingest-fn` writes after it has received a message. Two claims are equal if they have the same `claim_id`
+/// and therefore the same object key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Claim {
-    /// Index of the leading message.
+    /// Index of the message whose body the claim contains: the first message of the batch.
     pub message: u8,
-    /// Number of the receive, from 1.
+    /// Number of times that this message had been received when the claim was created.
     pub receive: u8,
-    /// Zero, except in a mutant that gives a retry a new claim id.
+    /// Number of times that a mutant has replaced the claim id. Always zero in the correct protocol.
     pub retry: u8,
-    /// `claimed_at`, by the sandbox's clock.
+    /// The claim's `claimed_at`, by the clock of its sandbox.
     pub at: u8,
 }
 
@@ -17,75 +18,77 @@ pub struct Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimRequest {
     pub claim: Claim,
-    /// True for an insert. The table refuses it if there is an item, and does not return that item. False for the
-    /// conditional put.
+    /// True for an insert: the table refuses it if the event already has an item, expired or not, and does not return that
+    /// item. False for the conditional put, which may replace an expired claim and otherwise returns the existing one.
     pub is_insert: bool,
 }
 
 /// The state of the whole pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
-    /// The real time, by which TTL deletes. The second sandbox's clock is ahead of it.
+    /// The real time, in seconds. TTL deletes expired items by this clock. The first sandbox's clock agrees with it, and
+    /// the second sandbox's clock may be ahead.
     pub second: u8,
     /// Number of faults that may still happen.
     pub faults_left: u8,
     pub messages: Vec<Message>,
     /// The sandboxes of `ingest-fn`.
     pub sandboxes: [Sandbox; 2],
-    /// Claim requests on their way, sorted. Any of them may arrive next.
+    /// Claim requests that are on their way to the table, sorted. Any of them may arrive next.
     pub claim_requests: Vec<ClaimRequest>,
-    /// The event's item.
+    /// The claim in the event's item, or `None` if the table has no item for the event.
     pub table: Option<Claim>,
-    /// Every write to the table, in order.
+    /// One record for every write to the table, in order.
     pub stream: Vec<Record>,
     /// Number of records that the stream mapping has finished.
     pub checkpoint: usize,
-    /// The records that `archive-fn` is working on, starting at the checkpoint.
+    /// The records that `archive-fn` is working on, starting at the checkpoint. `None` if it is not running.
     pub archiving: Option<Vec<RecordState>>,
-    /// `PutObject` requests still on their way, for which `archive-fn` no longer waits.
+    /// `PutObject` requests that are still on their way, although `archive-fn` has stopped waiting for them.
     pub late_object_requests: Vec<Claim>,
-    /// The claims that have an object, with its number of versions.
+    /// The claims that have an object, each with the object's number of versions.
     pub lake: Vec<(Claim, u8)>,
 }
 
-/// A message and its place.
+/// A message: how often it was received, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// Number of times that it was received.
+    /// Number of times that a sandbox has received the message.
     pub receives: u8,
     pub place: Place,
 }
 
-/// The place of a message.
+/// The place where a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// It is in the queue and can be received.
+    /// The message is in the queue, and a sandbox can receive it.
     Visible,
-    /// This sandbox has received it, and it is invisible to the others.
+    /// This sandbox has received the message. The other sandbox cannot receive it.
     InFlight(usize),
-    /// It was acknowledged for this claim and deleted, either as a duplicate of the claim's body or as a conflict.
+    /// A sandbox acknowledged the message because of the claim `by`, and the queue mapping deleted it. `is_duplicate` is
+    /// false if the sandbox found that the message's body differs from the claim's.
     Acknowledged { by: Claim, is_duplicate: bool },
-    /// It is in the dead-letter queue.
+    /// The message is in the dead-letter queue.
     DeadLetter,
 }
 
 /// A sandbox of `ingest-fn`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sandbox {
-    /// The cached claim.
+    /// The claim in the warm cache.
     pub cache: Option<Claim>,
-    /// The batch that it is working on.
+    /// The batch that the sandbox is working on.
     pub work: Option<Work>,
 }
 
 /// A batch that a sandbox is working on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Work {
-    /// Indices of the messages, the leader first.
+    /// Indices of the batch's messages. Only the first one, the leader, writes a claim.
     pub batch: Vec<u8>,
-    /// The sandbox's clock when it received the batch.
+    /// Time at which the sandbox received the batch, by the sandbox's own clock.
     pub at: u8,
-    /// The claim that was sent or, once confirmed, the claim that the table or the cache has.
+    /// The claim that the sandbox tries to write. After [`Step::Confirmed`], the claim that the table or the cache returned.
     pub claim: Claim,
     pub step: Step,
 }
@@ -93,24 +96,24 @@ pub struct Work {
 /// The progress of a sandbox with its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// A request was sent, and its answer may still come.
+    /// The sandbox has sent a claim request and waits for its answer.
     AwaitingAnswer { retries_left: u8, is_insert: bool },
-    /// The last attempt ended without an answer.
+    /// The sandbox's latest attempt ended without an answer.
     Unanswered { retries_left: u8, is_insert: bool },
-    /// The sandbox knows the event's claim.
+    /// The sandbox knows which claim holds the event.
     Confirmed,
-    /// The outcome is unknown, and the batch fails.
+    /// The outcome of the claim request is unknown, so the sandbox reports the batch as failed.
     Failed,
 }
 
-/// A stream record, which is one write of a claim.
+/// A stream record. Each one describes one write of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
-    /// The new image.
+    /// The claim that was written, which is the record's new image.
     pub claim: Claim,
-    /// True for a MODIFY: the write replaced another claim.
+    /// True for a MODIFY record (the write replaced another claim), false for an INSERT record.
     pub is_modify: bool,
-    /// The real time of the write.
+    /// The second of the write, by the real time.
     pub written: u8,
 }
 
@@ -118,19 +121,20 @@ pub struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecordState {
     Pending,
-    /// Its object exists, or the record was skipped.
+    /// `archive-fn` does not report the record as failed, because the claim's object exists. In a mutant, the object may be
+    /// missing.
     Done,
-    /// It is unknown whether its object exists.
+    /// `archive-fn` does not know if the claim's object exists, and reports the record as failed.
     Failed,
 }
 
 impl State {
-    /// Removes a claim request, because it arrives or is lost.
+    /// Removes a claim request that arrives at the table or is lost.
     pub(crate) fn take_claim_request(&mut self, request: ClaimRequest) {
         remove_first(&mut self.claim_requests, request);
     }
 
-    /// Removes a late `PutObject` request, because it arrives.
+    /// Removes a late `PutObject` request that arrives at S3.
     pub(crate) fn take_late_object_request(&mut self, claim: Claim) {
         remove_first(&mut self.late_object_requests, claim);
     }
@@ -139,7 +143,8 @@ impl State {
         self.stream.iter().any(|record| record.claim == claim)
     }
 
-    /// Returns true if no message is left in the queue or a sandbox, and no claim request is on its way.
+    /// Returns true if `ingest-fn` has nothing left to do: every message is acknowledged or a dead letter, and no claim
+    /// request is on its way.
     pub(crate) fn ingest_is_at_rest(&self) -> bool {
         let settled = |message: &Message| matches!(message.place, Place::Acknowledged { .. } | Place::DeadLetter);
         self.messages.iter().all(settled)
@@ -147,7 +152,7 @@ impl State {
             && self.claim_requests.is_empty()
     }
 
-    /// Returns true if nothing is left to do, and nothing is on its way.
+    /// Returns true if the whole pipeline has nothing left to do, and no request is on its way.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.ingest_is_at_rest()
             && self.late_object_requests.is_empty()

@@ -1,6 +1,6 @@
-//! Checks every state of the model, and that the properties find every mutant.
+//! Checks the properties in every state of the model, and that every mutant violates one of them.
 
-#![expect(clippy::print_stdout, reason = "the number of states is the test's report")]
+#![expect(clippy::print_stdout, reason = "people read the number of states")]
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use model::{Mutant, Protocol};
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
-/// Two duplicates of one event, time for two windows, and at most one fault of any kind.
+/// Two messages of one event with the same body, enough time for two dedup windows, and at most one fault of any kind.
 const DUPLICATES: Protocol = Protocol {
     messages: &['a', 'a'],
     window: 1,
@@ -24,7 +24,7 @@ const DUPLICATES: Protocol = Protocol {
 /// Two messages of one event with different bodies, and at most two faults of any kind.
 const CONFLICT: Protocol = Protocol { messages: &['a', 'b'], last_second: 2, faults: 2, ..DUPLICATES };
 
-/// Checks every state. Prints their number, which shows if a change removes part of the model.
+/// Checks the properties in every state. Prints the number of states: if it drops, a change has removed a part of the model.
 fn check_every_state(name: &str, protocol: Protocol) {
     let started = Instant::now();
     let checker = protocol.checker().threads(2).spawn_bfs().join();
@@ -62,10 +62,12 @@ fn properties_hold_for_duplicates_and_two_faults() {
     check_every_state("two duplicates, two faults", Protocol { faults: 2, ..DUPLICATES });
 }
 
-/// Returns the property that the mutant violates.
+/// Returns the property that the mutant must violate.
 fn violated_by(mutant: Mutant) -> &'static str {
     match mutant {
-        Mutant::NoCondition => "an event is claimed again only after its window, up to the clock skew",
+        Mutant::NoCondition => {
+            "an event is claimed again only after its window, or at most the clock skew before its end"
+        }
         Mutant::NoExpiryInCondition | Mutant::CachedPastTtl => {
             "a message is judged only by a claim that has not expired"
         }
@@ -88,7 +90,7 @@ fn violated_by(mutant: Mutant) -> &'static str {
     }
 }
 
-/// For each mutant, the checker finds a violation of the expected property. The steps that lead to it are printed.
+/// For each mutant, the checker finds a state that violates the expected property. The test prints the steps to that state.
 #[test]
 fn every_mutant_is_found() {
     for mutant in Mutant::ALL {

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 /// The batch of one invocation.
 #[derive(Default)]
 pub(crate) struct Batch {
-    /// Digests of the message bodies that have one, by message id.
+    /// Digests of the message bodies, by message id. A body that is not valid JSON has no digest.
     digests: HashMap<String, Digest>,
-    /// Id of the first message that the log names for each event, by event id.
+    /// Id of each event's leader, by event id: the first message of the event that the log names.
     leaders: HashMap<String, String>,
-    /// Log lines with the outcome of a message or a record, in the order of the log.
+    /// Log lines that contain the outcome of a message or a record, in the order of the log.
     outcomes: Vec<LogLine>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct LogLine {
 }
 
 impl LogLine {
-    /// Returns the identifier with which the function reports this message or record as failed.
+    /// Returns the identifier that a partial batch response uses for the line's message or record.
     pub(crate) fn identifier(&self) -> Option<&str> {
         self.sequence_number.as_deref().or(self.message_id.as_deref())
     }
@@ -44,7 +44,7 @@ impl Batch {
         Self { digests: records.filter_map(digest).collect(), ..Self::default() }
     }
 
-    /// Remembers the leader and the outcome that a log line contains.
+    /// Adds the leader and the outcome that a log line names, if any.
     pub(crate) fn add_log_line(&mut self, line: &Value) {
         let Ok(line) = LogLine::deserialize(line) else { return };
         if let (Some(event_id), Some(message_id)) = (&line.event_id, &line.message_id) {
@@ -60,16 +60,16 @@ impl Batch {
         self.outcomes.iter().filter(move |line| line.outcome == outcome)
     }
 
-    /// Returns true if the message has the same content as the leader of its event. Returns `None` if it is the leader itself, or
-    /// not a valid event.
+    /// Returns true if the message in a log line has the same content as the leader of its event. Returns `None` if the
+    /// message is the leader itself, or if the line names no leader.
     pub(crate) fn has_content_of_leader(&self, line: &LogLine) -> Option<bool> {
         let message_id = line.message_id.as_ref()?;
         let leader = self.leaders.get(line.event_id.as_ref()?)?;
         (leader != message_id).then(|| self.digests.get(message_id) == self.digests.get(leader))
     }
 
-    /// Returns the log line that a function would write if it compared followers with their leader. Returns `None` if the line
-    /// stays as it is.
+    /// Returns the log line that `ingest-fn` would have written instead of `line` if it compared followers with their
+    /// leader. Returns `None` if both lines are the same.
     pub(crate) fn judged_by_leader(&self, line: &Value) -> Option<Value> {
         let outcome = LogLine::deserialize(line).ok()?;
         if !["duplicate", "conflict"].contains(&outcome.outcome.as_str()) {

@@ -1,4 +1,4 @@
-//! Implements a pipeline's [`Decorator`] for mutants.
+//! Implements [`Decorator`] for mutants, so that a pipeline can run them.
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use lambda_support::LogWriter;

@@ -1,4 +1,4 @@
-//! Mutants of an invocation, which rewrite its payload, its answer or its log lines.
+//! Mutants that rewrite the payload, the answer or the log lines of an invocation.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -13,11 +13,12 @@ use crate::batch::{Batch, LogLine};
 use crate::mutant::Mutant;
 
 tokio::task_local! {
-    /// The batch of the invocation whose code is running.
+    /// The batch of the invocation whose code is running at the moment.
     static BATCH: RefCell<Batch>;
 }
 
-/// Returns a log writer that adds each line to the current batch, rewrites it if the mutant does so, and writes it to `writer`.
+/// Returns a log writer that adds each line to the current batch and writes it to `writer`, rewritten if the mutant changes
+/// it.
 pub(crate) fn log_writer(mutant: Mutant, role: Role, writer: LogWriter) -> LogWriter {
     LogWriter::new(move |text| {
         let mut writer = writer.clone();
@@ -35,7 +36,7 @@ pub(crate) fn log_writer(mutant: Mutant, role: Role, writer: LogWriter) -> LogWr
     })
 }
 
-/// Returns a sandbox that runs the invocations of a mutant.
+/// Returns a sandbox that runs each invocation in `sandbox`, with the payload and the answer rewritten by the mutant.
 pub(crate) fn sandbox(mutant: Mutant, role: Role, sandbox: Sandbox) -> Sandbox {
     Box::new(move |context, payload| {
         let Ok(mut batch) = serde_json::from_slice::<Value>(&payload) else { return sandbox(context, payload) };
@@ -62,7 +63,7 @@ fn drop_modifications(batch: &mut Value) {
     }
 }
 
-/// Returns the identifiers that the mutant reports as failed when the correct function reports `failed`.
+/// Returns the identifiers that the mutant reports as failed. The correct function reported the identifiers in `failed`.
 fn rewrite_failures(mutant: Mutant, role: Role, payload: &Value, batch: &Batch, failed: Vec<String>) -> Vec<String> {
     let acknowledged: BTreeSet<&str> = match (role, mutant) {
         (Role::Ingest, Mutant::AcknowledgedBeforeWrite) => identifiers(batch.lines_with("failed")),
@@ -90,7 +91,8 @@ fn identifiers<'a>(outcomes: impl Iterator<Item = &'a LogLine>) -> BTreeSet<&'a 
     outcomes.filter_map(LogLine::identifier).collect()
 }
 
-/// Returns the followers with this outcome whose content is the same as their leader's, or differs if `is_same` is false.
+/// Returns the identifiers of the followers with this outcome. Includes only those with their leader's content if `is_same`
+/// is true, and only those with different content if it is false.
 fn followers<'a>(batch: &'a Batch, outcome: &'static str, is_same: bool) -> BTreeSet<&'a str> {
     identifiers(batch.lines_with(outcome).filter(|line| batch.has_content_of_leader(line) == Some(is_same)))
 }

@@ -1,21 +1,25 @@
 //! The list of mutants.
 
 /// A mistake in one of the functions.
+///
+/// The first valid message of an event in a batch is the *leader*, and `ingest-fn` claims the event with the leader's body.
+/// The other messages of the event are its *followers*. The correct function compares followers with the claim that the
+/// table confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// `ingest-fn` writes a claim even if another claim holds the event.
+    /// `ingest-fn` replaces a claim that still holds the event.
     ClaimWithoutCondition,
-    /// `ingest-fn` treats a throttle as a duplicate.
+    /// `ingest-fn` treats a throttled write as proof of a duplicate.
     ThrottleIsDuplicate,
-    /// `ingest-fn` acknowledges messages that failed.
+    /// `ingest-fn` acknowledges messages whose outcome is `failed`.
     AcknowledgedBeforeWrite,
-    /// `ingest-fn` acknowledges the followers of a failed leader if their content is the same.
+    /// If a leader fails, `ingest-fn` acknowledges the followers that have the leader's content.
     SameFollowersAcknowledged,
-    /// `ingest-fn` acknowledges the followers of a failed leader if their content differs.
+    /// If a leader fails, `ingest-fn` acknowledges the followers whose content differs from the leader's.
     OtherFollowersAcknowledged,
-    /// `ingest-fn` acknowledges the messages that it rejects.
+    /// `ingest-fn` acknowledges messages whose outcome is `rejected`.
     RejectedAcknowledged,
-    /// `ingest-fn` compares a follower with its leader instead of the claim that the table confirmed.
+    /// `ingest-fn` compares followers with their leader instead of the claim that the table confirmed.
     FollowerJudgedByLeader,
     /// `ingest-fn` treats the statement error `DuplicateItem` as a successful insert.
     DuplicateItemIsOwn,
@@ -23,13 +27,15 @@ pub enum Mutant {
     StatementErrorIsWon,
     /// `archive-fn` writes objects without `If-None-Match`.
     PutWithoutIfNoneMatch,
-    /// `archive-fn` treats a 409 from S3 as "the object already exists".
+    /// `archive-fn` treats a 409 from S3 as if the object already existed.
     ConflictIsAlreadyThere,
     /// `archive-fn` archives INSERT records but ignores MODIFY records.
     InsertOnly,
-    /// `archive-fn` reports a quarantined record as failed, so that Lambda retries it until the record is discarded.
+    /// `archive-fn` reports a quarantined record as failed, so that the stream mapping retries the record until the record
+    /// is discarded.
     UnusableReported,
-    /// `archive-fn` reports only the failed record with the highest sequence number, so that the stream mapping skips the others.
+    /// `archive-fn` reports only the failed record with the highest sequence number, so that the stream mapping skips the
+    /// other failed records.
     CheckpointAtHighestFailure,
 }
 

@@ -1,4 +1,5 @@
-//! Mutants on the wire: an HTTP client that rewrites requests before it sends them, and answers before the function reads them.
+//! Mutants that rewrite the functions' HTTP traffic: an HTTP client that rewrites requests before it sends them, and
+//! answers before the function reads them.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -13,10 +14,11 @@ use crate::mutant::Mutant;
 const CONFLICT: u16 = 409;
 const PRECONDITION_FAILED: u16 = 412;
 
-/// A condition that is always true. It uses every name and value of the real condition, because DynamoDB rejects unused ones.
+/// A condition that is always true. It uses every name and value that the request defines, because DynamoDB rejects a
+/// request with unused ones.
 const ALWAYS: &str = "attribute_not_exists(pk) OR attribute_exists(pk) OR #ttl < :now";
 
-/// An HTTP client that applies a mutant to the requests and answers of another client.
+/// An HTTP client that sends requests with another client, and applies a mutant to the requests and their answers.
 #[derive(Clone, Debug)]
 pub(crate) struct RewritingClient {
     mutant: Mutant,
@@ -71,12 +73,12 @@ fn operation(request: &HttpRequest) -> String {
     target.map_or(request.method(), |(_, operation)| operation).to_owned()
 }
 
-/// Parses `body`. Returns null if it is not JSON.
+/// Parses `body`. Returns `Value::Null` if the body is not JSON.
 fn json_body(body: &SdkBody) -> Value {
     body.bytes().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default()
 }
 
-/// Applies `mutant` to the answer to a request.
+/// Applies `mutant` to the answer that a service gave to the request `sent`.
 fn rewrite_answer(mutant: Mutant, operation: &str, sent: &Value, answer: &mut HttpResponse) {
     match (mutant, operation) {
         (Mutant::ThrottleIsDuplicate, "PutItem") => {
@@ -105,7 +107,7 @@ fn rewrite_answer(mutant: Mutant, operation: &str, sent: &Value, answer: &mut Ht
     }
 }
 
-/// Returns `item` with a different claim id. With the same id, the function would recognize its own write.
+/// Returns `item` with a different claim id. If the id were the same, the function would take the item for its own write.
 fn with_other_claim_id(item: &Value) -> Value {
     let mut other = item.clone();
     let mut claim_id = item["claim_id"]["S"].as_str().unwrap_or_default().to_owned();
@@ -115,7 +117,7 @@ fn with_other_claim_id(item: &Value) -> Value {
     other
 }
 
-/// Turns statement errors into successes if `is_dropped` returns true for their code.
+/// Turns the errors of single statements into successes if `is_dropped` returns true for the error code.
 fn drop_errors(answer: &mut HttpResponse, is_dropped: impl Fn(&str) -> bool) {
     let mut body = json_body(answer.body());
     for response in body["Responses"].as_array_mut().into_iter().flatten() {

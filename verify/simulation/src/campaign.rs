@@ -11,7 +11,7 @@ use crate::judgment::Violation;
 use crate::scenario::Scenario;
 use crate::world::{Outcome, run};
 
-/// The summed results of many seeds.
+/// The sums of the results of many worlds.
 #[derive(Debug, Default)]
 pub struct Totals {
     /// Number of worlds started.
@@ -22,13 +22,13 @@ pub struct Totals {
     pub messages: u64,
     /// Number of times that each kind of fault happened.
     pub faults: BTreeMap<FaultKind, u64>,
-    /// The violations of each seed that failed.
+    /// The violations in each world that had some, by seed.
     pub failures: BTreeMap<u64, Vec<Violation>>,
-    /// Number of messages, claims and records with each result.
+    /// Number of times that each result occurred, by the result's name.
     pub results: BTreeMap<&'static str, u64>,
 }
 
-/// The results that a large enough campaign must contain. Without them it proves nothing about the code behind them.
+/// The results that must occur if enough worlds run. If one of them never occurs, the code that produces it was not tested.
 const REQUIRED_RESULTS: [&str; 11] = [
     "events won",
     "events won again after expiry",
@@ -44,15 +44,15 @@ const REQUIRED_RESULTS: [&str; 11] = [
 ];
 
 impl Totals {
-    /// Returns a line for each fault that never happened and for each required result that never occurred. A campaign
-    /// without faults proves nothing.
+    /// Returns one line for each kind of fault that never happened and for each required result that never occurred. The
+    /// code that handles such a fault, or produces such a result, was not tested.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let happened = |kind: &&FaultKind| self.faults.get(kind).is_some_and(|&count| count > 0);
         let faults =
             fault_kind::all().iter().filter(|kind| !happened(kind)).map(|kind| format!("fault {kind} never happened"));
         let results = REQUIRED_RESULTS.iter().filter(|result| !self.results.contains_key(*result));
-        faults.chain(results.map(|result| format!("there were no {result}"))).collect()
+        faults.chain(results.map(|result| format!("result \"{result}\" never occurred"))).collect()
     }
 
     fn add(&mut self, seed: u64, outcome: Outcome) {
@@ -70,13 +70,14 @@ impl Totals {
     }
 }
 
-/// Runs seeds on `threads` threads, starting at `first`. `scenario` builds the world of a seed.
+/// Runs the worlds of consecutive seeds, starting at the seed `first`, on `threads` threads. `scenario` returns the
+/// scenario of a seed.
 ///
-/// Threads take the seeds in order. They take no more seeds once `should_continue` returns false for the totals so far,
-/// and finish the worlds that they have started.
+/// Before each seed, a thread passes the totals so far to `should_continue`. After `should_continue` has returned false,
+/// the threads only finish the worlds that they have started.
 ///
 /// # Panics
-/// If a world panics, which is a bug.
+/// If running or judging a world panics, which is a bug in the simulation.
 pub fn run_seeds(
     first: u64,
     threads: usize,
@@ -107,13 +108,13 @@ pub fn run_seeds(
     totals.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the number of cores, or 1 if it is unknown.
+/// Returns the number of cores, or 1 if the number is unknown.
 #[must_use]
 pub fn all_cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Hides injected panics, which would fill standard error. Other panics are still printed.
+/// Keeps injected panics from printing their messages, which would fill standard error. Other panics still print theirs.
 pub fn silence_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

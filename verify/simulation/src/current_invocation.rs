@@ -1,4 +1,5 @@
-//! The invocation whose code is running. A world has one thread, so there is at most one.
+//! The invocation whose code is running at the moment. A world has one thread, so the code of at most one invocation runs
+//! at a time.
 
 use std::cell::Cell;
 
@@ -6,12 +7,12 @@ thread_local! {
     static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Returns the invocation whose code is running.
+/// Returns the number of the invocation whose code is running, or `None` if the code of no function is running.
 pub(crate) fn current_invocation() -> Option<u64> {
     CURRENT.get()
 }
 
-/// Marks an invocation as running until it is dropped.
+/// Marks an invocation as the one whose code is running, until this guard is dropped.
 pub(crate) struct InvocationGuard;
 
 impl InvocationGuard {

@@ -1,4 +1,4 @@
-//! The kinds of faults and their rates.
+//! The kinds of faults that can happen in a world.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,38 +8,39 @@ use emulator::{Fault, Service};
 
 /// A kind of fault.
 ///
-/// The order of the variants seeds the random numbers of each kind: a new kind goes to the end.
+/// The position of a variant seeds the random numbers of its kind. A new kind must go to the end: in any other place, it
+/// would change the worlds of all seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum FaultKind {
     /// A request never reaches its service.
     RequestLost,
-    /// A service carries out a request, and the answer is lost.
+    /// A service executes a request, but its answer is lost.
     AnswerLost,
-    /// A service throttles a request.
+    /// A service throttles a request and does not execute it.
     Throttled,
-    /// A service answers 500.
+    /// A service answers a request with 500 and does not execute it.
     ServerError,
-    /// A service answers 503.
+    /// A service answers a request with 503 and does not execute it.
     Unavailable,
-    /// S3 answers 409.
+    /// S3 answers a request with 409 and does not execute it.
     S3Conflict,
-    /// A request takes seconds to arrive, up to a minute. Its sender may have stopped waiting.
+    /// A request takes between a second and a minute to arrive. By then, its sender may have stopped waiting for the answer.
     RequestLate,
-    /// An answer takes seconds to arrive, up to a minute. Its receiver may have stopped waiting.
+    /// An answer takes between a second and a minute to arrive. By then, the client may have stopped waiting for it.
     AnswerLate,
     /// Every request to one service fails in the same way for seconds or minutes.
     Outage,
-    /// A function is killed at an await.
+    /// A sandbox is killed during an invocation, while the handler waits at an await.
     Killed,
-    /// An invocation gets a new or a random idle sandbox, instead of the one that would otherwise take it.
+    /// An invocation runs in a new sandbox or in a random idle one, instead of the sandbox that became idle last.
     ColdStart,
     /// Lambda ends all idle sandboxes.
     ScaledIn,
-    /// The sandboxes' clocks differ from the services' clock.
+    /// Each sandbox has a clock that differs from the services' clock.
     ClockSkew,
-    /// A batch is delivered twice: the second delivery starts during or after the first.
+    /// A mapping delivers a batch twice. The second delivery starts during or after the first one.
     BatchTwice,
-    /// A function's answer is lost.
+    /// A function handles a batch, but its answer does not reach the mapping.
     BatchAnswerLost,
     /// SQS delivers a message to two receivers.
     MessageTwice,
@@ -47,29 +48,29 @@ pub enum FaultKind {
     OutOfOrder,
     /// A message becomes visible again while it is being processed.
     VisibilityExpired,
-    /// The stream mapping sends a batch with fewer records than it could.
+    /// The stream mapping builds a batch with fewer records than it could.
     ShorterBatches,
-    /// The stream mapping drops a failed batch and reads the stream again from its checkpoint.
+    /// The stream mapping drops a failed batch and reads the stream again from the mapping's checkpoint.
     StreamReread,
-    /// The stream mapping loses its checkpoint and goes back to an earlier one.
+    /// The stream mapping loses its latest checkpoints and continues from an earlier one.
     CheckpointLost,
-    /// DynamoDB deletes the expired items.
+    /// DynamoDB deletes all expired items.
     TtlDeletion,
     /// Hours or days pass without any activity.
     IdlePeriod,
-    /// Dead letters are moved back to the queue.
+    /// Someone moves the dead letters back to the queue.
     Redrive,
-    /// Someone puts an item that cannot be archived into the table.
+    /// Someone puts an item into the table that `archive-fn` cannot archive.
     PoisonRecord,
-    /// DynamoDB throttles some statements of a batched insert.
+    /// DynamoDB throttles at least one statement of a batched insert.
     StatementsThrottled,
-    /// DynamoDB executes a batched insert but reports an error for some of its statements.
+    /// DynamoDB executes a batched insert, but reports an error for at least one of its statements.
     StatementsUnknown,
-    /// A function's own code panics where it generates a claim id or sends a request.
+    /// The function's own code panics while it generates a claim id or sends a request.
     Panic,
 }
 
-/// Returns all kinds, in the order of their declaration.
+/// Returns all kinds of faults, in the order of their declaration.
 #[must_use]
 pub fn all() -> &'static [FaultKind] {
     FaultKind::value_variants()
@@ -87,9 +88,9 @@ impl fmt::Display for FaultKind {
 pub struct Outage {
     pub service: Service,
     pub fault: Fault,
-    /// Start and end, in milliseconds since the world began.
+    /// Start and end of the outage, in milliseconds since the world began. The end is exclusive.
     pub ms: (u64, u64),
 }
 
-/// The probability of each kind of fault at each opportunity, from 0 to 1.
+/// For each kind of fault, the probability from 0 to 1 that it happens when it can happen.
 pub type Rates = BTreeMap<FaultKind, f64>;

@@ -1,5 +1,5 @@
-//! The seeded plan that decides which faults happen and when. Each kind of fault has its own random numbers, so that
-//! leaving out one kind changes the others as little as possible.
+//! The seeded plan that decides which faults happen and when. Each kind of fault has its own random numbers, so that the
+//! other kinds change as little as possible if one kind is left out.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use crate::recorder::Recorder;
 use crate::requests::{items, operation, subjects};
 use crate::scenario::Scenario;
 
-/// Message of every injected panic.
+/// Text of every panic that the fault `Panic` causes.
 pub const PANIC: &str = "a planted panic";
 
 /// Decides which faults happen, and records the answers of the services.
@@ -35,7 +35,7 @@ struct State {
     latency: Rng,
 }
 
-/// The random numbers of one kind of fault.
+/// The random numbers of one kind of fault, and how often it has happened.
 struct Source {
     rate: f64,
     random: Rng,
@@ -59,7 +59,7 @@ impl SeededFaultPlan {
         Self { recorder, outages, poll_interval: scenario.poll_interval, state: Mutex::new(state) }
     }
 
-    /// Decides whether a fault of this kind happens now. Returns the random numbers that decide its details if it does.
+    /// Decides if a fault of this kind happens now. If so, returns a random number generator for the details of the fault.
     pub fn draw(&self, kind: FaultKind) -> Option<Rng> {
         let mut state = self.lock();
         if state.has_ended {
@@ -78,13 +78,14 @@ impl SeededFaultPlan {
         self.recorder.record(Entry::FaultsEnded);
     }
 
-    /// Returns the number of faults of each kind so far.
+    /// Returns how often each kind of fault has happened.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<FaultKind, u64> {
         self.lock().sources.iter().map(|(kind, source)| (*kind, source.count)).collect()
     }
 
-    /// Chooses the fault of a request and records the request. Requests made by hand never fail.
+    /// Chooses the fault of a request, if any, and records the request. Requests to DynamoDB that no function sends come
+    /// from the world itself. They have no faults and no `Requested` entry in the history.
     pub fn fault(&self, call: &Call<'_>) -> Option<Fault> {
         let invocation = current_invocation();
         if invocation.is_none() && call.service == Service::DynamoDb {
@@ -108,7 +109,7 @@ impl SeededFaultPlan {
         fault
     }
 
-    /// Panics where a function draws the random part of a claim id.
+    /// Panics if the fault `Panic` happens now. Must be called when a function generates the random part of a claim id.
     pub fn panic_on_claim_id(&self) {
         if self.draw(FaultKind::Panic).is_some() {
             self.recorder
@@ -153,7 +154,8 @@ impl SeededFaultPlan {
         })
     }
 
-    /// Returns a small delay for a request without a fault, so that concurrent requests arrive in random order.
+    /// Returns a delay of some milliseconds for a request without a fault, so that concurrent requests arrive in random
+    /// order.
     fn draw_latency(&self) -> Option<Fault> {
         let mut state = self.lock();
         if state.has_ended {
@@ -193,7 +195,7 @@ impl FaultPlan for SeededFaultPlan {
     fn sandbox(&self, _: &str, idle: usize) -> Option<usize> {
         match self.draw(FaultKind::ColdStart) {
             None => idle.checked_sub(1),
-            // A new sandbox or any idle one.
+            // The result is a new sandbox or a random idle one.
             Some(mut random) => random.usize(..=idle).checked_sub(1).filter(|_| random.bool()),
         }
     }
@@ -219,7 +221,7 @@ impl FaultPlan for SeededFaultPlan {
     }
 
     fn poll_interval(&self) -> Duration {
-        // After the last fault, rare polls make the world finish sooner.
+        // After the faults have ended, the world runs faster if the mapping polls less often.
         if self.lock().has_ended { Duration::from_secs(5) } else { self.poll_interval }
     }
 
@@ -228,7 +230,8 @@ impl FaultPlan for SeededFaultPlan {
     }
 }
 
-/// Picks at least one statement of a request at random. Each picked statement is a set bit of the result.
+/// Picks at least one statement of a request at random. Returns a bit mask of the picked statements, with bit 0 for the
+/// first one.
 fn random_statements(call: &Call<'_>, random: &mut Rng) -> u32 {
     let statements = u32::try_from(items(call).len()).unwrap_or(1);
     random.u32(1..1 << statements)

@@ -1,24 +1,26 @@
-//! The final state of a world.
+//! The final state of a world, which the reference model checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-/// The contents of the table, the stream, the bucket and the queues after all work is done.
+/// The contents of the table, the stream, the bucket and the queues at the end of a world.
 #[derive(Debug)]
 pub struct FinalState {
-    /// Claim id of each item in the table, by partition key; empty if the item has no claim id.
+    /// Claim id of each item in the table, by partition key. The claim id is empty if the item has none.
     pub table: BTreeMap<String, String>,
-    /// Sequence numbers of the stream's records, by claim id, or by partition key for items that were put by hand.
+    /// Sequence numbers of the stream records that wrote an item, by the item's claim id. For an item that was put by hand,
+    /// by its partition key.
     pub sequence_numbers: BTreeMap<String, Vec<String>>,
-    /// Content of every version of every object, by key.
+    /// Contents of all versions of each object, by key.
     pub objects: BTreeMap<String, Vec<Bytes>>,
-    /// Message ids in the dead-letter queue.
+    /// Ids of the messages in the dead-letter queue.
     pub dead_letters: BTreeSet<String>,
-    /// First and last sequence number of each range of discarded records, from the on-failure queue.
+    /// First and last sequence number of each range of discarded records that the on-failure queue names.
     pub discarded: Vec<(String, String)>,
-    /// Partition keys of the items that were put by hand, and whether `archive-fn` must quarantine each of them.
+    /// Partition keys of the items that were put by hand. The value is true if `archive-fn` must quarantine the item.
     pub put_by_hand: BTreeMap<String, bool>,
-    /// Descriptions of the work that was unfinished two hours after the last fault.
+    /// Descriptions of work that did not finish within two hours after the faults or the last redrive, and of a failed
+    /// mapping. Empty if all work is done.
     pub unfinished: Vec<String>,
 }

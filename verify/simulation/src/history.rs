@@ -10,16 +10,16 @@ use crate::fault_kind::FaultKind;
 /// One entry of a history.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
-    /// The producer's request ended.
+    /// A request of the producer ended.
     Sent {
-        /// Positions in the workload.
+        /// Positions of the request's messages in `Scenario::messages`.
         messages: Vec<usize>,
-        /// `Err` if the producer does not know whether the queue accepted the messages.
+        /// `Err` unless the answer confirmed that the queue accepted every message.
         result: Result<(), String>,
     },
     /// The queue accepted a message.
     Accepted {
-        /// Position in the workload.
+        /// Position of the message in `Scenario::messages`.
         message: usize,
         /// Message id that the queue assigned.
         id: String,
@@ -31,47 +31,48 @@ pub enum Entry {
         invocation: u64,
         /// `ingest` or `archive`.
         function: &'static str,
-        /// Number of the sandbox, counted over both functions.
+        /// Number of the sandbox. The sandboxes of both functions are numbered together.
         sandbox: u64,
         /// Time by the sandbox's clock, in seconds since 1970.
         wall_seconds: u64,
-        /// Message ids or sequence numbers.
+        /// Message ids of the batch for `ingest-fn`, sequence numbers of the records for `archive-fn`.
         items: Vec<String>,
     },
-    /// The invocation returned a partial batch response.
+    /// An invocation returned a partial batch response.
     Answered {
         invocation: u64,
         /// Message ids or sequence numbers that the response reported as failed.
         failed: Vec<String>,
-        /// Claims in the sandbox's cache that none of its earlier answers listed.
+        /// Claims in the sandbox's cache that no earlier `Answered` entry of this sandbox contains.
         newly_cached: Vec<CacheEntry>,
     },
-    /// The invocation returned an error.
+    /// An invocation returned an error.
     Failed { invocation: u64, error: String },
-    /// A fault killed the invocation.
+    /// A fault killed an invocation.
     Killed { invocation: u64 },
-    /// The invocation reached the function's timeout.
+    /// An invocation reached the function's timeout.
     TimedOut { invocation: u64 },
-    /// A panic ended the invocation.
+    /// A panic ended an invocation.
     Crashed { invocation: u64 },
     /// A function logged the outcome of a message or a record.
     Logged { invocation: u64, outcome: String, message_id: String, claim_id: String },
-    /// A client sent a request.
+    /// A function or the producer sent a request to a service.
     Requested {
-        /// `None` for requests of the producer.
+        /// The invocation that sent the request; `None` for the producer.
         invocation: Option<u64>,
         operation: String,
-        /// The object's key, or the claim's id and partition key.
+        /// The object's key, or the claim's id and partition key. Empty for SQS.
         subject: String,
         fault: Option<Fault>,
     },
     /// A fault made a function's own code panic.
     PanicInjected {
         invocation: Option<u64>,
-        /// Subject of the request that the code was about to send, or `a claim id`.
+        /// Subject of the request that the code was about to send, or the text `a claim id` if the code was generating one.
         subject: String,
     },
-    /// A service answered a request with an error that no fault caused.
+    /// A service executed a request and answered with an error, for example because a condition was not met. No fault was
+    /// involved.
     ServiceError { status: u16, subject: String },
     /// The table stored a claim.
     Claimed(StoredClaim),
@@ -89,39 +90,39 @@ pub enum Entry {
     ScaledIn,
     /// This number of seconds passed without any activity.
     Idle(u64),
-    /// A fault happened that does not belong to a single request.
+    /// A fault happened to a queue or a mapping, and not to a single request.
     Fault(FaultKind),
     /// No more faults happen from this point on.
     FaultsEnded,
 }
 
-/// A claim, with the attributes that the table stored.
+/// A claim that the table stored, with its attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredClaim {
     /// Partition key: `EVENT#` and the event id.
     pub pk: String,
     pub claim_id: String,
-    /// RFC 3339 timestamp.
+    /// Time of the claim as an RFC 3339 timestamp.
     pub claimed_at: String,
-    /// Time of expiry, in seconds since 1970.
+    /// Last second in which the claim holds the event, in seconds since 1970.
     pub ttl: u64,
-    /// Digest of the body, in base64.
+    /// Digest of the claimed body, in base64.
     pub digest: String,
-    /// Id of the message that won.
+    /// Id of the message that won the event.
     pub message_id: String,
 }
 
-/// An entry of a warm cache.
+/// A claim in the warm cache of a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CacheEntry {
     /// First half of the SHA-256 of the event id.
     pub key: [u8; 16],
     pub claim_id: String,
-    /// Digest of the body, in base64.
+    /// Digest of the claimed body, in base64.
     pub digest: String,
 }
 
-/// All entries with their times, in milliseconds since the world began.
+/// All entries in order, each with its time in milliseconds since the world began.
 pub type History = Vec<(u64, Entry)>;
 
 /// Formats a history as text, one line for each entry.
@@ -130,7 +131,7 @@ pub fn text(history: &History) -> String {
     history.iter().map(|(at_ms, entry)| format!("{:>10}.{:03} {entry}\n", at_ms / 1_000, at_ms % 1_000)).collect()
 }
 
-/// Returns a hash of `bytes` that is the same in every process.
+/// Returns a hash of `bytes`. Equal bytes have the same hash in every process.
 #[must_use]
 pub fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -141,9 +142,11 @@ pub fn hash(bytes: &[u8]) -> u64 {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sent { messages, result: Ok(()) } => write!(f, "producer sent {messages:?}"),
+            Self::Sent { messages, result: Ok(()) } => {
+                write!(f, "producer knows that the queue accepted messages {messages:?}")
+            }
             Self::Sent { messages, result: Err(error) } => {
-                write!(f, "producer may have sent {messages:?}: {error}")
+                write!(f, "producer does not know if the queue accepted messages {messages:?}: {error}")
             }
             Self::Accepted { message, id } => write!(f, "queue accepted message {message} as {id}"),
             Self::Redriven { old_id, new_id } => write!(f, "dead letter {old_id} redriven as {new_id}"),
@@ -173,7 +176,9 @@ impl fmt::Display for Entry {
                 write!(f, "#{invocation} panics on purpose at {subject}")
             }
             Self::PanicInjected { invocation: None, subject } => write!(f, "panic on purpose at {subject}"),
-            Self::ServiceError { status, subject } => write!(f, "service answered {status} to {subject}"),
+            Self::ServiceError { status, subject } => {
+                write!(f, "service refused {subject} with status {status}, without a fault")
+            }
             Self::Claimed(StoredClaim { pk, claim_id, claimed_at, ttl, digest, message_id }) => {
                 write!(
                     f,
@@ -187,7 +192,7 @@ impl fmt::Display for Entry {
             Self::ScaledIn => write!(f, "idle sandboxes ended"),
             Self::Idle(seconds) => write!(f, "idle for {seconds} s"),
             Self::Fault(kind) => write!(f, "fault {kind}"),
-            Self::FaultsEnded => write!(f, "no more faults from here on"),
+            Self::FaultsEnded => write!(f, "faults ended"),
         }
     }
 }

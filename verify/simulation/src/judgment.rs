@@ -1,32 +1,34 @@
-//! The judgment of a world: the violated rules, and the results of its messages, claims and records.
+//! The judgment of a world: the rules that were violated, and how often each result occurred.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A rule that holds in every world.
+/// A rule that must hold in every world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// A claim belongs to one message and one event, its times come from one reading of a clock, and no other claim holds
-    /// its event.
+    /// A claim belongs to one message and one event. All of its times are derived from one clock reading. When the table
+    /// stores the claim, no other claim holds the event.
     Claim,
     /// Every acknowledged message is a winner, a duplicate, or a conflict that the configuration acknowledges.
     Acknowledged,
-    /// A warm cache holds only claims that the table has confirmed.
+    /// The warm cache of a sandbox holds only claims that the table has confirmed.
     Cache,
-    /// A function stops before its timeout.
+    /// Every invocation ends before the function's timeout.
     Deadline,
-    /// A bad message or record fails alone, and not with its whole batch.
+    /// A bad message or record fails alone. It does not make its whole batch fail.
     Isolation,
     /// No message is lost, and every dead letter has a reason.
     Message,
-    /// Every claim has one object, in one version, with the winner's content, unless its record was discarded and the
-    /// on-failure queue names it. There are no other objects.
+    /// Every claim has one object in one version, with the content of the message that won. The object may be missing only
+    /// if the on-failure queue names the claim's record as discarded, or if `archive-fn` panicked twice on the
+    /// claim's record when it was over an hour old, and quarantined it. There are no other objects, except quarantined poison records.
     Object,
-    /// The table holds the claims that it accepted, and nothing else.
+    /// At the end, the table holds the item that was last stored under each key, unless TTL deleted it, and nothing else.
     Table,
     /// All work finishes within two hours after the faults have ended.
     Completion,
-    /// The handlers log the outcomes that really occurred. All other rules are checked without the handlers' logs.
+    /// The handlers log the outcome that each message and record really had. The checks of the other rules do not use these
+    /// logs.
     Log,
 }
 
@@ -46,9 +48,9 @@ impl fmt::Display for Violation {
 /// The judgment of one world.
 #[derive(Debug, Default)]
 pub struct Judgment {
-    /// All violations; empty if the functions are correct.
+    /// All violations of rules. Empty if the functions behaved correctly.
     pub violations: Vec<Violation>,
-    /// Number of messages, claims and records with each result. A campaign checks that all results occur.
+    /// Number of messages, claims, records or objects with each result. A campaign checks that every required result occurs.
     pub results: BTreeMap<&'static str, u64>,
 }
 

@@ -1,22 +1,24 @@
-//! Runs the real handlers and the real SDK clients against the embedded services, in seeded worlds full of faults, and
-//! checks the results against a reference model.
+//! Runs the real handlers and the real SDK clients against emulated SQS, DynamoDB, S3 and Lambda, and checks the results
+//! against a reference model. Each run is a *world*: a seed decides which messages are sent and which faults happen.
 //!
-//! A world depends on its seed alone: the clock is paused, there is one thread, and every random number comes from the
-//! seed. A failing seed therefore fails every time and can be shrunk.
+//! The seed alone determines everything in a world: its clock is simulated, it has one thread, and every random number
+//! comes from the seed. A seed that fails therefore fails in every run, and its world can be shrunk to the messages and
+//! faults that cause the failure.
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | [`scenario`], `settings` | everything that follows from a seed: settings, workload, faults and steps |
-//! | [`workload`], [`poison_record`] | messages with the meaning of each body; items that someone puts into the table by hand |
-//! | [`fault_kind`], [`fault_plan`] | the kinds of faults, and the seeded plan that decides when each one happens |
-//! | [`sandboxes`], `skewed_clock`, `current_invocation`, `payload` | the functions' sandboxes, their skewed clocks and their invocations |
-//! | [`world`], [`final_state`] | one run, from the first message until all work is done |
-//! | [`history`], [`recorder`], `observer`, `requests` | everything that happened in a world, in order |
-//! | [`reference_model`], [`judgment`] | the results that the recorded history allows, and the violations found |
-//! | [`campaign`] | many seeds on all cores |
+//! | [`scenario`], `settings` | everything that a seed decides: settings, messages, faults and steps |
+//! | [`workload`], [`poison_record`] | the messages that are sent; the items that someone puts into the table by hand |
+//! | [`fault_kind`], [`fault_plan`] | the kinds of faults, and the seeded plan that decides when a fault happens |
+//! | [`sandboxes`], `skewed_clock`, `current_invocation`, `payload` | the functions' sandboxes, with their clocks and invocations |
+//! | [`world`], [`final_state`] | the run of a world until all work is done, and its final state |
+//! | [`history`], [`recorder`], `observer`, `requests` | the record of everything that happens in a world, in order |
+//! | [`reference_model`], [`judgment`] | the check of a world's history and final state, and the violations found |
+//! | [`campaign`] | runs many seeds on all cores |
 //! | [`shrink`] | reduces a failing seed to fewer messages and faults |
 //!
-//! [`Scenario::with_mutant`] replaces the functions with a mutant. The simulation must find it.
+//! [`Scenario::with_mutant`] replaces the functions with a mutant, which is wrong on purpose. The reference model must then
+//! find a violation in at least one world.
 
 pub mod campaign;
 pub mod fault_kind;

@@ -1,4 +1,4 @@
-//! The `simulation` command. See the library for how a world works.
+//! The `simulation` command. The library's documentation describes how a world works.
 
 #![expect(clippy::print_stdout, reason = "people and scripts read the report")]
 
@@ -13,31 +13,33 @@ use simulation::judgment::{Rule, Violation};
 use simulation::shrink::shrink;
 use simulation::{FaultKind, Scenario, history};
 
-/// Maximum number of failing seeds to print, and of violations to print for each seed.
+/// Maximum number of failing seeds to print, and maximum number of violations to print for each of them.
 const MAX_SHOWN: usize = 5;
 
-/// Runs the real handlers in seeded worlds full of faults and checks the results against a reference model.
+/// Runs the real Lambda handlers in simulated worlds full of faults, one world per seed, and checks the results against a
+/// reference model.
 #[derive(Parser)]
 #[command(
     version,
     about,
-    after_help = "Exits with 0 if no rule was violated, with 1 if one was or if a required fault or result never occurred, \
-                  and with 2 if the arguments are invalid."
+    after_help = "Exits with 0 if no rule was violated, with 1 if a rule was violated, and with 2 if the arguments are \
+                  invalid. With --seeds and without --until-violation, also exits with 1 if a kind of fault or a required \
+                  result never occurred."
 )]
 struct Cli {
-    /// Run seeds until this many messages have been sent
+    /// Run seeds until their worlds have sent this many messages in total
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     messages: u64,
-    /// Run seeds for this long instead
+    /// Run seeds for this many minutes instead
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
-    /// Run this many seeds instead, and require every kind of fault and of result to occur in them
+    /// Run this many seeds instead, and fail if a kind of fault or a required result never occurs
     #[arg(long, value_name = "N", conflicts_with_all = ["messages", "minutes"])]
     seeds: Option<u64>,
-    /// Stop at the first seed that violates a rule other than Log, and print the rules that it violates
+    /// Stop at the first seed whose world violates a rule other than Log, and print the violated rules
     #[arg(long, requires = "seeds")]
     until_violation: bool,
-    /// Replace the functions with the mutant of this name
+    /// Replace the correct functions with this mutant, which is wrong on purpose
     #[arg(long, value_name = "NAME", value_parser = parse_mutant, requires = "until_violation")]
     mutant: Option<Mutant>,
     /// First seed to run
@@ -49,10 +51,10 @@ struct Cli {
     /// Run only this seed and print its history
     #[arg(long, value_name = "N", conflicts_with_all = ["messages", "minutes", "seeds", "first_seed"])]
     seed: Option<u64>,
-    /// Send only these messages of the seed's workload (positions, starting at 0)
+    /// Send only the seed's messages at these positions (starting at 0), and the last message
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_messages: Option<Vec<String>>,
-    /// Allow only these kinds of faults, out of those that the seed selects
+    /// Allow only those kinds of faults that are in this list and that the seed selects
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_faults: Option<Vec<String>>,
 }
@@ -160,7 +162,7 @@ fn explore(cli: &Cli) -> ExitCode {
             println!("  {violation}");
         }
         println!("  to replay it:       cargo run -p simulation -- --seed {seed}");
-        // The shrunk scenario must violate the same rule, not merely any rule.
+        // Shrinking must keep this rule violated. Otherwise it could end with a different failure.
         let rule = violations[0].rule;
         let same_rule = |found: &[Violation]| found.iter().any(|violation| violation.rule == rule);
         println!("  shrunk, to replay:  {}", shrink(&Scenario::from_seed(*seed), same_rule).command());

@@ -1,5 +1,5 @@
-//! Records what the services did. Their answers are the reference model's only source for the contents of the table and the
-//! bucket.
+//! Records what the services did with each request. These records are the reference model's only source for what the table
+//! and the bucket should contain.
 
 use emulator::{Call, Service};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::history::{Entry, StoredClaim, hash};
 use crate::recorder::Recorder;
 use crate::requests::{items, name_of_image, object_key, operation, subjects, text};
 
-/// Records what a request did, according to the service's answer.
+/// Records what a service did with a request, as its answer shows.
 pub(crate) fn record_answer(recorder: &Recorder, call: &Call<'_>, status: u16, answer: &[u8]) {
     match (call.service, operation(call)) {
         (Service::DynamoDb, "PutItem") if status == 200 => record_put(recorder, call),
@@ -26,7 +26,7 @@ pub(crate) fn record_answer(recorder: &Recorder, call: &Call<'_>, status: u16, a
 
 fn record_put(recorder: &Recorder, call: &Call<'_>) {
     let request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
-    // A put by hand has no condition; ingest-fn always sends one.
+    // Only a put by hand has no condition. `ingest-fn` always sends one.
     if request["ConditionExpression"].is_null() {
         recorder.record(Entry::PutByHand { pk: text(&request["Item"], "pk", "S") });
     } else {

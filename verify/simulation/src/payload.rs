@@ -1,8 +1,8 @@
-//! Parses the payload and the answer of an invocation.
+//! Parses the payloads and the answers of the functions' invocations.
 
 use serde::Deserialize;
 
-/// Returns the message ids or sequence numbers of a batch.
+/// Returns the ids of the items in a payload: message ids for `ingest-fn`, sequence numbers for `archive-fn`.
 pub(crate) fn items(payload: &[u8]) -> Vec<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -25,7 +25,7 @@ pub(crate) fn items(payload: &[u8]) -> Vec<String> {
     payload.records.into_iter().filter_map(item).collect()
 }
 
-/// Returns the identifiers that a partial batch response reports as failed.
+/// Returns the ids of the items that a partial batch response reports as failed.
 pub(crate) fn failed(answer: &[u8]) -> Vec<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,24 +1,25 @@
-//! Items that someone puts into the table by hand. Some look like claims but can never be archived; others are not claims at
-//! all.
+//! Poison records: items that someone puts into the table by hand. Some look like claims but can never be archived. Others
+//! are not claims at all.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
 
-/// Message id of every poison record.
+/// The attribute `message_id` of every poison record.
 pub const BY_HAND: &str = "by hand";
 
-/// An item that cannot be archived.
+/// An item that `archive-fn` cannot archive.
 #[derive(Debug)]
 pub struct PoisonRecord {
     pub item: HashMap<String, AttributeValue>,
-    /// True if `archive-fn` must quarantine the item. It must skip an item that is not a claim.
+    /// True if the item looks like a claim, so that `archive-fn` must quarantine it. `archive-fn` must skip any other item.
     pub is_quarantined: bool,
 }
 
 impl PoisonRecord {
-    /// Builds the poison record of this kind under the partition key `pk`. Every `kind` is valid.
+    /// Builds a poison record with the partition key `pk`. `kind` may be any number and selects the record's defect. For
+    /// one third of the numbers, the record also has the sort key `OTHER` and is therefore not a claim.
     #[must_use]
     pub fn new(kind: usize, pk: &str) -> Self {
         let text = |text: &str| AttributeValue::S(text.to_owned());

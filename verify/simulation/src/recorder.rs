@@ -1,4 +1,4 @@
-//! Records the history of a world and tracks the work that is still unfinished.
+//! Records the history of a world, and tracks the work that is not finished yet.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use emulator::Clock;
 
 use crate::history::{Entry, History};
 
-/// Records the history of a world and tracks unfinished work.
+/// Records the history of a world, and tracks the work that is not finished yet.
 pub struct Recorder {
     clock: Clock,
     started_ms: u64,
@@ -19,16 +19,18 @@ pub struct Recorder {
 struct State {
     history: History,
     has_ended: bool,
-    /// Claims and poison records without an object, by claim id or partition key.
+    /// Names of the items that must become an object but have none yet: the claim id, or the partition key of a poison
+    /// record.
     without_object: BTreeSet<String>,
+    /// Names of the items that have an object.
     with_object: BTreeSet<String>,
     running_invocations: BTreeSet<u64>,
-    /// Time at which every request so far has arrived.
+    /// Arrival time of the delayed request that arrives last, in milliseconds since the world began.
     all_arrived_ms: u64,
 }
 
 impl Recorder {
-    /// Creates the recorder of a world that starts now.
+    /// Creates a recorder. Its times are counted from now.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, started_ms: clock.now_ms(), state: Mutex::default() }
@@ -52,8 +54,9 @@ impl Recorder {
         }
     }
 
-    /// Notes that the table holds an item that must become an object. `name` is the claim id, or the partition key for a poison
-    /// record. Ignores names that already have an object: after TTL has deleted a claim, a late retry can write it again.
+    /// Notes that the table holds an item that must become an object. `name` is the claim id, or the partition key of a
+    /// poison record. Ignores an item that already has an object: after TTL has deleted a claim, a late retry can write the
+    /// claim again.
     pub fn expect_object(&self, name: &str) {
         let mut state = self.lock();
         if !state.with_object.contains(name) {
@@ -61,7 +64,7 @@ impl Recorder {
         }
     }
 
-    /// Notes that an object for `name` exists.
+    /// Notes that the item with this name has an object.
     pub fn object_written(&self, name: &str) {
         let mut state = self.lock();
         state.without_object.remove(name);
@@ -74,14 +77,14 @@ impl Recorder {
         self.lock().without_object.clone()
     }
 
-    /// Notes that a request arrives after `delay`.
+    /// Notes that a request arrives at its service `delay` from now.
     pub fn request_delayed(&self, delay: Duration) {
         let arrives_ms = self.elapsed_ms() + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let mut state = self.lock();
         state.all_arrived_ms = state.all_arrived_ms.max(arrives_ms);
     }
 
-    /// Returns true if no function runs and no request is in flight.
+    /// Returns true if no function runs and every delayed request has arrived.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let now_ms = self.elapsed_ms();
@@ -97,7 +100,7 @@ impl Recorder {
         std::mem::take(&mut state.history)
     }
 
-    /// Returns the milliseconds since the world began.
+    /// Returns the number of milliseconds since the world began.
     #[must_use]
     pub fn elapsed_ms(&self) -> u64 {
         self.clock.now_ms() - self.started_ms

@@ -1,8 +1,9 @@
-//! The reference model, which decides the results that a world may have.
+//! The reference model, which decides if a world violated a rule.
 //!
-//! The model is small. It derives the allowed results only from the messages that were sent and the actions that the services
-//! recorded, never from the handlers' code or logs. Only `Rule::Log` looks at the logs, to check them. The model checks times
-//! to the second and allows for the maximum clock skew.
+//! The model is small. It derives the allowed results only from the messages that were sent and from what the services did
+//! with each request. It does not use the handlers' code, and uses their logs only for `Rule::Log`, which checks these
+//! logs. The model compares times of expiry in whole seconds. If two times come from different clocks, the model allows
+//! for the maximum clock skew.
 
 mod claims;
 mod messages;
@@ -17,7 +18,7 @@ use crate::history::{Entry, History};
 use crate::judgment::{Judgment, Rule};
 use crate::scenario::Scenario;
 
-/// Judges a world by its history and its final state.
+/// Checks the history and the final state of a world against all rules.
 #[must_use]
 pub fn judge(scenario: &Scenario, history: &History, final_state: &FinalState) -> Judgment {
     let mut model = Model::new(scenario);
@@ -33,7 +34,7 @@ impl<'a> Model<'a> {
         match entry {
             Entry::Accepted { message, id } => self.accept_message(id, *message),
             Entry::Redriven { old_id, new_id } => self.redrive(old_id, new_id),
-            // After an error, only the queue's answer shows whether it accepted the messages.
+            // If `result` is an error, only the `Accepted` entries show which messages the queue accepted.
             Entry::Sent { messages, result: Ok(()) } => self.check_sent(messages),
             Entry::Invoked { invocation, function, wall_seconds, items, .. } => {
                 let is_ingest = *function == "ingest";
@@ -64,22 +65,20 @@ impl<'a> Model<'a> {
             Entry::TimedOut { invocation } => {
                 self.judgment.add_violation(Rule::Deadline, format!("#{invocation} did not stop before its timeout"));
             }
-            Entry::PanicInjected { subject, .. } => {
-                // An object's key ends with the id of its claim.
-                let name = subject.rsplit('/').next().unwrap_or_default();
-                self.panicked.insert(name.trim_end_matches(".json"));
+            Entry::PanicInjected { invocation: Some(invocation), subject } => {
+                self.note_panic(at_ms, *invocation, subject);
             }
             Entry::Crashed { invocation } => {
                 self.judgment.add_violation(
                     Rule::Isolation,
-                    format!("#{invocation} let a panic on one item end its whole batch"),
+                    format!("#{invocation} did not catch a panic, which ended its whole batch"),
                 );
             }
             _ => {}
         }
     }
 
-    /// Checks the final state.
+    /// Checks the final state, after all entries of the history have been applied.
     fn check(&mut self, final_state: &FinalState) {
         for work in &final_state.unfinished {
             self.judgment.add_violation(Rule::Completion, work.clone());

@@ -1,11 +1,11 @@
-//! Parses the requests that the functions and the producer send.
+//! Parses the requests that the services receive from the functions, the producer and the world itself.
 
 use emulator::{Call, Service};
 use serde_json::Value;
 
 use crate::poison_record::BY_HAND;
 
-/// Returns the operation of a request; for S3, the HTTP method without the path.
+/// Returns the operation of a request, such as `PutItem`. For S3, this is the HTTP method without the path.
 pub(crate) fn operation<'a>(call: &'a Call<'_>) -> &'a str {
     call.operation.split(' ').next().unwrap_or_default()
 }
@@ -15,7 +15,8 @@ pub(crate) fn object_key(call: &Call<'_>) -> String {
     path.trim_start_matches('/').split_once('/').map(|(_bucket, key)| key).unwrap_or_default().to_owned()
 }
 
-/// Returns what a request is about: an object's key, or each claim's id and partition key.
+/// Returns what a request is about: the object's key for S3, the id and the partition key of each claim for DynamoDB, and
+/// one empty text for the other services.
 pub(crate) fn subjects(call: &Call<'_>) -> Vec<String> {
     match call.service {
         Service::S3 => vec![object_key(call)],
@@ -31,7 +32,7 @@ pub(crate) fn subjects(call: &Call<'_>) -> Vec<String> {
 pub(crate) fn items(call: &Call<'_>) -> Vec<Value> {
     let mut request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
     let Some(statements) = request["Statements"].as_array() else { return vec![request["Item"].take()] };
-    // The statement has the form: INSERT INTO "table" VALUE {'name': ?, 'name': ?}
+    // `ingest-fn` sends statements of this form: INSERT INTO "table" VALUE {'name': ?, 'name': ?}
     let item = |statement: &Value| {
         let names = statement["Statement"].as_str().unwrap_or_default().split('\'').skip(1).step_by(2);
         let values = statement["Parameters"].as_array().into_iter().flatten().cloned();
@@ -40,8 +41,8 @@ pub(crate) fn items(call: &Call<'_>) -> Vec<Value> {
     statements.iter().map(item).collect()
 }
 
-/// Returns the name under which the recorder expects the object of a stream record: the claim id, or the partition key of an
-/// item that was put by hand.
+/// Returns the name under which the recorder tracks the item in a stream record's new image: the claim id, or the partition
+/// key if the item was put by hand.
 pub(crate) fn name_of_image(image: &Value) -> String {
     text(image, if text(image, "message_id", "S") == BY_HAND { "pk" } else { "claim_id" }, "S")
 }

@@ -1,5 +1,5 @@
-//! The Lambda sandboxes of a world. Each has its own skewed clock and, like a process on Lambda, its own SDK clients, retry
-//! quota and state. A fault can kill it at any await.
+//! The Lambda sandboxes of a world. Each sandbox has its own skewed clock and, like a process on Lambda, its own SDK
+//! clients, retry quota and state. A fault can kill a sandbox at any await of its handler.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -35,9 +35,10 @@ struct Shared {
     clock: Clock,
     recorder: Arc<Recorder>,
     fault_plan: Arc<SeededFaultPlan>,
+    /// A mutant, or the functions as they are deployed.
     functions: Box<dyn Decorator>,
     timeout: Duration,
-    /// Maximum skew of a sandbox's clock, in either direction.
+    /// Maximum difference between a sandbox's clock and the services' clock, in either direction.
     skew_ms: u64,
     invocations: AtomicU64,
     skews: Mutex<fastrand::Rng>,
@@ -48,11 +49,11 @@ struct SandboxState {
     number: u64,
     clock: SkewedClock,
     ingest: Option<Arc<ingest_fn::Handler>>,
-    /// Cache entries that are already in the history.
+    /// Entries of the warm cache that are already in the history.
     recorded_entries: Mutex<BTreeSet<CacheEntry>>,
 }
 
-/// The moment at which a fault kills an invocation.
+/// The time at which a fault kills an invocation: after a number of polls of its future, or after a duration.
 enum KillTime {
     AfterPolls(u32),
     After(Duration),
@@ -108,7 +109,7 @@ impl Decorator for Sandboxes {
         let state = Arc::new(SandboxState { function, number, clock, ingest: ingest.clone(), recorded_entries });
         let shared = Arc::clone(&self.0);
         let sandbox: Sandbox = Box::new(move |mut context, payload| {
-            // Lambda computes the deadline by the clock of the host, which the sandbox shares.
+            // On Lambda, the deadline and the sandbox's clock both come from the host, so the skew applies to both.
             context.deadline = context.deadline.saturating_add_signed(clock.skew_ms);
             let kill_time = shared.draw_kill_time();
             let invocation = shared.begin_invocation(&state, &payload);
@@ -119,7 +120,7 @@ impl Decorator for Sandboxes {
     }
 }
 
-/// Runs one invocation, kills it at its kill time, and records how it ends.
+/// Runs one invocation, kills it at `kill_time` if there is one, and records how the invocation ends.
 async fn run_invocation(
     shared: Arc<Shared>,
     state: Arc<SandboxState>,
@@ -157,7 +158,8 @@ async fn run_invocation(
     match answer {
         None => {
             recorder.record(Entry::Killed { invocation });
-            // `Function` treats a panic as the end of the process. `resume_unwind` does not call the panic hook.
+            // The emulator's `Function` drops a sandbox that panics, like a killed one. `resume_unwind` panics without
+            // printing.
             std::panic::resume_unwind(Box::new("killed"));
         }
         Some(Err(error)) => {
@@ -207,7 +209,7 @@ impl Shared {
 }
 
 impl SandboxState {
-    /// Returns the cache entries that the history does not contain yet.
+    /// Returns the entries of the warm cache that are not in the history yet.
     fn newly_cached_entries(&self) -> Vec<CacheEntry> {
         let mut recorded = self.recorded_entries.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = self.ingest.iter().flat_map(|handler| handler.cached_claims());
@@ -220,7 +222,7 @@ impl SandboxState {
     }
 }
 
-/// Records a timeout or a panic if it is dropped before the invocation has ended.
+/// Records a timeout or a panic if this guard is dropped before the invocation has ended.
 struct EndGuard<'a> {
     recorder: &'a Recorder,
     invocation: u64,
@@ -237,7 +239,7 @@ impl Drop for EndGuard<'_> {
     }
 }
 
-/// Records the outcome of a message or a record if the log line contains one.
+/// Records the outcome in a log line. Does nothing if the line is not about the outcome of a message or a record.
 fn record_outcome(recorder: &Recorder, line: &[u8]) {
     #[derive(Deserialize)]
     struct Line {

@@ -1,4 +1,4 @@
-//! Everything that follows from a seed: settings, workload, faults and steps.
+//! Everything that a seed decides about a world: settings, messages, faults and steps.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,79 +11,81 @@ use mutants::Mutant;
 use crate::fault_kind::{self, FaultKind, Outage, Rates};
 use crate::workload::{self, Message, Mix};
 
-/// Start of every world: up to one second before 08:00 UTC on January 15, 2027, so that the hour changes during the run.
+/// Earliest start of a world, in seconds since 1970: one second before 08:00 UTC on January 15, 2027. Object keys contain
+/// the hour, which therefore changes during the run.
 const EPOCH_SECONDS: u64 = 1_799_999_999;
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-/// Maximum record age of the deployed stream mapping: 22 hours.
+/// Age at which the deployed stream mapping discards a record: 22 hours.
 const RECORD_AGE_SECONDS: u64 = 79_200;
 
-/// The plan of one world.
+/// The plan of one world. [`Scenario::from_seed`] derives the plan from a seed.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub seed: u64,
-    /// Start of the world, since 1970.
+    /// Time at which the world starts, since 1970.
     pub epoch: Duration,
     /// `DEDUP_WINDOW_SECONDS`.
     pub window_seconds: u64,
     /// `EVENT_ID_POINTER`.
     pub event_id_pointer: &'static str,
-    /// True if `ingest-fn` reports a conflict, which then becomes a dead letter. Otherwise it acknowledges conflicts.
+    /// True if `ingest-fn` reports a conflict as failed, so that the message becomes a dead letter. False if it
+    /// acknowledges conflicts.
     pub conflict_is_dead_letter: bool,
     /// `CLAIM_CACHE_ENTRIES`.
     pub cache_entries: usize,
     /// `CLAIM_WRITES`.
     pub claim_writes: ClaimWrites,
-    /// Timeout of both functions.
+    /// Timeout of each function.
     pub timeout_seconds: u64,
-    /// Maximum number of messages in a batch.
+    /// Maximum number of messages in a batch of the queue mapping.
     pub queue_batch: usize,
     /// Batching window of the queue mapping.
     pub batching_window_seconds: u64,
     /// Maximum number of concurrent invocations of `ingest-fn`.
     pub concurrency: usize,
-    /// Maximum number of stream records in a batch.
+    /// Maximum number of records in a batch of the stream mapping.
     pub stream_batch: usize,
-    /// True if the stream mapping halves a batch on which the function fails.
+    /// True if the stream mapping splits a batch into two halves after `archive-fn` has returned no valid answer for it.
     pub bisect: bool,
     /// Age at which the stream mapping discards a record.
     pub record_age_seconds: u64,
-    /// Interval at which the stream mapping polls an idle shard.
+    /// Interval at which the stream mapping polls a shard without new records.
     pub poll_interval: Duration,
     /// Maximum difference between a sandbox's clock and the services' clock, in either direction.
     pub skew_ms: u64,
-    /// The workload. The last message is sent after the faults have ended, and shows that the pipeline still works.
+    /// The messages to send. The last one is sent after the faults have ended. It shows that the pipeline still works.
     pub messages: Vec<Message>,
-    /// The steps of the world, in order.
+    /// The steps of the world, which run one after the other.
     pub steps: Vec<Step>,
-    /// The kinds of faults that happen, and their rates.
+    /// The kinds of faults that may happen, and their rates.
     pub rates: Rates,
     pub outages: Vec<Outage>,
-    /// The mutant that replaces the functions.
+    /// The mutant that replaces the functions, or `None` to run the correct functions.
     pub mutant: Option<Mutant>,
 }
 
 /// A step of a world.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Sends these messages, up to ten in a request, all requests at once.
+    /// Sends the messages at these positions, up to ten in a request, and all requests at the same time.
     Send(Vec<usize>),
-    /// Waits for this number of milliseconds while the pipeline works.
+    /// Lets the pipeline work for this number of milliseconds before the next step.
     Wait(u64),
-    /// Lets DynamoDB delete the expired items.
+    /// Makes DynamoDB delete all expired items.
     DeleteExpired,
-    /// Ends all idle sandboxes.
+    /// Makes Lambda end all idle sandboxes.
     ScaleIn,
     /// Moves the dead letters back to the queue.
     Redrive,
-    /// Waits until all work is done, and then lets this number of seconds pass.
+    /// Waits until all work is done, and then advances the clock by this number of seconds.
     Idle(u64),
-    /// Puts the poison record of this number into the table.
+    /// Puts a poison record into the table. The number selects the record's defect.
     PutByHand(usize),
-    /// Puts a poison record under the partition key of the first message's event, which then cannot be claimed.
+    /// Puts a poison record under the partition key of the first message's event, so that this event cannot be claimed.
     BlockFirstEvent,
 }
 
@@ -114,8 +116,9 @@ impl Scenario {
         messages.push(workload::plain_message("the last event", event_id_pointer));
 
         let mut rates = rates(&mut faults);
-        let (outages, record_age_seconds) = outages(&mut faults);
-        // These use random numbers of their own, so that the rest of the world does not depend on them.
+        let (mut outages, record_age_seconds) = outages(&mut faults);
+        // Batched claims and panics have their own random numbers, so that choosing them does not change the other choices
+        // of a seed.
         let mut batched = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let claim_writes = if batched.bool() { ClaimWrites::Batch } else { ClaimWrites::Single };
         for kind in [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown] {
@@ -128,6 +131,14 @@ impl Scenario {
         let rate = panics.f64() * 0.05;
         if panics.bool() {
             rates.insert(FaultKind::Panic, rate);
+        }
+        // In some worlds, S3 is unavailable for more than an hour and panics are frequent, so that old records panic twice.
+        let has_old_panics =
+            rates.contains_key(&FaultKind::Panic) && record_age_seconds == RECORD_AGE_SECONDS && panics.u8(..6) == 0;
+        if has_old_panics {
+            rates.insert(FaultKind::Panic, 0.3);
+            rates.insert(FaultKind::Outage, 1.0);
+            outages.push(Outage { service: Service::S3, fault: Fault::Refused(503), ms: (0, 65 * MINUTE_MS) });
         }
         let mut scenario = Self {
             seed,
@@ -157,10 +168,13 @@ impl Scenario {
             scenario.batching_window_seconds = scenario.batching_window_seconds.max(1);
         }
         scenario.steps = steps(&mut order, count, window_seconds.min(600));
+        if has_old_panics {
+            scenario.steps.push(Step::Wait(70 * MINUTE_MS));
+        }
         scenario.with_faults(&fault_kind::all().iter().copied().collect())
     }
 
-    /// Limits the workload to the messages in `kept` and the last message.
+    /// Removes all messages except the last one and those at the positions in `kept`.
     #[must_use]
     pub fn with_messages(mut self, kept: &BTreeSet<usize>) -> Self {
         for step in &mut self.steps {
@@ -171,7 +185,7 @@ impl Scenario {
         self
     }
 
-    /// Limits the faults to the kinds in `kept`.
+    /// Removes all kinds of faults except those in `kept`.
     #[must_use]
     pub fn with_faults(mut self, kept: &BTreeSet<FaultKind>) -> Self {
         self.rates.retain(|kind, _| kept.contains(kind));
@@ -180,7 +194,7 @@ impl Scenario {
             self.skew_ms = 0;
         }
         if !happens(FaultKind::Outage) {
-            // A short record age exists only so that an outage exceeds it. Without outages no record may be discarded.
+            // A short record age exists only so that an outage can last longer. Without outages, no record may be discarded.
             self.record_age_seconds = RECORD_AGE_SECONDS;
         }
         self
@@ -198,27 +212,28 @@ impl Scenario {
         self.rates.keys().copied().collect()
     }
 
-    /// Returns the messages that are sent, without the last one.
+    /// Returns the positions of all messages that are sent, except the last one.
     #[must_use]
     pub fn sent(&self) -> BTreeSet<usize> {
         let sent = |step: &Step| if let Step::Send(messages) = step { messages.clone() } else { Vec::new() };
         self.steps.iter().flat_map(sent).collect()
     }
 
-    /// Returns true if an outage of S3 may exceed the record age, so that the stream mapping may discard records.
+    /// Returns true if an outage of S3 may last longer than the record age, so that the stream mapping may discard records.
     #[must_use]
     pub fn discards_records(&self) -> bool {
         self.record_age_seconds < RECORD_AGE_SECONDS
     }
 }
 
-/// Chooses the kinds of faults and their rates. Leaves out about half of the kinds, because a world with all faults at
-/// once shows little.
+/// Chooses the kinds of faults and their rates. Leaves out about half of the kinds, because worlds in which all kinds
+/// happen would reveal less.
 fn rates(random: &mut Rng) -> Rates {
     let intensity = [0.1, 0.4, 1.0, 1.0][random.usize(..4)];
     let choose = |kind: &FaultKind| {
         let max_rate = match kind {
-            // The SDK makes four attempts, so a lower rate would rarely let a 409 reach the function.
+            // The SDK makes four attempts. With a lower rate, all four would rarely get a 409, and the function would not
+            // see it.
             FaultKind::S3Conflict => 0.9,
             FaultKind::ColdStart | FaultKind::OutOfOrder | FaultKind::ShorterBatches => 0.7,
             FaultKind::RequestLate | FaultKind::AnswerLate => 0.15,
@@ -231,7 +246,8 @@ fn rates(random: &mut Rng) -> Rates {
             | FaultKind::ClockSkew => 1.0,
             _ => 0.3,
         };
-        // Kinds with a rate of 1 follow from a step or a setting, which is rare by itself.
+        // The kinds with a maximum rate of 1 can happen only at certain steps or with certain settings, which are already
+        // rare.
         let rate = if max_rate < 1.0 { random.f64() * max_rate * intensity } else { 1.0 };
         random.bool().then_some((*kind, rate))
     };
@@ -239,7 +255,8 @@ fn rates(random: &mut Rng) -> Rates {
     fault_kind::all().iter().filter(|kind| !chosen_elsewhere.contains(kind)).filter_map(choose).collect()
 }
 
-/// Chooses the outages and the record age. In one world of six, S3 is unavailable for longer than the record age.
+/// Chooses the outages and the record age, in seconds. In one of six worlds, an outage of S3 lasts longer than the record
+/// age.
 fn outages(random: &mut Rng) -> (Vec<Outage>, u64) {
     let services = [Service::DynamoDb, Service::S3, Service::S3, Service::Sqs];
     let mut outages: Vec<Outage> = (0..random.usize(1..4))
@@ -267,7 +284,7 @@ fn outages(random: &mut Rng) -> (Vec<Outage>, u64) {
     (outages, record_age_seconds)
 }
 
-/// Chooses the steps: all messages are sent in random bursts, with waits and other steps in between.
+/// Chooses the steps, which send all messages in random bursts. Waits and other steps come between the bursts.
 fn steps(random: &mut Rng, messages: usize, window_seconds: u64) -> Vec<Step> {
     let mut steps = Vec::new();
     if random.u8(..10) == 0 {
@@ -283,7 +300,7 @@ fn steps(random: &mut Rng, messages: usize, window_seconds: u64) -> Vec<Step> {
         let wait_ms = match random.u8(..20) {
             0..6 => 0,
             6..11 => random.u64(..2_000),
-            // Up to two seconds before or after the claims of this burst expire.
+            // About one dedup window, give or take two seconds: the next burst comes when the claims of this burst expire.
             11..17 => (window_seconds * 1_000 + random.u64(..4_000)).saturating_sub(2_000),
             _ => random.u64(..3 * MINUTE_MS),
         };

@@ -8,7 +8,8 @@ use pipeline::{PipelineSettings, names};
 
 use crate::scenario::Scenario;
 
-/// Returns the pipeline settings of a scenario. `ingest-fn` reads its own settings from variables, as on Lambda.
+/// Returns the pipeline settings of a scenario. The settings of `ingest-fn` are parsed from environment variables, as on
+/// Lambda.
 pub(crate) fn settings(scenario: &Scenario) -> PipelineSettings {
     let variable = |name: &str| match name {
         "TABLE_NAME" => Some(names::TABLE.to_owned()),

@@ -1,5 +1,5 @@
-//! Shrinks a failing scenario: removes kinds of faults and messages, from halves down to single ones, as long as the scenario
-//! still fails.
+//! Shrinks a failing scenario: removes kinds of faults and messages as long as the scenario still fails. Removes halves
+//! first, then smaller and smaller parts.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use crate::world::run;
 #[derive(Clone, Debug)]
 pub struct Reproduction {
     pub seed: u64,
-    /// Positions in the workload of the messages to send.
+    /// Positions of the messages to send, in the scenario's list of messages.
     pub messages: BTreeSet<usize>,
-    /// Kinds of faults to allow.
+    /// Kinds of faults that may happen.
     pub faults: BTreeSet<FaultKind>,
 }
 
@@ -39,7 +39,8 @@ impl Reproduction {
     }
 }
 
-/// Shrinks a failing scenario. `is_failure` returns true if the violations still contain the failure to reproduce.
+/// Shrinks a failing scenario. `is_failure` gets the violations of a smaller scenario, and returns true if they contain the
+/// failure that must be reproduced.
 #[must_use]
 pub fn shrink(scenario: &Scenario, is_failure: impl Fn(&[Violation]) -> bool) -> Reproduction {
     let still_fails = |shrunk: &Reproduction| is_failure(&run(&shrunk.apply(scenario.clone())).judgment.violations);
@@ -58,7 +59,8 @@ pub fn shrink(scenario: &Scenario, is_failure: impl Fn(&[Violation]) -> bool) ->
     }
 }
 
-/// Removes ever smaller parts of `set` as long as `still_fails` returns true for the rest.
+/// Removes smaller and smaller parts of `set`. A part stays removed if `still_fails` returns true for the remaining
+/// elements.
 fn remove_parts<T: Ord + Copy>(set: &BTreeSet<T>, still_fails: impl Fn(&BTreeSet<T>) -> bool) -> BTreeSet<T> {
     let mut kept: Vec<T> = set.iter().copied().collect();
     let mut part = kept.len().div_ceil(2);

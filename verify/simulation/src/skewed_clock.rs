@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_async::time::TimeSource;
 use emulator::Clock;
 
-/// A clock that differs from the services' clock by a constant.
+/// A clock that is ahead of the services' clock by a constant, or behind it if `skew_ms` is negative.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SkewedClock {
     pub(crate) clock: Clock,

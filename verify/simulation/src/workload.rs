@@ -1,12 +1,12 @@
-//! Generates messages. Each body is generated from its meaning, so the reference model never has to parse one.
+//! Generates messages. Each body is generated from its meaning, so the reference model never has to parse a body.
 
 use emulator::sqs::MAX_MESSAGE_BYTES;
 use fastrand::Rng;
 
-/// Length of the longest event id: 2,048 bytes for the partition key, less 6 for `EVENT#`.
+/// Length of the longest event id. A partition key has at most 2,048 bytes, and `EVENT#` takes 6 of them.
 const MAX_EVENT_ID_BYTES: usize = 2_042;
 
-/// Deepest nesting of a valid body.
+/// Maximum nesting of a valid body.
 const MAX_NESTING: usize = 128;
 
 /// A message of the producer.
@@ -16,37 +16,39 @@ pub struct Message {
     pub meaning: Meaning,
 }
 
-/// The meaning of a body.
+/// The meaning of a message's body.
 #[derive(Clone, Debug)]
 pub enum Meaning {
     /// A valid event.
     Event {
-        /// Event id. Two bodies with the same id are about the same event.
+        /// Event id. Two messages with the same id are about the same event.
         id: String,
-        /// Number of the content. Two bodies of one event with the same number have the same content, even if the bytes differ.
+        /// A number that stands for the content. Two bodies of one event are duplicates if they have the same number, and
+        /// conflict otherwise. The bytes of duplicates may differ.
         content: u64,
-        /// Body without white space between its tokens.
+        /// The body without white space between its tokens, as the event's object contains it.
         line: String,
     },
-    /// Not a valid event, so that the message must become a dead letter.
+    /// The body is not a valid event, so the message must become a dead letter.
     Invalid,
 }
 
-/// The mix of messages in a world.
+/// Limits and rates for the messages of a world.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
     /// Maximum number of distinct events.
     pub events: usize,
-    /// Number of different contents for one event.
+    /// Number of contents from which each message of an event gets a random one.
     pub contents: u64,
-    /// Percentage of messages that are not valid events.
+    /// Percentage of messages whose body is not a valid event.
     pub invalid_percent: u64,
-    /// True if one message is near or above a size limit.
+    /// True if one of the messages is close to a size limit or above it.
     pub has_large_message: bool,
 }
 
 impl Mix {
-    /// Chooses a random mix: all messages are about one event, about a few events, or about as many events as messages.
+    /// Chooses a random mix for this number of messages. The messages are about one event, about two to five events, or
+    /// about up to as many events as there are messages.
     #[must_use]
     pub fn random(random: &mut Rng, messages: usize) -> Self {
         let events = match random.u8(..4) {
@@ -63,7 +65,7 @@ impl Mix {
     }
 }
 
-/// Generates `count` messages. `pointer` is the event id pointer: `/event_id` or `/detail/id`.
+/// Generates `count` messages. `pointer` is the JSON Pointer to the event id in a body: `/event_id` or `/detail/id`.
 #[must_use]
 pub fn messages(random: &mut Rng, count: usize, mix: Mix, pointer: &str) -> Vec<Message> {
     let mut messages: Vec<Message> = (0..count)
@@ -82,13 +84,13 @@ pub fn messages(random: &mut Rng, count: usize, mix: Mix, pointer: &str) -> Vec<
     messages
 }
 
-/// Generates a small, valid message about the event `id`.
+/// Generates a small message that is a valid event with this id.
 #[must_use]
 pub fn plain_message(id: &str, pointer: &str) -> Message {
     event_message(&mut Rng::with_seed(0), id.to_owned(), 1, pointer, "")
 }
 
-/// Returns the id of the event number `n`. Low numbers give ids that are difficult to handle.
+/// Returns the id of event number `n`. Some low numbers have ids that are difficult to handle, such as the longest id.
 fn event_id(n: usize) -> String {
     match n {
         1 => "7".to_owned(),
@@ -99,11 +101,13 @@ fn event_id(n: usize) -> String {
     }
 }
 
-/// Generates a message about an event. The formatting of its body is random and does not change the content.
+/// Generates a message about the event `id`, with one of `contents` contents. The formatting of the body is random and does
+/// not affect the content.
 fn event_message(random: &mut Rng, id: String, contents: u64, pointer: &str, padding: &str) -> Message {
     let content = random.u64(..contents);
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    // The integer 7 and the string "7" are the same event id, but bodies with one and the other differ in content.
+    // The integer 7 and the string "7" are the same event id, but a body with the integer and a body with the string
+    // conflict.
     let is_integer = id == "7" && random.bool();
     let id_json = if is_integer { id.clone() } else { quoted(&id) };
     let (id_name, id_value) = match pointer {
@@ -129,27 +133,29 @@ fn event_message(random: &mut Rng, id: String, contents: u64, pointer: &str, pad
     };
     let line = body("");
     let body = if spaced { body("\r\n\t ") } else { line.clone() };
-    // A different padding is a different content.
+    // Bodies conflict if their ids have different types or if their padding differs, so both are part of the content number.
     let content = content + 500 * u64::from(is_integer) + 1_000 * u64::try_from(padding.len()).unwrap_or(u64::MAX);
     Message { body, meaning: Meaning::Event { id, content, line } }
 }
 
-/// Generates a message that is as large as SQS allows, or whose claim nearly fills an item or exceeds it.
+/// Generates a message that is as large as SQS allows, or whose claim almost fills a DynamoDB item, or whose claim is too
+/// large for an item.
 fn large_message(random: &mut Rng, pointer: &str) -> Message {
     let id = "large".to_owned();
     let letters = |random: &mut Rng, length| (0..length).map(|_| random.alphanumeric()).collect::<String>();
     match random.u8(..3) {
-        // Compresses to almost nothing.
+        // A body as large as SQS allows, which compresses to almost nothing.
         0 => {
             let unpadded = event_message(&mut Rng::with_seed(0), id.clone(), 1, pointer, "x").body.len() - 1;
             event_message(&mut Rng::with_seed(0), id, 1, pointer, &"x".repeat(MAX_MESSAGE_BYTES - unpadded))
         }
-        // A letter carries about six bits, so 450 KiB compress to three quarters, which fits into an item of 400 KiB.
+        // A random letter or digit carries about six bits, so 450 KiB of them compress to about 340 KiB. An item can have
+        // 400 KiB.
         1 => {
             let padding = letters(random, 450 * 1024);
             event_message(random, id, 1, pointer, &padding)
         }
-        // 700 KiB of them do not fit.
+        // Even compressed, 700 KiB of random letters and digits do not fit into an item.
         _ => {
             let padding = letters(random, 700 * 1024);
             let Message { body, .. } = event_message(random, id, 1, pointer, &padding);

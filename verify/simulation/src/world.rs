@@ -1,4 +1,5 @@
-//! Runs one scenario, from the first message until all work is done.
+//! Runs the world of one scenario: first its steps, and then without faults until all work is done. The reference model
+//! judges the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,20 +29,21 @@ use crate::scenario::{Scenario, Step};
 use crate::settings::settings;
 use crate::workload::Meaning;
 
-/// Time after which every request has arrived: `RequestLate` delays one by at most a minute.
+/// Time after which every request that was sent has arrived. The fault `RequestLate` delays a request by at most a minute.
 const MAX_REQUEST_DELAY: Duration = Duration::from_secs(70);
 
-/// Maximum wait without faults. The work takes far less: three receives, up to 185 s apart, and back-offs of half a minute.
+/// Maximum wait for all work to finish after the faults have ended. The work takes far less time: a message is received at
+/// most three times, at most 185 s apart, and the stream mapping waits at most half a minute between retries.
 const MAX_WAIT_WITHOUT_FAULTS: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// Maximum wait for all work to finish before an idle period. With faults, some work may not finish.
+/// Maximum wait for all work to finish before an idle period. Because faults go on, some work may never finish.
 const MAX_WAIT_WITH_FAULTS: Duration = Duration::from_secs(20 * 60);
 
-/// Longest idle time between two redrives. The dead-letter queue keeps a message for 14 days from its first enqueue; one day
-/// of margin is left for the other steps of the world.
+/// Maximum idle time between two redrives. SQS deletes a dead letter 14 days after the message was first sent. The 14th day
+/// is left for the other steps of the world.
 const MAX_IDLE_SECONDS: u64 = 13 * 86_400;
 
-/// The outcome of one scenario.
+/// The outcome of one world.
 #[derive(Debug)]
 pub struct Outcome {
     pub judgment: Judgment,
@@ -52,13 +54,13 @@ pub struct Outcome {
     pub messages: usize,
 }
 
-/// Runs a scenario.
+/// Runs the world of a scenario and judges it.
 ///
 /// # Panics
-/// If the machine lacks the resources for a runtime.
+/// If the machine lacks the resources for an async runtime.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Outcome {
-    // The SDK's retry jitter comes from fastrand.
+    // The SDK draws the jitter of its retries from fastrand's thread-local generator, so the generator must be seeded.
     fastrand::seed(scenario.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("the machine has resources for a single-threaded runtime").block_on(async {
@@ -77,13 +79,15 @@ struct World<'a> {
     fault_plan: Arc<SeededFaultPlan>,
     pipeline: Pipeline,
     producer: aws_sdk_sqs::Client,
-    /// Client for edits of the table by hand.
+    /// A client whose requests never fail. It puts poison records into the table and reads the final table.
     dynamodb: aws_sdk_dynamodb::Client,
-    /// The producer's requests in flight.
+    /// The producer's requests that are in flight.
     sends: JoinSet<()>,
+    /// Partition keys of the poison records. The value is true if `archive-fn` must quarantine the record.
     put_by_hand: BTreeMap<String, bool>,
+    /// First and last sequence number of each range of discarded records.
     discarded: Vec<(String, String)>,
-    /// Idle time since the dead letters were last redriven.
+    /// Seconds of idle time since the dead letters were last redriven.
     idle_seconds: u64,
 }
 
@@ -150,7 +154,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Sends messages in the background, as producers do.
+    /// Sends messages in the background, and does not wait for the answers.
     fn send(&mut self, messages: &[usize]) {
         let mut requests: Vec<(usize, Vec<usize>)> = Vec::new();
         for &message in messages {
@@ -184,7 +188,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Moves all dead letters back to the queue. Each one gets a new id and a new enqueue time, as with `StartMessageMoveTask`.
+    /// Moves all dead letters back to the queue. Each one gets a new message id and a new enqueue time, as
+    /// with `StartMessageMoveTask` on AWS.
     async fn redrive(&mut self) {
         self.idle_seconds = 0;
         let sqs = &self.services.sqs;
@@ -202,8 +207,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Waits until all work is done and then lets time pass, or returns early if the work does not finish. Redrives the dead
-    /// letters before the queue's retention would delete them.
+    /// Waits until all work is done, and then advances the clock by `seconds`. If the work does not finish, returns without
+    /// advancing the clock further. Redrives the dead letters before SQS would delete them.
     async fn idle(&mut self, mut seconds: u64) {
         while seconds > 0 {
             if self.idle_seconds == MAX_IDLE_SECONDS {
@@ -221,7 +226,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Puts a poison record into the table, which `archive-fn` must quarantine or skip.
+    /// Puts the poison record number `n` into the table. `archive-fn` must quarantine or skip the record.
     async fn put_poison_record(&mut self, pk: &str, n: usize) {
         let PoisonRecord { item, is_quarantined } = PoisonRecord::new(n, pk);
         let pk = item["pk"].as_s().expect("the partition key is text").clone();
@@ -233,8 +238,9 @@ impl<'a> World<'a> {
         put.expect("requests made by hand never fail");
     }
 
-    /// Waits until all work is done: no function runs, no request is in flight, the queue is empty, and every claim has its
-    /// object or was discarded. Returns a description of the unfinished work if that takes longer than `max_wait`.
+    /// Waits until all work is done: no function runs, no request is in flight, the queue is empty, and for every claim
+    /// there is an object or a discarded record. Returns a description of the unfinished work if the work is not done after
+    /// `max_wait`.
     async fn wait_until_done(&mut self, max_wait: Duration) -> Result<(), String> {
         let deadline = Instant::now() + max_wait;
         loop {
@@ -252,7 +258,7 @@ impl<'a> World<'a> {
             if Instant::now() >= deadline {
                 let sends = self.sends.len();
                 return Err(format!(
-                    "{messages} messages in the queue, {sends} producer requests in flight, no object for {without_object:?}"
+                    "{messages} messages in the queue, {sends} producer requests in flight, no object yet for {without_object:?}"
                 ));
             }
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -294,7 +300,8 @@ impl<'a> World<'a> {
         numbers
     }
 
-    /// Ends all faults, waits until all work is done, redrives the dead letters, waits again, and judges the final state.
+    /// Ends all faults and waits until all work is done. Then redrives the dead letters, waits again, and judges the final
+    /// state.
     async fn finish(mut self) -> Outcome {
         self.fault_plan.end();
         let mut unfinished = Vec::new();

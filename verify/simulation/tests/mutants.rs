@@ -1,5 +1,7 @@
-//! Proves that the simulation can fail: it catches every mutant by its results rather than by the handlers' logs, and finds no
-//! violation in the same seed without the mutant. `-- --nocapture` prints the seed that catches each mutant.
+//! Proves that the simulation can fail. For every mutant, there is a seed whose world violates a rule other than `Log`,
+//! which means that the mutant produced a wrong result. Without the mutant, the same seed violates nothing.
+//!
+//! `cargo test -p simulation --test mutants -- --nocapture` prints these seeds.
 
 #![expect(clippy::print_stdout, reason = "people read which seed catches a mutant")]
 
@@ -7,7 +9,7 @@ use mutants::Mutant;
 use simulation::judgment::Rule;
 use simulation::{Scenario, campaign, run};
 
-/// Number of seeds in which a mutant must be caught.
+/// Number of seeds to try. At least one of them must catch the mutant.
 const MAX_SEEDS: u64 = 300;
 
 fn assert_caught(mutant: Mutant) {

@@ -1,4 +1,5 @@
-//! Shrunk worlds that once failed. Each test first checks that the conditions of the failure still occur.
+//! Worlds that once failed, shrunk to the messages and faults that mattered. Each test also checks that the situation that
+//! led to the failure still occurs in its world.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +13,13 @@ fn replay(seed: u64, messages: &[usize], faults: &[FaultKind]) -> Outcome {
     campaign::silence_panics();
     let shrunk =
         Reproduction { seed, messages: messages.iter().copied().collect(), faults: faults.iter().copied().collect() };
-    // These seeds failed before batched writes existed, so they run with single writes.
+    // These seeds failed before the simulation had batched claims, so they run without them.
     run(&Scenario { claim_writes: ClaimWrites::Single, ..shrunk.apply(Scenario::from_seed(seed)) })
 }
 
-/// The reference model was wrong here, not the code. The SDK retries a write whose answer is late. If the claim has expired
-/// and TTL has deleted it by then, the retry writes the same claim again. It already has its object and gets no second one.
+/// The reference model was wrong here, not the functions. The SDK retries a write whose answer is late. If the claim has
+/// expired and TTL has deleted it by then, the retry writes the same claim again. The claim already has an object and gets
+/// no second one.
 #[test]
 fn late_retry_rewrites_deleted_claim() {
     let outcome = replay(814, &[41, 44], &[FaultKind::AnswerLate, FaultKind::TtlDeletion]);
@@ -27,12 +29,12 @@ fn late_retry_rewrites_deleted_claim() {
             *writes.entry(&claim.claim_id).or_default() += 1;
         }
     }
-    assert!(writes.values().any(|&count| count > 1), "no claim is written twice: choose another seed");
+    assert!(writes.values().any(|&count| count > 1), "no claim was written twice in this world: choose another seed");
     assert!(outcome.judgment.violations.is_empty(), "{:?}", outcome.judgment.violations);
 }
 
-/// The world was wrong here, not the code. It skipped days while a request of a killed function was in flight, so the request
-/// reached the table days after its clock was read. Real requests do not take days.
+/// The simulation was wrong here, not the functions. It advanced the clock by days while a request of a killed function was
+/// in flight. The claim therefore reached the table days after `ingest-fn` had created it. Real requests do not take days.
 #[test]
 fn no_request_is_in_flight_for_days() {
     let messages = [0, 1, 2, 4, 5, 7, 13, 15, 20, 21, 22, 25, 27];
@@ -41,7 +43,7 @@ fn no_request_is_in_flight_for_days() {
     for kind in faults {
         assert!(
             outcome.fault_counts.get(&kind).is_some_and(|&count| count > 0),
-            "{kind} never happened: choose another seed"
+            "the fault {kind} never happened in this world: choose another seed"
         );
     }
     assert!(outcome.judgment.violations.is_empty(), "{:?}", outcome.judgment.violations);

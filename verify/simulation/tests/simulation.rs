@@ -1,14 +1,14 @@
-//! Checks the rules in many worlds, and that a world depends on its seed alone.
+//! Checks all rules in many worlds, and checks that a world depends on its seed alone.
 
 use std::time::Instant;
 
 use simulation::shrink::shrink;
 use simulation::{Scenario, campaign, history, run};
 
-/// Number of worlds in this test. `.ci/run` runs ten times as many in an optimized build.
+/// Number of worlds to run. `.ci/run` runs ten times as many in an optimized build.
 const SEEDS: u64 = 200;
 
-/// No rule is violated in 200 worlds, and every kind of fault and of result occurs in them.
+/// No rule is violated in 200 worlds, and every kind of fault and every required result occurs in them.
 #[test]
 fn rules_hold_in_200_worlds() {
     campaign::silence_panics();
@@ -23,7 +23,7 @@ fn rules_hold_in_200_worlds() {
         let failed: Vec<&u64> = totals.failures.keys().collect();
         panic!("seeds {failed:?} failed; seed {seed}: {violations:#?}\nto replay it: {}", shrunk.command());
     }
-    // Worlds without faults would prove nothing.
+    // If a fault or a required result never occurred, these worlds did not test the code behind it.
     assert_eq!(totals.missing(), Vec::<String>::new());
 }
 
@@ -48,7 +48,7 @@ fn different_seeds_give_different_histories() {
     assert_ne!(record(2), record(3));
 }
 
-/// The shrunk scenario has fewer messages and faults, and still violates the same rule.
+/// A shrunk scenario has fewer messages and kinds of faults, and still violates the same rule.
 #[test]
 fn failing_seed_is_shrunk() {
     use mutants::Mutant::AcknowledgedBeforeWrite;

@@ -1,5 +1,5 @@
-//! Sends up to ten `PutItem` requests at once. With `BARE_WRITES=execute`, sends one `BatchExecuteStatement` for every 25
-//! messages instead.
+//! Writes each message as an item, with up to ten `PutItem` requests at once. This is the baseline for `ingest-fn`. With
+//! `BARE_WRITES=execute`, sends one `BatchExecuteStatement` for every 25 messages instead.
 
 use std::env;
 
@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
-/// The limit of `BatchExecuteStatement` in the API reference.
+/// Maximum number of statements in a `BatchExecuteStatement` request, from the API reference.
 const MAX_STATEMENTS: usize = 25;
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,4 +1,5 @@
-//! Sends up to eight `PutObject` requests at once. This is the baseline for `archive-fn`.
+//! Writes each message as an object, with up to eight `PutObject` requests at once. This is the baseline for
+//! `archive-fn`.
 
 use std::env;
 

@@ -1,4 +1,4 @@
-//! The writes that DynamoDB bills, with the units that each consumes.
+//! Executes the writes that DynamoDB bills, and counts the write units that each of them consumes.
 
 use dynoxide::Database;
 use dynoxide::actions::batch_execute_statement::{BatchExecuteStatementRequest, BatchExecuteStatementResponse};
@@ -8,9 +8,9 @@ use dynoxide::types::{item_size, write_capacity_units};
 
 use crate::meter::Meter;
 
-/// Executes a `PutItem` and counts its units. The larger of the old and the new item counts, even if the condition fails
-/// ("Read and write operations" in DynamoDB's developer guide). If the condition fails and the request does not ask for
-/// the old item, the size of the new one counts.
+/// Executes a `PutItem` and counts its write units. DynamoDB bills the larger of the old and the new item, even if the
+/// condition fails ("Read and write operations" in its developer guide). If the condition fails and the request does not
+/// ask for the old item, that item's size is unknown here, and the new item's size counts.
 pub(crate) fn put_item(
     meter: &Meter,
     database: &Database,
@@ -35,13 +35,15 @@ pub(crate) fn put_item(
     answer
 }
 
-/// Executes a `BatchExecuteStatement` of INSERTs and counts the units of each statement, failed ones included.
+/// Executes a `BatchExecuteStatement` of INSERTs and counts the write units of each statement, even of the statements
+/// that fail.
 pub(crate) fn batch_execute_statement(
     meter: &Meter,
     database: &Database,
     request: BatchExecuteStatementRequest,
 ) -> Result<BatchExecuteStatementResponse, DynoxideError> {
-    // The item of an INSERT consists of the names and texts that the statement quotes, and of its parameters.
+    // The size of an INSERT's item is the size of all names and texts that the statement quotes, plus the size of its
+    // parameters.
     let quoted = |statement: &str| statement.split('\'').skip(1).step_by(2).map(str::len).sum::<usize>();
     let units = request.statements.iter().map(|member| {
         let parameters = member.parameters.iter().flatten().map(|parameter| parameter.size()).sum::<usize>();

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-/// The items of a batch that failed.
+/// The failed items of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failures {
     /// The items with these identifiers failed. An empty list means that the whole batch succeeded.
@@ -12,8 +12,9 @@ pub(crate) enum Failures {
     All,
 }
 
-/// Parses an answer. The batch succeeds if the answer or its list of failures is empty or null. The whole batch fails if the
-/// answer is not JSON, or if an identifier is empty, null, under another name, or not from an item of the batch.
+/// Parses an answer. The whole batch succeeds if the answer is null, or if its list of failures is missing, null or
+/// empty. The whole batch fails if the answer is not a JSON object, or if a failure's `itemIdentifier` is missing, null,
+/// empty, or not the identifier of an item in the batch.
 pub(crate) fn parse_failures(answer: &[u8], in_batch: impl Fn(&str) -> bool) -> Failures {
     let items = match serde_json::from_slice(answer) {
         Ok(Value::Null) => return Failures::Some(Vec::new()),

@@ -1,5 +1,5 @@
-//! Filter patterns of event source mappings. Only the part of the language that this system uses is supported: a tree of
-//! names whose leaves are lists of exact strings.
+//! Filter patterns of event source mappings. The emulator supports only the part of the pattern language that the
+//! pipeline uses: a tree of names whose leaves are lists of exact strings.
 
 use serde_json::Value;
 
@@ -48,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// The deployed pattern looks only at the new image: neither the event's name nor the item's keys matter.
+    /// The deployed pattern looks only at the new image: the record's event name and the item's keys do not matter.
     #[test]
     fn deployed_pattern_passes_only_new_claims() {
         let pattern = FilterPattern::new(json!({"dynamodb":{"NewImage":{"sk":{"S":["CLAIM"]}}}})).unwrap();

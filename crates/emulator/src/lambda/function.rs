@@ -48,8 +48,8 @@ pub enum InvokeError {
 }
 
 impl Function {
-    /// Creates a function without sandboxes. `cold_start` creates a sandbox, and `log` receives the lines that its sandboxes
-    /// log.
+    /// Creates a function without sandboxes. `cold_start` creates a sandbox, and `log` receives every line that the
+    /// function's sandboxes log.
     pub fn new(
         name: &str,
         timeout: Duration,
@@ -57,7 +57,7 @@ impl Function {
         log: LogWriter,
         cold_start: impl Fn() -> Sandbox + Send + Sync + 'static,
     ) -> Self {
-        // The request ids differ between functions, and are the same in every run.
+        // With this seed, request ids differ between functions and are the same in every run.
         let seed = name.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         Self {
             name: name.to_owned(),
@@ -122,7 +122,8 @@ impl Function {
     }
 }
 
-/// Wraps a handler that takes an envelope into a sandbox, which calls it as `lambda_runtime` would.
+/// Creates a sandbox from a handler. The sandbox parses each payload into an [`Envelope`] and calls the handler with it,
+/// as `lambda_runtime` would.
 pub fn sandbox<H, F, Answer, E>(handle: H) -> Sandbox
 where
     H: Fn(LambdaEvent<Envelope>) -> F + Send + Sync + 'static,

@@ -1,6 +1,6 @@
 //! The payload of an invocation.
 
-/// The largest payload of an invocation, in bytes.
+/// The maximum size of an invocation's payload, in bytes.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
 /// Returns the event that a function receives: `{"Records":[..]}`.

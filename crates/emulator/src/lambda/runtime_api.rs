@@ -1,5 +1,5 @@
-//! The endpoints that a compiled function needs, on loopback: the Runtime API, which delivers its events, and an AWS
-//! endpoint in front of the emulated services.
+//! The two loopback servers that a compiled function in its own process needs: the Runtime API, which delivers its
+//! events, and an AWS endpoint, which passes its requests to the emulated services.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ struct State {
 }
 
 impl RuntimeApi {
-    /// Starts a Runtime API on a free port of loopback.
+    /// Starts a Runtime API on a free loopback port.
     ///
     /// # Errors
     /// Fails if it cannot bind a port.
@@ -56,13 +56,13 @@ impl RuntimeApi {
         Ok(Self { address, events, state })
     }
 
-    /// Waits until the function asks for its first event, which ends its cold start. Returns the moment at which it asked.
+    /// Waits until the function asks for its first event, which ends its cold start. Returns the time of that request.
     pub async fn first_asked(&self) -> Instant {
         *self.state.first_asked.wait().await
     }
 
-    /// Delivers an event when the function next asks for one, and waits for its reply. Returns `None` if no reply can
-    /// come any more.
+    /// Delivers an event the next time the function asks for one, and waits for the function's reply. Returns `None` if
+    /// the reply can no longer arrive.
     pub async fn invoke(&self, request_id: &str, event: impl Into<Bytes>) -> Option<Reply> {
         let (sender, reply) = oneshot::channel();
         self.state.replies().insert(request_id.to_owned(), sender);
@@ -80,7 +80,7 @@ impl State {
         let path: Vec<&str> = request.uri().path().trim_start_matches("/2018-06-01/runtime/").split('/').collect();
         match path[..] {
             ["invocation", "next"] => {
-                // Fails for every request but the first, whose time is the one to keep.
+                // `set` keeps the time of the first request and fails for all later ones.
                 let _ = self.first_asked.set(Instant::now());
                 match self.waiting.lock().await.recv().await {
                     Some((request_id, event)) => self.invocation(&request_id, event),
@@ -90,7 +90,8 @@ impl State {
             ["invocation", request_id, outcome @ ("response" | "error")] => {
                 if let Some(waiting) = self.replies().remove(request_id) {
                     let body = request.body().clone();
-                    // Fails if the caller has stopped waiting for this reply.
+                    // `send` fails if the caller of `invoke` has stopped waiting for this reply. Nobody needs the reply
+                    // then.
                     let _ = waiting.send(if outcome == "response" { Ok(body) } else { Err(body) });
                 }
                 empty_response(202)
@@ -103,7 +104,7 @@ impl State {
     fn invocation(&self, request_id: &str, event: Bytes) -> Response<Bytes> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Response::builder()
-            // Lambda sends this header, and the client of the Python runtime crashes without it.
+            // Lambda sends this header, and Python's Lambda runtime crashes without it.
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", request_id)
             .header("lambda-runtime-deadline-ms", (now + self.function_timeout).as_millis().to_string())

@@ -1,7 +1,8 @@
-//! The event source mapping from a queue to a function: "Using Lambda with Amazon SQS" in Lambda's developer guide.
+//! The event source mapping from a queue to a function, as "Using Lambda with Amazon SQS" in Lambda's developer guide
+//! describes it.
 //!
-//! Lambda runs several pollers in parallel. Here, one poller collects a batch, hands it over, and collects the next batch
-//! while the function works. Polling takes no time and never fails.
+//! Lambda runs several pollers in parallel. Here, one poller collects a batch, hands it to the function, and collects the
+//! next batch while the function works. Polling takes no time and never fails.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::lambda::function::Function;
 use crate::lambda::payload::{MAX_PAYLOAD_BYTES, payload};
 use crate::region::REGION;
 use crate::services::Services;
+use crate::sqs::attributes;
 use crate::sqs::names::queue_arn;
 use crate::sqs::{Received, SqsError};
 
@@ -28,11 +30,11 @@ const LONG_POLL: Duration = Duration::from_secs(20);
 pub struct SqsMappingSettings {
     /// Maximum number of messages in a batch.
     pub batch_size: usize,
-    /// Time to wait for a full batch, counted from its first message.
+    /// Maximum time to wait for a full batch, counted from the batch's first message.
     pub batching_window: Duration,
     /// Maximum number of invocations at the same time.
     pub maximum_concurrency: usize,
-    /// True if `ReportBatchItemFailures` is set. If false, every answer is a success of the whole batch.
+    /// True if `ReportBatchItemFailures` is set. If false, every answer counts as a success of the whole batch.
     pub report_batch_item_failures: bool,
 }
 
@@ -45,7 +47,7 @@ pub struct SqsMapping {
 }
 
 impl SqsMapping {
-    /// Creates a mapping, which does nothing until [`run`](Self::run).
+    /// Creates a mapping. It delivers nothing until [`run`](Self::run) is called.
     ///
     /// # Panics
     /// Panics on settings that AWS refuses. The batch size must be 1 to 10,000 and the maximum concurrency 2 to 1,000. The
@@ -71,7 +73,7 @@ impl SqsMapping {
         Self { services, queue: queue.to_owned(), function, settings }
     }
 
-    /// Runs until the returned future is dropped. Invocations that have begun by then still finish.
+    /// Delivers messages until the returned future is dropped. Invocations that have begun by then still finish.
     ///
     /// # Errors
     /// Fails if the queue does not exist.
@@ -90,8 +92,9 @@ impl SqsMapping {
         }
     }
 
-    /// Waits for the first message, and then collects more until the batch is full or its window ends. Returns each message
-    /// with its record. Messages that do not fit wait in `pending` for the next batch.
+    /// Waits for the first message, and then collects more until the batch is full or its window ends. Returns each
+    /// message with the JSON record that the function receives for it. Messages that do not fit wait in `pending` for the
+    /// next batch.
     async fn next_batch(&self, pending: &mut VecDeque<Received>) -> Result<Vec<(Received, String)>, SqsError> {
         let mut batch = Vec::new();
         let mut payload_bytes = payload(&[]).len();
@@ -117,8 +120,8 @@ impl SqsMapping {
             };
             let max = (self.settings.batch_size - batch.len()).min(10);
             let received = self.services.sqs.receive(&self.queue, max, wait, None).await?;
-            let body_bytes = received.iter().map(|message| message.body.len()).sum();
-            self.services.meter.received(received.len(), body_bytes);
+            let bytes = received.iter().map(Received::size).sum();
+            self.services.meter.received(received.len(), bytes);
             pending.extend(received);
         }
     }
@@ -137,8 +140,8 @@ impl SqsMapping {
         }
     }
 
-    /// Invokes the function. If its answer arrives, deletes the messages that succeeded. The other messages become visible
-    /// again after their visibility timeout.
+    /// Invokes the function. If the function's answer arrives, the mapping deletes the messages that succeeded. All other
+    /// messages become visible again after their visibility timeout.
     async fn deliver_once(&self, batch: &[(Received, String)], answer_arrives: bool) {
         let (messages, records): (Vec<_>, Vec<_>) = batch.iter().map(|(m, r)| (m, r.as_str())).unzip();
         let invocation = self.function.invoke(payload(&records));
@@ -162,7 +165,7 @@ impl SqsMapping {
     }
 
     fn record(&self, message: &Received) -> Value {
-        json!({
+        let mut record = json!({
             "messageId": message.message_id,
             "receiptHandle": message.receipt_handle,
             "body": message.body,
@@ -172,11 +175,18 @@ impl SqsMapping {
                 "SenderId": "AIDAEXAMPLE",
                 "ApproximateFirstReceiveTimestamp": message.first_received_ms.to_string(),
             },
-            "messageAttributes": {},
+            "messageAttributes": attributes::to_lambda_event(&message.attributes),
             "md5OfBody": message.body_md5,
             "eventSource": "aws:sqs",
             "eventSourceARN": queue_arn(&self.queue),
             "awsRegion": REGION,
-        })
+        });
+        if let Some(trace_header) = &message.trace_header {
+            record["attributes"]["AWSTraceHeader"] = trace_header.as_str().into();
+        }
+        if let Some(digest) = attributes::md5(&message.attributes) {
+            record["md5OfMessageAttributes"] = digest.into();
+        }
+        record
     }
 }

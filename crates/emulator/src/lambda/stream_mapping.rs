@@ -1,19 +1,19 @@
-//! The event source mapping from a table's stream to a function: "Using AWS Lambda with Amazon DynamoDB" in Lambda's
-//! developer guide.
+//! The event source mapping from a table's stream to a function, as "Using AWS Lambda with Amazon DynamoDB" in Lambda's
+//! developer guide describes it.
 //!
 //! The mapping reads each shard in order, one batch at a time. It retries a failed batch from the lowest record that the
-//! function reported, or whole, or in halves, until the batch succeeds or its records are discarded. Only then does the shard
-//! continue. Discarded records are named only in a message to the on-failure queue.
+//! function reported, as a whole, or in halves, until each record has succeeded or is discarded. Only then does it
+//! continue with the shard. A message to the on-failure queue is the only trace of discarded records.
 //!
-//! The guide does not say how retries are counted after a partial failure. Here, every retry of the rest of a batch counts,
-//! and halves inherit the count of the whole batch.
+//! The guide does not say how retries are counted after a partial failure. Here, every retry of the remaining records
+//! counts, and each half of a bisected batch inherits the count of the whole batch.
 
 mod on_failure;
 mod records;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dynoxide::actions::describe_stream::DescribeStreamRequest;
 use dynoxide::errors::DynoxideError;
@@ -29,13 +29,14 @@ use crate::lambda::stream_mapping::records::{Record, read_records};
 use crate::services::Services;
 use crate::sqs::SqsError;
 
-/// Number of checkpoints that are kept, so that a fault plan can lose the latest ones.
+/// Number of checkpoints that the mapping keeps, so that a fault plan can make it lose the latest ones.
 const REMEMBERED_CHECKPOINTS: usize = 16;
 
 /// The time for which the stream keeps a record.
 const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The waits between tries start at half a second and double up to 30 s. Lambda's own values are not documented.
+/// The wait after the first failed try, and the longest wait. The wait doubles with each failed try. AWS does not
+/// document Lambda's values.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LAST_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -44,19 +45,21 @@ const LAST_BACKOFF: Duration = Duration::from_secs(30);
 pub struct StreamMappingSettings {
     /// Maximum number of records in a batch.
     pub batch_size: usize,
-    /// Time to wait for a full batch, counted from its first record.
+    /// Maximum time to wait for a full batch, counted from the batch's first record.
     pub batching_window: Duration,
     /// The filter that a record must match. The function never sees other records.
     pub filter: FilterPattern,
-    /// True if `ReportBatchItemFailures` is set. If false, every answer is a success of the whole batch.
+    /// True if `ReportBatchItemFailures` is set. If false, every answer counts as a success of the whole batch.
     pub report_batch_item_failures: bool,
-    /// True if `BisectBatchOnFunctionError` is set.
+    /// True if `BisectBatchOnFunctionError` is set: if the function fails, the mapping retries the two halves of the
+    /// batch separately.
     pub bisect_on_error: bool,
-    /// Maximum number of retries. `None` is AWS's -1: no limit.
+    /// Maximum number of retries. `None` means no limit (-1 on AWS).
     pub maximum_retry_attempts: Option<u32>,
-    /// The age above which records are discarded. `None` is AWS's -1: records are retried until they leave the stream.
+    /// The age above which records are discarded. `None` means no limit (-1 on AWS): records are retried until they leave
+    /// the stream.
     pub maximum_record_age: Option<Duration>,
-    /// Name of the on-failure queue, whose messages name the discarded records.
+    /// Name of the on-failure queue. Its messages name the discarded records.
     pub on_failure_queue: Option<String>,
 }
 
@@ -79,7 +82,7 @@ pub enum StreamMappingError {
     OnFailure(#[from] SqsError),
 }
 
-/// Records that are delivered together.
+/// Records that the mapping delivers together.
 struct Batch {
     records: Vec<Record>,
     /// Number of failed tries so far.
@@ -89,15 +92,16 @@ struct Batch {
 /// The outcome of one try of a batch.
 enum TryOutcome {
     Done,
-    /// The function reported failures. This many records come before the lowest of them, and have succeeded.
+    /// The function reported failed records. This is the number of records before the lowest failed one, all of which
+    /// succeeded.
     DoneBefore(usize),
     /// The function returned no answer, or an invalid one.
     Failed,
 }
 
 impl StreamMapping {
-    /// Creates a mapping, which does nothing until [`run`](Self::run). It then reads from the beginning of the stream
-    /// (`TRIM_HORIZON`).
+    /// Creates a mapping. It delivers nothing until [`run`](Self::run) is called, and then starts at the beginning of the
+    /// stream (`TRIM_HORIZON`).
     #[must_use]
     pub fn new(
         services: Arc<Services>,
@@ -108,7 +112,7 @@ impl StreamMapping {
         Self { services, stream_arn: stream_arn.to_owned(), function, settings }
     }
 
-    /// Reads all shards in parallel, until the returned future is dropped.
+    /// Delivers the records of all shards, in parallel, until the returned future is dropped.
     ///
     /// # Errors
     /// Fails if the stream or the on-failure queue does not exist.
@@ -120,7 +124,8 @@ impl StreamMapping {
     }
 
     async fn run_shard(&self, shard: &str) -> Result<(), StreamMappingError> {
-        // All records up to and including the last checkpoint are processed. The first checkpoint is the shard's beginning.
+        // The mapping has processed all records up to and including the last checkpoint. The first checkpoint, `None`, is
+        // the shard's beginning.
         let mut checkpoints = VecDeque::from([None]);
         loop {
             let checkpoint = checkpoints.back().cloned().flatten();
@@ -137,8 +142,8 @@ impl StreamMapping {
         }
     }
 
-    /// Returns the next records that match the filter, and the sequence number up to which the shard was read. The records are
-    /// empty only if the filter matched none of those that were read.
+    /// Returns the next records that match the filter, and the sequence number up to which the shard was read. The list
+    /// of records is empty only if the filter matched none of those that were read and had not left the stream.
     async fn next_batch(&self, shard: &str, after: Option<&str>) -> Result<(Vec<Record>, String), StreamMappingError> {
         let mut records = Vec::new();
         let mut payload_bytes = payload(&[]).len();
@@ -153,6 +158,12 @@ impl StreamMapping {
             let read = read_records(database, &self.stream_arn, shard, read_to.as_deref(), limit)?;
             for (sequence_number, created_at, mut value) in read {
                 found_any = true;
+                // The emulated stream keeps every record, but the real one has already deleted this one. So the mapping
+                // never sees it, and cannot name it in the on-failure queue.
+                if self.has_left_stream(created_at) {
+                    read_to = Some(sequence_number);
+                    continue;
+                }
                 if self.settings.filter.matches(&value) {
                     value["eventSourceARN"] = self.stream_arn.clone().into();
                     let json = value.to_string();
@@ -183,8 +194,8 @@ impl StreamMapping {
         }
     }
 
-    /// Retries a batch until every record has succeeded or is discarded. Returns false if the mapping drops the batch and has
-    /// to read it again from its checkpoint.
+    /// Delivers a batch until every record has succeeded or is discarded. Returns false if the fault plan made the
+    /// mapping drop the batch, so that it must read the records again from its checkpoint.
     async fn process_batch(&self, shard: &str, batch: Batch) -> Result<bool, StreamMappingError> {
         let mut queue = VecDeque::from([batch]);
         while let Some(mut batch) = queue.pop_front() {
@@ -255,11 +266,11 @@ impl StreamMapping {
     }
 
     fn discard_expired(&self, shard: &str, batch: &mut Batch) -> Result<(), StreamMappingError> {
-        let now = self.services.clock.now();
-        let age = |record: &Record| now.duration_since(record.created_at).unwrap_or_default();
-        // The record age comes first, so that the on-failure queue names records that leave the stream during a back-off.
+        // Check the maximum record age first. Otherwise, records that leave the stream during a back-off would be lost
+        // without a message to the on-failure queue.
         if let Some(maximum) = self.settings.maximum_record_age {
-            let too_old: Vec<Record> = batch.records.extract_if(.., |record| age(record) > maximum).collect();
+            let too_old: Vec<Record> =
+                batch.records.extract_if(.., |record| self.age(record.created_at) > maximum).collect();
             if !too_old.is_empty() {
                 let condition = "RecordAgeExceeded";
                 let discarded = Discarded { shard, records: &too_old, condition, tries: batch.tries };
@@ -267,8 +278,16 @@ impl StreamMapping {
             }
         }
         // Records that have left the stream are lost, whatever the mapping's settings are.
-        batch.records.retain(|record| age(record) < STREAM_RETENTION);
+        batch.records.retain(|record| !self.has_left_stream(record.created_at));
         Ok(())
+    }
+
+    fn age(&self, created_at: SystemTime) -> Duration {
+        self.services.clock.now().duration_since(created_at).unwrap_or_default()
+    }
+
+    fn has_left_stream(&self, created_at: SystemTime) -> bool {
+        self.age(created_at) >= STREAM_RETENTION
     }
 
     fn send_to_on_failure_queue(&self, discarded: &Discarded<'_>) -> Result<(), StreamMappingError> {

@@ -1,8 +1,9 @@
-//! CloudWatch's embedded metric format.
+//! Finds the metrics in log lines that use CloudWatch's embedded metric format.
 
 use serde_json::Value;
 
-/// Returns the metrics that a line in embedded metric format defines, one for each set of dimensions
+/// Returns the metrics that a line defines, as `namespace/dimensions/name`. A metric is returned once for each set of
+/// dimensions
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 pub(crate) fn metric_names(line: &str) -> Vec<String> {
     let line: Value = serde_json::from_str(line).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Filter patterns of CloudWatch Logs, of the one kind that the emulator supports.
+//! The one kind of CloudWatch Logs filter pattern that the emulator supports.
 
 use serde_json::Value;
 
-/// A pattern such as `{ $.event_id = "grid_*" }`. It matches JSON lines with this text under this name. A `*` at the end
-/// stands for any text.
+/// A pattern such as `{ $.event_id = "grid_*" }`. It matches JSON lines whose field of this name has this text. A `*` at
+/// the end of the text matches any ending.
 pub(crate) struct Pattern<'a> {
     name: &'a str,
     text: &'a str,
@@ -39,7 +39,7 @@ impl<'a> Pattern<'a> {
 mod tests {
     use super::Pattern;
 
-    /// A pattern is one name with a text or the start of one. Every other pattern is an error.
+    /// A pattern compares one field with a whole text or with the start of a text. Every other pattern is an error.
     #[test]
     fn pattern_is_one_name_with_a_text() {
         let line = r#"{"outcome":"won","event_id":"grid_1"}"#;

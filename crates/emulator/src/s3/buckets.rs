@@ -11,7 +11,7 @@ use s3s::{S3Result, s3_error};
 
 use crate::clock::Clock;
 
-/// A map from bucket to key to versions, the oldest first.
+/// All buckets: the keys of each bucket and the versions of each key, the oldest version first.
 #[derive(Clone)]
 pub(crate) struct Buckets {
     pub(crate) clock: Clock,
@@ -23,7 +23,7 @@ pub(crate) type Keys = BTreeMap<String, Vec<Version>>;
 #[derive(Clone)]
 pub(crate) struct Version {
     pub(crate) id: String,
-    /// The content; a version without content is a delete marker.
+    /// The version's content, or `None` if the version is a delete marker.
     pub(crate) object: Option<Content>,
     pub(crate) written_at: SystemTime,
 }

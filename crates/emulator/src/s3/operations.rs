@@ -1,4 +1,4 @@
-//! The operations of the S3 API that the pipeline and its observers use.
+//! The operations of the S3 API that the pipeline and the tools that watch it use.
 
 use futures_util::TryStreamExt as _;
 use s3s::dto::{
@@ -124,7 +124,7 @@ impl S3 for Buckets {
         let max = page_size(input.max_keys);
         let mut contents = Vec::new();
         let mut folders = Vec::new();
-        // The last key or folder of the page. The next page begins after it, and after all keys in that folder.
+        // The last key or folder on the page. The next page begins after this key, or after all keys in this folder.
         let mut after = input.continuation_token.or(input.start_after);
         let mut more = false;
         loop {

@@ -1,12 +1,12 @@
-//! Errors that SQS answers.
+//! The errors with which SQS answers.
 
-/// An error that SQS answers to a request.
+/// An error with which SQS answers a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct SqsError {
-    /// The error code of the API reference.
+    /// The error code, as in the API reference.
     pub code: &'static str,
-    /// The message for people.
+    /// A description of the error for people.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! The SQS wire format: the AWS JSON protocol for the operations that the pipeline and its observers use.
+//! The SQS wire format: the AWS JSON protocol, for the operations that the pipeline and the tools that watch it use.
 
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use crate::checksum::md5_hex;
 use crate::region::ACCOUNT;
+use crate::sqs::attributes::{self, AttributeValue, MessageAttribute};
 use crate::sqs::error::{SqsError, invalid};
 use crate::sqs::names::{queue_arn, queue_url};
-use crate::sqs::queue::Received;
+use crate::sqs::queue::{OutgoingMessage, Received};
 use crate::sqs::{MAX_MESSAGE_BYTES, Sqs};
 
 #[derive(Deserialize)]
@@ -38,7 +39,8 @@ struct ListQueues {
 #[serde(rename_all = "PascalCase")]
 struct Send {
     message_body: String,
-    message_attributes: Option<serde_json::Map<String, Value>>,
+    message_attributes: Option<Value>,
+    message_system_attributes: Option<Value>,
     delay_seconds: Option<u64>,
 }
 
@@ -49,6 +51,8 @@ struct Receive {
     max_number_of_messages: usize,
     wait_time_seconds: Option<u64>,
     visibility_timeout: Option<u64>,
+    #[serde(default)]
+    message_attribute_names: Vec<String>,
     #[serde(default)]
     message_system_attribute_names: Vec<String>,
     /// The former name of `MessageSystemAttributeNames`.
@@ -73,6 +77,9 @@ struct Entries {
     entries: Vec<Value>,
 }
 
+/// The only system attribute that a producer can send.
+const TRACE_HEADER: &str = "AWSTraceHeader";
+
 /// The supported operations on one queue.
 const QUEUE_OPERATIONS: [&str; 7] = [
     "SendMessage",
@@ -86,7 +93,8 @@ const QUEUE_OPERATIONS: [&str; 7] = [
 
 /// Answers one request. Returns the HTTP status and the body.
 pub(crate) async fn answer(sqs: &Sqs, operation: &str, request: &Request<Bytes>) -> (u16, Vec<u8>) {
-    // A client that connects over a socket gets queue URLs with the host that it used, so that they lead back here.
+    // A client that connected over a socket gets queue URLs with the same host, so that its next requests come back to
+    // this server.
     let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     let answer = match serde_json::from_slice::<Value>(request.body()) {
         Ok(request) => dispatch(sqs, operation, &request, host).await,
@@ -122,8 +130,7 @@ async fn dispatch(sqs: &Sqs, operation: &str, request: &Value, host: Option<&str
         "SendMessage" => send(sqs, queue, request),
         "SendMessageBatch" => {
             let Entries { entries } = parse(request)?;
-            let bytes: usize = entries.iter().map(|entry| entry["MessageBody"].as_str().map_or(0, str::len)).sum();
-            if bytes > MAX_MESSAGE_BYTES {
+            if entries.iter().map(message_size).sum::<usize>() > MAX_MESSAGE_BYTES {
                 let message = format!("Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes.");
                 return Err(invalid("BatchRequestTooLong", &message));
             }
@@ -134,8 +141,9 @@ async fn dispatch(sqs: &Sqs, operation: &str, request: &Value, host: Option<&str
             let wait = parse_seconds("WaitTimeSeconds", request.wait_time_seconds.unwrap_or(0), 20)?;
             let visibility_timeout = request.visibility_timeout.map(parse_visibility_timeout).transpose()?;
             let messages = sqs.receive(queue, request.max_number_of_messages, wait, visibility_timeout).await?;
-            let attributes = [request.message_system_attribute_names, request.attribute_names].concat();
-            let messages: Vec<_> = messages.iter().map(|received| message_json(received, &attributes)).collect();
+            let system = [request.message_system_attribute_names, request.attribute_names].concat();
+            let own = request.message_attribute_names;
+            let messages: Vec<_> = messages.iter().map(|received| message_json(received, &system, &own)).collect();
             Ok(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) })
         }
         "DeleteMessage" => delete(sqs, queue, request),
@@ -178,12 +186,43 @@ fn parse_visibility_timeout(seconds: u64) -> Result<Duration, SqsError> {
 }
 
 fn send(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
-    let Send { message_body, message_attributes, delay_seconds } = parse(request)?;
-    if message_attributes.is_some_and(|attributes| !attributes.is_empty()) || delay_seconds.unwrap_or(0) > 0 {
-        return Err(unsupported("message attributes and delays"));
+    let Send { message_body, message_attributes, message_system_attributes, delay_seconds } = parse(request)?;
+    if delay_seconds.unwrap_or(0) > 0 {
+        return Err(unsupported("DelaySeconds above 0"));
     }
-    let id = sqs.send(queue, &message_body)?;
-    Ok(json!({ "MessageId": id, "MD5OfMessageBody": md5_hex(&message_body) }))
+    let attributes = attributes::parse(message_attributes.as_ref())?;
+    let system_attributes = attributes::parse(message_system_attributes.as_ref())?;
+    let mut answer = json!({ "MD5OfMessageBody": md5_hex(&message_body) });
+    let digests = [
+        ("MD5OfMessageAttributes", attributes::md5(&attributes)),
+        ("MD5OfMessageSystemAttributes", attributes::md5(&system_attributes)),
+    ];
+    for (name, digest) in digests {
+        if let Some(digest) = digest {
+            answer[name] = digest.into();
+        }
+    }
+    let mut trace_header = None;
+    for (name, MessageAttribute { data_type, value }) in system_attributes {
+        match (name.as_str(), data_type.as_str(), value) {
+            (TRACE_HEADER, "String", AttributeValue::Text(text)) => trace_header = Some(text),
+            _ => {
+                let message = format!("The system attribute {name:?} must be {TRACE_HEADER} and a String.");
+                return Err(invalid("InvalidParameterValue", &message));
+            }
+        }
+    }
+    let id = sqs.send_message(queue, OutgoingMessage { body: message_body, attributes, trace_header })?;
+    answer["MessageId"] = id.into();
+    Ok(answer)
+}
+
+/// Returns the number of bytes of a message in a request that count towards SQS's limits: its body, and the names, types
+/// and values of its attributes.
+pub(crate) fn message_size(message: &Value) -> usize {
+    let body = message["MessageBody"].as_str().map_or(0, str::len);
+    // Attributes that cannot be parsed count as empty here. The send itself refuses their message later.
+    body + attributes::parse(message.get("MessageAttributes")).map_or(0, |attributes| attributes::size(&attributes))
 }
 
 fn delete(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
@@ -228,18 +267,19 @@ fn apply_batch(entries: &[Value], apply: impl Fn(&Value) -> Result<Value, SqsErr
     Ok(json!({ "Successful": successful, "Failed": failed }))
 }
 
-/// Returns a message's JSON, with the system attributes that the client requested.
-fn message_json(received: &Received, requested: &[String]) -> Value {
-    let attributes = [
-        ("ApproximateReceiveCount", received.receive_count.to_string()),
-        ("SentTimestamp", received.sent_ms.to_string()),
-        ("ApproximateFirstReceiveTimestamp", received.first_received_ms.to_string()),
+/// Returns a message's JSON, with the system attributes and the message attributes that the client requested.
+fn message_json(received: &Received, requested_system: &[String], requested: &[String]) -> Value {
+    let system_attributes = [
+        (TRACE_HEADER, received.trace_header.clone()),
+        ("ApproximateReceiveCount", Some(received.receive_count.to_string())),
+        ("SentTimestamp", Some(received.sent_ms.to_string())),
+        ("ApproximateFirstReceiveTimestamp", Some(received.first_received_ms.to_string())),
     ];
-    let is_requested = |name: &str| requested.iter().any(|requested| requested == name || requested == "All");
-    let attributes: serde_json::Map<_, _> = attributes
+    let is_requested = |name: &str| requested_system.iter().any(|requested| requested == name || requested == "All");
+    let system_attributes: serde_json::Map<_, _> = system_attributes
         .into_iter()
         .filter(|(name, _)| is_requested(name))
-        .map(|(name, value)| (name.to_owned(), value.into()))
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.into())))
         .collect();
     let mut message = json!({
         "MessageId": received.message_id,
@@ -247,8 +287,13 @@ fn message_json(received: &Received, requested: &[String]) -> Value {
         "Body": received.body,
         "MD5OfBody": received.body_md5,
     });
-    if !attributes.is_empty() {
-        message["Attributes"] = attributes.into();
+    if !system_attributes.is_empty() {
+        message["Attributes"] = system_attributes.into();
+    }
+    let attributes = attributes::select(&received.attributes, requested);
+    if let Some(digest) = attributes::md5(&attributes) {
+        message["MessageAttributes"] = attributes::to_wire(&attributes);
+        message["MD5OfMessageAttributes"] = digest.into();
     }
     message
 }

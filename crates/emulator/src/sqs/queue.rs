@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::sqs::attributes::{self, MessageAttributes};
 use crate::sqs::error::{SqsError, invalid};
 
 /// The settings of a queue.
@@ -14,9 +15,9 @@ use crate::sqs::error::{SqsError, invalid};
 pub struct QueueSettings {
     /// The time for which a received message stays hidden.
     pub visibility_timeout: Duration,
-    /// The age, counted from the first send, at which a message is deleted, received or not.
+    /// The age at which a message is deleted, even if no one has received it. The age counts from the first send.
     pub retention: Duration,
-    /// The redrive policy; without one, a message can be received any number of times.
+    /// The redrive policy. Without one, a message can be received any number of times.
     pub redrive: Option<Redrive>,
 }
 
@@ -27,6 +28,17 @@ pub struct Redrive {
     pub dead_letter_queue: String,
     /// Number of receives after which a message moves to the dead-letter queue instead of being received again.
     pub max_receive_count: u32,
+}
+
+/// A message as a producer sends it.
+#[derive(Clone, Debug, Default)]
+pub struct OutgoingMessage {
+    /// The body.
+    pub body: String,
+    /// The message attributes.
+    pub attributes: MessageAttributes,
+    /// The system attribute `AWSTraceHeader`.
+    pub trace_header: Option<String>,
 }
 
 /// A message as a consumer receives it.
@@ -40,6 +52,10 @@ pub struct Received {
     pub body: String,
     /// The body's MD5 digest in lower-case hex.
     pub body_md5: String,
+    /// The message attributes as sent.
+    pub attributes: MessageAttributes,
+    /// The system attribute `AWSTraceHeader` as sent.
+    pub trace_header: Option<String>,
     /// Number of receives so far, including this one.
     pub receive_count: u32,
     /// The time of the first send, in milliseconds since 1970.
@@ -53,7 +69,7 @@ pub struct Received {
 pub struct Counts {
     /// Number of messages that can be received.
     pub visible: usize,
-    /// Number of messages that were received, and are neither deleted nor visible again.
+    /// Number of messages that were received and are still hidden.
     pub in_flight: usize,
 }
 
@@ -61,19 +77,34 @@ pub(crate) struct Queue {
     pub(crate) settings: QueueSettings,
     pub(crate) visible: VecDeque<u64>,
     pub(crate) hidden: BTreeSet<(Instant, u64)>,
-    /// The messages by handle. Handles count up and a dead letter keeps its own, so this is the order of the first send.
+    /// The messages by handle. Handles are numbered in the order of sending, and a dead letter keeps its handle. The map
+    /// is therefore in the order of the first sends.
     pub(crate) messages: BTreeMap<u64, Message>,
     pub(crate) changed: Arc<Notify>,
 }
 
 pub(crate) struct Message {
     pub(crate) id: String,
-    pub(crate) body: String,
+    pub(crate) content: OutgoingMessage,
     pub(crate) sent_at: Instant,
     pub(crate) sent_ms: u64,
     pub(crate) first_received_ms: u64,
     pub(crate) receive_count: u32,
     pub(crate) hidden_until: Option<Instant>,
+}
+
+impl OutgoingMessage {
+    /// Returns the number of bytes that count towards the limit on messages. The trace header does not count.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len() + attributes::size(&self.attributes)
+    }
+}
+
+impl Received {
+    /// Returns the number of bytes that count towards the limit on messages.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len() + attributes::size(&self.attributes)
+    }
 }
 
 impl Queue {
@@ -94,7 +125,7 @@ impl Queue {
         }
     }
 
-    /// Makes the messages visible whose visibility timeout is over.
+    /// Makes messages visible again whose visibility timeout is over.
     pub(crate) fn show_due(&mut self, now: Instant) {
         while let Some(&(until, handle)) = self.hidden.first()
             && until <= now
@@ -107,8 +138,8 @@ impl Queue {
         }
     }
 
-    /// Returns the handle of the message that a receipt handle names. Returns `None` if the message was deleted, or received
-    /// again since then.
+    /// Returns the handle of the message that a receipt handle names. Returns `None` if the message has been deleted, or
+    /// if a later receive has made the receipt handle stale.
     pub(crate) fn current_handle(&self, receipt_handle: &str) -> Result<Option<u64>, SqsError> {
         let parsed = receipt_handle
             .split_once('-')

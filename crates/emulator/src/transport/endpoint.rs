@@ -12,7 +12,7 @@ use crate::services::Services;
 use crate::transport::response::json_response;
 use crate::transport::server::serve;
 
-/// The names of the emulated services in a signature's scope.
+/// The names by which request signatures call the emulated services.
 const EMULATED: [&str; 4] = ["sqs", "dynamodb", "s3", "logs"];
 
 /// Serves the emulated services on a free port of 127.0.0.1 until the runtime ends. Returns the address for
@@ -43,11 +43,12 @@ pub async fn serve_aws_on(port: u16, services: Arc<Services>) -> std::io::Result
 }
 
 async fn answer(services: &Arc<Services>, request: Request<Bytes>) -> Response<Bytes> {
-    // The signature's scope names the service. Nothing else does so in all of AWS's protocols.
+    // The signature's scope is the only place that names the service in all AWS protocols.
     match signed_service(&request) {
         Some(service) if !EMULATED.contains(&service) => unsupported_service(service, &request),
         _ => match decode_chunked(request) {
-            // An injected broken connection becomes a 502, as from a proxy: here too the client cannot know the outcome.
+            // An injected broken connection becomes a 502, as a proxy would answer. In both cases, the client cannot know
+            // whether the service executed the request.
             Some(request) => Arc::clone(services).faulty_answer(request).await.unwrap_or_else(|error| {
                 let status = if error.is_io() { 502 } else { 400 };
                 json_response(status, error.to_string())
@@ -94,7 +95,8 @@ fn signed_service(request: &Request<Bytes>) -> Option<&str> {
     header?.split_once("Credential=")?.1.split(['/', ',']).nth(3)
 }
 
-/// Answers in the protocol of the request, so that the client shows the message.
+/// Answers that the emulator does not support the service. The answer uses the request's protocol, so that the client
+/// shows this message.
 fn unsupported_service(service: &str, request: &Request<Bytes>) -> Response<Bytes> {
     let message = format!("the emulator does not support {service}, only SQS, DynamoDB, S3 and CloudWatch Logs");
     let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());

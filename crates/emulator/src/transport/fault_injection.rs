@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::services::Services;
 use crate::transport::faulty_statements::FaultyStatements;
-use crate::transport::response::{json_response, refused, throttled, without_item};
+use crate::transport::response::{empty_response, json_response, refused, throttled, without_code, without_item};
 
 impl Services {
     /// Executes a request with the fault that the test's hook returns for it, if any.
@@ -34,9 +34,15 @@ impl Services {
                 connection_error("connection reset before the answer arrived")
             }
             Some(Fault::OldItemWithheld) => Ok(without_item(&answer(request).await?)),
+            Some(Fault::ErrorCodeWithheld) => Ok(without_code(answer(request).await?)),
+            Some(Fault::EmptyAnswer) => Ok(empty_response(200)),
+            Some(Fault::MalformedAnswer) => Ok(empty_response(200).map(|_| "<html>It works!</html>".into())),
             Some(Fault::Throttled) => Ok(throttled(service)),
             Some(
-                fault @ (Fault::StatementsThrottled(_) | Fault::StatementsUnknown(_) | Fault::StatementsUnanswered(_)),
+                fault @ (Fault::StatementsThrottled(_)
+                | Fault::StatementsUnknown(_)
+                | Fault::StatementsUnanswered(_)
+                | Fault::StatementsUncoded(_)),
             ) => {
                 let faulty = FaultyStatements::new(&request, fault);
                 let response = match faulty.strip_request(request) {

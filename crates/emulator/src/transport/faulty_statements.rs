@@ -1,4 +1,4 @@
-//! Faults of some statements of a `BatchExecuteStatement`. The request as a whole is answered with status 200.
+//! Faults of single statements within a `BatchExecuteStatement`. The answer to the whole request still has status 200.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::fault::Fault;
 use crate::transport::response::json_response;
 
-/// The statements of a request that suffer a fault.
+/// The statements of one request that a fault affects.
 pub(crate) struct FaultyStatements {
     positions: Vec<usize>,
     fault: Fault,
@@ -17,8 +17,10 @@ impl FaultyStatements {
     /// Finds the statements that `fault` affects. There are none if the request has no statements, or if the fault affects
     /// whole requests.
     pub(crate) fn new(request: &Request<Bytes>, fault: Fault) -> Self {
-        let (Fault::StatementsThrottled(bits) | Fault::StatementsUnknown(bits) | Fault::StatementsUnanswered(bits)) =
-            fault
+        let (Fault::StatementsThrottled(bits)
+        | Fault::StatementsUnknown(bits)
+        | Fault::StatementsUnanswered(bits)
+        | Fault::StatementsUncoded(bits)) = fault
         else {
             return Self { positions: Vec::new(), fault };
         };
@@ -29,9 +31,11 @@ impl FaultyStatements {
         Self { positions, fault }
     }
 
-    /// Removes the throttled statements, which the service must not execute. Returns `None` if no statement is left.
+    /// Removes the skipped statements from the request, because the service must not execute them. Returns `None` if no
+    /// statement is left.
     pub(crate) fn strip_request(&self, request: Request<Bytes>) -> Option<Request<Bytes>> {
-        if self.positions.is_empty() || !matches!(self.fault, Fault::StatementsThrottled(_)) {
+        let skips = matches!(self.fault, Fault::StatementsThrottled(_) | Fault::StatementsUncoded(_));
+        if self.positions.is_empty() || !skips {
             return Some(request);
         }
         let mut asked: Value = serde_json::from_slice(request.body()).expect("it has statements");
@@ -43,16 +47,21 @@ impl FaultyStatements {
         (!is_empty).then(|| request.map(|_| asked.to_string().into()))
     }
 
-    /// Adds the fault to the service's answer.
+    /// Rewrites the service's answer: inserts, replaces or removes the results of the affected statements.
     pub(crate) fn rewrite_response(&self, response: Response<Bytes>) -> Response<Bytes> {
         let mut answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
         let Some(answers) = answer["Responses"].as_array_mut() else { return response };
         let error = |code: &str| json!({ "Error": { "Code": code, "Message": "injected" } });
-        // Inserting or removing a result shifts those after it, so insert in ascending and remove in descending order.
+        // Inserting or removing a result shifts all later results, so insert in ascending and remove in descending order.
         match self.fault {
             Fault::StatementsThrottled(_) => {
                 for n in &self.positions {
                     answers.insert(*n, error("ThrottlingError"));
+                }
+            }
+            Fault::StatementsUncoded(_) => {
+                for n in &self.positions {
+                    answers.insert(*n, json!({ "Error": { "Message": "injected" } }));
                 }
             }
             Fault::StatementsUnknown(_) => {

@@ -23,13 +23,14 @@ use crate::region::REGION;
 use crate::services::Services;
 
 impl Services {
-    /// Returns the configuration for SDK clients that use this region, with the functions' own timeouts and retries.
+    /// Returns the configuration of SDK clients that call these services. Its timeouts and retries are those of the
+    /// functions.
     #[must_use]
     pub fn sdk_config(self: &Arc<Self>) -> SdkConfig {
         self.sdk_config_with(function::retries())
     }
 
-    /// Returns the configuration of [`Services::sdk_config`] with other retries.
+    /// Returns the same configuration as [`Services::sdk_config`], except for the retries.
     #[must_use]
     pub fn sdk_config_with(self: &Arc<Self>, retries: RetryConfig) -> SdkConfig {
         let credentials = Credentials::new("embedded", "embedded", None, None, "embedded");
@@ -37,7 +38,8 @@ impl Services {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            // With an IP address, the S3 client puts the bucket into the path. Nothing is sent to this address.
+            // If the endpoint is an IP address, the S3 client puts the bucket's name into the path instead of the host.
+            // Nothing is sent to this address.
             .endpoint_url("http://127.0.0.1")
             .http_client(InProcessHttpClient(Arc::clone(self)))
             .time_source(self.clock.shared())

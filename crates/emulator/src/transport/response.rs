@@ -17,6 +17,20 @@ pub(crate) fn without_item(response: &Response<Bytes>) -> Response<Bytes> {
     json_response(response.status().as_u16(), body.to_string())
 }
 
+/// Removes the code from an error of a JSON service or of S3.
+pub(crate) fn without_code(response: Response<Bytes>) -> Response<Bytes> {
+    if response.status().is_success() {
+        return response;
+    }
+    response.map(|body| match serde_json::from_slice::<serde_json::Value>(&body) {
+        Ok(mut error) => {
+            error.as_object_mut().map(|error| error.remove("__type"));
+            error.to_string().into()
+        }
+        Err(_) => Bytes::from_static(b"<Error><Message>injected</Message></Error>"),
+    })
+}
+
 pub(crate) fn throttled(service: Service) -> Response<Bytes> {
     let code = match service {
         Service::S3 => return s3_error(503, "SlowDown"),

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 
 use crate::transport::response::empty_response;
 
-/// Serves HTTP/1.1 on a loopback port until the runtime ends. Port 0 stands for a free port. Calls `connected` for each new
-/// connection.
+/// Serves HTTP/1.1 on a loopback port until the runtime ends. Port 0 stands for a free port. Calls `connected` for each
+/// new connection. Returns the server's address.
 pub(crate) async fn serve<F>(
     port: u16,
     connected: impl Fn() + Send + 'static,
@@ -43,7 +43,8 @@ where
                         Ok::<_, Infallible>(response.map(Full::new))
                     }
                 });
-                // Fails if the client closes the connection early, as a killed function does. That is not an error here.
+                // This fails if the client closes the connection early, as a killed function does. For the server, that
+                // is not an error.
                 let _ = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(connection), service)
                     .await;

@@ -14,7 +14,7 @@ pub(crate) const FAR: Duration = Duration::from_secs(7 * 86_400);
 /// Chooses the answer of a fake function from the ids of a batch.
 pub(crate) type Answer = dyn Fn(&[String]) -> Result<Value, String> + Send + Sync;
 
-/// The ids of each batch that a function received, with the time of its arrival.
+/// The ids in each batch that a function received, with the time when the batch arrived.
 pub(crate) type Batches = Arc<Mutex<Vec<(Instant, Vec<String>)>>>;
 
 pub(crate) fn services() -> Arc<Services> {
@@ -46,7 +46,7 @@ pub(crate) fn function(services: &Arc<Services>, duration: Duration, answer: Arc
                 .collect();
             seen.lock().unwrap().push((Instant::now(), ids.clone()));
             let answer = answer(&ids).map(|answer| {
-                // A test writes `{"fail": [ids]}`; the mapping expects the identifiers of these records.
+                // A test writes `{"fail": [ids]}` with its own ids. The mapping expects message ids or sequence numbers.
                 let failure = |id: &Value| json!({ "itemIdentifier": identifiers[id.as_str().unwrap()] });
                 match answer["fail"].as_array() {
                     Some(ids) => json!({ "batchItemFailures": ids.iter().map(failure).collect::<Vec<_>>() }),

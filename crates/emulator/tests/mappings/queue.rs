@@ -1,10 +1,11 @@
-//! The queue mapping.
+//! Tests of the queue mapping.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use emulator::Services;
-use emulator::sqs::{QueueSettings, Redrive};
+use emulator::function::{Function, Sandbox};
+use emulator::sqs::{AttributeValue, MessageAttribute, OutgoingMessage, QueueSettings, Redrive};
 use emulator::sqs_mapping::{SqsMapping, SqsMappingSettings};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -94,6 +95,54 @@ fn invalid_settings_are_refused() {
     }
 }
 
+/// A record contains the message's attributes in the format of Lambda's events, and the trace header among the system
+/// attributes.
+#[tokio::test(start_paused = true)]
+async fn record_has_message_attributes() {
+    let services = services();
+    services.sqs.create_queue("q", QueueSettings { visibility_timeout: TIMEOUT * 6, retention: FAR, redrive: None });
+    let text = |data_type: &str, text: &str| MessageAttribute {
+        data_type: data_type.to_owned(),
+        value: AttributeValue::Text(text.to_owned()),
+    };
+    let bytes = MessageAttribute { data_type: "Binary".to_owned(), value: AttributeValue::Bytes(vec![0, 255]) };
+    let attributes = [("traceparent", text("String", "00-a-b-01")), ("count", text("Number.int", "7")), ("raw", bytes)]
+        .map(|(name, attribute)| (name.to_owned(), attribute));
+    let trace_header = Some("Root=1-65a5b2c3-000000000000000000000001".to_owned());
+    let content = OutgoingMessage { body: "a".to_owned(), attributes: attributes.into(), trace_header };
+    services.sqs.send_message("q", content).unwrap();
+    services.sqs.send("q", "plain").unwrap();
+
+    let payloads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&payloads);
+    let cold_start = move || -> Sandbox {
+        let seen = Arc::clone(&seen);
+        Box::new(move |_, payload| {
+            seen.lock().unwrap().push(payload);
+            Box::pin(async { Ok(b"{}".to_vec()) })
+        })
+    };
+    let function = Function::new("fake", TIMEOUT, services.clock, services.logs.writer("fake"), cold_start);
+    tokio::spawn(SqsMapping::new(Arc::clone(&services), "q", Arc::new(function), settings()).run());
+    wait_until(|| !payloads.lock().unwrap().is_empty()).await;
+    let event: Value = serde_json::from_slice(&payloads.lock().unwrap()[0]).unwrap();
+    let [first, plain] = &event["Records"].as_array().unwrap()[..] else { panic!("{event}") };
+    assert_eq!(
+        first["messageAttributes"],
+        json!({
+            "traceparent": {
+                "stringValue": "00-a-b-01", "stringListValues": [], "binaryListValues": [], "dataType": "String",
+            },
+            "count": { "stringValue": "7", "stringListValues": [], "binaryListValues": [], "dataType": "Number.int" },
+            "raw": { "binaryValue": "AP8=", "stringListValues": [], "binaryListValues": [], "dataType": "Binary" },
+        })
+    );
+    assert_eq!(first["attributes"]["AWSTraceHeader"], "Root=1-65a5b2c3-000000000000000000000001");
+    assert_eq!(first["md5OfMessageAttributes"].as_str().unwrap().len(), 32);
+    assert_eq!(plain["messageAttributes"], json!({}));
+    assert!(plain["attributes"].get("AWSTraceHeader").is_none() && plain.get("md5OfMessageAttributes").is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn maximum_concurrency_limits_invocations() {
     let begun = Instant::now();
@@ -104,7 +153,7 @@ async fn maximum_concurrency_limits_invocations() {
     assert!((50..52).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }
 
-/// Only the messages that the function reports as failed are redelivered. They end as dead letters.
+/// Only the messages that the function reports as failed are redelivered. They become dead letters after three receives.
 #[tokio::test(start_paused = true)]
 async fn only_reported_messages_are_redelivered() {
     let answer = |ids: &[String]| Ok(json!({ "fail": ids.iter().filter(|id| *id == "bad").collect::<Vec<_>>() }));
@@ -132,7 +181,7 @@ async fn failed_invocation_redelivers_whole_batch() {
     }
 }
 
-/// Without `ReportBatchItemFailures`, every answer is a success of the whole batch.
+/// Without `ReportBatchItemFailures`, every answer counts as a success of the whole batch.
 #[tokio::test(start_paused = true)]
 async fn failures_are_ignored_if_not_enabled() {
     let settings = SqsMappingSettings { report_batch_item_failures: false, ..settings() };

@@ -1,4 +1,4 @@
-//! The stream mapping.
+//! Tests of the stream mapping.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ impl Stream {
         Self { services, arn, client }
     }
 
-    /// Adds a record, with `filler` more bytes.
+    /// Adds a record to the stream. `filler` is a number of bytes that make the record larger.
     async fn put(&self, n: &str, filler: usize) {
         let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
         let put = self.client.put_item().table_name("claims").item("pk", text(n)).item("sk", text("CLAIM"));
@@ -93,7 +93,7 @@ async fn run_slowly(
     let batches = stream.map(settings, duration, answer);
     let has_discarded = || stream.services.sqs.counts(ON_FAILURE_QUEUE).unwrap().visible > 0;
     wait_until(|| has_discarded() || has_ended(&batches)).await;
-    // The mapping may still discard other records, or deliver those after them.
+    // Give the mapping time to discard more records and to deliver the records after them.
     sleep(Duration::from_secs(3_600)).await;
     (ids(&batches), stream.on_failure_messages().await)
 }
@@ -126,7 +126,7 @@ async fn window_begins_with_the_first_record() {
     assert!((5..6).contains(&(at - begun).as_secs()), "{:?}", at - begun);
 }
 
-/// A payload is at most 6 MB. Records that do not fit are in the next batch.
+/// A payload is at most 6 MB. Records that do not fit go into the next batch.
 #[tokio::test(start_paused = true)]
 async fn payload_is_at_most_6_mb() {
     let stream = Stream::new();
@@ -196,7 +196,7 @@ async fn bisecting_does_not_affect_reported_failures() {
     }
 }
 
-/// Without `ReportBatchItemFailures`, every answer is a success of the whole batch.
+/// Without `ReportBatchItemFailures`, every answer counts as a success of the whole batch.
 #[tokio::test(start_paused = true)]
 async fn failures_are_ignored_if_not_enabled() {
     let settings = StreamMappingSettings { report_batch_item_failures: false, ..settings() };
@@ -221,14 +221,14 @@ async fn record_is_discarded_after_the_last_retry() {
     assert!(info["shardId"].is_string() && info["streamArn"].as_str().unwrap().contains("table/claims/stream/"));
 }
 
-/// Without a limit of retries, a record is retried until it exceeds the maximum record age.
+/// Without a limit on retries, a failing record is retried until it exceeds the maximum record age.
 #[tokio::test(start_paused = true)]
 async fn record_is_retried_until_it_is_too_old() {
     let settings = StreamMappingSettings { maximum_record_age: Some(Duration::from_secs(79_200)), ..settings() };
     let (batches, messages) = run(settings, 4, failing("0")).await;
     let whole = batches.iter().filter(|batch| batch[0] == "0").count();
     assert!(whole > 2_000, "{whole} tries in 22 hours, half a minute apart");
-    // The records after it in the shard wait for it, and become too old as well.
+    // The records after the failed one wait for it, and become too old as well.
     let sizes: Vec<_> = messages.iter().map(|message| &message["DDBStreamBatchInfo"]["batchSize"]).collect();
     assert_eq!(sizes, [4, 1]);
     assert_eq!(messages[0]["requestContext"]["condition"], "RecordAgeExceeded");
@@ -264,6 +264,29 @@ async fn no_record_age_loses_records_silently() {
     let (next, _) = batches.lock().unwrap().last().unwrap().clone();
     assert!(next - last_try < Duration::from_secs(60), "{:?}", next - last_try);
     assert!(stream.on_failure_messages().await.is_empty());
+}
+
+/// If records left the stream while the mapping was disabled, the mapping neither delivers them nor names them in the
+/// on-failure queue. It names records that exceed the maximum record age but are still in the stream.
+#[tokio::test(start_paused = true)]
+async fn expired_records_are_never_read() {
+    let hour = Duration::from_secs(3_600);
+    let stream = Stream::new();
+    stream.put("30 hours old", 0).await;
+    sleep(7 * hour).await;
+    stream.put("23 hours old", 0).await;
+    sleep(23 * hour).await;
+    stream.put("end", 0).await;
+    let settings = StreamMappingSettings { maximum_record_age: Some(22 * hour), ..settings() };
+    let batches = stream.map(settings, Duration::ZERO, Arc::new(|_| Ok(json!({}))));
+    wait_until(|| has_ended(&batches)).await;
+    assert_eq!(ids(&batches), [["end"]]);
+    let messages = stream.on_failure_messages().await;
+    let [message] = &messages[..] else { panic!("{messages:?}") };
+    assert_eq!(message["requestContext"]["condition"], "RecordAgeExceeded");
+    let records = stream.services.tables.stream_records(&stream.arn);
+    let info = &message["DDBStreamBatchInfo"];
+    assert_eq!((&info["batchSize"], &info["startSequenceNumber"]), (&json!(1), &json!(records[1].0)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Resolves the service's endpoint by the rules of the AWS SDK.
+//! Resolves the endpoint of CloudWatch Logs by the rules of the AWS SDK.
 
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::claim_table::TableIdentity;
 use super::settings::ReplaySettings;
 
 /// The progress of one segment of the scan.
@@ -17,7 +18,7 @@ pub(super) enum Position {
 /// The settings that a later run must share to continue a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Scope {
-    table: String,
+    table: TableIdentity,
     bucket: String,
     object_prefix: String,
     since: Option<DateTime<Utc>>,
@@ -33,11 +34,11 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Returns the checkpoint of a replay that starts now, of the claims made before `until`.
-    pub(super) fn new(settings: &ReplaySettings, until: DateTime<Utc>) -> Self {
+    /// Returns the checkpoint of a replay that starts now, of the claims in `table` made before `until`.
+    pub(super) fn new(table: TableIdentity, settings: &ReplaySettings, until: DateTime<Utc>) -> Self {
         Self {
             scope: Scope {
-                table: settings.table.clone(),
+                table,
                 bucket: settings.bucket.clone(),
                 object_prefix: settings.object_prefix.to_string(),
                 since: settings.since,
@@ -54,13 +55,57 @@ impl Checkpoint {
         self.scope == fresh.scope && settings.until.is_none_or(|until| until == self.until)
     }
 
-    /// Describes the replay for messages, as in `the replay of TABLE to s3://BUCKET/PREFIX of claims made before TIME`.
+    /// Describes the replay for messages, as in `the replay of TABLE_ARN (table id ID) to
+    /// s3://BUCKET/PREFIX of claims made before TIME`.
     pub(super) fn describe(&self) -> String {
-        let Scope { table, bucket, object_prefix, since } = &self.scope;
+        let Scope { table: TableIdentity { arn, id }, bucket, object_prefix, since } = &self.scope;
         let since = since.map(|since| format!("since {} and ", since.to_rfc3339())).unwrap_or_default();
+        let id = id.as_ref().map(|id| format!(" (table id {id})")).unwrap_or_default();
         format!(
-            "the replay of {table} to s3://{bucket}/{object_prefix} of claims made {since}before {}",
+            "the replay of {arn}{id} to s3://{bucket}/{object_prefix} of claims made {since}before {}",
             self.until.to_rfc3339()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use chrono::DateTime;
+    use claim::ObjectPrefix;
+
+    use super::{Checkpoint, ReplaySettings, TableIdentity};
+
+    /// A replay does not continue from the checkpoint of another table of the same name. The other table may be in
+    /// another region or account, or may have been deleted and created again.
+    #[test]
+    fn checkpoint_belongs_to_one_table() {
+        let settings = ReplaySettings {
+            table: "claims".to_owned(),
+            bucket: "lake".to_owned(),
+            object_prefix: ObjectPrefix::parse("events/").unwrap(),
+            since: None,
+            until: None,
+            write: true,
+            new_lake: false,
+            rate: NonZeroU32::MIN,
+            segments: NonZeroU32::MIN,
+            scan_rate: NonZeroU32::MIN,
+            checkpoint: "checkpoint".into(),
+        };
+        let checkpoint = |arn: &str, id: &str| {
+            let table = TableIdentity { arn: arn.to_owned(), id: Some(id.to_owned()) };
+            Checkpoint::new(table, &settings, DateTime::UNIX_EPOCH)
+        };
+        let here = checkpoint("arn:aws:dynamodb:sa-east-1:111111111111:table/claims", "1");
+        for (arn, id, expected) in [
+            ("arn:aws:dynamodb:sa-east-1:111111111111:table/claims", "1", true),
+            ("arn:aws:dynamodb:us-east-1:111111111111:table/claims", "1", false),
+            ("arn:aws:dynamodb:sa-east-1:222222222222:table/claims", "1", false),
+            ("arn:aws:dynamodb:sa-east-1:111111111111:table/claims", "2", false),
+        ] {
+            assert_eq!(here.can_continue(&checkpoint(arn, id), &settings), expected, "{arn} {id}");
+        }
     }
 }

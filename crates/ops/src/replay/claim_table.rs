@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::operation::scan::{ScanError, ScanOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::key::SORT_KEY;
+use serde::{Deserialize, Serialize};
 
 /// Every attribute of a claim except the body. DynamoDB charges for the whole item anyway; leaving the body out saves
 /// its transfer.
@@ -16,6 +18,14 @@ const WITHOUT_BODY: &str = "pk, sk, claim_id, claimed_at, #ttl, digest, message_
 
 /// An item as the SDK returns it.
 pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The identity of a table. The ARN names the region and the account. The id distinguishes the table from an earlier,
+/// deleted table with the same ARN.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TableIdentity {
+    pub(super) arn: String,
+    pub(super) id: Option<String>,
+}
 
 /// The claim table.
 pub(super) struct ClaimTable {
@@ -26,6 +36,12 @@ pub(super) struct ClaimTable {
 impl ClaimTable {
     pub(super) fn new(sdk: &SdkConfig, name: &str) -> Self {
         Self { client: Client::new(sdk), name: name.to_owned() }
+    }
+
+    /// Returns the table's identity, or `None` if DynamoDB's answer has no ARN.
+    pub(super) async fn identity(&self) -> Result<Option<TableIdentity>, SdkError<DescribeTableError>> {
+        let answer = Box::pin(self.client.describe_table().table_name(&self.name).send()).await?;
+        Ok(answer.table.and_then(|table| Some(TableIdentity { arn: table.table_arn?, id: table.table_id })))
     }
 
     /// Returns the whole item of the claim with this partition key, or `None` if the table has none.

@@ -35,7 +35,7 @@ impl LakeListing {
         mut claims: Vec<ClaimRef>,
     ) -> Result<Vec<ClaimRef>, ReplayError> {
         claims.sort_unstable();
-        // A killed run may have noted a page of the scan twice.
+        // If a run was killed, the worklist may contain a page of the scan twice.
         claims.dedup();
         let folder = format!("{}{partition}/", self.prefix);
         let mut missing = Vec::new();

@@ -21,10 +21,12 @@ pub struct ReplayOutcome {
     pub written: u64,
     /// Number of objects that were missing from the listing, but that `archive-fn` wrote before this run could.
     pub already_there: u64,
-    /// Partition keys of claims that were deleted or replaced before their object could be written.
+    /// Partition keys of claims that were deleted or replaced before their object could be written. Each later run that
+    /// continues from the checkpoint reports them again.
     pub gone: Vec<String>,
     /// Items with a claim's sort key that can never be archived: partition key and reason. With
-    /// [`ReplaySettings::write`] set, each was copied to the quarantine under `<prefix>_unusable/`.
+    /// [`ReplaySettings::write`] set, each was copied to the quarantine under `<prefix>_unusable/`. Each later run that
+    /// continues from the checkpoint reports them again.
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub unusable: Vec<(String, String)>,
@@ -74,6 +76,14 @@ pub enum ReplayError {
     /// The checkpoint folder cannot be used.
     #[error(transparent)]
     Worklist(#[from] WorklistError),
+    /// The table cannot be found.
+    #[error("failed to describe the table {table}")]
+    Describe {
+        /// Name of the table.
+        table: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The table cannot be scanned.
     #[error("failed to scan the table {table}")]
     Table {

@@ -50,6 +50,24 @@ pub(super) async fn rewrite(
         // The event has been claimed again since the scan. The stream delivers the new claim to archive-fn.
         return Ok(RewriteOutcome::Gone);
     }
+    archive(lake, prefix, item).await
+}
+
+/// Looks again at an item that the scan could not read as a claim. Copies it to the quarantine, or writes its object if
+/// somebody has repaired it since then.
+pub(super) async fn rewrite_unusable(
+    table: &ClaimTable,
+    lake: &DataLake,
+    prefix: &ObjectPrefix,
+    partition_key: &str,
+) -> Result<RewriteOutcome, RewriteError> {
+    match get(table, partition_key).await? {
+        Some(item) => archive(lake, prefix, item).await,
+        None => Ok(RewriteOutcome::Gone),
+    }
+}
+
+async fn archive(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<RewriteOutcome, RewriteError> {
     let line = Claim::from_item(item.clone()).and_then(|claim| object::object_line(&claim).map(|line| (claim, line)));
     match line {
         Ok((claim, line)) => Ok(match lake.put(&prefix.object_key(&claim), line).await? {
@@ -60,19 +78,6 @@ pub(super) async fn rewrite(
             put_quarantined(lake, prefix, item).await?;
             Ok(RewriteOutcome::Unusable { reason: error_chain(&error) })
         }
-    }
-}
-
-/// Copies an unusable item to the quarantine, if the table still has it.
-pub(super) async fn quarantine(
-    table: &ClaimTable,
-    lake: &DataLake,
-    prefix: &ObjectPrefix,
-    partition_key: &str,
-) -> Result<(), RewriteError> {
-    match get(table, partition_key).await? {
-        Some(item) => put_quarantined(lake, prefix, item).await,
-        None => Ok(()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Scans the table in parallel segments. The worklist gets the claims of a page before it gets the position after that
-//! page.
+//! Scans the table in parallel segments. Adds the claims of a page to the worklist before it records the position after
+//! that page, so that a killed run misses no claim.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
@@ -112,8 +112,8 @@ async fn read_segment(
     }
 }
 
-/// Decodes a scanned item, and finds the partition of its object with the code that `archive-fn` uses. The scan does
-/// not return bodies, so an empty body stands in. The object's key does not depend on it.
+/// Decodes a scanned item, and finds the partition of its object with the code that `archive-fn` uses. The scan does not
+/// return bodies, so an empty body takes its place. The object's key does not depend on the body.
 fn classify(mut item: Item, settings: &ReplaySettings, until: DateTime<Utc>) -> ScannedItem {
     let partition_key = match item.get("pk") {
         Some(AttributeValue::S(pk)) => pk.clone(),
@@ -124,7 +124,8 @@ fn classify(mut item: Item, settings: &ReplaySettings, until: DateTime<Utc>) -> 
         Ok(claim) => claim,
         Err(error) => return ScannedItem::Unusable { partition_key, reason: error_chain(&error) },
     };
-    if claim.claimed_at >= until || settings.since.is_some_and(|since| claim.claimed_at < since) {
+    let time = claim.id_time();
+    if time >= until || settings.since.is_some_and(|since| time < since) {
         return ScannedItem::OutOfRange;
     }
     let partition = partition_of(&settings.object_prefix, &claim);

@@ -17,8 +17,9 @@ pub struct ReplaySettings {
     pub object_prefix: ObjectPrefix,
     /// Claims made before this time are ignored.
     pub since: Option<DateTime<Utc>>,
-    /// Claims made at or after this time are left to the stream. `None` means 15 minutes before the replay starts:
-    /// younger claims may still be on their way, which takes seconds, or after an outage as long as the backlog.
+    /// Claims made at or after this time are ignored, because the stream may still deliver them. `None` means 15 minutes
+    /// before the replay starts. The stream normally delivers a claim within seconds, but after an outage only when it
+    /// has worked through its backlog.
     pub until: Option<DateTime<Utc>>,
     /// True to write the missing objects, false to only count them.
     pub write: bool,

@@ -14,15 +14,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::checkpoint::{Checkpoint, Position};
+use super::claim_table::TableIdentity;
 use super::settings::ReplaySettings;
 
-/// Number of buffered bytes at which the claims and the scan's position are saved. It is about ten thousand claims.
+/// Number of buffered bytes at which the claims and the scan's position are saved. That is about ten thousand claims.
 const SAVE_AT_BYTES: usize = 1024 * 1024;
 
 const CHECKPOINT: &str = "checkpoint.json";
 const UNUSABLE: &str = "unusable.ndjson";
 const LOCK: &str = "lock";
-/// A new version of a file, until it is complete and replaces the old one.
+/// Name of the file that holds a new version of another file until the new version is complete and replaces the old one.
 const TEMPORARY: &str = "new";
 
 /// An error that makes the checkpoint folder unusable.
@@ -75,9 +76,13 @@ pub(super) struct Worklist {
 }
 
 impl Worklist {
-    /// Continues the replay in the folder, or starts one of the claims made before `until`. A dry run that follows a
-    /// completed dry run starts over.
-    pub(super) fn open(settings: &ReplaySettings, until: DateTime<Utc>) -> Result<Self, WorklistError> {
+    /// Continues the replay whose checkpoint is in the folder, or starts a replay of the claims in `table` that were made
+    /// before `until`. A dry run that follows a completed run starts over.
+    pub(super) fn open(
+        table: TableIdentity,
+        settings: &ReplaySettings,
+        until: DateTime<Utc>,
+    ) -> Result<Self, WorklistError> {
         let folder = settings.checkpoint.clone();
         let file = folder.join(CHECKPOINT);
         let io_error = |error| WorklistError::Io(folder.clone(), error);
@@ -96,7 +101,7 @@ impl Worklist {
             Err(TryLockError::Error(error)) => return Err(io_error(error)),
         }
 
-        let fresh = Checkpoint::new(settings, until);
+        let fresh = Checkpoint::new(table, settings, until);
         let mut worklist =
             Self { folder, checkpoint: fresh, resumed: false, waiting: BTreeMap::new(), waiting_bytes: 0, _lock: lock };
         if has_checkpoint {
@@ -216,7 +221,7 @@ impl Worklist {
         self.write(&name, &to_lines(remaining.iter().map(|claim| (claim.claim_id, &claim.event_id))))
     }
 
-    /// Returns the reasons why items are unusable, by partition key.
+    /// Returns the partition key of each unusable item, with the reason why the item is unusable.
     pub(super) fn read_unusable(&self) -> Result<BTreeMap<String, String>, WorklistError> {
         let exists = self.file_names()?.iter().any(|file| file == UNUSABLE);
         if exists {
@@ -244,8 +249,8 @@ impl Worklist {
         self.save()
     }
 
-    /// Removes the files of the replay. The checkpoint is the last one: without it, `open` would refuse the folder
-    /// because of the others.
+    /// Removes the files of the replay, and the checkpoint last. If the run is killed in between, `open` still accepts
+    /// the folder: it refuses a folder that has other files but no checkpoint.
     fn clear(&self) -> Result<(), WorklistError> {
         let is_ours =
             |name: &&String| parse_partition(name).is_some() || [UNUSABLE, TEMPORARY].contains(&name.as_str());

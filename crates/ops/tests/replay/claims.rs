@@ -1,4 +1,4 @@
-//! Replays of claims that the tests put into the table themselves, without a pipeline.
+//! Tests of replays without a running pipeline: the tests themselves put the claims into the table.
 
 use std::time::SystemTime;
 
@@ -19,7 +19,12 @@ fn services() -> Arc<Services> {
 
 /// Returns a claim of the event `e<number>` at this time. Claim ids of the same millisecond sort by number.
 pub(super) fn claim_at(at_ms: u64, number: u32) -> Claim {
-    let body = format!(r#"{{"event_id":"e{number}"}}"#);
+    claim_of(&format!("e{number}"), at_ms, number)
+}
+
+/// Returns a claim of the event `event_id`, like [`claim_at`].
+pub(super) fn claim_of(event_id: &str, at_ms: u64, number: u32) -> Claim {
+    let body = json!({ "event_id": event_id }).to_string();
     let event = claim::Event::parse(&body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
     let mut random = [0; 10];
     random[6..].copy_from_slice(&number.to_be_bytes());
@@ -31,6 +36,13 @@ pub(super) async fn put_in_table(services: &Arc<Services>, claims: impl IntoIter
     for claim in claims {
         dynamodb.put_item().table_name(names::TABLE).set_item(Some(claim.to_item().into())).send().await.unwrap();
     }
+}
+
+pub(super) async fn delete_claim(services: &Arc<Services>, event_id: &str) {
+    let dynamodb = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+    let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
+    let request = dynamodb.delete_item().table_name(names::TABLE).key("pk", text(Claim::partition_key(event_id)));
+    request.key("sk", text(claim::key::SORT_KEY.to_owned())).send().await.unwrap();
 }
 
 async fn put_in_lake(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
@@ -46,7 +58,7 @@ pub(super) async fn put_claims(services: &Arc<Services>, claims: u32) {
     put_in_lake(services, [claim_at(HOUR_STARTS_MS, 0)]).await;
 }
 
-/// A listing is read to its last page, and objects without a claim in the table do not matter.
+/// A replay reads the listing of a partition to its last page, and ignores objects whose claim is not in the table.
 #[tokio::test(start_paused = true)]
 async fn partition_is_listed_to_its_end() {
     let services = services();
@@ -159,6 +171,52 @@ async fn damaged_checkpoint_is_refused() {
         assert_eq!(lake(&services).len(), 1);
         std::fs::remove_dir_all(&settings.checkpoint).unwrap();
     }
+}
+
+/// A scan that saves several checkpoints can be killed at any of its requests. The next run continues after the last
+/// saved page, and no claim is missed or counted as missing twice.
+#[tokio::test(start_paused = true)]
+async fn scan_is_killed_between_checkpoints() {
+    const CLAIMS: u32 = 2_400;
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    // A checkpoint is saved after 1 MiB of claims, which is about ten thousand claims with short event ids. With ids of
+    // 2,000 bytes, it is about five hundred claims.
+    let claims = (0..CLAIMS).map(|number| claim_of(&format!("{number:x>2000}"), HOUR_STARTS_MS, number));
+    put_in_table(&services, claims).await;
+    put_in_lake(&services, [claim_at(HOUR_STARTS_MS, 0)]).await;
+    let dry_run =
+        ReplaySettings { write: false, segments: NonZeroU32::MIN, ..settings(&services, &folder.path().join("whole")) };
+    let scans = Arc::new(AtomicUsize::new(0));
+    let stop_after = |allowed: usize| {
+        let counter = Arc::clone(&scans);
+        counter.store(0, Ordering::SeqCst);
+        services.faults.set(move |call| {
+            let is_late = call.operation == "Scan" && counter.fetch_add(1, Ordering::SeqCst) >= allowed;
+            is_late.then_some(Fault::RequestDelayed(DAY))
+        });
+    };
+    stop_after(usize::MAX);
+    assert_eq!(run(&services, &dry_run).await.unwrap().compared, u64::from(CLAIMS));
+    let pages = scans.load(Ordering::SeqCst);
+    assert!(pages >= 5, "{pages} pages");
+
+    let mut saved_pages = BTreeSet::new();
+    for kill_after in 1..pages {
+        let checkpoint = folder.path().join(format!("killed-{kill_after}"));
+        let settings = ReplaySettings { checkpoint, ..dry_run.clone() };
+        stop_after(kill_after);
+        timeout(Duration::from_secs(2), run(&services, &settings)).await.expect_err("its last scan request hangs");
+        stop_after(usize::MAX);
+        let outcome = run(&services, &settings).await.unwrap();
+        assert_eq!(outcome.missing.values().sum::<u64>(), u64::from(CLAIMS) - 1, "killed after {kill_after} pages");
+        saved_pages.insert(pages - scans.load(Ordering::SeqCst));
+    }
+    assert!(saved_pages.len() >= 3, "the resumed runs skipped {saved_pages:?} pages of {pages}");
+
+    let outcome = run(&services, &ReplaySettings { write: true, ..dry_run }).await.unwrap();
+    assert_eq!(outcome.written, u64::from(CLAIMS) - 1);
+    assert!(lake(&services).len() == CLAIMS as usize && lake(&services).values().all(|versions| versions.len() == 1));
 }
 
 /// If every write fails, the run ends after 200 of them, and the next run continues.

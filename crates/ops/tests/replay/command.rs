@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use emulator::runtime_api::serve_aws;
 use tokio::process::Command;
 
-use super::claims::{HOUR_STARTS_MS, claim_at, put_claims, put_in_table};
+use super::claims::{HOUR_STARTS_MS, claim_at, claim_of, delete_claim, put_claims, put_in_table};
 use super::*;
 
 async fn start(claims: u32) -> (Arc<Services>, String) {
@@ -78,7 +78,8 @@ async fn killed_process_continues() {
     assert!(lake(&services).values().all(|versions| versions.len() == 1));
 }
 
-/// The exit code tells a few failed writes from a bucket that accepts none, and later runs write what is missing.
+/// The exit code distinguishes a few failed writes from a bucket that refuses all writes. Later runs write the missing
+/// objects.
 #[tokio::test]
 async fn exit_code_reports_failed_writes() {
     let (services, endpoint) = start(300).await;
@@ -109,13 +110,90 @@ async fn exit_code_reports_failed_writes() {
     assert!(lake(&services).values().all(|versions| versions.len() == 1));
 }
 
+/// Exit code 0 means that no claim is left without its object. With `--write`, the exit code is 5 if claims are gone or
+/// unusable.
+#[tokio::test]
+async fn exit_code_reports_lost_claims() {
+    let (services, endpoint) = start(4).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = [&STACK[..], &["--write"]].concat();
+    assert_eq!(run(folder.path(), &endpoint, &STACK).await.0, 1);
+    delete_claim(&services, "e1").await;
+    for _ in 0..2 {
+        let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+        assert_eq!(code, 5, "{out}{err}");
+        assert!(out.contains("gone: EVENT#e1: deleted or replaced after the scan\n"), "{out}");
+        assert!(out.contains(" 0 already there, 1 no longer in the table, 0 quarantined, 0 failed\n"), "{out}");
+        assert!(out.ends_with("claims that are gone or unusable have no object, and another run cannot write one\n"));
+    }
+    assert_eq!(lake(&services).len(), 3);
+    let (code, out, err) = run(folder.path(), &endpoint, &STACK).await;
+    assert_eq!(code, 0, "the table has no such claim: {out}{err}");
+
+    put_unusable(&services, "EVENT#e4").await;
+    for (arguments, expected) in [(&STACK[..], 1), (&write, 5), (&write, 5), (&STACK[..], 1)] {
+        let (code, out, err) = run(folder.path(), &endpoint, arguments).await;
+        assert_eq!(code, expected, "{arguments:?}: {out}{err}");
+        assert!(out.contains("unusable: EVENT#e4: "), "{out}");
+    }
+    delete_claim(&services, "e4").await;
+    assert_eq!(run(folder.path(), &endpoint, &write).await.0, 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint is left");
+}
+
+async fn put_unusable(services: &Arc<Services>, partition_key: &str) {
+    let dynamodb = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let put = dynamodb.put_item().table_name(names::TABLE).item("pk", text(partition_key));
+    put.item("sk", text(claim::key::SORT_KEY)).send().await.unwrap();
+}
+
+/// A dry run's checkpoint is refused if `--write` runs in another region that has a table of the same name. Every claim
+/// would be missing from that table.
+#[tokio::test]
+async fn checkpoint_of_another_region_is_refused() {
+    let (here, endpoint) = start(21).await;
+    let (elsewhere, other_endpoint) = start(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(folder.path(), &endpoint, &STACK).await.0, 1);
+    let write = [&STACK[..], &["--write"]].concat();
+    let (code, out, err) = run(folder.path(), &other_endpoint, &write).await;
+    assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 1), "{err}");
+    assert!(err.contains("belongs to the replay of arn:aws:dynamodb:"), "{err}");
+    assert_eq!(lake(&elsewhere).len(), 1);
+    assert_eq!(run(folder.path(), &endpoint, &write).await.0, 0);
+    assert_eq!(lake(&here).len(), 21);
+}
+
+/// Event ids are printed with their control characters escaped, so that they cannot clear the screen or forge a line.
+#[tokio::test]
+async fn printed_event_ids_are_escaped() {
+    let (services, endpoint) = start(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let evil = |number: u32| format!("\u{1b}[2J\u{1b}]0;pwned\u{7}\ncompared 9 claims\u{9b}\u{202e}{number}");
+    put_in_table(&services, (1..=2).map(|number| claim_of(&evil(number), HOUR_STARTS_MS, number))).await;
+    put_unusable(&services, &format!("EVENT#{}", evil(3))).await;
+    assert_eq!(run(folder.path(), &endpoint, &STACK).await.0, 1);
+    delete_claim(&services, &evil(1)).await;
+    services.faults.set(|call| call.operation.ends_with("2.json").then_some(Fault::Refused(403)));
+    let (code, out, err) = run(folder.path(), &endpoint, &[&STACK[..], &["--write"]].concat()).await;
+    assert_eq!(code, 3, "{out}{err}");
+    for (category, number) in [("gone", 1), ("unusable", 3), ("failed", 2)] {
+        let escaped = r"EVENT#\u{1b}[2J\u{1b}]0;pwned\u{7}\ncompared 9 claims\u{9b}\u{202e}";
+        assert!(out.contains(&format!("{category}: {escaped}{number}: ")), "{out:?}");
+    }
+    let is_raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    assert!(!out.contains(is_raw) && !err.contains(is_raw), "{out:?}{err:?}");
+    assert_eq!(out.lines().filter(|line| line.starts_with("compared ")).count(), 1, "{out:?}");
+}
+
 /// A wrong flag, table, bucket or prefix is reported in one line that names it.
 #[tokio::test]
 async fn usage_errors_are_one_line() {
     let (_services, endpoint) = start(1).await;
     let folder = tempfile::tempdir().unwrap();
     for (arguments, code, message) in [
-        (&["--table", "nowhere", "--bucket", names::BUCKET][..], 4, "failed to scan the table nowhere"),
+        (&["--table", "nowhere", "--bucket", names::BUCKET][..], 4, "failed to describe the table nowhere"),
         (&["--table", names::TABLE, "--bucket", "nowhere"], 4, "failed to list s3://nowhere"),
         (&[&STACK[..], &["--object-prefix", "event/"]].concat(), 2, "event/ has no objects"),
         (&[&STACK[..], &["--object-prefix", "/event"]].concat(), 2, "must end with `/`"),

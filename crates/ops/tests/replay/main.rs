@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ use tokio::time::{sleep, timeout};
 
 mod claims;
 mod command;
+
+use claims::delete_claim;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -51,9 +53,9 @@ fn break_s3(services: &Services) {
     services.faults.set(move |call| is_write(call).then_some(Fault::Refused(503)));
 }
 
-/// Sends ten events, then thirty, and in the next hour of the clock twenty. All are sent before the stream mapping
-/// discards a record: its messages to the on-failure queue take message ids too, and runs with and without an outage
-/// must use the same ids.
+/// Sends ten events, then thirty, and twenty more in the next clock hour. All events are sent before the stream mapping
+/// discards the first record. Each message to the on-failure queue uses up a message id too, and runs with and without an
+/// outage must give the events the same ids.
 async fn send_all(s3_breaks: bool) -> World {
     let world = start();
     send(&world, "before", 0..10);
@@ -70,7 +72,8 @@ async fn send_all(s3_breaks: bool) -> World {
     world
 }
 
-/// Returns a running pipeline after an outage of S3: ten claims are archived, and the records of fifty were discarded.
+/// Returns a running pipeline after an outage of S3: ten claims have objects, and the stream mapping has discarded the
+/// records of fifty others.
 async fn outage() -> World {
     let world = send_all(true).await;
     assert_eq!(world.lake().len(), 10, "the stream mapping discarded the other records");
@@ -85,7 +88,7 @@ async fn stopped_outage() -> World {
     world
 }
 
-/// Returns the lake that the same events give without an outage.
+/// Returns the lake that the same events produce without an outage.
 async fn no_outage() -> Lake {
     send_all(false).await.lake()
 }
@@ -118,7 +121,7 @@ async fn run(services: &Arc<Services>, settings: &ReplaySettings) -> Result<Repl
 }
 
 /// A replay writes the objects of discarded records exactly as `archive-fn` would have written them, and no others. It
-/// uses the list of the dry run before it.
+/// takes the missing claims from the dry run's checkpoint and does not scan again.
 #[tokio::test(start_paused = true)]
 async fn discarded_records_are_written() {
     let world = outage().await;
@@ -157,7 +160,7 @@ async fn killed_replay_continues() {
     let settings = settings(services, &folder.path().join("checkpoint"));
     let mut kills = 0;
     let outcome = loop {
-        // After the first few requests, no request returns. Half of them still take effect.
+        // After the first few requests, no request is answered. Half of the unanswered requests still take effect.
         let requests = AtomicUsize::new(0);
         let answered = 3 + kills % 13;
         services.faults.set(move |_| match requests.fetch_add(1, Ordering::SeqCst) {
@@ -176,7 +179,7 @@ async fn killed_replay_continues() {
     assert_same(&world.lake(), &expected);
 }
 
-/// While the archive is running, the objects of discarded records and of new ones are written once, by either of the two.
+/// If a replay and `archive-fn` run at the same time, each object is written once, by one of the two.
 #[tokio::test(start_paused = true)]
 async fn replay_runs_beside_archive() {
     let world = outage().await;
@@ -185,7 +188,7 @@ async fn replay_runs_beside_archive() {
     send(&world, "late", 0..50);
     wait_until_within(DAY * 30, "the queue is empty", || world.counts(names::QUEUE) == Counts::default()).await;
 
-    // Both now write at the same time: the archive retries its batch within its back-off.
+    // Both now write at the same time: the stream mapping retries `archive-fn`'s batch when its back-off ends.
     services.faults.set(|call| {
         let is_write = call.service == Service::S3 && call.operation.starts_with("PUT");
         is_write.then_some(Fault::AnswerDelayed(Duration::from_secs(1)))
@@ -221,7 +224,8 @@ async fn expired_claims_are_written() {
     assert_eq!((outcome.written, outcome.gone.len(), outcome.failed.len()), (0, 30, 0));
 }
 
-/// If another claim has replaced the missing one since the scan, the replay leaves it to the stream.
+/// If a new claim of the event has replaced the missing one since the scan, the replay leaves the new claim to the
+/// stream.
 #[tokio::test(start_paused = true)]
 async fn replaced_claim_is_left_to_stream() {
     let world = stopped_outage().await;
@@ -233,6 +237,81 @@ async fn replaced_claim_is_left_to_stream() {
     let outcome = run(services, &settings).await.unwrap();
     assert_eq!((outcome.written, outcome.gone, outcome.failed.len()), (49, vec!["EVENT#during-7".to_owned()], 0));
     assert_eq!(world.lake().len(), 59);
+}
+
+/// The time range is about the time in the claim id, as is the object's key. So an edited `claimed_at` does not hide a claim.
+#[tokio::test(start_paused = true)]
+async fn edited_time_does_not_hide_a_claim() {
+    let world = stopped_outage().await;
+    let folder = tempfile::tempdir().unwrap();
+    world.update_claim("during-7", "SET claimed_at = :v", "2030-01-01T00:00:00.000Z").await;
+    let outcome = run(&world.services, &settings(&world.services, &folder.path().join("checkpoint"))).await.unwrap();
+    assert_eq!((outcome.written, outcome.failed.len()), (50, 0));
+    let hours: Vec<&String> = outcome.missing.keys().collect();
+    assert!(hours.iter().all(|hour| hour.starts_with("dt=2027-01-15/")), "{hours:?}");
+}
+
+/// A replay refuses the checkpoint of another table of the same name. The other table may be in another region or
+/// account, or may have been deleted and created again.
+#[tokio::test(start_paused = true)]
+async fn checkpoint_of_a_namesake_is_refused() {
+    let here = stopped_outage().await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&here.services, &folder.path().join("checkpoint"));
+    run(&here.services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
+
+    let elsewhere = start();
+    let new_lake = ReplaySettings { new_lake: true, ..settings.clone() };
+    let refused = run(&elsewhere.services, &new_lake).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("belongs to the replay of arn:aws:dynamodb:") && refused.contains("table id"),
+        "{refused}"
+    );
+    assert!(elsewhere.lake().is_empty());
+    assert_eq!(run(&here.services, &settings).await.unwrap().written, 50, "the checkpoint still serves its own table");
+}
+
+/// Claims that can no longer be written are reported by every later run, until a dry run compares the
+/// whole table. Otherwise a run after a killed one would end as if every claim had its object.
+#[tokio::test(start_paused = true)]
+async fn gone_claims_are_reported_again() {
+    let world = stopped_outage().await;
+    let services = &world.services;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(services, &folder.path().join("checkpoint"));
+    let dry_run = ReplaySettings { write: false, ..settings.clone() };
+    run(services, &dry_run).await.unwrap();
+    world.update_claim("during-7", "SET claim_id = :v", "019bc1a2-0000-7000-8000-000000000000").await;
+    world.update_claim("during-8", "SET body_zstd = :v", "not this").await;
+    for written in [48, 0] {
+        let outcome = run(services, &settings).await.unwrap();
+        assert_eq!((outcome.written, outcome.failed.len()), (written, 0));
+        assert_eq!(outcome.gone, ["EVENT#during-7"]);
+        assert_eq!(outcome.unusable.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["EVENT#during-8"]);
+    }
+    let outcome = run(services, &dry_run).await.unwrap();
+    assert_eq!((outcome.compared, outcome.gone.len()), (60, 0), "a dry run compares the whole table");
+}
+
+/// An item that somebody has repaired since the scan is archived. One that somebody has deleted is not reported.
+#[tokio::test(start_paused = true)]
+async fn repaired_item_is_archived() {
+    let world = stopped_outage().await;
+    let services = &world.services;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(services, &folder.path().join("checkpoint"));
+    let claimed_at = world.claims().await["during-1"].claimed_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    for event_id in ["during-1", "during-2"] {
+        world.update_claim(event_id, "SET claimed_at = :v", "not this").await;
+    }
+    let dry = run(services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
+    assert_eq!(dry.unusable.len(), 2);
+    world.update_claim("during-1", "SET claimed_at = :v", &claimed_at).await;
+    delete_claim(services, "during-2").await;
+    let outcome = run(services, &settings).await.unwrap();
+    assert_eq!((outcome.written, &outcome.unusable[..], &outcome.gone[..]), (49, &[][..], &[][..]));
+    assert_eq!(world.lake().len(), 10 + 49, "nothing is quarantined");
+    assert!(!settings.checkpoint.exists(), "nothing is left to do");
 }
 
 /// A prefix without objects is refused unless the lake is declared new.
@@ -251,7 +330,7 @@ async fn empty_prefix_requires_new_lake() {
     assert!(world.lake().keys().filter(|key| key.starts_with("event/dt=")).count() == 60);
 }
 
-/// Items that can never be archived are listed, and are copied whole to the quarantine, once.
+/// Items that can never be archived are listed. Each is copied to the quarantine as a whole, and only once.
 #[tokio::test(start_paused = true)]
 async fn unusable_items_are_quarantined_once() {
     let world = stopped_outage().await;
@@ -323,20 +402,22 @@ async fn foreign_checkpoint_is_refused() {
     let settings = settings(services, &folder.path().join("checkpoint"));
     run(services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     let hour = Some("2027-01-15T09:00:00Z".parse().unwrap());
+    let another_table = format!("{}-restored", names::TABLE);
+    let _stream = services.tables.create_claim_table(&another_table);
     for other in [
         ReplaySettings { since: hour, ..settings.clone() },
         ReplaySettings { until: hour, ..settings.clone() },
-        ReplaySettings { table: "another".to_owned(), ..settings.clone() },
+        ReplaySettings { table: another_table, ..settings.clone() },
         ReplaySettings { object_prefix: ObjectPrefix::parse("event/").unwrap(), new_lake: true, ..settings.clone() },
     ] {
         let refused = run(services, &other).await.unwrap_err().to_string();
-        assert!(refused.contains("belongs to the replay of dynamo-locking-dev-ingestion-state"), "{refused}");
+        assert!(refused.contains("belongs to the replay of arn:aws:dynamodb:"), "{refused}");
     }
 
     services.faults.set(|_| Some(Fault::RequestDelayed(Duration::from_secs(1))));
     let sdk = services.sdk_config();
     let mut first = Box::pin(replay(&sdk, &settings, &|_| {}));
-    assert!(timeout(Duration::from_secs(2), &mut first).await.is_err(), "the first replay is still running");
+    assert!(timeout(Duration::from_secs(3), &mut first).await.is_err(), "the first replay is still running");
     let refused = run(services, &settings).await.unwrap_err().to_string();
     assert!(refused.starts_with("another replay is using the checkpoint folder"), "{refused}");
     assert_eq!(first.await.unwrap().written, 50);

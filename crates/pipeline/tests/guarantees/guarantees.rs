@@ -4,15 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use emulator::sqs::{Counts, QueueSettings, Redrive};
 use emulator::{Call, Fault, Service};
 use ingest_fn::ClaimWrites;
 use pipeline::testkit::{
-    World, WriteCounts, body, object_key, wait_until, wait_until_within, writes_claims, writes_object,
+    STARTS_AT_SECONDS, World, WriteCounts, body, object_key, services_at, wait_until, wait_until_within, writes_claims,
+    writes_object,
 };
 use pipeline::{PipelineSettings, names};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 
+use crate::exceptions::{
+    edited_time_gives_no_second_object, only_repeated_panics_cost_the_object,
+    unread_record_leaves_its_claim_in_the_table,
+};
 use crate::traffic::{DAY, FAULTS, VISIBILITY, counted, fate, settings, stream_record};
 
 /// Defines each test twice: with single and with batched writes of claims.
@@ -49,7 +55,7 @@ guaranteed! {
     cache_holds_only_confirmed_claims
 }
 
-/// Returns a hook that injects one of `faults` into three of ten requests that write a claim or an object.
+/// Returns a hook that injects one of `faults` into 30 % of the requests that write a claim or an object.
 fn random_faults(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static {
     let random = Mutex::new(fastrand::Rng::with_seed(seed));
     move |call| {
@@ -59,9 +65,10 @@ fn random_faults(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<
     }
 }
 
-/// Each won claim has at most one object in the lake, with one version. It has exactly one, unless the stream mapping
-/// discarded its record after 22 hours or `archive-fn` quarantined the record. The claim then stays in the table until
-/// its `ttl`, and a message in the on-failure queue names a discarded record.
+/// Each won claim has at most one object in the lake, with one version. It has exactly one, unless its record was
+/// discarded after 22 hours, left the stream while the mapping was not running, or was quarantined. The claim then stays
+/// in the table until its `ttl`, where `ops replay` finds it, and a message in the on-failure queue names a discarded
+/// record.
 async fn one_object_with_one_version_per_claim(writes: ClaimWrites) {
     for seed in 0..4 {
         let world = World::start(settings(writes));
@@ -90,10 +97,15 @@ async fn one_object_with_one_version_per_claim(writes: ClaimWrites) {
     assert!(world.lake().is_empty());
     let _ = world.services.tables.sweep_ttl();
     assert_eq!(world.claims().await, claims);
+
+    only_repeated_panics_cost_the_object(writes).await;
+    edited_time_gives_no_second_object(writes).await;
+    unread_record_leaves_its_claim_in_the_table(writes).await;
 }
 
-/// A message received within the queue's retention ends as an object, as a duplicate of one, as a conflict acknowledged
-/// by configuration, or in the dead-letter queue.
+/// A message that is first received early enough for all its receives (`max_receive_count` visibility timeouts before its
+/// retention ends) ends as an object, as a duplicate of one, as a conflict acknowledged by configuration, or in the
+/// dead-letter queue.
 async fn no_message_is_lost(writes: ClaimWrites) {
     let mut fates = BTreeMap::<_, usize>::new();
     for seed in 0..4 {
@@ -122,6 +134,27 @@ async fn no_message_is_lost(writes: ClaimWrites) {
     }
     let seen: Vec<_> = fates.into_keys().flatten().collect();
     assert_eq!(seen, ["conflict", "dead letter", "duplicate", "object"]);
+
+    // A message that fails until its retention ends is a dead letter if its first receive was early enough. If it was not,
+    // SQS deletes the message between two receives.
+    let all_receives = VISIBILITY * PipelineSettings::default().max_receive_count;
+    for (left, is_dead_letter) in [(all_receives + Duration::from_secs(30), true), (VISIBILITY * 5 / 2, false)] {
+        let services = services_at(STARTS_AT_SECONDS);
+        let long = QueueSettings { visibility_timeout: VISIBILITY, retention: DAY * 14, redrive: None };
+        services.sqs.create_queue(names::DEAD_LETTER_QUEUE, long);
+        let redrive = Redrive { dead_letter_queue: names::DEAD_LETTER_QUEUE.to_owned(), max_receive_count: 3 };
+        let day = QueueSettings { visibility_timeout: VISIBILITY, retention: DAY, redrive: Some(redrive) };
+        services.sqs.create_queue(names::QUEUE, day);
+        services.sqs.send(names::QUEUE, &body("late")).unwrap();
+        advance(DAY.checked_sub(left).unwrap()).await;
+        let world = World::start_on(&services, settings(writes));
+        world.fail(Service::DynamoDb, |call| writes_claims(call).then_some(Fault::Throttled));
+        wait_until("the queue is empty", || world.counts(names::QUEUE) == Counts::default()).await;
+        assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("failed", 3)]));
+        world.services.faults.clear();
+        assert!(world.claims().await.is_empty());
+        assert_eq!(world.dead_letters(), usize::from(is_dead_letter), "{left:?} before the end of the retention");
+    }
 }
 
 /// A throttle, a timeout, a 5xx or a missing answer is never treated as a duplicate, and a 409 from S3 is never treated
@@ -174,10 +207,12 @@ async fn bad_item_fails_alone(writes: ClaimWrites) {
     }
     world.send("poison");
     let objects = || world.lake().len();
-    wait_until("three events are archived and two records are quarantined", || objects() == 5).await;
+    wait_until("three events are archived and the unusable record is quarantined", || objects() == 4).await;
     let expected = counted(&[("won", 4), ("failed", 1), ("rejected", 1)]);
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), expected, "the good messages are not redelivered");
-    assert_eq!(world.outcomes(names::ARCHIVE_FUNCTION), counted(&[("written", 3), ("quarantined", 2)]));
+    let expected = counted(&[("written", 3), ("quarantined", 1), ("failed", 1)]);
+    assert_eq!(world.outcomes(names::ARCHIVE_FUNCTION), expected, "only the record that panics fails");
+    wait_until("the record that panics is quarantined", || objects() == 5).await;
     assert_eq!(world.lake().keys().filter(|key| key.starts_with("events/_unusable/")).count(), 2);
     wait_until("the bad messages are dead letters", || world.dead_letters() == 2).await;
 
@@ -227,10 +262,10 @@ async fn one_write_per_event(writes: ClaimWrites) {
     assert_eq!(world.outcomes(names::INGEST_FUNCTION), expected);
 }
 
-/// A function stops one second before its deadline and reports unfinished items as failed.
+/// A function stops at least one second before its deadline and reports unfinished items as failed.
 async fn function_stops_before_its_deadline(writes: ClaimWrites) {
-    // One of the 60 items is quick. The requests of the others take an hour, and the SDK waits 12 s for each, so the function
-    // cannot finish all of them.
+    // Only the requests for the first of the 60 items are quick. The requests for the other items take an hour, and the
+    // SDK waits 12 s for each, so the function cannot finish all items.
     let world = World::start(settings(writes));
     world.services.faults.set(|call| {
         let is_quick = String::from_utf8_lossy(call.request.body()).contains("item-0");
@@ -250,7 +285,7 @@ async fn function_stops_before_its_deadline(writes: ClaimWrites) {
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         let failed = answer["batchItemFailures"].as_array().unwrap().iter();
         let failed: BTreeSet<&str> = failed.map(|failed| failed["itemIdentifier"].as_str().unwrap()).collect();
-        // With batched writes, the quick item's request also contains the claims of 24 other items.
+        // With batched writes, the request with the quick item's claim also contains the claims of 24 other items.
         let finished = if function.name() == names::INGEST_FUNCTION && writes == ClaimWrites::Batch { 25 } else { 1 };
         assert_eq!((failed.len(), failed.contains("0")), (60 - finished, false));
     }
@@ -313,7 +348,7 @@ async fn cache_holds_only_confirmed_claims(writes: ClaimWrites) {
         wait_until("both messages have failed", || world.lines(names::INGEST_FUNCTION).len() == 2).await;
         let counts = world.count_writes();
         world.wait_until_drained().await;
-        // A batched insert can be followed by a put of each claim.
+        // After a batched insert, `ingest-fn` may still put each of the two claims.
         let least = if writes == ClaimWrites::Batch { 1 } else { 2 };
         let most = if writes == ClaimWrites::Batch { 3 } else { 2 };
         let requests = counts.lock().unwrap().claims;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod exceptions;
 mod guarantees;
 mod not_guaranteed;
 mod traffic;

@@ -1,6 +1,7 @@
 //! Tests of what the README lists as not guaranteed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use archive_fn::DataLake;
 use emulator::function::{Function, sandbox};
@@ -14,7 +15,8 @@ use tokio::time::advance;
 
 use crate::traffic::{DAY, VISIBILITY, counted};
 
-/// A message that is redriven twice, or sent again after the dedup window (16 days), may be archived twice.
+/// A duplicate that is processed after the dedup window (16 days) may be archived twice. Sent up to `late_duplicates_seconds` (one
+/// day) after its event, it is processed in time, even through the dead-letter queue once.
 #[tokio::test(start_paused = true)]
 async fn event_is_new_after_the_window() {
     let world = World::start(PipelineSettings::default());
@@ -24,6 +26,23 @@ async fn event_is_new_after_the_window() {
         advance(16 * DAY + VISIBILITY).await;
     }
     assert_eq!(world.lake().len(), 2);
+
+    // A duplicate that is sent a day late and stays in the dead-letter queue for almost 14 days is still in time.
+    let world = World::start(PipelineSettings::default());
+    world.send(&body("redriven once"));
+    world.wait_until_drained().await;
+    advance(DAY).await;
+    world.pipeline().ingest.scale_in();
+    world.fail(Service::DynamoDb, |call| (call.operation == "PutItem").then_some(Fault::Throttled));
+    world.send(&body("redriven once"));
+    wait_until("the message is a dead letter", || world.dead_letters() == 1).await;
+    advance(13 * DAY + Duration::from_hours(23)).await;
+    world.services.faults.clear();
+    for body in world.take_all(names::DEAD_LETTER_QUEUE).await.into_values() {
+        world.send(&body);
+    }
+    world.wait_until_drained().await;
+    assert_eq!(world.lake().len(), 1);
 
     let world = World::start(PipelineSettings::default());
     world.send(&body("redriven twice"));

@@ -15,8 +15,9 @@ pub(crate) const VISIBILITY: Duration = Duration::from_secs(6 * 30 + 5);
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// Faults that leave the outcome of a request unknown. The two delays are longer than the timeout of one attempt.
-pub(crate) const FAULTS: [Fault; 7] = [
+/// Faults after which a function must report a failure and not a duplicate. The two delays are longer than the SDK's
+/// timeout for one attempt.
+pub(crate) const FAULTS: [Fault; 8] = [
     Fault::RequestLost,
     Fault::AnswerLost,
     Fault::Throttled,
@@ -24,6 +25,7 @@ pub(crate) const FAULTS: [Fault; 7] = [
     Fault::Refused(503),
     Fault::RequestDelayed(Duration::from_secs(10)),
     Fault::AnswerDelayed(Duration::from_secs(10)),
+    Fault::EmptyAnswer,
 ];
 
 pub(crate) fn settings(writes: ClaimWrites) -> PipelineSettings {
@@ -36,7 +38,7 @@ pub(crate) fn counted(outcomes: &[(&str, usize)]) -> BTreeMap<String, usize> {
     outcomes.iter().map(|(outcome, count)| ((*outcome).to_owned(), *count)).collect()
 }
 
-/// Returns what became of a message that was sent. Returns `None` if the message is lost.
+/// Returns how a sent message ended, or `None` if the message was lost.
 pub(crate) fn fate(
     message_id: &str,
     body: &str,

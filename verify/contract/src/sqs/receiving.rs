@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName};
 use emulator::Clock;
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -21,10 +22,14 @@ use crate::stage::Stage;
 pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
         behavior!(Sqs, "A message is received with its id and body", message_is_received_with_id_and_body),
-        behavior!(Sqs, "50 messages with the same body are 50 messages", equal_messages_are_not_deduplicated),
         behavior!(
             Sqs,
-            "Receives are counted; after three, the message moves to the dead-letter queue",
+            "50 messages with the same body are delivered as 50 messages",
+            equal_messages_are_not_deduplicated
+        ),
+        behavior!(
+            Sqs,
+            "The receives of a message are counted; after three, it moves to the dead-letter queue",
             message_is_dead_letter_after_three_receives
         ),
         behavior!(
@@ -60,8 +65,21 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
             "A long poll without a message ends after its wait time",
             empty_long_poll_ends_after_its_wait_time
         ),
-        behavior!(Sqs, "A receive may ask for 1 to 10 messages", receive_takes_1_to_10_messages),
-        behavior!(Sqs, "System attributes are returned if requested, and only then", system_attributes_come_on_request),
+        behavior!(
+            Sqs,
+            "A receive may ask for 1 to 10 messages; other numbers are rejected",
+            receive_takes_1_to_10_messages
+        ),
+        behavior!(
+            Sqs,
+            "The system attributes of a message are returned only if they are requested",
+            system_attributes_come_on_request
+        ),
+        behavior!(
+            Sqs,
+            "Message attributes are received as they were sent, if they are requested",
+            message_attributes_come_back_as_sent
+        ),
     ]
 }
 
@@ -72,7 +90,7 @@ async fn message_is_received_with_id_and_body(stage: Arc<Stage>) -> Outcome {
     expect_eq("message", (message.message_id(), message.body()), (Some(id.as_str()), Some("{\"event_id\":\"a\"}")))
 }
 
-/// A standard queue does not deduplicate. A herd therefore reaches `ingest-fn` in full.
+/// A standard queue does not deduplicate, so `ingest-fn` receives every message of a herd.
 async fn equal_messages_are_not_deduplicated(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(600, None).await?;
     let sent = join_all((0..HERD).map(|_| send(&stage, &queue.url, "the same"))).await;
@@ -88,7 +106,8 @@ async fn equal_messages_are_not_deduplicated(stage: Arc<Stage>) -> Outcome {
     expect_eq("ids received are those sent", received == sent, true)
 }
 
-/// Guarantee 2 depends on this: a message that keeps failing is preserved, and no longer delays others.
+/// Guarantee 2 depends on this behavior: SQS keeps a message that fails again and again, and the message no longer delays
+/// other messages.
 async fn message_is_dead_letter_after_three_receives(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(1, Some(3)).await?;
     send(&stage, &queue.url, "poison").await?;
@@ -101,8 +120,8 @@ async fn message_is_dead_letter_after_three_receives(stage: Arc<Stage>) -> Outco
     expect_eq("body", dead.body(), Some("poison"))
 }
 
-/// An operator can find the dead letter by the message id that the producer received. Its retention counts from its
-/// first enqueue time.
+/// An operator can find the dead letter by the message id that the producer received. The dead letter's retention counts
+/// from its first enqueue time.
 async fn dead_letter_keeps_id_body_and_enqueue_time(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(1, Some(1)).await?;
     let id = send(&stage, &queue.url, "poison").await?;
@@ -124,7 +143,7 @@ async fn received_message_is_hidden_until_timeout(stage: Arc<Stage>) -> Outcome 
     let again = receive_one(&stage, &queue.url).await?;
     let after = begun.elapsed();
     expect_eq("message", again.message_id(), Some(id.as_str()))?;
-    // An engine that counts whole milliseconds can be one early.
+    // An engine that counts whole milliseconds can be one millisecond early.
     ensure(after >= Duration::from_millis(1_990), || format!("visible after {after:?}, expected 2 s"))
 }
 
@@ -245,4 +264,32 @@ async fn system_attributes_come_on_request(stage: Arc<Stage>) -> Outcome {
     .await?;
     let attributes = messages[0].attributes().map_or(0, HashMap::len);
     ensure(attributes == 0, || "attributes were returned that were not requested".to_owned())
+}
+
+/// Instrumented producers send some with every message.
+async fn message_attributes_come_back_as_sent(stage: Arc<Stage>) -> Outcome {
+    let queue = stage.queue(600, None).await?;
+    let value = |data_type: &str| MessageAttributeValue::builder().data_type(data_type);
+    let attributes = HashMap::from([
+        ("trace.parent".to_owned(), value("String").string_value("00-\u{e9}-\u{1F41F}").build()?),
+        ("timestamp".to_owned(), value("Number.label").string_value("1493147359900").build()?),
+        ("raw".to_owned(), value("Binary").binary_value(Blob::new([0, 255, 10])).build()?),
+    ]);
+    let request = stage.operator.sqs.send_message().queue_url(&queue.url).message_body("a");
+    let sent = request.set_message_attributes(Some(attributes.clone())).send().await?;
+    ensure(sent.md5_of_message_attributes.is_some(), || "no digest of the attributes".to_owned())?;
+    for requested in [true, false] {
+        let message = eventually("the message", async || {
+            let request = stage.ingest.sqs.receive_message().queue_url(&queue.url).wait_time_seconds(1);
+            let request = request.set_message_attribute_names(requested.then(|| vec!["All".to_owned()]));
+            Ok(request.send().await?.messages.and_then(|mut messages| messages.pop()))
+        })
+        .await?;
+        change_visibility(&stage, &queue.url, &message, 0).await?;
+        let expected = if requested { attributes.clone() } else { HashMap::new() };
+        expect_eq("attributes", message.message_attributes.unwrap_or_default(), expected)?;
+        let digest = sent.md5_of_message_attributes.clone().filter(|_| requested);
+        expect_eq("digest of the attributes", message.md5_of_message_attributes, digest)?;
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Requests that several behaviors share.
+//! Requests to SQS that the tests of several behaviors send.
 
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message_batch::{SendMessageBatchError, SendMessageBatchOutput};
@@ -7,7 +7,8 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRe
 use crate::outcome::{Mismatch, Outcome, eventually, expect_eq};
 use crate::stage::{Queue, Stage};
 
-/// Wait time of a long poll. It must exceed the visibility timeouts after which a test expects a message or none.
+/// Wait time of a long poll. It must exceed the visibility timeouts of the queues, so that a poll does not end before a
+/// hidden message would become visible again.
 pub(crate) const LONG_POLL_SECONDS: i32 = 5;
 
 pub(crate) async fn send(stage: &Stage, url: &str, body: &str) -> Result<String, Mismatch> {
@@ -52,8 +53,8 @@ pub(crate) fn receive_count(message: &Message) -> Option<u64> {
     attribute(message, &MessageSystemAttributeName::ApproximateReceiveCount)
 }
 
-/// Waits until a message is in the dead-letter queue, and receives it. SQS moves a message only when its queue is
-/// polled, so this function polls it.
+/// Waits until a message is in the dead-letter queue, and receives it. SQS moves a message only when the message's own
+/// queue is polled, so this function polls that queue too.
 pub(crate) async fn dead_letter(stage: &Stage, queue: &Queue) -> Result<Message, Mismatch> {
     let dead_letters_url = queue.dead_letters_url.as_deref().expect("the queue has a dead-letter queue");
     eventually("a message in the dead-letter queue", async || {

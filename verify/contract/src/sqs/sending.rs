@@ -11,8 +11,8 @@ use crate::outcome::{Outcome, ensure, eventually, expect_eq, response_code};
 use crate::sqs::requests::{batch, receive, receive_one, send};
 use crate::stage::Stage;
 
-const FORMER_LIMIT: &str =
-    "We trust the quotas page: the limit is 1 MiB since August 2025. ElasticMQ still has the former limit of 256 KB.";
+const FORMER_LIMIT: &str = "We trust the quotas page of SQS: the limit was raised to 1 MiB in August 2025. ElasticMQ \
+                            still has the limit of 256 KB.";
 
 pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
@@ -24,8 +24,8 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(Sqs, "An empty message is rejected", empty_message_is_rejected).differs(
             Engine::ElasticMq,
             r#"an empty message: "InvalidAttributeValue", expected "MissingParameter""#,
-            "Both reject the message, and only that matters. `MissingParameter` is the code that SQS is known to \
-             return; no code of ours depends on it.",
+            "ElasticMQ rejects the message too, and only that matters. SQS is known to return `MissingParameter`, but \
+             nothing in this project depends on the error code.",
         ),
         behavior!(
             Sqs,
@@ -34,13 +34,17 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         )
         .differs(
             Engine::ElasticMq,
-            "six such messages: [\"InvalidAttributeValue\", \"InvalidAttributeValue\", \"InvalidAttributeValue\", \
-             \"InvalidAttributeValue\", \"InvalidAttributeValue\", \"InvalidAction\"], expected \
-             \"InvalidMessageContents\" for each",
-            "Both reject the messages, and only that matters. `InvalidMessageContents` is the code in the API \
-             reference; no code of ours depends on it.",
+            "six messages with characters that XML does not allow: [\"InvalidAttributeValue\", \
+             \"InvalidAttributeValue\", \"InvalidAttributeValue\", \"InvalidAttributeValue\", \
+             \"InvalidAttributeValue\", \"InvalidAction\"], expected \"InvalidMessageContents\" for each",
+            "ElasticMQ rejects the messages too, and only that matters. The API reference of SendMessage names \
+             `InvalidMessageContents`, but nothing in this project depends on the error code.",
         ),
-        behavior!(Sqs, "A message with any other characters arrives unchanged", other_characters_arrive_unchanged),
+        behavior!(
+            Sqs,
+            "A message with unusual characters that XML allows arrives unchanged",
+            other_characters_arrive_unchanged
+        ),
         behavior!(
             Sqs,
             "A batch of ten messages is sent, and each message gets its own id",
@@ -49,7 +53,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(Sqs, "A batch of eleven messages is rejected", batch_of_eleven_is_rejected),
         behavior!(Sqs, "An empty batch is rejected", empty_batch_is_rejected).differs(
             Engine::ElasticMq,
-            r#"no entries: "accepted", expected "EmptyBatchRequest""#,
+            r#"a batch without entries: "accepted", expected "EmptyBatchRequest""#,
             "We trust the API reference of SendMessageBatch. Nothing in this project sends an empty batch.",
         ),
         behavior!(Sqs, "A batch that repeats an entry id is rejected", repeated_entry_id_is_rejected),
@@ -60,7 +64,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         )
         .differs(
             Engine::ElasticMq,
-            r#"524288 and 524288 bytes: "InvalidAttributeValue", expected "accepted""#,
+            r#"a batch of 524288 and 524288 bytes: "InvalidAttributeValue", expected "accepted""#,
             FORMER_LIMIT,
         ),
     ]
@@ -92,7 +96,9 @@ async fn characters_outside_xml_are_rejected(stage: Arc<Stage>) -> Outcome {
         seen.push(response_code(&sent));
     }
     ensure(seen.iter().all(|code| code == "InvalidMessageContents"), || {
-        format!("six such messages: {seen:?}, expected \"InvalidMessageContents\" for each")
+        format!(
+            "six messages with characters that XML does not allow: {seen:?}, expected \"InvalidMessageContents\" for each"
+        )
     })
 }
 
@@ -128,7 +134,7 @@ async fn batch_of_eleven_is_rejected(stage: Arc<Stage>) -> Outcome {
 async fn empty_batch_is_rejected(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let sent = batch(&stage, &queue.url, std::iter::empty()).await?;
-    expect_eq("no entries", response_code(&sent).as_str(), "EmptyBatchRequest")
+    expect_eq("a batch without entries", response_code(&sent).as_str(), "EmptyBatchRequest")
 }
 
 async fn repeated_entry_id_is_rejected(stage: Arc<Stage>) -> Outcome {
@@ -143,7 +149,7 @@ async fn batch_limit_is_1_mib_in_total(stage: Arc<Stage>) -> Outcome {
     for (second, expected) in [(half, "accepted"), (half + 1, "BatchRequestTooLong")] {
         let sent =
             batch(&stage, &queue.url, [half, second].into_iter().map(|bytes| "x".repeat(bytes)).enumerate()).await?;
-        expect_eq(format!("{half} and {second} bytes"), response_code(&sent).as_str(), expected)?;
+        expect_eq(format!("a batch of {half} and {second} bytes"), response_code(&sent).as_str(), expected)?;
     }
     Ok(())
 }

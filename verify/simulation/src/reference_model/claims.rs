@@ -1,5 +1,5 @@
-//! Rules about claims: a claim belongs to one message and one event, its times come from one reading of a clock, and no other
-//! claim holds its event.
+//! Rules about claims: a claim belongs to one message and one event, and all of its times are derived from one clock
+//! reading. When the table stores a claim, no other claim holds the event.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +12,10 @@ use crate::history::StoredClaim;
 use crate::judgment::Rule;
 use crate::workload::Meaning;
 
-/// Returns the maximum time between reading the clock for a claim and the arrival of its write: four attempts of up to four
-/// seconds, the back-offs between them, and a delay of one minute. A claim whose batched insert failed may be put until the
-/// deadline, which is at most thirty seconds away.
+/// Returns the maximum age of a claim when its write arrives at the table. The age counts from the moment at which
+/// `ingest-fn` read the clock for the claim. The SDK makes four attempts of up to four seconds, with back-offs between
+/// them, and the fault `RequestLate` delays a request by at most a minute. With batched claims, a claim whose insert failed
+/// can be put until the deadline, which is at most thirty seconds later.
 const fn max_write_delay_ms(writes: ClaimWrites) -> u64 {
     match writes {
         ClaimWrites::Single => 80_000,
@@ -22,8 +23,18 @@ const fn max_write_delay_ms(writes: ClaimWrites) -> u64 {
     }
 }
 
+/// Returns the time in a claim id, in milliseconds since 1970. A claim id is a UUIDv7, which begins with 48 bits of them.
+fn id_ms(claim_id: &str) -> u64 {
+    u64::from_str_radix(&claim_id.replace('-', "")[..12], 16).unwrap_or_default()
+}
+
+/// Returns the time in a claim id, in RFC 3339.
+pub(super) fn id_time(claim_id: &str) -> String {
+    rfc3339(SystemTime::UNIX_EPOCH + Duration::from_millis(id_ms(claim_id)))
+}
+
 impl<'a> Model<'a> {
-    /// Checks that an invocation uses the same claim for all of its attempts to claim an event.
+    /// Checks that all requests in which an invocation claims an event contain the same claim id.
     pub(super) fn check_claim_request(&mut self, invocation: u64, operation: &str, subject: &'a str) {
         let (claim_id, pk) = subject.split_once(' ').unwrap_or_default();
         if operation == "BatchExecuteStatement" {
@@ -41,12 +52,12 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks a claim that the table has stored: it belongs to a message that the queue accepted, its times are consistent, and
-    /// no other claim holds its event.
+    /// Checks a claim that the table has stored. The claim must belong to a message that the queue accepted, and its times
+    /// must agree. No other claim may hold its event.
     pub(super) fn check_claim(&mut self, at_ms: u64, claim: &'a StoredClaim) {
         let StoredClaim { pk, claim_id, claimed_at, ttl, message_id, .. } = claim;
         self.table.insert(pk, Some(claim));
-        // A retry of the same write may arrive after the claim has expired and TTL has deleted it.
+        // A retry can store the same claim again if it arrives after TTL has deleted the claim.
         if self.claims.contains_key(claim_id.as_str()) {
             return;
         }
@@ -56,7 +67,7 @@ impl<'a> Model<'a> {
         if let Some(rival) = self.claims.values().find(|rival| rival.pk == *pk && rival.ttl >= latest_expiry) {
             self.judgment.add_violation(
                 Rule::Claim,
-                format!("{claim_id} claims {pk}, which {} holds until {}", rival.claim_id, rival.ttl),
+                format!("{claim_id} claims {pk}, which claim {} holds until {}", rival.claim_id, rival.ttl),
             );
         }
         let is_of_message = match self.accepted.get(message_id.as_str()).map(|accepted| accepted.meaning) {
@@ -69,10 +80,8 @@ impl<'a> Model<'a> {
                 format!("{claim_id} claims {pk} for message {message_id}, which is not about that event"),
             );
         }
-        // The first 48 bits of a UUIDv7 are its time in milliseconds.
-        let read_ms = u64::from_str_radix(&claim_id.replace('-', "")[..12], 16).unwrap_or_default();
-        let read_at = SystemTime::UNIX_EPOCH + Duration::from_millis(read_ms);
-        if *ttl != read_ms / 1_000 + self.scenario.window_seconds || *claimed_at != rfc3339(read_at) {
+        let read_ms = id_ms(claim_id);
+        if *ttl != read_ms / 1_000 + self.scenario.window_seconds || *claimed_at != id_time(claim_id) {
             self.judgment.add_violation(
                 Rule::Claim,
                 format!("claimed_at {claimed_at} or ttl {ttl} of {claim_id} differs from the time in its id"),
@@ -88,6 +97,7 @@ impl<'a> Model<'a> {
         let is_won_again = self.claims.values().any(|earlier| earlier.pk == *pk);
         self.judgment.count_result(if is_won_again { "events won again after expiry" } else { "events won" });
         self.claims.insert(claim_id, claim);
+        self.stored_ms.insert(claim_id, at_ms);
         if self.inserts.contains(claim_id.as_str()) && !self.puts_after_inserts.contains(claim_id.as_str()) {
             self.judgment.count_result("claims inserted in a batch");
         }

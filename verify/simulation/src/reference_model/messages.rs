@@ -1,4 +1,4 @@
-//! Rules about messages: no message is lost, and none is acknowledged or becomes a dead letter without a reason.
+//! Rules about messages: no message is lost, and no message is acknowledged or becomes a dead letter without a reason.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::judgment::Rule;
 use crate::workload::Meaning;
 
 impl<'a> Model<'a> {
-    /// Checks that the queue accepted the messages that SQS confirmed to the producer.
+    /// Checks that the queue accepted all messages of a request that the producer saw succeed.
     pub(super) fn check_sent(&mut self, messages: &[usize]) {
         let accepted: BTreeSet<usize> = self.accepted.values().map(|accepted| accepted.message).collect();
         for message in messages.iter().filter(|message| !accepted.contains(message)) {
@@ -23,7 +23,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Gives a redriven dead letter its new message id.
+    /// Notes that a dead letter was redriven and has a new message id.
     pub(super) fn redrive(&mut self, old_id: &str, new_id: &'a str) {
         let Some(letter) = self.accepted.get_mut(old_id) else {
             return self.judgment.add_violation(Rule::Message, format!("dead letter {old_id} was never sent"));
@@ -36,8 +36,9 @@ impl<'a> Model<'a> {
     /// Checks the answer of an invocation.
     ///
     /// Every message that the answer does not report as failed must be a winner, a duplicate, or a conflict that the
-    /// configuration acknowledges. The claim that makes it so must be in the table, and must not have expired when the batch
-    /// began.
+    /// configuration acknowledges. In all three cases, the table must have stored a claim of the same event, and this claim
+    /// must not have expired when the invocation began. Unless conflicts are acknowledged, the claim must also have the
+    /// same content as the message.
     pub(super) fn check_answer(&mut self, invocation: u64, failed: &[String], newly_cached: &[CacheEntry]) {
         let Some(&Invocation { is_ingest, wall_seconds, items, outcomes, .. }) = self.invocations.get(&invocation)
         else {
@@ -87,7 +88,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks a logged outcome against the claims and the meaning of the message.
+    /// Checks an outcome that `ingest-fn` logged: it must agree with the stored claims and with the meaning of the message.
     pub(super) fn check_log(&mut self, invocation: u64, outcome: &str, message_id: &str, claim_id: &'a str) {
         let Some(state) = self.invocations.get_mut(&invocation) else { return };
         state.outcomes += 1;
@@ -109,7 +110,8 @@ impl<'a> Model<'a> {
         let is_own_message = claim.is_some_and(|claim| claim.message_id == message_id);
         let is_true = match outcome {
             "won" => is_own_claim && is_own_message && self.won.insert(claim_id),
-            // A message can be a duplicate of its own claim only if the batch contains it twice and the other copy won.
+            // A message can be a duplicate of its own claim only if the batch contains the message twice and the other copy
+            // won.
             "duplicate" => has_same_content && (!(is_own_claim && is_own_message) || self.won.contains(claim_id)),
             "conflict" => claim.is_some() && !has_same_content,
             "rejected" => matches!(meaning, Meaning::Invalid),
@@ -119,13 +121,14 @@ impl<'a> Model<'a> {
         if !is_true {
             self.judgment.add_violation(
                 Rule::Log,
-                format!("#{invocation} logged {outcome} for {message_id} with claim {claim_id}, which is not true"),
+                format!("#{invocation} logged {outcome} for {message_id} with claim {claim_id}, which is wrong"),
             );
         }
     }
 
-    /// Checks that every message was acknowledged or is a dead letter. Each remaining dead letter must have a lasting reason,
-    /// because all dead letters were redriven after the faults had ended.
+    /// Checks that every message was acknowledged or is a dead letter. All dead letters were redriven after the faults had
+    /// ended. A message that is still a dead letter must therefore have a lasting reason: it is not a valid event, or it is
+    /// a conflict, or a poison record blocks its event.
     pub(super) fn check_messages(&mut self, final_state: &FinalState) {
         for id in final_state.dead_letters.iter().filter(|id| !self.accepted.contains_key(id.as_str())) {
             self.judgment.add_violation(Rule::Message, format!("dead letter {id} was never sent"));

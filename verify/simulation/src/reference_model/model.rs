@@ -1,4 +1,4 @@
-//! The state of the reference model: the messages that were sent, and the actions that the services recorded.
+//! The state of the reference model, which follows from the history: messages, invocations, claims and the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::workload::Meaning;
 
 /// A message that the queue accepted.
 pub(super) struct QueuedMessage<'a> {
-    /// Position in the workload.
+    /// Position of the message in `Scenario::messages`.
     pub(super) message: usize,
     pub(super) meaning: &'a Meaning,
     pub(super) acknowledged: bool,
@@ -22,27 +22,32 @@ pub(super) struct Invocation<'a> {
     pub(super) items: &'a [String],
     /// Number of outcomes that the invocation has logged.
     pub(super) outcomes: usize,
-    /// Id of the claim that the invocation tries to write, by partition key.
+    /// Ids of the claims that the invocation tries to write, by partition key.
     pub(super) claims: BTreeMap<&'a str, &'a str>,
 }
 
 pub(super) struct Model<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) judgment: Judgment,
-    /// Accepted messages by message id.
+    /// Messages that the queue accepted, by message id.
     pub(super) accepted: BTreeMap<&'a str, QueuedMessage<'a>>,
     pub(super) invocations: BTreeMap<u64, Invocation<'a>>,
-    /// All claims that the table has stored, by claim id.
+    /// All claims that the table has ever stored, by claim id.
     pub(super) claims: BTreeMap<&'a str, &'a StoredClaim>,
-    /// Ids of the claims that a log line reported as won.
+    /// Ids of the claims that a log line has reported as won.
     pub(super) won: BTreeSet<&'a str>,
     /// Ids of the claims that were part of a batched insert.
     pub(super) inserts: BTreeSet<&'a str>,
     /// Ids of the claims that were put after a batched insert.
     pub(super) puts_after_inserts: BTreeSet<&'a str>,
-    /// Ids of the claims for which `archive-fn` panicked when it wrote the object.
-    pub(super) panicked: BTreeSet<&'a str>,
-    /// Current contents of the table, by partition key; `None` for an item that was put by hand.
+    /// Time at which the table first stored each claim, by claim id, in milliseconds since the world began.
+    pub(super) stored_ms: BTreeMap<&'a str, u64>,
+    /// Number of times that `archive-fn` panicked when it wrote the object of a claim, by invocation and claim id.
+    pub(super) panics: BTreeMap<(u64, &'a str), u32>,
+    /// Ids of the claims whose records `archive-fn` may quarantine because of its panics.
+    pub(super) may_be_quarantined: BTreeSet<&'a str>,
+    /// Items that the table should contain at this point of the history, by partition key. An item that was put by hand is
+    /// `None`.
     pub(super) table: BTreeMap<&'a str, Option<&'a StoredClaim>>,
 }
 
@@ -57,7 +62,9 @@ impl<'a> Model<'a> {
             won: BTreeSet::new(),
             inserts: BTreeSet::new(),
             puts_after_inserts: BTreeSet::new(),
-            panicked: BTreeSet::new(),
+            stored_ms: BTreeMap::new(),
+            panics: BTreeMap::new(),
+            may_be_quarantined: BTreeSet::new(),
             table: BTreeMap::new(),
         }
     }
@@ -71,7 +78,7 @@ impl<'a> Model<'a> {
         self.accepted.insert(id, QueuedMessage { message, meaning, acknowledged: false, redriven: false });
     }
 
-    /// Returns the content of the message that won the claim.
+    /// Returns the content number of the message that won the claim, or `None` if it was not a valid event.
     pub(super) fn content(&self, claim: &StoredClaim) -> Option<u64> {
         match self.accepted.get(claim.message_id.as_str())?.meaning {
             Meaning::Event { content, .. } => Some(*content),

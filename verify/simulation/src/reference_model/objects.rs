@@ -1,34 +1,53 @@
-//! Rules about the final contents of the table and the bucket: every claim has its object, and there is nothing else.
+//! Rules about the final contents of the table and the bucket. Both must contain everything that the history requires, and
+//! only what the history allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::claims::id_time;
 use super::model::Model;
 use crate::final_state::FinalState;
 use crate::history::StoredClaim;
 use crate::judgment::Rule;
 use crate::workload::Meaning;
 
-/// The object key prefix of the deployed `archive-fn`.
+/// The prefix of all object keys, which is the default of `OBJECT_PREFIX`.
 const PREFIX: &str = "events/";
+
+/// Age that a record must exceed before a panic can quarantine it.
+const HOUR_MS: u64 = 60 * 60 * 1_000;
 
 /// The objects that the bucket must contain.
 #[derive(Default)]
 struct ExpectedObjects {
     objects: BTreeMap<String, ExpectedObject>,
-    /// Quarantine keys that are allowed because `archive-fn` panicked on the claim, with the claim's id. Such a claim may have
-    /// its object, a quarantined record, or both.
+    /// Keys of the records that `archive-fn` may quarantine because it panicked on an old claim twice, each with the claim's id.
+    /// Such a claim may have its object, a quarantined record, or both. After any other panic, the claim must have its object.
     quarantined_after_panic: BTreeMap<String, String>,
 }
 
 struct ExpectedObject {
-    /// Claim id, or partition key of a poison record.
+    /// Id of the claim, or partition key of the poison record, that must become this object.
     name: String,
     /// `None` for a quarantined record, whose content is not checked.
     content: Option<String>,
 }
 
-impl Model<'_> {
-    /// Checks that the table holds the claims that it stored, the items that were put by hand, and nothing else.
+impl<'a> Model<'a> {
+    /// Notes that `archive-fn` panicked when it wrote the object with the key `subject`.
+    ///
+    /// The record of a claim may be quarantined if it is over an hour old and this was the second panic of the invocation. The age is
+    /// by the sandbox's clock, and the stream rounds the record's time down to a second.
+    pub(super) fn note_panic(&mut self, at_ms: u64, invocation: u64, subject: &'a str) {
+        let claim_id = subject.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
+        let Some(stored_ms) = self.stored_ms.get(claim_id) else { return };
+        let panics = self.panics.entry((invocation, claim_id)).or_default();
+        *panics += 1;
+        if *panics > 1 && at_ms + self.scenario.skew_ms + 1_000 > stored_ms + HOUR_MS {
+            self.may_be_quarantined.insert(claim_id);
+        }
+    }
+
+    /// Checks that the table contains the claims and the items put by hand that TTL has not deleted, and nothing else.
     pub(super) fn check_table(&mut self, final_state: &FinalState) {
         let expected: BTreeMap<&str, Option<&str>> =
             self.table.iter().map(|(pk, claim)| (*pk, claim.map(|claim| claim.claim_id.as_str()))).collect();
@@ -51,8 +70,8 @@ impl Model<'_> {
         }
     }
 
-    /// Checks that every claim and every poison record to be quarantined has one object, in one version and with the right
-    /// content, or was discarded, and that there are no other objects.
+    /// Checks that every claim has one object in one version with the right content, and that every poison record is
+    /// quarantined if it must be. An object may be missing if its record was discarded. There must be no other objects.
     pub(super) fn check_objects(&mut self, final_state: &FinalState) {
         let expected = self.expected_objects(final_state);
         self.check_found(&expected, final_state);
@@ -73,10 +92,11 @@ impl Model<'_> {
             let content = format!(
                 "{{\"event_id\":{id},\"claim_id\":\"{claim_id}\",\"claimed_at\":\"{claimed_at}\",\"message_id\":\"{message_id}\",\"event\":{line}}}\n"
             );
-            let day = &claimed_at[..10];
-            let hour = &claimed_at[11..13];
+            let id_time = id_time(claim_id);
+            let day = &id_time[..10];
+            let hour = &id_time[11..13];
             let key = format!("{PREFIX}dt={day}/hour={hour}/{claim_id}.json");
-            if self.panicked.contains(claim_id) {
+            if self.may_be_quarantined.contains(claim_id) {
                 let numbers = final_state.sequence_numbers.get(*claim_id).into_iter().flatten();
                 let keys = numbers.map(|number| (quarantine_key(number), (*claim_id).to_owned()));
                 expected.quarantined_after_panic.extend(keys);
@@ -93,7 +113,7 @@ impl Model<'_> {
         expected
     }
 
-    /// Checks that every object is expected and has one version with the expected content.
+    /// Checks that every object in the bucket is expected, and that it has one version with the expected content.
     fn check_found(&mut self, expected: &ExpectedObjects, final_state: &FinalState) {
         for (key, versions) in &final_state.objects {
             let (content, result) = match expected.objects.get(key) {
@@ -119,20 +139,20 @@ impl Model<'_> {
         }
     }
 
-    /// Checks that the on-failure queue names only records that exist.
+    /// Checks that the on-failure queue names only records that are in the stream.
     fn check_discarded(&mut self, final_state: &FinalState) {
         let numbers: BTreeSet<&String> = final_state.sequence_numbers.values().flatten().collect();
         for (first, last) in &final_state.discarded {
             if !numbers.contains(first) || !numbers.contains(last) {
                 self.judgment.add_violation(
                     Rule::Object,
-                    format!("the on-failure queue names records {first} to {last}, which do not exist"),
+                    format!("the on-failure queue names records {first} to {last}, which are not in the stream"),
                 );
             }
         }
     }
 
-    /// Checks that the on-failure queue names every record without an object.
+    /// Checks that the on-failure queue names the record of every expected object that is missing.
     fn check_missing(&mut self, expected: &ExpectedObjects, final_state: &FinalState) {
         let has_object = |key: &str| final_state.objects.contains_key(key);
         let quarantined: BTreeSet<&str> = expected

@@ -19,14 +19,15 @@ pub(crate) struct Discarded<'a> {
 }
 
 impl Discarded<'_> {
-    /// Returns the message, or `None` if there are no records. It has the form that the guide shows for a failed function,
-    /// and contains only metadata: the records themselves must be read from the stream, or for claims from the table.
+    /// Returns the message, or `None` if there are no records. The message has the format that Lambda's developer guide
+    /// shows for a failed function. It contains only metadata, so an operator must read the records themselves from the
+    /// stream or, for claims, from the table.
     pub(crate) fn message(&self, function_arn: &str, stream_arn: &str, now: SystemTime) -> Option<Value> {
         let first = self.records.first()?;
         let last = self.records.last()?;
         Some(json!({
             "requestContext": {
-                // The id of the last invocation is not known here. This one is the same in every run.
+                // The request id of the last invocation is not known here. This substitute is the same in every run.
                 "requestId": uuid::Builder::from_md5_bytes(Md5::digest(&first.sequence_number).into())
                     .into_uuid()
                     .to_string(),

@@ -17,8 +17,8 @@ pub(crate) struct Record {
     pub(crate) json: String,
 }
 
-/// Reads at most `limit` records of a shard, from its beginning or after a sequence number. Returns the sequence number,
-/// creation time and JSON of each.
+/// Reads at most `limit` records of a shard. Starts after the sequence number `after`, or at the shard's beginning.
+/// Returns the sequence number, creation time and JSON of each.
 pub(crate) fn read_records(
     database: &Database,
     stream_arn: &str,
@@ -39,7 +39,8 @@ pub(crate) fn read_records(
         let sequence_number = record.dynamodb.sequence_number.clone();
         let mut value =
             serde_json::to_value(record).map_err(|error| DynoxideError::InternalServerError(error.to_string()))?;
-        // dynoxide's event ids are random. Nothing else would differ between two runs with the same seed.
+        // dynoxide generates random event ids. This replacement is the same in every run with the same seed; all other
+        // fields already are.
         value["eventID"] = md5_hex(&sequence_number).into();
         Ok((sequence_number, SystemTime::UNIX_EPOCH + created_at, value))
     });
