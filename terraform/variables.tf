@@ -131,14 +131,14 @@ variable "dedup_window_seconds" {
 }
 
 variable "late_duplicates_seconds" {
-  description = "Longest time after the first copy of an event for which producers may still send duplicates. The dedup window must be long enough for them. The default is one day."
+  description = "Longest delay between the first copy of an event and a duplicate that a producer still sends. The dedup window must be long enough for such late duplicates. The default is one day."
   type        = number
   default     = 86400
   nullable    = false
 
   validation {
     condition     = var.late_duplicates_seconds >= 0 && floor(var.late_duplicates_seconds) == var.late_duplicates_seconds
-    error_message = "late_duplicates_seconds must be a whole number of at least 0: it is the longest time after the first copy of an event for which producers may still send duplicates."
+    error_message = "late_duplicates_seconds must be a whole number of at least 0: it is the longest delay between the first copy of an event and a duplicate that a producer still sends."
   }
 }
 
@@ -209,7 +209,7 @@ variable "queue_retention_seconds" {
 
   validation {
     condition     = var.queue_retention_seconds >= 2 * var.max_receive_count * (6 * var.function_timeout_seconds + var.ingest_batching_window_seconds)
-    error_message = "queue_retention_seconds must be at least twice max_receive_count visibility timeouts of 6 x function_timeout_seconds + ingest_batching_window_seconds each. If less time than these timeouts is left of a message's retention when it is first received, and it keeps failing, SQS deletes it before it can become a dead letter. The alarm queue-message-age, which goes off at half of the retention, must precede that."
+    error_message = "queue_retention_seconds must be at least 2 x max_receive_count x (6 x function_timeout_seconds + ingest_batching_window_seconds). The part in parentheses is the visibility timeout, and a message that keeps failing becomes a dead letter after max_receive_count of these. If less of its retention is left when it is first received, SQS deletes it before that. The alarm queue-message-age must go off earlier, and it goes off at half of the retention."
   }
 }
 
@@ -226,7 +226,7 @@ variable "dlq_retention_seconds" {
 
   validation {
     condition     = var.dlq_retention_seconds >= var.queue_retention_seconds + 86400
-    error_message = "dlq_retention_seconds must be at least queue_retention_seconds plus a day (86400): a dead letter keeps the time of its first enqueue. Otherwise, a message that becomes a dead letter at the end of the queue's retention is deleted before anyone can look at it."
+    error_message = "dlq_retention_seconds must be at least queue_retention_seconds plus a day (86400): a dead letter keeps the time of its first enqueue. With a shorter retention, a message that becomes a dead letter at the end of the queue's retention is deleted before anyone can look at it."
   }
 }
 
@@ -454,7 +454,7 @@ variable "alarm_email" {
 }
 
 variable "saved_queries" {
-  description = "Queries to save in CloudWatch Logs Insights, by their names. Each query reads the log groups of both functions. In the default query `what happened to event X`, replace X by an event id."
+  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions. In the default query `what happened to event X`, replace X by an event id."
   type        = map(string)
   nullable    = false
 

@@ -17,7 +17,7 @@ use crate::record::{Record, RecordError, created_at};
 /// fraction of a core.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
-/// Age up to which a record that makes our code panic is only retried, and not quarantined.
+/// Maximum age at which a panic of our code only makes a record fail. An older record can be quarantined.
 const MAX_PANICKING_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Archives records, one per call. It lives as long as its Lambda sandbox.
@@ -33,7 +33,8 @@ pub(crate) enum ArchiveOutcome {
     Skipped,
     /// The claim's object is in the lake.
     Archived { put: PutOutcome, key: String, lag_ms: u64 },
-    /// The record can never be archived, and its text is stored in the lake.
+    /// The text of the record is stored in the lake. Either the item is unusable, or our code panicked on the record twice;
+    /// then the claim in the table is valid, and `replay` can archive it once the code is fixed.
     Quarantined { key: String, reason: RecordError },
 }
 
@@ -109,8 +110,9 @@ impl Archiver {
         Ok(ArchiveOutcome::Archived { put, key, lag_ms })
     }
 
-    /// Stores the text of a record that can never be archived. The function does not report a stored record, so that it does
-    /// not block its shard. If this write fails too, the record is reported as failed, and Lambda retries it.
+    /// Stores the text of a record that is unusable or that made our code panic twice. The function does not report a stored
+    /// record, so that it does not block its shard. If this write fails too, the record is reported as failed, and Lambda
+    /// retries it.
     async fn quarantine(
         &self,
         record: &RawValue,

@@ -61,8 +61,8 @@ impl DataLakeError {
 }
 
 impl DataLake {
-    /// Returns the lake in `bucket`. Its client has the settings in `config`, and also retries an answer 409, which the SDK
-    /// does not do by default.
+    /// Returns the lake in `bucket`. Its client has the settings in `config`, and also retries a request that S3 answers
+    /// with 409, which the SDK does not do by default.
     #[must_use]
     pub fn new(config: Builder, bucket: &str) -> Self {
         let conflict = HttpStatusCodeClassifier::new_from_codes(&[CONFLICT]);

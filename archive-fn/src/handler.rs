@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use aws_smithy_async::time::SharedTimeSource;
 use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::stream::FuturesUnordered;
 use lambda_runtime::LambdaEvent;
 use lambda_support::deadline::DeadlineReached;
 use lambda_support::{BatchResponse, Deadline, Envelope, LogWriter, Summary, metrics};
@@ -43,29 +43,43 @@ impl Handler {
         // finds the objects that were written already there.
         let mut done = vec![false; records.len()];
         let archiving = async {
+            let mut next = 0;
+            let mut in_flight = FuturesUnordered::new();
             let mut panicked = Vec::new();
-            let mut outcomes = stream::iter(0..records.len())
-                .map(|index| {
+            loop {
+                // After a panic of an old record, no other record starts until its second try is over. A large batch could
+                // otherwise use up the time again and again, and the record would block its shard.
+                while next < records.len() && in_flight.len() < MAX_IN_FLIGHT && panicked.is_empty() {
+                    let index = next;
                     let (record, sequence_number) = &records[index];
-                    async move { (index, self.archiver.archive(record, sequence_number.as_deref(), deadline).await) }
-                })
-                .buffer_unordered(MAX_IN_FLIGHT);
-            while let Some((index, (claim, outcome))) = outcomes.next().await {
-                let (record, sequence_number) = &records[index];
-                if matches!(outcome, Err(ArchiverError::Panicked(_))) && self.archiver.may_quarantine_panic(record) {
-                    panicked.push(index);
+                    let archived = self.archiver.archive(record, sequence_number.as_deref(), deadline);
+                    in_flight.push(async move { (index, archived.await) });
+                    next += 1;
+                }
+                if let Some((index, (claim, outcome))) = in_flight.next().await {
+                    let (record, sequence_number) = &records[index];
+                    if matches!(outcome, Err(ArchiverError::Panicked(_))) && self.archiver.may_quarantine_panic(record)
+                    {
+                        panicked.push(index);
+                    } else {
+                        done[index] = true;
+                        report.add_record(sequence_number.as_deref(), claim.as_deref(), &outcome);
+                    }
                     continue;
                 }
-                done[index] = true;
-                report.add_record(sequence_number.as_deref(), claim.as_deref(), &outcome);
-            }
-            // No other record is in flight now, so a second panic is caused by the record itself.
-            for index in panicked {
-                let (record, sequence_number) = &records[index];
-                let again = self.archiver.archive_or_quarantine(record, sequence_number.as_deref(), deadline);
-                let (claim, outcome) = again.await;
-                done[index] = true;
-                report.add_record(sequence_number.as_deref(), claim.as_deref(), &outcome);
+                if panicked.is_empty() {
+                    break;
+                }
+                // In the order of the stream, so that Lambda's next batch starts behind a quarantined record. No other record
+                // is in flight now, so a second panic is caused by the record itself.
+                panicked.sort_unstable();
+                for index in panicked.drain(..) {
+                    let (record, sequence_number) = &records[index];
+                    let again = self.archiver.archive_or_quarantine(record, sequence_number.as_deref(), deadline);
+                    let (claim, outcome) = again.await;
+                    done[index] = true;
+                    report.add_record(sequence_number.as_deref(), claim.as_deref(), &outcome);
+                }
             }
         };
         let in_time = deadline.limit(archiving).await;

@@ -24,7 +24,7 @@ pub enum Record {
     },
 }
 
-/// The reason why the record of a claim can never be archived.
+/// The reason why the record of a claim is quarantined.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The record cannot be deserialized.
@@ -33,7 +33,8 @@ pub enum RecordError {
     /// The new image is not a valid claim, or the claim's body is not valid.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// The record is old and makes our own code panic whenever it is tried.
+    /// The record is old, and our own code panicked on it twice in one invocation. The claim in the table is valid and may be
+    /// the only copy of its event.
     #[error(transparent)]
     Panicked(#[from] Panicked),
 }

@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use archive_fn::{Config, DataLake, Handler};
 use emulator::{Clock, Fault, Services};
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber as _;
 use tracing::level_filters::LevelFilter;
@@ -49,8 +51,8 @@ impl World {
         requests
     }
 
-    /// From now on, the first `panics` writes of the object of record 2 panic. All other requests get `fault`. Returns the
-    /// number of tries to write that object.
+    /// From now on, the code panics in each of the first `panics` tries to write the object of record 2. All other
+    /// requests get `fault`. Returns the number of tries to write that object.
     fn panic_on_record_2(&self, panics: usize, fault: Option<Fault>) -> Arc<AtomicUsize> {
         let tries = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&tries);
@@ -241,8 +243,8 @@ async fn young_panicking_record_fails_alone() {
     assert_eq!(world.outcomes(), ["1 already_there", "2 written", "3 already_there"]);
 }
 
-/// A record that is over an hour old and makes our code panic twice is quarantined. Its second try begins when all other
-/// records are done.
+/// A record that is over an hour old and makes our code panic twice is quarantined. Its second try begins when no other
+/// record is in flight.
 #[tokio::test(start_paused = true)]
 async fn old_record_is_quarantined_at_second_panic() {
     let world = World::new();
@@ -256,11 +258,11 @@ async fn old_record_is_quarantined_at_second_panic() {
         }
         Some(Fault::RequestDelayed(Duration::from_secs(3)))
     });
-    // At most eight of the twenty writes are in flight, so they take nine seconds.
+    // The seven writes beside it take three seconds.
     let mut records: Vec<Value> = (1..=20).map(|n| record(n, "{}")).collect();
     records[1] = record_of_age(2, json!(NOW - 3_601));
     assert!(world.deliver(&records).await.is_empty());
-    assert_eq!(*tries.lock().unwrap(), [0, 9]);
+    assert_eq!(*tries.lock().unwrap(), [0, 3]);
     let outcomes = world.outcomes();
     assert_eq!(outcomes.iter().filter(|outcome| outcome.ends_with(" written")).count(), 19);
     assert!(outcomes.contains(&"2 quarantined".to_owned()), "{outcomes:?}");
@@ -356,6 +358,21 @@ async fn late_second_try_is_reported() {
     assert_eq!(world.outcomes(), ["1 failed", "2 failed"]);
 }
 
+/// An old record that panics is tried again before the rest of its batch. A large batch that needs more than one invocation
+/// cannot delay its quarantine.
+#[tokio::test(start_paused = true)]
+async fn old_panic_does_not_wait_for_the_batch() {
+    let world = World::new();
+    let tries = world.panic_on_record_2(2, Some(Fault::AnswerDelayed(Duration::from_millis(900))));
+    let old = record_of_age(2, json!(NOW - 7_200));
+    let batch: Vec<_> = [old].into_iter().chain((10..60).map(|number| record(number, "{}"))).collect();
+    let reported = world.deliver_within(5_000, &batch).await;
+    assert_eq!(tries.load(Ordering::SeqCst), 2);
+    assert!(world.outcomes().contains(&"2 quarantined".to_owned()));
+    assert!(!reported.is_empty(), "the batch must be too large for one invocation");
+    assert!(!reported.contains(&"2".to_owned()));
+}
+
 /// An answer that reports success but does not come from S3 does not count as a write.
 #[tokio::test(start_paused = true)]
 async fn success_without_etag_is_not_written() {
@@ -374,7 +391,7 @@ async fn success_without_etag_is_not_written() {
     }
 }
 
-/// S3's status decides, not the code in its answer.
+/// The HTTP status of S3's answer decides, not the error code in its body.
 #[tokio::test(start_paused = true)]
 async fn answer_without_a_code_is_judged_by_status() {
     let world = World::new();
@@ -528,6 +545,39 @@ async fn unanswered_records_are_reported_in_time() {
     assert_eq!(world.deliver(&records).await.len(), 49);
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert_eq!(world.lake().len(), 1);
+}
+
+/// If no record of a batch becomes an object, the handler never waits for a request. It still stops before the deadline.
+#[tokio::test(start_paused = true)]
+async fn batch_without_claims_stops_in_time() {
+    let mut world = World::new();
+    // Each log line takes one second to write, without an await.
+    let log = world.log.clone();
+    world.log = lambda_support::LogWriter::new(move |line| {
+        let _ = tokio::time::advance(Duration::from_secs(1)).now_or_never();
+        log.clone().write_all(line)
+    });
+    let mut removal = record(1, "{}");
+    removal["eventName"] = "REMOVE".into();
+    let records = vec![removal; 60];
+    world.deliver(&records).await;
+    let outcomes = world.outcomes();
+    let skipped = outcomes.iter().filter(|outcome| outcome.ends_with(" skipped")).count();
+    assert!((29..40).contains(&skipped), "work must stop after 29 of 30 seconds, but {skipped} records were read");
+}
+
+/// If the first tries take until the deadline, no record that made our code panic is tried again.
+#[tokio::test(start_paused = true)]
+async fn no_second_try_after_the_deadline() {
+    let world = World::new();
+    let tries = world.fail(|_| {
+        let _ = tokio::time::advance(Duration::from_secs(20)).now_or_never();
+        panic!("on purpose")
+    });
+    let records = [1, 2].map(|n| record_of_age(n, json!(NOW - 7_200)));
+    assert_eq!(world.deliver(&records).await, ["1", "2"]);
+    assert_eq!(world.outcomes(), ["1 failed", "2 failed"]);
+    assert_eq!(tries.load(Ordering::SeqCst), 2, "a record was tried again after the deadline");
 }
 
 /// The largest batches stop two seconds before the deadline, because reporting ten thousand records takes longer.

@@ -1,8 +1,9 @@
 //! Micro-benchmarks of the work for one message, without any service: `cargo bench -p bench`.
 //!
-//! They cover parsing a body (pointer look-up, strictness check and digest in one pass), the claim and its codec, and the
-//! line of an object. The last benchmark runs a whole batch through the handler of `ingest-fn`, including planning and
-//! logging. The handler's cache already contains every event, so the handler sends no request.
+//! They cover parsing a body (pointer look-up, strictness check and digest in one pass), creating a claim, converting the
+//! claim to an item and back, and building the line of an object. The last benchmark runs a whole batch through the
+//! handler of `ingest-fn`, including planning and logging. The handler's cache already contains every event, so the
+//! handler sends no request.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -70,7 +71,7 @@ fn object_line(bencher: Bencher, size: Size) {
 }
 
 /// Handles a batch of ten duplicates of events in the warm cache: parses the envelope, plans the batch, looks up the
-/// cache, and logs to a writer that discards the lines.
+/// events in the cache, and logs to a writer that discards the lines.
 #[divan::bench(args = SIZES)]
 fn batch_of_ten_known_events(bencher: Bencher, size: Size) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();

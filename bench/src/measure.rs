@@ -108,7 +108,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
-/// Runs the function once, to check that it works and that it calls the operation that it is measured for.
+/// Runs the function once, to check that it works and that it calls the operation named in `subject`.
 pub(crate) fn try_out(subject: &Subject) -> anyhow::Result<()> {
     run(subject, Size::Reading, Relation::Distinct, 1).map(drop)
 }

@@ -1,5 +1,5 @@
-//! Measurements besides CPU time and cold start: a herd over warm sandboxes, a million duplicates, connections, memory
-//! under the largest batches, and the rate of one sandbox.
+//! Measurements besides CPU time and cold start: a herd spread over warm sandboxes, a million duplicates, connections,
+//! memory under the largest batches, and the rate of one sandbox.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 /// Largest batch size that the queue mapping accepts.
 const LARGEST_BATCH: usize = 10_000;
 
-/// Returns the number of write requests for 50 identical messages, in five batches of ten over two warm sandboxes.
+/// Returns the number of write requests for 50 identical messages, sent in five batches of ten to two warm sandboxes.
 pub(crate) fn herd_writes(ingest: &Subject) -> anyhow::Result<u64> {
     on_a_runtime(async {
         let (services, endpoint) = back_end().await?;
@@ -150,8 +150,8 @@ pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> any
     .collect()
 }
 
-/// Rate of one sandbox with batches of a thousand messages. It is measured by the CPU clock of the process, so it is the
-/// rate of a full core, regardless of other load on the machine.
+/// Rate of one sandbox with batches of a thousand messages. It is computed from the CPU time of the process, so it is
+/// the rate of a whole core, regardless of other load on the machine.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rate {
     pub(crate) function: &'static str,

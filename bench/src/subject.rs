@@ -86,7 +86,7 @@ pub(crate) fn compiled(binaries: &Path) -> Vec<Subject> {
     subjects
 }
 
-/// Returns the function of that name, one of [`compiled`].
+/// Returns the function with this name from the list that [`compiled`] returns.
 pub(crate) fn named<'a>(subjects: &'a [Subject], name: &str) -> &'a Subject {
     subjects.iter().find(|subject| subject.name == name).expect("every compiled function is measured")
 }

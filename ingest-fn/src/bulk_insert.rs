@@ -46,7 +46,7 @@ pub(crate) struct BulkInserter<'a> {
     deadline: Deadline,
 }
 
-/// The requests with which the work on a batch starts. Groups are identified by their index.
+/// The first requests for the claims of a batch. Groups are identified by their index.
 struct RequestPlan {
     /// One entry for each insert request: the groups whose claims it inserts.
     inserts: VecDeque<Vec<usize>>,
@@ -73,7 +73,7 @@ struct InsertedBatch {
 pub struct InsertOutcome {
     /// One flag for each claim, in the order of the request: true if this request certainly inserted the claim.
     pub inserted: Vec<bool>,
-    /// The first insert that DynamoDB refused for another reason than an existing item.
+    /// The first insert that DynamoDB refused for a reason other than an existing item.
     pub refusal: Option<InsertRefusal>,
 }
 
@@ -128,8 +128,8 @@ impl<'a> BulkInserter<'a> {
         Self { claimer, groups, deadline }
     }
 
-    /// Claims the events of all groups. As soon as the outcome of a leader's claim is known, calls `on_outcome` with it and
-    /// the group's index. At the deadline, the caller drops this future with all its requests.
+    /// Claims the events of all groups. Calls `on_outcome` with the index of each group and the outcome of its leader's
+    /// claim, as soon as this outcome is known. At the deadline, the caller drops this future with all its requests.
     pub(crate) async fn claim_groups(&self, mut on_outcome: impl FnMut(usize, Result<ClaimOutcome, ClaimerError>)) {
         let RequestPlan { mut inserts, mut puts } = self.plan_requests();
         let mut inserts_in_flight = FuturesUnordered::new();
@@ -230,8 +230,8 @@ impl<'a> BulkInserter<'a> {
     }
 
     /// Sends an insert request. Returns, for each claim, whether this request certainly inserted it. Logs a warning if
-    /// claims are unconfirmed for another reason than an existing item. For example, a role without `dynamodb:PartiQLInsert`
-    /// causes a warning in every batch.
+    /// claims are unconfirmed for a reason other than an existing item. For example, a role without
+    /// `dynamodb:PartiQLInsert` causes a warning in every batch.
     async fn insert(&self, claims: &[Claim]) -> Vec<bool> {
         let none = || vec![false; claims.len()];
         if claims.is_empty() || self.deadline.is_reached() {

@@ -160,9 +160,9 @@ impl Intercept for BodyCheck {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let answer = context.response();
-        let is_empty = answer.body().bytes().is_none_or(<[u8]>::is_empty);
-        if answer.status().is_success() && is_empty { Err("the answer has no body".into()) } else { Ok(()) }
+        let is_empty = context.response().body().bytes().is_none_or(<[u8]>::is_empty);
+        // An error stays as it is. The SDK retries some errors, such as a connection that breaks in the middle of a body.
+        if context.output_or_error().is_ok() && is_empty { Err("the answer has no body".into()) } else { Ok(()) }
     }
 }
 

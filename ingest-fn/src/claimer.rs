@@ -1,4 +1,4 @@
-//! Claims an event: finds the claim that holds it in the cache, or else writes one to the table.
+//! Claims an event: looks in the cache for the claim that holds the event, or else writes a claim to the table.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use crate::warm_cache::WarmCache;
 /// function would open more connections. Each of them needs a TLS handshake, which runs on a fraction of a core.
 pub(crate) const MAX_IN_FLIGHT: usize = 10;
 
-/// Maximum size of all bodies in flight, in KiB. Each claim in flight needs memory for about five bodies: copies of its own
-/// in the message, the item and the request, and, if the event is already claimed, the body that DynamoDB returns. A
-/// function of 128 MB has room for two of the largest bodies, or for ten of the usual small ones.
+/// Maximum size of all bodies in flight, in KiB. Each claim in flight needs memory for about five bodies: copies of its
+/// own body in the message, the item and the request, and, if the event is already claimed, the body that DynamoDB
+/// returns. A function of 128 MB has room for two of the largest bodies, or for ten of the usual small ones.
 const MAX_IN_FLIGHT_KIB: u32 = 2 * 1_024;
 
 /// Claims events, one per call. It lives as long as its Lambda sandbox.

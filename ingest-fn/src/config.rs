@@ -7,7 +7,8 @@ use claim::EventIdPointer;
 use lambda_support::{VariableError, Variables};
 
 /// 16 days: one day in which the producer may send duplicates, 14 days that a message may spend in the dead-letter queue,
-/// counted from its first enqueue, and one day in the queue after a redrive. A duplicate must still find the claim then.
+/// counted from its first enqueue, and one day in the queue after a redrive. A duplicate must still find the claim after
+/// all of this time.
 const DEFAULT_WINDOW_SECONDS: &str = "1382400";
 
 /// 100 years, so that adding the window to the current time cannot overflow `ttl`.
@@ -138,7 +139,8 @@ mod tests {
         }
     }
 
-    /// Batched claims require the table's name. An ARN, or a name that could end the statement's quotation, is refused.
+    /// Batched claims require the table's name. An ARN is refused, and so is a name with a quotation mark, which could
+    /// end the quoted name in the statement.
     #[test]
     fn batched_claims_require_a_table_name() {
         let arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims";

@@ -62,7 +62,7 @@ async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
-/// Returns the record of the fixture with this id and body.
+/// Returns the fixture's first record, with its id and body replaced by these.
 fn message(id: &str, body: &str) -> Value {
     let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
     let mut record = fixture["Records"][0].clone();

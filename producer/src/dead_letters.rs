@@ -1,30 +1,37 @@
 //! Receives the messages of a dead-letter queue, without deleting them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use tokio::time::Instant;
 
 use crate::pipeline_client::PipelineClient;
+use crate::read_back;
 
 /// Maximum number of receives in one search. Each receive returns at most ten messages.
-pub(crate) const MOST_RECEIVES: usize = 1_000;
+const MOST_RECEIVES: usize = 1_000;
 
-/// Number of consecutive empty receives that end the search. SQS may answer a receive without messages although the queue
-/// has some.
+/// Number of consecutive empty receives that end a round of the search. SQS may return no messages although the queue has
+/// some.
 const EMPTY_RECEIVES: usize = 3;
 
 /// Visibility timeout, in seconds, with which the search receives messages. Other consumers cannot receive these messages
 /// meanwhile.
-const HIDDEN_SECONDS: i32 = 20;
+const HIDDEN_SECONDS: u16 = 20;
 
-/// A search of a dead-letter queue.
+/// Number of rounds in which a search waits for messages that other consumers hide. With receives that wait a second, the
+/// rounds together are longer than [`HIDDEN_SECONDS`], and longer than SQS's default visibility timeout of 30 seconds.
+pub(crate) const MOST_ROUNDS: usize = 11;
+
+/// A search of a dead-letter queue. It can run several times.
 pub(crate) struct DeadLetterSearch<'a> {
     client: &'a PipelineClient,
     url: &'a str,
-    /// Ids of the messages that the search has received. In a large queue, the first messages become visible again before
-    /// the search receives the last ones.
-    seen: HashSet<String>,
+    /// The time of the last receive of each message, by message id. In a large queue, the first messages become visible
+    /// again before the search receives the last ones.
+    received: HashMap<String, Instant>,
     receives: usize,
     /// Number of consecutive receives without any message.
     empty: usize,
@@ -32,15 +39,45 @@ pub(crate) struct DeadLetterSearch<'a> {
 
 impl<'a> DeadLetterSearch<'a> {
     pub(crate) fn new(client: &'a PipelineClient, url: &'a str) -> Self {
-        Self { client, url, seen: HashSet::new(), receives: 0, empty: 0 }
+        Self { client, url, received: HashMap::new(), receives: 0, empty: 0 }
     }
 
-    /// Receives messages that this search has not returned yet. Returns `None` at the end of the queue, or after
-    /// [`MOST_RECEIVES`] receives.
+    /// Receives all messages of the queue and passes them to `take`, except those that the last run still hides. If other
+    /// consumers hide messages, waits for these in up to `rounds` rounds, unless `take` returns true.
     ///
     /// # Errors
-    /// Fails if the queue cannot be read.
-    pub(crate) async fn receive(&mut self) -> anyhow::Result<Option<Vec<Message>>> {
+    /// Fails if the queue cannot be read, or if not all of its messages could be received.
+    pub(crate) async fn run(
+        &mut self,
+        rounds: usize,
+        mut take: impl FnMut(Vec<Message>) -> bool,
+    ) -> anyhow::Result<()> {
+        // Other messages may have left the queue meanwhile. They count again once they are received again.
+        self.received.retain(|_, at| at.elapsed() < Duration::from_secs(HIDDEN_SECONDS.into()));
+        self.receives = 0;
+        let mut is_enough = false;
+        for _ in 0..rounds {
+            self.empty = 0;
+            while let Some(messages) = self.receive().await? {
+                is_enough |= take(messages);
+            }
+            if is_enough || self.is_complete().await? {
+                return Ok(());
+            }
+            if self.receives >= MOST_RECEIVES {
+                let received = self.received.len();
+                anyhow::bail!(
+                    "the dead-letter queue {} has more messages than the {received} that {MOST_RECEIVES} receives returned",
+                    self.url
+                );
+            }
+        }
+        anyhow::bail!("other consumers hide messages of the dead-letter queue {}: try again later", self.url)
+    }
+
+    /// Receives messages that the search has not returned yet. Returns `None` if no more can be received now, or after
+    /// [`MOST_RECEIVES`] receives.
+    async fn receive(&mut self) -> anyhow::Result<Option<Vec<Message>>> {
         while self.empty < EMPTY_RECEIVES && self.receives < MOST_RECEIVES {
             self.receives += 1;
             // Long polling asks all of SQS's servers. Short polling asks only some of them, and misses the messages on the
@@ -48,31 +85,30 @@ impl<'a> DeadLetterSearch<'a> {
             let request = self.client.sqs.receive_message().queue_url(self.url).max_number_of_messages(10);
             let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
             let request =
-                request.visibility_timeout(HIDDEN_SECONDS).wait_time_seconds(self.client.receive_wait_seconds);
+                request.visibility_timeout(HIDDEN_SECONDS.into()).wait_time_seconds(self.client.receive_wait_seconds);
             let answer = request.send().await;
             let answer = answer.with_context(|| format!("failed to read the dead-letter queue {}", self.url))?;
             let mut messages = answer.messages.unwrap_or_default();
-            self.empty = if messages.is_empty() { self.empty + 1 } else { 0 };
-            messages.retain(|message| message.message_id.as_ref().is_none_or(|id| self.seen.insert(id.clone())));
+            let is_empty = messages.is_empty();
+            self.empty = if is_empty { self.empty + 1 } else { 0 };
+            let now = Instant::now();
+            let mut is_new = |id: &String| self.received.insert(id.clone(), now).is_none();
+            messages.retain(|message| message.message_id.as_ref().is_none_or(&mut is_new));
             if !messages.is_empty() {
                 return Ok(Some(messages));
+            }
+            // In a large queue, messages become visible again so fast that no receive is ever empty.
+            if !is_empty && self.is_complete().await? {
+                break;
             }
         }
         Ok(None)
     }
 
-    /// Returns true if the search ended because no more messages could be received.
-    pub(crate) fn reached_end(&self) -> bool {
-        self.empty >= EMPTY_RECEIVES
-    }
-
-    /// Returns the number of different messages that the search has received.
-    pub(crate) fn received(&self) -> usize {
-        self.seen.len()
-    }
-
-    /// Lets the search receive again, until three more receives in a row are empty.
-    pub(crate) fn resume(&mut self) {
-        self.empty = 0;
+    /// Returns true if the search has received as many messages as the queue has. The queue's message count includes
+    /// messages that other consumers hide.
+    async fn is_complete(&self) -> anyhow::Result<bool> {
+        let depth = read_back::depth(self.client, self.url).await?;
+        Ok(self.received.len() as u64 >= depth)
     }
 }

@@ -108,7 +108,7 @@ fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, fault_counts: &FaultCounts
 /// Decides the faults of the queue and of the mappings.
 struct ScenarioFaultPlan {
     hidden_for: Option<Duration>,
-    /// Decides which batches and receives get a fault; `None` if the scenario has no redelivery faults.
+    /// Random numbers that decide when a fault occurs; `None` if the scenario has no redelivery faults.
     random: Option<Mutex<fastrand::Rng>>,
     fault_counts: Arc<FaultCounts>,
 }

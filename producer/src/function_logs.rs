@@ -21,7 +21,8 @@ pub struct LogTail {
     /// The time, in milliseconds since 1970, before which all lines have been read.
     from_ms: i64,
     delay_ms: i64,
-    /// Maps the id of each log event at or after `from_ms` that has been read to its timestamp in milliseconds since 1970.
+    /// The log events read so far, except those before `from_ms`. Maps the id of each one to its timestamp, in milliseconds
+    /// since 1970.
     seen: HashMap<String, i64>,
 }
 

@@ -1,9 +1,9 @@
-//! Reads the claims, objects and dead letters of a run.
+//! Reads the claims and objects of a run, and the message counts of queues.
 //!
 //! Claims and objects are looked up by key. The table and the lake are never scanned or listed, because a lake may hold
 //! years of data.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
 
 use anyhow::Context as _;
@@ -16,7 +16,6 @@ use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::dead_letters::DeadLetterSearch;
 use crate::events::Plan;
 use crate::pipeline_client::PipelineClient;
 use crate::same_json::same_json;
@@ -216,27 +215,6 @@ fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, se
         },
     };
     matches_claim && !has_more_lines && same_json(event.get(), &expected)
-}
-
-/// Adds the ids of this run's messages in the dead-letter queue to `seen`, and returns `false` if the queue has too many
-/// messages to search.
-///
-/// Each receive hides its messages for 20 seconds, so that the next receive returns others.
-///
-/// # Errors
-/// Fails if the queue cannot be read.
-pub async fn dead_letters(
-    client: &PipelineClient,
-    url: &str,
-    sent: &SendResults,
-    seen: &mut HashSet<String>,
-) -> anyhow::Result<bool> {
-    let mut search = DeadLetterSearch::new(client, url);
-    while let Some(messages) = search.receive().await? {
-        let ids = messages.into_iter().filter_map(|message| message.message_id);
-        seen.extend(ids.filter(|id| sent.confirmed.contains_key(id)));
-    }
-    Ok(search.reached_end())
 }
 
 /// Returns the number of messages in a queue, including delayed messages and messages in flight.

@@ -65,7 +65,7 @@ pub struct RunReport {
     pub rejected: Option<usize>,
     /// Number of claims that have an object.
     pub objects: Option<usize>,
-    /// Number of versions of all these objects together.
+    /// Total number of versions that the claims' objects have.
     pub object_versions: Option<usize>,
     /// Number of this run's messages in the dead-letter queue.
     pub dead_letters: Option<usize>,

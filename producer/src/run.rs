@@ -118,8 +118,8 @@ async fn run_embedded(
 /// Sends the messages, waits until the pipeline is drained or the timeout expires, and judges the result.
 ///
 /// # Errors
-/// Fails if the object prefix is not valid, if the messages cannot be built, or if Ctrl-C interrupts the building. In each
-/// case, no message has been sent.
+/// Fails if the object prefix is not valid, if the messages cannot be built, or if Ctrl-C is pressed before they are
+/// built. In each case, no message has been sent.
 pub async fn judge(
     client: &PipelineClient,
     scenario: &'static Scenario,

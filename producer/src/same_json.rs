@@ -10,8 +10,8 @@ pub fn same_json(one: &str, other: &str) -> bool {
     one == other || matches!((normalize(one), normalize(other)), (Some(one), Some(other)) if one == other)
 }
 
-/// Rewrites a JSON text in one fixed format, or returns `None` if the text is not valid JSON. This code is independent of
-/// the code with which the functions write events, so that a bug in that code cannot hide from this check.
+/// Rewrites a JSON text in one fixed format, or returns `None` if the text is not valid JSON. The functions
+/// write events with other code, so a bug in that code cannot hide from this check.
 fn normalize(json: &str) -> Option<Vec<u8>> {
     let settings =
         ReaderSettings { restrict_number_values: false, max_nesting_depth: None, ..ReaderSettings::default() };
@@ -28,7 +28,7 @@ fn normalize(json: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::same_json;
 
-    /// White space and escapes do not matter. The digits of a number, the order and everything else do.
+    /// White space and escapes do not matter. The digits of a number, the order of values and everything else matter.
     #[test]
     fn same_json_ignores_space_and_escapes() {
         assert!(same_json(r#"{"a":[1.50,"é"]}"#, "{ \"a\" : [1.50 ,\"\\u00e9\"] }\n"));

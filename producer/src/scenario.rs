@@ -162,7 +162,7 @@ pub static SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "large",
         about: "bodies at the size limits",
-        sends: "10 messages: the smallest event, the largest that the queue accepts (1 MiB embedded, 256 KiB deployed), the largest that fits into an item of the table, and one byte more than that",
+        sends: "10 messages: the smallest event, the largest that the queue accepts (1 MiB embedded, 256 KiB deployed), the largest that fits into an item of the table, and one that is a byte larger if the queue accepts it",
         expects: "one object for each event that fits into an item, compressed or not, and the other messages in the dead-letter queue",
         content: Content::Sized,
         messages: 10,

@@ -65,7 +65,7 @@ pub struct SendSettings {
     pub batch_size: usize,
     /// Number of messages per second; `None` sends as fast as possible.
     pub rate: Option<u32>,
-    /// Time that sending may take in addition to what the rate requires. No request starts later than that.
+    /// Time that sending may take in addition to the time that the rate requires. No request starts after both have passed.
     pub slack: Duration,
 }
 
@@ -130,8 +130,7 @@ pub async fn send_all(
 }
 
 /// Splits the messages into requests, in order and with as many messages each as the settings allow. The bodies of one
-/// request have at most `max_bytes` together, because SQS limits the size of a whole batch as it limits the size of one
-/// message.
+/// request have at most `max_bytes` together, because SQS applies the size limit of one message to a whole batch.
 fn split_into_requests(plan: &Plan, settings: SendSettings, max_bytes: usize) -> Vec<Range<usize>> {
     let in_burst = settings.rate.map_or(usize::MAX, |rate| rate.div_ceil(BURSTS_PER_SECOND) as usize);
     let most = settings.batch_size.min(in_burst);

@@ -8,6 +8,7 @@ use claim::{Claim, ObjectPrefix};
 use ops::command_line::error_line;
 use tokio::time::{Instant, timeout_at};
 
+use crate::dead_letters::{DeadLetterSearch, MOST_ROUNDS};
 use crate::events::Plan;
 use crate::function_logs::{FunctionLogs, IngestOutcome, LogReader};
 use crate::pipeline_client::PipelineClient;
@@ -58,6 +59,8 @@ pub struct Watch<'a> {
     prefix: ObjectPrefix,
     event_of_id: HashMap<&'a str, usize>,
     reader: LogReader<'a>,
+    /// The search of the dead-letter queue; `None` if the queue is unknown.
+    dead_letters: Option<DeadLetterSearch<'a>>,
     seen: Observation,
     empty_looks: u32,
     empty_since: Instant,
@@ -66,7 +69,7 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Creates a watch. `reader` must have read the logs since before the first message was sent.
+    /// Creates a watch. `reader` must read the logs from a time before the first message was sent.
     #[must_use]
     pub fn new(
         client: &'a PipelineClient,
@@ -90,6 +93,7 @@ impl<'a> Watch<'a> {
             }
         }
         let event_of_id = plan.event_ids.iter().enumerate().map(|(event, id)| (id.as_str(), event)).collect();
+        let dead_letters = client.dlq_url.as_deref().map(|url| DeadLetterSearch::new(client, url));
         let empty_since = Instant::now();
         Self {
             client,
@@ -98,6 +102,7 @@ impl<'a> Watch<'a> {
             prefix,
             event_of_id,
             reader,
+            dead_letters,
             seen,
             empty_looks: 0,
             empty_since,
@@ -153,7 +158,8 @@ impl<'a> Watch<'a> {
         // The earlier looks read only what the logs mention. The final result must not depend on the logs, so look up
         // everything once.
         if self.seen.drained || last {
-            self.read_dead_letters().await;
+            // A run that was not drained is inconclusive anyway, so it does not wait for hidden messages.
+            self.read_dead_letters(if self.seen.drained { MOST_ROUNDS } else { 1 }).await;
             self.read_claims(true).await;
             self.read_objects(true).await;
             self.seen.drained = self.is_drained();
@@ -167,7 +173,7 @@ impl<'a> Watch<'a> {
             self.empty_looks = 0;
             self.seen.queue_settled = false;
             if self.client.shares_queue && self.looks_since_search >= LOOKS_PER_SEARCH && self.awaits_dead_letters() {
-                self.read_dead_letters().await;
+                self.read_dead_letters(1).await;
             }
             return;
         }
@@ -176,7 +182,7 @@ impl<'a> Watch<'a> {
         }
         self.empty_looks += 1;
         if self.sent.confirmed.keys().any(|id| !self.is_settled(id)) {
-            self.read_dead_letters().await;
+            self.read_dead_letters(1).await;
         }
         // Log lines and dead letters may appear with a delay, so the queue is settled only some time after it became empty.
         self.seen.queue_settled =
@@ -242,8 +248,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Looks up the objects of claims for which no object was found so far. Skips claims of this run's messages that the log
-    /// of `archive-fn` does not name as archived, unless `all` is true or that log cannot be read.
+    /// Looks up the objects of claims for which no object was found so far. Skips events that a message of this run won,
+    /// as long as the log of `archive-fn` does not say that they are archived. Skips nothing if `all` is true or that log
+    /// cannot be read.
     async fn read_objects(&mut self, all: bool) {
         let Some(bucket) = &self.client.stack.bucket else { return };
         let all = all || !self.is_readable(Source::ArchiveLog);
@@ -280,19 +287,19 @@ impl<'a> Watch<'a> {
         }
     }
 
-    async fn read_dead_letters(&mut self) {
-        let Some(url) = &self.client.dlq_url else { return };
+    /// Searches the dead-letter queue for this run's messages. If other consumers hide messages, waits for them in up to
+    /// `rounds` rounds. If some stay hidden, the queue counts as unreadable, because they may be messages of this run.
+    async fn read_dead_letters(&mut self, rounds: usize) {
+        let Some(search) = &mut self.dead_letters else { return };
         self.looks_since_search = 0;
-        // The search adds ids directly to `self.seen`. If Ctrl-C interrupts the search, the messages that it received stay
-        // hidden, and the last look would not find them.
-        let searched = read_back::dead_letters(self.client, url, self.sent, &mut self.seen.dead_letters).await;
-        let searched = searched.and_then(|all| {
-            if all {
-                Ok(())
-            } else {
-                Err(anyhow::anyhow!("the dead-letter queue {url} has too many messages to search"))
-            }
+        let searched = search.run(rounds, |messages| {
+            // Add the ids directly to `self.seen`. If Ctrl-C interrupts the search, the messages that it received stay
+            // hidden, and the last look would not find them.
+            let ids = messages.into_iter().filter_map(|message| message.message_id);
+            self.seen.dead_letters.extend(ids.filter(|id| self.sent.confirmed.contains_key(id)));
+            false
         });
+        let searched = searched.await;
         self.record(Source::DeadLetterQueue, searched);
     }
 

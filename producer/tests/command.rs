@@ -145,7 +145,7 @@ fn conflicts_in_a_file_hold() {
     );
 }
 
-/// Unusable arguments, files and Terraform states end with one line on standard error and exit code 2.
+/// If an argument, a file or a Terraform state is unusable, the command prints one line on standard error and exits with 2.
 #[test]
 fn unusable_input_is_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();

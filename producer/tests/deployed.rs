@@ -57,7 +57,8 @@ async fn second_run_is_all_duplicates() {
     }
 }
 
-/// An object that was deleted and written again, as by `replay`, has two identical versions. A run of its event is held.
+/// An object that was deleted and written again has two identical versions. The verdict of a later run with the same event
+/// is still `held`.
 #[tokio::test]
 async fn restored_object_is_held() {
     let services = Services::on_real_clock(1).unwrap();
@@ -77,8 +78,8 @@ async fn restored_object_is_held() {
     );
 }
 
-/// In a second run with another seed, every message conflicts with a claim of the first run, so the verdict is inconclusive. If
-/// that run sends other event ids, there are no conflicts.
+/// In a second run with another seed, every message conflicts with a claim of the first run, so the verdict is inconclusive.
+/// A run with another seed and another event id has no conflicts.
 #[tokio::test]
 async fn another_seed_needs_other_event_ids() {
     let services = Services::on_real_clock(1).unwrap();

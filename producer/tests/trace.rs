@@ -180,7 +180,7 @@ async fn claim_is_in_stream_until_discarded() {
     assert!(story.explanation.contains(expected), "{}", story.explanation);
 }
 
-/// `trace` finds a dead letter that is not a valid event by the id in the message's text.
+/// If a dead letter is not a valid event, `trace` finds it by the id in the message's text.
 #[tokio::test(start_paused = true)]
 async fn rejected_dead_letter_is_found_by_its_text() {
     let traced = TracedPipeline::start();
@@ -188,6 +188,8 @@ async fn rejected_dead_letter_is_found_by_its_text() {
     traced.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
     let story = traced.trace("a").await;
     assert_eq!((story.place, story.dead_letters.len(), story.dead_letters[0].is_event), (Place::DeadLetter, 1, false));
+    let expected = "the event has no claim, but a dead letter that is not a valid event contains its id";
+    assert!(story.explanation.starts_with(expected), "{}", story.explanation);
     assert!(text(&story).contains("2027-01-15T08:00:00.000Z  sent: message "), "{}", text(&story));
 }
 
@@ -252,6 +254,51 @@ async fn failed_dead_letter_is_found_by_its_event_id() {
     }
 }
 
+/// A dead letter that is a valid event with another id is not a dead letter of this event, even if its content contains the
+/// id.
+#[tokio::test(start_paused = true)]
+async fn dead_letter_of_another_event_is_ignored() {
+    let mut traced = TracedPipeline::start();
+    traced.fail(Service::DynamoDb, "PutItem");
+    traced.send(r#"{"event_id":"b","quantity":7}"#);
+    traced.until(|services| services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible == 1).await;
+    traced.pipeline = None;
+    let story = traced.trace("7").await;
+    assert_eq!((story.place, story.dead_letters.len()), (Place::NotSeen, 0), "{}", story.explanation);
+    assert_eq!(traced.trace("b").await.place, Place::DeadLetter);
+}
+
+/// A dead letter that only contains the id does not end the search, because it may belong to another event.
+#[tokio::test(start_paused = true)]
+async fn mention_does_not_end_the_search() {
+    let mut traced = TracedPipeline::start();
+    traced.pipeline = None;
+    let send = |body| traced.services.sqs.send(names::DEAD_LETTER_QUEUE, body).unwrap();
+    send(r#"{"event_id":7}"#);
+    let visibility = Some(Duration::from_secs(20));
+    let hidden = traced.services.sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, visibility).await.unwrap();
+    assert_eq!(hidden.len(), 1);
+    send(r#"{"event_id":"b","quantity":7,}"#);
+    let story = traced.trace("7").await;
+    let found: Vec<bool> = story.dead_letters.iter().map(|letter| letter.is_event).collect();
+    assert_eq!((story.place, found), (Place::DeadLetter, vec![false, true]));
+}
+
+/// In a large dead-letter queue, the first messages become visible again before the last ones are received. The search still
+/// ends, and knows that it has received all messages.
+#[tokio::test(start_paused = true)]
+async fn large_dead_letter_queue_is_searched() {
+    let mut traced = TracedPipeline::start();
+    traced.pipeline = None;
+    for number in 0..2_500 {
+        traced.services.sqs.send(names::DEAD_LETTER_QUEUE, &format!(r#"{{"event_id":"b{number}"}}"#)).unwrap();
+    }
+    // 250 receives take 25 seconds, and messages stay hidden for 20 seconds.
+    let delay = Fault::RequestDelayed(Duration::from_millis(100));
+    traced.services.faults.set(move |call| (call.operation == "ReceiveMessage").then_some(delay));
+    assert_eq!(traced.trace("a").await.place, Place::NotSeen);
+}
+
 /// `trace` waits for dead letters that another consumer hides. If it cannot read all of them, it does not say "never sent".
 #[tokio::test(start_paused = true)]
 async fn hidden_dead_letter_is_awaited() {
@@ -271,8 +318,8 @@ async fn hidden_dead_letter_is_awaited() {
     assert!(text(&story).contains(why), "{}", text(&story));
 }
 
-/// The search of the dead-letter queue uses long polling, because short polling may miss messages, and does not end after
-/// one empty receive.
+/// The search of the dead-letter queue uses long polling, because short polling may miss messages. One empty receive does
+/// not end the search.
 #[tokio::test(start_paused = true)]
 async fn dead_letters_are_searched_by_long_polling() {
     let traced = TracedPipeline::start();
@@ -384,7 +431,7 @@ async fn restored_object_is_archived() {
         let expected = format!("1 version and {times} deleted with the same content, ");
         assert!(text(&story).contains(&expected), "{}", text(&story));
     }
-    // If a version has other content, something else wrote it, even if that version was deleted first.
+    // A version with other content cannot come from `replay`, even if the earlier versions were deleted first.
     delete().await.unwrap();
     write(b"other".to_vec()).await.unwrap();
     let story = traced.trace("a").await;
@@ -402,7 +449,7 @@ async fn repeated_object_is_overwritten() {
     assert_eq!(traced.trace("a").await.place, Place::Overwritten);
 }
 
-/// The explanation says why the event's item in the table is not a valid claim.
+/// The explanation says why the event's item in the table is not a valid claim, and what to do about it.
 #[tokio::test(start_paused = true)]
 async fn invalid_claim_is_explained() {
     let traced = TracedPipeline::start();
@@ -413,9 +460,11 @@ async fn invalid_claim_is_explained() {
     let story = traced.trace("a").await;
     assert_eq!(story.place, Place::UnusableClaim);
     assert!(story.explanation.contains("Expected binary"), "{}", story.explanation);
+    assert!(story.explanation.contains("Fix or delete the item"), "{}", story.explanation);
 }
 
-/// The explanation names the key under which `archive-fn` stored a quarantined record.
+/// The explanation names the key under which `archive-fn` stored a quarantined record. It also says how to write the object,
+/// and that the valid claim must not be deleted.
 #[tokio::test(start_paused = true)]
 async fn quarantined_record_is_explained() {
     let traced = TracedPipeline::start();
@@ -426,13 +475,19 @@ async fn quarantined_record_is_explained() {
     // `archive-fn` logs this line for a record on which its code panics.
     let line = serde_json::json!({
         "timestamp": "2027-01-15T08:10:00.000Z", "outcome": "quarantined", "event_id": "a", "claim_id": claim_id,
-        "key": "events/_unusable/7.json", "error": "our own code panicked",
+        "key": "events/_unusable/7.json", "error": "the function panicked: on purpose",
     });
     let mut log = traced.services.logs.writer(&names::log_group(names::ARCHIVE_FUNCTION));
     std::io::Write::write_all(&mut log, format!("{line}\n").as_bytes()).unwrap();
     let story = traced.trace("a").await;
     assert_eq!(story.place, Place::Quarantined);
-    assert!(story.explanation.ends_with("stream record whole under events/_unusable/7.json"), "{}", story.explanation);
+    for expected in [
+        "stream record (the function panicked: on purpose) and stored it whole under events/_unusable/7.json",
+        "do not delete it",
+        "run `ops replay --write`",
+    ] {
+        assert!(story.explanation.contains(expected), "{expected}: {}", story.explanation);
+    }
 }
 
 /// If a source cannot be read, the story never says that something is missing. The place is unknown, unless another source

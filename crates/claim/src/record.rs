@@ -99,7 +99,8 @@ pub struct Claim {
     pub claimed_at: DateTime<Utc>,
     /// Last second in which the claim is valid, in epoch seconds.
     pub ttl: u64,
-    /// Digest of the body, as stored. A claim that an older release wrote may have another version than [`Digest::VERSION`].
+    /// Digest of the body, as stored. If an older release wrote the claim, the digest's
+    /// version may differ from [`Digest::VERSION`].
     pub digest: Vec<u8>,
     /// Id of the SQS message that won the event.
     pub message_id: String,
@@ -167,8 +168,9 @@ impl Claim {
         format!("{KEY_PREFIX}{event_id}")
     }
 
-    /// Returns the item's size in bytes by DynamoDB's rules: a name or a text counts the bytes of its UTF-8, a binary value
-    /// counts its bytes, and a number counts half its digits plus one (developer guide, "DynamoDB item sizes and formats").
+    /// Returns the item's size in bytes by DynamoDB's rules (developer guide, "DynamoDB item sizes and formats"). A name or
+    /// a text takes as many bytes as its UTF-8, a binary value takes as many as its content, and a number takes half its
+    /// digits plus one.
     #[must_use]
     pub fn item_bytes(&self) -> usize {
         item_bytes_without_body(&self.event_id, &self.message_id) + self.body.attribute_bytes()
@@ -277,7 +279,7 @@ impl Claim {
         }
     }
 
-    /// Returns the time in the claim id. Without edits by hand, it equals `claimed_at`.
+    /// Returns the time in the claim id. Unless someone edited the item by hand, it equals `claimed_at`.
     #[must_use]
     pub fn id_time(&self) -> DateTime<Utc> {
         // A UUIDv7 begins with 48 bits of milliseconds.

@@ -32,6 +32,8 @@ pub enum Fault {
     StatementsUncoded(u32),
     /// The service executes the request. If it answers with an error, the answer lacks the error's code.
     ErrorCodeWithheld,
+    /// The service executes the request. The connection breaks in the body of its answer, after the headers.
+    AnswerBroken,
     /// The request does not reach the service. A proxy answers it with status 200 and an empty body.
     EmptyAnswer,
     /// The request does not reach the service. A proxy answers it with status 200 and a page of HTML.

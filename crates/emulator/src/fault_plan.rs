@@ -27,6 +27,12 @@ pub trait FaultPlan: Send + Sync {
         idle.checked_sub(1)
     }
 
+    /// Returns true if this function's mapping is disabled at the moment. A disabled mapping polls nothing, but still finishes
+    /// the batches that it has received.
+    fn is_disabled(&self, _function: &str) -> bool {
+        false
+    }
+
     /// Returns how this function's mapping delivers its next batch.
     fn delivery(&self, _function: &str) -> Delivery {
         Delivery::Once
@@ -37,8 +43,8 @@ pub trait FaultPlan: Send + Sync {
         maximum
     }
 
-    /// Decides after each failed try of a batch. Returns true if the stream mapping drops the batch and reads the stream
-    /// again from its last checkpoint. The new batches may then have other boundaries.
+    /// Returns true if the stream mapping drops a batch after a failed try, and reads the stream again from its last
+    /// checkpoint. The mapping asks this after each failed try. The new batches may then have other boundaries.
     fn rereads_from_checkpoint(&self) -> bool {
         false
     }

@@ -1,8 +1,8 @@
 //! An in-process emulator of the AWS services that the pipeline uses, and of Lambda, which moves messages and records
-//! between them by invoking the functions.
+//! between those services by invoking the functions.
 //!
 //! The functions under test are the code that is deployed: each takes JSON and returns JSON. They also use the deployed
-//! SDK clients, except that the HTTP client inside calls this crate. All code takes the time from one [`Clock`], which a
+//! SDK clients, but with an HTTP client that calls this crate. All code takes the time from one [`Clock`], which a
 //! test can stop. Only [`runtime_api`] uses the machine's clock, because it talks to other processes.
 //!
 //! | module | contents |

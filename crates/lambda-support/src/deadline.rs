@@ -9,11 +9,13 @@ use tokio::time::{Instant, timeout_at};
 /// Time reserved for the last log lines and the response.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// Time reserved for each message or record, if that is more for the whole batch. The largest batch has 10,000.
+/// Time reserved for each message or record, if the total for the batch exceeds [`RESERVE`]. The largest batch has 10,000
+/// messages.
 ///
-/// The release builds of both functions use 20 to 65 ms of CPU from the deadline to the response if 10,000 items are unfinished.
-/// That was measured with a service that does not answer, as the difference of the process's CPU time. A function of 128 MB has
-/// 128/1769 of a vCPU, so it takes 0.3 to 0.9 s. Two seconds leave room for slower CPUs. This has not been measured on AWS.
+/// The release builds of both functions use 20 to 65 ms of CPU from the deadline to the response if 10,000 items are
+/// unfinished. This was measured as the growth of the process's CPU time, with a service that does not answer. A function
+/// of 128 MB has 128/1769 of a vCPU, so it needs 0.3 to 0.9 s. Two seconds leave room for slower CPUs. This has not been
+/// measured on AWS.
 const RESERVE_PER_ITEM: Duration = Duration::from_micros(200);
 
 /// The time at which the function stops working on a batch.
@@ -26,8 +28,9 @@ pub struct Deadline(Instant);
 pub struct DeadlineReached;
 
 impl Deadline {
-    /// Returns the time one second before Lambda's `deadline`, or more for a batch of more than 5,000 `items`. At least half of
-    /// the time that is left is for the work. `now` is the wall clock, because Lambda gives the deadline in wall-clock time.
+    /// Returns the time one second before Lambda's `deadline`, or earlier for a batch of more than 5,000 `items`. At least
+    /// half of the time that is left is for the work. `now` is the wall clock, because Lambda gives the deadline in
+    /// wall-clock time.
     #[must_use]
     pub fn before(deadline: SystemTime, now: SystemTime, items: usize) -> Self {
         let left = deadline.duration_since(now).unwrap_or_default();
@@ -70,7 +73,8 @@ mod tests {
         start.elapsed()
     }
 
-    /// Work stops one second before the deadline, two seconds for the largest batch, or halfway to it if that is later.
+    /// Work stops one second before the deadline (two seconds for the largest batch), or when half of the time is over, if
+    /// that is later.
     #[tokio::test(start_paused = true)]
     async fn work_stops_before_deadline() {
         // tokio's timer rounds up to the next millisecond.

@@ -1,4 +1,4 @@
-//! Turns a panic into an error, so that a record that makes our code panic fails alone.
+//! Turns a panic into an error, so that only the record that caused the panic fails.
 
 use std::any::Any;
 use std::future::Future;

@@ -85,7 +85,7 @@ impl<'a> Variables<'a> {
         parse(&value).map_err(|problem| VariableError::Malformed { variable, value, problem: problem.to_string() })
     }
 
-    /// Parses the value of a variable, or `default` if the variable is not set, as a whole number in `range`.
+    /// Parses the value of a variable as a whole number in `range`. Parses `default` if the variable is not set.
     ///
     /// # Errors
     /// Fails if the value is not a whole number in `range`.

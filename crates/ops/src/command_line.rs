@@ -13,8 +13,8 @@ use serde::Serialize;
 const EXPORT_CREDENTIALS: &str =
     "cannot use the profile's credentials: run eval \"$(aws configure export-credentials --format env)\" first";
 
-/// A part of the SDK's error for such a profile. The tools have to look for this text, because the SDK does not return a
-/// typed error.
+/// A part of the SDK's error for a profile that the tools do not support. The tools have to look for this text, because the
+/// SDK does not return a typed error.
 const UNSUPPORTED_PROFILE: &str = "cargo feature(s) enabled";
 
 /// Returns the first paragraph of clap's error as one line, followed by clap's tips. Omits the usage.
@@ -27,7 +27,8 @@ pub fn usage_error(error: &clap::Error) -> String {
     [first_paragraph.join(" ")].into_iter().chain(tips.map(str::to_owned)).collect::<Vec<_>>().join("; ")
 }
 
-/// Returns an error and its sources as one line. If the AWS SDK cannot use the profile's credentials, the line says what to do instead.
+/// Returns an error and its sources as one line. If the AWS SDK cannot use the profile's credentials, the
+/// line says what to do instead.
 #[must_use]
 pub fn error_line(error: &dyn Error) -> String {
     let chain = error_chain(error);
@@ -112,7 +113,7 @@ mod tests {
         assert_eq!(String::from_utf8(out).expect("it is text"), "a\\nb: 1\n");
     }
 
-    /// JSON on a terminal has no control characters but line feeds, and parses to the same value.
+    /// JSON for a terminal has no control characters except for line feeds, and parses to the same value.
     #[test]
     fn written_json_has_no_control_characters() {
         let value = serde_json::json!({ "a\u{9b}": ["\u{1b}\n\u{7f}\u{85}\u{202e}é", 1, "\u{2066}"], "b": "" });

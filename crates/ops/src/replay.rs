@@ -1,4 +1,4 @@
-//! Finds claims in the table that have no object in the lake, and writes those objects with the code of `archive-fn`.
+//! Finds claims in the table that have no object in the lake, and writes the missing objects with `archive-fn`'s code.
 //! An operator runs a replay after an outage. This code is not part of the deployed functions.
 //!
 //! A lake may hold years of objects and a table tens of millions of claims, so neither can be assumed to fit into
@@ -6,15 +6,15 @@
 //!
 //! 1. It scans the table once, in parallel segments and without the bodies. For each partition of the lake (one hour), it
 //!    writes the claims that belong to it to a file.
-//! 2. It makes one listing of each partition that has claims, and compares the sorted listing with the sorted claims. A
-//!    listing returns a thousand keys per request; checking the keys one by one would need a thousand requests.
+//! 2. It lists each partition that has claims, and compares the sorted listing with the sorted claims. A listing returns
+//!    a thousand keys per request; checking the keys one by one would need a thousand requests.
 //!
 //! Memory holds only the claim ids and event ids of a few partitions. A claim's whole item is read only if its object
 //! is missing.
 //!
 //! Every step can be repeated safely. A claim determines the key and the content of its object, the write is
-//! conditional, and an object that a running `archive-fn` wrote first counts as already there. So the checkpoint needs
-//! no transactions: the next run repeats whatever the checkpoint did not record.
+//! conditional, and if a running `archive-fn` wrote the object first, the replay counts it as already there. So the
+//! checkpoint needs no transactions: the next run repeats whatever the checkpoint did not record.
 //!
 //! | module | contents |
 //! | --- | --- |
@@ -58,14 +58,15 @@ pub use worklist::WorklistError;
 /// claims stay in memory all that time.
 const PARTITIONS_AT_ONCE: usize = 4;
 
-/// Number of objects written in parallel for each of those partitions. Each write may hold two copies of a 1 MiB body.
+/// Number of objects written in parallel for each partition. Each write may hold two copies of a 1 MiB body.
 const OBJECTS_AT_ONCE: usize = 8;
 
-/// Age up to which a claim is left to the stream if [`ReplaySettings::until`] is `None`.
+/// Minimum age of the claims that a replay handles if [`ReplaySettings::until`] is `None`. Younger claims are left to the
+/// stream.
 const IN_FLIGHT_AGE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
-/// Finds claims without an object, and writes those objects if [`ReplaySettings::write`] is set. Calls `note` with a
-/// line about the progress every few seconds.
+/// Finds claims without an object, and writes the missing objects if [`ReplaySettings::write`] is set. Calls `note` with
+/// a line about the progress every few seconds.
 ///
 /// # Errors
 /// Fails if the table or the bucket cannot be read, if the lake is unexpectedly empty, if the checkpoint folder cannot be
@@ -108,7 +109,7 @@ pub async fn replay(
     let mut outcome = ReplayOutcome { until: worklist.until(), ..ReplayOutcome::default() };
     replay.compare_partitions(&worklist, &mut outcome).await?;
     let unusable_left = replay.rewrite_unusable(&worklist, &mut outcome).await?;
-    worklist.finish(&unusable_left)?;
+    worklist.finish(&unusable_left, settings.write)?;
     Ok(outcome)
 }
 
@@ -161,7 +162,7 @@ impl Replay<'_> {
     }
 
     /// Writes the objects of `missing`, and returns the claims that still have no object. They include claims for which a
-    /// retry is useless: otherwise a run after a killed one would end as if every claim had its object.
+    /// retry is useless: otherwise, if this run is killed, the next run would end as if every claim had its object.
     async fn write(&self, missing: &[ClaimRef], outcome: &mut ReplayOutcome) -> Result<Vec<ClaimRef>, ReplayError> {
         let mut remaining = Vec::new();
         let mut writing = stream::iter(missing)
@@ -169,7 +170,7 @@ impl Replay<'_> {
                 self.limiter.wait().await;
                 let prefix = &self.settings.object_prefix;
                 let rewriting = rewrite::rewrite(&self.table, &self.data_lake, prefix, claim);
-                // A claim that makes our own code panic fails alone.
+                // If our own code panics on a claim, only that claim fails.
                 (claim, catch_panic_async(rewriting).await.unwrap_or_else(|panic| Err(panic.into())))
             })
             .buffer_unordered(OBJECTS_AT_ONCE);
@@ -222,8 +223,11 @@ impl Replay<'_> {
             match rewrite::rewrite_unusable(&self.table, &self.data_lake, prefix, &partition_key).await {
                 Ok(RewriteOutcome::Written) => outcome.written += 1,
                 Ok(RewriteOutcome::AlreadyThere) => outcome.already_there += 1,
-                // The item was not a claim, and somebody has deleted it.
-                Ok(RewriteOutcome::Gone) => {}
+                // TTL may have deleted the item, and then nothing else would report that its event has no object.
+                Ok(RewriteOutcome::Gone) => {
+                    outcome.gone.push(partition_key.clone());
+                    remaining.push((partition_key, reason));
+                }
                 Ok(RewriteOutcome::Unusable { reason }) => {
                     outcome.unusable.push((partition_key.clone(), reason.clone()));
                     remaining.push((partition_key, reason));

@@ -243,7 +243,7 @@ impl World {
         request.set_expression_attribute_names(names).send().await.expect("the claim is updated");
     }
 
-    /// Returns a function's log lines about single messages (`ingest-fn`) or records (`archive-fn`), without all other
+    /// Returns a function's log lines about single messages (`ingest-fn`) or records (`archive-fn`), and no other
     /// lines.
     #[must_use]
     pub fn lines(&self, function: &str) -> Vec<Value> {

@@ -1,5 +1,5 @@
 //! Runs both compiled functions as child processes under load, kills them with SIGKILL at random moments, and starts new
-//! ones as Lambda does. In the end, the lake must contain one object per event, as without any kill.
+//! ones as Lambda does. In the end, the lake must contain one object per event, as it would without kills.
 //!
 //! Cargo does not tell a test where the binaries of other packages are. The test expects them in the folder into which
 //! `cargo test --workspace` puts all binaries. A narrower command can leave outdated binaries there. The test fails if it
@@ -8,9 +8,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the test reports the number of kills")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,9 @@ use emulator::sqs_mapping::SqsMapping;
 use emulator::stream_mapping::StreamMapping;
 use pipeline::{PipelineSettings, names};
 use serde_json::json;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
+
+use crate::support::{claims, function_binary, function_command};
 
 const EVENTS: usize = 300;
 const COPIES: usize = 3;
@@ -43,7 +47,8 @@ const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(2);
 struct Compiled {
     name: &'static str,
     binary: PathBuf,
-    variables: Vec<(&'static str, String)>,
+    aws: SocketAddr,
+    variables: [(&'static str, String); 2],
     killer: Mutex<Killer>,
 }
 
@@ -79,16 +84,13 @@ struct Process {
 
 impl Compiled {
     fn new(binary: PathBuf, aws: SocketAddr, name: &'static str, own: (&'static str, &str), seed: u64) -> Arc<Self> {
-        let variables = vec![
-            ("AWS_LAMBDA_FUNCTION_NAME", name.to_owned()),
-            ("AWS_ENDPOINT_URL", format!("http://{aws}")),
-            (own.0, own.1.to_owned()),
-        ];
+        let variables = [("AWS_LAMBDA_FUNCTION_NAME", name.to_owned()), (own.0, own.1.to_owned())];
         let random = fastrand::Rng::with_seed(seed);
         let last_duration = Duration::from_millis(200);
         Arc::new(Self {
             name,
             binary,
+            aws,
             variables,
             killer: Mutex::new(Killer {
                 random,
@@ -103,20 +105,8 @@ impl Compiled {
 
     async fn start(&self) -> Process {
         let api = RuntimeApi::start(FUNCTION_TIMEOUT).await.unwrap();
-        let child = Command::new(&self.binary)
-            .env_clear()
-            .envs(self.variables.iter().map(|(name, value)| (*name, value)))
-            .envs([
-                ("AWS_REGION", emulator::region::REGION),
-                ("AWS_ACCESS_KEY_ID", "test"),
-                ("AWS_SECRET_ACCESS_KEY", "test"),
-            ])
-            .envs([("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")])
-            .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
-            .stdout(std::process::Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let variables = self.variables.iter().map(|(name, value)| (*name, value));
+        let child = function_command(&self.binary, &api, self.aws).envs(variables).spawn().unwrap();
         Process { api, child }
     }
 
@@ -175,34 +165,6 @@ impl Compiled {
         println!("{}: {} of {} invocations killed", self.name, killer.kills, killer.invocations);
         killer.kills
     }
-}
-
-/// Returns the path of a function's binary. Asserts that the binary exists and is not older than the function's sources.
-fn function_binary(name: &str) -> PathBuf {
-    // The test's own executable is in the subfolder `deps` of the folder that contains the workspace's binaries.
-    let test = std::env::current_exe().unwrap();
-    let binary = test.parent().unwrap().with_file_name(name).with_extension(std::env::consts::EXE_EXTENSION);
-    let built = binary.metadata().and_then(|file| file.modified());
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().parent().unwrap();
-    let sources = [name, "crates/claim", "crates/lambda-support"].map(|name| workspace.join(name).join("src"));
-    let sources = sources.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
-    let newest = sources.map(|file| file.unwrap().metadata().unwrap().modified().unwrap()).max().unwrap();
-    assert!(
-        built.is_ok_and(|built| built >= newest),
-        "{} is missing or outdated: build it with `cargo test --workspace --test compiled --test killed`",
-        binary.display()
-    );
-    binary
-}
-
-async fn claims(services: &Arc<Services>) -> Vec<Claim> {
-    let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
-    let mut pages = client.scan().table_name(names::TABLE).into_paginator().send();
-    let mut claims = Vec::new();
-    while let Some(page) = pages.next().await {
-        claims.extend(page.unwrap().items.unwrap_or_default().into_iter().map(|item| Claim::from_item(item).unwrap()));
-    }
-    claims
 }
 
 /// Each event becomes one object with one version, no matter when the functions' processes are killed.

@@ -1,8 +1,10 @@
 //! Tests that apply only to `CLAIM_WRITES=batch`.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use emulator::Fault;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::world::{WINDOW, World};
@@ -267,4 +269,31 @@ async fn large_body_does_not_split_a_batch() {
     };
     assert!(deliver(&world, &(0..10).map(body).collect::<Vec<_>>()).await.is_empty());
     assert_eq!(requests(&world), (1, 5));
+}
+
+/// If the claims of an insert request take until the deadline to build, the request is not sent.
+#[tokio::test(start_paused = true)]
+async fn slow_insert_is_not_sent_after_the_deadline() {
+    let slow_claim = || {
+        let _ = tokio::time::advance(Duration::from_secs(2)).now_or_never();
+        [9; 10]
+    };
+    let world = World::with("batch", &[], Box::new(slow_claim));
+    assert_eq!(deliver(&world, &events(0..24)).await.len(), 24);
+    assert_eq!(requests(&world), (0, 0));
+}
+
+/// If the outcomes of an insert request take until the deadline to log, its unconfirmed claims are not put.
+#[tokio::test(start_paused = true)]
+async fn unconfirmed_claims_are_not_put_after_deadline() {
+    let mut world = World::batched(&[]);
+    world.hold_claims(0..5).await;
+    let log = world.log.clone();
+    world.log = lambda_support::LogWriter::new(move |line| {
+        let _ = tokio::time::advance(Duration::from_secs(2)).now_or_never();
+        log.clone().write_all(line)
+    });
+    let failed = deliver(&world, &events(0..25)).await;
+    assert_eq!(failed, ["m0", "m1", "m2", "m3", "m4"]);
+    assert_eq!((count(&world, "won"), requests(&world)), (20, (1, 0)));
 }

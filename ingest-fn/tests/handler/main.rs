@@ -197,13 +197,15 @@ async fn error_without_a_code_is_never_a_duplicate(writes: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn lost_answer_is_recognized_as_own_write() {
-    let world = World::new("single", &[]);
-    world.fail(|n| (n == 0).then_some(Fault::AnswerLost));
-    assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty());
-    assert_eq!(world.outcomes(), ["m0 won"]);
-    let puts = world.sent("PutItem");
-    assert_eq!(puts.len(), 2);
-    assert_eq!(puts[0], puts[1], "the retry must resend the same bytes");
+    for fault in [Fault::AnswerLost, Fault::AnswerBroken] {
+        let world = World::new("single", &[]);
+        world.fail(move |n| (n == 0).then_some(fault));
+        assert!(world.deliver(&[r#"{"event_id":"a"}"#]).await.is_empty(), "{fault:?}");
+        assert_eq!(world.outcomes(), ["m0 won"], "{fault:?}");
+        let puts = world.sent("PutItem");
+        assert_eq!(puts.len(), 2, "{fault:?}");
+        assert_eq!(puts[0], puts[1], "the retry must resend the same bytes: {fault:?}");
+    }
 }
 
 /// The SDK retries an attempt that takes too long. The retry finds our own write, which counts as won.
@@ -400,6 +402,35 @@ async fn batch_of_cached_events_stops_in_time() {
     let failed = world.deliver(&bodies).await.len();
     assert_eq!(failed, 50 - 29, "work must stop after 29 of 30 seconds");
     assert_eq!(world.requests(), 50);
+}
+
+/// If reading takes long, the handler stops reading at the deadline and reports the messages that it has not read. No code of a
+/// test runs between two messages, so this test cannot pause the clock. Reading this batch takes far longer than the 50 ms that it
+/// may take.
+#[tokio::test]
+async fn slow_reading_stops_at_the_deadline() {
+    let world = World::new("single", &[]);
+    let mut random = fastrand::Rng::with_seed(1);
+    let noise: String = std::iter::repeat_with(|| random.alphanumeric()).take(700_000).collect();
+    let too_large = format!(r#"{{"event_id":"l","x":"{noise}"}}"#);
+    let record = |n: usize| json!({ "messageId": n.to_string(), "body": too_large });
+    assert_eq!(world.deliver_within(100, (0..60).map(record).collect()).await.len(), 60);
+    let outcomes = world.outcomes();
+    assert!(outcomes.iter().any(|outcome| outcome.ends_with(" failed")), "the handler read all messages: {outcomes:?}");
+}
+
+/// If claims take long to build, the handler sends no request for an event whose turn comes after the deadline.
+#[tokio::test(start_paused = true)]
+async fn slow_claims_stop_at_the_deadline() {
+    let slow_claim = || {
+        let _ = tokio::time::advance(Duration::from_secs(5)).now_or_never();
+        [9; 10]
+    };
+    let world = World::with("single", &[], Box::new(slow_claim));
+    let bodies: Vec<String> = (0..20).map(|n| format!(r#"{{"event_id":"{n}"}}"#)).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    world.deliver(&bodies).await;
+    assert_eq!(world.requests(), 6, "the sixth claim is ready after 30 seconds, and work must stop after 29");
 }
 
 /// At most ten claims, with at most 2 MiB of bodies, are in flight at once.

@@ -110,9 +110,9 @@ impl World {
             let body = json!({ "event_id": &id, "meta": { "id": &id } }).to_string();
             records.push(json!({ "messageId": BYSTANDER, "body": body }));
         }
+        let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
         let mut context = lambda_runtime::Context::default();
         context.deadline = self.services.clock.now_ms() + left_ms;
-        let envelope = serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap();
         let log = lambda_support::logs::dispatch(self.log.clone(), LevelFilter::INFO, self.services.clock.shared());
         let work = self.handler.handle(lambda_runtime::LambdaEvent::new(envelope, context)).with_subscriber(log);
         let response = work.await.unwrap();

@@ -90,7 +90,7 @@ fn other_json(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     serde_json::from_slice::<IgnoredAny>(text).ok()?;
     match text.first()? {
         b'[' => Some(("one JSON array", "convert it with `jq -c '.[]'`")),
-        // A file with one object on one line has the right format, so its problem is another one.
+        // A file with one object on one line has the right format, so something else is wrong with it.
         b'{' if text.contains(&b'\n') => Some(("one JSON object over several lines", "convert it with `jq -c .`")),
         _ => None,
     }
@@ -131,7 +131,7 @@ fn describe_syntax(line: &[u8], error: &EventError, cause: &ReaderError) -> Stri
     format!("{place}: {error}: {problem}")
 }
 
-/// Returns the name of a kind, such as `TrailingCommaNotEnabled`, as words.
+/// Returns the name of a kind of syntax error, such as `TrailingCommaNotEnabled`, as words.
 fn describe_kind(name: &str) -> String {
     let mut words = String::with_capacity(name.len() + 8);
     for c in name.chars() {

@@ -41,7 +41,7 @@ pub enum PlanError {
     /// Some lines of the file cannot be sent as events. `lines` contains the number and the problem of each such line.
     #[error("{file} has lines that are not valid events; nothing was sent: {lines}")]
     BadLines { file: PathBuf, lines: String },
-    /// The file has another format than one JSON value per line.
+    /// The file has a format other than one JSON value per line.
     #[error("cannot read {file} as one JSON value per line, because it is {format}; nothing was sent: {advice}")]
     OtherFormat { file: PathBuf, format: &'static str, advice: &'static str },
     #[error("{0} messages exceed the limit of {MAX_MESSAGES} per run")]

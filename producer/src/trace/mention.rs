@@ -26,7 +26,7 @@ pub(super) fn mentions(text: &str, event_id: &str) -> bool {
     false
 }
 
-/// Replaces JSON's escapes by the characters that they stand for. Leaves other backslashes and unpaired surrogates as they
+/// Replaces JSON's escapes with the characters that they stand for. Leaves other backslashes and unpaired surrogates as they
 /// are.
 fn unescape(text: &str) -> String {
     let mut unescaped = String::with_capacity(text.len());
@@ -73,7 +73,7 @@ fn read_unicode_escape(text: &str) -> Option<(char, usize)> {
 mod tests {
     use super::mentions;
 
-    /// An id is found in every form that JSON allows, and in bodies that are not valid JSON in other places.
+    /// An id is found in every form that JSON allows, even if other parts of the body are not valid JSON.
     #[test]
     fn id_is_found_in_every_escape() {
         for (body, event_id) in [

@@ -31,7 +31,8 @@ impl Story {
         }
         match item {
             Some(Err(why)) => {
-                let advice = "archive-fn stores such records whole under `<prefix>_unusable/`";
+                let advice = "archive-fn stores such records whole under `<prefix>_unusable/`. Fix or delete the item, replace the \
+                              warm sandboxes of ingest-fn, then have the producer resend the event";
                 (Place::UnusableClaim, format!("the event's item in the table is not a valid claim: {why}. {advice}"))
             }
             Some(Ok(_)) if self.is_unreadable("bucket") => {
@@ -50,13 +51,16 @@ impl Story {
     fn locate_claimed(&self, claim: &Claim, record_age: Duration, now: DateTime<Utc>) -> (Place, String) {
         let claim_id = claim.claim_id.to_string();
         let last = self.archive.iter().rfind(|line| line.claim_id.as_ref() == Some(&claim_id));
-        if let Some(ArchiveLine { outcome, key: Some(key), .. }) = last
+        if let Some(ArchiveLine { outcome, key: Some(key), error, .. }) = last
             && outcome == "quarantined"
         {
-            return (
-                Place::Quarantined,
-                format!("the event can never be archived; archive-fn stored its stream record whole under {key}"),
+            let error = error.as_deref().unwrap_or("no error logged");
+            let advice = "The claim is valid and may be the only copy of the event: do not delete it. Deploy a fix of archive-fn, \
+                          then run `ops replay --write`";
+            let text = format!(
+                "archive-fn quarantined the event's stream record ({error}) and stored it whole under {key}. {advice}"
             );
+            return (Place::Quarantined, text);
         }
         let age = now - claim.claimed_at;
         if age.to_std().is_ok_and(|age| age >= record_age) {
@@ -82,7 +86,12 @@ impl Story {
         let refused = self.ingest.iter().rfind(|line| ["rejected", "failed"].contains(&line.outcome.as_str()));
         if !self.dead_letters.is_empty() {
             let why = refused.map_or_else(String::new, |line| format!("; ingest-fn last logged: {}", reason(line)));
-            return (Place::DeadLetter, format!("the event has no claim and is in the dead-letter queue{why}"));
+            let text = if self.dead_letters.iter().any(|letter| letter.is_event) {
+                "the event has no claim and is in the dead-letter queue"
+            } else {
+                "the event has no claim, but a dead letter that is not a valid event contains its id"
+            };
+            return (Place::DeadLetter, format!("{text}{why}"));
         }
         if ["ingest log", "archive log", "bucket", "dead-letter queue"].iter().any(|source| self.is_unreadable(source))
         {

@@ -13,16 +13,12 @@ use ops::logs::{FilterLogEvents, LogsClient};
 
 use super::mention::mentions;
 use super::story::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
-use crate::dead_letters::{DeadLetterSearch, MOST_RECEIVES};
+use crate::dead_letters::{DeadLetterSearch, MOST_ROUNDS};
 use crate::pipeline_client::PipelineClient;
 use crate::read_back::{self, StoredObject};
 
 /// Maximum number of pages of one log search. CloudWatch serves five pages per second, many of them empty.
 const MOST_PAGES: usize = 500;
-
-/// Number of times that the search of the dead-letter queue waits for messages that another consumer hides. The waits
-/// together are longer than the time for which an earlier search hides messages.
-const MOST_ROUNDS: usize = 8;
 
 /// Searches each source for one event, and records the sources that cannot be read.
 pub(super) struct EventSearch<'a> {
@@ -133,35 +129,25 @@ impl EventSearch<'_> {
         pointer: &EventIdPointer,
         found: &mut Vec<DeadLetter>,
     ) -> anyhow::Result<()> {
-        let mut search = DeadLetterSearch::new(self.client, url);
-        for _ in 0..MOST_ROUNDS {
-            while let Some(messages) = search.receive().await? {
-                found.extend(messages.into_iter().filter_map(|message| self.dead_letter(message, pointer)));
-            }
-            if !search.reached_end() {
-                anyhow::bail!("the dead-letter queue {url} has more messages than {MOST_RECEIVES} receives return");
-            }
-            // Another consumer, such as an earlier search, may hide messages. The queue's message count includes hidden
-            // messages.
-            let depth = read_back::depth(self.client, url).await?;
-            if !found.is_empty() || search.received() as u64 >= depth {
-                return Ok(());
-            }
-            search.resume();
-        }
-        anyhow::bail!("other consumers hide messages of the dead-letter queue {url}: run `trace` again later")
+        let take = |messages: Vec<Message>| {
+            found.extend(messages.into_iter().filter_map(|message| self.dead_letter(message, pointer)));
+            // A message that only contains the id may belong to another event, so the search continues.
+            found.iter().any(|letter| letter.is_event)
+        };
+        DeadLetterSearch::new(self.client, url).run(MOST_ROUNDS, take).await
     }
 
-    /// Returns the message as a dead letter of the event, or `None` if the message does not contain the event's id.
+    /// Returns the message as a dead letter of the event. Returns `None` if the message is a valid event with another id, or
+    /// if it does not contain the event's id.
     fn dead_letter(&self, message: Message, pointer: &EventIdPointer) -> Option<DeadLetter> {
         let body = message.body.as_deref().unwrap_or_default();
         let is_event = match Event::parse(body, pointer) {
-            Ok(event) => event.id == self.event_id,
-            Err(_) => false,
+            Ok(event) if event.id == self.event_id => true,
+            // The content of another event may contain the id, for example as a number.
+            Ok(_) => return None,
+            Err(_) if mentions(body, self.event_id) => false,
+            Err(_) => return None,
         };
-        if !is_event && !mentions(body, self.event_id) {
-            return None;
-        }
         let sent_at = message.attributes.as_ref().and_then(|attributes| {
             let milliseconds = attributes.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()?;
             DateTime::from_timestamp_millis(milliseconds)
@@ -200,9 +186,9 @@ async fn search_log_group(
 
 /// Returns a CloudWatch Logs filter pattern that matches the lines of an event, and possibly lines of other events.
 ///
-/// The documentation of patterns does not say clearly how to escape quotes, `*` is a wildcard, and a pattern has at most
-/// 1,024 characters. So the pattern contains the id up to its first unsafe character, and the caller filters out the other
-/// events.
+/// The documentation of patterns does not say clearly how to escape quotes. Also, `*` is a wildcard, and a pattern has at
+/// most 1,024 characters. So the pattern contains the id up to its first unsafe character, and the caller filters out the
+/// other events.
 fn filter_pattern(event_id: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || " -_.:/@#=+,;".contains(c);
     let unsafe_index = |(index, c): (usize, char)| (!is_safe(c) || index >= 900).then_some(index);

@@ -19,13 +19,14 @@ pub enum Place {
     /// The event was claimed but has no object. The stream mapping has discarded its record, or the claim was deleted from
     /// the table.
     GivenUp,
-    /// The event's stream record can never be archived, so `archive-fn` stored the whole record in quarantine.
+    /// The event's claim is valid, but `archive-fn` stored its stream record in quarantine, because its own code panicked on
+    /// the record. `replay` can write the object once the code is fixed.
     Quarantined,
     /// The event's item in the table is not a valid claim.
     UnusableClaim,
     /// `ingest-fn` rejected the event's message or failed on it, and SQS will redeliver the message.
     InQueue,
-    /// The event's message is a dead letter.
+    /// The event's message is a dead letter, or a dead letter that is not a valid event contains the event's id.
     DeadLetter,
     /// The search found no trace of the event.
     NotSeen,

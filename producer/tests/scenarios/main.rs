@@ -53,7 +53,7 @@ fn assert_numbers(report: &Value, numbers: &[(&str, u64)]) {
     }
 }
 
-/// Herd, distinct, mixed and soak each end with one object per event.
+/// The scenarios `herd`, `distinct`, `mixed` and `soak` each end with one object per event.
 #[test]
 fn scenarios_end_with_one_object_per_event() {
     assert_numbers(&run_and_expect_held("herd --messages 20"), &[("sent", 20), ("objects", 1), ("duplicates", 19)]);

@@ -1,19 +1,46 @@
 //! Tests of runs on a queue to which other producers send too.
 
+use std::future::Future;
 use std::time::SystemTime;
 
 use emulator::{Clock, queue_url};
 use pipeline::PipelineSettings;
 use producer::target::Stack;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Runs the command line on a pipeline with the settings of a deployed one. Meanwhile, another producer sends a message every
-/// minute that `ingest-fn` rejects, so the queue is never empty.
+/// Once a minute, another producer sends a message that `ingest-fn` rejects, so the queue is never empty.
 async fn run_beside_poison_of_others(line: &str) -> RunReport {
+    let send_poison = async |services: Arc<Services>| {
+        let mut ticks = interval(MINUTE);
+        loop {
+            ticks.tick().await;
+            services.sqs.send(names::QUEUE, "not JSON").unwrap();
+        }
+    };
+    run_beside(line, send_poison).await
+}
+
+/// Receives the first `most` messages of the dead-letter queue as soon as they are there, and hides each of them for this
+/// time.
+async fn hide_dead_letters(services: Arc<Services>, time: Duration, most: usize) {
+    let mut hidden = 0;
+    while hidden < most {
+        let received = services.sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, Some(time)).await;
+        hidden += received.unwrap().len();
+        sleep(Duration::from_millis(100)).await;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Runs the command line on a pipeline with the settings of a deployed one, while `others` use its services.
+async fn run_beside<Others>(line: &str, others: impl FnOnce(Arc<Services>) -> Others) -> RunReport
+where
+    Others: Future<Output = ()>,
+{
     let args = arguments(line);
     let services = Services::on_clock(Clock::starting_at(SystemTime::now()), 7);
     let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 7);
@@ -30,16 +57,9 @@ async fn run_beside_poison_of_others(line: &str) -> RunReport {
     };
     let mut client = PipelineClient::new(&services.sdk_config(), stack);
     client.describe_queue().await.unwrap();
-    let others = async {
-        let mut ticks = interval(MINUTE);
-        loop {
-            ticks.tick().await;
-            services.sqs.send(names::QUEUE, "not JSON").unwrap();
-        }
-    };
     let (pointer, progress) = (pointer(), Progress::new(true));
     tokio::select! {
-        () = others => unreachable!("it never ends"),
+        () = others(Arc::clone(&services)) => unreachable!("it never ends"),
         report = timeout(60 * MINUTE, judge(&client, args.chosen_scenario(), &args, &pointer, &progress)) => {
             report.unwrap().unwrap()
         }
@@ -62,10 +82,44 @@ async fn own_poison_is_awaited_beside_that_of_others() {
     assert!((500.0..700.0).contains(&report.time), "{} s", report.time);
 }
 
-/// A conflict is settled once the time has passed after which the queue would have redelivered it.
+/// A conflict is settled one visibility timeout after its log line, because the queue would have redelivered it by then.
 #[tokio::test(start_paused = true)]
 async fn conflicts_are_settled_beside_messages_of_others() {
     let report = run_beside_poison_of_others("run conflicts --timeout 1800").await;
     assert_eq!((report.verdict, report.objects), (Verdict::Held, Some(10)), "{report:?}");
     assert!(report.time < 300.0, "{} s", report.time);
+}
+
+/// Dead letters that another consumer hides are not lost. If they stay hidden, the verdict is inconclusive.
+#[tokio::test(start_paused = true)]
+async fn hidden_dead_letters_are_inconclusive() {
+    let hide = |services| hide_dead_letters(services, 60 * MINUTE, 2);
+    let report = run_beside("run poison --messages 10 --timeout 1800", hide).await;
+    assert_eq!(report.verdict, Verdict::Inconclusive, "{report:?}");
+    let why = format!("{:?}", report.unreadable);
+    assert!(why.contains("other consumers hide messages of the dead-letter queue"), "{why}");
+}
+
+/// A run waits for dead letters that another consumer hides only briefly.
+#[tokio::test(start_paused = true)]
+async fn briefly_hidden_dead_letters_are_awaited() {
+    let hide = |services| hide_dead_letters(services, Duration::from_secs(50), 2);
+    let report = run_beside("run poison --messages 10 --timeout 1800", hide).await;
+    assert_eq!((report.verdict, report.dead_letters), (Verdict::Held, Some(2)), "{report:?}");
+}
+
+/// A run reads all messages of a large dead-letter queue, although the first ones become visible again meanwhile.
+#[tokio::test(start_paused = true)]
+async fn large_dead_letter_queue_is_read() {
+    let fill = async |services: Arc<Services>| {
+        for number in 0..2_500 {
+            services.sqs.send(names::DEAD_LETTER_QUEUE, &format!("old {number}")).unwrap();
+        }
+        // 250 receives take 25 seconds, and messages stay hidden for 20 seconds.
+        let delay = Fault::RequestDelayed(Duration::from_millis(100));
+        services.faults.set(move |call| (call.operation == "ReceiveMessage").then_some(delay));
+        std::future::pending::<()>().await;
+    };
+    let report = run_beside("run poison --messages 10 --timeout 1800", fill).await;
+    assert_eq!((report.verdict, report.dead_letters), (Verdict::Held, Some(2)), "{report:?}");
 }

@@ -58,10 +58,12 @@ locals {
         "Commands: docs/runbook.md, \"Conflicts\".",
       ]
       quarantined-records = [
-        "archive-fn quarantined stream records: they look like claims, but can never be written as objects.",
-        "It stored each whole record under _unusable/ in the data lake. The field error in its log says what is wrong.",
-        "Either someone edited the table by hand, or a release is broken.",
-        "Fix or delete the item in the table, then have the producer resend the event.",
+        "archive-fn quarantined stream records: it stored each whole record under _unusable/ in the data lake.",
+        "The field error in its log says what is wrong.",
+        "If it names a panic, the item in the table is valid and may be the only copy of the event: do not delete it.",
+        "Deploy a fix of archive-fn, then run ops replay --write.",
+        "If it names anything else, the item is not a valid claim: someone edited the table by hand, or a release is broken.",
+        "Fix or delete the item, replace the warm sandboxes of ingest-fn, then have the producer resend the event.",
         "Commands: docs/runbook.md, \"Quarantined records\".",
       ]
     },

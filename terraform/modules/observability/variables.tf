@@ -83,7 +83,7 @@ variable "alarm_email" {
 }
 
 variable "saved_queries" {
-  description = "Queries to save in CloudWatch Logs Insights, by their names. Each query reads the log groups of both functions."
+  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions."
   type        = map(string)
   nullable    = false
 }

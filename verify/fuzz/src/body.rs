@@ -59,8 +59,9 @@ fn check_claim(event: &Event, body: &str, json: &Json) {
     check_line(&line, &claim, Some(json));
 }
 
-/// Checks that `line`, the content of an object, is one line of JSON with the claim's attributes. Its member `event` must
-/// be the claimed body as it was sent, which is `event`. If `event` is `None`, only checks that `line` is a single line.
+/// Checks that `line`, the content of an object, is one line of JSON with the claim's attributes. The member
+/// `event` of that JSON must equal the argument `event`, which is the claimed body as it was sent. If the argument is
+/// `None`, only checks that `line` is a single line.
 pub(crate) fn check_line(line: &str, claim: &Claim, event: Option<&Json>) {
     let json = line.strip_suffix('\n').expect("the line ends with a newline");
     assert!(!json.contains(['\n', '\r']), "{json:?} is more than one line");

@@ -22,7 +22,7 @@ pub fn sqs_envelope(input: &[u8]) {
     assert_eq!(single, check_batch("batch", input));
 }
 
-/// Handles the input with this value of `CLAIM_WRITES` and checks the outcome. Returns the bodies of the claims by event
+/// Handles the input with `CLAIM_WRITES` set to `writes`, and checks the outcome. Returns the bodies of the claims by event
 /// id. Returns `None` if the input is not a batch of messages, or is a batch that this function cannot check.
 fn check_batch(writes: &str, input: &[u8]) -> Option<BTreeMap<String, String>> {
     let (Ok(envelope), Ok(again)) =

@@ -71,7 +71,7 @@ fn is_number(value: &str, min: u128, max: u128) -> bool {
 }
 
 /// Returns true for a JSON Pointer (RFC 6901, section 3) that is not empty. `ingest-fn` refuses the empty pointer, because
-/// a variable that is set to nothing is more likely a mistake.
+/// an empty variable is more likely a mistake than a choice.
 fn is_pointer(value: &str) -> bool {
     let escapes = value.split('~').skip(1);
     value.starts_with('/') && escapes.into_iter().all(|rest| rest.starts_with(['0', '1']))

@@ -96,8 +96,8 @@ fn apply(mut input: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     input
 }
 
-/// Checks `property` for each file in the target's corpus, and for `cases` inputs that are a random file with up to five
-/// changes.
+/// Checks `property` for each file in the target's corpus, and for `cases` other inputs, each of which is a random file of
+/// the corpus with up to five changes.
 fn check_property(target: &str, cases: u32, property: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let mut files: Vec<_> = folder.read_dir().unwrap().map(|file| file.unwrap().path()).collect();
@@ -120,7 +120,8 @@ fn check_property(target: &str, cases: u32, property: fn(&[u8])) {
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// A body is accepted if and only if every JSON parser reads it the same way. Its claim and its object contain it unchanged.
+/// A body is accepted if and only if every JSON parser reads it the same way. The claim and the object of an
+/// accepted body contain the body unchanged.
 #[test]
 fn body_is_read_strictly_and_kept() {
     check_property("body", 20_000, fuzz::body);
@@ -132,7 +133,8 @@ fn new_claims_are_archived_or_quarantined() {
     check_property("stream_record", 20_000, fuzz::stream_record);
 }
 
-/// A function starts if and only if its variables are well formed. Otherwise, its error names a malformed variable.
+/// A function starts if and only if its variables are well formed. Otherwise, the function's error names
+/// a malformed or missing variable.
 #[test]
 fn malformed_variable_is_named() {
     check_property("variables", 20_000, fuzz::variables);

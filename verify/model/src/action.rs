@@ -7,7 +7,7 @@ use crate::state::{Claim, ClaimRequest};
 pub enum Action {
     /// The clock advances by one second.
     Tick,
-    /// A sandbox receives a batch of the messages with these indices.
+    /// A sandbox receives the messages with these indices as one batch.
     Receive { sandbox: usize, batch: Vec<u8> },
     /// The table executes a claim request. Its answer reaches the sandbox, unless the sandbox has stopped waiting.
     ClaimAnswered(ClaimRequest),

@@ -191,8 +191,8 @@ pub(crate) fn respond(protocol: &Protocol, state: &mut State, sandbox: usize) {
     }
 }
 
-/// Returns a message that the sandbox did not acknowledge to the queue, or moves it to the dead-letter queue after its last
-/// receive. Does nothing if the message is no longer in flight in this sandbox.
+/// Moves an unacknowledged message back to the queue or, after the message's last receive, to the dead-letter queue. Does
+/// nothing if the message is no longer in flight in this sandbox.
 fn retry_message(protocol: &Protocol, state: &mut State, message: u8, sandbox: usize) {
     let message = &mut state.messages[usize::from(message)];
     if message.place == Place::InFlight(sandbox) {

@@ -19,7 +19,8 @@ pub struct Claim {
 pub struct ClaimRequest {
     pub claim: Claim,
     /// True for an insert: the table refuses it if the event already has an item, expired or not, and does not return that
-    /// item. False for the conditional put, which may replace an expired claim and otherwise returns the existing one.
+    /// item. False for the conditional put: it may replace an expired claim. If the existing claim has not expired,
+    /// the table refuses the put and returns that claim.
     pub is_insert: bool,
 }
 

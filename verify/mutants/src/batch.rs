@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub(crate) struct Batch {
     /// Digests of the message bodies, by message id. A body that is not valid JSON has no digest.
     digests: HashMap<String, Digest>,
-    /// Id of each event's leader, by event id: the first message of the event that the log names.
+    /// Message id of each event's leader, by event id. The leader is the message in the first log line about the event.
     leaders: HashMap<String, String>,
     /// Log lines that contain the outcome of a message or a record, in the order of the log.
     outcomes: Vec<LogLine>,

@@ -17,8 +17,8 @@ tokio::task_local! {
     static BATCH: RefCell<Batch>;
 }
 
-/// Returns a log writer that adds each line to the current batch and writes it to `writer`, rewritten if the mutant changes
-/// it.
+/// Returns a log writer that adds each line to the current batch, and then writes the line or the mutant's version of the
+/// line to `writer`.
 pub(crate) fn log_writer(mutant: Mutant, role: Role, writer: LogWriter) -> LogWriter {
     LogWriter::new(move |text| {
         let mut writer = writer.clone();
@@ -36,7 +36,7 @@ pub(crate) fn log_writer(mutant: Mutant, role: Role, writer: LogWriter) -> LogWr
     })
 }
 
-/// Returns a sandbox that runs each invocation in `sandbox`, with the payload and the answer rewritten by the mutant.
+/// Returns a sandbox that passes each invocation to `sandbox`, and applies the mutant to the payload and the answer.
 pub(crate) fn sandbox(mutant: Mutant, role: Role, sandbox: Sandbox) -> Sandbox {
     Box::new(move |context, payload| {
         let Ok(mut batch) = serde_json::from_slice::<Value>(&payload) else { return sandbox(context, payload) };
@@ -91,8 +91,8 @@ fn identifiers<'a>(outcomes: impl Iterator<Item = &'a LogLine>) -> BTreeSet<&'a 
     outcomes.filter_map(LogLine::identifier).collect()
 }
 
-/// Returns the identifiers of the followers with this outcome. Includes only those with their leader's content if `is_same`
-/// is true, and only those with different content if it is false.
+/// Returns the identifiers of the followers with this outcome. If `is_same` is true, includes only
+/// followers that have their leader's content. Otherwise, includes only followers whose content differs from their leader's.
 fn followers<'a>(batch: &'a Batch, outcome: &'static str, is_same: bool) -> BTreeSet<&'a str> {
     identifiers(batch.lines_with(outcome).filter(|line| batch.has_content_of_leader(line) == Some(is_same)))
 }

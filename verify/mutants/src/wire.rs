@@ -1,5 +1,5 @@
-//! Mutants that rewrite the functions' HTTP traffic: an HTTP client that rewrites requests before it sends them, and
-//! answers before the function reads them.
+//! Mutants that rewrite the functions' HTTP traffic: an HTTP client that rewrites each request before sending it,
+//! and each response before the function reads it.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -14,8 +14,8 @@ use crate::mutant::Mutant;
 const CONFLICT: u16 = 409;
 const PRECONDITION_FAILED: u16 = 412;
 
-/// A condition that is always true. It uses every name and value that the request defines, because DynamoDB rejects a
-/// request with unused ones.
+/// A condition that is always true. It uses every name and value that the request defines, because DynamoDB rejects
+/// requests with unused names or values.
 const ALWAYS: &str = "attribute_not_exists(pk) OR attribute_exists(pk) OR #ttl < :now";
 
 /// An HTTP client that sends requests with another client, and applies a mutant to the requests and their answers.

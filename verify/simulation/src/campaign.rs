@@ -29,7 +29,7 @@ pub struct Totals {
 }
 
 /// The results that must occur if enough worlds run. If one of them never occurs, the code that produces it was not tested.
-const REQUIRED_RESULTS: [&str; 11] = [
+const REQUIRED_RESULTS: [&str; 14] = [
     "events won",
     "events won again after expiry",
     "claims inserted in a batch",
@@ -41,6 +41,9 @@ const REQUIRED_RESULTS: [&str; 11] = [
     "records quarantined",
     "claims quarantined after a panic",
     "records discarded",
+    "messages expired in the queue",
+    "dead letters expired",
+    "records expired in the stream",
 ];
 
 impl Totals {

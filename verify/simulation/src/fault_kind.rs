@@ -68,6 +68,12 @@ pub enum FaultKind {
     StatementsUnknown,
     /// The function's own code panics while it generates a claim id or sends a request.
     Panic,
+    /// Someone disables the queue mapping for about a day, so that messages may reach the end of their retention.
+    IngestDisabled,
+    /// Someone disables the stream mapping for about a day, so that records may leave the stream.
+    ArchiveDisabled,
+    /// Dead letters stay in their queue until about the end of their retention.
+    DeadLettersKept,
 }
 
 /// Returns all kinds of faults, in the order of their declaration.
@@ -92,5 +98,5 @@ pub struct Outage {
     pub ms: (u64, u64),
 }
 
-/// For each kind of fault, the probability from 0 to 1 that it happens when it can happen.
+/// Probability of each kind of fault, from 0 to 1, at every point where that kind can happen.
 pub type Rates = BTreeMap<FaultKind, f64>;

@@ -31,6 +31,8 @@ pub struct SeededFaultPlan {
 
 struct State {
     has_ended: bool,
+    /// The function whose mapping is disabled.
+    disabled: Option<&'static str>,
     sources: BTreeMap<FaultKind, Source>,
     latency: Rng,
 }
@@ -55,7 +57,7 @@ impl SeededFaultPlan {
         if scenario.skew_ms > 0 {
             sources.entry(FaultKind::ClockSkew).and_modify(|source| source.count = 1);
         }
-        let state = State { has_ended: false, sources, latency: Rng::with_seed(!scenario.seed) };
+        let state = State { has_ended: false, disabled: None, sources, latency: Rng::with_seed(!scenario.seed) };
         Self { recorder, outages, poll_interval: scenario.poll_interval, state: Mutex::new(state) }
     }
 
@@ -70,6 +72,26 @@ impl SeededFaultPlan {
         let random = hit.then(|| source.random.fork())?;
         source.count += 1;
         Some(random)
+    }
+
+    /// Disables the mapping of this function, `ingest` or `archive`.
+    pub fn disable(&self, function: &'static str) {
+        self.lock().disabled = Some(function);
+        self.recorder.record(Entry::Disabled(function));
+    }
+
+    /// Enables the mapping that is disabled, if there is one.
+    pub fn enable(&self) {
+        let disabled = self.lock().disabled.take();
+        if let Some(function) = disabled {
+            self.recorder.record(Entry::Enabled(function));
+        }
+    }
+
+    /// Returns the function whose mapping is disabled, if there is one.
+    #[must_use]
+    pub fn disabled(&self) -> Option<&'static str> {
+        self.lock().disabled
     }
 
     /// Ends all faults.
@@ -198,6 +220,11 @@ impl FaultPlan for SeededFaultPlan {
             // The result is a new sandbox or a random idle one.
             Some(mut random) => random.usize(..=idle).checked_sub(1).filter(|_| random.bool()),
         }
+    }
+
+    fn is_disabled(&self, function: &str) -> bool {
+        let name = if function == names::INGEST_FUNCTION { "ingest" } else { "archive" };
+        self.disabled() == Some(name)
     }
 
     fn delivery(&self, _: &str) -> Delivery {

@@ -1,5 +1,6 @@
 //! The history of a world: everything that happened, in order. The same seed gives the same history, byte for byte.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -35,7 +36,7 @@ pub enum Entry {
         sandbox: u64,
         /// Time by the sandbox's clock, in seconds since 1970.
         wall_seconds: u64,
-        /// Message ids of the batch for `ingest-fn`, sequence numbers of the records for `archive-fn`.
+        /// For `ingest-fn`, the ids of the batch's messages. For `archive-fn`, the sequence numbers of the batch's records.
         items: Vec<String>,
     },
     /// An invocation returned a partial batch response.
@@ -88,6 +89,15 @@ pub enum Entry {
     TtlDeleted(usize),
     /// Lambda ended all idle sandboxes.
     ScaledIn,
+    /// Someone disabled the mapping of this function, `ingest` or `archive`. At this time, its queue was empty, or all records in
+    /// its stream were processed.
+    Disabled(&'static str),
+    /// Someone enabled the mapping of this function again.
+    Enabled(&'static str),
+    /// Number of messages in the queue, shortly before the queue mapping was enabled.
+    QueueCounted(usize),
+    /// Ids of the messages in the dead-letter queue. At this time, the queue itself was empty.
+    DeadLettersListed(BTreeSet<String>),
     /// This number of seconds passed without any activity.
     Idle(u64),
     /// A fault happened to a queue or a mapping, and not to a single request.
@@ -190,6 +200,10 @@ impl fmt::Display for Entry {
             Self::ObjectStored { key, hash } => write!(f, "bucket stored {key} with hash {hash:016x}"),
             Self::TtlDeleted(count) => write!(f, "TTL deleted {count} items"),
             Self::ScaledIn => write!(f, "idle sandboxes ended"),
+            Self::Disabled(function) => write!(f, "mapping of {function} disabled"),
+            Self::Enabled(function) => write!(f, "mapping of {function} enabled"),
+            Self::QueueCounted(messages) => write!(f, "{messages} messages in the queue"),
+            Self::DeadLettersListed(ids) => write!(f, "{} messages in the dead-letter queue", ids.len()),
             Self::Idle(seconds) => write!(f, "idle for {seconds} s"),
             Self::Fault(kind) => write!(f, "fault {kind}"),
             Self::FaultsEnded => write!(f, "faults ended"),

@@ -17,13 +17,16 @@ pub enum Rule {
     Deadline,
     /// A bad message or record fails alone. It does not make its whole batch fail.
     Isolation,
-    /// No message is lost, and every dead letter has a reason.
+    /// No message is lost, and every dead letter has a reason. A message may expire only if the queue mapping was disabled so long
+    /// that the message could not be received often enough, or if the message was a dead letter for 14 days.
     Message,
     /// Every claim has one object in one version, with the content of the message that won. The object may be missing only
-    /// if the on-failure queue names the claim's record as discarded, or if `archive-fn` panicked twice on the
-    /// claim's record when it was over an hour old, and quarantined it. There are no other objects, except quarantined poison records.
+    /// if the on-failure queue names the claim's record as discarded, if the record left the stream while the stream mapping
+    /// was disabled, or if the record was over an hour old and `archive-fn` quarantined it after panicking on it twice. There are no other objects, except quarantined poison
+    /// records.
     Object,
-    /// At the end, the table holds the item that was last stored under each key, unless TTL deleted it, and nothing else.
+    /// At the end, the table holds the last item stored under each key, unless TTL deleted that item. It
+    /// holds no other items.
     Table,
     /// All work finishes within two hours after the faults have ended.
     Completion,

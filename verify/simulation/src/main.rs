@@ -54,7 +54,7 @@ struct Cli {
     /// Send only the seed's messages at these positions (starting at 0), and the last message
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_messages: Option<Vec<String>>,
-    /// Allow only those kinds of faults that are in this list and that the seed selects
+    /// Allow only the kinds of faults in this list, and only if the seed selects them too
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_faults: Option<Vec<String>>,
 }

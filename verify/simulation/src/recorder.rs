@@ -1,6 +1,6 @@
 //! Records the history of a world, and tracks the work that is not finished yet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ struct State {
     history: History,
     has_ended: bool,
     /// Names of the items that must become an object but have none yet: the claim id, or the partition key of a poison
-    /// record.
-    without_object: BTreeSet<String>,
+    /// record. The value is the time at which the table stored the item, in milliseconds since the world began.
+    without_object: BTreeMap<String, u64>,
     /// Names of the items that have an object.
     with_object: BTreeSet<String>,
     running_invocations: BTreeSet<u64>,
@@ -30,7 +30,7 @@ struct State {
 }
 
 impl Recorder {
-    /// Creates a recorder. Its times are counted from now.
+    /// Creates a recorder that counts time from this moment.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, started_ms: clock.now_ms(), state: Mutex::default() }
@@ -58,9 +58,10 @@ impl Recorder {
     /// poison record. Ignores an item that already has an object: after TTL has deleted a claim, a late retry can write the
     /// claim again.
     pub fn expect_object(&self, name: &str) {
+        let now_ms = self.elapsed_ms();
         let mut state = self.lock();
         if !state.with_object.contains(name) {
-            state.without_object.insert(name.to_owned());
+            state.without_object.insert(name.to_owned(), now_ms);
         }
     }
 
@@ -71,10 +72,15 @@ impl Recorder {
         state.with_object.insert(name.to_owned());
     }
 
-    /// Returns the names of the items that have no object yet.
+    /// Returns the names of the items that have no object yet. Leaves out the items that were stored `retention` ago or
+    /// earlier, because their records have left the stream.
     #[must_use]
-    pub fn without_object(&self) -> BTreeSet<String> {
-        self.lock().without_object.clone()
+    pub fn without_object(&self, retention: Duration) -> BTreeSet<String> {
+        let now_ms = self.elapsed_ms();
+        let is_in_stream = |stored_ms: u64| u128::from(now_ms - stored_ms) < retention.as_millis();
+        let state = self.lock();
+        let items = state.without_object.iter().filter(|(_, stored_ms)| is_in_stream(**stored_ms));
+        items.map(|(name, _)| name.clone()).collect()
     }
 
     /// Notes that a request arrives at its service `delay` from now.

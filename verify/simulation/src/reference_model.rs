@@ -9,10 +9,11 @@ mod claims;
 mod messages;
 mod model;
 mod objects;
+mod retention;
 
 use std::collections::BTreeMap;
 
-use self::model::{Invocation, Model};
+use self::model::{Disablement, Invocation, Model};
 use crate::final_state::FinalState;
 use crate::history::{Entry, History};
 use crate::judgment::{Judgment, Rule};
@@ -32,13 +33,16 @@ pub fn judge(scenario: &Scenario, history: &History, final_state: &FinalState) -
 impl<'a> Model<'a> {
     fn apply(&mut self, at_ms: u64, entry: &'a Entry) {
         match entry {
-            Entry::Accepted { message, id } => self.accept_message(id, *message),
-            Entry::Redriven { old_id, new_id } => self.redrive(old_id, new_id),
+            Entry::Accepted { message, id } => self.accept_message(at_ms, id, *message),
+            Entry::Redriven { old_id, new_id } => self.redrive(at_ms, old_id, new_id),
             // If `result` is an error, only the `Accepted` entries show which messages the queue accepted.
             Entry::Sent { messages, result: Ok(()) } => self.check_sent(messages),
             Entry::Invoked { invocation, function, wall_seconds, items, .. } => {
                 let is_ingest = *function == "ingest";
                 let wall_seconds = *wall_seconds;
+                if is_ingest {
+                    self.note_receives(at_ms, items);
+                }
                 let state = Invocation { is_ingest, wall_seconds, items, outcomes: 0, claims: BTreeMap::new() };
                 self.invocations.insert(*invocation, state);
             }
@@ -48,7 +52,14 @@ impl<'a> Model<'a> {
                 self.check_claim_request(*invocation, operation, subject);
             }
             Entry::Claimed(claim) => self.check_claim(at_ms, claim),
-            Entry::PutByHand { pk } => drop(self.table.insert(pk, None)),
+            Entry::PutByHand { pk } => {
+                self.table.insert(pk, None);
+                self.stored_ms.insert(pk, at_ms);
+            }
+            Entry::Disabled(function) => self.disabled.push(Disablement { function, from_ms: at_ms, until_ms: at_ms }),
+            Entry::Enabled(_) => self.note_enabled(at_ms),
+            Entry::QueueCounted(messages) => self.check_queue_count(at_ms, *messages),
+            Entry::DeadLettersListed(ids) => self.check_dead_letters(at_ms, ids),
             Entry::TtlDeleted(_) => {
                 let now = self.wall_ms(at_ms) / 1_000;
                 self.table.retain(|_, claim| claim.is_none_or(|claim| claim.ttl >= now));

@@ -239,7 +239,7 @@ impl Drop for EndGuard<'_> {
     }
 }
 
-/// Records the outcome in a log line. Does nothing if the line is not about the outcome of a message or a record.
+/// Adds an entry to the history if the log line contains the outcome of a message or a record.
 fn record_outcome(recorder: &Recorder, line: &[u8]) {
     #[derive(Deserialize)]
     struct Line {

@@ -11,8 +11,8 @@ use mutants::Mutant;
 use crate::fault_kind::{self, FaultKind, Outage, Rates};
 use crate::workload::{self, Message, Mix};
 
-/// Earliest start of a world, in seconds since 1970: one second before 08:00 UTC on January 15, 2027. Object keys contain
-/// the hour, which therefore changes during the run.
+/// Earliest start of a world, in seconds since 1970: one second before 08:00 UTC on January 15, 2027. The hour in
+/// the object keys therefore changes during the run.
 const EPOCH_SECONDS: u64 = 1_799_999_999;
 
 const MINUTE_MS: u64 = 60_000;
@@ -71,7 +71,7 @@ pub struct Scenario {
 /// A step of a world.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Sends the messages at these positions, up to ten in a request, and all requests at the same time.
+    /// Sends the messages at these positions, with up to ten messages in a request. All requests are sent at the same time.
     Send(Vec<usize>),
     /// Lets the pipeline work for this number of milliseconds before the next step.
     Wait(u64),
@@ -85,6 +85,13 @@ pub enum Step {
     Idle(u64),
     /// Puts a poison record into the table. The number selects the record's defect.
     PutByHand(usize),
+    /// Waits until all work is done, and then disables the mapping of this function, `ingest` or `archive`.
+    Disable(&'static str),
+    /// Waits until the enabled mapping has no more work. Then advances the clock until the other one has been disabled for this
+    /// number of seconds, and enables it.
+    Enable(u64),
+    /// Lets new dead letters stay in their queue for this number of seconds, and then moves those that are still there back.
+    KeepDeadLetters(u64),
     /// Puts a poison record under the partition key of the first message's event, so that this event cannot be claimed.
     BlockFirstEvent,
 }
@@ -168,6 +175,11 @@ impl Scenario {
             scenario.batching_window_seconds = scenario.batching_window_seconds.max(1);
         }
         scenario.steps = steps(&mut order, count, window_seconds.min(600));
+        if let Some(kind) =
+            add_retention_end(&mut scenario.steps, &mut Rng::with_seed(seed.wrapping_mul(0xd6e8_feb8_6659_fd93)))
+        {
+            scenario.rates.insert(kind, 1.0);
+        }
         if has_old_panics {
             scenario.steps.push(Step::Wait(70 * MINUTE_MS));
         }
@@ -194,7 +206,7 @@ impl Scenario {
             self.skew_ms = 0;
         }
         if !happens(FaultKind::Outage) {
-            // A short record age exists only so that an outage can last longer. Without outages, no record may be discarded.
+            // The record age is short only so that an outage can exceed it. Without outages, no record may be discarded.
             self.record_age_seconds = RECORD_AGE_SECONDS;
         }
         self
@@ -232,8 +244,8 @@ fn rates(random: &mut Rng) -> Rates {
     let intensity = [0.1, 0.4, 1.0, 1.0][random.usize(..4)];
     let choose = |kind: &FaultKind| {
         let max_rate = match kind {
-            // The SDK makes four attempts. With a lower rate, all four would rarely get a 409, and the function would not
-            // see it.
+            // The function sees a 409 only if all four attempts of the SDK get one. With a lower rate, that would rarely
+            // happen.
             FaultKind::S3Conflict => 0.9,
             FaultKind::ColdStart | FaultKind::OutOfOrder | FaultKind::ShorterBatches => 0.7,
             FaultKind::RequestLate | FaultKind::AnswerLate => 0.15,
@@ -251,7 +263,14 @@ fn rates(random: &mut Rng) -> Rates {
         let rate = if max_rate < 1.0 { random.f64() * max_rate * intensity } else { 1.0 };
         random.bool().then_some((*kind, rate))
     };
-    let chosen_elsewhere = [FaultKind::StatementsThrottled, FaultKind::StatementsUnknown, FaultKind::Panic];
+    let chosen_elsewhere = [
+        FaultKind::StatementsThrottled,
+        FaultKind::StatementsUnknown,
+        FaultKind::Panic,
+        FaultKind::IngestDisabled,
+        FaultKind::ArchiveDisabled,
+        FaultKind::DeadLettersKept,
+    ];
     fault_kind::all().iter().filter(|kind| !chosen_elsewhere.contains(kind)).filter_map(choose).collect()
 }
 
@@ -316,4 +335,34 @@ fn steps(random: &mut Rng, messages: usize, window_seconds: u64) -> Vec<Step> {
         steps.extend(other);
     }
     steps
+}
+
+/// In some worlds, adds steps that let the retention of the queue, the stream or the dead-letter queue end, or almost end. Returns
+/// their kind of fault, or `None` if it adds no steps.
+fn add_retention_end(steps: &mut Vec<Step>, random: &mut Rng) -> Option<FaultKind> {
+    let kind = match random.u8(..12) {
+        0..2 => FaultKind::IngestDisabled,
+        2..4 => FaultKind::ArchiveDisabled,
+        4 => FaultKind::DeadLettersKept,
+        _ => return None,
+    };
+    let half_an_hour = HOUR / 2;
+    // The messages of these worlds are sent minutes after the mapping is disabled. Some of them must not be deleted yet.
+    let around = |random: &mut Rng, seconds: u64| seconds - half_an_hour + random.u64(..HOUR);
+    if kind == FaultKind::DeadLettersKept {
+        steps.push(Step::KeepDeadLetters(around(random, 14 * DAY)));
+        return Some(kind);
+    }
+    let sends: Vec<usize> = (0..steps.len()).filter(|&at| matches!(steps[at], Step::Send(_))).collect();
+    let first = random.usize(..sends.len());
+    let last = (first + random.usize(..4)).min(sends.len() - 1);
+    let (function, seconds) = if kind == FaultKind::IngestDisabled {
+        ("ingest", around(random, DAY))
+    } else {
+        let seconds = if random.u8(..3) == 0 { RECORD_AGE_SECONDS } else { DAY };
+        ("archive", around(random, seconds))
+    };
+    steps.insert(sends[last] + 1, Step::Enable(seconds));
+    steps.insert(sends[first], Step::Disable(function));
+    Some(kind)
 }

@@ -38,7 +38,7 @@ pub enum Meaning {
 pub struct Mix {
     /// Maximum number of distinct events.
     pub events: usize,
-    /// Number of contents from which each message of an event gets a random one.
+    /// Number of different contents for each event. Each message about the event gets one of them at random.
     pub contents: u64,
     /// Percentage of messages whose body is not a valid event.
     pub invalid_percent: u64,

@@ -32,6 +32,13 @@ use crate::workload::Meaning;
 /// Time after which every request that was sent has arrived. The fault `RequestLate` delays a request by at most a minute.
 const MAX_REQUEST_DELAY: Duration = Duration::from_secs(70);
 
+/// The time for which the stream keeps a record.
+pub(crate) const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The time after which a mapping that was disabled receives nothing more. A receive from the queue waits at most 20 s, and a
+/// batching window of the simulation takes at most 5 s.
+const LAST_POLL: Duration = Duration::from_secs(30);
+
 /// Maximum wait for all work to finish after the faults have ended. The work takes far less time: a message is received at
 /// most three times, at most 185 s apart, and the stream mapping waits at most half a minute between retries.
 const MAX_WAIT_WITHOUT_FAULTS: Duration = Duration::from_secs(2 * 60 * 60);
@@ -40,7 +47,7 @@ const MAX_WAIT_WITHOUT_FAULTS: Duration = Duration::from_secs(2 * 60 * 60);
 const MAX_WAIT_WITH_FAULTS: Duration = Duration::from_secs(20 * 60);
 
 /// Maximum idle time between two redrives. SQS deletes a dead letter 14 days after the message was first sent. The 14th day
-/// is left for the other steps of the world.
+/// is left for the other steps of the world. A disabled mapping can take another day, so `disable` redrives if less is left.
 const MAX_IDLE_SECONDS: u64 = 13 * 86_400;
 
 /// The outcome of one world.
@@ -89,6 +96,8 @@ struct World<'a> {
     discarded: Vec<(String, String)>,
     /// Seconds of idle time since the dead letters were last redriven.
     idle_seconds: u64,
+    /// Time at which a mapping was last disabled.
+    disabled_at: Instant,
 }
 
 impl<'a> World<'a> {
@@ -119,6 +128,7 @@ impl<'a> World<'a> {
             put_by_hand: BTreeMap::new(),
             discarded: Vec::new(),
             idle_seconds: 0,
+            disabled_at: Instant::now(),
         }
     }
 
@@ -136,6 +146,16 @@ impl<'a> World<'a> {
             }
             Step::Redrive if self.fault_plan.draw(FaultKind::Redrive).is_some() => self.redrive().await,
             Step::Idle(seconds) if self.fault_plan.draw(FaultKind::IdlePeriod).is_some() => self.idle(*seconds).await,
+            Step::Disable("ingest") if self.fault_plan.draw(FaultKind::IngestDisabled).is_some() => {
+                self.disable("ingest").await;
+            }
+            Step::Disable("archive") if self.fault_plan.draw(FaultKind::ArchiveDisabled).is_some() => {
+                self.disable("archive").await;
+            }
+            Step::Enable(seconds) => self.enable(*seconds).await,
+            Step::KeepDeadLetters(seconds) if self.fault_plan.draw(FaultKind::DeadLettersKept).is_some() => {
+                self.keep_dead_letters(*seconds).await;
+            }
             Step::PutByHand(n) if self.fault_plan.draw(FaultKind::PoisonRecord).is_some() => {
                 let pk = format!("{KEY_PREFIX}by-hand-{}", self.put_by_hand.len());
                 self.put_poison_record(&pk, *n).await;
@@ -149,6 +169,8 @@ impl<'a> World<'a> {
             | Step::ScaleIn
             | Step::Redrive
             | Step::Idle(_)
+            | Step::Disable(_)
+            | Step::KeepDeadLetters(_)
             | Step::PutByHand(_)
             | Step::BlockFirstEvent => {}
         }
@@ -210,8 +232,10 @@ impl<'a> World<'a> {
     /// Waits until all work is done, and then advances the clock by `seconds`. If the work does not finish, returns without
     /// advancing the clock further. Redrives the dead letters before SQS would delete them.
     async fn idle(&mut self, mut seconds: u64) {
-        while seconds > 0 {
-            if self.idle_seconds == MAX_IDLE_SECONDS {
+        // While a mapping is disabled, only `enable` lets hours pass, so that retentions end where the reference model expects
+        // it.
+        while seconds > 0 && self.fault_plan.disabled().is_none() {
+            if self.idle_seconds >= MAX_IDLE_SECONDS {
                 self.redrive().await;
             }
             tokio::time::sleep(MAX_REQUEST_DELAY).await;
@@ -223,6 +247,74 @@ impl<'a> World<'a> {
             tokio::time::advance(Duration::from_secs(part)).await;
             self.idle_seconds += part;
             seconds -= part;
+        }
+    }
+
+    /// Waits until all work is done, and then disables a mapping. If the work does not finish, does nothing.
+    async fn disable(&mut self, function: &'static str) {
+        if self.idle_seconds + 2 * 86_400 > MAX_IDLE_SECONDS {
+            self.redrive().await;
+        }
+        tokio::time::sleep(MAX_REQUEST_DELAY).await;
+        if self.wait_until_done(MAX_WAIT_WITH_FAULTS).await.is_ok() {
+            self.fault_plan.disable(function);
+            self.disabled_at = Instant::now();
+            tokio::time::sleep(LAST_POLL).await;
+        }
+    }
+
+    /// Waits until the work that does not depend on the disabled mapping is done, and then advances the clock until the mapping
+    /// has been disabled for `seconds`. Enables the mapping. If the work does not finish, enables it without advancing the clock.
+    async fn enable(&mut self, seconds: u64) {
+        let Some(function) = self.fault_plan.disabled() else { return };
+        tokio::time::sleep(MAX_REQUEST_DELAY).await;
+        if self.wait_until_done(MAX_WAIT_WITH_FAULTS).await.is_ok() {
+            let end = self.disabled_at + Duration::from_secs(seconds);
+            let left = end.saturating_duration_since(Instant::now());
+            self.recorder.record(Entry::Idle(left.as_secs()));
+            self.idle_seconds += left.as_secs();
+            tokio::time::advance(left).await;
+        }
+        if function == "ingest" {
+            let counts = self.services.sqs.counts(names::QUEUE).expect("the queue exists");
+            self.recorder.record(Entry::QueueCounted(counts.visible + counts.in_flight));
+        }
+        self.fault_plan.enable();
+    }
+
+    /// Redrives the dead letters, so that the remaining ones are new. Keeps these in their queue for `seconds`, and then
+    /// redrives those that SQS has not deleted.
+    async fn keep_dead_letters(&mut self, seconds: u64) {
+        self.redrive().await;
+        tokio::time::sleep(MAX_REQUEST_DELAY).await;
+        if self.wait_until_done(MAX_WAIT_WITH_FAULTS).await.is_err() {
+            return;
+        }
+        self.list_dead_letters().await;
+        self.recorder.record(Entry::Idle(seconds));
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        self.list_dead_letters().await;
+        self.redrive().await;
+    }
+
+    async fn list_dead_letters(&self) {
+        let ids = self.dead_letters().await;
+        self.recorder.record(Entry::DeadLettersListed(ids));
+        // The letters become visible again.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+
+    /// Returns the ids of the messages in the dead-letter queue, and hides them for a second.
+    async fn dead_letters(&self) -> BTreeSet<String> {
+        let hidden = Some(Duration::from_secs(1));
+        let mut ids = BTreeSet::new();
+        loop {
+            let letters = self.services.sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, hidden).await;
+            let letters = letters.expect("the queue exists");
+            if letters.is_empty() {
+                return ids;
+            }
+            ids.extend(letters.into_iter().map(|letter| letter.message_id));
         }
     }
 
@@ -239,15 +331,20 @@ impl<'a> World<'a> {
     }
 
     /// Waits until all work is done: no function runs, no request is in flight, the queue is empty, and for every claim
-    /// there is an object or a discarded record. Returns a description of the unfinished work if the work is not done after
-    /// `max_wait`.
+    /// there is an object or a discarded record, or its record has left the stream. Does not wait for the work of a disabled
+    /// mapping. Returns a description of the unfinished work if the work is not done after `max_wait`.
     async fn wait_until_done(&mut self, max_wait: Duration) -> Result<(), String> {
         let deadline = Instant::now() + max_wait;
         loop {
             while self.sends.try_join_next().is_some() {}
             let counts = self.services.sqs.counts(names::QUEUE).expect("the queue exists");
-            let messages = counts.visible + counts.in_flight;
-            let mut without_object = self.recorder.without_object();
+            let mut messages = counts.visible + counts.in_flight;
+            let mut without_object = self.recorder.without_object(STREAM_RETENTION);
+            match self.fault_plan.disabled() {
+                Some("ingest") => messages = 0,
+                Some(_) => without_object.clear(),
+                None => {}
+            }
             if messages == 0 && !without_object.is_empty() {
                 self.read_on_failure_queue().await;
                 without_object.retain(|name| !self.is_discarded(name));
@@ -303,6 +400,7 @@ impl<'a> World<'a> {
     /// Ends all faults and waits until all work is done. Then redrives the dead letters, waits again, and judges the final
     /// state.
     async fn finish(mut self) -> Outcome {
+        self.fault_plan.enable();
         self.fault_plan.end();
         let mut unfinished = Vec::new();
         tokio::time::sleep(MAX_REQUEST_DELAY).await;
@@ -334,15 +432,7 @@ impl<'a> World<'a> {
                 table.insert(text("pk"), text("claim_id"));
             }
         }
-        let mut dead_letters = BTreeSet::new();
-        loop {
-            let letters = self.services.sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, None).await;
-            let letters = letters.expect("the queue exists");
-            if letters.is_empty() {
-                break;
-            }
-            dead_letters.extend(letters.into_iter().map(|letter| letter.message_id));
-        }
+        let dead_letters = self.dead_letters().await;
         FinalState {
             table,
             sequence_numbers: self.sequence_numbers(),

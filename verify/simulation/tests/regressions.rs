@@ -13,7 +13,7 @@ fn replay(seed: u64, messages: &[usize], faults: &[FaultKind]) -> Outcome {
     campaign::silence_panics();
     let shrunk =
         Reproduction { seed, messages: messages.iter().copied().collect(), faults: faults.iter().copied().collect() };
-    // These seeds failed before the simulation had batched claims, so they run without them.
+    // These seeds failed before the simulation had batched claims, so their worlds run without batched claims.
     run(&Scenario { claim_writes: ClaimWrites::Single, ..shrunk.apply(Scenario::from_seed(seed)) })
 }
 

@@ -1,5 +1,5 @@
-//! Reads a function's partial batch response as an event source mapping with `ReportBatchItemFailures` does. The rules are
-//! under "Success and failure conditions" in Lambda's guides to SQS and DynamoDB.
+//! Reads a function's partial batch response the way an event source mapping with `ReportBatchItemFailures` does. The
+//! rules are under "Success and failure conditions" in Lambda's guides to SQS and DynamoDB.
 
 use serde_json::Value;
 

@@ -93,8 +93,8 @@ impl SqsMapping {
     }
 
     /// Waits for the first message, and then collects more until the batch is full or its window ends. Returns each
-    /// message with the JSON record that the function receives for it. Messages that do not fit wait in `pending` for the
-    /// next batch.
+    /// message with the JSON record that the function receives for it. A message that does not fit is put into
+    /// `pending` for the next batch.
     async fn next_batch(&self, pending: &mut VecDeque<Received>) -> Result<Vec<(Received, String)>, SqsError> {
         let mut batch = Vec::new();
         let mut payload_bytes = payload(&[]).len();
@@ -112,6 +112,9 @@ impl SqsMapping {
                 if batch.len() == self.settings.batch_size {
                     return Ok(batch);
                 }
+            }
+            while batch.is_empty() && self.services.fault_plan.is_disabled(self.function.name()) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
             let wait = match window_ends.map(|ends| ends.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => return Ok(batch),

@@ -1,9 +1,10 @@
 //! The event source mapping from a table's stream to a function, as "Using AWS Lambda with Amazon DynamoDB" in Lambda's
 //! developer guide describes it.
 //!
-//! The mapping reads each shard in order, one batch at a time. It retries a failed batch from the lowest record that the
-//! function reported, as a whole, or in halves, until each record has succeeded or is discarded. Only then does it
-//! continue with the shard. A message to the on-failure queue is the only trace of discarded records.
+//! The mapping reads each shard in order, one batch at a time. It retries a failed batch until each record has
+//! succeeded or is discarded. A retry starts at the lowest record that the function reported, or repeats the whole batch,
+//! or splits it into halves. Only after that does the mapping continue with the shard. A message to the
+//! on-failure queue is the only trace of discarded records.
 //!
 //! The guide does not say how retries are counted after a partial failure. Here, every retry of the remaining records
 //! counts, and each half of a bisected batch inherits the count of the whole batch.
@@ -92,8 +93,8 @@ struct Batch {
 /// The outcome of one try of a batch.
 enum TryOutcome {
     Done,
-    /// The function reported failed records. This is the number of records before the lowest failed one, all of which
-    /// succeeded.
+    /// The function reported failed records. All records before the lowest failed one succeeded, and this is
+    /// their number.
     DoneBefore(usize),
     /// The function returned no answer, or an invalid one.
     Failed,
@@ -143,7 +144,7 @@ impl StreamMapping {
     }
 
     /// Returns the next records that match the filter, and the sequence number up to which the shard was read. The list
-    /// of records is empty only if the filter matched none of those that were read and had not left the stream.
+    /// of records is empty only if every record that was read has left the stream or does not match the filter.
     async fn next_batch(&self, shard: &str, after: Option<&str>) -> Result<(Vec<Record>, String), StreamMappingError> {
         let mut records = Vec::new();
         let mut payload_bytes = payload(&[]).len();
@@ -153,6 +154,9 @@ impl StreamMapping {
         let batch_size = fault_plan.batch_size(self.settings.batch_size);
         let limit = self.settings.batch_size.min(1_000);
         loop {
+            while records.is_empty() && fault_plan.is_disabled(self.function.name()) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
             let mut found_any = false;
             let database = &self.services.tables.database;
             let read = read_records(database, &self.stream_arn, shard, read_to.as_deref(), limit)?;

@@ -125,8 +125,7 @@ pub(crate) fn size(attributes: &MessageAttributes) -> usize {
     attributes.iter().map(|(name, it)| name.len() + it.data_type.len() + it.value.bytes().len()).sum()
 }
 
-/// Returns the attributes that a receive asks for. It asks with `All`, `.*`, a name, or the start of names, as in
-/// `trace.*`.
+/// Returns the attributes that a receive asks for. Each request is `All`, `.*`, a name, or a prefix such as `trace.*`.
 pub(crate) fn select(attributes: &MessageAttributes, requested: &[String]) -> MessageAttributes {
     let is_requested = |name: &str| {
         requested.iter().any(|requested| match requested.strip_suffix(".*") {

@@ -217,7 +217,7 @@ fn send(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
     Ok(answer)
 }
 
-/// Returns the number of bytes of a message in a request that count towards SQS's limits: its body, and the names, types
+/// Returns the size in bytes that SQS compares with its limits, for a message in a request: its body, and the names, types
 /// and values of its attributes.
 pub(crate) fn message_size(message: &Value) -> usize {
     let body = message["MessageBody"].as_str().map_or(0, str::len);

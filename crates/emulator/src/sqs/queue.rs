@@ -125,7 +125,7 @@ impl Queue {
         }
     }
 
-    /// Makes messages visible again whose visibility timeout is over.
+    /// Makes messages visible again once their visibility timeout is over.
     pub(crate) fn show_due(&mut self, now: Instant) {
         while let Some(&(until, handle)) = self.hidden.first()
             && until <= now

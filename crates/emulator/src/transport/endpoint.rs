@@ -12,7 +12,7 @@ use crate::services::Services;
 use crate::transport::response::json_response;
 use crate::transport::server::serve;
 
-/// The names by which request signatures call the emulated services.
+/// Names of the emulated services in request signatures.
 const EMULATED: [&str; 4] = ["sqs", "dynamodb", "s3", "logs"];
 
 /// Serves the emulated services on a free port of 127.0.0.1 until the runtime ends. Returns the address for

@@ -13,6 +13,10 @@ use crate::services::Services;
 use crate::transport::faulty_statements::FaultyStatements;
 use crate::transport::response::{empty_response, json_response, refused, throttled, without_code, without_item};
 
+/// Marks a response whose body cannot be read.
+#[derive(Clone, Copy)]
+pub(crate) struct BrokenBody;
+
 impl Services {
     /// Executes a request with the fault that the test's hook returns for it, if any.
     pub(crate) async fn faulty_answer(
@@ -35,6 +39,11 @@ impl Services {
             }
             Some(Fault::OldItemWithheld) => Ok(without_item(&answer(request).await?)),
             Some(Fault::ErrorCodeWithheld) => Ok(without_code(answer(request).await?)),
+            Some(Fault::AnswerBroken) => {
+                let mut response = answer(request).await?;
+                response.extensions_mut().insert(BrokenBody);
+                Ok(response)
+            }
             Some(Fault::EmptyAnswer) => Ok(empty_response(200)),
             Some(Fault::MalformedAnswer) => Ok(empty_response(200).map(|_| "<html>It works!</html>".into())),
             Some(Fault::Throttled) => Ok(throttled(service)),

@@ -15,12 +15,14 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use http::Request;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full, Limited};
 use lambda_support::function;
 
 use crate::region::REGION;
 use crate::services::Services;
+use crate::transport::fault_injection::BrokenBody;
 
 impl Services {
     /// Returns the configuration of SDK clients that call these services. Its timeouts and retries are those of the
@@ -77,5 +79,9 @@ async fn send(services: Arc<Services>, request: HttpRequest) -> Result<HttpRespo
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(ConnectorError::io)?.to_bytes();
     let response = services.faulty_answer(Request::from_parts(head, body)).await?;
-    HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
+    let is_broken = response.extensions().get::<BrokenBody>().is_some();
+    // Reading a body that is longer than the limit fails.
+    let broken = |body| SdkBody::from_body_1_x(Limited::new(Full::new(body), 0));
+    let response = response.map(|body: Bytes| if is_broken { broken(body) } else { SdkBody::from(body) });
+    HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
 }

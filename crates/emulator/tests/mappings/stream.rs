@@ -267,7 +267,7 @@ async fn no_record_age_loses_records_silently() {
 }
 
 /// If records left the stream while the mapping was disabled, the mapping neither delivers them nor names them in the
-/// on-failure queue. It names records that exceed the maximum record age but are still in the stream.
+/// on-failure queue. It does name records that exceed the maximum record age but are still in the stream.
 #[tokio::test(start_paused = true)]
 async fn expired_records_are_never_read() {
     let hour = Duration::from_secs(3_600);

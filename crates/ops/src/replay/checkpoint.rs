@@ -10,9 +10,22 @@ use super::settings::ReplaySettings;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Position {
     Start,
-    /// Read up to the item with this `pk` and `sk`.
+    /// The segment has been read up to the item with this `pk` and `sk`.
     After(String, String),
     Done,
+}
+
+/// The state in which the last run left the checkpoint folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum RunState {
+    /// The run was interrupted, or is still running. The next run continues it.
+    Unfinished,
+    /// A dry run has compared every partition and left claims without an object. The next run with `write` continues with
+    /// these claims, and does not scan the table.
+    ReadyToWrite,
+    /// Nothing is left to continue. The files hold only what a run with `write` could not write. Claims may have been made
+    /// since then, so the next run scans the table again.
+    Finished,
 }
 
 /// The settings that a later run must share to continue a replay.
@@ -29,12 +42,11 @@ pub(super) struct Checkpoint {
     scope: Scope,
     pub(super) until: DateTime<Utc>,
     pub(super) positions: Vec<Position>,
-    /// True if a dry run has compared every partition. The files then hold only claims without an object.
-    pub(super) compared: bool,
+    pub(super) state: RunState,
 }
 
 impl Checkpoint {
-    /// Returns the checkpoint of a replay that starts now, of the claims in `table` made before `until`.
+    /// Returns the checkpoint of a new replay, which covers the claims in `table` that were made before `until`.
     pub(super) fn new(table: TableIdentity, settings: &ReplaySettings, until: DateTime<Utc>) -> Self {
         Self {
             scope: Scope {
@@ -45,14 +57,15 @@ impl Checkpoint {
             },
             until,
             positions: vec![Position::Start; settings.segments.get() as usize],
-            compared: false,
+            state: RunState::Unfinished,
         }
     }
 
-    /// Returns true if a replay with these settings can continue from this checkpoint. `fresh` is the checkpoint with
+    /// Returns true if a replay with these settings can use the folder of this checkpoint. `fresh` is the checkpoint with
     /// which that replay would otherwise start.
     pub(super) fn can_continue(&self, fresh: &Self, settings: &ReplaySettings) -> bool {
-        self.scope == fresh.scope && settings.until.is_none_or(|until| until == self.until)
+        let is_same_until = settings.until.is_none_or(|until| until == self.until);
+        self.scope == fresh.scope && (is_same_until || self.state == RunState::Finished)
     }
 
     /// Describes the replay for messages, as in `the replay of TABLE_ARN (table id ID) to

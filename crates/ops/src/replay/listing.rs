@@ -27,16 +27,13 @@ impl LakeListing {
         Ok(answer.contents().is_empty())
     }
 
-    /// Returns the claims of a partition that have no object, sorted by claim id. S3 lists keys in UTF-8 order. For
-    /// lower-case UUIDs, that is the order of the ids, so one pass over both sides is enough.
+    /// Returns the claims of a partition that have no object. `claims` and the result are sorted by claim id. S3 lists keys
+    /// in UTF-8 order. For lower-case UUIDs, that is the order of the ids, so one pass over both sides is enough.
     pub(super) async fn claims_without_object(
         &self,
         partition: &str,
-        mut claims: Vec<ClaimRef>,
+        claims: Vec<ClaimRef>,
     ) -> Result<Vec<ClaimRef>, ReplayError> {
-        claims.sort_unstable();
-        // If a run was killed, the worklist may contain a page of the scan twice.
-        claims.dedup();
         let folder = format!("{}{partition}/", self.prefix);
         let mut missing = Vec::new();
         let mut claims = claims.into_iter().peekable();

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::worklist::WorklistError;
 
-/// Number of failed writes in a row that ends a replay. Each was already retried by the SDK, so S3 is probably down:
-/// the remaining writes would fail too, and take days to do so.
+/// Number of failed writes in a row after which a replay ends. The SDK has already retried each of them, so S3 is probably
+/// down. Trying the remaining writes could take days, and they would fail too.
 pub(super) const MAX_CONSECUTIVE_FAILURES: u32 = 200;
 
 /// The outcome of a replay. The numbers cover this run only, not the earlier run that it may have continued.
@@ -21,12 +21,14 @@ pub struct ReplayOutcome {
     pub written: u64,
     /// Number of objects that were missing from the listing, but that `archive-fn` wrote before this run could.
     pub already_there: u64,
-    /// Partition keys of claims that were deleted or replaced before their object could be written. Each later run that
-    /// continues from the checkpoint reports them again.
+    /// Partition keys of claims and unusable items that were deleted or replaced before they could be written. Each later
+    /// run with [`ReplaySettings::write`] set reports them again, until a dry run starts over.
+    ///
+    /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub gone: Vec<String>,
     /// Items with a claim's sort key that can never be archived: partition key and reason. With
-    /// [`ReplaySettings::write`] set, each was copied to the quarantine under `<prefix>_unusable/`. Each later run that
-    /// continues from the checkpoint reports them again.
+    /// [`ReplaySettings::write`] set, each was copied to the quarantine under `<prefix>_unusable/`. Each later run reports
+    /// them again; if an item was deleted, a run with `write` set reports it in [`gone`](Self::gone) instead.
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub unusable: Vec<(String, String)>,
@@ -50,7 +52,7 @@ impl ReplayOutcome {
     }
 }
 
-/// An error that ended a replay early. Objects that it wrote stay written, and the next run continues from the
+/// An error that ended a replay early. The objects that the replay wrote stay written, and the next run continues from the
 /// checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {

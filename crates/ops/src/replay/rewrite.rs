@@ -13,7 +13,7 @@ use lambda_support::panic_guard::Panicked;
 use super::claim_table::{ClaimTable, Item};
 use super::worklist::ClaimRef;
 
-/// A failure that leaves it unknown whether the object exists.
+/// A failure after which it is unknown whether the object exists.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RewriteError {
     #[error("failed to read the item {0:?}")]

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::checkpoint::{Checkpoint, Position};
+use super::checkpoint::{Checkpoint, Position, RunState};
 use super::claim_table::TableIdentity;
 use super::settings::ReplaySettings;
 
@@ -32,8 +32,8 @@ pub enum WorklistError {
     /// The folder or a file in it cannot be read or written.
     #[error("failed to read or write the checkpoint {0}")]
     Io(PathBuf, #[source] io::Error),
-    /// A file has content that a replay does not write.
-    #[error("the checkpoint {0} is damaged; delete its folder to start over")]
+    /// A file has content that this version of a replay does not write.
+    #[error("the checkpoint {0} is damaged or from another version of this command; delete its folder to start over")]
     Malformed(PathBuf, #[source] serde_json::Error),
     /// The folder belongs to a replay of another table, lake or time range.
     #[error(
@@ -56,7 +56,7 @@ pub enum WorklistError {
     InUse(PathBuf),
 }
 
-/// The ids that find a claim's object in its partition, and the claim's item in the table.
+/// The two ids of a claim: `claim_id` finds its object in the lake, and `event_id` finds its item in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ClaimRef {
     pub(super) claim_id: uuid::Uuid,
@@ -77,7 +77,9 @@ pub(super) struct Worklist {
 
 impl Worklist {
     /// Continues the replay whose checkpoint is in the folder, or starts a replay of the claims in `table` that were made
-    /// before `until`. A dry run that follows a completed run starts over.
+    /// before `until`. After a completed run, a dry run starts over. A run with `write` continues with the claims that a
+    /// completed dry run found. If the completed run had `write` set too, it keeps the claims that are left, but scans the
+    /// table again.
     pub(super) fn open(
         table: TableIdentity,
         settings: &ReplaySettings,
@@ -111,12 +113,21 @@ impl Worklist {
             if !found.can_continue(&worklist.checkpoint, settings) {
                 return Err(WorklistError::OtherReplay { folder: worklist.folder, replay: found.describe() });
             }
-            if found.compared && !settings.write {
-                worklist.clear()?;
-            } else {
+            worklist.resumed = match found.state {
+                RunState::Unfinished => true,
+                RunState::ReadyToWrite => settings.write,
+                RunState::Finished => false,
+            };
+            if worklist.resumed {
                 worklist.checkpoint = found;
-                worklist.resumed = true;
+            }
+            if worklist.resumed || settings.write {
                 worklist.drop_torn_lines()?;
+            } else {
+                // The checkpoint must say that the table is not scanned yet before the first claim is removed. Otherwise,
+                // if this run is killed in between, the next run would not look for the removed claims.
+                worklist.save()?;
+                worklist.remove_lines()?;
             }
         }
         worklist.save()?;
@@ -207,12 +218,18 @@ impl Worklist {
         Ok(partitions)
     }
 
+    /// Returns the claims of a partition, sorted by claim id. A file may hold a claim twice: if a run was killed, or if
+    /// this run has scanned a claim that an earlier run left.
     pub(super) fn read_claims(&self, partition: &str) -> Result<Vec<ClaimRef>, WorklistError> {
         let lines: Vec<(uuid::Uuid, Box<str>)> = self.read_lines(&file_name(partition))?;
-        Ok(lines.into_iter().map(|(claim_id, event_id)| ClaimRef { claim_id, event_id }).collect())
+        let claims = lines.into_iter().map(|(claim_id, event_id)| ClaimRef { claim_id, event_id });
+        let mut claims: Vec<ClaimRef> = claims.collect();
+        claims.sort_unstable();
+        claims.dedup();
+        Ok(claims)
     }
 
-    /// Replaces the claims of a partition by those that the next run has to compare.
+    /// Replaces the claims of a partition with the claims that the next run has to compare.
     pub(super) fn replace(&self, partition: &str, remaining: &[ClaimRef]) -> Result<(), WorklistError> {
         let name = file_name(partition);
         if remaining.is_empty() {
@@ -231,10 +248,15 @@ impl Worklist {
         }
     }
 
-    /// Ends a completed run. Removes the folder if the next run would have nothing to do.
-    pub(super) fn finish(mut self, unusable_left: &[(String, String)]) -> Result<(), WorklistError> {
-        if unusable_left.is_empty() && self.partitions()?.is_empty() {
-            self.clear()?;
+    /// Ends a completed run. Removes the folder if no claim is left.
+    pub(super) fn finish(mut self, unusable_left: &[(String, String)], write: bool) -> Result<(), WorklistError> {
+        let nothing_left = unusable_left.is_empty() && self.partitions()?.is_empty();
+        self.write(UNUSABLE, &to_lines(unusable_left))?;
+        self.checkpoint.state = if write || nothing_left { RunState::Finished } else { RunState::ReadyToWrite };
+        self.save()?;
+        if nothing_left {
+            self.remove_lines()?;
+            self.remove(CHECKPOINT)?;
             self.remove(LOCK)?;
             // The folder stays if it holds other files.
             return match fs::remove_dir(&self.folder) {
@@ -244,18 +266,17 @@ impl Worklist {
                 _ => Ok(()),
             };
         }
-        self.write(UNUSABLE, &to_lines(unusable_left))?;
-        self.checkpoint.compared = true;
-        self.save()
+        Ok(())
     }
 
-    /// Removes the files of the replay, and the checkpoint last. If the run is killed in between, `open` still accepts
-    /// the folder: it refuses a folder that has other files but no checkpoint.
-    fn clear(&self) -> Result<(), WorklistError> {
-        let is_ours =
-            |name: &&String| parse_partition(name).is_some() || [UNUSABLE, TEMPORARY].contains(&name.as_str());
-        self.file_names()?.iter().filter(is_ours).try_for_each(|name| self.remove(name))?;
-        self.remove(CHECKPOINT)
+    /// Removes every file of the replay except the checkpoint and the lock. The checkpoint stays, because `open` refuses a
+    /// folder that has other files but no checkpoint.
+    fn remove_lines(&self) -> Result<(), WorklistError> {
+        for partition in self.partitions()? {
+            self.remove(&file_name(&partition))?;
+        }
+        let others = [UNUSABLE, TEMPORARY];
+        self.file_names()?.iter().filter(|name| others.contains(&name.as_str())).try_for_each(|name| self.remove(name))
     }
 
     fn remove(&self, name: &str) -> Result<(), WorklistError> {

@@ -150,7 +150,7 @@ async fn lost_answer_counts_as_failed() {
     assert_eq!((outcome.written, outcome.already_there, outcome.failed.len()), (0, 0, 40));
     services.faults.clear();
     let outcome = run(&services, &settings).await.unwrap();
-    assert_eq!((outcome.compared, outcome.missing.len(), outcome.written), (40, 0, 0));
+    assert_eq!((outcome.compared, outcome.missing.len(), outcome.written), (41, 0, 0));
     assert!(lake(&services).len() == 41 && lake(&services).values().all(|versions| versions.len() == 1));
 }
 
@@ -171,6 +171,81 @@ async fn damaged_checkpoint_is_refused() {
         assert_eq!(lake(&services).len(), 1);
         std::fs::remove_dir_all(&settings.checkpoint).unwrap();
     }
+}
+
+/// If a checkpoint has the format of another version, the error says so.
+#[tokio::test(start_paused = true)]
+async fn checkpoint_of_other_version_is_refused() {
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    put_claims(&services, 3).await;
+    let settings = settings(&services, &folder.path().join("checkpoint"));
+    run(&services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
+    let file = settings.checkpoint.join("checkpoint.json");
+    let mut checkpoint: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    // An earlier version had the field `compared` instead of `state`.
+    let fields = checkpoint.as_object_mut().unwrap();
+    fields.remove("state");
+    fields.insert("compared".to_owned(), json!(true));
+    std::fs::write(&file, checkpoint.to_string()).unwrap();
+    let refused = run(&services, &settings).await.unwrap_err().to_string();
+    assert!(refused.contains("or from another version of this command"), "{refused}");
+    assert!(refused.contains("delete its folder to start over"), "{refused}");
+}
+
+/// If a run with `write` leaves claims without an object, the next run scans the table again, up to a new time. It also
+/// reports the claims that were left, even if a run in between was killed.
+#[tokio::test(start_paused = true)]
+async fn left_claims_do_not_replace_the_scan() {
+    const LATER_MS: u64 = HOUR_STARTS_MS + 2 * 60 * 60 * 1_000;
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    put_claims(&services, 4).await;
+    let settings = settings(&services, &folder.path().join("checkpoint"));
+    let first = ReplaySettings { until: Some("2023-11-15T00:00:00Z".parse().unwrap()), ..settings.clone() };
+    run(&services, &ReplaySettings { write: false, ..first.clone() }).await.unwrap();
+    delete_claim(&services, "e1").await;
+    services.faults.set(|call| call.operation.ends_with("2.json").then_some(Fault::Refused(403)));
+    let outcome = run(&services, &first).await.unwrap();
+    assert_eq!((outcome.written, &outcome.gone[..], outcome.failed.len()), (1, &["EVENT#e1".to_owned()][..], 1));
+
+    put_in_table(&services, [claim_at(LATER_MS, 7)]).await;
+    services.faults.set(|call| call.operation.starts_with("PUT").then_some(Fault::RequestDelayed(DAY)));
+    timeout(Duration::from_secs(2), run(&services, &settings)).await.expect_err("its writes hang");
+    services.faults.clear();
+    let outcome = run(&services, &settings).await.unwrap();
+    assert_eq!((outcome.written, &outcome.gone[..], outcome.failed.len()), (2, &["EVENT#e1".to_owned()][..], 0));
+    assert_eq!(outcome.until, settings.until.unwrap());
+    assert!(lake(&services).contains_key(&object_key(&claim_at(LATER_MS, 7))));
+
+    let outcome = run(&services, &settings).await.unwrap();
+    assert_eq!((outcome.compared, outcome.written, outcome.gone.len()), (5, 0, 1), "each claim counts once");
+}
+
+/// If a dry run is killed while it removes the claims of an earlier run from the folder, the next run scans the table
+/// again and finds them.
+#[tokio::test(start_paused = true)]
+async fn killed_removal_misses_no_claim() {
+    const HOURS: u32 = 10;
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    put_in_lake(&services, [claim_at(HOUR_STARTS_MS, 99)]).await;
+    let hour_ms = |hour: u32| HOUR_STARTS_MS + u64::from(hour) * 60 * 60 * 1_000;
+    put_in_table(&services, (0..HOURS).map(|hour| claim_at(hour_ms(hour), hour))).await;
+    let settings = settings(&services, &folder.path().join("checkpoint"));
+    let dry_run = ReplaySettings { write: false, ..settings.clone() };
+    assert_eq!(run(&services, &dry_run).await.unwrap().missing.len(), HOURS as usize);
+
+    // A folder cannot be removed like a file, so the removal stops there.
+    let obstacle = settings.checkpoint.join("dt=2024-01-01_hour=00.ndjson");
+    std::fs::create_dir(&obstacle).unwrap();
+    let stopped = run(&services, &dry_run).await.unwrap_err().to_string();
+    assert!(stopped.contains("dt=2024-01-01_hour=00.ndjson"), "{stopped}");
+    assert!(!settings.checkpoint.join("dt=2023-11-14_hour=23.ndjson").exists(), "the first hour was removed before");
+    std::fs::remove_dir(&obstacle).unwrap();
+
+    assert_eq!(run(&services, &settings).await.unwrap().written, u64::from(HOURS));
+    assert!(!settings.checkpoint.exists(), "nothing is left to do");
 }
 
 /// A scan that saves several checkpoints can be killed at any of its requests. The next run continues after the last

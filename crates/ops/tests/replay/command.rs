@@ -55,7 +55,7 @@ async fn dry_run_counts_and_write_flag_writes() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint is left");
 }
 
-/// A run after a killed one writes only the objects that are still missing.
+/// After a killed run, the next run writes only the objects that are still missing.
 #[tokio::test]
 async fn killed_process_continues() {
     let (services, endpoint) = start(300).await;
@@ -137,7 +137,32 @@ async fn exit_code_reports_lost_claims() {
         assert!(out.contains("unusable: EVENT#e4: "), "{out}");
     }
     delete_claim(&services, "e4").await;
-    assert_eq!(run(folder.path(), &endpoint, &write).await.0, 0);
+    for _ in 0..2 {
+        let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+        assert_eq!(code, 5, "{out}{err}");
+        assert!(out.contains("gone: EVENT#e4: ") && !out.contains("unusable: "), "{out}");
+    }
+    assert_eq!(run(folder.path(), &endpoint, &STACK).await.0, 0, "the table has no such item");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint is left");
+}
+
+/// After exit code 5, the next `--write` writes the objects of claims that were made since then.
+#[tokio::test]
+async fn write_after_exit_5_scans_again() {
+    let (services, endpoint) = start(2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = [&STACK[..], &["--write"]].concat();
+    put_unusable(&services, "EVENT#e2").await;
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert!(code == 5 && out.contains("\n1 written, "), "{code}: {out}{err}");
+    put_in_table(&services, [claim_at(HOUR_STARTS_MS, 3)]).await;
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert!(code == 5 && out.contains("\n1 written, ") && out.contains("unusable: EVENT#e2: "), "{code}: {out}{err}");
+    assert_eq!(lake(&services).len(), 3 + 1, "three objects and the copy of the unusable item");
+    delete_claim(&services, "e2").await;
+    put_in_table(&services, [claim_at(HOUR_STARTS_MS, 2)]).await;
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert!(code == 0 && out.contains("\n1 written, "), "{code}: {out}{err}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint is left");
 }
 

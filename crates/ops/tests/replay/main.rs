@@ -81,7 +81,7 @@ async fn outage() -> World {
     world
 }
 
-/// Returns the pipeline of [`outage`], stopped.
+/// Returns the pipeline of [`outage`] after stopping it.
 async fn stopped_outage() -> World {
     let mut world = outage().await;
     world.stop();
@@ -224,8 +224,8 @@ async fn expired_claims_are_written() {
     assert_eq!((outcome.written, outcome.gone.len(), outcome.failed.len()), (0, 30, 0));
 }
 
-/// If a new claim of the event has replaced the missing one since the scan, the replay leaves the new claim to the
-/// stream.
+/// If a new claim of an event has replaced a claim without an object since the scan, the replay leaves the new claim to
+/// the stream.
 #[tokio::test(start_paused = true)]
 async fn replaced_claim_is_left_to_stream() {
     let world = stopped_outage().await;
@@ -239,7 +239,8 @@ async fn replaced_claim_is_left_to_stream() {
     assert_eq!(world.lake().len(), 59);
 }
 
-/// The time range is about the time in the claim id, as is the object's key. So an edited `claimed_at` does not hide a claim.
+/// The time range applies to the time in the claim id, which the object's key contains too. So an edited `claimed_at` does
+/// not hide a claim.
 #[tokio::test(start_paused = true)]
 async fn edited_time_does_not_hide_a_claim() {
     let world = stopped_outage().await;
@@ -271,8 +272,8 @@ async fn checkpoint_of_a_namesake_is_refused() {
     assert_eq!(run(&here.services, &settings).await.unwrap().written, 50, "the checkpoint still serves its own table");
 }
 
-/// Claims that can no longer be written are reported by every later run, until a dry run compares the
-/// whole table. Otherwise a run after a killed one would end as if every claim had its object.
+/// Claims that can no longer be written are reported by every later run with `write`, until a dry run compares the
+/// whole table. Otherwise, if a run was killed, the next run would end as if every claim had its object.
 #[tokio::test(start_paused = true)]
 async fn gone_claims_are_reported_again() {
     let world = stopped_outage().await;
@@ -283,7 +284,8 @@ async fn gone_claims_are_reported_again() {
     run(services, &dry_run).await.unwrap();
     world.update_claim("during-7", "SET claim_id = :v", "019bc1a2-0000-7000-8000-000000000000").await;
     world.update_claim("during-8", "SET body_zstd = :v", "not this").await;
-    for written in [48, 0] {
+    // The second run scans the table again, and so finds the claim that has replaced the gone one.
+    for written in [48, 1, 0] {
         let outcome = run(services, &settings).await.unwrap();
         assert_eq!((outcome.written, outcome.failed.len()), (written, 0));
         assert_eq!(outcome.gone, ["EVENT#during-7"]);
@@ -293,7 +295,7 @@ async fn gone_claims_are_reported_again() {
     assert_eq!((outcome.compared, outcome.gone.len()), (60, 0), "a dry run compares the whole table");
 }
 
-/// An item that somebody has repaired since the scan is archived. One that somebody has deleted is not reported.
+/// An item that somebody has repaired since the scan is archived. An item that was deleted is gone, as a claim would be.
 #[tokio::test(start_paused = true)]
 async fn repaired_item_is_archived() {
     let world = stopped_outage().await;
@@ -308,10 +310,12 @@ async fn repaired_item_is_archived() {
     assert_eq!(dry.unusable.len(), 2);
     world.update_claim("during-1", "SET claimed_at = :v", &claimed_at).await;
     delete_claim(services, "during-2").await;
-    let outcome = run(services, &settings).await.unwrap();
-    assert_eq!((outcome.written, &outcome.unusable[..], &outcome.gone[..]), (49, &[][..], &[][..]));
-    assert_eq!(world.lake().len(), 10 + 49, "nothing is quarantined");
-    assert!(!settings.checkpoint.exists(), "nothing is left to do");
+    for written in [49, 0] {
+        let outcome = run(services, &settings).await.unwrap();
+        assert_eq!((outcome.written, &outcome.unusable[..]), (written, &[][..]));
+        assert_eq!(outcome.gone, ["EVENT#during-2"]);
+        assert_eq!(world.lake().len(), 10 + 49, "nothing is quarantined");
+    }
 }
 
 /// A prefix without objects is refused unless the lake is declared new.

@@ -1,4 +1,4 @@
-//! The exceptions that the first guarantee names, and what they are not.
+//! Tests of the exceptions that the first guarantee names, and of similar cases that are no exceptions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, advance};
 
 use crate::traffic::{DAY, settings};
 
-/// Claims an event on which our code panics once, and one on which it panics always.
+/// Claims an event on which our code panics once, and another event on which it always panics.
 pub(crate) async fn only_repeated_panics_cost_the_object(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     let panicked = AtomicBool::new(false);

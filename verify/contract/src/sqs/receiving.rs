@@ -266,7 +266,7 @@ async fn system_attributes_come_on_request(stage: Arc<Stage>) -> Outcome {
     ensure(attributes == 0, || "attributes were returned that were not requested".to_owned())
 }
 
-/// Instrumented producers send some with every message.
+/// Instrumented producers send message attributes with every message.
 async fn message_attributes_come_back_as_sent(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(600, None).await?;
     let value = |data_type: &str| MessageAttributeValue::builder().data_type(data_type);

@@ -23,7 +23,8 @@ const fn max_write_delay_ms(writes: ClaimWrites) -> u64 {
     }
 }
 
-/// Returns the time in a claim id, in milliseconds since 1970. A claim id is a UUIDv7, which begins with 48 bits of them.
+/// Returns the time in a claim id, in milliseconds since 1970. A claim id is a UUIDv7: its first 48 bits are
+/// this time.
 fn id_ms(claim_id: &str) -> u64 {
     u64::from_str_radix(&claim_id.replace('-', "")[..12], 16).unwrap_or_default()
 }

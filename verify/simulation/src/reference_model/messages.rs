@@ -24,13 +24,13 @@ impl<'a> Model<'a> {
     }
 
     /// Notes that a dead letter was redriven and has a new message id.
-    pub(super) fn redrive(&mut self, old_id: &str, new_id: &'a str) {
+    pub(super) fn redrive(&mut self, at_ms: u64, old_id: &str, new_id: &'a str) {
         let Some(letter) = self.accepted.get_mut(old_id) else {
             return self.judgment.add_violation(Rule::Message, format!("dead letter {old_id} was never sent"));
         };
         letter.redriven = true;
         let message = letter.message;
-        self.accept_message(new_id, message);
+        self.accept_message(at_ms, new_id, message);
     }
 
     /// Checks the answer of an invocation.
@@ -126,9 +126,9 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks that every message was acknowledged or is a dead letter. All dead letters were redriven after the faults had
-    /// ended. A message that is still a dead letter must therefore have a lasting reason: it is not a valid event, or it is
-    /// a conflict, or a poison record blocks its event.
+    /// Checks that every message was acknowledged, or is a dead letter, or expired in a way that no guarantee covers. All dead
+    /// letters were redriven after the faults had ended. A message that is still a dead letter must therefore have a lasting
+    /// reason: it is not a valid event, or it is a conflict, or a poison record blocks its event.
     pub(super) fn check_messages(&mut self, final_state: &FinalState) {
         for id in final_state.dead_letters.iter().filter(|id| !self.accepted.contains_key(id.as_str())) {
             self.judgment.add_violation(Rule::Message, format!("dead letter {id} was never sent"));
@@ -143,8 +143,12 @@ impl<'a> Model<'a> {
                     "dead letters: invalid events"
                 });
             }
-            if !is_dead && !accepted.acknowledged && !accepted.redriven {
-                self.judgment.add_violation(Rule::Message, format!("message {id} was lost"));
+            if !is_dead && !accepted.acknowledged && !accepted.redriven && !accepted.expired {
+                if self.may_expire_between_receives(accepted) {
+                    self.judgment.count_result("messages expired between receives");
+                } else {
+                    self.judgment.add_violation(Rule::Message, format!("message {id} was lost"));
+                }
             }
             if let Meaning::Event { id: event_id, content, .. } = accepted.meaning
                 && is_dead

@@ -12,8 +12,22 @@ pub(super) struct QueuedMessage<'a> {
     /// Position of the message in `Scenario::messages`.
     pub(super) message: usize,
     pub(super) meaning: &'a Meaning,
+    /// Time at which the queue accepted the message, in milliseconds since the world began.
+    pub(super) accepted_ms: u64,
+    /// Time at which `ingest-fn` was first invoked with the message, in milliseconds since the world began.
+    pub(super) first_invoked_ms: Option<u64>,
     pub(super) acknowledged: bool,
     pub(super) redriven: bool,
+    /// True if SQS deleted the message at the end of its retention, and no guarantee covers it.
+    pub(super) expired: bool,
+}
+
+/// A period in which a mapping was disabled, in milliseconds since the world began.
+pub(super) struct Disablement {
+    /// `ingest` or `archive`.
+    pub(super) function: &'static str,
+    pub(super) from_ms: u64,
+    pub(super) until_ms: u64,
 }
 
 pub(super) struct Invocation<'a> {
@@ -40,12 +54,16 @@ pub(super) struct Model<'a> {
     pub(super) inserts: BTreeSet<&'a str>,
     /// Ids of the claims that were put after a batched insert.
     pub(super) puts_after_inserts: BTreeSet<&'a str>,
-    /// Time at which the table first stored each claim, by claim id, in milliseconds since the world began.
+    /// Time at which the table first stored each claim, by claim id, or each item that was put by hand, by partition key. In
+    /// milliseconds since the world began.
     pub(super) stored_ms: BTreeMap<&'a str, u64>,
     /// Number of times that `archive-fn` panicked when it wrote the object of a claim, by invocation and claim id.
     pub(super) panics: BTreeMap<(u64, &'a str), u32>,
     /// Ids of the claims whose records `archive-fn` may quarantine because of its panics.
     pub(super) may_be_quarantined: BTreeSet<&'a str>,
+    pub(super) disabled: Vec<Disablement>,
+    /// Ids of the messages that were last listed in the dead-letter queue.
+    pub(super) listed_letters: BTreeSet<&'a str>,
     /// Items that the table should contain at this point of the history, by partition key. An item that was put by hand is
     /// `None`.
     pub(super) table: BTreeMap<&'a str, Option<&'a StoredClaim>>,
@@ -65,6 +83,8 @@ impl<'a> Model<'a> {
             stored_ms: BTreeMap::new(),
             panics: BTreeMap::new(),
             may_be_quarantined: BTreeSet::new(),
+            disabled: Vec::new(),
+            listed_letters: BTreeSet::new(),
             table: BTreeMap::new(),
         }
     }
@@ -73,9 +93,18 @@ impl<'a> Model<'a> {
         u64::try_from(self.scenario.epoch.as_millis()).unwrap_or(u64::MAX) + at_ms
     }
 
-    pub(super) fn accept_message(&mut self, id: &'a str, message: usize) {
+    pub(super) fn accept_message(&mut self, at_ms: u64, id: &'a str, message: usize) {
         let meaning = &self.scenario.messages[message].meaning;
-        self.accepted.insert(id, QueuedMessage { message, meaning, acknowledged: false, redriven: false });
+        let accepted = QueuedMessage {
+            message,
+            meaning,
+            accepted_ms: at_ms,
+            first_invoked_ms: None,
+            acknowledged: false,
+            redriven: false,
+            expired: false,
+        };
+        self.accepted.insert(id, accepted);
     }
 
     /// Returns the content number of the message that won the claim, or `None` if it was not a valid event.

@@ -13,15 +13,16 @@ use crate::workload::Meaning;
 /// The prefix of all object keys, which is the default of `OBJECT_PREFIX`.
 const PREFIX: &str = "events/";
 
-/// Age that a record must exceed before a panic can quarantine it.
+/// Age that a record must exceed before `archive-fn` may quarantine it because of a panic.
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 
 /// The objects that the bucket must contain.
 #[derive(Default)]
 struct ExpectedObjects {
     objects: BTreeMap<String, ExpectedObject>,
-    /// Keys of the records that `archive-fn` may quarantine because it panicked on an old claim twice, each with the claim's id.
-    /// Such a claim may have its object, a quarantined record, or both. After any other panic, the claim must have its object.
+    /// Ids of the claims whose records `archive-fn` may quarantine because it panicked twice on them when they were old, by
+    /// the object key of the quarantined record. Such a claim may have its object, a quarantined record, or both. After any
+    /// other panic, the claim must have its object.
     quarantined_after_panic: BTreeMap<String, String>,
 }
 
@@ -35,8 +36,8 @@ struct ExpectedObject {
 impl<'a> Model<'a> {
     /// Notes that `archive-fn` panicked when it wrote the object with the key `subject`.
     ///
-    /// The record of a claim may be quarantined if it is over an hour old and this was the second panic of the invocation. The age is
-    /// by the sandbox's clock, and the stream rounds the record's time down to a second.
+    /// The claim's record may be quarantined if it is over an hour old and the same invocation has panicked on it twice.
+    /// `archive-fn` measures the age by the sandbox's clock, and the stream rounds the record's time down to a second.
     pub(super) fn note_panic(&mut self, at_ms: u64, invocation: u64, subject: &'a str) {
         let claim_id = subject.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
         let Some(stored_ms) = self.stored_ms.get(claim_id) else { return };
@@ -47,7 +48,8 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks that the table contains the claims and the items put by hand that TTL has not deleted, and nothing else.
+    /// Checks that the table contains every claim that TTL has not deleted, every item that was put by hand, and nothing
+    /// else.
     pub(super) fn check_table(&mut self, final_state: &FinalState) {
         let expected: BTreeMap<&str, Option<&str>> =
             self.table.iter().map(|(pk, claim)| (*pk, claim.map(|claim| claim.claim_id.as_str()))).collect();
@@ -152,7 +154,8 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks that the on-failure queue names the record of every expected object that is missing.
+    /// Checks that the on-failure queue names the record of every expected object that is missing, or that the record left the
+    /// stream while the mapping was disabled.
     fn check_missing(&mut self, expected: &ExpectedObjects, final_state: &FinalState) {
         let has_object = |key: &str| final_state.objects.contains_key(key);
         let quarantined: BTreeSet<&str> = expected
@@ -165,15 +168,17 @@ impl<'a> Model<'a> {
             if quarantined.contains(name.as_str()) {
                 continue;
             }
-            if !is_discarded(name, final_state) {
+            if self.has_left_stream(name) && !is_discarded(name, final_state) {
+                self.judgment.count_result("records expired in the stream");
+            } else if !is_discarded(name, final_state) {
                 self.judgment.add_violation(
                     Rule::Object,
                     format!("{name} has no object {key}, and the on-failure queue does not name its record"),
                 );
-            } else if !self.scenario.discards_records() {
+            } else if !self.scenario.discards_records() && !self.may_exceed_record_age(name) {
                 self.judgment.add_violation(
                     Rule::Object,
-                    format!("{name} was discarded, although no outage exceeded the record age"),
+                    format!("{name} was discarded, although neither an outage nor a disabled mapping exceeded the record age"),
                 );
             } else {
                 self.judgment.count_result("records discarded");
