@@ -17,7 +17,7 @@ use crate::record::{Record, RecordError, created_at};
 /// fraction of a core.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
-/// Maximum age at which a panic of our code only makes a record fail. An older record can be quarantined.
+/// Up to this age, a record that makes our code panic only fails, and Lambda retries it. An older record can be quarantined.
 const MAX_PANICKING_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Archives records, one per call. It lives as long as its Lambda sandbox.

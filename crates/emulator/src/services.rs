@@ -43,7 +43,7 @@ impl Services {
         Self::with(clock, Tables::on_clock(clock), seed, fault_plan)
     }
 
-    /// Creates the services on the machine's clock, for any number of events.
+    /// Creates the services on the machine's clock, with writes that stay fast for any number of events.
     ///
     /// # Errors
     /// Fails if the table's database cannot be created.

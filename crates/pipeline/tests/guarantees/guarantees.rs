@@ -66,9 +66,9 @@ fn random_faults(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<
 }
 
 /// Each won claim has at most one object in the lake, with one version. It has exactly one, unless its record was
-/// discarded after 22 hours, left the stream while the mapping was not running, or was quarantined. The claim then stays
-/// in the table until its `ttl`, where `ops replay` finds it, and a message in the on-failure queue names a discarded
-/// record.
+/// discarded after 22 hours, left the stream while the mapping was not running, or was quarantined. A claim without an
+/// object stays in the table until its `ttl`, where `ops replay` finds it. If its record was discarded, a message in the
+/// on-failure queue also names it.
 async fn one_object_with_one_version_per_claim(writes: ClaimWrites) {
     for seed in 0..4 {
         let world = World::start(settings(writes));
