@@ -10,7 +10,7 @@ use crate::meter::Meter;
 
 /// Executes a `PutItem` and counts its write units. DynamoDB bills the larger of the old and the new item, even if the
 /// condition fails ("Read and write operations" in its developer guide). If the condition fails and the request does not
-/// ask for the old item, that item's size is unknown here, and the new item's size counts.
+/// ask for the old item, this function does not know that item's size, so it bills the new item.
 pub(crate) fn put_item(
     meter: &Meter,
     database: &Database,
