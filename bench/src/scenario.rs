@@ -151,7 +151,7 @@ pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> any
 }
 
 /// Rate of one sandbox with batches of a thousand messages. It is computed from the CPU time of the process, so it is
-/// the rate of a whole core, regardless of other load on the machine.
+/// the rate that the process would reach with a core of its own.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rate {
     pub(crate) function: &'static str,

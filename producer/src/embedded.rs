@@ -31,7 +31,8 @@ pub struct EmbeddedStack {
 /// Number of times that each kind of fault occurred.
 #[derive(Debug, Default)]
 pub struct FaultCounts {
-    /// Number of batches delivered twice, function responses lost, and messages that became visible too early.
+    /// Total of batches that were delivered twice, function responses that were lost, and messages that became visible too
+    /// early.
     redeliveries: AtomicU64,
     throttled_writes: AtomicU64,
     /// Number of writes that S3 refused.

@@ -16,7 +16,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(Logs, "Log lines are found with their ids and times", log_lines_have_ids_and_times),
         behavior!(Logs, "Log lines are found page by page", log_lines_are_found_page_by_page).differs(
             Engine::Ministack,
-            "lines found page by page: 1, expected 3",
+            "lines found page by page: got 1, expected 3",
             "We trust the API reference of FilterLogEvents: a response that reaches the limit contains a token for the \
              next page. ministack cuts the response at the limit and returns no token. The producer is not affected, \
              because it sets no limit.",
@@ -75,7 +75,7 @@ async fn log_lines_are_found_page_by_page(stage: Arc<Stage>) -> Outcome {
             break;
         }
     }
-    ensure(lines == LINES, || format!("lines found page by page: {}, expected {}", lines.len(), LINES.len()))
+    ensure(lines == LINES, || format!("lines found page by page: got {}, expected {}", lines.len(), LINES.len()))
 }
 
 async fn start_time_omits_earlier_lines(stage: Arc<Stage>) -> Outcome {

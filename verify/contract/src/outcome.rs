@@ -26,7 +26,7 @@ pub(crate) type Outcome = Result<(), Mismatch>;
 
 /// Fails with both values if `seen` differs from `expected`.
 pub(crate) fn expect_eq<T: PartialEq + Debug>(what: impl Display, seen: T, expected: T) -> Outcome {
-    if seen == expected { Ok(()) } else { Err(Mismatch(format!("{what}: {seen:?}, expected {expected:?}"))) }
+    if seen == expected { Ok(()) } else { Err(Mismatch(format!("{what}: got {seen:?}, expected {expected:?}"))) }
 }
 
 /// Fails with the text of `mismatch` if `condition` is false.

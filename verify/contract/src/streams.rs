@@ -25,13 +25,13 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(Streams, "A batched insert appears as INSERT with its new image", batched_insert_is_insert_record)
             .differs(
                 Engine::Ministack,
-                r#"records of a batched insert and a takeover: ["MODIFY"], expected ["INSERT", "MODIFY"]"#,
+                r#"records of a batched insert and a takeover: got ["MODIFY"], expected ["INSERT", "MODIFY"]"#,
                 "We trust the other engines and the developer guide: a stream contains every modification of an item. \
                  ministack writes no stream records for PartiQL, so batched claims cannot be archived on it.",
             ),
         behavior!(Streams, "A put that changes nothing writes no record", unchanged_put_writes_no_record).differs(
             Engine::Embedded,
-            "records of three equal puts and a different one: [\"INSERT\", \"MODIFY\", \"MODIFY\", \"MODIFY\"], \
+            "records of three equal puts and a different one: got [\"INSERT\", \"MODIFY\", \"MODIFY\", \"MODIFY\"], \
              expected [\"INSERT\", \"MODIFY\"]",
             "We trust DynamoDB Local, which is AWS's own engine, and the developer guide. dynoxide, which the embedded \
              services use, writes a record for every put. We accept the difference: each claim has its own id, so a \
@@ -46,7 +46,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         )
         .differs(
             Engine::DynamoDbLocal,
-            r#"records of a claim and its deletion: ["INSERT", "UNKNOWN_TO_SDK_VERSION"], expected ["INSERT", "REMOVE"]"#,
+            r#"records of a claim and its deletion: got ["INSERT", "UNKNOWN_TO_SDK_VERSION"], expected ["INSERT", "REMOVE"]"#,
             "We trust the developer guide. The difference does not matter: with either event name, the record of the \
              deletion has no new image, so the filter of the stream mapping drops it. `archive-fn` would also skip it, \
              because it does not know the event name.",

@@ -26,7 +26,7 @@ pub struct ReplayOutcome {
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub gone: Vec<String>,
-    /// Items with a claim's sort key that can never be archived: partition key and reason. With
+    /// The partition key, and the reason, of each item that has a claim's sort key but can never be archived. With
     /// [`ReplaySettings::write`] set, each was copied to the quarantine under `<prefix>_unusable/`. Each later run reports
     /// them again; if an item was deleted, a run with `write` set reports it in [`gone`](Self::gone) instead.
     ///

@@ -16,7 +16,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(Sqs, "A queue reports how many messages are visible, in flight and delayed", queue_reports_its_depth),
         behavior!(Sqs, "A queue reports its maximum message size", queue_reports_its_message_size_limit).differs(
             Engine::ElasticMq,
-            r#"MaximumMessageSize: None, expected Some("1048576")"#,
+            r#"MaximumMessageSize: got None, expected Some("1048576")"#,
             "We trust the API reference of GetQueueAttributes. ElasticMQ does not have this attribute.",
         ),
         behavior!(

@@ -18,12 +18,12 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
         behavior!(Sqs, "A message of 1 MiB is accepted; one byte more is rejected", message_limit_is_1_mib).differs(
             Engine::ElasticMq,
-            r#"a message of 1 MiB: "InvalidAttributeValue", expected "accepted""#,
+            r#"a message of 1 MiB: got "InvalidAttributeValue", expected "accepted""#,
             FORMER_LIMIT,
         ),
         behavior!(Sqs, "An empty message is rejected", empty_message_is_rejected).differs(
             Engine::ElasticMq,
-            r#"an empty message: "InvalidAttributeValue", expected "MissingParameter""#,
+            r#"an empty message: got "InvalidAttributeValue", expected "MissingParameter""#,
             "ElasticMQ rejects the message too, and only that matters. SQS is known to return `MissingParameter`, but \
              nothing in this project depends on the error code.",
         ),
@@ -34,7 +34,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         )
         .differs(
             Engine::ElasticMq,
-            "six messages with characters that XML does not allow: [\"InvalidAttributeValue\", \
+            "six messages with characters that XML does not allow: got [\"InvalidAttributeValue\", \
              \"InvalidAttributeValue\", \"InvalidAttributeValue\", \"InvalidAttributeValue\", \
              \"InvalidAttributeValue\", \"InvalidAction\"], expected \"InvalidMessageContents\" for each",
             "ElasticMQ rejects the messages too, and only that matters. The API reference of SendMessage names \
@@ -53,7 +53,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(Sqs, "A batch of eleven messages is rejected", batch_of_eleven_is_rejected),
         behavior!(Sqs, "An empty batch is rejected", empty_batch_is_rejected).differs(
             Engine::ElasticMq,
-            r#"a batch without entries: "accepted", expected "EmptyBatchRequest""#,
+            r#"a batch without entries: got "accepted", expected "EmptyBatchRequest""#,
             "We trust the API reference of SendMessageBatch. Nothing in this project sends an empty batch.",
         ),
         behavior!(Sqs, "A batch that repeats an entry id is rejected", repeated_entry_id_is_rejected),
@@ -64,7 +64,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         )
         .differs(
             Engine::ElasticMq,
-            r#"a batch of 524288 and 524288 bytes: "InvalidAttributeValue", expected "accepted""#,
+            r#"a batch of 524288 and 524288 bytes: got "InvalidAttributeValue", expected "accepted""#,
             FORMER_LIMIT,
         ),
     ]
@@ -97,7 +97,7 @@ async fn characters_outside_xml_are_rejected(stage: Arc<Stage>) -> Outcome {
     }
     ensure(seen.iter().all(|code| code == "InvalidMessageContents"), || {
         format!(
-            "six messages with characters that XML does not allow: {seen:?}, expected \"InvalidMessageContents\" for each"
+            "six messages with characters that XML does not allow: got {seen:?}, expected \"InvalidMessageContents\" for each"
         )
     })
 }
