@@ -280,7 +280,7 @@ impl ClaimTable {
     /// each claim that is not reported as inserted.
     ///
     /// # Errors
-    /// Fails if the outcome of every claim is unknown.
+    /// Fails if the request fails, or if DynamoDB does not return one answer per claim. Then no claim's outcome is known.
     pub async fn insert(&self, claims: &[Claim]) -> Result<InsertOutcome, InsertError> {
         let statements = claims.iter().map(|claim| self.insertion(claim)).collect();
         let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;

@@ -31,7 +31,8 @@ const LOOKUPS_AT_ONCE: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Object {
     pub key: String,
-    /// Number of versions of the key, not counting identical ones that were deleted before the object was written again.
+    /// Number of versions of the key. If someone deleted the object and `replay` restored it, the identical versions count as
+    /// one.
     pub versions: usize,
     /// True if the latest version consists of one line that contains the claim's event as it was sent.
     pub is_as_sent: bool,
