@@ -1,4 +1,4 @@
-//! Tests of the exceptions that the first guarantee names, and of similar cases that are no exceptions.
+//! Tests of the exceptions that the first guarantee names, and of similar cases that are not exceptions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
