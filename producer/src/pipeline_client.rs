@@ -9,7 +9,6 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use lambda_support::https;
 use ops::logs::LogsClient;
-use pipeline::names;
 
 use crate::embedded::{EmbeddedStack, FaultCounts};
 use crate::scenario::Scenario;
@@ -68,17 +67,7 @@ impl PipelineClient {
     /// [`describe_queue`](Self::describe_queue) before sending.
     #[must_use]
     pub fn embedded(embedded: &EmbeddedStack) -> Self {
-        let stack = Stack {
-            queue_url: emulator::queue_url(names::QUEUE),
-            table: Some(names::TABLE.to_owned()),
-            bucket: Some(names::BUCKET.to_owned()),
-            object_prefix: embedded.settings.archive.object_prefix.to_string(),
-            ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
-            archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
-            dlq_url: None,
-            on_failure_url: Some(emulator::queue_url(names::ON_FAILURE_QUEUE)),
-            event_id_pointer: None,
-        };
+        let stack = Stack::embedded(embedded.settings.archive.object_prefix.to_string());
         let mut client = Self::new(&embedded.services.sdk_config(), stack);
         client.fault_counts = Some(Arc::clone(&embedded.fault_counts));
         client.poll_interval = Duration::from_millis(200);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use claim::{EventIdPointer, ObjectPrefix};
+use pipeline::names;
 
 use crate::cli::TargetArgs;
 use crate::terraform::{Outputs, TerraformError};
@@ -52,6 +53,24 @@ pub struct Stack {
     pub on_failure_url: Option<String>,
     /// JSON Pointer to the event id in a message body, if the Terraform outputs contain one.
     pub event_id_pointer: Option<String>,
+}
+
+impl Stack {
+    /// Returns the names of the embedded pipeline's resources. Its keys have the prefix `object_prefix`.
+    #[must_use]
+    pub fn embedded(object_prefix: String) -> Self {
+        Self {
+            queue_url: emulator::queue_url(names::QUEUE),
+            table: Some(names::TABLE.to_owned()),
+            bucket: Some(names::BUCKET.to_owned()),
+            object_prefix,
+            ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
+            archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
+            dlq_url: None,
+            on_failure_url: Some(emulator::queue_url(names::ON_FAILURE_QUEUE)),
+            event_id_pointer: None,
+        }
+    }
 }
 
 impl Target {

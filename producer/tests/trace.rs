@@ -54,17 +54,8 @@ impl TracedPipeline {
     }
 
     async fn try_trace(&self, event_id: &str) -> Story {
-        let stack = Stack {
-            queue_url: queue_url(names::QUEUE),
-            table: Some(names::TABLE.to_owned()),
-            bucket: Some(names::BUCKET.to_owned()),
-            object_prefix: "events/".to_owned(),
-            ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
-            archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
-            dlq_url: Some(queue_url(names::DEAD_LETTER_QUEUE)),
-            on_failure_url: Some(queue_url(names::ON_FAILURE_QUEUE)),
-            event_id_pointer: None,
-        };
+        let dlq_url = Some(queue_url(names::DEAD_LETTER_QUEUE));
+        let stack = Stack { dlq_url, ..Stack::embedded("events/".to_owned()) };
         let client = PipelineClient::new(&self.services.sdk_config(), stack);
         let prefix = ObjectPrefix::parse("events/").unwrap();
         let pointer = EventIdPointer::parse("/event_id").unwrap();

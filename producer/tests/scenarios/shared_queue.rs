@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::SystemTime;
 
-use emulator::{Clock, queue_url};
+use emulator::Clock;
 use pipeline::PipelineSettings;
 use producer::target::Stack;
 use tokio::time::{interval, sleep, timeout};
@@ -44,17 +44,7 @@ where
     let args = arguments(line);
     let services = Services::on_clock(Clock::starting_at(SystemTime::now()), 7);
     let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 7);
-    let stack = Stack {
-        queue_url: queue_url(names::QUEUE),
-        table: Some(names::TABLE.to_owned()),
-        bucket: Some(names::BUCKET.to_owned()),
-        object_prefix: "events/".to_owned(),
-        ingest_log_group: Some(names::log_group(names::INGEST_FUNCTION)),
-        archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
-        dlq_url: Some(queue_url(names::DEAD_LETTER_QUEUE)),
-        on_failure_url: None,
-        event_id_pointer: None,
-    };
+    let stack = Stack::embedded("events/".to_owned());
     let mut client = PipelineClient::new(&services.sdk_config(), stack);
     client.describe_queue().await.unwrap();
     let (pointer, progress) = (pointer(), Progress::new(true));
