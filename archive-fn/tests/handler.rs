@@ -350,7 +350,7 @@ async fn late_second_try_is_reported() {
     assert_eq!((begun.elapsed().as_secs(), tries.load(Ordering::SeqCst)), (2, 2));
     assert_eq!(world.outcomes(), ["2 failed"]);
 
-    // The other records take all the time, so there is no second try.
+    // The record in flight beside it takes all the time, so the old record is not tried again.
     let world = World::new();
     let tries = world.panic_on_record_2(2, Some(hangs));
     assert_eq!(world.deliver_within(3_000, &[record(1, "{}"), old]).await, ["1", "2"]);

@@ -162,8 +162,8 @@ impl Tables {
             "ListTables" => call(body, |request| db.list_tables(request)),
             "DescribeTimeToLive" => call(body, |request| db.describe_time_to_live(request)),
             "BatchExecuteStatement" => call(body, |request| batch_execute_statement(&self.meter, db, request)),
-            // Requests to the Streams API have another `x-amz-target` prefix. The prefix can be ignored, because the two
-            // APIs share no operation name.
+            // Requests to the Streams API have another `x-amz-target` prefix. The prefix can be ignored, because no
+            // operation of one API has the name of an operation of the other.
             "ListStreams" => call(body, |request| db.list_streams(request)),
             "DescribeStream" => call(body, |request| db.describe_stream(request)),
             "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),

@@ -61,8 +61,8 @@ impl Checkpoint {
         }
     }
 
-    /// Returns true if a replay with these settings can use the folder of this checkpoint. `fresh` is the checkpoint with
-    /// which that replay would otherwise start.
+    /// Returns true if a replay with these settings can use the folder of this checkpoint. Otherwise that
+    /// replay would start with the checkpoint `fresh`.
     pub(super) fn can_continue(&self, fresh: &Self, settings: &ReplaySettings) -> bool {
         let is_same_until = settings.until.is_none_or(|until| until == self.until);
         self.scope == fresh.scope && (is_same_until || self.state == RunState::Finished)
