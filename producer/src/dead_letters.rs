@@ -11,7 +11,7 @@ use crate::pipeline_client::PipelineClient;
 use crate::read_back;
 
 /// Maximum number of receives in one search. Each receive returns at most ten messages.
-const MOST_RECEIVES: usize = 1_000;
+const MAX_RECEIVES: usize = 1_000;
 
 /// Number of consecutive empty receives that end a round of the search. SQS may return no messages although the queue has
 /// some.
@@ -23,7 +23,7 @@ const HIDDEN_SECONDS: u16 = 20;
 
 /// Number of rounds in which a search waits for messages that other consumers hide. With receives that wait a second, the
 /// rounds together are longer than [`HIDDEN_SECONDS`], and longer than SQS's default visibility timeout of 30 seconds.
-pub(crate) const MOST_ROUNDS: usize = 11;
+pub(crate) const MAX_ROUNDS: usize = 11;
 
 /// A search of a dead-letter queue. It can run several times.
 pub(crate) struct DeadLetterSearch<'a> {
@@ -64,10 +64,10 @@ impl<'a> DeadLetterSearch<'a> {
             if is_enough || self.is_complete().await? {
                 return Ok(());
             }
-            if self.receives >= MOST_RECEIVES {
+            if self.receives >= MAX_RECEIVES {
                 let received = self.received.len();
                 anyhow::bail!(
-                    "the dead-letter queue {} has more messages than the {received} that {MOST_RECEIVES} receives returned",
+                    "the dead-letter queue {} has more messages than the {received} that {MAX_RECEIVES} receives returned",
                     self.url
                 );
             }
@@ -76,9 +76,9 @@ impl<'a> DeadLetterSearch<'a> {
     }
 
     /// Receives messages that the search has not returned yet. Returns `None` if no more can be received now, or after
-    /// [`MOST_RECEIVES`] receives.
+    /// [`MAX_RECEIVES`] receives.
     async fn receive(&mut self) -> anyhow::Result<Option<Vec<Message>>> {
-        while self.empty < EMPTY_RECEIVES && self.receives < MOST_RECEIVES {
+        while self.empty < EMPTY_RECEIVES && self.receives < MAX_RECEIVES {
             self.receives += 1;
             // Long polling asks all of SQS's servers. Short polling asks only some of them, and misses the messages on the
             // others.

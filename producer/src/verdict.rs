@@ -5,7 +5,7 @@ mod invariants;
 use serde::Serialize;
 
 /// Maximum number of offending ids that an invariant lists.
-const MOST_EXAMPLES: usize = 100;
+const MAX_EXAMPLES: usize = 100;
 
 /// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@ use claim::{Claim, ObjectPrefix};
 use ops::command_line::error_line;
 use tokio::time::{Instant, timeout_at};
 
-use crate::dead_letters::{DeadLetterSearch, MOST_ROUNDS};
+use crate::dead_letters::{DeadLetterSearch, MAX_ROUNDS};
 use crate::events::Plan;
 use crate::function_logs::{FunctionLogs, IngestOutcome, LogReader};
 use crate::pipeline_client::PipelineClient;
@@ -159,7 +159,7 @@ impl<'a> Watch<'a> {
         // everything once.
         if self.seen.drained || last {
             // A run that was not drained is inconclusive anyway, so it does not wait for hidden messages.
-            self.read_dead_letters(if self.seen.drained { MOST_ROUNDS } else { 1 }).await;
+            self.read_dead_letters(if self.seen.drained { MAX_ROUNDS } else { 1 }).await;
             self.read_claims(true).await;
             self.read_objects(true).await;
             self.seen.drained = self.is_drained();

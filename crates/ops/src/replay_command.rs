@@ -16,7 +16,7 @@ use ops::command_line::{error_line, write_line};
 use ops::replay::{ReplayError, ReplayOutcome, ReplaySettings, replay};
 
 /// Maximum number of items to print per category.
-const MOST_LISTED: usize = 20;
+const MAX_LISTED: usize = 20;
 
 // Exit codes; the help describes them.
 const MISSING: u8 = 1;
@@ -179,10 +179,10 @@ fn print_outcome(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut i
     let gone = |key: &String| (key.clone(), "deleted or replaced after the scan".to_owned());
     let gone: Vec<_> = outcome.gone.iter().map(gone).collect();
     for (category, items) in [("gone", &gone), ("unusable", &outcome.unusable), ("failed", &outcome.failed)] {
-        for (partition_key, reason) in items.iter().take(MOST_LISTED) {
+        for (partition_key, reason) in items.iter().take(MAX_LISTED) {
             write_line(out, format_args!("{category}: {partition_key}: {reason}"))?;
         }
-        if let Some(more @ 1..) = items.len().checked_sub(MOST_LISTED) {
+        if let Some(more @ 1..) = items.len().checked_sub(MAX_LISTED) {
             writeln!(out, "{category}: and {more} more")?;
         }
     }

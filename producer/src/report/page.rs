@@ -9,7 +9,7 @@ use crate::report::RunReport;
 use crate::verdict::{Invariant, Verdict};
 
 /// Number of offending ids that the page shows at once; the reader can unfold the others.
-const MOST_SEEN: usize = 5;
+const MAX_SEEN: usize = 5;
 
 /// The data that the template shows.
 #[derive(Template)]
@@ -98,7 +98,7 @@ impl Page<'_> {
 
 /// Splits the offending ids into those that the page shows at once and those that the reader can unfold.
 fn shown(invariant: &Invariant) -> (&[String], &[String]) {
-    invariant.examples.split_at(invariant.examples.len().min(MOST_SEEN))
+    invariant.examples.split_at(invariant.examples.len().min(MAX_SEEN))
 }
 
 /// Returns the CSS class and the text of an invariant's mark.

@@ -8,7 +8,7 @@ use crate::report::RunReport;
 use crate::verdict::Verdict;
 
 /// Maximum number of offending ids that the text shows per invariant.
-const MOST_SHOWN: usize = 5;
+const MAX_SHOWN: usize = 5;
 
 /// Writes the report. If `itemizes` is true, the text includes each item of the bill.
 ///
@@ -117,7 +117,7 @@ fn write_invariants(report: &RunReport, out: &mut impl Write) -> io::Result<()> 
             None => "????",
         };
         writeln!(out, "{outcome}  {}", invariant.name)?;
-        let shown = &invariant.examples[..invariant.examples.len().min(MOST_SHOWN)];
+        let shown = &invariant.examples[..invariant.examples.len().min(MAX_SHOWN)];
         shown.iter().try_for_each(|id| write_line(out, format_args!("        {id}")))?;
         if invariant.offenders > shown.len() {
             writeln!(out, "        and {} more", invariant.offenders - shown.len())?;

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 /// Maximum number of times that a text is unescaped. A body may contain JSON inside a JSON string, as a notification from
 /// SNS does.
-const MOST_UNESCAPES: usize = 3;
+const MAX_UNESCAPES: usize = 3;
 
 /// Returns true if the text contains the id as a JSON string, as a number, or as a word between the punctuation characters
 /// of JSON. The id may be escaped in any way that JSON allows.
 pub(super) fn mentions(text: &str, event_id: &str) -> bool {
     let quoted = format!("\"{event_id}\"");
     let mut text = Cow::Borrowed(text);
-    for _ in 0..=MOST_UNESCAPES {
+    for _ in 0..=MAX_UNESCAPES {
         let is_id = |word: &str| word.trim().trim_matches(['"', '\'']) == event_id;
         // The closing quote may be missing, if the body was cut off.
         if text.contains(&quoted) || text.split(['{', '}', '[', ']', ',', ':']).any(is_id) {

@@ -13,12 +13,12 @@ use ops::logs::{FilterLogEvents, LogsClient};
 
 use super::mention::mentions;
 use super::story::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
-use crate::dead_letters::{DeadLetterSearch, MOST_ROUNDS};
+use crate::dead_letters::{DeadLetterSearch, MAX_ROUNDS};
 use crate::pipeline_client::PipelineClient;
 use crate::read_back::{self, StoredObject};
 
 /// Maximum number of pages of one log search. CloudWatch serves five pages per second, many of them empty.
-const MOST_PAGES: usize = 500;
+const MAX_PAGES: usize = 500;
 
 /// Searches each source for one event, and records the sources that cannot be read.
 pub(super) struct EventSearch<'a> {
@@ -70,7 +70,7 @@ impl EventSearch<'_> {
         match self.record(source, read) {
             Some((lines, true)) => lines,
             Some((lines, false)) => {
-                let why = format!("the search did not reach the end within {MOST_PAGES} pages: give a later --since");
+                let why = format!("the search did not reach the end within {MAX_PAGES} pages: give a later --since");
                 self.unreadable.insert(source, why);
                 lines
             }
@@ -134,7 +134,7 @@ impl EventSearch<'_> {
             // A message that only contains the id may belong to another event, so the search continues.
             found.iter().any(|letter| letter.is_event)
         };
-        DeadLetterSearch::new(self.client, url).run(MOST_ROUNDS, take).await
+        DeadLetterSearch::new(self.client, url).run(MAX_ROUNDS, take).await
     }
 
     /// Returns the message as a dead letter of the event. Returns `None` if the message is a valid event with another id, or
@@ -165,7 +165,7 @@ async fn search_log_group(
 ) -> anyhow::Result<(Vec<String>, bool)> {
     let mut lines = Vec::new();
     let mut token = None::<String>;
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         let search = FilterLogEvents {
             log_group_name: group,
             filter_pattern: Some(pattern),

@@ -8,7 +8,7 @@ use ops::command_line::write_line;
 use super::story::{ClaimStory, ObjectStory, Story};
 
 /// Maximum number of log lines of one function, or of dead letters, that the text shows.
-const MOST_SHOWN: usize = 10;
+const MAX_SHOWN: usize = 10;
 
 impl Story {
     /// Writes the story as text. Control characters are escaped.
@@ -18,7 +18,7 @@ impl Story {
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         write_line(out, format_args!("event {}", self.event_id))?;
         self.write_claim(out)?;
-        for line in self.ingest.iter().take(MOST_SHOWN) {
+        for line in self.ingest.iter().take(MAX_SHOWN) {
             let message_id = line.message_id.as_deref().unwrap_or("without an id");
             let mut text = format!("  {}  ingest-fn: message {message_id}: {}", line.timestamp, line.outcome);
             if let (Some(digest), Some(held)) = (&line.digest, &line.held_digest) {
@@ -34,13 +34,13 @@ impl Story {
             write_line(out, text)?;
         }
         write_omitted(out, self.ingest.len())?;
-        for line in self.archive.iter().take(MOST_SHOWN) {
+        for line in self.archive.iter().take(MAX_SHOWN) {
             let lag = line.lag_ms.map(|lag_ms| format!(" {lag_ms} ms after the claim")).unwrap_or_default();
             let error = line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
             write_line(out, format_args!("  {}  archive-fn: {}{lag}{error}", line.timestamp, line.outcome))?;
         }
         write_omitted(out, self.archive.len())?;
-        for letter in self.dead_letters.iter().take(MOST_SHOWN) {
+        for letter in self.dead_letters.iter().take(MAX_SHOWN) {
             let sent_at = letter.sent_at.as_deref().unwrap_or("");
             let note = if letter.is_event { "" } else { " (not an event with this id, but contains the id)" };
             let message_id = &letter.message_id;
@@ -89,9 +89,9 @@ impl fmt::Display for ObjectStory {
     }
 }
 
-/// Writes how many lines the text omits, if there are more than [`MOST_SHOWN`].
+/// Writes how many lines the text omits, if there are more than [`MAX_SHOWN`].
 fn write_omitted(out: &mut impl Write, lines: usize) -> io::Result<()> {
-    match lines.checked_sub(MOST_SHOWN) {
+    match lines.checked_sub(MAX_SHOWN) {
         Some(omitted @ 1..) => writeln!(out, "  {:24}  and {omitted} more", ""),
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use claim::Digest;
 
-use super::{Invariant, MOST_EXAMPLES};
+use super::{Invariant, MAX_EXAMPLES};
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 use crate::read_back::Object;
@@ -197,6 +197,6 @@ fn judge(name: &'static str, sources_known: bool, offenders: impl Iterator<Item 
     };
     let offenders = examples.len();
     examples.sort();
-    examples.truncate(MOST_EXAMPLES);
+    examples.truncate(MAX_EXAMPLES);
     Invariant { name, held, examples, offenders }
 }
