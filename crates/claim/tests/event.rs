@@ -34,7 +34,7 @@ fn integer_id_becomes_its_text() {
     assert_eq!(id(&format!(r#"{{"event_id":{large}}}"#), "/event_id").unwrap(), large);
 }
 
-/// Ids are equal or different as the table in the README of `ingest-fn` says.
+/// The parser treats every pair of ids in the README of `ingest-fn` as the table there says.
 #[test]
 fn ids_are_equal_as_the_readme_says() {
     let readme = include_str!("../../../ingest-fn/README.md");
@@ -190,6 +190,11 @@ fn names_are_sorted_by_unescaped_utf_8() {
         digest(
             r#"{"":4,"\u0001":3,"\b":9,"\t":2,"\n":6,"\f":10,"\r":11,"\u001fz":1,"\/":12,"\\":5,"a":7,"aa":8,"b":0}"#
         )
+    );
+    // Both hex digits of a control character's escape count.
+    assert_eq!(
+        digest(r#"{"\u0011":1,"\u0002":2,"\u0010":3,"\u0000":4,"\u001e":5,"\u0001":6}"#),
+        digest(r#"{"\u0000":4,"\u0001":6,"\u0002":2,"\u0010":3,"\u0011":1,"\u001e":5}"#)
     );
     // The output of `sha256sum` for the canonical form. Its members have the values 12, 1, 6, 0, 3, 4, 5, 7, 2, 8, 11, 9,
     // 13, 10, 14 and 15, in this order.

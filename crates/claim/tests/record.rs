@@ -24,6 +24,12 @@ fn claim(body: &str) -> Claim {
     try_claim(body).unwrap()
 }
 
+/// Checks the size of the claim with this body, without the claim.
+fn check_size(body: &str) -> Result<(), claim::BodyTooLarge> {
+    let event = Event::parse(body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    Claim::check_size(&event, MESSAGE_ID, body)
+}
+
 /// Returns a body of `bytes` bytes that zstd can hardly compress.
 fn incompressible(bytes: usize) -> String {
     // All 93 printable ASCII characters except the quotation mark and the backslash.
@@ -100,12 +106,13 @@ fn body_is_compressed_only_to_save_units() {
     assert!(matches!(saves_one.body, Body::Zstd(_)) && units(&saves_one) == 2);
 }
 
-/// The largest item is accepted, and a body of one more byte is refused.
+/// The largest item is accepted, and a body of one more byte is refused, by `Claim::new` and by `Claim::check_size`.
 #[test]
 fn item_size_limit_is_exact() {
     // Noise compresses to about 82 % of its length. A binary search finds the longest body that fits.
     let noise = incompressible(600_000);
-    let fits = |bytes: usize| try_claim(&format!("{}\"}}", &noise[..bytes - 2]));
+    let body = |bytes: usize| format!("{}\"}}", &noise[..bytes - 2]);
+    let fits = |bytes: usize| try_claim(&body(bytes));
     let mut low = 400_000;
     let mut high = 600_000;
     while high - low > 1 {
@@ -117,6 +124,11 @@ fn item_size_limit_is_exact() {
     assert_eq!(size_as_dynamodb_counts(&largest.to_item()), largest.item_bytes());
     let error = fits(high).unwrap_err();
     assert!(matches!(error, claim::BodyTooLarge::Item { item_bytes } if item_bytes > MAX_ITEM_BYTES), "{error}");
+
+    for bytes in [30, 1_000, 400_000, low] {
+        check_size(&body(bytes)).unwrap();
+    }
+    assert_eq!(check_size(&body(high)).unwrap_err().to_string(), error.to_string());
 }
 
 /// A compressible body of 1 MiB is accepted, and a body of one more byte is refused.
@@ -124,8 +136,10 @@ fn item_size_limit_is_exact() {
 fn body_size_limit_is_exact() {
     let padded = |bytes: usize| format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16));
     assert_eq!(claim(&padded(MAX_BODY_BYTES)).body_text().unwrap().len(), MAX_BODY_BYTES);
-    let error = try_claim(&padded(MAX_BODY_BYTES + 1)).unwrap_err().to_string();
-    assert_eq!(error, "the body has 1048577 bytes, more than the 1048576 that SQS allows");
+    check_size(&padded(MAX_BODY_BYTES)).unwrap();
+    let error = "the body has 1048577 bytes, more than the 1048576 that SQS allows";
+    assert_eq!(try_claim(&padded(MAX_BODY_BYTES + 1)).unwrap_err().to_string(), error);
+    assert_eq!(check_size(&padded(MAX_BODY_BYTES + 1)).unwrap_err().to_string(), error);
 }
 
 #[test]
@@ -277,6 +291,7 @@ fn unusable_prefix_is_refused() {
     ] {
         assert_eq!(ObjectPrefix::parse(prefix), Err(error), "{prefix:?}");
     }
+    assert!(ObjectPrefix::parse(&format!("{}/", "a".repeat(899))).is_ok());
     assert_eq!(ObjectPrefix::parse(&format!("{}/", "a".repeat(900))), Err(ObjectPrefixError::TooLong));
 }
 
