@@ -1,9 +1,9 @@
 //! Micro-benchmarks of the work for one message, without any service: `cargo bench -p bench`.
 //!
-//! They cover parsing a body (pointer look-up, strictness check and digest in one pass), creating a claim, converting the
-//! claim to an item and back, and building the line of an object. The last benchmark runs a whole batch through the
-//! handler of `ingest-fn`, including planning and logging. The handler's cache already contains every event, so the
-//! handler sends no request.
+//! The benchmarks cover parsing a body (pointer look-up, strictness check and digest in one pass), creating a claim,
+//! converting the claim to an item and back, and building the line of an object. The last benchmark runs a whole batch
+//! through the handler of `ingest-fn`, including planning and logging. The handler's cache already contains every event, so
+//! the handler sends no request.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 

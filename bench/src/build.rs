@@ -15,9 +15,9 @@ pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
     Ok(program.ancestors().nth(2).context("this program is not in a target folder")?.to_owned())
 }
 
-/// Builds the functions as they are deployed. Cargo builds only their packages, because other crates of the workspace
-/// would enable more features of their dependencies. With `quick`, builds the functions as the tests do. Returns the
-/// folder of the binaries.
+/// Builds the functions with the settings for deployment. Cargo builds only their packages, because other crates of the
+/// workspace would enable more features of shared dependencies. With `quick`, builds the functions as the tests do.
+/// Returns the folder of the binaries.
 pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
     let target = target_folder()?;
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -1,9 +1,9 @@
 //! Measures this project's functions, and compares them with minimal ("bare") functions and with two Python functions
-//! that a user might write. The functions run one after another, under the same Runtime API and against the same emulated
+//! that a user might write. The functions run one after another, each with its own Runtime API and its own emulated
 //! services.
 //!
-//! CPU time and memory are those of the function's process alone. Each round measures every function, so other load on
-//! the machine affects all functions alike. The figures are medians, and the targets are ratios within one run.
+//! CPU time and memory are those of the function's process alone. Each round measures every function, so that other load
+//! on the machine affects all functions alike. The figures are medians. Targets for times are ratios within one run.
 //!
 //! | module | purpose |
 //! | --- | --- |

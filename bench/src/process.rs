@@ -28,7 +28,7 @@ pub(crate) struct Process {
     requests: usize,
 }
 
-/// Starts emulated AWS services that contain the table and the bucket. Returns them and their endpoint on loopback.
+/// Starts emulated AWS services that contain the table and the bucket. Returns the services and their loopback endpoint.
 pub(crate) async fn back_end() -> anyhow::Result<(Arc<Services>, String)> {
     let services = Services::on_real_clock(1)?;
     let _ = services.tables.create_claim_table(names::TABLE);

@@ -1,4 +1,4 @@
-//! The results of a run in one value: medians, other measurements, and the targets that they meet or miss.
+//! The results of a run in one value: medians, other measurements, and whether they meet their targets.
 
 use std::collections::BTreeMap;
 

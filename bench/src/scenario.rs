@@ -48,8 +48,8 @@ fn writes(usage: &emulator::meter::Usage) -> u64 {
     usage.requests.iter().filter(|(name, _)| is_write(name)).map(|(_, count)| count).sum()
 }
 
-/// Sends `duplicates` messages in batches of ten thousand, and returns the number of requests to the services that they
-/// cause. All messages are duplicates of a thousand events that are already in the function's cache.
+/// Sends `duplicates` messages in batches of ten thousand. Returns the number of requests that the function then sends to
+/// the services. All messages are duplicates of a thousand events that are already in the function's cache.
 pub(crate) fn requests_of_duplicates(ingest: &Subject, duplicates: usize) -> anyhow::Result<u64> {
     on_a_runtime(async {
         let (services, endpoint) = back_end().await?;
@@ -67,15 +67,15 @@ pub(crate) fn requests_of_duplicates(ingest: &Subject, duplicates: usize) -> any
     })
 }
 
-/// Number of connections that one process has opened after each step.
+/// The connections that one process has opened after each of three steps.
 #[derive(Debug, Serialize)]
 pub(crate) struct Connections {
     pub(crate) function: &'static str,
-    /// After a first batch of one message.
+    /// Number of connections after a first batch of one message.
     pub(crate) after_one_message: u64,
-    /// After another batch of ten.
+    /// Number of connections after a second batch, of ten messages.
     pub(crate) after_ten: u64,
-    /// After two hundred more batches of ten.
+    /// Number of connections after two hundred more batches of ten messages.
     pub(crate) after_all: u64,
 }
 

@@ -1,8 +1,8 @@
-//! The estimated AWS cost of a run on the embedded pipeline, scaled to a million events like the events of the run.
+//! Estimates what a run on the embedded pipeline would cost on AWS, and scales the cost to a million events.
 //!
-//! A bill lists the costs that grow with the number of events separately from the costs that AWS charges each month
-//! regardless of traffic: polls of an idle queue, metrics, alarms and the dashboard. The embedded pipeline counts the units
-//! that the run used. The bill assumes the defaults of the Terraform variables.
+//! A bill has two lists. The first has the costs that grow with the number of events. The second has the costs that AWS
+//! charges each month regardless of traffic: polls of an idle queue, metrics, alarms and the dashboard. The embedded
+//! pipeline counts the units that a run uses. The bill assumes the defaults of the Terraform variables.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -15,7 +15,8 @@ use crate::prices::{LOOKED_UP, Prices, REGIONS};
 /// Memory of each function in GB (the default of the Terraform variable `memory_mb`).
 const FUNCTION_GB: f64 = 256.0 / 1024.0;
 
-/// Number of bytes that DynamoDB adds to the size of each stored item for indexing ("DynamoDB item sizes and formats").
+/// Number of bytes that DynamoDB adds to the size of each stored item for indexing (AWS documentation: "DynamoDB item sizes
+/// and formats").
 const INDEX_BYTES: u64 = 100;
 
 /// Average number of days in a month.
@@ -25,12 +26,12 @@ const MONTH_DAYS: f64 = 365.0 / 12.0;
 /// claim up to a few days later.
 const CLAIM_DAYS: f64 = 16.0;
 
-/// Share of the invocations that X-Ray's default rule samples, in addition to the first invocation of each second
-/// ("Configuring sampling rules").
+/// Share of the invocations that X-Ray's default rule samples, in addition to the first invocation of each second (AWS
+/// documentation: "Configuring sampling rules").
 const SAMPLED: f64 = 0.05;
 
-/// Number of empty receives from an idle queue per month. Lambda keeps five long polls of 20 s open ("Configuring scaling
-/// behavior for SQS event source mappings").
+/// Number of empty receives from an idle queue per month. Lambda keeps five long polls of 20 s open (AWS documentation:
+/// "Configuring scaling behavior for SQS event source mappings").
 const IDLE_POLLS: f64 = 5.0 * MONTH_DAYS * 24.0 * 60.0 * 60.0 / 20.0;
 
 /// Number of alarms in the Terraform module `modules/observability`.
@@ -49,7 +50,7 @@ const LEFT_OUT: [&str; 8] = [
     "requests with which this producer reads the results back",
 ];
 
-/// An amount in US dollars for each region; `None` if a price of the region is not known.
+/// An amount in US dollars for each region; `None` for a region in which a price is unknown.
 pub type Usd = BTreeMap<&'static str, Option<f64>>;
 
 /// The units that a run used, and their cost in each region.
@@ -90,7 +91,8 @@ impl Line {
 }
 
 impl Bill {
-    /// Computes the bill of a run that sent `messages` messages of `events` different events; `None` if it sent nothing.
+    /// Computes the bill of a run that sent `messages` messages of `events` different events. Returns `None` if the run sent
+    /// nothing.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "unit counts are far below 2^52")]
     pub fn new(usage: &Usage, messages: usize, events: usize) -> Option<Self> {
@@ -143,8 +145,8 @@ impl Bill {
         })
     }
 
-    /// Formats the sum for a million events in the first region of [`REGIONS`]; `None` if one of that region's prices is not
-    /// known.
+    /// Formats the cost of a million events in the first region of [`REGIONS`]. Returns `None` if a price is unknown in that
+    /// region.
     #[must_use]
     pub fn summary(&self) -> Option<String> {
         let region = REGIONS[0].region;
@@ -237,7 +239,7 @@ mod tests {
         }
     }
 
-    /// A million events cost a million times as much as one, and the sum charges each unit once.
+    /// A million events cost a million times as much as one event, and the sum includes each item once.
     #[test]
     fn bill_scales_to_a_million_events() {
         let bill = Bill::new(&herd(), 50, 1).expect("messages were sent");

@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::scenario::{FILE, SCENARIOS, Scenario};
 use crate::send::{code_point, refused_character};
 
-/// Maximum number of messages in one run. Until the verdict, each message takes about a kilobyte of memory in addition to
-/// its body.
+/// Maximum number of messages in one run. In addition to its body, each message takes about a kilobyte of memory until the
+/// run ends.
 pub const MAX_MESSAGES: u32 = 2_000_000;
 
 /// Maximum total size of a run's message bodies, in bytes. All bodies are in memory before the first message is sent. Copies
@@ -59,7 +59,7 @@ pub enum Command {
     List,
     /// Serve the embedded pipeline on 127.0.0.1, where the AWS CLI, boto3 and other producer commands can use it
     Local(LocalArgs),
-    /// Show the history of one event, or where the event is stuck, from the table, the data lake, the queues and the logs
+    /// Search the table, the data lake, the queues and the logs for one event, and show its history or where it is stuck
     ///
     /// On AWS, `trace` uses your own credentials, which need these permissions:
     ///   dynamodb:GetItem        on the table
@@ -74,9 +74,9 @@ pub enum Command {
     ///
     /// Reading the dead-letter queue hides its messages from other consumers for 20 seconds.
     ///
-    /// The log search reads everything that was logged since --since, a few pages per second, so it takes minutes on a busy
-    /// log. The search stops after 500 pages, and `trace` then reports that it is incomplete. AWS does not charge for this
-    /// search by the gigabyte.
+    /// The log search reads all log lines since --since, at a few pages per second. On a busy log, it takes minutes. The
+    /// search stops after 500 pages, and `trace` then reports that the search is incomplete. AWS does not charge for this
+    /// search per gigabyte.
     ///
     /// Exit codes:
     ///   0  The event is archived
@@ -132,7 +132,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "EXPONENT", value_parser = exponent)]
     pub zipf: Option<f64>,
 
-    /// Send the events in this file instead of generated ones: one JSON value per line, which is sent unchanged
+    /// Send the events in this file instead of generated ones; each line is one JSON value and is sent unchanged
     #[arg(long, value_name = "FILE.ndjson")]
     pub file: Option<PathBuf>,
 
@@ -156,8 +156,8 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["queue_url", "table", "bucket", "object_prefix", "ingest_log_group", "archive_log_group", "dlq_url", "terraform_dir"])]
     pub local: bool,
 
-    /// Time limit for the pipeline to drain after the last send. Sending itself may also take this much longer than --rate
-    /// requires
+    /// Time limit for the pipeline to drain after the last send. Sending may take the time that --rate requires plus this
+    /// timeout
     #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
     pub timeout: Duration,
 
@@ -165,8 +165,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub logs: bool,
 
-    /// Print each item of the estimated AWS cost of a million such events (embedded pipeline only); --json and --report
-    /// always include these items
+    /// Print each item of the estimated AWS cost (embedded pipeline only); --json and --report always include these items
     #[arg(long)]
     pub bill: bool,
 
@@ -275,8 +274,9 @@ pub struct TargetArgs {
 }
 
 impl TargetArgs {
-    /// Returns true if the command line names the table, the bucket, the object prefix and both log groups, so that the
-    /// Terraform outputs are not needed. (The dead-letter queue's URL also follows from the queue's redrive policy.)
+    /// Returns true if the command line names the table, the bucket, the object prefix and both log groups. The Terraform
+    /// outputs are then not needed. `--dlq-url` may be missing, because the queue's redrive policy names the dead-letter
+    /// queue.
     pub(crate) fn names_all(&self) -> bool {
         let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, .. } = self;
         [table, bucket, object_prefix, ingest_log_group, archive_log_group].iter().all(|name| name.is_some())
@@ -302,7 +302,7 @@ fn event_id(value: &str) -> Result<String, String> {
         bytes if bytes > max_bytes => Err(format!("must be at most {max_bytes} bytes long")),
         _ => match refused_character(value).filter(|c| *c >= ' ') {
             Some(c) => Err(format!("must not contain {}: SQS does not accept it", code_point(c))),
-            // JSON escapes the other characters that SQS does not accept.
+            // SQS does not accept control characters either, but in the JSON body they are escaped.
             None => Ok(value.to_owned()),
         },
     }

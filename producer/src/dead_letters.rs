@@ -13,24 +13,25 @@ use crate::read_back;
 /// Maximum number of receives in one search. Each receive returns at most ten messages.
 const MAX_RECEIVES: usize = 1_000;
 
-/// Number of consecutive empty receives that end a round of the search. SQS may return no messages although the queue has
-/// some.
+/// Number of consecutive empty receives that end a round of the search. One is not enough, because SQS may return no
+/// messages although the queue has some.
 const EMPTY_RECEIVES: usize = 3;
 
-/// Visibility timeout, in seconds, with which the search receives messages. Other consumers cannot receive these messages
-/// meanwhile.
+/// Visibility timeout, in seconds, with which the search receives messages. During this time, other consumers cannot receive
+/// a message that the search has received.
 const HIDDEN_SECONDS: u16 = 20;
 
-/// Number of rounds in which a search waits for messages that other consumers hide. With receives that wait a second, the
-/// rounds together are longer than [`HIDDEN_SECONDS`], and longer than SQS's default visibility timeout of 30 seconds.
+/// Number of rounds in which a search waits for messages that other consumers hide. Each round ends with
+/// [`EMPTY_RECEIVES`] receives that wait one second each. Together, the rounds take longer than [`HIDDEN_SECONDS`] and
+/// longer than SQS's default visibility timeout of 30 seconds.
 pub(crate) const MAX_ROUNDS: usize = 11;
 
-/// A search of a dead-letter queue. It can run several times.
+/// A search of a dead-letter queue. [`run`](Self::run) may be called several times.
 pub(crate) struct DeadLetterSearch<'a> {
     client: &'a PipelineClient,
     url: &'a str,
-    /// The time of the last receive of each message, by message id. In a large queue, the first messages become visible
-    /// again before the search receives the last ones.
+    /// Maps each message id to the time at which the search last received the message. In a large queue, the search receives
+    /// some messages several times, because the first ones become visible again before it has received the last ones.
     received: HashMap<String, Instant>,
     receives: usize,
     /// Number of consecutive receives without any message.
@@ -42,8 +43,8 @@ impl<'a> DeadLetterSearch<'a> {
         Self { client, url, received: HashMap::new(), receives: 0, empty: 0 }
     }
 
-    /// Receives all messages of the queue and passes them to `take`, except those that the last run still hides. If other
-    /// consumers hide messages, waits for these in up to `rounds` rounds, unless `take` returns true.
+    /// Receives all messages of the queue and passes them to `take`, except messages that the previous call still hides. If
+    /// other consumers hide messages, waits for these messages in up to `rounds` rounds, unless `take` has returned true.
     ///
     /// # Errors
     /// Fails if the queue cannot be read, or if not all of its messages could be received.
@@ -52,7 +53,8 @@ impl<'a> DeadLetterSearch<'a> {
         rounds: usize,
         mut take: impl FnMut(Vec<Message>) -> bool,
     ) -> anyhow::Result<()> {
-        // Other messages may have left the queue meanwhile. They count again once they are received again.
+        // Forget the messages that are visible again, because they may have left the queue. Those that are still in the
+        // queue will be received and counted again.
         self.received.retain(|_, at| at.elapsed() < Duration::from_secs(HIDDEN_SECONDS.into()));
         self.receives = 0;
         let mut is_enough = false;
@@ -97,7 +99,8 @@ impl<'a> DeadLetterSearch<'a> {
             if !messages.is_empty() {
                 return Ok(Some(messages));
             }
-            // In a large queue, messages become visible again so fast that no receive is ever empty.
+            // In a large queue, messages become visible again so fast that no receive is ever empty. The search then ends
+            // when it has received as many messages as the queue has.
             if !is_empty && self.is_complete().await? {
                 break;
             }

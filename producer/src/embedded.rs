@@ -68,7 +68,7 @@ impl EmbeddedStack {
         }
         if scenario.hidden_for.is_some() {
             // A redelivered message may be alone in the queue. With the default batching window, the queue mapping would
-            // then wait for more messages until the visibility timeout of this one has expired.
+            // wait for more messages until the visibility timeout of the redelivered message has expired.
             settings.sqs_mapping.batching_window = Duration::ZERO;
         }
         if scenario.faults == Some(ScenarioFaults::Outage) {
@@ -85,9 +85,9 @@ impl EmbeddedStack {
     }
 }
 
-/// Returns the fault for `call` in the scenario `outage`. From the first write on, writes to the table are throttled for the
-/// duration [`OUTAGE`], and then writes to S3 are refused for the same time. Reads succeed, because the producer needs them
-/// for the verdict.
+/// Returns the fault for `call` in the scenario `outage`. The table throttles all writes for the duration [`OUTAGE`], which
+/// starts at the first write. After that, S3 refuses all writes for the same duration. Reads succeed, because the producer
+/// needs them for the verdict.
 fn outage(call: &Call<'_>, begun: &OnceLock<Instant>, fault_counts: &FaultCounts) -> Option<Fault> {
     let operation = call.operation.as_str();
     let (fault, counter, from) = match call.service {

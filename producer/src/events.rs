@@ -30,7 +30,7 @@ impl Plan {
                 return Err(PlanError::NotMixed(flag, scenario.name));
             }
         }
-        // If the stack expects the event id elsewhere, `ingest-fn` would reject every generated body.
+        // If the stack expects the event id at another place in the body, `ingest-fn` would reject every generated body.
         if scenario.content != Content::File && pointer.to_string() != GENERATED_POINTER {
             return Err(PlanError::OtherPointer(pointer.to_string()));
         }
@@ -72,7 +72,7 @@ impl Plan {
     }
 }
 
-/// Returns the number of messages that the command line asks for, or else the scenario's default.
+/// Returns the number of messages that the command line asks for, or the scenario's default.
 fn message_count(scenario: &Scenario, args: &RunArgs) -> Result<u64, PlanError> {
     match (args.duration, args.rate.or(scenario.rate)) {
         (Some(_), None) => Err(PlanError::NoRate(scenario.name)),

@@ -32,8 +32,7 @@ pub struct Evidence<'a> {
 
 impl Evidence<'_> {
     /// Returns true if this run wrote the claim, or may have written it. A claim made after the start of the run counts even
-    /// if its message is not a confirmed one, because a message whose send response was lost may have reached the queue and
-    /// won.
+    /// if it does not name a confirmed message, because an unconfirmed message of this run may have won the claim.
     pub(crate) fn is_new(&self, claim: &Claim) -> bool {
         self.sent.confirmed.contains_key(&claim.message_id) || SystemTime::from(claim.claimed_at) >= self.started
     }
@@ -73,8 +72,8 @@ impl Evidence<'_> {
         self.seen.missing_claims.contains(&event) || self.seen.missing_objects.contains(&event)
     }
 
-    /// Returns the keys of extra objects: `archive-fn` logged that it archived an event of this run under such a key, but
-    /// the event's claim has another key.
+    /// Returns the keys of extra objects. `archive-fn` logged that it archived an event of this run under such a key, but
+    /// the event's claim belongs under another key.
     pub(crate) fn extra(&self) -> Vec<String> {
         let ids = self.plan.event_ids.iter().enumerate();
         let keys = ids.filter_map(|(event, id)| {

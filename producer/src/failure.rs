@@ -9,7 +9,7 @@ pub enum Failure {
     /// The stack cannot be reached, the embedded pipeline failed, or the report cannot be written.
     #[error(transparent)]
     Unreachable(anyhow::Error),
-    /// The user pressed Ctrl-C before anything was sent, or pressed it twice.
+    /// The user pressed Ctrl-C before anything was sent, or pressed Ctrl-C twice.
     #[error("interrupted")]
     Interrupted,
 }

@@ -27,8 +27,8 @@ pub struct LogTail {
 }
 
 impl LogTail {
-    /// Starts reading at `from_ms`, in milliseconds since 1970. A line may appear up to `delay` after a line with a later
-    /// timestamp.
+    /// Starts reading at `from_ms`, in milliseconds since 1970. `delay` is the longest time by which a line may appear after
+    /// another line that has a later timestamp.
     #[must_use]
     pub fn new(group: &str, from_ms: i64, delay: Duration) -> Self {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
@@ -66,7 +66,7 @@ impl LogTail {
         Ok(lines)
     }
 
-    /// Returns the log event's line, unless an earlier call returned it. Some emulators give log events no id. The line
+    /// Returns the log event's line, unless an earlier call returned it. In some emulators, log events have no id. The line
     /// itself then serves as the id, because it contains a timestamp and names a message.
     fn unseen(&mut self, event: LogEvent) -> Option<String> {
         let line = event.message?;
@@ -127,10 +127,10 @@ pub struct FunctionLogs {
     /// Maps each event id to the id of the claim that the event's messages were checked against. The value is `None` if
     /// there were several such claims, which happens around the end of a dedup window.
     pub claim_ids: HashMap<String, Option<String>>,
-    /// Maps each event id to the keys of the objects that `archive-fn` logged as archived. Each key is mapped to the time of
+    /// Maps each event id to the keys under which `archive-fn` logged the event as archived. Maps each key to the time of
     /// its first log line by the clock of `archive-fn`, in milliseconds since 1970.
     pub keys: HashMap<String, BTreeMap<String, i64>>,
-    /// Ids of events whose object `archive-fn` logged as written a second time. The object may then have another version.
+    /// Ids of events for which `archive-fn` logged a second write of the same key. The object may then have another version.
     pub written_again: HashSet<String>,
     /// Time from a claim to its object in milliseconds, as in the last log line that contains this time.
     pub lag_ms: Option<u64>,
@@ -212,7 +212,7 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// Returns the logs that this reader reads. A log whose group is unknown is not among them.
+    /// Returns the logs that this reader reads: those whose log group is known.
     #[must_use]
     pub fn tails(&self) -> Vec<Source> {
         self.tails.iter().map(|(source, _)| *source).collect()

@@ -16,7 +16,7 @@ const MAX_EVENTS: usize = 20;
 #[derive(Debug, Serialize)]
 pub struct RepeatedEvent {
     pub event_id: String,
-    /// Number of the event's messages that `ingest-fn` logged as duplicates. The message that won is not one of them.
+    /// Number of the event's messages that `ingest-fn` logged as duplicates. Does not include the message that won.
     pub duplicates: usize,
     /// Number of the event's messages that `ingest-fn` logged as conflicts.
     pub conflicts: usize,

@@ -34,7 +34,7 @@ pub struct PipelineClient {
     pub visibility_timeout: Duration,
     /// Interval between two reads of a log or a queue.
     pub poll_interval: Duration,
-    /// Longest delay of a log line: it may appear this long after another line that has a later timestamp.
+    /// Longest delay of a log line: a line may appear this long after another line that has a later timestamp.
     pub log_delay: Duration,
     /// Number of faults injected into the embedded pipeline; `None` for a deployed stack.
     fault_counts: Option<Arc<FaultCounts>>,
@@ -104,8 +104,8 @@ impl PipelineClient {
         }
     }
 
-    /// Reads the queue's size limit, its visibility timeout and, unless it is known already, the URL of its dead-letter
-    /// queue.
+    /// Reads the queue's size limit and visibility timeout. Also looks up the URL of its dead-letter queue, unless that URL
+    /// is already known.
     pub async fn describe_queue(&mut self) -> anyhow::Result<()> {
         let url = &self.stack.queue_url;
         let names = [

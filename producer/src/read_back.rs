@@ -31,8 +31,8 @@ const LOOKUPS_AT_ONCE: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Object {
     pub key: String,
-    /// Number of versions of the key. If someone deleted the object and `replay` restored it, the identical versions count as
-    /// one.
+    /// Number of versions of the key. If someone deleted the object and `replay` restored it, the identical versions count
+    /// as one.
     pub versions: usize,
     /// True if the latest version consists of one line that contains the claim's event as it was sent.
     pub is_as_sent: bool,
@@ -204,7 +204,8 @@ fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, se
         && claimed_at == claim.claimed_at_text()
         && message_id == claim.message_id;
     // The winning message is unknown if another run sent it, or if its send was not confirmed. The object is then compared
-    // with a message of this run that has the claim's digest or, if there is none, with the body in the claim.
+    // with a message of this run whose digest is equal to the claim's. If there is no such message, the object is compared
+    // with the body in the claim.
     let winner = sent.confirmed.get(&claim.message_id).map(|&index| &plan.messages[index]);
     let same_event = || plan.messages_of[event_index].iter().map(|&index| &plan.messages[index]);
     let digest = Digest::from_stored(&claim.digest);

@@ -69,7 +69,7 @@ pub struct RunReport {
     pub object_versions: Option<usize>,
     /// Number of this run's messages in the dead-letter queue.
     pub dead_letters: Option<usize>,
-    /// Number of events that have neither an object nor a dead letter, and will never have one.
+    /// Number of events that have neither an object nor a dead letter, and will never have either.
     pub lost: Option<usize>,
     /// Number of events that were not archived when the run ended, but still may be.
     pub pending: usize,
@@ -77,7 +77,7 @@ pub struct RunReport {
     pub extra: Option<usize>,
     /// Rate at which the messages were sent; `None` if sending took less than a second.
     pub sent_per_second: Option<f64>,
-    /// Seconds from the first send until the pipeline was drained.
+    /// Seconds from the first send until the pipeline was drained, or until the run stopped waiting for that.
     pub time: f64,
     pub invariants: Vec<Invariant>,
     /// The sources that could not be read, each with the error.

@@ -28,8 +28,8 @@ use crate::target::Target;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
-/// The functions' clocks may be behind this machine's clock by this much, so the producer reads the logs from this long
-/// before the start of the run.
+/// Assumed maximum time by which the functions' clocks are behind this machine's clock. The producer starts reading the logs
+/// this long before the start of the run.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command, prints the report and returns the verdict.
@@ -248,7 +248,7 @@ fn publish(report: &RunReport, args: &RunArgs, progress: &Progress) -> Result<Ve
     }
 }
 
-/// Checks that a file can be written, without changing or creating it.
+/// Checks that a file can be written. Does not change an existing file, and removes a file that the check created.
 fn check_writable(file: &Path) -> io::Result<()> {
     match OpenOptions::new().append(true).open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

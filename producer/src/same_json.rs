@@ -10,8 +10,8 @@ pub fn same_json(one: &str, other: &str) -> bool {
     one == other || matches!((normalize(one), normalize(other)), (Some(one), Some(other)) if one == other)
 }
 
-/// Rewrites a JSON text in one fixed format, or returns `None` if the text is not valid JSON. The functions
-/// write events with other code, so a bug in that code cannot hide from this check.
+/// Rewrites a JSON text in one fixed format, or returns `None` if the text is not valid JSON. The functions use other code
+/// to write events, so a bug in that code cannot hide from this check.
 fn normalize(json: &str) -> Option<Vec<u8>> {
     let settings =
         ReaderSettings { restrict_number_values: false, max_nesting_depth: None, ..ReaderSettings::default() };

@@ -48,7 +48,7 @@ pub struct Scenario {
     /// One-line description of the required outcome. It completes "It expects .." in the HTML report.
     pub expects: &'static str,
     pub content: Content,
-    /// Number of messages, unless the command line gives another.
+    /// Number of messages, unless the command line gives another number.
     pub messages: u32,
     /// Messages per second; `None` for unlimited.
     pub rate: Option<u32>,

@@ -14,8 +14,8 @@ use crate::events::Plan;
 use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 
-/// Number of bursts per second if there is a rate: one request carries at most the messages of a tenth of a second. Without
-/// this limit, a rate of ten messages per second would become one batch of ten every second.
+/// Number of parts into which each second's messages are divided if there is a rate. A request carries at most one part.
+/// Without this limit, a rate of ten messages per second would become one batch of ten every second.
 const BURSTS_PER_SECOND: u32 = 10;
 
 /// Error codes of `SendMessage` that concern the message itself, for example its size or a character outside XML 1.0.

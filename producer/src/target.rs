@@ -34,7 +34,7 @@ pub struct Target {
 }
 
 /// The names of the resources of a deployed stack or of the embedded pipeline. The producer cannot read a resource whose
-/// name is `None`, except for the dead-letter queue.
+/// name is `None`, except for the dead-letter queue, which it looks up through the redrive policy.
 #[derive(Clone, Debug)]
 pub struct Stack {
     /// URL of the queue that producers send to.
@@ -47,7 +47,7 @@ pub struct Stack {
     pub object_prefix: String,
     pub ingest_log_group: Option<String>,
     pub archive_log_group: Option<String>,
-    /// URL of the dead-letter queue; `None` to look it up through the queue's redrive policy.
+    /// URL of the dead-letter queue; `None` if the command line and the Terraform outputs do not give it.
     pub dlq_url: Option<String>,
     /// URL of the stream mapping's on-failure queue.
     pub on_failure_url: Option<String>,
@@ -56,7 +56,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Returns the names of the embedded pipeline's resources. Its keys have the prefix `object_prefix`.
+    /// Returns the names of the embedded pipeline's resources. `object_prefix` is the prefix of its objects' keys.
     #[must_use]
     pub fn embedded(object_prefix: String) -> Self {
         Self {
@@ -80,9 +80,9 @@ impl Target {
         Self { stack: None, reason: "--local".to_owned() }
     }
 
-    /// Selects `--queue-url`, else `SQS_QUEUE_URL`, else the stack of the Terraform state, else the embedded pipeline. If
-    /// the Terraform outputs name the selected queue, they also provide the names of other resources that the command line
-    /// omits.
+    /// Selects the first of these that exists: the queue in `--queue-url`, the queue in `SQS_QUEUE_URL`, the stack in the
+    /// Terraform state, the embedded pipeline. If the Terraform outputs name the selected queue, they also provide the names
+    /// of the other resources that the command line omits.
     ///
     /// # Errors
     /// Fails if a Terraform state exists but cannot be read, or if the command line names parts of a stack and
@@ -128,7 +128,8 @@ impl Target {
 }
 
 impl Target {
-    /// Returns the pointer to the event id: `given` by the command line, else the stack's, else `/event_id`.
+    /// Returns the pointer to the event id: `given` if the command line has one, otherwise the stack's, otherwise
+    /// `/event_id`.
     ///
     /// # Errors
     /// Fails if the stack's pointer is not valid.

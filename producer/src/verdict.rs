@@ -15,7 +15,7 @@ pub enum Verdict {
     Held,
     /// At least one invariant was violated.
     Violated,
-    /// No invariant is known to be violated, but some are not known to hold, or the run was not complete.
+    /// No violation was found, but at least one invariant is undecided, or the run was not complete.
     Inconclusive,
 }
 

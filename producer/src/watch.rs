@@ -34,8 +34,8 @@ pub struct Observation {
     pub logs: FunctionLogs,
     /// The claims, by event.
     pub claims: HashMap<usize, Claim>,
-    /// Events that had no claim at a time when they must have one: after one of their messages was acknowledged, or after
-    /// the queue was settled. Their claims are missing, not late.
+    /// Events that had no claim at a time when they should have had one: after one of their messages was acknowledged, or
+    /// after the queue was settled. Such a claim is missing and not just late.
     pub missing_claims: HashSet<usize>,
     /// The objects, by event.
     pub objects: HashMap<usize, Object>,
@@ -213,8 +213,8 @@ impl<'a> Watch<'a> {
         !self.seen.unreadable.contains_key(&source)
     }
 
-    /// Looks up the claims of events for which no claim was found so far. Skips events that have no claim yet according to
-    /// the logs, unless `all` is true, the log cannot be read or the queue is settled.
+    /// Looks up the claims of events for which no claim was found so far. Skips events that the logs do not show as claimed.
+    /// Skips nothing if `all` is true, if the log of `ingest-fn` cannot be read, or if the queue is settled.
     async fn read_claims(&mut self, all: bool) {
         let Some(table) = &self.client.stack.table else { return };
         // Determine `all_handled` and `acknowledged` before the look-up. Then a claim that the look-up does not find is
@@ -225,7 +225,7 @@ impl<'a> Watch<'a> {
             let ids = self.sent.confirmed.iter().filter(|(id, _)| self.is_acknowledged(id));
             ids.filter_map(|(_, &index)| self.plan.messages[index].event).collect()
         };
-        // An unconfirmed message may have won its event. Only the log of `archive-fn` shows that.
+        // An unconfirmed message may have won its event. Only the log of `archive-fn` shows that such an event is claimed.
         let archived: HashSet<usize> =
             self.reader.logs.keys.keys().filter_map(|id| self.event_of_id.get(id.as_str()).copied()).collect();
         let wanted: Vec<usize> = (0..self.plan.event_ids.len())
@@ -248,9 +248,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Looks up the objects of claims for which no object was found so far. Skips events that a message of this run won,
-    /// as long as the log of `archive-fn` does not say that they are archived. Skips nothing if `all` is true or that log
-    /// cannot be read.
+    /// Looks up the objects of claims for which no object was found so far. Skips events that a message of this run won and
+    /// that `archive-fn` has not logged as archived. Skips nothing if `all` is true or the log of `archive-fn` cannot be
+    /// read.
     async fn read_objects(&mut self, all: bool) {
         let Some(bucket) = &self.client.stack.bucket else { return };
         let all = all || !self.is_readable(Source::ArchiveLog);

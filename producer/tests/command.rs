@@ -75,7 +75,7 @@ fn default_output_is_short() {
     assert!(!lines.iter().any(|line| line.contains("S3: objects written")), "{lines:#?}");
 }
 
-/// `--bill` adds each item of the bill, and the output still ends with the sum.
+/// `--bill` adds each item of the bill, and the output still ends with the total cost.
 #[test]
 fn bill_flag_itemizes_the_bill() {
     let folder = tempfile::tempdir().unwrap();
@@ -297,7 +297,8 @@ fn control_characters_never_reach_the_terminal() {
     }
 }
 
-/// The producer's SDK clients cannot use every profile that the AWS CLI can use. In that case, one line says what to do.
+/// The producer's SDK clients do not support every profile that the AWS CLI supports. If they do not support the profile,
+/// the error is one line that says what to do.
 #[test]
 fn unsupported_profile_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
@@ -360,7 +361,7 @@ fn ctrl_c_ends_a_run_with_a_partial_report() {
     assert!((line["usd"]["us-east-1"].as_f64().unwrap() / expected - 1.0).abs() < 1e-9, "{line} {events}");
 }
 
-/// Ctrl-C ends a run that is still building its messages, and no report is made.
+/// If Ctrl-C is pressed while a run is still building its messages, the run ends without a report.
 #[test]
 fn ctrl_c_interrupts_a_run_before_it_sends() {
     let folder = tempfile::tempdir().unwrap();
@@ -403,7 +404,7 @@ fn report_has_latency_and_timeline() {
     assert_eq!(repeated.iter().map(|event| event["duplicates"].as_u64().unwrap()).sum::<u64>(), 20);
 }
 
-/// `list` names every scenario. An unknown scenario, or an option that does not fit the scenario, is an error in one line.
+/// `list` names every scenario. An unknown scenario, or an option that does not fit the scenario, gives a one-line error.
 #[test]
 fn scenarios_are_listed_and_validated() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 
 /// Largest body that can be claimed, in bytes: 1 MiB, the limit of SQS since August 2025. Decompressing a stored body fails
-/// if the text is longer.
+/// if the result is longer than this.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Number of item bytes per write unit. DynamoDB charges whole units (developer guide, "Read and write operations").
+/// Number of item bytes per write unit. DynamoDB rounds the size of an item up to whole units (developer guide, "Read and
+/// write operations").
 pub const WRITE_UNIT_BYTES: usize = 1024;
 
 /// zstd's default level. For a body of a kilobyte, higher levels save a few percent of its size and cost several times the
@@ -32,8 +33,8 @@ impl Body {
     /// its body.
     ///
     /// If the item fits into one write unit, its body stays plain, so that people can read it in the DynamoDB console.
-    /// Compressing it would only save storage (a few thousandths of a cent per thousand events), and would take a sixth of
-    /// the CPU time that a small batched claim needs.
+    /// Compressing the body would only save storage: a few thousandths of a cent per thousand events. It would also cost a
+    /// sixth of the CPU time that a small claim needs with `CLAIM_WRITES=batch`.
     #[must_use]
     pub fn cheapest(body: &str, other_bytes: usize) -> Self {
         let units = |bytes: usize| (other_bytes + bytes).div_ceil(WRITE_UNIT_BYTES);

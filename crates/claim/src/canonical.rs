@@ -7,8 +7,8 @@ use crate::excerpt::Excerpt;
 /// The error for a name that occurs twice in one JSON object.
 pub(crate) struct RepeatedName(pub(crate) Excerpt);
 
-/// The canonical form of the part of a body that has been read so far. While an object is open, its members are in the order
-/// of the input. Closing the object sorts them.
+/// The canonical form of a body, as far as the body has been read. While an object is open, its members are in the order of
+/// the input. Closing the object sorts them.
 pub(crate) struct CanonicalForm {
     out: Vec<u8>,
     open: Vec<Container>,
@@ -29,8 +29,8 @@ struct Container {
     members: Vec<Member>,
 }
 
-/// The position of one `"name":value` in the canonical form. To save memory, it does not contain a copy of the name: a body
-/// of 1 MiB has room for more than a hundred thousand members.
+/// The position of one `"name":value` in the canonical form. Copies of the names would take a lot of memory, because a body
+/// of 1 MiB can have more than a hundred thousand members.
 struct Member {
     start: usize,
     end: usize,
@@ -144,7 +144,7 @@ impl CanonicalForm {
     }
 }
 
-/// Returns the bytes of the name with which a member starts, without the escapes that [`write_string`] added.
+/// Returns the bytes of a member's name, without the escapes that [`write_string`] added. `member` starts with the name.
 fn unescaped_name(member: &[u8]) -> impl Iterator<Item = u8> {
     let mut bytes = member[1..].iter().copied();
     std::iter::from_fn(move || match bytes.next()? {

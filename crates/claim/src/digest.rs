@@ -17,8 +17,8 @@ impl Digest {
     /// Version of the canonical form described above. Digests of different versions are never compared.
     pub const VERSION: u8 = 1;
 
-    /// Reads the digest that a claim stores. Returns `None` if its version or length differs from that of the digests that
-    /// this code computes.
+    /// Reads the digest that a claim stores. Returns `None` if its version is not [`Self::VERSION`] or its length is not 33
+    /// bytes.
     #[must_use]
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
         let digest: [u8; 33] = bytes.try_into().ok()?;

@@ -4,8 +4,8 @@
 //! a name and no string has an unpaired surrogate. Arrays and objects are nested at most [`MAX_NESTING`] levels deep.
 //!
 //! One pass over the tokens finds the event id and builds the canonical form, from which the digest is computed. The parser
-//! does not recurse, so no input can exhaust the stack. It needs at most twice the body's length in memory, plus a few
-//! machine words for each name in the objects that are still open.
+//! does not recurse, so no input can exhaust the stack. The parser needs at most twice the body's length in memory, plus a
+//! few machine words for each name in the objects that are still open.
 
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ReaderSettings, ValueType};
 
@@ -19,7 +19,7 @@ use crate::pointer::{EventIdPointer, PointerTracker};
 /// 127 levels. A body of more than 126 levels is archived too, but its S3 object can only be read with a higher limit.
 pub const MAX_NESTING: u32 = 128;
 
-/// The reason why a body is not a valid event. No retry helps, so its message ends in the dead-letter queue.
+/// The reason why a body is not a valid event. A retry does not help, so the message ends in the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     /// The body is not JSON, has more than one value or an unpaired surrogate, or is nested too deeply.

@@ -9,5 +9,5 @@ pub const SORT_KEY: &str = "CLAIM";
 /// Longest partition key that DynamoDB accepts, in bytes.
 const MAX_PARTITION_KEY_BYTES: usize = 2_048;
 
-/// Longest event id, in bytes of UTF-8. Together with [`KEY_PREFIX`], it fills the partition key.
+/// Longest event id, in bytes of UTF-8. An id of this length fills the partition key together with [`KEY_PREFIX`].
 pub const MAX_EVENT_ID_BYTES: usize = MAX_PARTITION_KEY_BYTES - KEY_PREFIX.len();

@@ -50,8 +50,8 @@ impl ObjectPrefix {
         }
     }
 
-    /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<claim_id>.json`, with the date and hour in UTC of the time in the claim id. The
-    /// key depends on no other attribute. So a claim whose `claimed_at` was edited keeps its object.
+    /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<claim_id>.json`. The date and hour (UTC) come from the time in the claim id.
+    /// The key depends on no other attribute, so a claim keeps its object even if somebody edits its `claimed_at`.
     #[must_use]
     pub fn object_key(&self, claim: &Claim) -> String {
         format!("{}{}/{}.json", self.0, claim.id_time().format("dt=%Y-%m-%d/hour=%H"), claim.claim_id)

@@ -74,8 +74,8 @@ impl<'a> PointerTracker<'a> {
         self.depth_on_path = self.depth_on_path.min(self.depth);
     }
 
-    /// Returns the pointer's token for a child of the innermost open array or object; `None` if the pointer does not lead to
-    /// a child of it.
+    /// Returns the token with which the pointer selects a child of the innermost open array or object; `None` if the pointer
+    /// selects none of its children.
     fn expected_token(&self) -> Option<&'a String> {
         if self.depth_on_path < self.depth { None } else { self.tokens?.get(self.depth - 1) }
     }

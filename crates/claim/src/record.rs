@@ -110,7 +110,7 @@ pub struct Claim {
 
 impl Claim {
     /// Creates a claim that is valid for `window`, starting at `now`. All its times are derived from `now`, and `random` is
-    /// the random part of its id. A retry by the SDK resends the same claim, and so the same bytes.
+    /// the random part of its id. If the SDK retries a write, it resends the same claim, and so the same bytes.
     ///
     /// # Errors
     /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds [`MAX_BODY_BYTES`].
@@ -169,8 +169,8 @@ impl Claim {
     }
 
     /// Returns the item's size in bytes by DynamoDB's rules (developer guide, "DynamoDB item sizes and formats"). A name or
-    /// a text takes as many bytes as its UTF-8, a binary value takes as many as its content, and a number takes half its
-    /// digits plus one.
+    /// a text takes the length of its UTF-8, and a binary value takes its own length. A number takes one byte for every two
+    /// digits, plus one byte.
     #[must_use]
     pub fn item_bytes(&self) -> usize {
         item_bytes_without_body(&self.event_id, &self.message_id) + self.body.attribute_bytes()

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use tokio::time::Instant;
 
-/// A wall clock that advances with tokio's clock. In a tokio runtime whose clock is paused, it stands still until a test
-/// advances it. When every task is waiting, it jumps to the next timer.
+/// A wall clock that advances with tokio's clock. A paused tokio clock stands still until a test advances it. It also jumps
+/// to the next timer whenever every task is waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,

@@ -177,8 +177,8 @@ impl Tables {
     }
 }
 
-/// Capitalizes the fields of `userIdentity`, as the real `GetRecords` does. dynoxide names them `type` and `principalId`, as in
-/// the records that Lambda delivers.
+/// Capitalizes the fields of `userIdentity`, as the real `GetRecords` does. dynoxide names them `type` and `principalId`, as
+/// in the records that Lambda delivers.
 fn with_api_field_names(answer: &GetRecordsResponse) -> serde_json::Value {
     let mut answer = json!(answer);
     for record in answer["Records"].as_array_mut().into_iter().flatten() {

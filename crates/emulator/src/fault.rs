@@ -48,8 +48,8 @@ pub enum Fault {
 
 type Hook = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
 
-/// The hook with which a test injects faults. The services call it with every request, and it returns the fault that the
-/// request suffers, if any.
+/// The hook with which a test injects faults. The services call it for every request. It returns the fault to inject, if
+/// any.
 #[derive(Clone, Default)]
 pub struct RequestFaults(Arc<Mutex<Option<Arc<Hook>>>>);
 

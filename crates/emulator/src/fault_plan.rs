@@ -1,13 +1,12 @@
-//! Faults of queues and mappings: behavior that the documentation of SQS and Lambda allows but that is rare. With a
-//! [`FaultPlan`], a test decides when it happens. For faults of single requests, see
-//! [`RequestFaults`](crate::RequestFaults).
+//! Faults of queues and mappings: rare behavior that the documentation of SQS and Lambda allows. With a [`FaultPlan`], a
+//! test decides when such a fault happens. For faults of single requests, see [`RequestFaults`](crate::RequestFaults).
 
 use std::time::Duration;
 
 use crate::call::Call;
 
-/// Decides how queues and mappings behave where AWS's developer guides leave it open. By default, everything happens
-/// once, in order and without delay.
+/// Decides how queues and mappings behave where AWS's developer guides leave the behavior open. By default, everything
+/// happens once, in order and without delay.
 pub trait FaultPlan: Send + Sync {
     /// Returns the index of the message that a receive takes next. `waiting` is the number of visible messages, and the
     /// message at index 0 became visible first. A standard queue does not promise any order.
@@ -15,8 +14,8 @@ pub trait FaultPlan: Send + Sync {
         0
     }
 
-    /// Returns how long a received message stays hidden. `None` leaves it hidden for its visibility timeout. With zero, a
-    /// second consumer can receive the message at once, as at-least-once delivery allows.
+    /// Returns how long a received message stays hidden. `None` stands for the queue's visibility timeout. If the time is
+    /// zero, a second consumer can receive the message at once, as at-least-once delivery allows.
     fn visibility(&self, _queue: &str) -> Option<Duration> {
         None
     }
@@ -27,8 +26,8 @@ pub trait FaultPlan: Send + Sync {
         idle.checked_sub(1)
     }
 
-    /// Returns true if this function's mapping is disabled at the moment. A disabled mapping polls nothing, but still finishes
-    /// the batches that it has received.
+    /// Returns true if this function's mapping is disabled at the moment. A disabled mapping does not poll, but still
+    /// finishes the batches that it has received.
     fn is_disabled(&self, _function: &str) -> bool {
         false
     }
@@ -43,13 +42,13 @@ pub trait FaultPlan: Send + Sync {
         maximum
     }
 
-    /// Returns true if the stream mapping drops a batch after a failed try, and reads the stream again from its last
-    /// checkpoint. The mapping asks this after each failed try. The new batches may then have other boundaries.
+    /// Returns true if the stream mapping drops a batch and reads the stream again from its last checkpoint. The new batches
+    /// may have other boundaries. The mapping calls this after each failed try, unless it bisects the batch.
     fn rereads_from_checkpoint(&self) -> bool {
         false
     }
 
-    /// Returns how many of its latest checkpoints the stream mapping loses. The mapping then redelivers all batches after
+    /// Returns the number of latest checkpoints that the stream mapping loses. The mapping then redelivers all batches after
     /// the last checkpoint that remains.
     fn lost_checkpoints(&self) -> usize {
         0

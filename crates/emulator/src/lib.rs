@@ -1,9 +1,9 @@
 //! An in-process emulator of the AWS services that the pipeline uses, and of Lambda, which moves messages and records
 //! between those services by invoking the functions.
 //!
-//! The functions under test are the code that is deployed: each takes JSON and returns JSON. They also use the deployed
-//! SDK clients, but with an HTTP client that calls this crate. All code takes the time from one [`Clock`], which a
-//! test can stop. Only [`runtime_api`] uses the machine's clock, because it talks to other processes.
+//! Tests run the functions' deployed code, including its SDK clients. Only the SDK's HTTP client is replaced: the
+//! replacement calls this crate. All code takes the time from one [`Clock`], which a test can stop. Only [`runtime_api`]
+//! uses the machine's clock, because it talks to other processes.
 //!
 //! | module | contents |
 //! | --- | --- |

@@ -1,6 +1,6 @@
 //! The part of CloudWatch Logs that a reader of the functions' logs needs: log groups in memory, `DescribeLogGroups`, and
-//! `FilterLogEvents`. The emulator supports only filter patterns that compare one JSON field with a text. They suffice to find
-//! an event or an outcome.
+//! `FilterLogEvents`. The emulator supports only filter patterns that compare one JSON field with a text. Such patterns can
+//! find an event or an outcome.
 
 mod embedded_metrics;
 mod pattern;

@@ -143,8 +143,8 @@ fn chunks(payload_bytes: usize) -> u64 {
     payload_bytes.div_ceil(SQS_CHUNK_BYTES).max(1) as u64
 }
 
-/// Returns the size of a request's messages in bytes, with their attributes. A request that fits into one chunk counts as one chunk
-/// anyway, so it is not parsed: the function returns the size of its whole JSON.
+/// Returns the size of a request's messages in bytes, with their attributes. If the whole request fits into one chunk,
+/// returns the size of its JSON instead: one chunk is billed in either case, so the request need not be parsed.
 fn message_bytes(request: &[u8]) -> usize {
     if request.len() <= SQS_CHUNK_BYTES {
         return request.len();

@@ -1,8 +1,8 @@
 //! Standard SQS queues that follow the developer guide: visibility timeout, receive count, redrive, retention, long
 //! polling, and the limits on messages. The wire format is in `protocol`.
 //!
-//! FIFO queues and delays are not supported. SQS promises little about the order of messages and
-//! about stale receipt handles, and these queues promise no more.
+//! FIFO queues and delays are not supported. SQS promises little about the order of messages and about stale receipt
+//! handles, and these queues promise no more.
 
 pub(crate) mod attributes;
 mod error;
@@ -131,7 +131,7 @@ impl Sqs {
     /// setting.
     ///
     /// # Errors
-    /// Fails if the queue does not exist, or if `max` is not 1 to 10.
+    /// Fails if the queue does not exist, or if `max` is not between 1 and 10.
     pub async fn receive(
         &self,
         queue: &str,

@@ -128,7 +128,7 @@ async fn expired_message_is_not_a_dead_letter() {
 }
 
 /// After the retention period, SQS deletes messages in flight and messages that were never received. It no longer counts
-/// them.
+/// these messages.
 #[tokio::test(start_paused = true)]
 async fn retention_deletes_visible_and_in_flight() {
     let sqs = Sqs::new(Clock::real(), 1);
@@ -246,8 +246,8 @@ async fn batch_size_is_limited() {
     }
 }
 
-/// A receive returns the message attributes and the trace header as sent, with the digest of the attributes that it asked
-/// for. A receive from the dead-letter queue does the same.
+/// A receive returns the requested message attributes and the trace header as sent, with the digest of the requested
+/// attributes. A receive from the dead-letter queue does the same.
 #[tokio::test(start_paused = true)]
 async fn message_attributes_come_back_as_sent() {
     let services = Services::on_clock(Clock::real(), 1);

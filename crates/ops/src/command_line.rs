@@ -27,18 +27,18 @@ pub fn usage_error(error: &clap::Error) -> String {
     [first_paragraph.join(" ")].into_iter().chain(tips.map(str::to_owned)).collect::<Vec<_>>().join("; ")
 }
 
-/// Returns an error and its sources as one line. If the AWS SDK cannot use the profile's credentials, the
-/// line says what to do instead.
+/// Returns an error and its sources as one line. If the AWS SDK cannot use the profile's credentials, the line says how to
+/// export them.
 #[must_use]
 pub fn error_line(error: &dyn Error) -> String {
     let chain = error_chain(error);
     if chain.contains(UNSUPPORTED_PROFILE) { EXPORT_CREDENTIALS.to_owned() } else { chain }
 }
 
-/// Returns `text` with its control characters escaped, such as `\n` or `\u{1b}`, for a line on a terminal.
+/// Returns `text` with its control characters escaped, such as `\n` or `\u{1b}`, so that it can be printed on a terminal.
 ///
-/// Event ids, bodies and error texts come from outside. Unescaped, they could clear the screen, forge a line, or show
-/// text in a false order.
+/// Event ids, bodies and error texts come from outside. Unescaped, they could clear the screen, forge a line, or change the
+/// order in which text is displayed.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
@@ -59,7 +59,8 @@ pub fn write_line(out: &mut impl Write, line: impl Display) -> io::Result<()> {
     writeln!(out, "{}", printable(&line.to_string()))
 }
 
-/// Writes a value as indented JSON. Also escapes the control characters that `serde_json` leaves as they are: those from U+007F on.
+/// Writes a value as indented JSON. Also escapes the control characters from U+007F on, which `serde_json` leaves as they
+/// are.
 ///
 /// # Errors
 /// Fails if the value cannot be serialized or `out` cannot be written to.
@@ -105,7 +106,7 @@ mod tests {
         assert!(matches!(printable(harmless), Cow::Borrowed(text) if text == harmless));
     }
 
-    /// A text with a line break is still one line.
+    /// A text that contains a line break is written as one line.
     #[test]
     fn written_line_is_one_line() {
         let mut out = Vec::new();

@@ -1,6 +1,6 @@
-//! A small client for CloudWatch Logs. It replaces the SDK's own crate for this service, which takes a minute to compile.
-//! It speaks the service's JSON protocol, runs on the same runtime as the AWS SDK's clients, and takes credentials,
-//! timeouts and retries from an `SdkConfig`.
+//! A small client for CloudWatch Logs. The AWS SDK's crate for this service would take a minute to compile. This client
+//! speaks the service's JSON protocol and runs on the same runtime as the AWS SDK's clients. It takes credentials, timeouts
+//! and retries from an `SdkConfig`.
 
 mod endpoint;
 

@@ -4,17 +4,17 @@
 //! A lake may hold years of objects and a table tens of millions of claims, so neither can be assumed to fit into
 //! memory. The lake is sorted by time, but the table is not. A replay therefore has two steps:
 //!
-//! 1. It scans the table once, in parallel segments and without the bodies. For each partition of the lake (one hour), it
-//!    writes the claims that belong to it to a file.
-//! 2. It lists each partition that has claims, and compares the sorted listing with the sorted claims. A listing returns
-//!    a thousand keys per request; checking the keys one by one would need a thousand requests.
+//! 1. It scans the table once, in parallel segments and without the bodies. It writes the claims to disk, in one file for
+//!    each partition (one hour) of the lake.
+//! 2. It lists each partition that has claims, and compares the sorted listing with the sorted claims. One request lists
+//!    a thousand keys; looking up the same keys one by one would need a thousand requests.
 //!
 //! Memory holds only the claim ids and event ids of a few partitions. A claim's whole item is read only if its object
 //! is missing.
 //!
-//! Every step can be repeated safely. A claim determines the key and the content of its object, the write is
-//! conditional, and if a running `archive-fn` wrote the object first, the replay counts it as already there. So the
-//! checkpoint needs no transactions: the next run repeats whatever the checkpoint did not record.
+//! Every step can be repeated safely. A claim determines the key and the content of its object, and the write is
+//! conditional. If a running `archive-fn` wrote the object first, the replay counts it as already there. So the checkpoint
+//! needs no transactions: the next run repeats the steps that the checkpoint does not record.
 //!
 //! | module | contents |
 //! | --- | --- |
@@ -71,7 +71,7 @@ const IN_FLIGHT_AGE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 /// # Errors
 /// Fails if the table or the bucket cannot be read, if the lake is unexpectedly empty, if the checkpoint folder cannot be
 /// used, if [`ReplaySettings::since`] is not before [`ReplaySettings::until`], or if 200 writes in a row fail. A single
-/// write that fails is not an error: it is listed in [`ReplayOutcome::failed`].
+/// failed write is not an error; [`ReplayOutcome::failed`] lists it.
 pub async fn replay(
     sdk: &SdkConfig,
     settings: &ReplaySettings,
@@ -161,8 +161,9 @@ impl Replay<'_> {
         Ok(outcome)
     }
 
-    /// Writes the objects of `missing`, and returns the claims that still have no object. They include claims for which a
-    /// retry is useless: otherwise, if this run is killed, the next run would end as if every claim had its object.
+    /// Writes the objects of `missing`, and returns the claims that still have no object. These include claims that are gone
+    /// or unusable, although retrying them is useless. Otherwise, if this run were killed, the next run would report that
+    /// every claim has its object.
     async fn write(&self, missing: &[ClaimRef], outcome: &mut ReplayOutcome) -> Result<Vec<ClaimRef>, ReplayError> {
         let mut remaining = Vec::new();
         let mut writing = stream::iter(missing)
@@ -204,8 +205,8 @@ impl Replay<'_> {
         Ok(remaining)
     }
 
-    /// Copies unusable items to the quarantine. Returns the items that the next run has to look at, each with the reason
-    /// why it is unusable.
+    /// Copies unusable items to the quarantine; a dry run only lists them. Returns the items that the next run must read
+    /// again, each with the reason why it is unusable.
     async fn rewrite_unusable(
         &self,
         worklist: &Worklist,

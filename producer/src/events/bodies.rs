@@ -45,9 +45,15 @@ pub(super) fn poison(number: usize, name: &str) -> String {
 pub(super) const SIZES: usize = 5;
 
 /// Returns an event whose size is at a limit, for a queue that accepts bodies of up to `max_bytes`. `number` selects one of
-/// five bodies: the smallest, the largest that compresses well, the largest of random text that can be claimed, one that
-/// is a byte larger, and the largest of random text. If every body that the queue accepts can be claimed, the last three
-/// are the same.
+/// five bodies:
+///
+/// 0. The smallest event.
+/// 1. An event of `max_bytes` that compresses well.
+/// 2. The largest event of random text that can be claimed.
+/// 3. An event of random text that is one byte larger.
+/// 4. An event of random text of `max_bytes`.
+///
+/// If every body that the queue accepts can be claimed, the last three bodies are the same.
 pub(super) fn sized(number: usize, event_id: &str, seed: u64, max_bytes: usize) -> String {
     let padded = PaddedEvent::new(event_id, seed, max_bytes);
     match number % SIZES {
@@ -70,8 +76,8 @@ struct PaddedEvent {
 impl PaddedEvent {
     const END: &str = r#""}"#;
 
-    /// Creates an event that is padded with random characters from a set of 64. Compression shortens such text by only a
-    /// quarter.
+    /// Creates an event that is padded with random characters. Only 64 different characters occur, so compression shortens
+    /// the text by about a quarter.
     fn new(event_id: &str, seed: u64, max_bytes: usize) -> Self {
         let start = format!(r#"{{"event_id":{},"readings":""#, quoted(event_id));
         let mut random = random(event_id, seed);

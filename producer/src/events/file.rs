@@ -75,7 +75,7 @@ impl Plan {
 fn other_encoding(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     match bytes {
         [0x1f, 0x8b, ..] => Some(("compressed with gzip", "decompress it with `gunzip`")),
-        // The first character of JSON is in ASCII, so one of its two bytes in UTF-16 is zero.
+        // JSON starts with an ASCII character. In UTF-16, one of that character's two bytes is zero.
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
             Some(("UTF-16", "convert it with `iconv -f UTF-16 -t UTF-8`"))
         }
@@ -96,8 +96,8 @@ fn other_json(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Checks that SQS would accept a line as a message, and `ingest-fn` would accept it as an event. An error begins with the
-/// column of the problem, if that is known.
+/// Checks that SQS would accept a line as a message, and that `ingest-fn` would accept it as an event. An error begins with
+/// the column of the problem, if the column is known.
 fn check<'a>(line: &'a [u8], pointer: &EventIdPointer, max_bytes: usize) -> Result<(&'a str, Event), String> {
     let body = std::str::from_utf8(line)
         .map_err(|error| format!(", {}: the line is not UTF-8", column(line, error.valid_up_to())))?;
@@ -116,8 +116,8 @@ fn check<'a>(line: &'a [u8], pointer: &EventIdPointer, max_bytes: usize) -> Resu
     Ok((body, event))
 }
 
-/// Describes why a line is not strict JSON. The parser's own error text is not used, because it repeats itself and counts
-/// lines from 0 within the body.
+/// Describes why a line is not strict JSON. Does not use the parser's own error text, because that text repeats itself and
+/// counts lines from 0.
 fn describe_syntax(line: &[u8], error: &EventError, cause: &ReaderError) -> String {
     let (location, problem) = match cause {
         ReaderError::SyntaxError(JsonSyntaxError { kind, location }) => {
@@ -143,7 +143,7 @@ fn describe_kind(name: &str) -> String {
     words.replace("not enabled", "not allowed")
 }
 
-/// Names the column of a byte in a line: the number of its character, counted from 1.
+/// Formats the column of the byte at `position`: the number of the byte's character in the line, counted from 1.
 fn column(line: &[u8], position: usize) -> String {
     let before = &line[..position.min(line.len())];
     format!("column {}", String::from_utf8_lossy(before).chars().count() + 1)

@@ -28,7 +28,7 @@ pub struct Message {
     /// Index of the message's event in [`Plan::event_ids`]; `None` if `ingest-fn` must reject the message, which then
     /// becomes a dead letter.
     pub event: Option<usize>,
-    /// Digest of the body, if it is an event that can be claimed.
+    /// Digest of the body; `None` if the body is not an event that can be claimed.
     pub digest: Option<Digest>,
     pub body: Arc<str>,
 }

@@ -7,7 +7,8 @@ use super::Times;
 /// Maximum number of intervals in a timeline. A chart cannot show finer intervals.
 const MAX_INTERVALS: i64 = 60;
 
-/// Possible lengths of an interval, in milliseconds. A timeline uses the smallest length that gives few enough intervals.
+/// Possible lengths of an interval, in milliseconds. A timeline uses the smallest length that gives at most
+/// [`MAX_INTERVALS`] intervals.
 const LENGTHS_MS: [i64; 16] =
     [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 3_600_000, 21_600_000];
 
@@ -49,7 +50,7 @@ impl Timeline {
 mod tests {
     use super::*;
 
-    /// Each time is counted once, and even the timeline of a long run has few enough intervals for a chart.
+    /// Each time is counted once, and even the timeline of a long run has at most [`MAX_INTERVALS`] intervals.
     #[test]
     fn timeline_counts_each_time_once() {
         let times = [Times { sent_ms: Some(0), claimed_ms: 990, archived_ms: Some(61_000) }];

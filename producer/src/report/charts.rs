@@ -7,8 +7,8 @@ use plotters::prelude::*;
 use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
 
-/// Width and height of a chart in pixels. The width is close to that of a column on a desktop and that of a phone's screen,
-/// so the page hardly scales the chart's text.
+/// Width and height of a chart in pixels. The width is close to the width of a page column on a desktop and to the width of
+/// a phone's screen, so the page hardly scales the chart's text.
 const SIZE: (u32, u32) = (440, 260);
 
 const INK: RGBColor = RGBColor(0x57, 0x60, 0x6a);

@@ -65,7 +65,7 @@ fn rows(lines: &[Line]) -> Vec<Row> {
     charged().map(row).collect()
 }
 
-/// Formats whole units without decimals, and others with two decimals or, below 0.01, in scientific notation.
+/// Formats whole numbers without decimals, numbers below 0.01 in scientific notation, and other numbers with two decimals.
 fn quantity(units: f64) -> String {
     match units {
         whole if whole.fract() == 0.0 => format!("{whole}"),

@@ -1,4 +1,4 @@
-//! The report as text: the numbers, the invariants that do not hold, and the verdict last.
+//! Writes the report as text: the numbers, the invariants, the verdict and the cost.
 
 use std::io::{self, Write};
 

@@ -157,9 +157,9 @@ impl Evidence<'_> {
         events.into_iter().filter(is_claimed_by_others).collect()
     }
 
-    /// Returns the ids of messages that were logged as won or duplicate although they differ from their event's claim, or as
-    /// a conflict although they match the claim. Skips events whose messages were checked against a claim other than the one
-    /// in the table, which happens at the end of a dedup window.
+    /// Returns the ids of messages that `ingest-fn` logged with a wrong outcome: as won or duplicate although they differ
+    /// from their event's claim, or as a conflict although they match the claim. Skips events whose messages were checked
+    /// against a claim other than the one in the table, which happens at the end of a dedup window.
     fn misjudged(&self) -> impl Iterator<Item = &String> {
         let Self { plan, sent, seen, .. } = *self;
         let is_misjudged = move |(id, index): &(&String, &usize)| -> Option<bool> {

@@ -1,4 +1,5 @@
-//! Each scenario's verdict is `held` on the embedded pipeline. With a mutant or a harmful service fault, it is `violated`.
+//! Each scenario's verdict is `held` on the embedded pipeline. With a mutant or a harmful service fault, the verdict is
+//! `violated`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -251,7 +252,7 @@ async fn throttle_as_duplicate_violates_outage() {
     assert_violated(&report, "each event has a claim");
 }
 
-/// After a lost answer, the SDK retries the put. Without `If-None-Match`, that writes a second version.
+/// After a lost answer, the SDK retries the put. Without `If-None-Match`, the retry writes a second version.
 #[tokio::test]
 async fn unconditional_put_violates_soak() {
     let line = "run soak --rate 20 --duration 1";

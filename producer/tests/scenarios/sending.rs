@@ -134,7 +134,7 @@ async fn lost_batch_answer_leaves_ten_unconfirmed() {
     assert_eq!(report.verdict, Verdict::Held, "they may or may not have arrived: {report:?}");
 }
 
-/// A message that SQS does not accept, in a batch or alone, counts as refused. The other messages are sent.
+/// A message that SQS does not accept, in a batch or alone, counts as refused. The other messages are still sent.
 #[tokio::test]
 async fn message_refused_by_sqs_is_counted() {
     let args = arguments("run distinct --messages 3");

@@ -12,7 +12,8 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Once a minute, another producer sends a message that `ingest-fn` rejects, so the queue is never empty.
+/// Runs the command line while another producer sends a message once a minute. `ingest-fn` rejects these messages, so SQS
+/// redelivers them, and the queue is never empty.
 async fn run_beside_poison_of_others(line: &str) -> RunReport {
     let send_poison = async |services: Arc<Services>| {
         let mut ticks = interval(MINUTE);
@@ -24,8 +25,7 @@ async fn run_beside_poison_of_others(line: &str) -> RunReport {
     run_beside(line, send_poison).await
 }
 
-/// Receives the first `most` messages of the dead-letter queue as soon as they are there, and hides each of them for this
-/// time.
+/// Receives the first `most` messages of the dead-letter queue as soon as they arrive, and hides each of them for `time`.
 async fn hide_dead_letters(services: Arc<Services>, time: Duration, most: usize) {
     let mut hidden = 0;
     while hidden < most {
@@ -72,7 +72,7 @@ async fn own_poison_is_awaited_beside_that_of_others() {
     assert!((500.0..700.0).contains(&report.time), "{} s", report.time);
 }
 
-/// A conflict is settled one visibility timeout after its log line, because the queue would have redelivered it by then.
+/// A conflict is settled one visibility timeout after its log line, because SQS would have redelivered the message by then.
 #[tokio::test(start_paused = true)]
 async fn conflicts_are_settled_beside_messages_of_others() {
     let report = run_beside_poison_of_others("run conflicts --timeout 1800").await;

@@ -1,4 +1,4 @@
-//! One behavior that the design relies on, and the check that an engine behaves as recorded.
+//! A behavior that the design relies on, and the code that checks an engine for it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,7 +33,7 @@ struct Difference {
     engine: Engine,
     /// The exact text of the [`Mismatch`] that the engine must produce.
     observed: &'static str,
-    /// The side that we trust, and why. The table prints it as a footnote.
+    /// Explains which side we trust, or why the difference does not matter. The table prints it as a footnote.
     explanation: &'static str,
 }
 
@@ -70,7 +70,8 @@ impl Behavior {
         self
     }
 
-    /// Runs the body and writes a line to the results. Fails unless the engine did exactly what is recorded.
+    /// Runs the body and writes a line to the results. If no difference is recorded for the engine, fails unless the
+    /// behavior holds. Otherwise, fails unless the engine shows exactly the recorded difference.
     pub(crate) async fn check(&self, stage: Arc<Stage>, results: &Results) -> Result<(), Failed> {
         let engine = stage.engine;
         let limit = PATIENCE * 3;

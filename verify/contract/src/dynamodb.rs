@@ -77,7 +77,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
     ]
 }
 
-/// Returns the item that came with a failed condition. Fails if the condition held.
+/// Returns the item in the error of a put whose condition failed. Fails if the condition held.
 fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Option<Item>, Mismatch> {
     match result.map_err(SdkError::into_service_error) {
         Err(PutItemError::ConditionalCheckFailedException(failed)) => Ok(failed.item),
@@ -86,8 +86,8 @@ fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Opt
     }
 }
 
-/// Guarantee 1 depends on this behavior: an event has one claim at a time. The test sends `ingest-fn`'s own request many
-/// times at once, as many sandboxes would.
+/// Guarantee 1 depends on this behavior, because it gives an event one claim at a time. The test sends `ingest-fn`'s own
+/// request many times at once, as many sandboxes would.
 async fn herd_claim_has_one_winner(stage: Arc<Stage>) -> Outcome {
     send_herds(&stage, false).await
 }
@@ -129,8 +129,8 @@ async fn send_herds(stage: &Stage, over_expired_claim: bool) -> Outcome {
     Ok(())
 }
 
-/// `ingest-fn` uses the digest in this item to distinguish a duplicate from a conflict, and the claim id to recognize its
-/// own claim after a lost response.
+/// `ingest-fn` compares the digest in the returned item with its own, to distinguish a duplicate from a conflict. It
+/// compares the claim id to recognize its own claim after a lost response.
 async fn failed_condition_returns_item(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
@@ -151,7 +151,7 @@ async fn failed_condition_omits_item_by_default(stage: Arc<Stage>) -> Outcome {
     expect_eq("returned item", old_item(result)?, None)
 }
 
-/// The SDK sends the put a second time if the response to the first was lost.
+/// The SDK repeats a put whose response was lost.
 async fn repeated_put_returns_its_own_claim_id(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
@@ -217,7 +217,7 @@ async fn failed_condition_changes_nothing(stage: Arc<Stage>) -> Outcome {
     expect_eq("item in the table", get(&stage, table, &event_id).await?, Some(item(&first)))
 }
 
-/// `ttl` is a reserved word of DynamoDB, so `ingest-fn` uses the placeholder `#ttl`.
+/// `ttl` is a reserved word in DynamoDB, so `ingest-fn` uses the placeholder `#ttl`.
 async fn ttl_needs_placeholder(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
@@ -228,7 +228,7 @@ async fn ttl_needs_placeholder(stage: Arc<Stage>) -> Outcome {
     expect_eq("a condition on `ttl`", response_code(&request.send().await).as_str(), "ValidationException")
 }
 
-/// The claims contain text, a number, and bytes that are not valid UTF-8.
+/// The claims in this test contain text, a number, and bytes that are not valid UTF-8.
 async fn claim_is_read_back_unchanged(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();
@@ -328,7 +328,7 @@ fn keys(event_ids: &[String]) -> Result<KeysAndAttributes, Mismatch> {
     Ok(KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?)
 }
 
-/// A function that is configured with a wrong table name must fail. It must not treat this error as a duplicate.
+/// A function with a wrong table name must fail. It must not treat the missing table as a duplicate.
 async fn missing_table_is_not_a_failed_condition(stage: Arc<Stage>) -> Outcome {
     let nowhere = Table { name: stage.unique("nowhere"), stream_arn: String::new() };
     let now = now_seconds();

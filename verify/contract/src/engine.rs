@@ -15,7 +15,7 @@ pub(crate) enum Service {
 /// An implementation of some of the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
-    /// The `emulator` crate of this repository, in the process of the test.
+    /// The `emulator` crate of this repository, in the test's own process.
     Embedded,
     /// DynamoDB Local, AWS's own DynamoDB for development.
     DynamoDbLocal,

@@ -2,9 +2,9 @@
 //! one named test. Each test is written once and uses the SDK's clients. `cargo test` runs the tests on the embedded
 //! services; `scripts/contract ENGINE` runs them on another engine.
 //!
-//! The body of a behavior checks what AWS promises. If an engine is known to disagree, the behavior records next to its
-//! name what the engine does instead, which side we trust and why. The engine must then do exactly that: an unexpected
-//! agreement fails the test, and so does an unexpected disagreement.
+//! A test checks that the engine does what AWS promises. If an engine is known to differ, the behavior records the
+//! difference next to its name, with an explanation. That engine must then differ exactly as recorded. The test fails if
+//! the engine differs in another way, and also if it no longer differs.
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -12,7 +12,7 @@
 //! | `CONTRACT_RUN` | Prefix of the names of all resources that the run creates (default: random) |
 //! | `CONTRACT_RESULTS` | File to which the run appends one line of JSON for each behavior |
 //! | `CONTRACT_INGEST_ROLE`, `CONTRACT_ARCHIVE_ROLE` | ARNs of the roles that send the functions' requests (default: your own identity) |
-//! | `CONTRACT_REMOVE` | Any value: run no test, but remove everything whose name starts with `CONTRACT_RUN` |
+//! | `CONTRACT_REMOVE` | If set, the run tests nothing and removes everything whose name starts with `CONTRACT_RUN` |
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the removal reports what it removed")]
@@ -42,7 +42,8 @@ use crate::behavior::Behavior;
 use crate::results::Results;
 use crate::stage::Stage;
 
-/// Number of tests that run at the same time. There are more than cores, because tests spend most of their time waiting.
+/// Number of tests that run at the same time. It may exceed the number of cores, because tests spend most of their time
+/// waiting.
 const AT_ONCE: usize = 12;
 
 /// Runs the tests on the engine that `CONTRACT_ENGINE` names. Accepts the command-line flags of a test binary.

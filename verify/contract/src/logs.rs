@@ -1,4 +1,4 @@
-//! Reading the functions' log groups, with the same API requests that the producer sends.
+//! The functions' log groups. Tests read them with the same API requests as the producer.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -34,7 +34,7 @@ pub(crate) fn ensure(condition: bool, mismatch: impl FnOnce() -> String) -> Outc
     if condition { Ok(()) } else { Err(Mismatch(mismatch())) }
 }
 
-/// Returns the error code of a failed request, or `accepted`.
+/// Returns the error code of a failed request, or `accepted` for a successful one.
 pub(crate) fn response_code<T, E: ProvideErrorMetadata + Debug, R: Debug>(
     result: &Result<T, SdkError<E, R>>,
 ) -> String {
@@ -69,7 +69,7 @@ pub(crate) async fn eventually<T>(
     }
 }
 
-/// Runs the futures concurrently, on all cores, and returns their results in the same order.
+/// Runs the futures concurrently, on all cores. Returns their results in the order of the futures.
 pub(crate) async fn run_concurrently<T: Send + 'static>(
     futures: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
 ) -> Vec<T> {

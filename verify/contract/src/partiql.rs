@@ -87,7 +87,8 @@ async fn send(
     stage.operator.dynamodb.batch_execute_statement().set_statements(Some(statements)).send().await
 }
 
-/// Executes `statements`. Returns, for each statement, `done` or the error code, and the item that came with the error.
+/// Executes `statements`. Returns two values for each statement: `done` or the error code, and the item in the error, if
+/// any.
 pub(crate) async fn outcomes(
     stage: &Stage,
     statements: Vec<BatchStatementRequest>,
@@ -127,8 +128,8 @@ async fn repeated_batched_insert_is_duplicate_item(stage: Arc<Stage>) -> Outcome
     expect_eq("item in the table", get(&stage, table, &event_id).await?, Some(item(&first)))
 }
 
-/// If a batched insert fails, `ingest-fn` therefore sends the conditional put, whose error contains the claim that holds
-/// the event.
+/// The error of a failed batched insert does not contain the claim that holds the event. `ingest-fn` therefore sends the
+/// conditional put next: the error of that put contains the claim.
 async fn duplicate_item_never_returns_item(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let claim = claim(&stage.unique("insert-no-item"), now_seconds() + HOUR);
@@ -155,8 +156,8 @@ async fn herd_of_batched_inserts_has_one_winner(stage: Arc<Stage>) -> Outcome {
     expect_eq("winners of each event", wins, vec![1; event_ids.len()])
 }
 
-/// Batched inserts alone cannot implement the dedup window, because they cannot take over an expired claim. `ingest-fn`
-/// needs the conditional put for that.
+/// Batched inserts alone cannot implement the dedup window, because they cannot replace an expired claim. `ingest-fn`
+/// replaces it with the conditional put.
 async fn insert_over_expired_item_is_duplicate_item(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();

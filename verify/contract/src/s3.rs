@@ -66,7 +66,7 @@ async fn create(
     Ok(request.body(content.to_vec().into()).send().await)
 }
 
-/// Returns the HTTP status, or 0 if there was no response. `archive-fn` looks at nothing else in a response.
+/// Returns the HTTP status, or 0 if there was no response. `archive-fn` uses nothing else of a response.
 fn status(result: &Result<PutObjectOutput, SdkError<PutObjectError>>) -> u16 {
     match result {
         Ok(_) => 200,
@@ -128,7 +128,7 @@ async fn herd_creation_has_one_winner(stage: Arc<Stage>) -> Outcome {
     Ok(())
 }
 
-/// An overwrite is visible as a second version. The producer's verdict "one version" depends on that.
+/// The producer's verdict "one version" depends on this behavior: an overwrite is visible as a second version.
 async fn put_without_header_adds_version(stage: Arc<Stage>) -> Outcome {
     let key = object_key(&stage);
     create(&stage, &key, b"first\n").await??;
@@ -139,7 +139,7 @@ async fn put_without_header_adds_version(stage: Arc<Stage>) -> Outcome {
 }
 
 /// `If-None-Match` looks at the current version only. After someone deletes an object by hand, a redelivered record can
-/// therefore write it a second time.
+/// therefore write the object a second time.
 async fn deleted_key_can_be_created_again(stage: Arc<Stage>) -> Outcome {
     let key = object_key(&stage);
     create(&stage, &key, b"first\n").await??;

@@ -65,7 +65,7 @@ pub(crate) struct Stage {
     pub(crate) engine: Engine,
     /// Prefix of the names of all resources that the run creates.
     pub(crate) run: String,
-    /// Clients for requests of producers and operators: sending, reading back and cleaning up.
+    /// Clients for the requests of producers and operators, which send messages, read data back and clean up.
     pub(crate) operator: Clients,
     /// Clients for the requests of `ingest-fn` and the queue mapping.
     pub(crate) ingest: Clients,

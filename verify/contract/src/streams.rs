@@ -64,7 +64,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
     ]
 }
 
-/// Reads the records of a shard from its start, or from after the sequence number `after`. Stops at the end of the shard
+/// Reads a shard's records: all of them, or only those after the sequence number `after`. Stops at the end of the shard
 /// or after three empty pages.
 async fn read(stage: &Stage, table: &Table, shard: &str, after: Option<&str>) -> Result<Vec<Record>, Mismatch> {
     let from = if after.is_some() { ShardIteratorType::AfterSequenceNumber } else { ShardIteratorType::TrimHorizon };
@@ -156,7 +156,7 @@ async fn new_claim_is_insert_record(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims in them", claims(&records)?, vec![claim])
 }
 
-/// `archive-fn` sees a claim that was inserted in a batch in the same form as any other claim.
+/// A claim that was inserted in a batch looks the same to `archive-fn` as any other claim.
 async fn batched_insert_is_insert_record(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
@@ -176,7 +176,8 @@ async fn batched_insert_is_insert_record(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims in them", claims(&records)?, vec![expired, next])
 }
 
-/// If the filter of the stream mapping passed only INSERT records, this event would be lost.
+/// A claim that replaces an expired one would never be archived if the filter of the stream mapping passed only INSERT
+/// records.
 async fn takeover_is_modify_record(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
@@ -221,7 +222,7 @@ async fn failed_condition_writes_no_record(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims in the stream", claims(&records)?, vec![held, next])
 }
 
-/// The filter of the stream mapping requires a new image, so it drops this record.
+/// A REMOVE record has no new image, so the filter of the stream mapping drops it.
 async fn deletion_is_remove_without_new_image(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
@@ -233,7 +234,7 @@ async fn deletion_is_remove_without_new_image(stage: Arc<Stage>) -> Outcome {
     expect_eq("new image of the last", &stream_record(&records[1]).new_image, &None)
 }
 
-/// See "Working with expired items" in the developer guide: the identity is `dynamodb.amazonaws.com`, of type `Service`.
+/// The developer guide documents the record's user identity under "Working with expired items".
 async fn ttl_deletion_is_remove_by_service(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
@@ -262,12 +263,11 @@ async fn records_of_key_are_in_write_order(stage: Arc<Stage>) -> Outcome {
     ensure(numbers.is_sorted_by(|a, b| a < b), || format!("sequence numbers do not increase: {numbers:?}"))
 }
 
-/// Parses a sequence number: up to 40 decimal digits.
 fn sequence_number(record: &Record) -> Result<u128, Mismatch> {
     Ok(stream_record(record).sequence_number().unwrap_or_default().parse::<u128>()?)
 }
 
-/// The stream mapping resumes after its checkpoint with this request.
+/// The stream mapping sends this request to resume after its checkpoint.
 async fn shard_resumes_after_sequence_number(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
@@ -287,8 +287,8 @@ async fn shard_resumes_after_sequence_number(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims after the second", claims(&after)?, written[2..].to_vec())
 }
 
-/// `archive-fn` uses the event name and the new image. It identifies failed and quarantined records by sequence number.
-/// Lambda uses the time to discard old records.
+/// `archive-fn` uses the record's event name and new image. It identifies failed and quarantined records by sequence
+/// number. Lambda uses the record's creation time to discard old records.
 async fn record_has_name_key_number_and_time(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
@@ -307,7 +307,7 @@ async fn record_has_name_key_number_and_time(stage: Arc<Stage>) -> Outcome {
     ensure(created.is_some_and(|at| at.abs_diff(now) < 120), || format!("created at {created:?}, written at {now}"))
 }
 
-/// The claim contains text, a number, and bytes that are not valid UTF-8.
+/// The claim in this test contains text, a number, and bytes that are not valid UTF-8.
 async fn new_image_equals_claim(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();

@@ -121,8 +121,8 @@ impl Json {
         }
     }
 
-    /// Returns a different text of this value: with members in reverse order, additional white space, and every character
-    /// of a string escaped.
+    /// Returns another text for the same value: with members in reverse order, with additional white space, and with
+    /// every character of a string escaped.
     pub(crate) fn rewritten(&self) -> String {
         match self {
             Self::Token(token) => format!(" {token}\r\n"),

@@ -2,9 +2,9 @@
 //! does not hold for this input. The targets in `targets/` call the functions with inputs that libFuzzer generates.
 //! `tests/bounded.rs` calls them with a limited number of inputs, which are the same in every run.
 //!
-//! The expected results come from a second JSON parser, the module `json`. It parses single tokens with `serde_json`, and
-//! arrays and objects with its own recursive code. The parser that is tested is in the crate `claim`. It parses everything
-//! in one pass with `struson`, without recursion, so both parsers are unlikely to make the same mistake.
+//! The tested JSON parser is in the crate `claim`. It parses everything in one pass with `struson`, without recursion.
+//! The expected results come from an independent parser, the module `json`. It parses single tokens with `serde_json`,
+//! and arrays and objects with its own recursive code. The two parsers are therefore unlikely to make the same mistake.
 
 mod body;
 mod json;

@@ -14,9 +14,9 @@ use serde_json::Value;
 use crate::json::Json;
 
 /// Handles the input as a batch of messages. Checks that a message is acknowledged only if it has an id, its body is an
-/// event, and the table contains a claim of that event. A message with a unique id, an event as its body and no other field
-/// must not be reported as failed. Only events from the batch may be claimed. Single and batched claims must claim the same
-/// events.
+/// event, and the table contains a claim of that event. A message with a unique id, an event as its body and no other
+/// field must not be reported as failed. Only events from the batch may be claimed. The handler must claim the same
+/// events with either value of `CLAIM_WRITES`.
 pub fn sqs_envelope(input: &[u8]) {
     let single = check_batch("single", input);
     assert_eq!(single, check_batch("batch", input));

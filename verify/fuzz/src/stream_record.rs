@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use crate::body::check_line;
 use crate::json::Json;
 
-/// Decodes the input as a stream record. A record with a new claim must be archived with the content of its new image, or
-/// must be quarantined. It must never be skipped. No other record may be archived.
+/// Decodes the input as a stream record. A record with a new claim must be archived with the content of its new image,
+/// or must be quarantined. Such a record must never be skipped. No other record may be archived.
 pub fn stream_record(input: &[u8]) {
     let Ok(record) = serde_json::from_slice::<Box<RawValue>>(input) else { return };
     let decoded = Record::decode(&record);

@@ -9,9 +9,9 @@ pub enum Action {
     Tick,
     /// A sandbox receives the messages with these indices as one batch.
     Receive { sandbox: usize, batch: Vec<u8> },
-    /// The table executes a claim request. Its answer reaches the sandbox, unless the sandbox has stopped waiting.
+    /// The table executes a claim request. The answer reaches the sandbox, unless the sandbox has stopped waiting.
     ClaimAnswered(ClaimRequest),
-    /// The table executes a claim request, but its answer is lost or reports an error.
+    /// The table executes a claim request, but the answer is lost or reports an error.
     ClaimAnswerLost(ClaimRequest),
     /// A claim request is lost on its way or throttled, so the table does not execute it.
     ClaimRequestLost(ClaimRequest),
@@ -21,7 +21,7 @@ pub enum Action {
     Retry { sandbox: usize },
     /// The SDK stops retrying a claim request.
     StopRetrying { sandbox: usize },
-    /// The deadline of `ingest-fn` passes after an insert that got no answer and before the put that would follow.
+    /// An insert got no answer, and the deadline of `ingest-fn` passes before it sends the put.
     ReachDeadline { sandbox: usize },
     /// The sandbox responds, and the queue mapping deletes the acknowledged messages.
     Respond { sandbox: usize },
@@ -38,7 +38,8 @@ pub enum Action {
     ObjectAnswered { record: usize },
     /// S3 executes a `PutObject` request, but its answer is lost.
     ObjectAnswerLost { record: usize },
-    /// A `PutObject` request has no effect: S3 answers with 409 (`conflict` is true) or 503, or the request is lost.
+    /// A `PutObject` request has no effect: S3 answers with 409 (then `conflict` is true) or 503, or the request is
+    /// lost.
     ObjectRefused { record: usize, conflict: bool },
     /// `archive-fn` stops waiting for a `PutObject` request that is still on its way.
     ObjectTimedOut { record: usize },

@@ -100,7 +100,7 @@ pub(crate) fn retry(protocol: &Protocol, state: &mut State, sandbox: usize) {
     send(state, request);
 }
 
-/// Sends the conditional put of a claim whose insert was refused, or whose insert has an unknown outcome.
+/// Sends the conditional put of a claim whose insert was refused or has an unknown outcome.
 fn send_put(protocol: &Protocol, state: &mut State, sandbox: usize) {
     let has_fresh_id = protocol.has(Mutant::FreshClaimIdAfterInsert);
     let work = work_mut(state, sandbox);
@@ -110,8 +110,8 @@ fn send_put(protocol: &Protocol, state: &mut State, sandbox: usize) {
     send(state, request);
 }
 
-/// Executes a claim request in the table. Returns the claim that holds the event afterwards. Returns `None` for a refused
-/// insert, because its answer does not contain the existing claim.
+/// Executes a claim request in the table. Returns the claim that holds the event afterwards. Returns `None` for a
+/// refused insert, because the answer to a refused insert does not contain the existing claim.
 fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) -> Option<Claim> {
     state.take_claim_request(request);
     let ClaimRequest { claim, is_insert } = request;
@@ -158,7 +158,7 @@ fn refuse_insert(protocol: &Protocol, state: &mut State, request: ClaimRequest) 
     }
 }
 
-/// Makes the sandboxes that wait for the answer to `request` stop waiting.
+/// Marks the attempt as unanswered in each sandbox that waits for the answer to `request`.
 fn mark_unanswered(state: &mut State, request: ClaimRequest) {
     for sandbox in &mut state.sandboxes {
         if let Some(work) = sandbox.work.as_mut().filter(|work| work.awaits(request))

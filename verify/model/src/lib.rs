@@ -7,15 +7,15 @@
 //! `properties` states what must hold in every state. Each [`Mutant`] breaks the protocol in one way, and must violate one
 //! of these properties.
 //!
-//! The model leaves out bodies that are not valid events, panics and size limits, because they are not part of the protocol.
-//! It also leaves out the stream mapping's maximum record age, after which the mapping discards a record and names it in the
-//! on-failure queue.
+//! The model leaves out panics, size limits and bodies that are not valid events, because they are not part of the
+//! protocol. It also leaves out the stream mapping's maximum record age, after which the mapping discards a record and
+//! names it in the on-failure queue.
 //!
-//! The checker is `stateright`. It is the only explicit-state checker that takes models written in Rust and has releases.
-//! Its `eventually` properties can miss a counterexample if two paths lead to the same state, as a "fixme" in its tests
-//! says. This model therefore does not use them. Instead, every run of the model ends, because every action uses up
-//! something that is limited. A property such as "in the end, every claim has an object" is checked in the states with
-//! nothing left to do.
+//! The checker is `stateright`. It is the only explicit-state checker that takes models written in Rust and has
+//! releases. Its `eventually` properties can miss a counterexample if two paths lead to the same state, as a "fixme" in
+//! its tests says. This model therefore does not use them. Instead, every run of the model ends, because every action
+//! uses up something that is limited. A property such as "in the end, every claim has an object" is checked in every
+//! state in which nothing is left to do.
 
 mod action;
 mod archive;

@@ -43,7 +43,7 @@ pub struct State {
     pub stream: Vec<Record>,
     /// Number of records that the stream mapping has finished.
     pub checkpoint: usize,
-    /// The records that `archive-fn` is working on, starting at the checkpoint. `None` if it is not running.
+    /// The records that `archive-fn` is working on, starting at the checkpoint. `None` if `archive-fn` is not running.
     pub archiving: Option<Vec<RecordState>>,
     /// `PutObject` requests that are still on their way, although `archive-fn` has stopped waiting for them.
     pub late_object_requests: Vec<Claim>,
@@ -64,7 +64,7 @@ pub struct Message {
 pub enum Place {
     /// The message is in the queue, and a sandbox can receive it.
     Visible,
-    /// This sandbox has received the message. The other sandbox cannot receive it.
+    /// The sandbox with this index has received the message. The other sandbox cannot receive it.
     InFlight(usize),
     /// A sandbox acknowledged the message because of the claim `by`, and the queue mapping deleted it. `is_duplicate` is
     /// false if the sandbox found that the message's body differs from the claim's.
@@ -89,7 +89,8 @@ pub struct Work {
     pub batch: Vec<u8>,
     /// Time at which the sandbox received the batch, by the sandbox's own clock.
     pub at: u8,
-    /// The claim that the sandbox tries to write. After [`Step::Confirmed`], the claim that the table or the cache returned.
+    /// The claim that the sandbox tries to write. In the step [`Step::Confirmed`], the claim that the table or the cache
+    /// returned.
     pub claim: Claim,
     pub step: Step,
 }
@@ -107,14 +108,14 @@ pub enum Step {
     Failed,
 }
 
-/// A stream record. Each one describes one write of a claim.
+/// A stream record, which describes one write of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// The claim that was written, which is the record's new image.
     pub claim: Claim,
     /// True for a MODIFY record (the write replaced another claim), false for an INSERT record.
     pub is_modify: bool,
-    /// The second of the write, by the real time.
+    /// The real time of the write, in seconds.
     pub written: u8,
 }
 

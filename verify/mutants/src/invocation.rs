@@ -91,8 +91,8 @@ fn identifiers<'a>(outcomes: impl Iterator<Item = &'a LogLine>) -> BTreeSet<&'a 
     outcomes.filter_map(LogLine::identifier).collect()
 }
 
-/// Returns the identifiers of the followers with this outcome. If `is_same` is true, includes only
-/// followers that have their leader's content. Otherwise, includes only followers whose content differs from their leader's.
+/// Returns the identifiers of the followers with this outcome. If `is_same` is true, includes only followers that have
+/// their leader's content. Otherwise, includes only followers whose content differs from their leader's.
 fn followers<'a>(batch: &'a Batch, outcome: &'static str, is_same: bool) -> BTreeSet<&'a str> {
     identifiers(batch.lines_with(outcome).filter(|line| batch.has_content_of_leader(line) == Some(is_same)))
 }

@@ -2,10 +2,10 @@
 //! would not catch the same mistake in the real code. The simulation and the producer's verdicts are tested with these
 //! mutants.
 //!
-//! A [`Mutant`] is a [`Decorator`](pipeline::Decorator) around the deployed functions, whose code it does not change. It
-//! rewrites the functions' requests to AWS, the answers to these requests, the payloads or answers of invocations, or log
-//! lines. Mistakes that a decorator cannot make are patches (`*.patch`) in the directory of this crate. `scripts/mutants`
-//! applies them to a worktree.
+//! A [`Mutant`] is a [`Decorator`](pipeline::Decorator) around the deployed functions. It does not change their code. It
+//! rewrites the functions' requests to AWS, the answers to these requests, the payloads or answers of invocations, or
+//! log lines. Mistakes that a decorator cannot make are patches (`*.patch`) in the directory of this crate.
+//! `scripts/mutants` applies them to a worktree.
 //!
 //! | module | contents |
 //! | --- | --- |

@@ -11,7 +11,7 @@ use crate::judgment::Violation;
 use crate::scenario::Scenario;
 use crate::world::{Outcome, run};
 
-/// The sums of the results of many worlds.
+/// Totals over many worlds.
 #[derive(Debug, Default)]
 pub struct Totals {
     /// Number of worlds started.
@@ -80,7 +80,7 @@ impl Totals {
 /// the threads only finish the worlds that they have started.
 ///
 /// # Panics
-/// If running or judging a world panics, which is a bug in the simulation.
+/// If a world panics while it runs or is judged. This would be a bug in the simulation.
 pub fn run_seeds(
     first: u64,
     threads: usize,

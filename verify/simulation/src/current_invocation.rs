@@ -7,7 +7,7 @@ thread_local! {
     static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Returns the number of the invocation whose code is running, or `None` if the code of no function is running.
+/// Returns the number of the invocation whose code is running, or `None` if no function's code is running.
 pub(crate) fn current_invocation() -> Option<u64> {
     CURRENT.get()
 }

@@ -8,8 +8,8 @@ use emulator::{Fault, Service};
 
 /// A kind of fault.
 ///
-/// The position of a variant seeds the random numbers of its kind. A new kind must go to the end: in any other place, it
-/// would change the worlds of all seeds.
+/// The position of a variant seeds the random numbers of its kind. A new kind must be added at the end: in any other
+/// place, it would change the worlds of all seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum FaultKind {
     /// A request never reaches its service.
@@ -30,7 +30,7 @@ pub enum FaultKind {
     AnswerLate,
     /// Every request to one service fails in the same way for seconds or minutes.
     Outage,
-    /// A sandbox is killed during an invocation, while the handler waits at an await.
+    /// A sandbox is killed during an invocation, while the handler is suspended at an `await`.
     Killed,
     /// An invocation runs in a new sandbox or in a random idle one, instead of the sandbox that became idle last.
     ColdStart,
@@ -48,7 +48,7 @@ pub enum FaultKind {
     OutOfOrder,
     /// A message becomes visible again while it is being processed.
     VisibilityExpired,
-    /// The stream mapping builds a batch with fewer records than it could.
+    /// The stream mapping limits a batch to a random number of records, instead of the configured maximum.
     ShorterBatches,
     /// The stream mapping drops a failed batch and reads the stream again from the mapping's checkpoint.
     StreamReread,
@@ -60,7 +60,7 @@ pub enum FaultKind {
     IdlePeriod,
     /// Someone moves the dead letters back to the queue.
     Redrive,
-    /// Someone puts an item into the table that `archive-fn` cannot archive.
+    /// Someone puts an item that `archive-fn` cannot archive into the table.
     PoisonRecord,
     /// DynamoDB throttles at least one statement of a batched insert.
     StatementsThrottled,

@@ -1,5 +1,5 @@
-//! The seeded plan that decides which faults happen and when. Each kind of fault has its own random numbers, so that the
-//! other kinds change as little as possible if one kind is left out.
+//! The seeded plan that decides which faults happen and when. Each kind of fault has its own random numbers, so that
+//! leaving out one kind changes the others as little as possible.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,8 +106,8 @@ impl SeededFaultPlan {
         self.lock().sources.iter().map(|(kind, source)| (*kind, source.count)).collect()
     }
 
-    /// Chooses the fault of a request, if any, and records the request. Requests to DynamoDB that no function sends come
-    /// from the world itself. They have no faults and no `Requested` entry in the history.
+    /// Chooses the fault of a request, if any, and records the request. A DynamoDB request outside of an invocation
+    /// comes from the world itself. It gets no fault, and no `Requested` entry in the history.
     pub fn fault(&self, call: &Call<'_>) -> Option<Fault> {
         let invocation = current_invocation();
         if invocation.is_none() && call.service == Service::DynamoDb {

@@ -89,8 +89,8 @@ pub enum Entry {
     TtlDeleted(usize),
     /// Lambda ended all idle sandboxes.
     ScaledIn,
-    /// Someone disabled the mapping of this function, `ingest` or `archive`. At this time, its queue was empty, or all records in
-    /// its stream were processed.
+    /// Someone disabled the mapping of this function, `ingest` or `archive`. At that time, the queue was empty, and no
+    /// record in the stream was still waiting for `archive-fn`.
     Disabled(&'static str),
     /// Someone enabled the mapping of this function again.
     Enabled(&'static str),

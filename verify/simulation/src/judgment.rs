@@ -17,16 +17,18 @@ pub enum Rule {
     Deadline,
     /// A bad message or record fails alone. It does not make its whole batch fail.
     Isolation,
-    /// No message is lost, and every dead letter has a reason. A message may expire only if the queue mapping was disabled so long
-    /// that the message could not be received often enough, or if the message was a dead letter for 14 days.
+    /// No message is lost, and every dead letter has a reason. A message may expire in the queue only if the queue
+    /// mapping was disabled for so long that the message could not be received often enough. A dead letter may expire
+    /// only at the end of its retention.
     Message,
-    /// Every claim has one object in one version, with the content of the message that won. The object may be missing only
-    /// if the on-failure queue names the claim's record as discarded, if the record left the stream while the stream mapping
-    /// was disabled, or if the record was over an hour old and `archive-fn` quarantined it after panicking on it twice. There are no other objects, except quarantined poison
-    /// records.
+    /// Every claim has one object in one version, with the content of the message that won. The object may be missing
+    /// only if the on-failure queue names the claim's record as discarded, if the record left the stream while the
+    /// stream mapping was disabled, or if `archive-fn` quarantined the record. `archive-fn` may quarantine a claim's
+    /// record only if the record was over an hour old and `archive-fn` panicked on it twice. There are no other objects,
+    /// except quarantined poison records.
     Object,
-    /// At the end, the table holds the last item stored under each key, unless TTL deleted that item. It
-    /// holds no other items.
+    /// At the end, the table holds the last item stored under each key, unless TTL deleted that item. It holds no other
+    /// items.
     Table,
     /// All work finishes within two hours after the faults have ended.
     Completion,

@@ -33,7 +33,7 @@ struct Cli {
     /// Run seeds for this many minutes instead
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
-    /// Run this many seeds instead, and fail if a kind of fault or a required result never occurs
+    /// Run this many seeds, and fail if a kind of fault or a required result never occurs
     #[arg(long, value_name = "N", conflicts_with_all = ["messages", "minutes"])]
     seeds: Option<u64>,
     /// Stop at the first seed whose world violates a rule other than Log, and print the violated rules
@@ -54,7 +54,7 @@ struct Cli {
     /// Send only the seed's messages at these positions (starting at 0), and the last message
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_messages: Option<Vec<String>>,
-    /// Allow only the kinds of faults in this list, and only if the seed selects them too
+    /// Allow only the kinds of faults that are in this list and that the seed selects
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_faults: Option<Vec<String>>,
 }

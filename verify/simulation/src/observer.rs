@@ -8,7 +8,7 @@ use crate::history::{Entry, StoredClaim, hash};
 use crate::recorder::Recorder;
 use crate::requests::{items, name_of_image, object_key, operation, subjects, text};
 
-/// Records what a service did with a request, as its answer shows.
+/// Records what a service did with a request, as the service's answer shows.
 pub(crate) fn record_answer(recorder: &Recorder, call: &Call<'_>, status: u16, answer: &[u8]) {
     match (call.service, operation(call)) {
         (Service::DynamoDb, "PutItem") if status == 200 => record_put(recorder, call),

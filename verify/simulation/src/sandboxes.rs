@@ -1,5 +1,5 @@
 //! The Lambda sandboxes of a world. Each sandbox has its own skewed clock and, like a process on Lambda, its own SDK
-//! clients, retry quota and state. A fault can kill a sandbox at any await of its handler.
+//! clients, retry quota and state. A fault can kill a sandbox at any `await` of its handler.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -35,7 +35,7 @@ struct Shared {
     clock: Clock,
     recorder: Arc<Recorder>,
     fault_plan: Arc<SeededFaultPlan>,
-    /// A mutant, or the functions as they are deployed.
+    /// The decorator that makes the functions: a mutant, or `AsDeployed` for the correct functions.
     functions: Box<dyn Decorator>,
     timeout: Duration,
     /// Maximum difference between a sandbox's clock and the services' clock, in either direction.

@@ -11,8 +11,8 @@ use mutants::Mutant;
 use crate::fault_kind::{self, FaultKind, Outage, Rates};
 use crate::workload::{self, Message, Mix};
 
-/// Earliest start of a world, in seconds since 1970: one second before 08:00 UTC on January 15, 2027. The hour in
-/// the object keys therefore changes during the run.
+/// Earliest start of a world, in seconds since 1970: one second before 08:00 UTC on January 15, 2027. A world starts
+/// less than a second later, so the hour in the object keys changes during the run.
 const EPOCH_SECONDS: u64 = 1_799_999_999;
 
 const MINUTE_MS: u64 = 60_000;
@@ -87,10 +87,10 @@ pub enum Step {
     PutByHand(usize),
     /// Waits until all work is done, and then disables the mapping of this function, `ingest` or `archive`.
     Disable(&'static str),
-    /// Waits until the enabled mapping has no more work. Then advances the clock until the other one has been disabled for this
-    /// number of seconds, and enables it.
+    /// Waits until the enabled mapping has no more work, and advances the clock until the other mapping has been
+    /// disabled for this number of seconds. Then enables that mapping.
     Enable(u64),
-    /// Lets new dead letters stay in their queue for this number of seconds, and then moves those that are still there back.
+    /// Leaves new dead letters in their queue for this number of seconds, and then redrives those that are still there.
     KeepDeadLetters(u64),
     /// Puts a poison record under the partition key of the first message's event, so that this event cannot be claimed.
     BlockFirstEvent,
@@ -303,7 +303,8 @@ fn outages(random: &mut Rng) -> (Vec<Outage>, u64) {
     (outages, record_age_seconds)
 }
 
-/// Chooses the steps, which send all messages in random bursts. Waits and other steps come between the bursts.
+/// Chooses the steps of a world. They send all messages in random bursts, with pauses and other steps between the
+/// bursts.
 fn steps(random: &mut Rng, messages: usize, window_seconds: u64) -> Vec<Step> {
     let mut steps = Vec::new();
     if random.u8(..10) == 0 {
@@ -337,8 +338,8 @@ fn steps(random: &mut Rng, messages: usize, window_seconds: u64) -> Vec<Step> {
     steps
 }
 
-/// In some worlds, adds steps that let the retention of the queue, the stream or the dead-letter queue end, or almost end. Returns
-/// their kind of fault, or `None` if it adds no steps.
+/// In some worlds, adds steps that let the retention of the queue, the stream or the dead-letter queue end, or almost
+/// end. Returns the kind of fault that these steps cause, or `None` if it adds no steps.
 fn add_retention_end(steps: &mut Vec<Step>, random: &mut Rng) -> Option<FaultKind> {
     let kind = match random.u8(..12) {
         0..2 => FaultKind::IngestDisabled,
@@ -347,7 +348,8 @@ fn add_retention_end(steps: &mut Vec<Step>, random: &mut Rng) -> Option<FaultKin
         _ => return None,
     };
     let half_an_hour = HOUR / 2;
-    // The messages of these worlds are sent minutes after the mapping is disabled. Some of them must not be deleted yet.
+    // In these worlds, messages are sent minutes after the mapping is disabled. The retention of some of them must not
+    // have ended when the mapping is enabled.
     let around = |random: &mut Rng, seconds: u64| seconds - half_an_hour + random.u64(..HOUR);
     if kind == FaultKind::DeadLettersKept {
         steps.push(Step::KeepDeadLetters(around(random, 14 * DAY)));

@@ -1,4 +1,4 @@
-//! Shrinks a failing scenario: removes kinds of faults and messages as long as the scenario still fails. Removes halves
+//! Shrinks a failing scenario: removes messages and kinds of faults as long as the scenario still fails. Removes halves
 //! first, then smaller and smaller parts.
 
 use std::collections::BTreeSet;

@@ -47,8 +47,8 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// Chooses a random mix for this number of messages. The messages are about one event, about two to five events, or
-    /// about up to as many events as there are messages.
+    /// Chooses a random mix for this number of messages. The mix has one event, or two to five events, or at most as
+    /// many events as messages.
     #[must_use]
     pub fn random(random: &mut Rng, messages: usize) -> Self {
         let events = match random.u8(..4) {
@@ -101,8 +101,8 @@ fn event_id(n: usize) -> String {
     }
 }
 
-/// Generates a message about the event `id`, with one of `contents` contents. The formatting of the body is random and does
-/// not affect the content.
+/// Generates a message about the event `id`, with a random one of `contents` different contents. The formatting of the
+/// body is random and does not affect the content.
 fn event_message(random: &mut Rng, id: String, contents: u64, pointer: &str, padding: &str) -> Message {
     let content = random.u64(..contents);
     let quoted = |text: &str| serde_json::Value::from(text).to_string();

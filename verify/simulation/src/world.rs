@@ -35,19 +35,21 @@ const MAX_REQUEST_DELAY: Duration = Duration::from_secs(70);
 /// The time for which the stream keeps a record.
 pub(crate) const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The time after which a mapping that was disabled receives nothing more. A receive from the queue waits at most 20 s, and a
-/// batching window of the simulation takes at most 5 s.
+/// The time after which a mapping that was disabled receives nothing more. A receive from the queue waits at most 20 s,
+/// and a batching window of the simulation takes at most 5 s.
 const LAST_POLL: Duration = Duration::from_secs(30);
 
 /// Maximum wait for all work to finish after the faults have ended. The work takes far less time: a message is received at
 /// most three times, at most 185 s apart, and the stream mapping waits at most half a minute between retries.
 const MAX_WAIT_WITHOUT_FAULTS: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// Maximum wait for all work to finish before an idle period. Because faults go on, some work may never finish.
+/// Maximum wait for all work to finish before an idle period. Faults continue during this wait, so some work may never
+/// finish.
 const MAX_WAIT_WITH_FAULTS: Duration = Duration::from_secs(20 * 60);
 
-/// Maximum idle time between two redrives. SQS deletes a dead letter 14 days after the message was first sent. The 14th day
-/// is left for the other steps of the world. A disabled mapping can take another day, so `disable` redrives if less is left.
+/// Maximum idle time between two redrives. SQS deletes a dead letter 14 days after the message was first sent. The 14th
+/// day is left for the other steps of the world. A mapping stays disabled for about a day, so `disable` first redrives
+/// the dead letters if fewer than two days of idle time are left.
 const MAX_IDLE_SECONDS: u64 = 13 * 86_400;
 
 /// The outcome of one world.
@@ -210,8 +212,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Moves all dead letters back to the queue. Each one gets a new message id and a new enqueue time, as
-    /// with `StartMessageMoveTask` on AWS.
+    /// Moves all dead letters back to the queue. Each one gets a new message id and a new enqueue time, as with
+    /// `StartMessageMoveTask` on AWS.
     async fn redrive(&mut self) {
         self.idle_seconds = 0;
         let sqs = &self.services.sqs;
@@ -232,8 +234,8 @@ impl<'a> World<'a> {
     /// Waits until all work is done, and then advances the clock by `seconds`. If the work does not finish, returns without
     /// advancing the clock further. Redrives the dead letters before SQS would delete them.
     async fn idle(&mut self, mut seconds: u64) {
-        // While a mapping is disabled, only `enable` lets hours pass, so that retentions end where the reference model expects
-        // it.
+        // While a mapping is disabled, only `enable` may let hours pass. Otherwise the mapping would stay disabled for
+        // longer than `Step::Enable` says.
         while seconds > 0 && self.fault_plan.disabled().is_none() {
             if self.idle_seconds >= MAX_IDLE_SECONDS {
                 self.redrive().await;
@@ -263,8 +265,9 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Waits until the work that does not depend on the disabled mapping is done, and then advances the clock until the mapping
-    /// has been disabled for `seconds`. Enables the mapping. If the work does not finish, enables it without advancing the clock.
+    /// Waits until the work that does not depend on the disabled mapping is done. Then advances the clock until the
+    /// mapping has been disabled for `seconds`, and enables the mapping. If the work does not finish, enables it without
+    /// advancing the clock.
     async fn enable(&mut self, seconds: u64) {
         let Some(function) = self.fault_plan.disabled() else { return };
         tokio::time::sleep(MAX_REQUEST_DELAY).await;
@@ -282,8 +285,8 @@ impl<'a> World<'a> {
         self.fault_plan.enable();
     }
 
-    /// Redrives the dead letters, so that the remaining ones are new. Keeps these in their queue for `seconds`, and then
-    /// redrives those that SQS has not deleted.
+    /// Redrives the dead letters, so that only new ones are left once the work is done. Leaves these in their queue for
+    /// `seconds`, and then redrives those that SQS has not deleted.
     async fn keep_dead_letters(&mut self, seconds: u64) {
         self.redrive().await;
         tokio::time::sleep(MAX_REQUEST_DELAY).await;
@@ -300,7 +303,7 @@ impl<'a> World<'a> {
     async fn list_dead_letters(&self) {
         let ids = self.dead_letters().await;
         self.recorder.record(Entry::DeadLettersListed(ids));
-        // The letters become visible again.
+        // Wait until the letters are visible again.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
@@ -330,9 +333,9 @@ impl<'a> World<'a> {
         put.expect("requests made by hand never fail");
     }
 
-    /// Waits until all work is done: no function runs, no request is in flight, the queue is empty, and for every claim
-    /// there is an object or a discarded record, or its record has left the stream. Does not wait for the work of a disabled
-    /// mapping. Returns a description of the unfinished work if the work is not done after `max_wait`.
+    /// Waits until all work is done: no function runs, no request is in flight, and the queue is empty. For every claim
+    /// there is an object or a discarded record, or its record has left the stream. Does not wait for the work of a
+    /// disabled mapping. Returns a description of the unfinished work if the work is not done after `max_wait`.
     async fn wait_until_done(&mut self, max_wait: Duration) -> Result<(), String> {
         let deadline = Instant::now() + max_wait;
         loop {

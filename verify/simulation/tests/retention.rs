@@ -1,5 +1,5 @@
-//! Tests of the reference model at the ends of retentions. The model must accept every loss that the guarantees exclude, and
-//! reject a loss that differs from it only by its time.
+//! Tests of the reference model at the end of each retention period. The model must accept each loss that no guarantee
+//! covers, and must reject the same loss at a time at which a guarantee covers it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,8 @@ const DAY: u64 = 24 * HOUR;
 
 const CLAIM_ID: &str = "018cc251-f400-7000-8000-000000000000";
 
-/// Returns a world in which a message that fails is received every 185 seconds, and becomes a dead letter after 555 seconds.
+/// Returns a scenario in which a failing message is received every 185 seconds, and becomes a dead letter after 555
+/// seconds.
 fn scenario() -> Scenario {
     let scenario = Scenario::from_seed(0).with_faults(&BTreeSet::new());
     Scenario { timeout_seconds: 30, batching_window_seconds: 5, skew_ms: 0, ..scenario }
@@ -43,7 +44,7 @@ fn judge_final_state(history: &History, end: &FinalState, rule: Rule, result: &s
     (violations, judgment.results.get(result).copied().unwrap_or_default())
 }
 
-/// The queue accepts a message with the id `m`.
+/// Returns the entry for the test's message, which the queue accepts with the id `m`.
 fn accepted() -> Entry {
     Entry::Accepted { message: scenario().messages.len() - 1, id: "m".to_owned() }
 }
@@ -78,7 +79,7 @@ fn message_vanishes_only_after_its_retention() {
     assert_eq!(judge(&vec![(0, accepted())], Rule::Message, "messages expired in the queue"), (1, 0));
 }
 
-/// A message that is received three visibility timeouts before its retention ends may not vanish. One that is received
+/// A message that is received three visibility timeouts before its retention ends must not vanish. One that is received
 /// later may vanish, but only if the queue mapping was disabled until then.
 #[test]
 fn message_received_in_time_must_not_vanish() {
@@ -112,8 +113,8 @@ fn dead_letter_vanishes_only_after_its_retention() {
     assert_eq!(kept_for(14 * DAY - HOUR, &["m"]), (0, 0));
 }
 
-/// A claim may have no object if its record left the stream while the stream mapping was disabled. If the record was still in
-/// the stream, the mapping must deliver it, or discard it and name it in the on-failure queue.
+/// A claim may have no object if its record left the stream while the stream mapping was disabled. If the record was
+/// still in the stream, the mapping must deliver it, or discard it and name it in the on-failure queue.
 #[test]
 fn record_vanishes_only_while_mapping_is_disabled() {
     let claim = || {

@@ -48,7 +48,7 @@ fn different_seeds_give_different_histories() {
     assert_ne!(record(2), record(3));
 }
 
-/// A shrunk scenario has fewer messages and kinds of faults, and still violates the same rule.
+/// A shrunk scenario has fewer messages and fewer kinds of faults, and still violates the same rule.
 #[test]
 fn failing_seed_is_shrunk() {
     use mutants::Mutant::AcknowledgedBeforeWrite;

@@ -1,10 +1,10 @@
 //! The event source mapping from a table's stream to a function, as "Using AWS Lambda with Amazon DynamoDB" in Lambda's
 //! developer guide describes it.
 //!
-//! The mapping reads each shard in order, one batch at a time. It retries a failed batch until each record has
-//! succeeded or is discarded. A retry starts at the lowest record that the function reported, or repeats the whole batch,
-//! or splits it into halves. Only after that does the mapping continue with the shard. A message to the
-//! on-failure queue is the only trace of discarded records.
+//! The mapping reads each shard in order, one batch at a time. It retries a failed batch until each record has succeeded or
+//! is discarded, and only then reads the next batch of the shard. A retry starts at the lowest record that the function
+//! reported, repeats the whole batch, or splits the batch into halves. The only trace of discarded records is a message to
+//! the on-failure queue.
 //!
 //! The guide does not say how retries are counted after a partial failure. Here, every retry of the remaining records
 //! counts, and each half of a bisected batch inherits the count of the whole batch.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// A pattern such as `{ $.event_id = "grid_*" }`. It matches JSON lines whose field of this name has this text. A `*` at
-/// the end of the text matches any ending.
+/// A pattern such as `{ $.event_id = "grid_*" }`, which matches JSON lines whose field `event_id` starts with `grid_`.
+/// Without the `*`, the whole text of the field must match.
 pub(crate) struct Pattern<'a> {
     name: &'a str,
     text: &'a str,

@@ -1,4 +1,4 @@
-//! The operations of the S3 API that the pipeline and the tools that watch it use.
+//! The operations of the S3 API that the pipeline and its tools use.
 
 use futures_util::TryStreamExt as _;
 use s3s::dto::{

@@ -125,7 +125,8 @@ pub(crate) fn size(attributes: &MessageAttributes) -> usize {
     attributes.iter().map(|(name, it)| name.len() + it.data_type.len() + it.value.bytes().len()).sum()
 }
 
-/// Returns the attributes that a receive asks for. Each request is `All`, `.*`, a name, or a prefix such as `trace.*`.
+/// Returns the attributes that a receive asks for. Each element of `requested` is `All`, `.*`, a name, or a prefix such as
+/// `trace.*`.
 pub(crate) fn select(attributes: &MessageAttributes, requested: &[String]) -> MessageAttributes {
     let is_requested = |name: &str| {
         requested.iter().any(|requested| match requested.strip_suffix(".*") {
@@ -182,7 +183,7 @@ pub(crate) fn to_lambda_event(attributes: &MessageAttributes) -> Value {
 mod tests {
     use super::{AttributeValue, MessageAttribute, MessageAttributes, md5};
 
-    /// The digests are those that the tests of moto, `LocalStack` and `LavinMQ` expect from AWS.
+    /// The expected digests are from the tests of moto, `LocalStack` and `LavinMQ`.
     #[test]
     fn md5_is_that_of_sqs() {
         for (name, value, digest) in [

@@ -1,4 +1,4 @@
-//! The SQS wire format: the AWS JSON protocol, for the operations that the pipeline and the tools that watch it use.
+//! The SQS wire format: the AWS JSON protocol, for the operations that the pipeline and its tools use.
 
 use std::time::Duration;
 

@@ -94,14 +94,14 @@ pub(crate) struct Message {
 }
 
 impl OutgoingMessage {
-    /// Returns the number of bytes that count towards the limit on messages. The trace header does not count.
+    /// Returns the number of bytes that count towards the maximum size of a message. The trace header does not count.
     pub(crate) fn size(&self) -> usize {
         self.body.len() + attributes::size(&self.attributes)
     }
 }
 
 impl Received {
-    /// Returns the number of bytes that count towards the limit on messages.
+    /// Returns the number of bytes that count towards the maximum size of a message.
     pub(crate) fn size(&self) -> usize {
         self.body.len() + attributes::size(&self.attributes)
     }
@@ -138,8 +138,8 @@ impl Queue {
         }
     }
 
-    /// Returns the handle of the message that a receipt handle names. Returns `None` if the message has been deleted, or
-    /// if a later receive has made the receipt handle stale.
+    /// Returns the handle of the message to which a receipt handle belongs. Returns `None` if the message has been deleted,
+    /// or if a later receive has made the receipt handle stale.
     pub(crate) fn current_handle(&self, receipt_handle: &str) -> Result<Option<u64>, SqsError> {
         let parsed = receipt_handle
             .split_once('-')

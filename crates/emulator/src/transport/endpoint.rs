@@ -95,8 +95,8 @@ fn signed_service(request: &Request<Bytes>) -> Option<&str> {
     header?.split_once("Credential=")?.1.split(['/', ',']).nth(3)
 }
 
-/// Answers that the emulator does not support the service. The answer uses the request's protocol, so that the client
-/// shows this message.
+/// Returns the error for a service that the emulator does not support. The error uses the request's protocol, so that the
+/// client shows its message.
 fn unsupported_service(service: &str, request: &Request<Bytes>) -> Response<Bytes> {
     let message = format!("the emulator does not support {service}, only SQS, DynamoDB, S3 and CloudWatch Logs");
     let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());

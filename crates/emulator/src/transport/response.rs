@@ -1,4 +1,4 @@
-//! Creates answers in the formats of the services.
+//! Builds and rewrites answers in the formats of the services.
 
 use bytes::Bytes;
 use http::Response;

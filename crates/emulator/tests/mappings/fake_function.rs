@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const FAR: Duration = Duration::from_secs(7 * 86_400);
 
-/// Chooses the answer of a fake function from the ids of a batch.
+/// A function that chooses the fake function's answer from the ids of a batch.
 pub(crate) type Answer = dyn Fn(&[String]) -> Result<Value, String> + Send + Sync;
 
 /// The ids in each batch that a function received, with the time when the batch arrived.

@@ -45,7 +45,7 @@ impl Stream {
         Self { services, arn, client }
     }
 
-    /// Adds a record to the stream. `filler` is a number of bytes that make the record larger.
+    /// Adds a record to the stream. `filler` is the number of bytes by which the record is made larger.
     async fn put(&self, n: &str, filler: usize) {
         let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
         let put = self.client.put_item().table_name("claims").item("pk", text(n)).item("sk", text("CLAIM"));
@@ -110,7 +110,7 @@ async fn records_arrive_in_order_in_full_batches() {
     assert!(messages.is_empty());
 }
 
-/// A batch that is not full waits for its window, which begins with its first record.
+/// A batch that is not full is delivered at the end of its window. The window begins with the batch's first record.
 #[tokio::test(start_paused = true)]
 async fn window_begins_with_the_first_record() {
     let stream = Stream::new();
@@ -140,7 +140,7 @@ async fn payload_is_at_most_6_mb() {
     assert_eq!(ids(&batches), [&names[..15], &names[15..]]);
 }
 
-/// The mapping retries all records from the lowest failed one before it continues with the shard.
+/// The mapping retries the lowest failed record and all records after it, and only then continues with the shard.
 #[tokio::test(start_paused = true)]
 async fn retry_begins_at_the_lowest_failed_record() {
     let tries = AtomicUsize::new(0);
@@ -267,7 +267,7 @@ async fn no_record_age_loses_records_silently() {
 }
 
 /// If records left the stream while the mapping was disabled, the mapping neither delivers them nor names them in the
-/// on-failure queue. It does name records that exceed the maximum record age but are still in the stream.
+/// on-failure queue. Records that exceed the maximum record age but are still in the stream are named there.
 #[tokio::test(start_paused = true)]
 async fn expired_records_are_never_read() {
     let hour = Duration::from_secs(3_600);

@@ -1,4 +1,4 @@
-//! The progress of a replay, and the parameters that a later run must share to continue it.
+//! The progress of a replay, and the settings that must be the same in a run that continues it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -23,12 +23,12 @@ pub(super) enum RunState {
     /// A dry run has compared every partition and left claims without an object. The next run with `write` continues with
     /// these claims, and does not scan the table.
     ReadyToWrite,
-    /// Nothing is left to continue. The files hold only what a run with `write` could not write. Claims may have been made
-    /// since then, so the next run scans the table again.
+    /// The run is complete, and nothing is left to continue. The files contain only the claims and items that a run with
+    /// `write` could not write. New claims may have been made since then, so the next run scans the table again.
     Finished,
 }
 
-/// The settings that a later run must share to continue a replay.
+/// The settings that must be the same in a run that continues a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Scope {
     table: TableIdentity,
@@ -61,8 +61,8 @@ impl Checkpoint {
         }
     }
 
-    /// Returns true if a replay with these settings can use the folder of this checkpoint. Otherwise that
-    /// replay would start with the checkpoint `fresh`.
+    /// Returns true if a replay with `settings` can use the folder of this checkpoint. `fresh` is the checkpoint that the
+    /// replay would have in an empty folder.
     pub(super) fn can_continue(&self, fresh: &Self, settings: &ReplaySettings) -> bool {
         let is_same_until = settings.until.is_none_or(|until| until == self.until);
         self.scope == fresh.scope && (is_same_until || self.state == RunState::Finished)
@@ -90,8 +90,8 @@ mod tests {
 
     use super::{Checkpoint, ReplaySettings, TableIdentity};
 
-    /// A replay does not continue from the checkpoint of another table of the same name. The other table may be in
-    /// another region or account, or may have been deleted and created again.
+    /// A replay does not continue from the checkpoint of another table of the same name: one in another region or account,
+    /// or an earlier one that was deleted.
     #[test]
     fn checkpoint_belongs_to_one_table() {
         let settings = ReplaySettings {

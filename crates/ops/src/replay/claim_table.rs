@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use claim::key::SORT_KEY;
 use serde::{Deserialize, Serialize};
 
-/// Every attribute of a claim except the body. DynamoDB charges for the whole item anyway; leaving the body out saves
-/// its transfer.
+/// Every attribute of a claim except the body. Leaving the bodies out saves their transfer, but no read units, because
+/// DynamoDB charges for whole items.
 const WITHOUT_BODY: &str = "pk, sk, claim_id, claimed_at, #ttl, digest, message_id";
 
 /// An item as the SDK returns it.
@@ -44,7 +44,7 @@ impl ClaimTable {
         Ok(answer.table.and_then(|table| Some(TableIdentity { arn: table.table_arn?, id: table.table_id })))
     }
 
-    /// Returns the whole item of the claim with this partition key, or `None` if the table has none.
+    /// Returns the whole item of the claim with this partition key, or `None` if the table has no such item.
     pub(super) async fn get(&self, partition_key: &str) -> Result<Option<Item>, Box<SdkError<GetItemError>>> {
         let key = key(partition_key.to_owned(), SORT_KEY.to_owned());
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);

@@ -20,15 +20,16 @@ impl LakeListing {
         Self { client: Client::new(sdk), bucket: settings.bucket.clone(), prefix: settings.object_prefix.to_string() }
     }
 
-    /// Returns true if nothing was ever archived under the prefix. Quarantined records do not count.
+    /// Returns true if the prefix has no archived objects. Quarantined records do not count.
     pub(super) async fn is_new(&self) -> Result<bool, ReplayError> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}dt=", self.prefix));
         let answer = Box::pin(request.max_keys(1).send()).await.map_err(|error| self.list_error(error))?;
         Ok(answer.contents().is_empty())
     }
 
-    /// Returns the claims of a partition that have no object. `claims` and the result are sorted by claim id. S3 lists keys
-    /// in UTF-8 order. For lower-case UUIDs, that is the order of the ids, so one pass over both sides is enough.
+    /// Returns the claims of a partition that have no object. `claims` and the result are sorted by claim id. One pass over
+    /// the listing and the claims is enough, because S3 lists keys in UTF-8 order, and lower-case UUIDs in this order are
+    /// sorted by id.
     pub(super) async fn claims_without_object(
         &self,
         partition: &str,

@@ -10,7 +10,7 @@ use super::worklist::WorklistError;
 /// down. Trying the remaining writes could take days, and they would fail too.
 pub(super) const MAX_CONSECUTIVE_FAILURES: u32 = 200;
 
-/// The outcome of a replay. The numbers cover this run only, not the earlier run that it may have continued.
+/// The outcome of a replay. The numbers cover this run only. They do not include an earlier run that this run continued.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayOutcome {
     /// Number of claims that were compared with the lake.
@@ -26,9 +26,10 @@ pub struct ReplayOutcome {
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub gone: Vec<String>,
-    /// The partition key, and the reason, of each item that has a claim's sort key but can never be archived. With
-    /// [`ReplaySettings::write`] set, each was copied to the quarantine under `<prefix>_unusable/`. Each later run reports
-    /// them again; if an item was deleted, a run with `write` set reports it in [`gone`](Self::gone) instead.
+    /// Items that have a claim's sort key but can never be archived: partition key and reason. With
+    /// [`ReplaySettings::write`] set, the replay copied each of them to the quarantine under `<prefix>_unusable/`. Each
+    /// later run reports them again; if an item was deleted, a run with `write` set reports it in [`gone`](Self::gone)
+    /// instead.
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub unusable: Vec<(String, String)>,
@@ -78,7 +79,7 @@ pub enum ReplayError {
     /// The checkpoint folder cannot be used.
     #[error(transparent)]
     Worklist(#[from] WorklistError),
-    /// The table cannot be found.
+    /// The table cannot be described, for example because it does not exist.
     #[error("failed to describe the table {table}")]
     Describe {
         /// Name of the table.

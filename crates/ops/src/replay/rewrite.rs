@@ -53,8 +53,8 @@ pub(super) async fn rewrite(
     archive(lake, prefix, item).await
 }
 
-/// Looks again at an item that the scan could not read as a claim. Copies it to the quarantine, or writes its object if
-/// somebody has repaired it since then.
+/// Reads an item again that the scan could not read as a claim. If somebody has repaired the item since the scan, writes its
+/// object. Otherwise copies the item to the quarantine.
 pub(super) async fn rewrite_unusable(
     table: &ClaimTable,
     lake: &DataLake,
@@ -85,9 +85,9 @@ async fn get(table: &ClaimTable, partition_key: &str) -> Result<Option<Item>, Re
     table.get(partition_key).await.map_err(|error| RewriteError::Get(partition_key.to_owned(), error))
 }
 
-/// Stores an item in the form in which `archive-fn` quarantines a stream record, with the item as the record's new
-/// image. There is no sequence number to name the object by, so the record's hash names it. Replaying the same item
-/// again creates no second object.
+/// Stores an item in the form in which `archive-fn` quarantines a stream record, with the item as the record's new image. An
+/// item has no sequence number, so the record's hash is the name of the object. Replaying the same item again creates no
+/// second object.
 async fn put_quarantined(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<(), RewriteError> {
     let image: BTreeMap<String, serde_dynamo::AttributeValue> =
         item.into_iter().map(|(name, value)| (name, value.into())).collect();

@@ -113,7 +113,7 @@ async fn read_segment(
 }
 
 /// Decodes a scanned item, and finds the partition of its object with the code that `archive-fn` uses. The scan does not
-/// return bodies, so an empty body takes its place. The object's key does not depend on the body.
+/// return bodies, so this function decodes the item with an empty body. The object's key does not depend on the body.
 fn classify(mut item: Item, settings: &ReplaySettings, until: DateTime<Utc>) -> ScannedItem {
     let partition_key = match item.get("pk") {
         Some(AttributeValue::S(pk)) => pk.clone(),

@@ -1,8 +1,9 @@
-//! The checkpoint folder: one file per partition of the lake with the claims to compare, and the progress of the scan.
-//! A run that was killed continues from here. A run that leaves nothing to do removes the folder.
+//! The checkpoint folder. It contains the claims to compare, in one file per partition of the lake, and the progress of the
+//! scan. After a run was killed, the next run continues from this folder. A run that leaves nothing to do removes the
+//! folder.
 //!
-//! Claims are written to disk before the scan position that follows them. So a killed run may record a claim twice,
-//! but never misses one.
+//! Each claim is written to disk before the scan position that follows it. So a killed run may record a claim twice, but
+//! never misses one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -17,13 +18,14 @@ use super::checkpoint::{Checkpoint, Position, RunState};
 use super::claim_table::TableIdentity;
 use super::settings::ReplaySettings;
 
-/// Number of buffered bytes at which the claims and the scan's position are saved. That is about ten thousand claims.
+/// Number of buffered bytes at which the claims and the scan's position are saved. One mebibyte is about ten thousand
+/// claims.
 const SAVE_AT_BYTES: usize = 1024 * 1024;
 
 const CHECKPOINT: &str = "checkpoint.json";
 const UNUSABLE: &str = "unusable.ndjson";
 const LOCK: &str = "lock";
-/// Name of the file that holds a new version of another file until the new version is complete and replaces the old one.
+/// Name of a temporary file. A new version of another file is written under this name, and renamed when it is complete.
 const TEMPORARY: &str = "new";
 
 /// An error that makes the checkpoint folder unusable.
@@ -77,9 +79,8 @@ pub(super) struct Worklist {
 
 impl Worklist {
     /// Continues the replay whose checkpoint is in the folder, or starts a replay of the claims in `table` that were made
-    /// before `until`. After a completed run, a dry run starts over. A run with `write` continues with the claims that a
-    /// completed dry run found. If the completed run had `write` set too, it keeps the claims that are left, but scans the
-    /// table again.
+    /// before `until`. After a completed run, a dry run starts over. A run with `write` keeps the claims that the completed
+    /// run left in the folder, and scans the table again unless the completed run was a dry run.
     pub(super) fn open(
         table: TableIdentity,
         settings: &ReplaySettings,
@@ -167,7 +168,7 @@ impl Worklist {
         self.waiting_bytes += waiting.len() - before;
     }
 
-    /// Records that the claims of `segment` up to `position` have been added, and saves them if enough lines are
+    /// Records that the claims of `segment` up to `position` have been added. Saves the worklist if enough lines are
     /// buffered.
     pub(super) fn advance(&mut self, segment: usize, position: Position) -> Result<(), WorklistError> {
         self.checkpoint.positions[segment] = position;
@@ -205,7 +206,8 @@ impl Worklist {
         self.sync_names()
     }
 
-    /// Syncs the folder, because syncing a file does not sync its name. Only Unix can open a folder as a file.
+    /// Syncs the folder, because syncing a file does not sync its name. Does nothing on systems other than Unix, where a
+    /// folder cannot be opened as a file.
     fn sync_names(&self) -> Result<(), WorklistError> {
         let sync = || if cfg!(unix) { File::open(&self.folder)?.sync_all() } else { Ok(()) };
         sync().map_err(|error| WorklistError::Io(self.folder.clone(), error))
@@ -218,8 +220,8 @@ impl Worklist {
         Ok(partitions)
     }
 
-    /// Returns the claims of a partition, sorted by claim id. A file may hold a claim twice: if a run was killed, or if
-    /// this run has scanned a claim that an earlier run left.
+    /// Returns the claims of a partition, sorted by claim id. Removes duplicates: a file may contain a claim twice if a run
+    /// was killed, or if this run scanned a claim that an earlier run had left in the file.
     pub(super) fn read_claims(&self, partition: &str) -> Result<Vec<ClaimRef>, WorklistError> {
         let lines: Vec<(uuid::Uuid, Box<str>)> = self.read_lines(&file_name(partition))?;
         let claims = lines.into_iter().map(|(claim_id, event_id)| ClaimRef { claim_id, event_id });
@@ -248,7 +250,7 @@ impl Worklist {
         }
     }
 
-    /// Ends a completed run. Removes the folder if no claim is left.
+    /// Ends a completed run. Removes the folder if no claim and no unusable item is left.
     pub(super) fn finish(mut self, unusable_left: &[(String, String)], write: bool) -> Result<(), WorklistError> {
         let nothing_left = unusable_left.is_empty() && self.partitions()?.is_empty();
         self.write(UNUSABLE, &to_lines(unusable_left))?;
@@ -297,8 +299,8 @@ impl Worklist {
         lines.map_err(|error| WorklistError::Malformed(file, error))
     }
 
-    /// Cuts off the incomplete last line that a killed run can leave in a file. The scan will find that line's claim
-    /// once more.
+    /// Cuts off the incomplete last line that a killed run can leave in a file. The scan will find the claim of this line
+    /// again, because the scan position is saved only after the line.
     fn drop_torn_lines(&self) -> Result<(), WorklistError> {
         let drop_torn_line = |file: &Path| {
             let mut file = OpenOptions::new().read(true).write(true).open(file)?;

@@ -17,7 +17,7 @@ fn services() -> Arc<Services> {
     services
 }
 
-/// Returns a claim of the event `e<number>` at this time. Claim ids of the same millisecond sort by number.
+/// Returns a claim of the event `e<number>`, made at `at_ms`. The ids of claims with the same time are sorted by `number`.
 pub(super) fn claim_at(at_ms: u64, number: u32) -> Claim {
     claim_of(&format!("e{number}"), at_ms, number)
 }
@@ -74,8 +74,7 @@ async fn partition_is_listed_to_its_end() {
     }
 }
 
-/// A partition, `since` and `until` all start exactly with the first millisecond of an hour. An empty time range is
-/// refused.
+/// `since`, `until` and the limits of a partition are exact to the millisecond. An empty time range is refused.
 #[tokio::test(start_paused = true)]
 async fn since_and_until_are_exact() {
     let services = services();
@@ -193,8 +192,8 @@ async fn checkpoint_of_other_version_is_refused() {
     assert!(refused.contains("delete its folder to start over"), "{refused}");
 }
 
-/// If a run with `write` leaves claims without an object, the next run scans the table again, up to a new time. It also
-/// reports the claims that were left, even if a run in between was killed.
+/// If a run with `write` leaves claims without an object, the next run scans the table again, up to a new time limit. It
+/// also reports the claims that were left, even if a run in between was killed.
 #[tokio::test(start_paused = true)]
 async fn left_claims_do_not_replace_the_scan() {
     const LATER_MS: u64 = HOUR_STARTS_MS + 2 * 60 * 60 * 1_000;
@@ -248,8 +247,8 @@ async fn killed_removal_misses_no_claim() {
     assert!(!settings.checkpoint.exists(), "nothing is left to do");
 }
 
-/// A scan that saves several checkpoints can be killed at any of its requests. The next run continues after the last
-/// saved page, and no claim is missed or counted as missing twice.
+/// A scan that saves several checkpoints can be killed at any of its requests. The next run continues after the last saved
+/// page, so it misses no claim and counts no claim twice.
 #[tokio::test(start_paused = true)]
 async fn scan_is_killed_between_checkpoints() {
     const CLAIMS: u32 = 2_400;

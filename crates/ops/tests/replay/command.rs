@@ -146,7 +146,7 @@ async fn exit_code_reports_lost_claims() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint is left");
 }
 
-/// After exit code 5, the next `--write` writes the objects of claims that were made since then.
+/// After exit code 5, the next run with `--write` also writes the objects of newer claims.
 #[tokio::test]
 async fn write_after_exit_5_scans_again() {
     let (services, endpoint) = start(2).await;
@@ -173,8 +173,8 @@ async fn put_unusable(services: &Arc<Services>, partition_key: &str) {
     put.item("sk", text(claim::key::SORT_KEY)).send().await.unwrap();
 }
 
-/// A dry run's checkpoint is refused if `--write` runs in another region that has a table of the same name. Every claim
-/// would be missing from that table.
+/// A dry run's checkpoint is refused if `--write` runs in another region that has a table of the same name. Otherwise, the
+/// run would report every claim as gone, because that table does not contain it.
 #[tokio::test]
 async fn checkpoint_of_another_region_is_refused() {
     let (here, endpoint) = start(21).await;

@@ -28,8 +28,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Lake = BTreeMap<String, Vec<String>>;
 
-/// Starts a pipeline three minutes before the hour. Its stream mapping discards records after five minutes: with the
-/// real 22 hours, the test would spend its time on thousands of retries.
+/// Starts a pipeline three minutes before a new clock hour. Its stream mapping discards records after five minutes. With the
+/// real 22 hours, the test would run thousands of retries.
 fn start() -> World {
     let mut settings = PipelineSettings::default();
     settings.stream_mapping.maximum_record_age = Some(MINUTE * 5);
@@ -54,8 +54,8 @@ fn break_s3(services: &Services) {
 }
 
 /// Sends ten events, then thirty, and twenty more in the next clock hour. All events are sent before the stream mapping
-/// discards the first record. Each message to the on-failure queue uses up a message id too, and runs with and without an
-/// outage must give the events the same ids.
+/// discards the first record, because each message to the on-failure queue also uses up a message id. So the events have the
+/// same ids with and without an outage.
 async fn send_all(s3_breaks: bool) -> World {
     let world = start();
     send(&world, "before", 0..10);
@@ -93,7 +93,7 @@ async fn no_outage() -> Lake {
     send_all(false).await.lake()
 }
 
-/// Asserts that two lakes are equal. The message leaves out the contents, which are long.
+/// Asserts that two lakes are equal. The panic message omits the contents of the objects, because they are long.
 fn assert_same(lake: &Lake, expected: &Lake) {
     let versions = |lake: &Lake| lake.iter().map(|(key, versions)| (key.clone(), versions.len())).collect::<Vec<_>>();
     assert_eq!(versions(lake), versions(expected));
@@ -120,8 +120,8 @@ async fn run(services: &Arc<Services>, settings: &ReplaySettings) -> Result<Repl
     replay(&services.sdk_config(), settings, &|_| {}).await
 }
 
-/// A replay writes the objects of discarded records exactly as `archive-fn` would have written them, and no others. It
-/// takes the missing claims from the dry run's checkpoint and does not scan again.
+/// A replay writes the objects of discarded records exactly as `archive-fn` would have written them, and no others. The
+/// replay takes the missing claims from the dry run's checkpoint and does not scan the table again.
 #[tokio::test(start_paused = true)]
 async fn discarded_records_are_written() {
     let world = outage().await;
@@ -206,7 +206,8 @@ async fn replay_runs_beside_archive() {
     assert!(world.counts(names::ON_FAILURE_QUEUE).visible > 0, "only an operator deletes the pointers");
 }
 
-/// Expired claims that are still in the table are written. Claims that TTL deletes after the scan are reported as gone.
+/// A replay writes the objects of expired claims that are still in the table. It reports a claim as gone if TTL deletes it
+/// after the scan.
 #[tokio::test(start_paused = true)]
 async fn expired_claims_are_written() {
     let world = stopped_outage().await;
@@ -224,7 +225,7 @@ async fn expired_claims_are_written() {
     assert_eq!((outcome.written, outcome.gone.len(), outcome.failed.len()), (0, 30, 0));
 }
 
-/// If a new claim of an event has replaced a claim without an object since the scan, the replay leaves the new claim to
+/// After the scan, a new claim of the same event may replace a claim that has no object. The replay leaves the new claim to
 /// the stream.
 #[tokio::test(start_paused = true)]
 async fn replaced_claim_is_left_to_stream() {
@@ -239,8 +240,7 @@ async fn replaced_claim_is_left_to_stream() {
     assert_eq!(world.lake().len(), 59);
 }
 
-/// The time range applies to the time in the claim id, which the object's key contains too. So an edited `claimed_at` does
-/// not hide a claim.
+/// The time range applies to the time in the claim id, not to `claimed_at`. So an edited `claimed_at` does not hide a claim.
 #[tokio::test(start_paused = true)]
 async fn edited_time_does_not_hide_a_claim() {
     let world = stopped_outage().await;
@@ -252,8 +252,8 @@ async fn edited_time_does_not_hide_a_claim() {
     assert!(hours.iter().all(|hour| hour.starts_with("dt=2027-01-15/")), "{hours:?}");
 }
 
-/// A replay refuses the checkpoint of another table of the same name. The other table may be in another region or
-/// account, or may have been deleted and created again.
+/// A replay refuses the checkpoint of another table of the same name: one in another region or account, or an earlier one
+/// that was deleted.
 #[tokio::test(start_paused = true)]
 async fn checkpoint_of_a_namesake_is_refused() {
     let here = stopped_outage().await;
@@ -272,8 +272,8 @@ async fn checkpoint_of_a_namesake_is_refused() {
     assert_eq!(run(&here.services, &settings).await.unwrap().written, 50, "the checkpoint still serves its own table");
 }
 
-/// Claims that can no longer be written are reported by every later run with `write`, until a dry run compares the
-/// whole table. Otherwise, if a run was killed, the next run would end as if every claim had its object.
+/// Every later run with `write` reports gone claims again, until a dry run compares the whole table. Otherwise, the run
+/// after a killed run would report that every claim has its object.
 #[tokio::test(start_paused = true)]
 async fn gone_claims_are_reported_again() {
     let world = stopped_outage().await;
@@ -295,7 +295,8 @@ async fn gone_claims_are_reported_again() {
     assert_eq!((outcome.compared, outcome.gone.len()), (60, 0), "a dry run compares the whole table");
 }
 
-/// An item that somebody has repaired since the scan is archived. An item that was deleted is gone, as a claim would be.
+/// If somebody has repaired an unusable item since the scan, the replay archives it. If somebody has deleted the item, the
+/// replay reports it as gone.
 #[tokio::test(start_paused = true)]
 async fn repaired_item_is_archived() {
     let world = stopped_outage().await;

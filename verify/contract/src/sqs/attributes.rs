@@ -33,7 +33,7 @@ async fn queue_attributes(stage: &Stage, url: &str) -> Result<HashMap<QueueAttri
     Ok(request.send().await?.attributes.unwrap_or_default())
 }
 
-/// The producer uses these counts to see that the queue is empty.
+/// The producer uses the reported counts to see that the queue is empty.
 async fn queue_reports_its_depth(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(600, None).await?;
     let depth = async |visible: &str, in_flight: &str| {
@@ -62,7 +62,8 @@ async fn queue_reports_its_depth(stage: Arc<Stage>) -> Outcome {
     depth("2", "0").await
 }
 
-/// The producer refuses to send a message that exceeds this limit. Terraform sets a lower limit for the deployed queue.
+/// The producer refuses to send a message that exceeds the reported limit. Terraform sets a lower limit for the deployed
+/// queue.
 async fn queue_reports_its_message_size_limit(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let reported = queue_attributes(&stage, &queue.url).await?.remove(&QueueAttributeName::MaximumMessageSize);

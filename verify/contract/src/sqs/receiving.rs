@@ -120,8 +120,8 @@ async fn message_is_dead_letter_after_three_receives(stage: Arc<Stage>) -> Outco
     expect_eq("body", dead.body(), Some("poison"))
 }
 
-/// An operator can find the dead letter by the message id that the producer received. The dead letter's retention counts
-/// from its first enqueue time.
+/// An operator can find the dead letter by the message id that the producer received. The retention period of a dead
+/// letter starts when the message is first enqueued.
 async fn dead_letter_keeps_id_body_and_enqueue_time(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(1, Some(1)).await?;
     let id = send(&stage, &queue.url, "poison").await?;
@@ -147,7 +147,7 @@ async fn received_message_is_hidden_until_timeout(stage: Arc<Stage>) -> Outcome 
     ensure(after >= Duration::from_millis(1_990), || format!("visible after {after:?}, expected 2 s"))
 }
 
-/// The queue mapping uses a timeout of 0 to return messages that it cannot pass to the function.
+/// The queue mapping uses a visibility timeout of 0 to return messages that it cannot pass to the function.
 async fn zero_visibility_shows_message_at_once(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(600, None).await?;
     send(&stage, &queue.url, "a").await?;

@@ -16,14 +16,15 @@ pub(crate) async fn send(stage: &Stage, url: &str, body: &str) -> Result<String,
     sent.message_id.ok_or_else(|| Mismatch("SendMessage returned no message id".to_owned()))
 }
 
-/// Receives up to ten messages with the attributes that a mapping requests. Waits up to `wait_seconds` for the first.
+/// Receives up to ten messages with all their system attributes, as the queue mapping does. Waits up to `wait_seconds`
+/// for the first message.
 pub(crate) async fn receive(stage: &Stage, url: &str, wait_seconds: i32) -> Result<Vec<Message>, Mismatch> {
     let request = stage.ingest.sqs.receive_message().queue_url(url).max_number_of_messages(10);
     let request = request.message_system_attribute_names(MessageSystemAttributeName::All);
     Ok(request.wait_time_seconds(wait_seconds).send().await?.messages.unwrap_or_default())
 }
 
-/// Waits for one message. Fails if it receives more than one.
+/// Waits for one message. Fails if more than one message arrives.
 pub(crate) async fn receive_one(stage: &Stage, url: &str) -> Result<Message, Mismatch> {
     let mut messages = eventually("a message", async || {
         Ok(Some(receive(stage, url, LONG_POLL_SECONDS).await?).filter(|messages| !messages.is_empty()))
@@ -53,8 +54,8 @@ pub(crate) fn receive_count(message: &Message) -> Option<u64> {
     attribute(message, &MessageSystemAttributeName::ApproximateReceiveCount)
 }
 
-/// Waits until a message is in the dead-letter queue, and receives it. SQS moves a message only when the message's own
-/// queue is polled, so this function polls that queue too.
+/// Waits until a message is in the dead-letter queue, and receives it. SQS moves a message there only when its original
+/// queue is polled, so this function also polls that queue.
 pub(crate) async fn dead_letter(stage: &Stage, queue: &Queue) -> Result<Message, Mismatch> {
     let dead_letters_url = queue.dead_letters_url.as_deref().expect("the queue has a dead-letter queue");
     eventually("a message in the dead-letter queue", async || {

@@ -14,8 +14,9 @@ use crate::workload::Meaning;
 
 /// Returns the maximum age of a claim when its write arrives at the table. The age counts from the moment at which
 /// `ingest-fn` read the clock for the claim. The SDK makes four attempts of up to four seconds, with back-offs between
-/// them, and the fault `RequestLate` delays a request by at most a minute. With batched claims, a claim whose insert failed
-/// can be put until the deadline, which is at most thirty seconds later.
+/// them, and the fault `RequestLate` delays a request by at most a minute. With batched claims, a put follows each
+/// failed insert. `ingest-fn` can send the put until the invocation's deadline, which is at most thirty seconds after
+/// the clock reading.
 const fn max_write_delay_ms(writes: ClaimWrites) -> u64 {
     match writes {
         ClaimWrites::Single => 80_000,
@@ -23,8 +24,7 @@ const fn max_write_delay_ms(writes: ClaimWrites) -> u64 {
     }
 }
 
-/// Returns the time in a claim id, in milliseconds since 1970. A claim id is a UUIDv7: its first 48 bits are
-/// this time.
+/// Returns the time in a claim id, in milliseconds since 1970. A claim id is a UUIDv7: its first 48 bits are this time.
 fn id_ms(claim_id: &str) -> u64 {
     u64::from_str_radix(&claim_id.replace('-', "")[..12], 16).unwrap_or_default()
 }
@@ -35,7 +35,7 @@ pub(super) fn id_time(claim_id: &str) -> String {
 }
 
 impl<'a> Model<'a> {
-    /// Checks that all requests in which an invocation claims an event contain the same claim id.
+    /// Checks that an invocation uses the same claim id in all its requests to claim one event.
     pub(super) fn check_claim_request(&mut self, invocation: u64, operation: &str, subject: &'a str) {
         let (claim_id, pk) = subject.split_once(' ').unwrap_or_default();
         if operation == "BatchExecuteStatement" {

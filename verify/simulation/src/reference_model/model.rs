@@ -18,7 +18,7 @@ pub(super) struct QueuedMessage<'a> {
     pub(super) first_invoked_ms: Option<u64>,
     pub(super) acknowledged: bool,
     pub(super) redriven: bool,
-    /// True if SQS deleted the message at the end of its retention, and no guarantee covers it.
+    /// True if SQS deleted the message at the end of its retention, and no guarantee covers this loss.
     pub(super) expired: bool,
 }
 
@@ -54,8 +54,8 @@ pub(super) struct Model<'a> {
     pub(super) inserts: BTreeSet<&'a str>,
     /// Ids of the claims that were put after a batched insert.
     pub(super) puts_after_inserts: BTreeSet<&'a str>,
-    /// Time at which the table first stored each claim, by claim id, or each item that was put by hand, by partition key. In
-    /// milliseconds since the world began.
+    /// Time at which the table first stored each item, in milliseconds since the world began. The key is the claim id
+    /// or, for an item that was put by hand, the partition key.
     pub(super) stored_ms: BTreeMap<&'a str, u64>,
     /// Number of times that `archive-fn` panicked when it wrote the object of a claim, by invocation and claim id.
     pub(super) panics: BTreeMap<(u64, &'a str), u32>,
@@ -107,7 +107,7 @@ impl<'a> Model<'a> {
         self.accepted.insert(id, accepted);
     }
 
-    /// Returns the content number of the message that won the claim, or `None` if it was not a valid event.
+    /// Returns the content number of the message that won the claim, or `None` if that message was not a valid event.
     pub(super) fn content(&self, claim: &StoredClaim) -> Option<u64> {
         match self.accepted.get(claim.message_id.as_str())?.meaning {
             Meaning::Event { content, .. } => Some(*content),

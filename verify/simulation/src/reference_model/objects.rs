@@ -20,9 +20,9 @@ const HOUR_MS: u64 = 60 * 60 * 1_000;
 #[derive(Default)]
 struct ExpectedObjects {
     objects: BTreeMap<String, ExpectedObject>,
-    /// Ids of the claims whose records `archive-fn` may quarantine because it panicked twice on them when they were old, by
-    /// the object key of the quarantined record. Such a claim may have its object, a quarantined record, or both. After any
-    /// other panic, the claim must have its object.
+    /// Claims whose records `archive-fn` may quarantine, because the records were old and `archive-fn` panicked twice on
+    /// them. The key is the object key of the quarantined record, and the value is the claim id. Such a claim may have
+    /// its object, a quarantined record, or both. After any other panic, the claim must have its object.
     quarantined_after_panic: BTreeMap<String, String>,
 }
 
@@ -72,8 +72,9 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks that every claim has one object in one version with the right content, and that every poison record is
-    /// quarantined if it must be. An object may be missing if its record was discarded. There must be no other objects.
+    /// Checks that every claim has one object in one version with the right content, and that every poison record that
+    /// looks like a claim is quarantined. An object may be missing if its record was discarded. There must be no other
+    /// objects.
     pub(super) fn check_objects(&mut self, final_state: &FinalState) {
         let expected = self.expected_objects(final_state);
         self.check_found(&expected, final_state);
@@ -154,8 +155,8 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks that the on-failure queue names the record of every expected object that is missing, or that the record left the
-    /// stream while the mapping was disabled.
+    /// Checks each expected object that is missing: the on-failure queue must name its record, or the record must have
+    /// left the stream while the mapping was disabled.
     fn check_missing(&mut self, expected: &ExpectedObjects, final_state: &FinalState) {
         let has_object = |key: &str| final_state.objects.contains_key(key);
         let quarantined: BTreeSet<&str> = expected

@@ -1,5 +1,5 @@
-//! Rules about the ends of retentions. SQS deletes old messages and old dead letters, and records leave the stream. The model
-//! knows which of these losses no guarantee covers, and rejects all others.
+//! Rules about losses at the end of a retention period. SQS deletes old messages and old dead letters, and old records
+//! leave the stream. The model accepts the losses that no guarantee covers, and rejects all others.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,12 @@ const DEAD_LETTER_RETENTION_MS: u64 = 14 * DAY_MS;
 /// Number of receives after which a message becomes a dead letter.
 const MAX_RECEIVE_COUNT: u64 = 3;
 
-/// Maximum difference between the end of a retention as the model computes it and as the emulator does. The stream rounds a
-/// record's time down to a second, and the world polls and lists once a second.
+/// Maximum difference between the model's and the emulator's time for the end of a retention period. The stream rounds a
+/// record's time down to a second, and a disabled mapping checks only once a second if it has been enabled.
 const TOLERANCE_MS: u64 = 3_000;
 
-/// Maximum time that a visible message waits for its next receive while the queue mapping runs. Functions that run into their
-/// timeouts can occupy the whole concurrency.
+/// Maximum time that a visible message waits for its next receive while the queue mapping runs. Functions that run into
+/// their timeouts can occupy the whole concurrency.
 const MAX_RECEIVE_DELAY_MS: u64 = 5 * 60 * 1_000;
 
 /// Maximum time for which a record is retried after the stream mapping was enabled.
@@ -45,8 +45,9 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks the number of messages in the queue before the queue mapping is enabled. The queue was empty when the mapping was
-    /// disabled, so it must contain exactly the messages that were accepted since then and whose retention has not ended.
+    /// Checks the number of messages in the queue before the queue mapping is enabled. The queue was empty when the
+    /// mapping was disabled. It must now contain exactly the messages that were accepted since then and whose retention
+    /// has not ended.
     pub(super) fn check_queue_count(&mut self, at_ms: u64, messages: usize) {
         let from_ms = self.disabled.last().map_or(at_ms, |disabled| disabled.from_ms);
         let mut oldest = 0;
@@ -102,8 +103,9 @@ impl<'a> Model<'a> {
         self.listed_letters = ids.iter().map(String::as_str).collect();
     }
 
-    /// Returns true if no guarantee covers a message that was neither acknowledged nor became a dead letter: it was first
-    /// received too late for all its receives, because the queue mapping was disabled until then.
+    /// Returns true if no guarantee covers a message that was neither acknowledged nor became a dead letter. This is the
+    /// case if the queue mapping was disabled for so long that the message's retention could end before its last
+    /// receive.
     pub(super) fn may_expire_between_receives(&self, accepted: &QueuedMessage<'_>) -> bool {
         let visibility_ms = (self.scenario.timeout_seconds * 6 + self.scenario.batching_window_seconds) * 1_000;
         let expires_ms = accepted.accepted_ms + QUEUE_RETENTION_MS;

@@ -20,8 +20,8 @@ pub(crate) struct Discarded<'a> {
 
 impl Discarded<'_> {
     /// Returns the message, or `None` if there are no records. The message has the format that Lambda's developer guide
-    /// shows for a failed function. It contains only metadata, so an operator must read the records themselves from the
-    /// stream or, for claims, from the table.
+    /// shows for a failed function. It contains only metadata, so an operator must read the content of the records from
+    /// the stream or, for claims, from the table.
     pub(crate) fn message(&self, function_arn: &str, stream_arn: &str, now: SystemTime) -> Option<Value> {
         let first = self.records.first()?;
         let last = self.records.last()?;

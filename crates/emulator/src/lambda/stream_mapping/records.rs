@@ -39,8 +39,8 @@ pub(crate) fn read_records(
         let sequence_number = record.dynamodb.sequence_number.clone();
         let mut value =
             serde_json::to_value(record).map_err(|error| DynoxideError::InternalServerError(error.to_string()))?;
-        // dynoxide generates random event ids. This replacement is the same in every run with the same seed; all other
-        // fields already are.
+        // dynoxide generates random event ids. This replacement is the same in every run with the same seed, like all
+        // other fields.
         value["eventID"] = md5_hex(&sequence_number).into();
         Ok((sequence_number, SystemTime::UNIX_EPOCH + created_at, value))
     });
