@@ -17,10 +17,10 @@ use crate::record::{Record, RecordError, created_at};
 /// fraction of a core.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
-/// Up to this age, a record that makes our code panic only fails, and Lambda retries it. An older record can be quarantined.
+/// Up to this age, a record that makes our code panic is reported as failed. An older record can be quarantined.
 const MAX_PANICKING_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// Archives records, one per call. It lives as long as its Lambda sandbox.
+/// Archives one record per call. An archiver lives as long as its Lambda sandbox.
 pub(crate) struct Archiver {
     lake: DataLake,
     prefix: ObjectPrefix,
@@ -33,8 +33,8 @@ pub(crate) enum ArchiveOutcome {
     Skipped,
     /// The claim's object is in the lake.
     Archived { put: PutOutcome, key: String, lag_ms: u64 },
-    /// The text of the record is stored in the lake. Either the item is unusable, or our code panicked on the record twice;
-    /// then the claim in the table is valid, and `replay` can archive it once the code is fixed.
+    /// The text of the record is stored in the lake, because the item is unusable or because our code panicked on the record
+    /// twice. After two panics, the claim in the table is still valid, and `replay` can archive it once the code is fixed.
     Quarantined { key: String, reason: RecordError },
 }
 
@@ -78,9 +78,9 @@ impl Archiver {
         }
     }
 
-    /// Returns true if a record that made our code panic is old enough to be quarantined. A younger record only fails,
-    /// because the panic may be transient. Without an age limit, a record that always makes our code panic would block its
-    /// shard for 22 hours.
+    /// Returns true if a record that made our code panic is old enough to be quarantined. A younger record is reported as
+    /// failed, because the panic may be transient. If old records were retried too, one that always makes our code panic
+    /// would block its shard for 22 hours.
     pub(crate) fn may_quarantine_panic(&self, record: &RawValue) -> bool {
         let age = created_at(record).and_then(|created| self.clock.now().duration_since(created).ok());
         age.is_some_and(|age| age > MAX_PANICKING_AGE)
@@ -110,9 +110,9 @@ impl Archiver {
         Ok(ArchiveOutcome::Archived { put, key, lag_ms })
     }
 
-    /// Stores the text of a record that is unusable or that made our code panic twice. The function does not report a stored
-    /// record, so that it does not block its shard. If this write fails too, the record is reported as failed, and Lambda
-    /// retries it.
+    /// Stores the text of a record that is unusable or that made our code panic twice. A stored record is not reported as
+    /// failed, so that it does not block its shard. If the text cannot be stored, the record is reported as failed, and
+    /// Lambda retries it.
     async fn quarantine(
         &self,
         record: &RawValue,

@@ -18,7 +18,7 @@ impl Config {
     /// Reads and checks all variables.
     ///
     /// # Errors
-    /// Fails if a variable is missing or malformed. The error names it.
+    /// Fails if a variable is missing or malformed. The error names the variable.
     pub fn from_variables(variables: &Variables<'_>) -> Result<Self, VariableError> {
         Ok(Self {
             bucket_name: variables.required("BUCKET_NAME")?,

@@ -39,8 +39,8 @@ impl Handler {
         let records: Vec<_> = event.payload.records.iter().map(|record| (record, sequence_number(record))).collect();
 
         // The order of the writes does not matter, because two claims of one event have different claim ids and so different
-        // keys. A failure does not stop the batch: Lambda retries all records from the first failed one on, and the retry
-        // finds the objects that were written already there.
+        // keys. A failure does not stop the batch. Lambda retries the first failed record and all records after it. For a
+        // record whose object was written, the retry ends as `already_there`.
         let mut done = vec![false; records.len()];
         let archiving = async {
             let mut next = 0;
@@ -70,7 +70,7 @@ impl Handler {
                 if panicked.is_empty() {
                     break;
                 }
-                // In the order of the stream, so that Lambda's next batch starts behind a quarantined record. No other record
+                // In the order of the stream, so that Lambda's next batch starts after a quarantined record. No other record
                 // is in flight now, so a second panic is caused by the record itself.
                 panicked.sort_unstable();
                 for index in panicked.drain(..) {

@@ -33,8 +33,8 @@ pub enum RecordError {
     /// The new image is not a valid claim, or the claim's body is not valid.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// The record is old, and our own code panicked on it twice in one invocation. The claim in the table is valid and may be
-    /// the only copy of its event.
+    /// The record is old, and our own code panicked on it twice in one invocation. The claim in the table is valid and may
+    /// be the only copy of its event.
     #[error(transparent)]
     Panicked(#[from] Panicked),
 }

@@ -1,4 +1,5 @@
-//! Tests of the compiled function. It runs as a child process, with an emulated Runtime API and AWS endpoint on loopback.
+//! Tests of the compiled function. It runs as a child process, and calls an emulated Runtime API and AWS endpoint on
+//! loopback.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

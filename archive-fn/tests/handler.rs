@@ -51,8 +51,8 @@ impl World {
         requests
     }
 
-    /// From now on, the code panics in each of the first `panics` tries to write the object of record 2. All other
-    /// requests get `fault`. Returns the number of tries to write that object.
+    /// From now on, the code panics when it writes the object of record 2, but only the first `panics` times. All other
+    /// requests get `fault`. Returns a counter of the writes of that object.
     fn panic_on_record_2(&self, panics: usize, fault: Option<Fault>) -> Arc<AtomicUsize> {
         let tries = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&tries);
@@ -144,7 +144,8 @@ fn record_of_age(number: u32, created: Value) -> Value {
     record
 }
 
-/// A claim becomes one line under its own key. Numbers keep their text, and names keep their order.
+/// A claim becomes an object of one line under its own key. In the line, numbers keep their text, and names keep their
+/// order.
 #[tokio::test(start_paused = true)]
 async fn claim_becomes_one_line() {
     let world = World::new();
@@ -229,7 +230,7 @@ async fn unanswered_write_fails_after_12_seconds() {
     assert_eq!((world.outcomes(), world.lake()[0].1), (vec!["1 already_there".to_owned()], 1));
 }
 
-/// A record on which our own code panics fails alone. A retry archives it, if the panic was transient.
+/// A record that makes our own code panic fails alone. If the panic was transient, a retry archives the record.
 #[tokio::test(start_paused = true)]
 async fn young_panicking_record_fails_alone() {
     let world = World::new();
@@ -243,7 +244,7 @@ async fn young_panicking_record_fails_alone() {
     assert_eq!(world.outcomes(), ["1 already_there", "2 written", "3 already_there"]);
 }
 
-/// A record that is over an hour old and makes our code panic twice is quarantined. Its second try begins when no other
+/// A record that is over an hour old is quarantined if it makes our code panic twice. Its second try begins when no other
 /// record is in flight.
 #[tokio::test(start_paused = true)]
 async fn old_record_is_quarantined_at_second_panic() {
@@ -258,7 +259,7 @@ async fn old_record_is_quarantined_at_second_panic() {
         }
         Some(Fault::RequestDelayed(Duration::from_secs(3)))
     });
-    // The seven writes beside it take three seconds.
+    // The seven other writes in flight take three seconds.
     let mut records: Vec<Value> = (1..=20).map(|n| record(n, "{}")).collect();
     records[1] = record_of_age(2, json!(NOW - 3_601));
     assert!(world.deliver(&records).await.is_empty());
@@ -337,7 +338,7 @@ async fn panic_while_quarantining_is_reported() {
     }
 }
 
-/// The second try of an old record ends at the deadline. The record is then reported, and not quarantined.
+/// If the second try of an old record does not end before the deadline, the record is reported and not quarantined.
 #[tokio::test(start_paused = true)]
 async fn late_second_try_is_reported() {
     let old = record_of_age(2, json!(NOW - 7_200));
@@ -350,7 +351,7 @@ async fn late_second_try_is_reported() {
     assert_eq!((begun.elapsed().as_secs(), tries.load(Ordering::SeqCst)), (2, 2));
     assert_eq!(world.outcomes(), ["2 failed"]);
 
-    // The record in flight beside it takes all the time, so the old record is not tried again.
+    // Another record in flight takes all the time, so the old record is not tried again.
     let world = World::new();
     let tries = world.panic_on_record_2(2, Some(hangs));
     assert_eq!(world.deliver_within(3_000, &[record(1, "{}"), old]).await, ["1", "2"]);
@@ -358,8 +359,8 @@ async fn late_second_try_is_reported() {
     assert_eq!(world.outcomes(), ["1 failed", "2 failed"]);
 }
 
-/// An old record that panics is tried again before the rest of its batch. A large batch that needs more than one invocation
-/// cannot delay its quarantine.
+/// An old record that makes our code panic is tried again before the rest of its batch. So even a batch that is too large
+/// for one invocation cannot delay the record's quarantine.
 #[tokio::test(start_paused = true)]
 async fn old_panic_does_not_wait_for_the_batch() {
     let world = World::new();
@@ -391,7 +392,7 @@ async fn success_without_etag_is_not_written() {
     }
 }
 
-/// The HTTP status of S3's answer decides, not the error code in its body.
+/// The function judges S3's answer by its HTTP status, not by the error code in its body.
 #[tokio::test(start_paused = true)]
 async fn answer_without_a_code_is_judged_by_status() {
     let world = World::new();
@@ -497,7 +498,7 @@ async fn quarantine_is_logged_with_its_cause() {
     );
 }
 
-/// Malformed fields that the function does not need have no effect.
+/// Malformed fields have no effect if the function does not need them.
 #[tokio::test(start_paused = true)]
 async fn unused_fields_are_ignored() {
     let world = World::new();
@@ -566,7 +567,7 @@ async fn batch_without_claims_stops_in_time() {
     assert!((29..40).contains(&skipped), "work must stop after 29 of 30 seconds, but {skipped} records were read");
 }
 
-/// If the first tries take until the deadline, no record that made our code panic is tried again.
+/// If the first tries of the records take until the deadline, no record that made our code panic is tried again.
 #[tokio::test(start_paused = true)]
 async fn no_second_try_after_the_deadline() {
     let world = World::new();
@@ -580,7 +581,8 @@ async fn no_second_try_after_the_deadline() {
     assert_eq!(tries.load(Ordering::SeqCst), 2, "a record was tried again after the deadline");
 }
 
-/// The largest batches stop two seconds before the deadline, because reporting ten thousand records takes longer.
+/// With the largest batch, the handler stops two seconds before the deadline, because it takes longer to report ten thousand
+/// records.
 #[tokio::test(start_paused = true)]
 async fn largest_batch_stops_two_seconds_early() {
     for (records, seconds) in [(5_000, 29), (10_000, 28)] {

@@ -1,7 +1,7 @@
-//! `CLAIM_WRITES=batch`: inserts many claims in one request, before any conditional put.
+//! `CLAIM_WRITES=batch`: inserts many claims with one request.
 //!
-//! A claim counts as won only if the answer to its insert request confirms the insert. Every other claim is unconfirmed: it
-//! is written again, by the same conditional put as with `single`. So only the put enforces the dedup window, finds
+//! A claim counts as won only if the answer to its insert request confirms the insert. Every other claim is unconfirmed. The
+//! function then writes it with the conditional put that `single` uses. So only the put enforces the dedup window, finds
 //! conflicts and recognizes our own writes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -23,16 +23,15 @@ use crate::claim_table::{ClaimOutcome, ClaimTable, HeldClaim};
 use crate::claimer::{Claimer, ClaimerError, MAX_IN_FLIGHT};
 use crate::plan::{Group, Leader};
 
-/// Maximum number of statements in a `BatchExecuteStatement` (its API reference: "Array Members: Maximum number of 25
-/// items").
+/// Maximum number of statements in a `BatchExecuteStatement` (API reference: "Maximum number of 25 items").
 pub const MAX_STATEMENTS: usize = 25;
 
 /// Maximum number of insert requests in flight, in addition to the puts.
 const MAX_INSERTS_IN_FLIGHT: usize = 4;
 
-/// Maximum size of all bodies in one insert request, in bytes. The insert requests in flight together hold at most 1 MiB,
-/// like one claim with the largest body. A claim whose body exceeds this limit is put instead: its write is so expensive
-/// that a separate request makes no difference.
+/// Maximum size of all bodies in one insert request, in bytes. The bodies in all insert requests in flight have at most
+/// 1 MiB, as much as the largest body of a single claim. If a body exceeds this limit, the function puts its claim: the
+/// write of so large a claim is so expensive that a separate request makes no difference.
 const MAX_INSERT_BYTES: usize = 256 * 1_024;
 
 /// Maximum duration of an insert request, including the SDK's retries. This is the time that a single attempt may take. The
@@ -46,7 +45,7 @@ pub(crate) struct BulkInserter<'a> {
     deadline: Deadline,
 }
 
-/// The first requests for the claims of a batch. Groups are identified by their index.
+/// The requests with which the function first tries to write the claims of a batch. Groups are identified by their index.
 struct RequestPlan {
     /// One entry for each insert request: the groups whose claims it inserts.
     inserts: VecDeque<Vec<usize>>,
@@ -129,7 +128,7 @@ impl<'a> BulkInserter<'a> {
     }
 
     /// Claims the events of all groups. Calls `on_outcome` with the index of each group and the outcome of its leader's
-    /// claim, as soon as this outcome is known. At the deadline, the caller drops this future with all its requests.
+    /// claim, as soon as this outcome is known. At the deadline, the caller drops this future, which cancels its requests.
     pub(crate) async fn claim_groups(&self, mut on_outcome: impl FnMut(usize, Result<ClaimOutcome, ClaimerError>)) {
         let RequestPlan { mut inserts, mut puts } = self.plan_requests();
         let mut inserts_in_flight = FuturesUnordered::new();
@@ -280,7 +279,8 @@ impl ClaimTable {
     /// each claim that is not reported as inserted.
     ///
     /// # Errors
-    /// Fails if the request fails, or if DynamoDB does not return one answer per claim. Then no claim's outcome is known.
+    /// Fails if the request fails, or if DynamoDB does not return one answer per claim. Then the outcome of every claim is
+    /// unknown.
     pub async fn insert(&self, claims: &[Claim]) -> Result<InsertOutcome, InsertError> {
         let statements = claims.iter().map(|claim| self.insertion(claim)).collect();
         let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;

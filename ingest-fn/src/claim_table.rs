@@ -1,5 +1,4 @@
-//! The conditional write of a claim, which is the only request that the function sends with `CLAIM_WRITES=single`, the
-//! default.
+//! The conditional write of a claim. With `CLAIM_WRITES=single`, the default, the function sends no other requests.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::AfterDeserializationInterceptorContextRef;
@@ -144,8 +143,8 @@ impl ClaimTable {
     }
 }
 
-/// Turns a successful answer without a body into an error. DynamoDB always sends a JSON object. A proxy that answers by itself
-/// may not, and the SDK would still report success.
+/// Turns a successful answer without a body into an error. DynamoDB always sends a JSON object, but a proxy that answers in
+/// its place may send an empty body. The SDK would report such an answer as a success.
 #[derive(Debug)]
 struct BodyCheck;
 

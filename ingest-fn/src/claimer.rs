@@ -24,7 +24,7 @@ pub(crate) const MAX_IN_FLIGHT: usize = 10;
 /// returns. A function of 128 MB has room for two of the largest bodies, or for ten of the usual small ones.
 const MAX_IN_FLIGHT_KIB: u32 = 2 * 1_024;
 
-/// Claims events, one per call. It lives as long as its Lambda sandbox.
+/// Claims one event per call. A claimer lives as long as its Lambda sandbox.
 pub(crate) struct Claimer {
     pub(crate) table: ClaimTable,
     pub(crate) cache: WarmCache,
@@ -81,8 +81,8 @@ impl Claimer {
     ) -> Result<SemaphorePermit<'_>, DeadlineReached> {
         let kib = u32::try_from(leader.body.len().div_ceil(1_024)).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT_KIB);
         let permit = self.memory.acquire_many(kib).await.expect("the semaphore is never closed");
-        // The handler's time limit takes effect only at an await that waits. A batch of cached claims never waits, so it
-        // needs this check.
+        // The handler's time limit takes effect only while a future is pending. A batch of cached claims never waits, so
+        // it needs this check.
         if deadline.is_reached() { Err(DeadlineReached) } else { Ok(permit) }
     }
 }

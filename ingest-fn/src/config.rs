@@ -62,7 +62,7 @@ impl Config {
     /// Reads and checks all variables.
     ///
     /// # Errors
-    /// Fails if a variable is missing or malformed. The error names it.
+    /// Fails if a variable is missing or malformed. The error names the variable.
     pub fn from_variables(variables: &Variables<'_>) -> Result<Self, VariableError> {
         let window = variables.number("DEDUP_WINDOW_SECONDS", DEFAULT_WINDOW_SECONDS, 1..=MAX_WINDOW_SECONDS)?;
         let entries = variables.number("CLAIM_CACHE_ENTRIES", DEFAULT_CACHE_ENTRIES, 0..=MAX_CACHE_ENTRIES)?;

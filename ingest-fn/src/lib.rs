@@ -4,13 +4,13 @@
 //! never claimed without being stored. The table's stream delivers the claim to `archive-fn`.
 //!
 //! These guarantees hold even if processes are killed, requests are throttled, or messages are delivered twice:
-//! - A message is acknowledged only if it is known which claim holds its event: the table has accepted the function's own
-//!   claim, or has returned an earlier one.
+//! - The function acknowledges a message only if it knows which claim holds the message's event: the table has accepted the
+//!   function's own claim, or has returned an earlier one.
 //! - The messages of one event in a batch share one claim. If that claim fails, all of them fail.
 //! - A message that can never be claimed is reported alone, so that it ends in the dead-letter queue.
 //!
-//! The function never deletes items of the table, reads an item only if DynamoDB returns it with a refused write, and never
-//! accesses S3.
+//! The function never deletes items of the table and never accesses S3. It reads an item only if DynamoDB returns the item
+//! with a refused write.
 
 mod bulk_insert;
 mod claim_table;

@@ -102,7 +102,7 @@ impl Plan {
     }
 }
 
-/// The fields of a record that the function needs. It ignores all other fields, so they cannot cause a rejection.
+/// The fields of a record that the function needs. All other fields are ignored, so they cannot cause a rejection.
 #[derive(Deserialize)]
 struct Record<'a> {
     #[serde(rename = "messageId")]
@@ -137,7 +137,7 @@ impl Leader {
 
 impl Message {
     /// Returns `None` if the id is missing or empty, because the response can name a message only by its id. `attributes`
-    /// may be malformed, because they only matter for the log.
+    /// may be malformed, because only the log uses them.
     fn new(id: Option<String>, attributes: Option<&RawValue>) -> Option<Self> {
         #[derive(Deserialize)]
         struct Attributes {

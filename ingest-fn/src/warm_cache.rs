@@ -72,7 +72,7 @@ mod tests {
         HeldClaim { claim_id: uuid::Uuid::nil(), digest: claim::Digest::of("{}").unwrap(), ttl }
     }
 
-    /// A cached claim is used up to and including its last second.
+    /// A cached claim is valid up to and including its last second.
     #[test]
     fn cached_claim_expires_after_its_ttl() {
         let cache = WarmCache::new(NonZeroUsize::new(2));

@@ -1,4 +1,5 @@
-//! Tests of the compiled function. It runs as a child process, with an emulated Runtime API and AWS endpoint on loopback.
+//! Tests of the compiled function. It runs as a child process, and calls an emulated Runtime API and AWS endpoint on
+//! loopback.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the output shows the peaks of memory")]
@@ -62,7 +63,7 @@ async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
-/// Returns the fixture's first record, with its id and body replaced by these.
+/// Returns the fixture's first record with this id and this body.
 fn message(id: &str, body: &str) -> Value {
     let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
     let mut record = fixture["Records"][0].clone();

@@ -2,8 +2,8 @@
 //! event is stuck.
 //!
 //! The command never receives from the ingestion queue, because SQS counts every receive, and a message becomes a dead
-//! letter after three of them. If the event's message waits in that queue, the command can therefore only say that the queue
-//! is not empty.
+//! letter after three receives. If the event's message waits in that queue, the command can therefore only say that the
+//! queue is not empty.
 
 mod mention;
 mod place;

@@ -245,8 +245,8 @@ async fn failed_dead_letter_is_found_by_its_event_id() {
     }
 }
 
-/// A dead letter that is a valid event with another id is not a dead letter of this event, even if its content contains the
-/// id.
+/// A dead letter that is a valid event with another id is ignored, even if its content contains the id that `trace` searches
+/// for.
 #[tokio::test(start_paused = true)]
 async fn dead_letter_of_another_event_is_ignored() {
     let mut traced = TracedPipeline::start();
@@ -481,8 +481,7 @@ async fn quarantined_record_is_explained() {
     }
 }
 
-/// If a source cannot be read, the story never says that something is missing. The place is unknown, unless another source
-/// proves it.
+/// If a source cannot be read, the story says so. The event's place is then unknown, unless the other sources show it.
 #[tokio::test(start_paused = true)]
 async fn unreadable_source_leaves_place_unknown() {
     use Place::{Archived, Unknown};

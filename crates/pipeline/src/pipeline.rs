@@ -20,9 +20,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Pipeline {
     /// The services that the pipeline runs on.
     pub services: Arc<Services>,
-    /// The function `ingest-fn`: SQS batch in, claims out.
+    /// The function `ingest-fn`, which reads SQS messages and writes claims.
     pub ingest: Arc<Function>,
-    /// The function `archive-fn`: stream batch in, objects out.
+    /// The function `archive-fn`, which reads stream records and writes objects.
     pub archive: Arc<Function>,
     /// The ARN of the table's stream.
     pub stream_arn: String,
@@ -40,7 +40,7 @@ impl Pipeline {
         Self::start_decorated(services, settings, seed, AsDeployed)
     }
 
-    /// Starts a pipeline as [`Pipeline::start`] does. `decorator` can replace its sandboxes and log writers.
+    /// Starts a pipeline as [`Pipeline::start`] does. `decorator` can replace the pipeline's sandboxes and log writers.
     ///
     /// # Panics
     /// Panics if the table already exists.

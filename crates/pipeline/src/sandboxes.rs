@@ -21,9 +21,9 @@ use crate::settings::PipelineSettings;
 /// The two functions of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The function `ingest-fn`: SQS batch in, claims out.
+    /// The function `ingest-fn`, which reads SQS messages and writes claims.
     Ingest,
-    /// The function `archive-fn`: stream batch in, objects out.
+    /// The function `archive-fn`, which reads stream records and writes objects.
     Archive,
 }
 
@@ -40,8 +40,7 @@ impl Role {
 
 /// A hook between the functions and the rest of a pipeline. The default methods change nothing.
 pub trait Decorator: Send + Sync + 'static {
-    /// Returns the writer that receives a function's log lines. `writer` is the one that the pipeline would use by
-    /// itself.
+    /// Returns the writer that receives a function's log lines. Without a decorator, the pipeline would use `writer`.
     fn log_writer(&self, _role: Role, writer: LogWriter) -> LogWriter {
         writer
     }

@@ -1,9 +1,9 @@
-//! A test kit that runs the pipeline on a paused clock. Tests send messages, inject faults, and read the table, the lake, the
-//! queues and the logs.
+//! A test kit that runs the pipeline on a paused clock. Tests send messages, inject faults, and read the table, the lake,
+//! the queues and the logs.
 //!
-//! A [`World`] needs a paused clock (`#[tokio::test(start_paused = true)]`). Time jumps whenever every task waits, so
-//! hours of retries take milliseconds. Two worlds with the same settings and the same messages end with the same claims
-//! and objects, byte for byte.
+//! A [`World`] needs a paused clock (`#[tokio::test(start_paused = true)]`). The clock jumps ahead whenever all tasks are
+//! waiting, so hours of retries take milliseconds. Two worlds with the same settings and the same messages end with the same
+//! claims and objects, byte for byte.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
@@ -96,13 +96,13 @@ impl World {
         self.services.sqs.send(names::QUEUE, body).expect("the queue is there and takes the message")
     }
 
-    /// From now on, injects the fault that `choose` returns into each request to `service`. Requests to other services
-    /// have no faults. Replaces all earlier faults.
+    /// From now on, calls `choose` for each request to `service`, and injects the fault that `choose` returns. Replaces all
+    /// earlier faults, so that requests to other services have none.
     pub fn fail(&self, service: Service, choose: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
         self.services.faults.set(move |call| if call.service == service { choose(call) } else { None });
     }
 
-    /// Counts the requests that write claims or objects from now on. Removes all faults.
+    /// From now on, counts the requests that write claims or objects. Removes all faults.
     #[must_use]
     pub fn count_writes(&self) -> Arc<Mutex<WriteCounts>> {
         let counts = Arc::new(Mutex::new(WriteCounts::default()));

@@ -1,9 +1,5 @@
 //! Runs both compiled functions as child processes under load, kills them with SIGKILL at random moments, and starts new
 //! ones as Lambda does. In the end, the lake must contain one object per event, as it would without kills.
-//!
-//! Cargo does not tell a test where the binaries of other packages are. The test expects them in the folder into which
-//! `cargo test --workspace` puts all binaries. A narrower command can leave outdated binaries there. The test fails if it
-//! finds one.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the test reports the number of kills")]
@@ -64,8 +60,8 @@ struct Killer {
 }
 
 impl Killer {
-    /// Decides whether to kill the next invocation, and returns the delay until the kill. Until `KILLS` kills are
-    /// planned, two of three invocations are chosen. The kill comes at a random moment between the invocation's start and
+    /// Decides whether to kill the next invocation, and returns the delay until the kill. Until `KILLS` kills are planned,
+    /// it kills two of three invocations on average. The moment of the kill is random, from the invocation's start until
     /// shortly after its expected end.
     fn next(&mut self) -> Option<Duration> {
         self.invocations += 1;
@@ -75,7 +71,7 @@ impl Killer {
     }
 }
 
-/// A process with its own Runtime API. If processes shared a Runtime API, it could give an event to the pending request
+/// A process with its own Runtime API. If processes shared a Runtime API, the API could give an event to the pending request
 /// of a killed process.
 struct Process {
     api: RuntimeApi,
@@ -176,7 +172,8 @@ async fn killed_processes_leave_one_object_per_event() {
     services.lakes.create_bucket(names::BUCKET);
     let queue = |redrive| QueueSettings { visibility_timeout: VISIBILITY_TIMEOUT, retention: 10 * BOUND, redrive };
     services.sqs.create_queue(names::DEAD_LETTER_QUEUE, queue(None));
-    // No message may become a dead letter, even if its batch is killed many times: the test expects an object for every event.
+    // No message may become a dead letter, even if its batch is killed many times: the test expects an object for every
+    // event.
     let redrive = Redrive { dead_letter_queue: names::DEAD_LETTER_QUEUE.to_owned(), max_receive_count: 1_000 };
     services.sqs.create_queue(names::QUEUE, queue(Some(redrive)));
     services.sqs.create_queue(names::ON_FAILURE_QUEUE, queue(None));

@@ -67,8 +67,8 @@ async fn only_the_poison_message_is_a_dead_letter() {
     assert_eq!(take_dead_letter(&world).await, "poison");
 }
 
-/// If DynamoDB's answers to all writes of a claim are lost, the message becomes a dead letter although its claim is in
-/// the table. Once redriven, the message is a duplicate.
+/// If DynamoDB's answers to all writes of a claim are lost, the message becomes a dead letter, although its claim is in the
+/// table. After a redrive, the message is a duplicate.
 #[tokio::test(start_paused = true)]
 async fn redriven_dead_letter_is_a_duplicate() {
     let world = start(OnConflict::Acknowledge);

@@ -60,7 +60,7 @@ async fn batched_claim_equals_single_claim() {
     assert_eq!(batched, scan("single").await);
 }
 
-/// For a duplicate or a conflict, a second request is necessary. It returns the claim that holds the event.
+/// A duplicate or a conflict needs a second request, which returns the claim that holds the event.
 #[tokio::test(start_paused = true)]
 async fn duplicates_and_conflicts_need_a_put() {
     let world = World::batched(&[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
@@ -85,8 +85,8 @@ async fn put_enforces_window() {
     assert_eq!(requests(&world), (2, 3));
 }
 
-/// After an unconfirmed insert, the put sends the same claim. So the function recognizes an insert that took effect as its
-/// own.
+/// After an unconfirmed insert, the put sends the same claim. So if the insert took effect, the function recognizes the item
+/// as its own.
 #[tokio::test(start_paused = true)]
 async fn unconfirmed_insert_is_put_with_same_claim() {
     let hour = Duration::from_secs(3_600);
@@ -192,7 +192,8 @@ async fn unanswered_batch_is_reported_in_time() {
     assert!((Duration::from_secs(29)..Duration::from_millis(29_100)).contains(&took), "{took:?}");
 }
 
-/// An insert request that hangs takes at most half of the time that is left before the deadline. The rest is for the puts.
+/// An insert request that hangs takes at most half of the time that is left before the deadline. The other half is for the
+/// puts.
 #[tokio::test(start_paused = true)]
 async fn short_timeout_leaves_time_for_puts() {
     let world = World::batched(&[]);
@@ -204,8 +205,8 @@ async fn short_timeout_leaves_time_for_puts() {
     assert_eq!(count(&world, "won"), 25);
 }
 
-/// If DynamoDB refuses an insert inside a successful answer, the function logs a warning, unless the reason is an existing
-/// item.
+/// If an answer with status 200 says that an insert was refused, the function logs a warning, unless the reason is an
+/// existing item.
 #[tokio::test(start_paused = true)]
 async fn refused_insert_is_logged() {
     let world = World::batched(&[]);
@@ -271,7 +272,7 @@ async fn large_body_does_not_split_a_batch() {
     assert_eq!(requests(&world), (1, 5));
 }
 
-/// If the claims of an insert request take until the deadline to build, the request is not sent.
+/// If building the claims of an insert request takes until the deadline, the function does not send the request.
 #[tokio::test(start_paused = true)]
 async fn slow_insert_is_not_sent_after_the_deadline() {
     let slow_claim = || {
@@ -283,7 +284,7 @@ async fn slow_insert_is_not_sent_after_the_deadline() {
     assert_eq!(requests(&world), (0, 0));
 }
 
-/// If the outcomes of an insert request take until the deadline to log, its unconfirmed claims are not put.
+/// If logging the outcomes of an insert request takes until the deadline, the function does not put the unconfirmed claims.
 #[tokio::test(start_paused = true)]
 async fn unconfirmed_claims_are_not_put_after_deadline() {
     let mut world = World::batched(&[]);

@@ -52,7 +52,7 @@ with_both_writes! {
     panic_fails_only_its_message
 }
 
-/// Only the bad messages of a batch are reported, each with a log line that says what is wrong with it.
+/// Only the bad messages of a batch are reported. The log says what is wrong with each of them.
 async fn bad_messages_fail_alone(writes: &str) {
     let world = World::new(writes, &[("EVENT_ID_POINTER", "/meta/id")]);
     let deep = format!(r#"{{"meta":{{"id":"d"}},"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
@@ -181,8 +181,8 @@ async fn unknown_outcome_is_never_a_duplicate(writes: &str) {
     }
 }
 
-/// If the answer to a failed condition has no error code, the outcome of the claim is unknown. The message fails, although
-/// another claim holds its event.
+/// If DynamoDB refuses a put without an error code, the outcome of the claim is unknown. The message fails, although another
+/// claim holds its event.
 async fn error_without_a_code_is_never_a_duplicate(writes: &str) {
     let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", "0")]);
     let body = [r#"{"event_id":"a"}"#];
@@ -371,7 +371,8 @@ async fn unanswered_messages_are_reported_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
-/// The largest batches stop two seconds before the deadline, because reporting ten thousand messages takes longer.
+/// With the largest batch, the handler stops two seconds before the deadline, because it takes longer to report ten thousand
+/// messages.
 #[tokio::test(start_paused = true)]
 async fn largest_batch_stops_two_seconds_early() {
     for (messages, seconds) in [(5_000, 29), (10_000, 28)] {
@@ -404,9 +405,9 @@ async fn batch_of_cached_events_stops_in_time() {
     assert_eq!(world.requests(), 50);
 }
 
-/// If reading takes long, the handler stops reading at the deadline and reports the messages that it has not read. No code of a
-/// test runs between two messages, so this test cannot pause the clock. Reading this batch takes far longer than the 50 ms that it
-/// may take.
+/// If reading takes long, the handler stops reading at the deadline and reports the messages that it has not read. No code
+/// of a test runs between two messages, so this test cannot pause the clock. It uses a batch that takes far longer to read
+/// than the 50 ms that the handler has.
 #[tokio::test]
 async fn slow_reading_stops_at_the_deadline() {
     let world = World::new("single", &[]);
@@ -419,7 +420,7 @@ async fn slow_reading_stops_at_the_deadline() {
     assert!(outcomes.iter().any(|outcome| outcome.ends_with(" failed")), "the handler read all messages: {outcomes:?}");
 }
 
-/// If claims take long to build, the handler sends no request for an event whose turn comes after the deadline.
+/// If building the claims takes long, the handler sends no request for an event whose turn comes after the deadline.
 #[tokio::test(start_paused = true)]
 async fn slow_claims_stop_at_the_deadline() {
     let slow_claim = || {

@@ -26,7 +26,7 @@ pub(crate) struct World {
     pub(crate) services: Arc<Services>,
     handler: Handler,
     pub(crate) log: lambda_support::LogWriter,
-    /// True if each batch gets an additional event. The results of the methods leave it out.
+    /// True if each batch gets an additional event. The methods' results do not include this event.
     has_bystander: bool,
     delivered: AtomicUsize,
     /// Operation and body of each request that was sent.
@@ -132,7 +132,7 @@ impl World {
         claims
     }
 
-    /// Claims the events `ids` as another sandbox would, and then forgets the requests that were sent so far.
+    /// Claims the events `ids` as another sandbox would. Then clears the list of sent requests.
     pub(crate) async fn hold_claims(&self, ids: Range<usize>) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         for id in ids {

@@ -19,14 +19,14 @@ pub enum Place {
     /// The event was claimed but has no object. The stream mapping has discarded its record, or the claim was deleted from
     /// the table.
     GivenUp,
-    /// The event's claim is valid, but `archive-fn` stored its stream record in quarantine, because its own code panicked on
-    /// the record. `replay` can write the object once the code is fixed.
+    /// The event's claim is valid, but the code of `archive-fn` panicked on the claim's stream record, so `archive-fn`
+    /// stored the record in quarantine. `replay` can write the object once the code is fixed.
     Quarantined,
     /// The event's item in the table is not a valid claim.
     UnusableClaim,
     /// `ingest-fn` rejected the event's message or failed on it, and SQS will redeliver the message.
     InQueue,
-    /// The event's message is a dead letter, or a dead letter that is not a valid event contains the event's id.
+    /// Either the event's message is a dead letter, or the event's id appears in a dead letter that is not a valid event.
     DeadLetter,
     /// The search found no trace of the event.
     NotSeen,
@@ -51,9 +51,9 @@ pub struct Story {
     pub object: Option<ObjectStory>,
     /// The event's messages that the search found in the dead-letter queue.
     pub dead_letters: Vec<DeadLetter>,
-    /// Number of messages in the ingestion queue, whatever event they carry.
+    /// Number of messages in the ingestion queue, including those of other events.
     pub queue_depth: Option<u64>,
-    /// Number of messages in the on-failure queue. Each of them points to discarded records, which may be those of other
+    /// Number of messages in the on-failure queue. Each of them points to discarded records, which may belong to other
     /// events.
     pub on_failure_depth: Option<u64>,
     /// Start of the period for which the logs were searched.
@@ -126,8 +126,8 @@ pub struct ObjectStory {
     pub deleted_versions: usize,
     /// Size of the latest version.
     pub bytes: usize,
-    /// True if the latest version is byte for byte what `archive-fn` writes for the claim in the table; `None` if the table
-    /// has no claim of the event.
+    /// True if the latest version has exactly the bytes that `archive-fn` writes for the claim in the table; `None` if the
+    /// table has no claim of the event.
     pub as_claimed: Option<bool>,
 }
 

@@ -89,7 +89,7 @@ impl fmt::Display for ObjectStory {
     }
 }
 
-/// Writes how many lines the text omits, if there are more than [`MAX_SHOWN`].
+/// Writes the number of omitted lines, if there are more than [`MAX_SHOWN`] lines.
 fn write_omitted(out: &mut impl Write, lines: usize) -> io::Result<()> {
     match lines.checked_sub(MAX_SHOWN) {
         Some(omitted @ 1..) => writeln!(out, "  {:24}  and {omitted} more", ""),

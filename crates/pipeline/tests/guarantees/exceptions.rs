@@ -14,7 +14,7 @@ use tokio::time::{Instant, advance};
 
 use crate::traffic::{DAY, settings};
 
-/// Claims an event on which our code panics once, and another event on which it always panics.
+/// Sends an event on which our code panics once, and another event on which it always panics.
 pub(crate) async fn only_repeated_panics_cost_the_object(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     let panicked = AtomicBool::new(false);

@@ -1,5 +1,5 @@
-//! One test for each guarantee in the README, and for each thing that the README says is not guaranteed. The tests run on the
-//! embedded pipeline.
+//! One test for each guarantee in the README, and for each thing that the README says is not guaranteed. The tests run on
+//! the embedded pipeline.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
