@@ -11,7 +11,7 @@ pub struct Protocol {
     pub messages: &'static [char],
     /// Length of the dedup window, in seconds.
     pub window: u8,
-    /// The last second of a run. The clock stops there.
+    /// The second at which the clock stops. Other actions can still happen.
     pub last_second: u8,
     /// Number of seconds by which the second sandbox's clock is ahead of the first one's.
     pub skew: u8,
@@ -21,8 +21,8 @@ pub struct Protocol {
     pub faults: u8,
     /// Maximum number of messages or records in a batch.
     pub batch: usize,
-    /// True for `CLAIM_WRITES=batch`: a sandbox first inserts its claim. If the insert is refused, or if its outcome is
-    /// unknown, the sandbox then puts the claim.
+    /// True for `CLAIM_WRITES=batch`: a sandbox sends an insert, and a conditional put only if the insert is refused or
+    /// has an unknown outcome. False if a sandbox sends only the conditional put.
     pub batched: bool,
     /// The mutant to check, or `None` for the correct protocol.
     pub mutant: Option<Mutant>,

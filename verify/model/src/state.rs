@@ -1,7 +1,6 @@
 //! The state of the model.
 
-/// The claim that `ingest-fn` writes after it has received a message. Two claims are equal if they have the same `claim_id`
-/// and therefore the same object key.
+/// A claim that `ingest-fn` tries to write. The four fields together stand for its claim id and its object key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Claim {
     /// Index of the message whose body the claim contains: the first message of the batch.
@@ -18,17 +17,16 @@ pub struct Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimRequest {
     pub claim: Claim,
-    /// True for an insert: the table refuses it if the event already has an item, expired or not, and does not return that
-    /// item. False for the conditional put: it may replace an expired claim. If the existing claim has not expired,
-    /// the table refuses the put and returns that claim.
+    /// True for an insert: the table refuses it if the event has an item, even an expired one, and the answer does not
+    /// contain the item. False for a conditional put: it can replace an expired claim. If the claim in the table has
+    /// not expired, the table refuses the put and returns that claim.
     pub is_insert: bool,
 }
 
 /// The state of the whole pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
-    /// The real time, in seconds. TTL deletes expired items by this clock. The first sandbox's clock agrees with it, and
-    /// the second sandbox's clock may be ahead.
+    /// The real time, in seconds. TTL and the first sandbox use this time. The second sandbox's clock may be ahead.
     pub second: u8,
     /// Number of faults that may still happen.
     pub faults_left: u8,
@@ -39,13 +37,14 @@ pub struct State {
     pub claim_requests: Vec<ClaimRequest>,
     /// The claim in the event's item, or `None` if the table has no item for the event.
     pub table: Option<Claim>,
-    /// One record for every write to the table, in order.
+    /// One record for every claim that the table has stored, in order.
     pub stream: Vec<Record>,
     /// Number of records that the stream mapping has finished.
     pub checkpoint: usize,
-    /// The records that `archive-fn` is working on, starting at the checkpoint. `None` if `archive-fn` is not running.
+    /// The progress of `archive-fn` with each record of its batch, which starts at the checkpoint. `None` if
+    /// `archive-fn` is not running.
     pub archiving: Option<Vec<RecordState>>,
-    /// `PutObject` requests that are still on their way, although `archive-fn` has stopped waiting for them.
+    /// Claims whose `PutObject` request is still on its way, although `archive-fn` has stopped waiting for the answer.
     pub late_object_requests: Vec<Claim>,
     /// The claims that have an object, each with the object's number of versions.
     pub lake: Vec<(Claim, u8)>,
@@ -66,8 +65,8 @@ pub enum Place {
     Visible,
     /// The sandbox with this index has received the message. The other sandbox cannot receive it.
     InFlight(usize),
-    /// A sandbox acknowledged the message because of the claim `by`, and the queue mapping deleted it. `is_duplicate` is
-    /// false if the sandbox found that the message's body differs from the claim's.
+    /// The queue mapping deleted the message, because a sandbox acknowledged it for the claim `by`. `is_duplicate` is
+    /// false if the sandbox found that the message's body differs from the claim's body.
     Acknowledged { by: Claim, is_duplicate: bool },
     /// The message is in the dead-letter queue.
     DeadLetter,
@@ -100,7 +99,7 @@ pub struct Work {
 pub enum Step {
     /// The sandbox has sent a claim request and waits for its answer.
     AwaitingAnswer { retries_left: u8, is_insert: bool },
-    /// The sandbox's latest attempt ended without an answer.
+    /// The sandbox's latest claim request got no answer, or an error after which the SDK may retry.
     Unanswered { retries_left: u8, is_insert: bool },
     /// The sandbox knows which claim holds the event.
     Confirmed,
@@ -123,7 +122,7 @@ pub struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecordState {
     Pending,
-    /// `archive-fn` does not report the record as failed, because the claim's object exists. In a mutant, the object may be
+    /// The claim's object exists, so `archive-fn` does not report the record as failed. In a mutant, the object may be
     /// missing.
     Done,
     /// `archive-fn` does not know if the claim's object exists, and reports the record as failed.
@@ -131,12 +130,12 @@ pub enum RecordState {
 }
 
 impl State {
-    /// Removes a claim request that arrives at the table or is lost.
+    /// Removes `request` from the requests on their way, because it reaches the table or is lost.
     pub(crate) fn take_claim_request(&mut self, request: ClaimRequest) {
         remove_first(&mut self.claim_requests, request);
     }
 
-    /// Removes a late `PutObject` request that arrives at S3.
+    /// Removes the claim's late `PutObject` request from the requests on their way, because it reaches S3.
     pub(crate) fn take_late_object_request(&mut self, claim: Claim) {
         remove_first(&mut self.late_object_requests, claim);
     }
@@ -145,8 +144,8 @@ impl State {
         self.stream.iter().any(|record| record.claim == claim)
     }
 
-    /// Returns true if `ingest-fn` has nothing left to do: every message is acknowledged or a dead letter, and no claim
-    /// request is on its way.
+    /// Returns true if `ingest-fn` has nothing left to do: every message is acknowledged or a dead letter, no sandbox
+    /// has a batch, and no claim request is on its way.
     pub(crate) fn ingest_is_at_rest(&self) -> bool {
         let settled = |message: &Message| matches!(message.place, Place::Acknowledged { .. } | Place::DeadLetter);
         self.messages.iter().all(settled)

@@ -1,4 +1,4 @@
-//! Checks the properties in every state of the model, and that every mutant violates one of them.
+//! Checks that the properties hold in every state of the model, and that every mutant violates one of them.
 
 #![expect(clippy::print_stdout, reason = "people read the number of states")]
 
@@ -8,7 +8,7 @@ use std::time::Instant;
 use model::{Mutant, Protocol};
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
-/// Two messages of one event with the same body, enough time for two dedup windows, and at most one fault of any kind.
+/// Two messages of one event with the same body, enough time for two dedup windows, and at most one fault in a run.
 const DUPLICATES: Protocol = Protocol {
     messages: &['a', 'a'],
     window: 1,
@@ -21,10 +21,11 @@ const DUPLICATES: Protocol = Protocol {
     mutant: None,
 };
 
-/// Two messages of one event with different bodies, and at most two faults of any kind.
+/// Two messages of one event with different bodies, and at most two faults in a run.
 const CONFLICT: Protocol = Protocol { messages: &['a', 'b'], last_second: 2, faults: 2, ..DUPLICATES };
 
-/// Checks the properties in every state. Prints the number of states: if it drops, a change has removed a part of the model.
+/// Checks the properties in every state. Prints the number of states, which drops if a change removes part of the
+/// model.
 fn check_every_state(name: &str, protocol: Protocol) {
     let started = Instant::now();
     let checker = protocol.checker().threads(2).spawn_bfs().join();

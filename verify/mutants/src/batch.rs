@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 pub(crate) struct Batch {
     /// Digests of the message bodies, by message id. A body that is not valid JSON has no digest.
     digests: HashMap<String, Digest>,
-    /// Message id of each event's leader, by event id. The leader is the message in the first log line about the event.
+    /// Message id of each event's leader, by event id. `ingest-fn` logs the leader before its followers, so the first
+    /// log line about an event names the leader.
     leaders: HashMap<String, String>,
     /// Log lines that contain the outcome of a message or a record, in the order of the log.
     outcomes: Vec<LogLine>,
@@ -44,7 +45,8 @@ impl Batch {
         Self { digests: records.filter_map(digest).collect(), ..Self::default() }
     }
 
-    /// Adds the leader and the outcome that a log line names, if any.
+    /// Keeps the outcome of a log line, if it has one. If the line is the first one about an event, keeps its message
+    /// as the leader.
     pub(crate) fn add_log_line(&mut self, line: &Value) {
         let Ok(line) = LogLine::deserialize(line) else { return };
         if let (Some(event_id), Some(message_id)) = (&line.event_id, &line.message_id) {
@@ -60,8 +62,8 @@ impl Batch {
         self.outcomes.iter().filter(move |line| line.outcome == outcome)
     }
 
-    /// Returns true if the message in a log line has the same content as the leader of its event. Returns `None` if the
-    /// message is the leader itself, or if the line names no leader.
+    /// Returns true if a log line's message has the same content as the leader of the line's event. Returns `None` if
+    /// the message is the leader itself, or if the line does not name both a message and an event.
     pub(crate) fn has_content_of_leader(&self, line: &LogLine) -> Option<bool> {
         let message_id = line.message_id.as_ref()?;
         let leader = self.leaders.get(line.event_id.as_ref()?)?;
@@ -69,7 +71,7 @@ impl Batch {
     }
 
     /// Returns the log line that `ingest-fn` would have written instead of `line` if it compared followers with their
-    /// leader. Returns `None` if both lines are the same.
+    /// leader. Returns `None` if `line` is about a leader, or is not about a duplicate or a conflict.
     pub(crate) fn judged_by_leader(&self, line: &Value) -> Option<Value> {
         let outcome = LogLine::deserialize(line).ok()?;
         if !["duplicate", "conflict"].contains(&outcome.outcome.as_str()) {

@@ -1,6 +1,6 @@
-//! Mutants: versions of the two functions that are wrong on purpose, each in one way. A check that does not catch a mutant
-//! would not catch the same mistake in the real code. The simulation and the producer's verdicts are tested with these
-//! mutants.
+//! Mutants: versions of `ingest-fn` and `archive-fn`, each with one mistake made on purpose. They test the simulation
+//! and the verdicts of the producer: a check that does not catch a mutant would not catch the same mistake in the real
+//! code.
 //!
 //! A [`Mutant`] is a [`Decorator`](pipeline::Decorator) around the deployed functions. It does not change their code. It
 //! rewrites the functions' requests to AWS, the answers to these requests, the payloads or answers of invocations, or

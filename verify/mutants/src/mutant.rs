@@ -19,7 +19,7 @@ pub enum Mutant {
     OtherFollowersAcknowledged,
     /// `ingest-fn` acknowledges messages whose outcome is `rejected`.
     RejectedAcknowledged,
-    /// `ingest-fn` compares followers with their leader instead of the claim that the table confirmed.
+    /// `ingest-fn` compares followers with their leader, and not with the claim that the table confirmed.
     FollowerJudgedByLeader,
     /// `ingest-fn` treats the statement error `DuplicateItem` as a successful insert.
     DuplicateItemIsOwn,
@@ -27,7 +27,7 @@ pub enum Mutant {
     StatementErrorIsWon,
     /// `archive-fn` writes objects without `If-None-Match`.
     PutWithoutIfNoneMatch,
-    /// `archive-fn` treats a 409 from S3 as if the object already existed.
+    /// `archive-fn` treats a 409 from S3 as proof that the object already exists.
     ConflictIsAlreadyThere,
     /// `archive-fn` archives INSERT records but ignores MODIFY records.
     InsertOnly,

@@ -1,5 +1,4 @@
-//! Mutants that rewrite the functions' HTTP traffic: an HTTP client that rewrites each request before sending it,
-//! and each response before the function reads it.
+//! Mutants that rewrite the functions' requests to AWS, or the answers before the function reads them.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,

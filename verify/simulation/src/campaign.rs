@@ -1,4 +1,4 @@
-//! Runs many seeds on all cores.
+//! Runs many seeds in parallel.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,9 +22,9 @@ pub struct Totals {
     pub messages: u64,
     /// Number of times that each kind of fault happened.
     pub faults: BTreeMap<FaultKind, u64>,
-    /// The violations in each world that had some, by seed.
+    /// The violations of each seed whose world violated a rule.
     pub failures: BTreeMap<u64, Vec<Violation>>,
-    /// Number of times that each result occurred, by the result's name.
+    /// Number of times that each result, such as `events won`, occurred.
     pub results: BTreeMap<&'static str, u64>,
 }
 

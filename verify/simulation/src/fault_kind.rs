@@ -24,11 +24,11 @@ pub enum FaultKind {
     Unavailable,
     /// S3 answers a request with 409 and does not execute it.
     S3Conflict,
-    /// A request takes between a second and a minute to arrive. By then, its sender may have stopped waiting for the answer.
+    /// A request takes between a second and a minute to arrive. By then, the client may have stopped waiting for the answer.
     RequestLate,
     /// An answer takes between a second and a minute to arrive. By then, the client may have stopped waiting for it.
     AnswerLate,
-    /// Every request to one service fails in the same way for seconds or minutes.
+    /// For a time, all requests to one service fail in the same way.
     Outage,
     /// A sandbox is killed during an invocation, while the handler is suspended at an `await`.
     Killed,
@@ -50,7 +50,7 @@ pub enum FaultKind {
     VisibilityExpired,
     /// The stream mapping limits a batch to a random number of records, instead of the configured maximum.
     ShorterBatches,
-    /// The stream mapping drops a failed batch and reads the stream again from the mapping's checkpoint.
+    /// The stream mapping does not retry a failed batch, but reads the stream again from its checkpoint.
     StreamReread,
     /// The stream mapping loses its latest checkpoints and continues from an earlier one.
     CheckpointLost,
@@ -60,17 +60,17 @@ pub enum FaultKind {
     IdlePeriod,
     /// Someone moves the dead letters back to the queue.
     Redrive,
-    /// Someone puts an item that `archive-fn` cannot archive into the table.
+    /// Someone puts a poison record into the table: an item that `archive-fn` cannot archive.
     PoisonRecord,
     /// DynamoDB throttles at least one statement of a batched insert.
     StatementsThrottled,
     /// DynamoDB executes a batched insert, but reports an error for at least one of its statements.
     StatementsUnknown,
-    /// The function's own code panics while it generates a claim id or sends a request.
+    /// A function's own code panics while it generates a claim id or sends a request.
     Panic,
     /// Someone disables the queue mapping for about a day, so that messages may reach the end of their retention.
     IngestDisabled,
-    /// Someone disables the stream mapping for about a day, so that records may leave the stream.
+    /// Someone disables the stream mapping for about a day, so that records may leave the stream before they are read.
     ArchiveDisabled,
     /// Dead letters stay in their queue until about the end of their retention.
     DeadLettersKept,

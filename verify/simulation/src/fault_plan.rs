@@ -37,7 +37,7 @@ struct State {
     latency: Rng,
 }
 
-/// The random numbers of one kind of fault, and how often it has happened.
+/// The rate and the random numbers of one kind of fault, and how often this fault has happened.
 struct Source {
     rate: f64,
     random: Rng,
@@ -74,7 +74,7 @@ impl SeededFaultPlan {
         Some(random)
     }
 
-    /// Disables the mapping of this function, `ingest` or `archive`.
+    /// Disables the mapping of `function`, which is `ingest` or `archive`.
     pub fn disable(&self, function: &'static str) {
         self.lock().disabled = Some(function);
         self.recorder.record(Entry::Disabled(function));
@@ -106,8 +106,8 @@ impl SeededFaultPlan {
         self.lock().sources.iter().map(|(kind, source)| (*kind, source.count)).collect()
     }
 
-    /// Chooses the fault of a request, if any, and records the request. A DynamoDB request outside of an invocation
-    /// comes from the world itself. It gets no fault, and no `Requested` entry in the history.
+    /// Chooses the fault of a request, if any, and records the request. Panics if the fault `Panic` happens now. Skips
+    /// a DynamoDB request that no invocation has sent, because the world itself sends such requests.
     pub fn fault(&self, call: &Call<'_>) -> Option<Fault> {
         let invocation = current_invocation();
         if invocation.is_none() && call.service == Service::DynamoDb {

@@ -9,10 +9,10 @@ use bytes::Bytes;
 pub struct FinalState {
     /// Claim id of each item in the table, by partition key. The claim id is empty if the item has none.
     pub table: BTreeMap<String, String>,
-    /// Sequence numbers of the stream records that contain a new version of an item. The map's key is the item's claim id
-    /// or, if the item was put by hand, its partition key.
+    /// Sequence numbers of each item's stream records that have a new image. The map's key is the item's claim id or,
+    /// if the item was put by hand, its partition key.
     pub sequence_numbers: BTreeMap<String, Vec<String>>,
-    /// Contents of all versions of each object, by key.
+    /// Contents of all versions of each object, by object key.
     pub objects: BTreeMap<String, Vec<Bytes>>,
     /// Ids of the messages in the dead-letter queue.
     pub dead_letters: BTreeSet<String>,
@@ -20,7 +20,7 @@ pub struct FinalState {
     pub discarded: Vec<(String, String)>,
     /// Partition keys of the items that were put by hand. The value is true if `archive-fn` must quarantine the item.
     pub put_by_hand: BTreeMap<String, bool>,
-    /// Error of a mapping that failed, and descriptions of work that was unfinished two hours after the last fault or the
-    /// last redrive. Empty if no mapping failed and all work is done.
+    /// The work that was unfinished two hours after the last fault or the last redrive, and the error of a mapping that
+    /// failed, each as a text. Empty if all work is done and no mapping failed.
     pub unfinished: Vec<String>,
 }

@@ -15,7 +15,7 @@ pub enum Entry {
     Sent {
         /// Positions of the request's messages in `Scenario::messages`.
         messages: Vec<usize>,
-        /// `Err` unless the answer confirmed that the queue accepted every message.
+        /// `Ok` if the answer confirmed that the queue accepted every message.
         result: Result<(), String>,
     },
     /// The queue accepted a message.
@@ -34,7 +34,7 @@ pub enum Entry {
         function: &'static str,
         /// Number of the sandbox. The sandboxes of both functions are numbered together.
         sandbox: u64,
-        /// Time by the sandbox's clock, in seconds since 1970.
+        /// Time at which the invocation began, by the sandbox's clock, in seconds since 1970.
         wall_seconds: u64,
         /// For `ingest-fn`, the ids of the batch's messages. For `archive-fn`, the sequence numbers of the batch's records.
         items: Vec<String>,
@@ -44,7 +44,7 @@ pub enum Entry {
         invocation: u64,
         /// Message ids or sequence numbers that the response reported as failed.
         failed: Vec<String>,
-        /// Claims in the sandbox's cache that no earlier `Answered` entry of this sandbox contains.
+        /// Claims in the sandbox's cache that are not in an earlier `Answered` entry of the same sandbox.
         newly_cached: Vec<CacheEntry>,
     },
     /// An invocation returned an error.
@@ -72,8 +72,8 @@ pub enum Entry {
         /// Subject of the request that the code was about to send, or the text `a claim id` if the code was generating one.
         subject: String,
     },
-    /// A service executed a request and answered with an error, for example because a condition was not met. No fault was
-    /// involved.
+    /// A service itself refused a request, for example because a condition was not met. Errors that a fault injects are
+    /// not recorded here.
     ServiceError { status: u16, subject: String },
     /// The table stored a claim.
     Claimed(StoredClaim),
@@ -94,9 +94,9 @@ pub enum Entry {
     Disabled(&'static str),
     /// Someone enabled the mapping of this function again.
     Enabled(&'static str),
-    /// Number of messages in the queue, shortly before the queue mapping was enabled.
+    /// Number of messages in the queue, shortly before the queue mapping was enabled again.
     QueueCounted(usize),
-    /// Ids of the messages in the dead-letter queue. At this time, the queue itself was empty.
+    /// Ids of the messages in the dead-letter queue, at a time at which the queue of `ingest-fn` was empty.
     DeadLettersListed(BTreeSet<String>),
     /// This number of seconds passed without any activity.
     Idle(u64),

@@ -18,22 +18,23 @@ pub enum Rule {
     /// A bad message or record fails alone. It does not make its whole batch fail.
     Isolation,
     /// No message is lost, and every dead letter has a reason. A message may expire in the queue only if the queue
-    /// mapping was disabled for so long that the message could not be received often enough. A dead letter may expire
-    /// only at the end of its retention.
+    /// mapping was disabled for so long that the message's retention could end before its last receive. SQS may delete
+    /// a dead letter only at the end of its retention.
     Message,
     /// Every claim has one object in one version, with the content of the message that won. The object may be missing
     /// only if the on-failure queue names the claim's record as discarded, if the record left the stream while the
     /// stream mapping was disabled, or if `archive-fn` quarantined the record. `archive-fn` may quarantine a claim's
-    /// record only if the record was over an hour old and `archive-fn` panicked on it twice. There are no other objects,
-    /// except quarantined poison records.
+    /// record only if the record was over an hour old and `archive-fn` panicked on it twice in one invocation. There
+    /// are no other objects, except quarantined records.
     Object,
     /// At the end, the table holds the last item stored under each key, unless TTL deleted that item. It holds no other
     /// items.
     Table,
-    /// All work finishes within two hours after the faults have ended.
+    /// No mapping fails. All work finishes within two hours after the last fault, and within two hours after the last
+    /// redrive.
     Completion,
-    /// The handlers log the outcome that each message and record really had. The checks of the other rules do not use these
-    /// logs.
+    /// The handlers log one outcome for each message and record, and the outcome of a message is the real one. The
+    /// other rules do not use the logs.
     Log,
 }
 
@@ -55,7 +56,7 @@ impl fmt::Display for Violation {
 pub struct Judgment {
     /// All violations of rules. Empty if the functions behaved correctly.
     pub violations: Vec<Violation>,
-    /// Number of messages, claims, records or objects with each result. A campaign checks that every required result occurs.
+    /// Number of times that each result, such as `events won`, occurred.
     pub results: BTreeMap<&'static str, u64>,
 }
 

@@ -1,9 +1,9 @@
 //! Runs the real handlers and the real SDK clients against emulated SQS, DynamoDB, S3 and Lambda, and checks the results
 //! against a reference model. Each run is a *world*: a seed decides which messages are sent and which faults happen.
 //!
-//! The seed alone determines everything in a world: its clock is simulated, it has one thread, and every random number
-//! comes from the seed. A seed that fails therefore fails in every run, and its world can be shrunk to the messages and
-//! faults that cause the failure.
+//! The seed alone determines everything in a world: the clock is simulated, there is only one thread, and every random
+//! number comes from the seed. A seed that fails therefore fails in every run, and its world can be shrunk to the
+//! messages and faults that cause the failure.
 //!
 //! | module | contents |
 //! | --- | --- |
@@ -14,7 +14,7 @@
 //! | [`world`], [`final_state`] | the run of a world until all work is done, and its final state |
 //! | [`history`], [`recorder`], `observer`, `requests` | the record of everything that happens in a world, in order |
 //! | [`reference_model`], [`judgment`] | the check of a world's history and final state, and the violations found |
-//! | [`campaign`] | runs many seeds on all cores |
+//! | [`campaign`] | runs many seeds in parallel |
 //! | [`shrink`] | reduces a failing seed to fewer messages and faults |
 //!
 //! [`Scenario::with_mutant`] replaces the functions with a mutant, which is wrong on purpose. The reference model must then

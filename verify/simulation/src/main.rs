@@ -30,7 +30,7 @@ struct Cli {
     /// Run seeds until their worlds have sent this many messages in total
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     messages: u64,
-    /// Run seeds for this many minutes instead
+    /// Run seeds for this many minutes, and ignore --messages
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
     /// Run this many seeds, and fail if a kind of fault or a required result never occurs
@@ -51,10 +51,10 @@ struct Cli {
     /// Run only this seed and print its history
     #[arg(long, value_name = "N", conflicts_with_all = ["messages", "minutes", "seeds", "first_seed"])]
     seed: Option<u64>,
-    /// Send only the seed's messages at these positions (starting at 0), and the last message
+    /// Send only the messages at these positions (counted from 0). The last message is always sent
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_messages: Option<Vec<String>>,
-    /// Allow only the kinds of faults that are in this list and that the seed selects
+    /// Remove all kinds of faults that the seed selects, except those in this list
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_faults: Option<Vec<String>>,
 }

@@ -1,5 +1,5 @@
-//! Records what the services did with each request. These records are the reference model's only source for what the table
-//! and the bucket should contain.
+//! Records what the services did with each request. From these entries of the history, the reference model learns which
+//! messages the queue accepted and which claims the table stored.
 
 use emulator::{Call, Service};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::history::{Entry, StoredClaim, hash};
 use crate::recorder::Recorder;
 use crate::requests::{items, name_of_image, object_key, operation, subjects, text};
 
-/// Records what a service did with a request, as the service's answer shows.
+/// Records what a service did with a request, according to the service's answer.
 pub(crate) fn record_answer(recorder: &Recorder, call: &Call<'_>, status: u16, answer: &[u8]) {
     match (call.service, operation(call)) {
         (Service::DynamoDb, "PutItem") if status == 200 => record_put(recorder, call),

@@ -6,20 +6,20 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
 
-/// The attribute `message_id` of every poison record.
+/// Value of the attribute `message_id` in every poison record.
 pub const BY_HAND: &str = "by hand";
 
 /// An item that `archive-fn` cannot archive.
 #[derive(Debug)]
 pub struct PoisonRecord {
     pub item: HashMap<String, AttributeValue>,
-    /// True if the item looks like a claim, so that `archive-fn` must quarantine it. `archive-fn` must skip any other item.
+    /// True if the item looks like a claim. `archive-fn` must then quarantine it, and otherwise skip it.
     pub is_quarantined: bool,
 }
 
 impl PoisonRecord {
-    /// Builds a poison record with the partition key `pk`. `kind` may be any number and selects the record's defect. For
-    /// one third of the numbers, the record also has the sort key `OTHER` and is therefore not a claim.
+    /// Builds a poison record with the partition key `pk`. `kind` may be any number and selects the record's defect.
+    /// For one third of all kinds, the record also has the sort key `OTHER`, so it is not a claim.
     #[must_use]
     pub fn new(kind: usize, pk: &str) -> Self {
         let text = |text: &str| AttributeValue::S(text.to_owned());

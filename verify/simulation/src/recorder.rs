@@ -19,8 +19,8 @@ pub struct Recorder {
 struct State {
     history: History,
     has_ended: bool,
-    /// Names of the items that must become an object but have none yet: the claim id, or the partition key of a poison
-    /// record. The value is the time at which the table stored the item, in milliseconds since the world began.
+    /// Items that must become an object but have no object yet. The key is the claim id or, for a poison record, the
+    /// partition key. The value is the time at which the item was stored, in milliseconds since the world began.
     without_object: BTreeMap<String, u64>,
     /// Names of the items that have an object.
     with_object: BTreeSet<String>,

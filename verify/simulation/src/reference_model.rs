@@ -1,9 +1,9 @@
 //! The reference model, which decides if a world violated a rule.
 //!
-//! The model is small. It derives the allowed results only from the messages that were sent and from what the services
-//! did with each request. It does not use the handlers' code, and uses their logs only for `Rule::Log`, which checks
-//! these logs. The model compares expiry times in whole seconds. If two times come from different clocks, the model
-//! allows for the maximum clock skew.
+//! The model derives the allowed results from the messages that were sent, from what the services did with each
+//! request, and from the faults. It does not use the handlers' code, and uses their logs only for `Rule::Log`, which
+//! checks these logs. The model compares expiry times in whole seconds. If two times come from different clocks, the
+//! model allows for the maximum clock skew.
 
 mod claims;
 mod messages;

@@ -15,8 +15,8 @@ pub(crate) fn object_key(call: &Call<'_>) -> String {
     path.trim_start_matches('/').split_once('/').map(|(_bucket, key)| key).unwrap_or_default().to_owned()
 }
 
-/// Returns what a request is about: the object's key for S3, the id and the partition key of each claim for DynamoDB, and
-/// one empty text for the other services.
+/// Returns the subjects of a request: for S3, the object key; for DynamoDB, one text for each claim, with its id and
+/// its partition key; for the other services, one empty text.
 pub(crate) fn subjects(call: &Call<'_>) -> Vec<String> {
     match call.service {
         Service::S3 => vec![object_key(call)],
@@ -41,8 +41,8 @@ pub(crate) fn items(call: &Call<'_>) -> Vec<Value> {
     statements.iter().map(item).collect()
 }
 
-/// Returns the name under which the recorder tracks the item in a stream record's new image: the claim id, or the partition
-/// key if the item was put by hand.
+/// Returns the recorder's name of an item: the claim id or, if the item was put by hand, the partition key. `image` is
+/// the new image of the item's stream record.
 pub(crate) fn name_of_image(image: &Value) -> String {
     text(image, if text(image, "message_id", "S") == BY_HAND { "pk" } else { "claim_id" }, "S")
 }

@@ -11,8 +11,8 @@ use mutants::Mutant;
 use crate::fault_kind::{self, FaultKind, Outage, Rates};
 use crate::workload::{self, Message, Mix};
 
-/// Earliest start of a world, in seconds since 1970: one second before 08:00 UTC on January 15, 2027. A world starts
-/// less than a second later, so the hour in the object keys changes during the run.
+/// Earliest start of a world, in seconds since 1970: one second before 08:00 UTC on January 15, 2027. Every world
+/// starts within a second of this time, so the hour in the object keys changes during the run.
 const EPOCH_SECONDS: u64 = 1_799_999_999;
 
 const MINUTE_MS: u64 = 60_000;
@@ -26,7 +26,7 @@ const RECORD_AGE_SECONDS: u64 = 79_200;
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub seed: u64,
-    /// Time at which the world starts, since 1970.
+    /// Time from 1970 to the start of the world.
     pub epoch: Duration,
     /// `DEDUP_WINDOW_SECONDS`.
     pub window_seconds: u64,
@@ -49,7 +49,7 @@ pub struct Scenario {
     pub concurrency: usize,
     /// Maximum number of records in a batch of the stream mapping.
     pub stream_batch: usize,
-    /// True if the stream mapping splits a batch into two halves after `archive-fn` has returned no valid answer for it.
+    /// True if the stream mapping splits a batch into two halves when it gets no valid answer from `archive-fn`.
     pub bisect: bool,
     /// Age at which the stream mapping discards a record.
     pub record_age_seconds: u64,
@@ -87,10 +87,11 @@ pub enum Step {
     PutByHand(usize),
     /// Waits until all work is done, and then disables the mapping of this function, `ingest` or `archive`.
     Disable(&'static str),
-    /// Waits until the enabled mapping has no more work, and advances the clock until the other mapping has been
-    /// disabled for this number of seconds. Then enables that mapping.
+    /// Waits until the work that does not depend on the disabled mapping is done, and advances the clock until that
+    /// mapping has been disabled for this number of seconds. Then enables it.
     Enable(u64),
-    /// Leaves new dead letters in their queue for this number of seconds, and then redrives those that are still there.
+    /// Redrives the dead letters and waits until all work is done. Then leaves the dead letters in their queue for this
+    /// number of seconds, and redrives those that SQS has not deleted.
     KeepDeadLetters(u64),
     /// Puts a poison record under the partition key of the first message's event, so that this event cannot be claimed.
     BlockFirstEvent,
@@ -274,8 +275,8 @@ fn rates(random: &mut Rng) -> Rates {
     fault_kind::all().iter().filter(|kind| !chosen_elsewhere.contains(kind)).filter_map(choose).collect()
 }
 
-/// Chooses the outages and the record age, in seconds. In one of six worlds, an outage of S3 lasts longer than the record
-/// age.
+/// Chooses the outages and the record age, in seconds. For one of six seeds, adds an outage of S3 that lasts longer
+/// than the record age. It happens only if the world has the fault `Outage`.
 fn outages(random: &mut Rng) -> (Vec<Outage>, u64) {
     let services = [Service::DynamoDb, Service::S3, Service::S3, Service::Sqs];
     let mut outages: Vec<Outage> = (0..random.usize(1..4))
@@ -338,8 +339,8 @@ fn steps(random: &mut Rng, messages: usize, window_seconds: u64) -> Vec<Step> {
     steps
 }
 
-/// In some worlds, adds steps that let the retention of the queue, the stream or the dead-letter queue end, or almost
-/// end. Returns the kind of fault that these steps cause, or `None` if it adds no steps.
+/// In five of twelve worlds, adds steps that let messages, stream records or dead letters grow about as old as their
+/// retention allows. Returns the kind of fault of these steps, or `None` if this function adds none.
 fn add_retention_end(steps: &mut Vec<Step>, random: &mut Rng) -> Option<FaultKind> {
     let kind = match random.u8(..12) {
         0..2 => FaultKind::IngestDisabled,

@@ -59,8 +59,8 @@ pub fn shrink(scenario: &Scenario, is_failure: impl Fn(&[Violation]) -> bool) ->
     }
 }
 
-/// Removes smaller and smaller parts of `set`. A part stays removed if `still_fails` returns true for the remaining
-/// elements.
+/// Removes parts of `set`, first halves and at last single elements, and returns the remaining elements. A part stays
+/// removed if `still_fails` returns true for the elements without it.
 fn remove_parts<T: Ord + Copy>(set: &BTreeSet<T>, still_fails: impl Fn(&BTreeSet<T>) -> bool) -> BTreeSet<T> {
     let mut kept: Vec<T> = set.iter().copied().collect();
     let mut part = kept.len().div_ceil(2);

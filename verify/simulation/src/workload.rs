@@ -3,7 +3,7 @@
 use emulator::sqs::MAX_MESSAGE_BYTES;
 use fastrand::Rng;
 
-/// Length of the longest event id. A partition key has at most 2,048 bytes, and `EVENT#` takes 6 of them.
+/// Length of the longest event id, in bytes. A partition key has at most 2,048 bytes, and `EVENT#` takes 6 of them.
 const MAX_EVENT_ID_BYTES: usize = 2_042;
 
 /// Maximum nesting of a valid body.
@@ -42,13 +42,13 @@ pub struct Mix {
     pub contents: u64,
     /// Percentage of messages whose body is not a valid event.
     pub invalid_percent: u64,
-    /// True if one of the messages is close to a size limit or above it.
+    /// True if one of the messages tests a size limit of SQS or DynamoDB.
     pub has_large_message: bool,
 }
 
 impl Mix {
-    /// Chooses a random mix for this number of messages. The mix has one event, or two to five events, or at most as
-    /// many events as messages.
+    /// Chooses a random mix for this number of messages. The maximum number of events is one, two to
+    /// five, or the number of messages.
     #[must_use]
     pub fn random(random: &mut Rng, messages: usize) -> Self {
         let events = match random.u8(..4) {
@@ -101,8 +101,8 @@ fn event_id(n: usize) -> String {
     }
 }
 
-/// Generates a message about the event `id`, with a random one of `contents` different contents. The formatting of the
-/// body is random and does not affect the content.
+/// Generates a message about the event `id`. The content is chosen at random from `contents` different ones. The
+/// formatting of the body is random and does not affect the content.
 fn event_message(random: &mut Rng, id: String, contents: u64, pointer: &str, padding: &str) -> Message {
     let content = random.u64(..contents);
     let quoted = |text: &str| serde_json::Value::from(text).to_string();

@@ -1,5 +1,5 @@
-//! Runs the world of one scenario: first its steps, and then without faults until all work is done. The reference model
-//! judges the result.
+//! Runs the world of one scenario: runs the steps, ends the faults, and waits until all work is done. The reference
+//! model judges the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,7 +29,8 @@ use crate::scenario::{Scenario, Step};
 use crate::settings::settings;
 use crate::workload::Meaning;
 
-/// Time after which every request that was sent has arrived. The fault `RequestLate` delays a request by at most a minute.
+/// Maximum time between the sending and the arrival of a request. The fault `RequestLate` delays a request by at most a
+/// minute.
 const MAX_REQUEST_DELAY: Duration = Duration::from_secs(70);
 
 /// The time for which the stream keeps a record.
@@ -43,13 +44,12 @@ const LAST_POLL: Duration = Duration::from_secs(30);
 /// most three times, at most 185 s apart, and the stream mapping waits at most half a minute between retries.
 const MAX_WAIT_WITHOUT_FAULTS: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// Maximum wait for all work to finish before an idle period. Faults continue during this wait, so some work may never
-/// finish.
+/// Maximum wait of a step for all work to finish. Faults continue during this wait, so some work may never finish.
 const MAX_WAIT_WITH_FAULTS: Duration = Duration::from_secs(20 * 60);
 
 /// Maximum idle time between two redrives. SQS deletes a dead letter 14 days after the message was first sent. The 14th
 /// day is left for the other steps of the world. A mapping stays disabled for about a day, so `disable` first redrives
-/// the dead letters if fewer than two days of idle time are left.
+/// the dead letters if less than two days are left until this maximum.
 const MAX_IDLE_SECONDS: u64 = 13 * 86_400;
 
 /// The outcome of one world.
@@ -231,8 +231,9 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Waits until all work is done, and then advances the clock by `seconds`. If the work does not finish, returns without
-    /// advancing the clock further. Redrives the dead letters before SQS would delete them.
+    /// Waits until all work is done, and then advances the clock by `seconds`. If SQS would delete dead letters in that
+    /// time, advances the clock in parts, and redrives the dead letters and waits again between the parts. Stops if the
+    /// work does not finish. Does nothing while a mapping is disabled.
     async fn idle(&mut self, mut seconds: u64) {
         // While a mapping is disabled, only `enable` may let hours pass. Otherwise the mapping would stay disabled for
         // longer than `Step::Enable` says.
@@ -252,7 +253,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Waits until all work is done, and then disables a mapping. If the work does not finish, does nothing.
+    /// Waits until all work is done, and then disables a mapping. If the work does not finish, the mapping stays
+    /// enabled.
     async fn disable(&mut self, function: &'static str) {
         if self.idle_seconds + 2 * 86_400 > MAX_IDLE_SECONDS {
             self.redrive().await;
@@ -266,8 +268,8 @@ impl<'a> World<'a> {
     }
 
     /// Waits until the work that does not depend on the disabled mapping is done. Then advances the clock until the
-    /// mapping has been disabled for `seconds`, and enables the mapping. If the work does not finish, enables it without
-    /// advancing the clock.
+    /// mapping has been disabled for `seconds`, and enables the mapping. If the work does not finish, enables the
+    /// mapping without advancing the clock.
     async fn enable(&mut self, seconds: u64) {
         let Some(function) = self.fault_plan.disabled() else { return };
         tokio::time::sleep(MAX_REQUEST_DELAY).await;
@@ -285,8 +287,8 @@ impl<'a> World<'a> {
         self.fault_plan.enable();
     }
 
-    /// Redrives the dead letters, so that only new ones are left once the work is done. Leaves these in their queue for
-    /// `seconds`, and then redrives those that SQS has not deleted.
+    /// Redrives the dead letters and waits until all work is done, so that no dead letter is old. Then leaves the dead
+    /// letters in their queue for `seconds`, and redrives those that SQS has not deleted.
     async fn keep_dead_letters(&mut self, seconds: u64) {
         self.redrive().await;
         tokio::time::sleep(MAX_REQUEST_DELAY).await;
@@ -333,9 +335,10 @@ impl<'a> World<'a> {
         put.expect("requests made by hand never fail");
     }
 
-    /// Waits until all work is done: no function runs, no request is in flight, and the queue is empty. For every claim
-    /// there is an object or a discarded record, or its record has left the stream. Does not wait for the work of a
-    /// disabled mapping. Returns a description of the unfinished work if the work is not done after `max_wait`.
+    /// Waits until all work is done: no function runs, no request is in flight, the queue is empty, and every item that
+    /// must become an object has one, unless its record was discarded or has left the stream. Does not wait for the
+    /// work of a disabled mapping. Returns a description of the unfinished work if the work is not done after
+    /// `max_wait`.
     async fn wait_until_done(&mut self, max_wait: Duration) -> Result<(), String> {
         let deadline = Instant::now() + max_wait;
         loop {

@@ -9,7 +9,7 @@ use mutants::Mutant;
 use simulation::judgment::Rule;
 use simulation::{Scenario, campaign, run};
 
-/// Number of seeds to try. At least one of them must catch the mutant.
+/// Maximum number of seeds to try. One of them must catch the mutant.
 const MAX_SEEDS: u64 = 300;
 
 fn assert_caught(mutant: Mutant) {

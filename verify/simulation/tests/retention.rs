@@ -1,5 +1,5 @@
-//! Tests of the reference model at the end of each retention period. The model must accept each loss that no guarantee
-//! covers, and must reject the same loss at a time at which a guarantee covers it.
+//! Tests of the reference model at the end of each retention period. The model must accept a loss that no guarantee
+//! covers, and must reject the same loss if it happens while a guarantee covers the message or the record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ fn judge_final_state(history: &History, end: &FinalState, rule: Rule, result: &s
     (violations, judgment.results.get(result).copied().unwrap_or_default())
 }
 
-/// Returns the entry for the test's message, which the queue accepts with the id `m`.
+/// Returns the history entry that says that the queue accepted the test's message with the id `m`.
 fn accepted() -> Entry {
     Entry::Accepted { message: scenario().messages.len() - 1, id: "m".to_owned() }
 }
@@ -79,8 +79,9 @@ fn message_vanishes_only_after_its_retention() {
     assert_eq!(judge(&vec![(0, accepted())], Rule::Message, "messages expired in the queue"), (1, 0));
 }
 
-/// A message that is received three visibility timeouts before its retention ends must not vanish. One that is received
-/// later may vanish, but only if the queue mapping was disabled until then.
+/// A message must not vanish if `ingest-fn` first receives it at least three visibility timeouts before its retention
+/// ends. If the first receive is later, the message may vanish, but only if the queue mapping was disabled until that
+/// receive.
 #[test]
 fn message_received_in_time_must_not_vanish() {
     let received_before_end = |left: u64, is_disabled: bool| {

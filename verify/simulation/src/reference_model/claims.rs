@@ -13,10 +13,12 @@ use crate::judgment::Rule;
 use crate::workload::Meaning;
 
 /// Returns the maximum age of a claim when its write arrives at the table. The age counts from the moment at which
-/// `ingest-fn` read the clock for the claim. The SDK makes four attempts of up to four seconds, with back-offs between
-/// them, and the fault `RequestLate` delays a request by at most a minute. With batched claims, a put follows each
-/// failed insert. `ingest-fn` can send the put until the invocation's deadline, which is at most thirty seconds after
-/// the clock reading.
+/// `ingest-fn` read the clock for the claim.
+///
+/// For one write, the SDK makes up to four attempts of up to four seconds, with back-offs between them. With batched
+/// claims, `ingest-fn` can write the claim until the invocation's deadline, because a put follows each unconfirmed
+/// insert. The deadline is at most thirty seconds after the clock reading. The fault `RequestLate` adds at most a
+/// minute.
 const fn max_write_delay_ms(writes: ClaimWrites) -> u64 {
     match writes {
         ClaimWrites::Single => 80_000,
@@ -53,8 +55,9 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks a claim that the table has stored. The claim must belong to a message that the queue accepted, and its times
-    /// must agree. No other claim may hold its event.
+    /// Checks a claim that the table has stored. The queue must have accepted the claim's message, and this message
+    /// must be about the claim's event. `claimed_at`, `ttl` and the time of the write must fit the time in the claim
+    /// id. No other claim may hold the event.
     pub(super) fn check_claim(&mut self, at_ms: u64, claim: &'a StoredClaim) {
         let StoredClaim { pk, claim_id, claimed_at, ttl, message_id, .. } = claim;
         self.table.insert(pk, Some(claim));

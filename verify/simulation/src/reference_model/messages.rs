@@ -12,7 +12,7 @@ use crate::judgment::Rule;
 use crate::workload::Meaning;
 
 impl<'a> Model<'a> {
-    /// Checks that the queue accepted all messages of a request that the producer saw succeed.
+    /// Checks that the queue accepted all messages of a request that SQS confirmed to the producer.
     pub(super) fn check_sent(&mut self, messages: &[usize]) {
         let accepted: BTreeSet<usize> = self.accepted.values().map(|accepted| accepted.message).collect();
         for message in messages.iter().filter(|message| !accepted.contains(message)) {
@@ -33,12 +33,12 @@ impl<'a> Model<'a> {
         self.accept_message(at_ms, new_id, message);
     }
 
-    /// Checks the answer of an invocation.
+    /// Checks the answer of an invocation, how many outcomes the invocation logged, and which claims it cached.
     ///
-    /// Every message that the answer does not report as failed must be a winner, a duplicate, or a conflict that the
-    /// configuration acknowledges. In all three cases, the table must have stored a claim of the same event, and this claim
-    /// must not have expired when the invocation began. Unless conflicts are acknowledged, the claim must also have the
-    /// same content as the message.
+    /// Every message that the answer does not report as failed must be a winner, a duplicate or, if `ingest-fn` is
+    /// configured to acknowledge conflicts, a conflict. In all three cases, the table must have stored a claim of the
+    /// same event, and this claim must not have expired when the invocation began. Unless `ingest-fn` acknowledges
+    /// conflicts, the claim must also have the same content as the message.
     pub(super) fn check_answer(&mut self, invocation: u64, failed: &[String], newly_cached: &[CacheEntry]) {
         let Some(&Invocation { is_ingest, wall_seconds, items, outcomes, .. }) = self.invocations.get(&invocation)
         else {
@@ -88,7 +88,8 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks an outcome that `ingest-fn` logged: it must agree with the stored claims and with the meaning of the message.
+    /// Counts an outcome that a function logged. If `ingest-fn` logged it, also checks that the outcome agrees with the
+    /// stored claims and with the meaning of the message.
     pub(super) fn check_log(&mut self, invocation: u64, outcome: &str, message_id: &str, claim_id: &'a str) {
         let Some(state) = self.invocations.get_mut(&invocation) else { return };
         state.outcomes += 1;

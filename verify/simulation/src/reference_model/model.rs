@@ -1,4 +1,4 @@
-//! The state of the reference model, which follows from the history: messages, invocations, claims and the table.
+//! The state of the reference model: the messages, invocations, claims and table items of the history so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,7 @@ pub(super) struct Model<'a> {
     pub(super) won: BTreeSet<&'a str>,
     /// Ids of the claims that were part of a batched insert.
     pub(super) inserts: BTreeSet<&'a str>,
-    /// Ids of the claims that were put after a batched insert.
+    /// Ids of the claims for which `ingest-fn` sent a `PutItem` request after a batched insert.
     pub(super) puts_after_inserts: BTreeSet<&'a str>,
     /// Time at which the table first stored each item, in milliseconds since the world began. The key is the claim id
     /// or, for an item that was put by hand, the partition key.
@@ -62,7 +62,7 @@ pub(super) struct Model<'a> {
     /// Ids of the claims whose records `archive-fn` may quarantine because of its panics.
     pub(super) may_be_quarantined: BTreeSet<&'a str>,
     pub(super) disabled: Vec<Disablement>,
-    /// Ids of the messages that were last listed in the dead-letter queue.
+    /// Ids of the messages in the latest listing of the dead-letter queue.
     pub(super) listed_letters: BTreeSet<&'a str>,
     /// Items that the table should contain at this point of the history, by partition key. An item that was put by hand is
     /// `None`.
@@ -107,7 +107,7 @@ impl<'a> Model<'a> {
         self.accepted.insert(id, accepted);
     }
 
-    /// Returns the content number of the message that won the claim, or `None` if that message was not a valid event.
+    /// Returns the content number of the claim's message, or `None` if that message is unknown or not a valid event.
     pub(super) fn content(&self, claim: &StoredClaim) -> Option<u64> {
         match self.accepted.get(claim.message_id.as_str())?.meaning {
             Meaning::Event { content, .. } => Some(*content),

@@ -16,12 +16,12 @@ const PREFIX: &str = "events/";
 /// Age that a record must exceed before `archive-fn` may quarantine it because of a panic.
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 
-/// The objects that the bucket must contain.
+/// The objects that the bucket must contain, and those that it may contain.
 #[derive(Default)]
 struct ExpectedObjects {
     objects: BTreeMap<String, ExpectedObject>,
-    /// Claims whose records `archive-fn` may quarantine, because the records were old and `archive-fn` panicked twice on
-    /// them. The key is the object key of the quarantined record, and the value is the claim id. Such a claim may have
+    /// Quarantined records that the bucket may contain, because a claim's record was old and `archive-fn` panicked on
+    /// it twice. The key is the object key of the quarantined record, and the value is the claim id. Such a claim has
     /// its object, a quarantined record, or both. After any other panic, the claim must have its object.
     quarantined_after_panic: BTreeMap<String, String>,
 }
@@ -36,8 +36,9 @@ struct ExpectedObject {
 impl<'a> Model<'a> {
     /// Notes that `archive-fn` panicked when it wrote the object with the key `subject`.
     ///
-    /// The claim's record may be quarantined if it is over an hour old and the same invocation has panicked on it twice.
-    /// `archive-fn` measures the age by the sandbox's clock, and the stream rounds the record's time down to a second.
+    /// The claim's record may be quarantined if it is over an hour old and the same invocation has panicked on it
+    /// twice. `archive-fn` measures the age by the sandbox's clock, and the stream rounds the record's time down to a
+    /// second. The model allows for both.
     pub(super) fn note_panic(&mut self, at_ms: u64, invocation: u64, subject: &'a str) {
         let claim_id = subject.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
         let Some(stored_ms) = self.stored_ms.get(claim_id) else { return };
@@ -72,9 +73,9 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks that every claim has one object in one version with the right content, and that every poison record that
-    /// looks like a claim is quarantined. An object may be missing if its record was discarded. There must be no other
-    /// objects.
+    /// Checks that every claim has one object in one version with the right content, that every poison record that
+    /// looks like a claim is quarantined, and that there are no other objects. Exceptions apply to records that were
+    /// discarded, left the stream, or were quarantined after a panic.
     pub(super) fn check_objects(&mut self, final_state: &FinalState) {
         let expected = self.expected_objects(final_state);
         self.check_found(&expected, final_state);
@@ -142,7 +143,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks that the on-failure queue names only records that are in the stream.
+    /// Checks the first and the last record of each range in the on-failure queue: the stream must have contained both.
     fn check_discarded(&mut self, final_state: &FinalState) {
         let numbers: BTreeSet<&String> = final_state.sequence_numbers.values().flatten().collect();
         for (first, last) in &final_state.discarded {
@@ -155,8 +156,9 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks each expected object that is missing: the on-failure queue must name its record, or the record must have
-    /// left the stream while the mapping was disabled.
+    /// Checks each expected object that is missing. Its record must have been quarantined after a panic, or have left
+    /// the stream while the stream mapping was disabled, or be named in the on-failure queue. In the last case, an
+    /// outage or a disabled mapping must explain why the record was discarded.
     fn check_missing(&mut self, expected: &ExpectedObjects, final_state: &FinalState) {
         let has_object = |key: &str| final_state.objects.contains_key(key);
         let quarantined: BTreeSet<&str> = expected

@@ -18,8 +18,8 @@ const DEAD_LETTER_RETENTION_MS: u64 = 14 * DAY_MS;
 /// Number of receives after which a message becomes a dead letter.
 const MAX_RECEIVE_COUNT: u64 = 3;
 
-/// Maximum difference between the model's and the emulator's time for the end of a retention period. The stream rounds a
-/// record's time down to a second, and a disabled mapping checks only once a second if it has been enabled.
+/// Maximum difference between the model's and the emulator's time for the end of a retention period. The stream rounds
+/// a record's time down to a second, and a disabled mapping checks only once a second whether it has been enabled.
 const TOLERANCE_MS: u64 = 3_000;
 
 /// Maximum time that a visible message waits for its next receive while the queue mapping runs. Functions that run into
@@ -76,8 +76,8 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks the contents of the dead-letter queue. Every letter that was listed before must still be there, unless it was
-    /// redriven or its retention has ended.
+    /// Checks the contents of the dead-letter queue. A letter of the previous listing must still be there until its
+    /// retention ends, unless it was redriven. After that, it must be gone.
     pub(super) fn check_dead_letters(&mut self, at_ms: u64, ids: &'a BTreeSet<String>) {
         for id in std::mem::take(&mut self.listed_letters) {
             let Some(accepted) = self.accepted.get_mut(id) else { continue };
@@ -103,9 +103,9 @@ impl<'a> Model<'a> {
         self.listed_letters = ids.iter().map(String::as_str).collect();
     }
 
-    /// Returns true if no guarantee covers a message that was neither acknowledged nor became a dead letter. This is the
-    /// case if the queue mapping was disabled for so long that the message's retention could end before its last
-    /// receive.
+    /// Returns true if no guarantee covers the loss of this message, which was not acknowledged and is not a dead
+    /// letter. This is the case if the queue mapping was disabled for so long that the message's retention could end
+    /// before its last receive.
     pub(super) fn may_expire_between_receives(&self, accepted: &QueuedMessage<'_>) -> bool {
         let visibility_ms = (self.scenario.timeout_seconds * 6 + self.scenario.batching_window_seconds) * 1_000;
         let expires_ms = accepted.accepted_ms + QUEUE_RETENTION_MS;
