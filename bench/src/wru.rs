@@ -20,8 +20,8 @@ pub(crate) fn claim(body: &str) -> Result<Claim, BodyTooLarge> {
     Claim::new(&event, "059f36b4-87a3-44ab-83d2-661975830a7d", body, SystemTime::now(), window, &[0; 10])
 }
 
-/// Writes a table of the write request units for events of different sizes: readings of one sensor up to 1 MiB, and
-/// bodies that hardly compress.
+/// Writes a table of the write request units for events of different sizes. Some events are sensor readings, and some
+/// hardly compress.
 pub(crate) fn write(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| event, bytes | stored plain, WRU | item as written, bytes | body | WRU |")?;
     writeln!(out, "| ---: | ---: | ---: | --- | ---: |")?;

@@ -2,7 +2,8 @@
 //!
 //! A bill has two lists. The first has the costs that grow with the number of events. The second has the costs that AWS
 //! charges each month regardless of traffic: polls of an idle queue, metrics, alarms and the dashboard. The embedded
-//! pipeline counts the units that a run uses. The bill assumes the defaults of the Terraform variables.
+//! pipeline counts what a run uses, such as requests and bytes. The bill assumes the defaults of the Terraform
+//! variables.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::prices::{LOOKED_UP, Prices, REGIONS};
 
-/// Memory of each function in GB (the default of the Terraform variable `memory_mb`).
+/// Memory of each function in GB (the default of the Terraform variable `functions.memory_mb`).
 const FUNCTION_GB: f64 = 256.0 / 1024.0;
 
 /// Number of bytes that DynamoDB adds to the size of each stored item for indexing (AWS documentation: "DynamoDB item sizes
@@ -22,12 +23,12 @@ const INDEX_BYTES: u64 = 100;
 /// Average number of days in a month.
 const MONTH_DAYS: f64 = 365.0 / 12.0;
 
-/// Lifetime of a claim in days (the default of the Terraform variable `dedup_window_seconds`). DynamoDB deletes an expired
-/// claim up to a few days later.
+/// Lifetime of a claim in days (the default of the Terraform variable `dedup_window_seconds`). DynamoDB may delete the
+/// claim a few days after it expires, but the bill ignores these days.
 const CLAIM_DAYS: f64 = 16.0;
 
-/// Share of the invocations that X-Ray's default rule samples, in addition to the first invocation of each second (AWS
-/// documentation: "Configuring sampling rules").
+/// Share of the invocations that X-Ray's default rule samples (AWS documentation: "Configuring sampling rules"). The
+/// rule also samples the first invocation of each second, which the bill leaves out.
 const SAMPLED: f64 = 0.05;
 
 /// Number of empty receives from an idle queue per month. Lambda keeps five long polls of 20 s open (AWS documentation:
@@ -53,7 +54,7 @@ const LEFT_OUT: [&str; 8] = [
 /// An amount in US dollars for each region; `None` for a region in which a price is unknown.
 pub type Usd = BTreeMap<&'static str, Option<f64>>;
 
-/// The units that a run used, and their cost in each region.
+/// The estimated AWS cost of a run, item by item, in each region.
 #[derive(Debug, Serialize)]
 pub struct Bill {
     /// Date of the prices.
@@ -62,7 +63,7 @@ pub struct Bill {
     pub lines: Vec<Line>,
     /// Sum of `lines`, per million events.
     pub usd_per_million_events: Usd,
-    /// Sum of `lines`, per million messages.
+    /// Sum of `lines`, converted to a million messages.
     pub usd_per_million_messages: Usd,
     /// Items that AWS charges each month regardless of traffic.
     pub monthly: Vec<Line>,
@@ -202,7 +203,8 @@ fn dollars(usd: &Usd, region: &str) -> String {
     usd[region].map_or("-".to_owned(), |usd| format!("{usd:.3}"))
 }
 
-/// Adds up the items in each region. The sum is `None` for a region in which a price is unknown.
+/// Adds up the items in each region, without items that have no units. The sum is `None` for a region in which the
+/// price of one of the remaining items is unknown.
 fn sum(lines: &[Line]) -> Usd {
     let charged = || lines.iter().filter(|line| line.units > 0.0);
     let sum_in = |region| charged().map(|line| line.usd[region]).sum();

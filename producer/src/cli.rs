@@ -11,12 +11,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::scenario::{FILE, SCENARIOS, Scenario};
 use crate::send::{code_point, refused_character};
 
-/// Maximum number of messages in one run. In addition to its body, each message takes about a kilobyte of memory until the
+/// Maximum number of messages in one run. Each message takes about a kilobyte of memory in addition to its body, until the
 /// run ends.
 pub const MAX_MESSAGES: u32 = 2_000_000;
 
-/// Maximum total size of a run's message bodies, in bytes. All bodies are in memory before the first message is sent. Copies
-/// of a message share one body.
+/// Maximum total size of a run's message bodies, in bytes. All bodies are in memory before the first message is sent.
+/// Copies of a message share one body, which counts once.
 pub const MAX_BODY_BYTES: u64 = 1 << 30;
 
 /// Floods the pipeline with duplicates, waits until the pipeline has drained, and checks that every event became exactly one
@@ -74,9 +74,9 @@ pub enum Command {
     ///
     /// Reading the dead-letter queue hides its messages from other consumers for 20 seconds.
     ///
-    /// The log search reads all log lines since --since, at a few pages per second. On a busy log, it takes minutes. The
-    /// search stops after 500 pages, and `trace` then reports that the search is incomplete. AWS does not charge for this
-    /// search per gigabyte.
+    /// The log search reads all log lines since --since, at a few pages per second. On a busy log, it takes minutes.
+    /// The search stops after 500 pages, and `trace` then reports that the search is incomplete. Unlike a query of
+    /// CloudWatch Logs Insights, this search has no charge per gigabyte.
     ///
     /// Exit codes:
     ///   0  The event is archived
@@ -141,11 +141,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "POINTER", requires = "file", value_parser = EventIdPointer::parse)]
     pub event_id_pointer: Option<EventIdPointer>,
 
-    /// Number of times to send each message; --seed decides the order of the copies
+    /// Number of times to send each message; if it is more than 1, --seed decides the order of all messages
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub copies: u32,
 
-    /// Seed for the content and order of the messages: two runs with the same seed send the same messages, byte for byte
+    /// Seed for the content and order of the messages: two runs with the same seed and options send the same messages,
+    /// byte for byte
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
@@ -228,7 +229,8 @@ pub struct TraceArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<DateTime<Utc>>,
 
-    /// Age at which the stream mapping discards a record (Terraform variable `archive_maximum_record_age_seconds`)
+    /// Age at which the stack's stream mapping discards a record: the value of the Terraform variable
+    /// `archive.maximum_record_age_seconds`
     #[arg(long, value_name = "SECONDS", default_value = "79200", value_parser = seconds)]
     pub record_age: Duration,
 
@@ -274,9 +276,9 @@ pub struct TargetArgs {
 }
 
 impl TargetArgs {
-    /// Returns true if the command line names the table, the bucket, the object prefix and both log groups. The Terraform
-    /// outputs are then not needed. `--dlq-url` may be missing, because the queue's redrive policy names the dead-letter
-    /// queue.
+    /// Returns true if the command line names the table, the bucket, the object prefix and both log groups. If the
+    /// queue is given too, the Terraform outputs are not needed. `--dlq-url` may be missing, because the queue's
+    /// redrive policy names the dead-letter queue.
     pub(crate) fn names_all(&self) -> bool {
         let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, .. } = self;
         [table, bucket, object_prefix, ingest_log_group, archive_log_group].iter().all(|name| name.is_some())

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::pipeline_client::PipelineClient;
 use crate::read_back;
 
-/// Maximum number of receives in one search. Each receive returns at most ten messages.
+/// Maximum number of receives in one call of [`DeadLetterSearch::run`]. Each receive returns at most ten messages.
 const MAX_RECEIVES: usize = 1_000;
 
 /// Number of consecutive empty receives that end a round of the search. One is not enough, because SQS may return no
@@ -21,9 +21,10 @@ const EMPTY_RECEIVES: usize = 3;
 /// a message that the search has received.
 const HIDDEN_SECONDS: u16 = 20;
 
-/// Number of rounds in which a search waits for messages that other consumers hide. Each round ends with
-/// [`EMPTY_RECEIVES`] receives that wait one second each. Together, the rounds take longer than [`HIDDEN_SECONDS`] and
-/// longer than SQS's default visibility timeout of 30 seconds.
+/// Maximum number of rounds in which a search waits for messages that other consumers hide. On a deployed stack, each
+/// round ends with [`EMPTY_RECEIVES`] receives that wait one second each. All rounds together thus take longer than
+/// another search hides the messages ([`HIDDEN_SECONDS`]), and longer than SQS's default visibility timeout of 30
+/// seconds.
 pub(crate) const MAX_ROUNDS: usize = 11;
 
 /// A search of a dead-letter queue. [`run`](Self::run) may be called several times.
@@ -43,11 +44,13 @@ impl<'a> DeadLetterSearch<'a> {
         Self { client, url, received: HashMap::new(), receives: 0, empty: 0 }
     }
 
-    /// Receives all messages of the queue and passes them to `take`, except messages that the previous call still hides. If
-    /// other consumers hide messages, waits for these messages in up to `rounds` rounds, unless `take` has returned true.
+    /// Receives all messages of the queue and passes them to `take`, except messages that the previous call still
+    /// hides. `take` returns true once the caller has found enough. If other consumers hide messages, the search takes
+    /// up to `rounds` rounds, but starts no further round once `take` has returned true.
     ///
     /// # Errors
-    /// Fails if the queue cannot be read, or if not all of its messages could be received.
+    /// Fails if the queue cannot be read, or if not all of its messages could be received and `take` never returned
+    /// true.
     pub(crate) async fn run(
         &mut self,
         rounds: usize,

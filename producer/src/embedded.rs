@@ -24,7 +24,7 @@ pub struct EmbeddedStack {
     pub services: Arc<Services>,
     /// Settings of the pipeline that runs on the services.
     pub settings: PipelineSettings,
-    /// Number of injected faults that have occurred so far.
+    /// Counts of the injected faults that have occurred so far.
     pub fault_counts: Arc<FaultCounts>,
 }
 
@@ -40,7 +40,8 @@ pub struct FaultCounts {
 }
 
 impl FaultCounts {
-    /// Returns true if every kind of fault in `faults` occurred at least once.
+    /// Returns true if `faults` occurred: at least one redelivery fault of any kind, or at least one fault in each of
+    /// the two outages.
     #[must_use]
     pub fn occurred(&self, faults: ScenarioFaults) -> bool {
         let counters = match faults {
@@ -135,7 +136,8 @@ impl FaultPlan for ScenarioFaultPlan {
         if self.roll(10) { Some(Duration::ZERO) } else { self.hidden_for }
     }
 
-    /// Limits batches to 10 records, so that there are more batches to deliver twice.
+    /// Limits the stream mapping's batches to 10 records in a scenario with redelivery faults, so that there are more
+    /// batches to deliver twice.
     fn batch_size(&self, maximum: usize) -> usize {
         if self.random.is_some() { maximum.min(10) } else { maximum }
     }

@@ -24,7 +24,8 @@ pub struct Evidence<'a> {
     pub prefix: &'a ObjectPrefix,
     /// The time at which sending began.
     pub started: SystemTime,
-    /// True if every kind of fault that the scenario injects occurred.
+    /// True if the scenario injects faults and they occurred: at least one redelivery fault, or one fault in each
+    /// outage.
     pub faults_occurred: bool,
     /// True if Ctrl-C ended the run early.
     pub is_partial: bool,
@@ -72,8 +73,8 @@ impl Evidence<'_> {
         self.seen.missing_claims.contains(&event) || self.seen.missing_objects.contains(&event)
     }
 
-    /// Returns the keys of extra objects. `archive-fn` logged that it archived an event of this run under such a key, but
-    /// the event's claim belongs under another key.
+    /// Returns the keys of extra objects: keys under which `archive-fn` logged an event of this run as archived,
+    /// although the event's claim gives another key or is known to be missing.
     pub(crate) fn extra(&self) -> Vec<String> {
         let ids = self.plan.event_ids.iter().enumerate();
         let keys = ids.filter_map(|(event, id)| {

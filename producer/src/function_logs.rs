@@ -21,22 +21,22 @@ pub struct LogTail {
     /// The time, in milliseconds since 1970, before which all lines have been read.
     from_ms: i64,
     delay_ms: i64,
-    /// The log events read so far, except those before `from_ms`. Maps the id of each one to its timestamp, in milliseconds
-    /// since 1970.
+    /// The log events read so far, except those before `from_ms`. Maps the id of each one to its timestamp, in
+    /// milliseconds since 1970.
     seen: HashMap<String, i64>,
 }
 
 impl LogTail {
-    /// Starts reading at `from_ms`, in milliseconds since 1970. `delay` is the longest time by which a line may appear after
-    /// another line that has a later timestamp.
+    /// Starts reading at `from_ms`, in milliseconds since 1970. A line may appear late, after lines whose timestamps
+    /// are up to `delay` later.
     #[must_use]
     pub fn new(group: &str, from_ms: i64, delay: Duration) -> Self {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         Self { group: group.to_owned(), from_ms, delay_ms, seen: HashMap::new() }
     }
 
-    /// Returns the lines that are new since the last call. If a page cannot be read, no line counts as read, and the next
-    /// call returns the lines of all pages.
+    /// Returns the lines that are new since the last call. If a page cannot be read, no line counts as read, and the
+    /// next call returns the lines of all pages.
     pub async fn poll(&mut self, client: &LogsClient) -> anyhow::Result<Vec<String>> {
         let mut read = Vec::new();
         let mut token = None::<String>;
@@ -66,8 +66,8 @@ impl LogTail {
         Ok(lines)
     }
 
-    /// Returns the log event's line, unless an earlier call returned it. In some emulators, log events have no id. The line
-    /// itself then serves as the id, because it contains a timestamp and names a message.
+    /// Returns the log event's line, unless an earlier call returned it. In some emulators, log events have no id. The
+    /// line itself then serves as the id, because it contains a timestamp and names a message or an event.
     fn unseen(&mut self, event: LogEvent) -> Option<String> {
         let line = event.message?;
         let id = event.event_id.unwrap_or_else(|| line.clone());
@@ -75,19 +75,20 @@ impl LogTail {
     }
 }
 
-/// The outcome that `ingest-fn` logged for a message. The variants are in ascending order. If a message is delivered several
-/// times, its highest outcome counts, so a message that won once stays won.
+/// The outcome that `ingest-fn` logged for a message. If a message has several outcomes because it was delivered
+/// several times, the one that is declared last here counts. A message that won once therefore stays won.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IngestOutcome {
     /// `ingest-fn` failed on the message, so SQS redelivers it.
     Failed,
-    /// The message is not a valid event, or too large to be claimed. SQS redelivers it until it becomes a dead letter.
+    /// The message is not a valid event, or it is too large to be claimed. SQS redelivers it until it becomes a dead
+    /// letter.
     Rejected,
     /// The event was already claimed with the same content. The message is acknowledged.
     Duplicate,
-    /// The event was already claimed with different content. Depending on the configuration, the message is acknowledged, or
-    /// is redelivered until it becomes a dead letter.
+    /// The event was already claimed with different content. Depending on the configuration, the message is
+    /// acknowledged, or is redelivered until it becomes a dead letter.
     Conflict,
     /// The message claimed its event. The message is acknowledged.
     Won,
@@ -112,33 +113,35 @@ struct ArchiveLine {
     lag_ms: Option<u64>,
 }
 
-/// The contents of both functions' logs that concern this run's events.
+/// Information about this run that was collected from both functions' logs.
 #[derive(Default)]
 pub struct FunctionLogs {
-    /// Maps each message id to the message's outcome. Includes messages of other senders if their log line names an event of
-    /// this run or no event at all.
+    /// Maps each message id to the message's outcome. Includes messages of other senders if their log line names an
+    /// event of this run or no event at all.
     pub outcomes: HashMap<String, IngestOutcome>,
     /// For each message whose outcome is a conflict, the time at which its last log line was read.
     pub conflicts: HashMap<String, Instant>,
-    /// Number of messages in `outcomes` that `ingest-fn` acknowledged.
+    /// Number of messages whose outcome is `Duplicate`, `Conflict` or `Won`. `ingest-fn` acknowledged these messages,
+    /// except conflicts if it is configured to fail them.
     pub acknowledged: usize,
     /// Number of messages in `outcomes` that won their event.
     pub won: usize,
     /// Maps each event id to the id of the claim that the event's messages were checked against. The value is `None` if
     /// there were several such claims, which happens around the end of a dedup window.
     pub claim_ids: HashMap<String, Option<String>>,
-    /// Maps each event id to the keys under which `archive-fn` logged the event as archived. Maps each key to the time of
-    /// its first log line by the clock of `archive-fn`, in milliseconds since 1970.
+    /// Maps each event id to the keys under which `archive-fn` logged the event as archived. The inner map contains the
+    /// time of each key's first log line, by the clock of `archive-fn`, in milliseconds since 1970.
     pub keys: HashMap<String, BTreeMap<String, i64>>,
-    /// Ids of events for which `archive-fn` logged a second write of the same key. The object may then have another version.
+    /// Ids of events for which `archive-fn` logged a second write of the same key. The object may then have another
+    /// version.
     pub written_again: HashSet<String>,
-    /// Time from a claim to its object in milliseconds, as in the last log line that contains this time.
+    /// The last logged time from a claim to its object, in milliseconds.
     pub lag_ms: Option<u64>,
 }
 
 impl FunctionLogs {
-    /// Records a log line of `ingest-fn`. Ignores lines about events that are not of this run, and lines that are not about
-    /// a message.
+    /// Records a log line of `ingest-fn`. Ignores lines about events that are not of this run, and lines that are not
+    /// about a message.
     pub fn ingest(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
         let Ok(IngestLine { outcome, message_id, event_id, claim_id }) = serde_json::from_str(line) else { return };
         if event_id.as_deref().is_some_and(|event_id| !is_ours(event_id)) {
@@ -195,7 +198,7 @@ pub struct LogReader<'a> {
 }
 
 impl<'a> LogReader<'a> {
-    /// Creates a reader of the log lines from the time `from_ms` on, in milliseconds since 1970.
+    /// Creates a reader that starts at the time `from_ms`, in milliseconds since 1970.
     #[must_use]
     pub fn new(client: &'a PipelineClient, plan: &'a Plan, from_ms: i64, progress: &'a Progress, show: bool) -> Self {
         let stack = &client.stack;

@@ -11,9 +11,11 @@
 //! | [`pipeline_client`] | SDK clients for a deployed stack or the embedded pipeline |
 //! | [`events`], [`send`] | planning and sending the messages |
 //! | [`progress`] | progress output and Ctrl-C |
-//! | [`watch`], [`function_logs`], [`read_back`], `dead_letters`, [`same_json`] | waiting for the pipeline, and reading the results |
+//! | [`watch`] | waiting until the pipeline is drained |
+//! | [`function_logs`], [`read_back`], `dead_letters`, [`same_json`] | reading and comparing the results |
 //! | [`source`] | the places that the producer reads to reach a verdict: queues, table, bucket, logs |
-//! | [`evidence`], [`verdict`], [`measures`] | everything that the producer observed in a run, the verdict, and the measurements |
+//! | [`evidence`] | everything that the producer observed in a run |
+//! | [`verdict`], [`measures`] | the verdict and the measurements of a run |
 //! | [`bill`], [`prices`] | the estimated AWS cost of a run on the embedded pipeline |
 //! | [`report`] | the report of a run, as text, JSON and HTML |
 

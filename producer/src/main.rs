@@ -10,8 +10,8 @@ use producer::failure::Failure;
 use producer::trace::Place;
 use producer::verdict::Verdict;
 
-/// Exit code of `run` if an invariant was violated, and of `trace` if the event is not archived or its object has several
-/// versions.
+/// Exit code of `run` if an invariant was violated. Exit code of `trace` if every source could be read, and the event
+/// is not archived or its object has several versions.
 const VIOLATED: u8 = 1;
 const UNUSABLE: u8 = 2;
 const INCONCLUSIVE: u8 = 3;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 
-/// Maximum number of repeated events that a report names.
+/// Maximum number of [`RepeatedEvent`]s that a report lists.
 const MAX_EVENTS: usize = 20;
 
 /// An event with duplicates or conflicts.
@@ -30,8 +30,8 @@ impl RepeatedEvent {
     }
 }
 
-/// Returns the events with the most duplicates and conflicts, in descending order, and the number of all events that have at
-/// least one duplicate or conflict.
+/// Returns at most [`MAX_EVENTS`] events, those with the most duplicates and conflicts first. Also returns the number
+/// of all events that have any duplicate or conflict.
 pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, usize) {
     let outcome =
         |index: &usize| evidence.sent.message_ids[*index].as_ref().and_then(|id| evidence.seen.logs.outcomes.get(id));
@@ -49,8 +49,8 @@ pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, u
     (named.collect(), all.len())
 }
 
-/// The times, in milliseconds since 1970, at which one event was sent, claimed and archived; `None` if unknown. `sent_ms` is
-/// the send time of the message that won.
+/// The times, in milliseconds since 1970, at which one event was sent, claimed and archived; `None` if unknown.
+/// `sent_ms` is the send time of the message that won.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_field_names, reason = "the suffix is the unit")]
 pub(crate) struct Times {
@@ -85,8 +85,8 @@ pub(crate) fn sent_per_second(sent_ms: &[i64]) -> Option<f64> {
     (span_ms >= 1_000).then_some((rate * 100.0).round() / 100.0)
 }
 
-/// Sorts the objects by time and computes how many were written per second in each tenth of them. Returns `[]` if there are
-/// fewer than a thousand objects.
+/// Divides the objects, in order of time, into ten groups of equal size, and returns each group's rate in objects per
+/// second. Returns `[]` if there are fewer than a thousand objects.
 pub(crate) fn objects_per_second_by_tenth(mut written_ms: Vec<i64>) -> Vec<u64> {
     if written_ms.len() < 1_000 {
         return Vec::new();

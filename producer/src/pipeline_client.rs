@@ -1,4 +1,4 @@
-//! SDK clients for a pipeline. A deployed and an embedded pipeline have the same clients.
+//! The SDK clients that the producer uses for both a deployed stack and the embedded pipeline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::embedded::{EmbeddedStack, FaultCounts};
 use crate::scenario::Scenario;
 use crate::target::Stack;
 
-/// The names of a pipeline's parts, and the SDK clients to use it.
+/// The names of a pipeline's resources, and the SDK clients to access them.
 pub struct PipelineClient {
     pub stack: Stack,
     pub sqs: aws_sdk_sqs::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub s3: aws_sdk_s3::Client,
     pub logs: LogsClient,
-    /// Size in bytes of the largest message that the queue accepts; 0 before [`describe_queue`](Self::describe_queue) is
-    /// called.
+    /// Size in bytes of the largest message that the queue accepts; 0 before [`describe_queue`](Self::describe_queue)
+    /// is called.
     pub max_message_bytes: usize,
     /// URL of the dead-letter queue, if known.
     pub dlq_url: Option<String>,
@@ -34,9 +34,9 @@ pub struct PipelineClient {
     pub visibility_timeout: Duration,
     /// Interval between two reads of a log or a queue.
     pub poll_interval: Duration,
-    /// Longest delay of a log line: a line may appear this long after another line that has a later timestamp.
+    /// Maximum delay of a log line: it may appear after lines whose timestamps are up to this much later.
     pub log_delay: Duration,
-    /// Number of faults injected into the embedded pipeline; `None` for a deployed stack.
+    /// Counts of the faults injected into the embedded pipeline; `None` for a deployed stack.
     fault_counts: Option<Arc<FaultCounts>>,
 }
 
@@ -77,7 +77,7 @@ impl PipelineClient {
         client
     }
 
-    /// Returns true if every kind of fault that the scenario injects occurred in the embedded pipeline.
+    /// Returns true if the scenario injects faults, and [`FaultCounts::occurred`] returns true for them.
     #[must_use]
     pub fn faults_occurred(&self, scenario: &Scenario) -> bool {
         let occurred = |faults| self.fault_counts.as_ref().is_some_and(|all| all.occurred(faults));
@@ -104,8 +104,8 @@ impl PipelineClient {
         }
     }
 
-    /// Reads the queue's size limit and visibility timeout. Also looks up the URL of its dead-letter queue, unless that URL
-    /// is already known.
+    /// Reads the queue's size limit and visibility timeout. Also looks up the URL of its dead-letter queue, unless that
+    /// URL is already known.
     pub async fn describe_queue(&mut self) -> anyhow::Result<()> {
         let url = &self.stack.queue_url;
         let names = [

@@ -1,9 +1,10 @@
-//! AWS list prices in US dollars, without free tiers, volume discounts and taxes.
+//! AWS list prices in US dollars, without free tiers, volume discounts or taxes.
 //!
-//! The sources for us-east-1 are public copies of AWS's pricing pages for SQS, DynamoDB, Lambda, S3, CloudWatch, KMS and
+//! The sources for us-east-1 are public copies of AWS's pricing pages for SQS, DynamoDB, Lambda, S3, CloudWatch and
 //! X-Ray. The sources for sa-east-1 are public documents that quote the region's AWS Price List files for S3 (published
-//! 2026-09-26), CloudWatch Logs (2026-09-22) and Lambda (read 2026-10-08). The KMS pricing page has one price for all
-//! regions. If no such document gives a price, the price is `None`, and a sum that needs it is not computed.
+//! 2026-09-26), CloudWatch Logs (2026-09-22) and Lambda (read 2026-10-08). If no such document gives a price, the price
+//! is `None`, and a sum that needs it is not computed. KMS has no prices here, because the bill leaves KMS costs out.
+//! It only mentions the price of a key, which is the same in all regions according to the KMS pricing page.
 
 /// Date on which the prices were looked up.
 pub const LOOKED_UP: &str = "2026-11-25";

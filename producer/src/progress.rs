@@ -1,5 +1,5 @@
-//! Shows the progress of a run, and passes on the user's request to stop the run early. On a terminal, the progress is one
-//! line that is redrawn. Otherwise, a new line is printed every few seconds.
+//! Shows the progress of a run, and passes on the user's request to stop the run early. On a terminal, the progress is
+//! one line that is redrawn. Otherwise, a new line is printed every few seconds.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal as _};
@@ -16,12 +16,13 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval between updates of the progress line on a terminal.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Live counts of a run, as far as the producer has read the logs.
+/// Live counts of a run. Most come from the functions' logs, so they lag behind the pipeline.
 #[derive(Default)]
 pub struct Counts {
     /// Number of messages that SQS confirmed.
     pub sent: Cell<usize>,
-    /// Number of messages that `ingest-fn` acknowledged.
+    /// Number of messages that `ingest-fn` logged as winners, duplicates or conflicts. It acknowledges them, except
+    /// conflicts if it is configured to fail them.
     pub acknowledged: Cell<usize>,
     /// Number of messages of this run in the dead-letter queue.
     pub dead_letters: Cell<usize>,
@@ -34,7 +35,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Returns the number of messages that are acknowledged or dead letters.
+    /// Returns the number of messages that are acknowledged plus the number of dead letters.
     fn done(&self) -> usize {
         self.acknowledged.get() + self.dead_letters.get()
     }
@@ -108,8 +109,8 @@ impl Progress {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 
-    /// Prints a line on standard output, or on standard error if standard output is reserved for JSON. Control characters in
-    /// the line are escaped.
+    /// Prints a line on standard output, or on standard error if standard output is reserved for JSON. Control
+    /// characters in the line are escaped.
     pub fn print(&self, text: &str) {
         if self.json {
             return self.eprint(text);

@@ -1,7 +1,7 @@
 //! Reads the claims and objects of a run, and the message counts of queues.
 //!
-//! Claims and objects are looked up by key. The table and the lake are never scanned or listed, because a lake may hold
-//! years of data.
+//! The producer looks up each claim and each object by its key. It never scans the table or lists the whole lake,
+//! because a lake may hold years of data.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::pipeline_client::PipelineClient;
 use crate::same_json::same_json;
 use crate::send::SendResults;
 
-/// Number of keys in one `BatchGetItem`. DynamoDB allows no more.
+/// Maximum number of keys that DynamoDB allows in one `BatchGetItem`.
 const KEYS_AT_ONCE: usize = 100;
 
 /// Number of look-ups in flight at once.
@@ -31,7 +31,7 @@ const LOOKUPS_AT_ONCE: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Object {
     pub key: String,
-    /// Number of versions of the key. If someone deleted the object and `replay` restored it, the identical versions count
+    /// Number of versions of the object. If someone deleted it and `replay` restored it, the identical versions count
     /// as one.
     pub versions: usize,
     /// True if the latest version consists of one line that contains the claim's event as it was sent.
@@ -40,8 +40,8 @@ pub struct Object {
 
 /// The results of several look-ups.
 pub struct LookupResults<T> {
-    /// Maps an index into [`Plan::event_ids`] to the claim or object that was found, or to `None` if there is none. Events
-    /// whose look-up failed are absent.
+    /// Maps an index into [`Plan::event_ids`] to the claim or object that was found, or to `None` if there is none.
+    /// Events whose look-up failed are absent.
     pub found: HashMap<usize, Option<T>>,
     /// The first error, if any look-up failed.
     pub problem: Option<anyhow::Error>,
@@ -124,18 +124,17 @@ pub async fn objects(
     LookupResults::collect(lookups).await
 }
 
-/// The content of a key's latest version, and the number of its versions.
+/// The content of an object's latest version, and the counts of the object's versions.
 pub(crate) struct StoredObject {
     pub(crate) content: Vec<u8>,
     /// Number of versions, not counting `deleted_versions`.
     pub(crate) versions: usize,
-    /// Number of older versions that are identical to the latest one and were deleted before the next one was written. Such
-    /// versions exist after `replay` has restored an object that someone deleted.
+    /// Number of older versions, if all of them are identical to the latest version and each was deleted before the
+    /// next was written; otherwise 0. Such versions exist after `replay` has restored an object that someone deleted.
     pub(crate) deleted_versions: usize,
 }
 
-/// Reads the object under a key, with its versions. Returns `None` if the key has no version or its latest one is a delete
-/// marker.
+/// Reads the object under a key and counts its versions. Returns `None` if the object never existed or is deleted.
 pub(crate) async fn read_object(
     client: &PipelineClient,
     bucket: &str,
@@ -203,9 +202,9 @@ fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, se
         && claim_id == claim.claim_id.to_string()
         && claimed_at == claim.claimed_at_text()
         && message_id == claim.message_id;
-    // The winning message is unknown if another run sent it, or if its send was not confirmed. The object is then compared
-    // with a message of this run whose digest is equal to the claim's. If there is no such message, the object is compared
-    // with the body in the claim.
+    // The winning message is unknown if another run sent it, or if its send was not confirmed. The object is then
+    // compared with a message of this run whose digest is equal to the claim's. If there is no such message, the object
+    // is compared with the body in the claim.
     let winner = sent.confirmed.get(&claim.message_id).map(|&index| &plan.messages[index]);
     let same_event = || plan.messages_of[event_index].iter().map(|&index| &plan.messages[index]);
     let digest = Digest::from_stored(&claim.digest);

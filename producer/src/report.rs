@@ -43,15 +43,16 @@ pub struct RunReport {
     pub started_at: String,
     /// Number of messages that SQS confirmed.
     pub sent: usize,
-    /// Number of messages that SQS did not confirm. Each of them may or may not be in the queue.
+    /// Number of messages that SQS neither confirmed nor refused. Each of them may or may not be in the queue.
     pub unconfirmed: usize,
-    /// Number of messages that SQS did not accept. If there are any, the verdict is never `held`.
+    /// Number of messages that SQS refused. If there are any, the verdict is never `held`.
     pub refused: usize,
-    /// Number of messages that were not sent before the timeout or Ctrl-C. If there are any, the verdict is never `held`.
+    /// Number of messages that were not sent before the timeout or Ctrl-C. If there are any, the verdict is never
+    /// `held`.
     pub unsent: usize,
     /// Number of confirmed messages that `ingest-fn` must reject, so that they become dead letters.
     pub to_be_rejected: usize,
-    /// Number of distinct events that can be claimed and that were sent or may have been sent.
+    /// Number of distinct claimable events that were sent, or may have been sent.
     pub events: usize,
     /// Number of events that have a claim.
     pub claims: Option<usize>,
@@ -88,8 +89,8 @@ pub struct RunReport {
     pub repeated_events: Vec<RepeatedEvent>,
     /// Number of events with at least one duplicate or conflict.
     pub events_repeated: usize,
-    /// Number of objects written per second in each tenth of the objects, in order of time; `[]` if there are fewer than a
-    /// thousand objects.
+    /// Objects written per second in each of ten groups of equal size: the first tenth of the objects in order of time,
+    /// the second tenth, and so on. `[]` if there are fewer than a thousand objects.
     pub objects_per_second_by_tenth: Vec<u64>,
     /// The estimated cost of the run on AWS; `None` for a deployed stack, because only the embedded pipeline meters its
     /// usage.
@@ -97,7 +98,8 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Judges and measures a run from its evidence and its duration. The caller fills in the seed, the target and the bill.
+    /// Judges and measures a run from its evidence and its duration. The caller fills in the seed, the target and the
+    /// bill.
     #[must_use]
     pub fn new(evidence: &Evidence<'_>, took: Duration) -> Self {
         let Evidence { scenario, sent, seen, .. } = *evidence;

@@ -28,8 +28,8 @@ use crate::target::Target;
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
-/// Assumed maximum time by which the functions' clocks are behind this machine's clock. The producer starts reading the logs
-/// this long before the start of the run.
+/// Assumed maximum time by which the functions' clocks are behind this machine's clock. The producer starts reading the
+/// logs this long before the start of the run.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command, prints the report and returns the verdict.
@@ -179,8 +179,8 @@ pub async fn judge(
     Ok(RunReport { seed: args.seed, ..RunReport::new(&evidence, started.elapsed()) })
 }
 
-/// Builds the plan in a separate thread, so that Ctrl-C can end the process while a large plan is being built. A blocking
-/// task would not allow that, because the runtime waits for blocking tasks when the process exits.
+/// Builds the plan in a separate thread, so that Ctrl-C can end the process while a large plan is being built. A
+/// blocking task would not allow that, because the runtime waits for blocking tasks when the process exits.
 async fn build_plan(
     scenario: &'static Scenario,
     args: &RunArgs,
@@ -239,7 +239,8 @@ fn publish(report: &RunReport, args: &RunArgs, progress: &Progress) -> Result<Ve
     match (report.verdict, shown) {
         (Verdict::Held, Err(problem)) => Err(Failure::Unreachable(problem)),
         (verdict, shown) => {
-            // A report that cannot be written must not hide a violated invariant, so the exit code still gives the verdict.
+            // A report that cannot be written must not hide a violated invariant, so the exit code still gives the
+            // verdict.
             if let Err(problem) = shown {
                 progress.eprint(&format!("error: {}", error_line(problem.as_ref())));
             }

@@ -1,5 +1,5 @@
-//! Compares two JSON texts. They are the same if they have the same values in the same order, and each number has the same
-//! digits. Differences in white space and escapes do not matter.
+//! Compares two JSON texts. They are the same if they have the same values in the same order, and each number is
+//! written the same way. Differences in white space and escapes do not matter.
 
 use struson::reader::{JsonReader, JsonStreamReader, ReaderSettings};
 use struson::writer::{JsonStreamWriter, JsonWriter as _};
@@ -10,8 +10,8 @@ pub fn same_json(one: &str, other: &str) -> bool {
     one == other || matches!((normalize(one), normalize(other)), (Some(one), Some(other)) if one == other)
 }
 
-/// Rewrites a JSON text in one fixed format, or returns `None` if the text is not valid JSON. The functions use other code
-/// to write events, so a bug in that code cannot hide from this check.
+/// Rewrites a JSON text in one fixed format, or returns `None` if the text is not valid JSON. The Lambda functions use
+/// other code to write events, so this check does not share the bugs of that code.
 fn normalize(json: &str) -> Option<Vec<u8>> {
     let settings =
         ReaderSettings { restrict_number_values: false, max_nesting_depth: None, ..ReaderSettings::default() };
@@ -28,7 +28,8 @@ fn normalize(json: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::same_json;
 
-    /// White space and escapes do not matter. The digits of a number, the order of values and everything else matter.
+    /// White space and escapes do not matter. Everything else does, such as how a number is written and the order of
+    /// values.
     #[test]
     fn same_json_ignores_space_and_escapes() {
         assert!(same_json(r#"{"a":[1.50,"é"]}"#, "{ \"a\" : [1.50 ,\"\\u00e9\"] }\n"));

@@ -1,5 +1,5 @@
-//! The table of scenarios. Each row says which messages are sent, how they are sent, and which outcome is expected. To add a
-//! scenario, add a row to [`SCENARIOS`].
+//! The table of scenarios. Each row says which messages are sent, how they are sent, and which outcome is expected. To
+//! add a scenario, add a row to [`SCENARIOS`].
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub enum Content {
     Conflicting,
     /// Every fifth body is not a valid event.
     Poisoned,
-    /// The bodies are the smallest and the largest that can be sent. Some of them are too large to be claimed.
+    /// The bodies are at the size limits of the queue and of a table item. Some of them are too large to be claimed.
     Sized,
     /// Each message is a line of a file.
     File,
@@ -26,10 +26,10 @@ pub enum Content {
 /// Faults that a scenario injects into the embedded pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScenarioFaults {
-    /// Some batches are delivered twice, some responses of the functions are lost, and some messages become visible again
-    /// while they are being processed.
+    /// Some batches are delivered twice, some responses of the functions are lost, and some messages become visible
+    /// again while they are being processed.
     Redelivery,
-    /// The table throttles every write for the duration [`OUTAGE`]. Then S3 refuses every write for the same time.
+    /// The table throttles every write for the duration [`OUTAGE`]. After that, S3 refuses every write for as long.
     Outage,
 }
 
@@ -54,15 +54,14 @@ pub struct Scenario {
     pub rate: Option<u32>,
     /// Messages per request.
     pub batch_size: u8,
-    /// True if only messages that `ingest-fn` must reject may become dead letters. In other scenarios, valid events may
-    /// become dead letters too.
+    /// True if no messages may become dead letters except those that `ingest-fn` must reject. If false, any message
+    /// may.
     pub only_rejected_die: bool,
     /// Faults to inject. A scenario with faults runs only on the embedded pipeline, because the producer cannot inject
     /// faults into a deployed stack.
     pub faults: Option<ScenarioFaults>,
-    /// Visibility timeout of the embedded queue, if it must be shorter than the deployed queue's 185 seconds. A failed
-    /// message stays hidden for this time after each receive, so with 185 seconds, a scenario with several receives per
-    /// message would take minutes.
+    /// Visibility timeout of the embedded queue; `None` for the deployed queue's 185 seconds. SQS redelivers a failed
+    /// message only after this time, so a scenario in which messages fail would otherwise take minutes.
     pub hidden_for: Option<Duration>,
 }
 
@@ -105,7 +104,7 @@ const PLAIN: Scenario = Scenario {
     hidden_for: None,
 };
 
-/// The scenario that `--file` runs. It is not in [`SCENARIOS`], because it has no name on the command line.
+/// The scenario that `--file` runs. It is not in [`SCENARIOS`], because `run` does not accept its name.
 pub static FILE: Scenario = Scenario {
     about: "events from a file",
     sends: "each line of the file unchanged, --copies times",

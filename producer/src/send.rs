@@ -14,15 +14,15 @@ use crate::events::Plan;
 use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 
-/// Number of parts into which each second's messages are divided if there is a rate. A request carries at most one part.
-/// Without this limit, a rate of ten messages per second would become one batch of ten every second.
+/// Number of parts into which one second's messages are divided if there is a rate. A request carries at most one part.
+/// Otherwise, ten messages per second would be sent as one batch of ten each second.
 const BURSTS_PER_SECOND: u32 = 10;
 
 /// Error codes of `SendMessage` that concern the message itself, for example its size or a character outside XML 1.0.
 ///
 /// SQS refuses such a message on every attempt, so no earlier attempt of the SDK can have delivered it. After any other
-/// error, an earlier attempt may have delivered the message. The answer to a batch needs no such list, because it says for
-/// each message whether the sender is at fault.
+/// error, an earlier attempt may have delivered the message. A batch needs no such list, because its response says
+/// for each message whether the sender is at fault.
 const REFUSALS: [&str; 3] = ["InvalidMessageContents", "InvalidParameterValue", "MissingParameter"];
 
 /// Returns the first character that SQS does not accept in a message. SQS accepts only the characters of XML 1.0 (API
@@ -44,13 +44,13 @@ pub struct SendResults {
     pub confirmed: HashMap<String, usize>,
     /// Maps each index in [`Plan::messages`] to the message id, if SQS confirmed the message.
     pub message_ids: Vec<Option<String>>,
-    /// Maps each index in [`Plan::messages`] to the time at which the message's request started, in milliseconds since 1970
-    /// by this machine's clock.
+    /// Maps each index in [`Plan::messages`] to the time at which the message's request started, in milliseconds since
+    /// 1970 by this machine's clock.
     pub sent_ms: Vec<Option<i64>>,
-    /// The indices of messages that SQS did not confirm, with the error. Each of these messages may or may not be in the
-    /// queue.
+    /// The indices of messages that SQS neither confirmed nor refused, each with the error. Each of these messages may
+    /// or may not be in the queue.
     pub unconfirmed: Vec<(usize, String)>,
-    /// The indices of messages that SQS did not accept, with the error.
+    /// The indices of messages that SQS refused, each with the error. These messages are not in the queue.
     pub refused: Vec<(usize, String)>,
     /// Number of messages that were not sent before the timeout or Ctrl-C.
     pub unsent: usize,
@@ -65,7 +65,8 @@ pub struct SendSettings {
     pub batch_size: usize,
     /// Number of messages per second; `None` sends as fast as possible.
     pub rate: Option<u32>,
-    /// Time that sending may take in addition to the time that the rate requires. No request starts after both have passed.
+    /// Time that sending may take in addition to the time that the rate requires. No request starts after the sum of
+    /// the two.
     pub slack: Duration,
 }
 
@@ -129,8 +130,9 @@ pub async fn send_all(
     sent
 }
 
-/// Splits the messages into requests, in order and with as many messages each as the settings allow. The bodies of one
-/// request have at most `max_bytes` together, because SQS applies the size limit of one message to a whole batch.
+/// Splits the messages into requests, in order. Each request has as many messages as the settings and `max_bytes`
+/// allow. `max_bytes` limits the total size of a request's bodies, because SQS applies the size limit of one message to
+/// a whole batch.
 fn split_into_requests(plan: &Plan, settings: SendSettings, max_bytes: usize) -> Vec<Range<usize>> {
     let in_burst = settings.rate.map_or(usize::MAX, |rate| rate.div_ceil(BURSTS_PER_SECOND) as usize);
     let most = settings.batch_size.min(in_burst);
@@ -186,8 +188,8 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
     }
     for entry in answer.failed {
         let problem = format!("{}: {}", entry.code, entry.message.as_deref().unwrap_or("no error message"));
-        // A sender fault recurs on every attempt. After any other failure, an earlier attempt of the SDK whose answer was
-        // lost may have delivered the message.
+        // A sender fault recurs on every attempt. After any other failure, an earlier attempt of the SDK whose answer
+        // was lost may have delivered the message.
         let outcome = if entry.sender_fault { Outcome::Refused(problem) } else { Outcome::Unconfirmed(problem) };
         outcomes.insert(entry.id, outcome);
     }

@@ -16,8 +16,8 @@ use crate::terraform::{Outputs, TerraformError};
 pub enum TargetError {
     #[error(transparent)]
     Terraform(#[from] TerraformError),
-    /// The command line names parts of a deployed stack but not its queue. A fallback to the embedded pipeline would not be
-    /// what the user wants.
+    /// The command line names parts of a deployed stack, but its queue is unknown. A fallback to the embedded pipeline
+    /// would ignore these names.
     #[error("cannot find the queue of the given stack: give --queue-url, SQS_QUEUE_URL or --terraform-dir")]
     NoQueue,
     #[error("SQS_QUEUE_URL must be UTF-8, but is {0:?}")]
@@ -33,8 +33,8 @@ pub struct Target {
     reason: String,
 }
 
-/// The names of the resources of a deployed stack or of the embedded pipeline. The producer cannot read a resource whose
-/// name is `None`, except for the dead-letter queue, which it looks up through the redrive policy.
+/// The names of the resources of a deployed stack or of the embedded pipeline. The producer cannot read a resource
+/// whose name is `None`, except for the dead-letter queue, which it looks up through the redrive policy.
 #[derive(Clone, Debug)]
 pub struct Stack {
     /// URL of the queue that producers send to.
@@ -43,11 +43,11 @@ pub struct Stack {
     pub table: Option<String>,
     /// Name of the data lake's bucket.
     pub bucket: Option<String>,
-    /// Prefix of the lake's keys in the bucket.
+    /// Key prefix of the lake's objects.
     pub object_prefix: String,
     pub ingest_log_group: Option<String>,
     pub archive_log_group: Option<String>,
-    /// URL of the dead-letter queue; `None` if the command line and the Terraform outputs do not give it.
+    /// URL of the dead-letter queue; `None` if neither the command line nor the Terraform outputs contain it.
     pub dlq_url: Option<String>,
     /// URL of the stream mapping's on-failure queue.
     pub on_failure_url: Option<String>,
@@ -56,7 +56,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Returns the names of the embedded pipeline's resources. `object_prefix` is the prefix of its objects' keys.
+    /// Returns the names of the embedded pipeline's resources. `object_prefix` is the key prefix of the lake's objects.
     #[must_use]
     pub fn embedded(object_prefix: String) -> Self {
         Self {
@@ -80,13 +80,14 @@ impl Target {
         Self { stack: None, reason: "--local".to_owned() }
     }
 
-    /// Selects the first of these that exists: the queue in `--queue-url`, the queue in `SQS_QUEUE_URL`, the stack in the
-    /// Terraform state, the embedded pipeline. If the Terraform outputs name the selected queue, they also provide the names
-    /// of the other resources that the command line omits.
+    /// Selects the first of these that exists: the queue in `--queue-url`, the queue in `SQS_QUEUE_URL`, the stack in
+    /// the Terraform state, the embedded pipeline. If the Terraform outputs contain the selected queue, they also
+    /// provide the names that the command line does not give.
     ///
     /// # Errors
-    /// Fails if a Terraform state exists but cannot be read, or if the command line names parts of a stack and
-    /// the queue is unknown.
+    /// Fails if a Terraform state exists but cannot be read or has no queue URL, if there is no state in
+    /// `--terraform-dir`, if `SQS_QUEUE_URL` is not UTF-8, or if the command line names parts of a stack but the queue
+    /// is unknown.
     pub async fn resolve(args: &TargetArgs, url_variable: Option<OsString>) -> Result<Self, TargetError> {
         let terraform_dir = args.terraform_dir.as_deref().unwrap_or(Path::new("terraform"));
         let folder = terraform_dir.display();
@@ -95,8 +96,8 @@ impl Target {
             (None, Some(url)) => Some((url.into_string().map_err(TargetError::NotText)?, "SQS_QUEUE_URL".to_owned())),
             (None, None) => None,
         };
-        // If the command line names everything, do not read the Terraform state: it may belong to another stack, and may be
-        // unreadable.
+        // If the command line names everything, do not read the Terraform state: it may belong to another stack, and
+        // may be unreadable.
         let outputs = if given.is_some() && args.names_all() { None } else { Outputs::read(terraform_dir).await? };
         if outputs.is_none() && args.terraform_dir.is_some() && !(given.is_some() && args.names_all()) {
             return Err(TerraformError::NoState(terraform_dir.to_owned()).into());
@@ -128,8 +129,7 @@ impl Target {
 }
 
 impl Target {
-    /// Returns the pointer to the event id: `given` if the command line has one, otherwise the stack's, otherwise
-    /// `/event_id`.
+    /// Returns the pointer to the event id: `given`, otherwise the stack's pointer, otherwise `/event_id`.
     ///
     /// # Errors
     /// Fails if the stack's pointer is not valid.

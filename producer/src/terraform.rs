@@ -14,8 +14,8 @@ use tokio::process::Command;
 #[derive(Debug, Default)]
 pub struct Outputs(HashMap<String, Value>);
 
-/// The reason why a Terraform state cannot be used. The command then fails, because a fallback to another target would hide
-/// the problem.
+/// The reason why a Terraform state cannot be used. Each of these errors ends the command, because a fallback to
+/// another target would hide the problem.
 #[derive(Debug, thiserror::Error)]
 pub enum TerraformError {
     #[error("failed to read the Terraform state {0}")]
@@ -26,7 +26,7 @@ pub enum TerraformError {
     /// The state is in a backend or workspace, and `terraform` could not be started.
     #[error("failed to run terraform, which is needed to read the state of {0}")]
     NoTerraform(PathBuf, #[source] std::io::Error),
-    /// The state is in a backend or workspace, and `terraform` failed with this error text.
+    /// The state is in a backend or workspace, and `terraform` failed or its output is not valid. The text says why.
     #[error("terraform failed to read the state of {0}: {1}")]
     Backend(PathBuf, String),
     /// `terraform` did not finish in time.
@@ -59,11 +59,11 @@ struct Output {
 }
 
 impl Outputs {
-    /// Reads the outputs of the state in `folder`. Returns `None` if there is no state, or if its stack was destroyed or
-    /// never applied.
+    /// Reads the outputs of the state in `folder`. Returns `None` if there is no state, or if the state has neither
+    /// outputs nor resources, as after `terraform destroy`.
     ///
     /// # Errors
-    /// Fails if there is a state that cannot be read, or one that has resources but no outputs.
+    /// Fails if the state exists but cannot be read, or if it has resources but no outputs.
     pub async fn read(folder: &Path) -> Result<Option<Self>, TerraformError> {
         // Terraform keeps the settings of the backend and the name of the workspace in this folder.
         let data = folder.join(std::env::var_os("TF_DATA_DIR").unwrap_or(".terraform".into()));
@@ -88,8 +88,8 @@ impl Outputs {
         }
     }
 
-    /// Runs `terraform` to read a state in a backend or workspace. Returns the outputs, and true if there are resources but
-    /// no outputs.
+    /// Runs `terraform` to read a state in a backend or workspace. Returns the outputs and a flag, which is true if the
+    /// state has resources but no outputs.
     async fn run_terraform(folder: &Path) -> Result<(HashMap<String, Output>, bool), TerraformError> {
         let backend = |problem: &str| TerraformError::Backend(folder.to_owned(), problem.to_owned());
         let outputs: HashMap<String, Output> = serde_json::from_slice(&terraform(folder, &["output", "-json"]).await?)

@@ -1,5 +1,5 @@
-//! The command `trace EVENT_ID`: collects what the table, lake, queues and logs contain about one event, and finds where the
-//! event is stuck.
+//! The command `trace EVENT_ID`: collects what the table, lake, queues and logs contain about one event, and finds
+//! where the event is stuck.
 //!
 //! The command never receives from the ingestion queue, because SQS counts every receive, and a message becomes a dead
 //! letter after three receives. If the event's message waits in that queue, the command can therefore only say that the
@@ -29,14 +29,15 @@ use story::rfc3339;
 
 pub use story::{ArchiveLine, ClaimStory, DeadLetter, IngestLine, ObjectStory, Place, Story};
 
-/// By default, the log search starts this long before the claim. The value is the queue's retention, because a message may
-/// have waited in the queue this long before it was claimed.
+/// By default, the log search starts this long before the claim. The value is the queue's retention, because a message
+/// may have waited in the queue this long before it was claimed.
 const BEFORE_CLAIM: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
 /// Runs the command: traces an event, prints its story and returns it.
 ///
 /// # Errors
-/// Fails if there is no stack to search, or if the story cannot be printed.
+/// Fails if there is no stack to search, if the stack's settings or the credentials cannot be used, or if the story
+/// cannot be printed.
 pub async fn run(args: &TraceArgs) -> Result<Story, Failure> {
     let url_variable = std::env::var_os("SQS_QUEUE_URL");
     let target = Target::resolve(&args.target, url_variable).await;
@@ -61,8 +62,8 @@ pub async fn run(args: &TraceArgs) -> Result<Story, Failure> {
     }
 }
 
-/// Traces an event. The logs are searched from `since` on. The default of `since` is a day before the event's claim, or a
-/// day before `now` if the event has no claim. `record_age` is the age at which the stream mapping discards a record.
+/// Traces an event. The logs are searched from `since` on. The default of `since` is a day before the event's claim, or
+/// a day before `now` if the event has no claim. `record_age` is the age at which the stream mapping discards a record.
 pub async fn trace(
     client: &PipelineClient,
     event_id: &str,

@@ -19,15 +19,15 @@ pub enum Verdict {
     Inconclusive,
 }
 
-/// A property that must hold after a run.
+/// A property that must hold after a run, and the result of its check.
 #[derive(Debug, Serialize)]
 pub struct Invariant {
     /// The property in one sentence.
     pub name: &'static str,
-    /// True if the invariant held, false if it was violated, `None` if the evidence does not decide.
+    /// True if the invariant held, false if it was violated, `None` if the evidence does not show which.
     pub held: Option<bool>,
     /// At most a hundred ids of messages, events or objects that violate the invariant, or may violate it if `held` is
-    /// `None`. Empty if the invariant held.
+    /// `None`. Empty if the invariant held or a source could not be read.
     pub examples: Vec<String>,
     /// Number of all ids that violate the invariant or may violate it, including those that `examples` omits.
     pub offenders: usize,

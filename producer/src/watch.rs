@@ -17,15 +17,17 @@ use crate::read_back::{self, LookupResults, Object};
 use crate::send::SendResults;
 use crate::source::Source;
 
-/// Number of consecutive looks that must find the queue empty. One is not enough, because SQS's message counts are
-/// approximate.
+/// Number of consecutive looks that must find the queue empty before it counts as settled. One is not enough, because
+/// SQS's message counts are approximate.
 const EMPTY_LOOKS: u32 = 3;
 
-/// Number of looks between two searches of the dead-letter queue, while messages of other senders keep the ingestion queue
-/// from becoming empty. A search hides the dead letters from other consumers, so it must not be part of every look.
+/// Number of looks between two searches of the dead-letter queue, while messages of other senders keep the ingestion
+/// queue from becoming empty. A search hides the dead letters from other consumers, so it must not be part of every
+/// look.
 const LOOKS_PER_SEARCH: u32 = 10;
 
-/// Time limit for the last look. Each request has its own time limit, but one look makes many requests.
+/// Time that the last look may take after the deadline or after Ctrl-C. Each request has its own time limit, but one
+/// look makes many requests.
 const LAST_LOOK: Duration = Duration::from_secs(60);
 
 /// Everything that was observed in a run. Each event is represented by its index in [`Plan::event_ids`].
@@ -34,8 +36,8 @@ pub struct Observation {
     pub logs: FunctionLogs,
     /// The claims, by event.
     pub claims: HashMap<usize, Claim>,
-    /// Events that had no claim at a time when they should have had one: after one of their messages was acknowledged, or
-    /// after the queue was settled. Such a claim is missing and not just late.
+    /// Events that had no claim at a time when they should have had one: after one of their messages was acknowledged,
+    /// or after the queue was settled. Such a claim is missing and not just late.
     pub missing_claims: HashSet<usize>,
     /// The objects, by event.
     pub objects: HashMap<usize, Object>,
@@ -184,7 +186,8 @@ impl<'a> Watch<'a> {
         if self.sent.confirmed.keys().any(|id| !self.is_settled(id)) {
             self.read_dead_letters(1).await;
         }
-        // Log lines and dead letters may appear with a delay, so the queue is settled only some time after it became empty.
+        // Log lines and dead letters may appear with a delay, so the queue is settled only some time after it became
+        // empty.
         self.seen.queue_settled =
             self.empty_looks >= EMPTY_LOOKS && self.empty_since.elapsed() >= self.client.log_delay;
     }
@@ -213,8 +216,9 @@ impl<'a> Watch<'a> {
         !self.seen.unreadable.contains_key(&source)
     }
 
-    /// Looks up the claims of events for which no claim was found so far. Skips events that the logs do not show as claimed.
-    /// Skips nothing if `all` is true, if the log of `ingest-fn` cannot be read, or if the queue is settled.
+    /// Looks up the claims of events for which no claim was found so far. Looks up only events that the logs show as
+    /// claimed, unless `all` is true, the log of `ingest-fn` cannot be read, or the queue is settled and the
+    /// dead-letter queue was read.
     async fn read_claims(&mut self, all: bool) {
         let Some(table) = &self.client.stack.table else { return };
         // Determine `all_handled` and `acknowledged` before the look-up. Then a claim that the look-up does not find is
@@ -225,7 +229,8 @@ impl<'a> Watch<'a> {
             let ids = self.sent.confirmed.iter().filter(|(id, _)| self.is_acknowledged(id));
             ids.filter_map(|(_, &index)| self.plan.messages[index].event).collect()
         };
-        // An unconfirmed message may have won its event. Only the log of `archive-fn` shows that such an event is claimed.
+        // An unconfirmed message may have won its event. Only the log of `archive-fn` shows that such an event is
+        // claimed.
         let archived: HashSet<usize> =
             self.reader.logs.keys.keys().filter_map(|id| self.event_of_id.get(id.as_str()).copied()).collect();
         let wanted: Vec<usize> = (0..self.plan.event_ids.len())
@@ -248,8 +253,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Looks up the objects of claims for which no object was found so far. Skips events that a message of this run won and
-    /// that `archive-fn` has not logged as archived. Skips nothing if `all` is true or the log of `archive-fn` cannot be
+    /// Looks up the objects of claims for which no object was found so far. If a message of this run won the claim,
+    /// skips its object until `archive-fn` has logged the event as archived, unless `all` is true or that log cannot be
     /// read.
     async fn read_objects(&mut self, all: bool) {
         let Some(bucket) = &self.client.stack.bucket else { return };
@@ -287,8 +292,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Searches the dead-letter queue for this run's messages. If other consumers hide messages, waits for them in up to
-    /// `rounds` rounds. If some stay hidden, the queue counts as unreadable, because they may be messages of this run.
+    /// Searches the dead-letter queue for this run's messages. If other consumers hide messages, waits for them in up
+    /// to `rounds` rounds. If some stay hidden, the queue counts as unreadable, because they may be messages of this
+    /// run.
     async fn read_dead_letters(&mut self, rounds: usize) {
         let Some(search) = &mut self.dead_letters else { return };
         self.looks_since_search = 0;
@@ -303,14 +309,14 @@ impl<'a> Watch<'a> {
         self.record(Source::DeadLetterQueue, searched);
     }
 
-    /// Returns true if `ingest-fn` logged `duplicate`, `conflict` or `won` for the message. A conflict counts even if the
-    /// configuration makes it a dead letter.
+    /// Returns true if `ingest-fn` logged `duplicate`, `conflict` or `won` for the message. A conflict counts as
+    /// acknowledged even if `ingest-fn` is configured to fail it.
     fn is_acknowledged(&self, message_id: &str) -> bool {
         let outcome = self.reader.logs.outcomes.get(message_id);
         outcome.is_some_and(|outcome| *outcome >= IngestOutcome::Duplicate)
     }
 
-    /// Returns true if nothing more can happen to the message in the queue.
+    /// Returns true if SQS will not deliver the message again, because it was acknowledged or is a dead letter.
     fn is_settled(&self, message_id: &str) -> bool {
         // The configuration decides whether a conflict is acknowledged, or redelivered and logged again.
         let may_be_redelivered = self.reader.logs.conflicts.get(message_id).is_some_and(|logged| {
@@ -319,13 +325,14 @@ impl<'a> Watch<'a> {
         (self.is_acknowledged(message_id) && !may_be_redelivered) || self.seen.dead_letters.contains(message_id)
     }
 
-    /// Returns true if at least one of the run's messages is not settled, and each such message has an outcome in the log.
+    /// Returns true if at least one of the run's messages is not settled, and each such message has an outcome in the
+    /// log.
     fn awaits_dead_letters(&self) -> bool {
         let mut unsettled = self.sent.confirmed.keys().filter(|id| !self.is_settled(id)).peekable();
         unsettled.peek().is_some() && unsettled.all(|id| self.reader.logs.outcomes.contains_key(id))
     }
 
-    /// Returns true if the queue may still contain messages of this run although all confirmed messages are settled.
+    /// Returns true if the queue may contain messages of this run even if all confirmed messages are settled.
     fn may_hold_ours(&self) -> bool {
         self.empty_looks == 0 && (!self.client.shares_queue || !self.sent.unconfirmed.is_empty())
     }

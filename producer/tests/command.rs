@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// Runs the producer in a folder, without the environment variables that the producer and `terraform` read.
+/// Runs the producer in a folder, without the environment variables that could select a deployed stack.
 fn producer(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
     command.current_dir(folder).args(arguments);
@@ -133,7 +133,8 @@ fn copied_file_becomes_one_object_per_event() {
     assert_eq!(verdict["verdict"], "held");
 }
 
-/// Lines of a file that have the same id but different content are conflicts, and the verdict is still `held`.
+/// If two lines of a file have the same id but different content, one of them is a conflict, and the verdict is still
+/// `held`.
 #[test]
 fn conflicts_in_a_file_hold() {
     let folder = tempfile::tempdir().unwrap();
@@ -145,7 +146,8 @@ fn conflicts_in_a_file_hold() {
     );
 }
 
-/// If an argument, a file or a Terraform state is unusable, the command prints one line on standard error and exits with 2.
+/// If an argument, a file or a Terraform state is unusable, the command prints one line on standard error and exits
+/// with 2.
 #[test]
 fn unusable_input_is_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
@@ -200,8 +202,8 @@ fn unusable_input_is_exit_code_2() {
     }
 }
 
-/// An error about a file gives the line and column of each problem as an editor shows them, and says how to convert a file
-/// of another format.
+/// An error about a line of a file gives the line and, where possible, the column, both as an editor shows them. An
+/// error about the format of the whole file says how to convert it.
 #[test]
 fn file_problems_say_where_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
@@ -281,7 +283,7 @@ fn paths_need_not_be_utf_8() {
     assert!(output.status.code() == Some(2) && problem.contains("SQS_QUEUE_URL must be UTF-8"), "{problem}");
 }
 
-/// If an event id contains control characters, the log lines and the JSON report of the run contain none except line feeds.
+/// Control characters in an event id are escaped in the log lines and in the JSON report.
 #[test]
 fn control_characters_never_reach_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
@@ -297,8 +299,8 @@ fn control_characters_never_reach_the_terminal() {
     }
 }
 
-/// The producer's SDK clients do not support every profile that the AWS CLI supports. If they do not support the profile,
-/// the error is one line that says what to do.
+/// The producer's SDK clients do not support every profile that the AWS CLI supports. For an unsupported profile, the
+/// error is one line that says what to do.
 #[test]
 fn unsupported_profile_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
@@ -384,7 +386,8 @@ fn ctrl_c_interrupts_a_run_before_it_sends() {
     assert!(interrupted.elapsed() < std::time::Duration::from_secs(5), "{:?}", interrupted.elapsed());
 }
 
-/// The JSON report has the latency of each step, the clocks that its times come from, the timeline and the repeated events.
+/// The JSON report has the latency of each step, the clocks by which the latencies were measured, the timeline and the
+/// repeated events.
 #[test]
 fn report_has_latency_and_timeline() {
     let folder = tempfile::tempdir().unwrap();
@@ -404,7 +407,8 @@ fn report_has_latency_and_timeline() {
     assert_eq!(repeated.iter().map(|event| event["duplicates"].as_u64().unwrap()).sum::<u64>(), 20);
 }
 
-/// `list` names every scenario. An unknown scenario, or an option that does not fit the scenario, gives a one-line error.
+/// `list` names every scenario. An unknown scenario, or an option that does not fit the scenario, gives a one-line
+/// error.
 #[test]
 fn scenarios_are_listed_and_validated() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Tests of runs on a stack that the producer reaches over HTTP. Embedded services behind a loopback endpoint stand in for
-//! AWS.
+//! Tests of runs on a stack that the producer reaches over HTTP. Embedded services behind a loopback endpoint stand in
+//! for AWS.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -39,8 +39,8 @@ async fn run_with_bucket(bucket: &str, endpoint: &str, arguments: &[&str]) -> (O
     (output.status.code(), verdict)
 }
 
-/// The verdict of a second run with the same seed on the same stack is `held`: all of its messages are duplicates of the
-/// first run's claim.
+/// The verdict of a second run with the same seed on the same stack is `held`: all of its messages are duplicates of
+/// the first run's claim.
 #[tokio::test]
 async fn second_run_is_all_duplicates() {
     let services = Services::on_real_clock(1).unwrap();
@@ -57,8 +57,8 @@ async fn second_run_is_all_duplicates() {
     }
 }
 
-/// An object that was deleted and written again has two identical versions. The verdict of a later run with the same event
-/// is still `held`.
+/// An object that was deleted and written again has two identical versions. The verdict of a later run with the same
+/// event is still `held`.
 #[tokio::test]
 async fn restored_object_is_held() {
     let services = Services::on_real_clock(1).unwrap();
@@ -78,8 +78,8 @@ async fn restored_object_is_held() {
     );
 }
 
-/// In a second run with another seed, every message conflicts with a claim of the first run, so the verdict is inconclusive.
-/// A run with another seed and another event id has no conflicts.
+/// In a second run with another seed, every message conflicts with a claim of the first run, so the verdict is
+/// inconclusive. A run with another seed and another event id has no conflicts.
 #[tokio::test]
 async fn another_seed_needs_other_event_ids() {
     let services = Services::on_real_clock(1).unwrap();

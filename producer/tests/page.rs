@@ -1,5 +1,5 @@
-//! Tests of the HTML page: hostile event ids, failed runs, and agreement with the JSON report. `scripts/check-report` opens
-//! the pages that these tests write to `tmp/` in the target folder.
+//! Tests of the HTML page: hostile event ids, failed runs, and agreement with the JSON report. `scripts/check-report`
+//! opens the pages that these tests write to `tmp/` in the target folder.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -62,7 +62,7 @@ async fn hostile_ids_are_escaped() {
     assert!(html.find("id=\"verdict\"").unwrap() < html.find("<svg").unwrap(), "the verdict comes first");
 }
 
-/// A run without results still gets a page. That page has no latency chart.
+/// A run without results still gets a page. The page says which numbers were not read, and that the run is partial.
 #[tokio::test]
 async fn run_without_results_has_a_page() {
     let mut report = report(&["--messages", "1"]).await;

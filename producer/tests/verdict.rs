@@ -1,4 +1,4 @@
-//! Tests of the verdict and the report on fabricated evidence, above all of runs that went wrong.
+//! Tests of the verdict and the report on fabricated evidence, mostly evidence of runs that went wrong.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -183,7 +183,8 @@ fn rejected_valid_event_is_a_violation() {
     assert_eq!((run.report().dead_letters, run.report().lost), (Some(1), Some(0)));
 }
 
-/// The text shows the offending ids of each invariant that does not hold, and the number of invariants that hold.
+/// The text shows up to five offending ids of each invariant that does not hold, and the number of invariants that
+/// hold.
 #[test]
 fn failures_are_shown_in_full() {
     let mut run = FinishedRun::new(&["--messages", "7", "--distinct"]);
@@ -264,7 +265,8 @@ fn unreadable_source_is_null_and_inconclusive() {
     }
 }
 
-/// A claim from before the run does not count as new. A claim by an unconfirmed message of the run counts as new.
+/// A claim from before the run does not count as new. A claim made during the run counts as new even if it names no
+/// confirmed message, because an unconfirmed message may have won it.
 #[test]
 fn claim_of_earlier_run_is_not_new() {
     let mut run = FinishedRun::new(&["--messages", "2"]);
@@ -301,8 +303,8 @@ fn differing_duplicate_is_a_violation() {
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
 }
 
-/// A message that cannot be claimed is a violation if it is acknowledged or gone, but not while it may still become a dead
-/// letter.
+/// A message that cannot be claimed is a violation if it is acknowledged or gone, but not while it may still become a
+/// dead letter.
 #[test]
 fn poison_must_become_a_dead_letter() {
     let name = "each message that cannot be claimed is a dead letter and was not acknowledged";
@@ -349,7 +351,8 @@ fn partial_run_is_never_held() {
     assert_eq!(verdict(&run), Verdict::Violated);
 }
 
-/// If SQS refused a message, the verdict is never `held`, and the report says why. A violation that was seen still counts.
+/// If SQS refused a message, the verdict is never `held`, and the report says why. A violation that was seen still
+/// counts.
 #[test]
 fn run_with_refused_message_is_never_held() {
     let mut run = FinishedRun::new(&["--messages", "2"]);

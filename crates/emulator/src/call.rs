@@ -16,7 +16,7 @@ pub enum Service {
     Logs,
 }
 
-/// A request on its way to a service.
+/// A client's request to a service.
 pub struct Call<'a> {
     /// The service that the request is for.
     pub service: Service,

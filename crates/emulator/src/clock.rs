@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use tokio::time::Instant;
 
-/// A wall clock that advances with tokio's clock. A paused tokio clock stands still until a test advances it. It also jumps
-/// to the next timer whenever every task is waiting.
+/// A wall clock that advances with tokio's clock. While tokio's clock is paused, it moves only if a test advances it or
+/// if every task is waiting. If every task is waiting, it jumps to the next timer.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,

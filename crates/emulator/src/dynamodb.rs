@@ -44,7 +44,7 @@ impl Tables {
     /// records.
     ///
     /// # Errors
-    /// Fails if `SQLite` cannot create the indexes on the stream's records.
+    /// Fails if `SQLite` cannot open a second connection or create the indexes on the stream's records.
     ///
     /// # Panics
     /// Panics if `SQLite` cannot open an in-memory database.
@@ -91,8 +91,8 @@ impl Tables {
         table.latest_stream_arn.expect("the table has a stream")
     }
 
-    /// Deletes all expired items now. DynamoDB itself deletes them within a few days. The stream gets a REMOVE record for
-    /// each deleted item. Returns the number of deleted items.
+    /// Deletes all expired items now. The real DynamoDB takes up to a few days for this. The stream gets a REMOVE
+    /// record for each deleted item. Returns the number of deleted items.
     ///
     /// # Panics
     /// Panics if the database fails.
@@ -177,8 +177,8 @@ impl Tables {
     }
 }
 
-/// Capitalizes the fields of `userIdentity`, as the real `GetRecords` does. dynoxide names them `type` and `principalId`, as
-/// in the records that Lambda delivers.
+/// Renames the fields of `userIdentity` to `Type` and `PrincipalId`, as the real `GetRecords` names them. dynoxide
+/// names them `type` and `principalId`, as in the records that Lambda delivers.
 fn with_api_field_names(answer: &GetRecordsResponse) -> serde_json::Value {
     let mut answer = json!(answer);
     for record in answer["Records"].as_array_mut().into_iter().flatten() {

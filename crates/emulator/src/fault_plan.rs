@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::call::Call;
 
-/// Decides how queues and mappings behave where AWS's developer guides leave the behavior open. By default, everything
-/// happens once, in order and without delay.
+/// Decides how queues and mappings behave where AWS's developer guides leave the behavior open. The default
+/// methods cause no faults.
 pub trait FaultPlan: Send + Sync {
     /// Returns the index of the message that a receive takes next. `waiting` is the number of visible messages, and the
     /// message at index 0 became visible first. A standard queue does not promise any order.
@@ -14,8 +14,8 @@ pub trait FaultPlan: Send + Sync {
         0
     }
 
-    /// Returns how long a received message stays hidden. `None` stands for the queue's visibility timeout. If the time is
-    /// zero, a second consumer can receive the message at once, as at-least-once delivery allows.
+    /// Returns how long a received message stays hidden. `None` keeps the visibility timeout of the request or of the
+    /// queue. If the time is zero, a second consumer can receive the message at once, as at-least-once delivery allows.
     fn visibility(&self, _queue: &str) -> Option<Duration> {
         None
     }
@@ -37,19 +37,20 @@ pub trait FaultPlan: Send + Sync {
         Delivery::Once
     }
 
-    /// Returns the maximum number of records in the stream mapping's next batch. `maximum` is the configured batch size.
+    /// Returns the batch size that the stream mapping uses for its next batch. `maximum` is the configured batch size.
     fn batch_size(&self, maximum: usize) -> usize {
         maximum
     }
 
-    /// Returns true if the stream mapping drops a batch and reads the stream again from its last checkpoint. The new batches
-    /// may have other boundaries. The mapping calls this after each failed try, unless it bisects the batch.
+    /// Returns true if the stream mapping must drop the batch that it is delivering, and read the shard again from its
+    /// last checkpoint. The new batches may have other boundaries. The mapping calls this after each try that does
+    /// not finish the batch, unless it bisects the batch.
     fn rereads_from_checkpoint(&self) -> bool {
         false
     }
 
-    /// Returns the number of latest checkpoints that the stream mapping loses. The mapping then redelivers all batches after
-    /// the last checkpoint that remains.
+    /// Returns how many of its latest checkpoints the stream mapping loses. The mapping then redelivers all batches
+    /// after the last checkpoint that remains.
     fn lost_checkpoints(&self) -> usize {
         0
     }

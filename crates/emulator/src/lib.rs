@@ -1,9 +1,9 @@
-//! An in-process emulator of the AWS services that the pipeline uses, and of Lambda, which moves messages and records
-//! between those services by invoking the functions.
+//! An in-process emulator of the AWS services that the pipeline uses: SQS, DynamoDB, S3, CloudWatch Logs, and Lambda
+//! with its event source mappings.
 //!
 //! Tests run the functions' deployed code, including its SDK clients. Only the SDK's HTTP client is replaced: the
-//! replacement calls this crate. All code takes the time from one [`Clock`], which a test can stop. Only [`runtime_api`]
-//! uses the machine's clock, because it talks to other processes.
+//! replacement calls this crate. All code takes the time from one [`Clock`], which a test can stop. The exception is
+//! [`runtime_api`]: it always uses the machine's clock, because it talks to other processes.
 //!
 //! | module | contents |
 //! | --- | --- |
@@ -11,13 +11,13 @@
 //! | [`dynamodb`] | the table and its stream (the `dynoxide` emulator) |
 //! | [`s3`] | the data lake (the `s3s` library, with a map as storage) |
 //! | [`logs`] | CloudWatch Logs |
-//! | `lambda` | Lambda: sandboxes ([`function`]), event source mappings ([`sqs_mapping`], [`stream_mapping`] and its [`filter`]), and the [`runtime_api`] on loopback, for compiled functions |
+//! | `lambda` | Lambda: sandboxes ([`function`]), event source mappings ([`sqs_mapping`], [`stream_mapping`] and its [`filter`]), and the [`runtime_api`] for compiled functions in their own process |
 //! | `transport` | HTTP to the services: an in-process client for the SDK, and one loopback address ([`endpoint`]) for other clients |
 //! | [`meter`] | the units that AWS would bill |
 //!
 //! A test can inject two kinds of faults. [`RequestFaults`] ([`Services::faults`]) makes single requests fail or arrive
-//! late. A [`FaultPlan`](fault_plan::FaultPlan) makes queues and mappings do rare things that AWS's documentation allows,
-//! such as delivering a batch twice.
+//! late. A [`FaultPlan`](fault_plan::FaultPlan) makes queues and mappings do rare things that AWS's documentation
+//! allows, such as delivering a batch twice.
 
 #![warn(missing_docs)]
 

@@ -1,6 +1,6 @@
-//! The part of CloudWatch Logs that a reader of the functions' logs needs: log groups in memory, `DescribeLogGroups`, and
-//! `FilterLogEvents`. The emulator supports only filter patterns that compare one JSON field with a text. Such patterns can
-//! find an event or an outcome.
+//! The part of CloudWatch Logs that a reader of the functions' logs needs: log groups in memory, `DescribeLogGroups`,
+//! and `FilterLogEvents`. The emulator supports only filter patterns that compare one JSON field with a text. Such
+//! patterns can find the lines of one event or of one outcome.
 
 mod embedded_metrics;
 mod pattern;
@@ -48,7 +48,7 @@ enum LogsError {
 }
 
 impl LogsError {
-    /// Returns the error code of the API reference.
+    /// Returns the error code, as in the API reference.
     fn code(&self) -> &'static str {
         match self {
             Self::NoSuchGroup(_) => "ResourceNotFoundException",
@@ -167,8 +167,8 @@ impl Logs {
             Some(token) => token.parse().map_err(|_| malformed(token))?,
             None => 0,
         };
-        // Events are in time order, so a binary search skips those before the start time. A scan would hold the lock for
-        // longer, and functions that log a line wait for this lock.
+        // Events are in time order, so a binary search skips those before the start time. A scan would hold the lock
+        // for longer, and functions that log a line wait for this lock.
         let position = |time: u64| group.partition_point(|event| event.at_ms < time);
         let from = from.max(position(request.start_time.unwrap_or(0)));
         let end = position(request.end_time.unwrap_or(u64::MAX));

@@ -1,9 +1,9 @@
-//! Counts the units that AWS would bill. The services count the requests that they get, and Lambda's mappings count their
-//! own work, so the functions contain no metering code. Prices are not in this crate.
+//! Counts the units that AWS would bill. The services count the requests that they get, and Lambda's mappings count
+//! their own work, so the functions contain no metering code. Prices are not in this crate.
 //!
-//! Requests by observers are not billed: reads of the table, the lake, the logs and the queues' attributes, and
-//! `ReceiveMessage` requests. Only tools that read dead letters send `ReceiveMessage`; Lambda's mappings call the queue
-//! directly.
+//! The meter counts no billable units for requests by observers: reads of the table, the lake, the logs and the queues'
+//! attributes, and `ReceiveMessage` requests. Only tools that read dead letters send `ReceiveMessage`; Lambda's
+//! mappings call the queue directly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use crate::call::{Call, Service};
 use crate::sqs::protocol::message_size;
 
-/// SQS bills each started 64 KB of a request's payload as one request ("Amazon SQS pricing").
+/// SQS bills a request as one request for each 64 KB chunk of its payload ("Amazon SQS pricing"). The last chunk may be
+/// smaller.
 const SQS_CHUNK_BYTES: usize = 64 * 1024;
 
 /// The units that AWS would bill, counted since the services were created.
@@ -24,12 +25,13 @@ pub struct Usage {
     /// Number of requests that clients sent, by service and operation, billable or not. Requests by Lambda are not
     /// included.
     pub requests: BTreeMap<String, u64>,
-    /// Number of connections to the services' loopback address, or 0 if they have none. On AWS, each connection would be
-    /// a TLS handshake.
+    /// Number of connections that clients opened to the loopback [`endpoint`](crate::endpoint). On AWS, each of them
+    /// would need a TLS handshake.
     pub connections: u64,
-    /// Number of SQS requests by producers. Each started 64 KB of a request counts as one request.
+    /// Number of SQS requests by producers, as billed: a request counts once for each 64 KB chunk of its messages.
     pub sqs_sends: u64,
-    /// Number of SQS requests by Lambda that returned messages. Each started 64 KB of messages counts as one request.
+    /// Number of SQS requests by Lambda that returned messages, as billed: a request counts once for each 64 KB chunk
+    /// of its messages.
     pub sqs_receives: u64,
     /// Number of SQS requests with which Lambda deleted messages, up to ten messages per request.
     pub sqs_deletes: u64,
@@ -38,7 +40,8 @@ pub struct Usage {
     /// DynamoDB write request units of the `PutItem` requests and the `BatchExecuteStatement` statements that wrote an
     /// item.
     pub write_request_units: u64,
-    /// DynamoDB write request units of the `PutItem` requests whose condition failed, and of the statements that failed.
+    /// DynamoDB write request units of the `PutItem` requests whose condition failed, and of the statements that
+    /// failed.
     pub write_request_units_refused: u64,
     /// Number of S3 PUT requests that wrote an object.
     pub s3_puts: u64,
@@ -52,8 +55,8 @@ pub struct Usage {
     pub log_bytes: u64,
     /// The custom metrics, as `namespace/dimensions/name`. CloudWatch charges a monthly price for each of them.
     pub custom_metrics: BTreeSet<String>,
-    /// Size of the table's items in bytes, as DynamoDB counts it, but without the 100 bytes that storage billing adds to
-    /// each item.
+    /// Size of the table's items in bytes, as DynamoDB counts it, but without the 100 bytes that storage billing adds
+    /// to each item.
     pub table_bytes: u64,
     /// Number of items in the table.
     pub table_items: u64,
@@ -113,7 +116,7 @@ impl Meter {
         }
     }
 
-    /// Counts the requests that Lambda needs to delete this number of messages, ten in each request.
+    /// Counts the requests with which Lambda deletes `messages` messages, up to ten per request.
     pub(crate) fn deleted(&self, messages: usize) {
         self.lock().sqs_deletes += messages.div_ceil(10) as u64;
     }

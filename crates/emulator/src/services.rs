@@ -25,7 +25,7 @@ pub struct Services {
     pub logs: Logs,
     /// The hook that injects faults into single requests.
     pub faults: RequestFaults,
-    /// The plan that decides on faults of queues and mappings.
+    /// The plan that decides which faults happen in queues and mappings.
     pub fault_plan: Arc<dyn FaultPlan>,
     pub(crate) meter: Meter,
 }
@@ -43,7 +43,7 @@ impl Services {
         Self::with(clock, Tables::on_clock(clock), seed, fault_plan)
     }
 
-    /// Creates the services on the machine's clock, with writes that stay fast for any number of events.
+    /// Creates the services on the machine's clock. Writes to the table stay fast, however many events it holds.
     ///
     /// # Errors
     /// Fails if the table's database cannot be created.
@@ -76,7 +76,7 @@ impl Services {
         })
     }
 
-    /// Returns the billable units that all services have consumed so far.
+    /// Returns the units that AWS would have billed so far, for all services.
     #[must_use]
     pub fn usage(&self) -> Usage {
         let (log_lines, log_bytes, custom_metrics) = self.logs.billable();

@@ -60,7 +60,7 @@ impl Sqs {
     /// Creates a queue. Does nothing if it already exists.
     ///
     /// # Panics
-    /// Panics if its dead-letter queue does not exist. SQS refuses such a queue too.
+    /// Panics if the settings name a dead-letter queue that does not exist. SQS refuses such settings too.
     pub fn create_queue(&self, name: &str, settings: QueueSettings) {
         let mut state = self.lock();
         if let Some(Redrive { dead_letter_queue, .. }) = &settings.redrive {
@@ -81,7 +81,8 @@ impl Sqs {
     /// Sends a message without attributes and returns its id.
     ///
     /// # Errors
-    /// Fails if the queue does not exist, or if the body is empty, is too large or contains a character that SQS refuses.
+    /// Fails if the queue does not exist, or if the body is empty, is too large or contains a character that SQS
+    /// refuses.
     pub fn send(&self, queue: &str, body: &str) -> Result<String, SqsError> {
         self.send_message(queue, OutgoingMessage { body: body.to_owned(), ..OutgoingMessage::default() })
     }
@@ -89,7 +90,7 @@ impl Sqs {
     /// Sends a message and returns its id.
     ///
     /// # Errors
-    /// Fails in the cases of [`Sqs::send`], and if SQS refuses an attribute.
+    /// Fails for the same reasons as [`Sqs::send`], or if an attribute is not valid.
     pub fn send_message(&self, queue: &str, content: OutgoingMessage) -> Result<String, SqsError> {
         let mut state = self.lock();
         let id = uuid::Builder::from_random_bytes(state.random.u128(..).to_be_bytes()).into_uuid().to_string();
@@ -241,11 +242,11 @@ impl Sqs {
         Ok(())
     }
 
-    /// Hides a received message for `timeout` from now. With zero, the message becomes visible at once.
+    /// Hides a received message for `timeout` from now. A timeout of zero makes the message visible at once.
     ///
     /// # Errors
-    /// Fails if the queue does not exist, if the receipt handle is malformed, or if the message is not in flight under this
-    /// handle.
+    /// Fails if the queue does not exist, if the receipt handle is malformed, or if the message is not in flight under
+    /// this handle.
     pub fn change_visibility(&self, queue: &str, receipt_handle: &str, timeout: Duration) -> Result<(), SqsError> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -301,8 +302,8 @@ impl State {
     }
 }
 
-/// Returns true if a message may contain this character. The API reference for `SendMessage` allows the characters of XML
-/// 1.0.
+/// Returns true if a message may contain this character. The API reference for `SendMessage` allows the characters of
+/// XML 1.0.
 fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }

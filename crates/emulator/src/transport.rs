@@ -1,5 +1,5 @@
-//! HTTP between clients and the services: inside the process for functions and tests that use the SDK, over loopback for
-//! all other clients.
+//! HTTP between clients and the services: inside the process for functions and tests that use the SDK, over loopback
+//! for all other clients.
 
 pub mod endpoint;
 mod fault_injection;

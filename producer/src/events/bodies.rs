@@ -51,7 +51,7 @@ pub(super) const SIZES: usize = 5;
 /// 1. An event of `max_bytes` that compresses well.
 /// 2. The largest event of random text that can be claimed.
 /// 3. An event of random text that is one byte larger.
-/// 4. An event of random text of `max_bytes`.
+/// 4. An event of `max_bytes` with random text.
 ///
 /// If every body that the queue accepts can be claimed, the last three bodies are the same.
 pub(super) fn sized(number: usize, event_id: &str, seed: u64, max_bytes: usize) -> String {

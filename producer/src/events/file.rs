@@ -71,7 +71,8 @@ impl Plan {
     }
 }
 
-/// Recognizes files whose bytes are not UTF-8 text. Returns the format, and advice on how to convert it.
+/// Recognizes files that are compressed with gzip or encoded in UTF-16. Returns the format, and advice on how to
+/// convert the file.
 fn other_encoding(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     match bytes {
         [0x1f, 0x8b, ..] => Some(("compressed with gzip", "decompress it with `gunzip`")),
@@ -83,8 +84,8 @@ fn other_encoding(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Recognizes files that are a single JSON value instead of one JSON value per line. Returns the format, and advice on how
-/// to convert it.
+/// Recognizes files that are one JSON array, or one JSON object over several lines. Returns the format, and advice on
+/// how to convert the file.
 fn other_json(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let text = bytes.trim_ascii();
     serde_json::from_slice::<IgnoredAny>(text).ok()?;
@@ -143,7 +144,7 @@ fn describe_kind(name: &str) -> String {
     words.replace("not enabled", "not allowed")
 }
 
-/// Formats the column of the byte at `position`: the number of the byte's character in the line, counted from 1.
+/// Formats the column of the character whose bytes start at `position`. Columns count characters, from 1.
 fn column(line: &[u8], position: usize) -> String {
     let before = &line[..position.min(line.len())];
     format!("column {}", String::from_utf8_lossy(before).chars().count() + 1)

@@ -17,8 +17,8 @@ const EXPONENT: f64 = 1.0;
 /// Interval of the invalid messages in the scenario `poison`: every fifth message is not a valid event.
 const POISON_EVERY: usize = 5;
 
-/// Number of messages of one event in the scenario `conflicts`. The second and the fourth message have one content, and the
-/// other three have another.
+/// Number of messages of one event in the scenario `conflicts`. Two of them have one content, and the other three have
+/// another.
 const MESSAGES_IN_CONFLICT: u32 = 5;
 
 impl Plan {

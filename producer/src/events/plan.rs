@@ -38,7 +38,8 @@ pub struct Message {
 pub enum PlanError {
     #[error("failed to read {file}")]
     Unreadable { file: PathBuf, source: std::io::Error },
-    /// Some lines of the file cannot be sent as events. `lines` contains the number and the problem of each such line.
+    /// Some lines of the file cannot be sent as events. `lines` lists the first of these lines, each with its line
+    /// number and its problem.
     #[error("{file} has lines that are not valid events; nothing was sent: {lines}")]
     BadLines { file: PathBuf, lines: String },
     /// The file has a format other than one JSON value per line.

@@ -9,8 +9,8 @@ pub(super) struct Zipf {
 }
 
 impl Zipf {
-    /// Creates the distribution over `ranks` ranks, which must be at least one. An exponent of 0 makes all ranks equally
-    /// likely.
+    /// Creates the distribution over the ranks `0..ranks`. `ranks` must be at least 1. An exponent of 0 makes all ranks
+    /// equally likely.
     pub(super) fn new(ranks: usize, exponent: f64) -> Self {
         let mut sum = 0.0;
         #[expect(clippy::cast_precision_loss, reason = "a rank is far below 2^52")]

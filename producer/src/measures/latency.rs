@@ -5,14 +5,15 @@ use serde::Serialize;
 
 use super::Times;
 
-/// Number of significant digits that the histogram keeps. Three digits keep the error of a percentile below a thousandth.
+/// Number of significant digits that the histogram keeps. Three digits keep the error of a percentile below a
+/// thousandth.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// Maximum latency that the histogram can record. No event takes longer, because SQS keeps a message for at most 14 days,
-/// and the stream keeps a record for one day.
+/// Maximum latency that the histogram can record. No event takes longer, because SQS keeps a message for at most 14
+/// days, and the stream keeps a record for one day.
 const MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
-/// A text of the report that explains which clock each time comes from.
+/// Explains to the reader of the report which clock each time comes from.
 const CLOCKS: &str = "sent: the start of the request with the message that won, by the producer's clock; claimed: the claim's claimed_at, \
                       by ingest-fn's clock; archived: the first log line of archive-fn that names the object, by archive-fn's \
                       clock. On one machine, these are the same clock; on AWS, they differ by milliseconds.";
@@ -20,14 +21,14 @@ const CLOCKS: &str = "sent: the start of the request with the message that won, 
 /// Latency of the events that were claimed in the run.
 #[derive(Debug, Serialize)]
 pub struct Latency {
-    /// Latency from the send of the message that won to the claim. It includes the time in SQS, the batching window and
+    /// Latency from sending the winning message to the claim. It includes the time in SQS, the batching window and
     /// retries.
     pub sent_to_claimed: Option<Percentiles>,
     /// Latency from the claim through the stream to the object.
     pub claimed_to_archived: Option<Percentiles>,
-    /// Latency from the send of the message that won to the object.
+    /// Latency from sending the winning message to the object.
     pub sent_to_archived: Option<Percentiles>,
-    /// The clock that each time comes from.
+    /// Text that explains which clock each time comes from.
     pub clocks: &'static str,
 }
 
@@ -122,8 +123,8 @@ impl Percentiles {
 mod tests {
     use super::*;
 
-    /// Percentiles include only the events whose times are known. A negative latency, caused by differing clocks, counts as
-    /// 0.
+    /// Percentiles include only the events whose times are known. A negative latency, caused by differing clocks,
+    /// counts as 0.
     #[test]
     fn percentiles_skip_unknown_times() {
         let times = |sent_ms, claimed_ms, archived_ms| Times { sent_ms, claimed_ms, archived_ms };

@@ -7,8 +7,8 @@ use plotters::prelude::*;
 use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
 
-/// Width and height of a chart in pixels. The width is close to the width of a page column on a desktop and to the width of
-/// a phone's screen, so the page hardly scales the chart's text.
+/// Width and height of a chart in pixels. A page column on a desktop and a phone's screen are about as wide as a chart,
+/// so the page hardly scales the chart's text.
 const SIZE: (u32, u32) = (440, 260);
 
 const INK: RGBColor = RGBColor(0x57, 0x60, 0x6a);
@@ -92,7 +92,7 @@ fn draw_into<B: DrawingBackend>(
     area.present()
 }
 
-/// Labels the count axis at whole numbers only.
+/// Returns the axis label for a count; empty if the count is not a whole number.
 fn whole(count: f64) -> String {
     if count.fract().abs() > 1e-9 { String::new() } else { format!("{count:.0}") }
 }

@@ -5,7 +5,7 @@ use crate::report::RunReport;
 
 /// The page's section on the cost of a run on AWS.
 pub(super) struct Cost {
-    /// Date of the prices.
+    /// Date on which the prices were looked up.
     pub(super) looked_up: &'static str,
     pub(super) regions: Vec<&'static str>,
     pub(super) tables: Vec<Table>,
@@ -16,7 +16,7 @@ pub(super) struct Cost {
 pub(super) struct Table {
     pub(super) title: &'static str,
     pub(super) rows: Vec<Row>,
-    /// The totals: a label and the price in each region.
+    /// The totals, each with its label and its price in each region.
     pub(super) sums: Vec<(&'static str, Vec<String>)>,
 }
 
@@ -65,7 +65,8 @@ fn rows(lines: &[Line]) -> Vec<Row> {
     charged().map(row).collect()
 }
 
-/// Formats whole numbers without decimals, numbers below 0.01 in scientific notation, and other numbers with two decimals.
+/// Formats whole numbers without decimals, numbers below 0.01 in scientific notation, and other numbers with two
+/// decimals.
 fn quantity(units: f64) -> String {
     match units {
         whole if whole.fract() == 0.0 => format!("{whole}"),

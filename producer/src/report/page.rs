@@ -8,7 +8,7 @@ use crate::measures::RepeatedEvent;
 use crate::report::RunReport;
 use crate::verdict::{Invariant, Verdict};
 
-/// Number of offending ids that the page shows at once; the reader can unfold the others.
+/// Number of offending ids that the page shows for each invariant. The reader can unfold the others.
 const MAX_SEEN: usize = 5;
 
 /// The data that the template shows.
@@ -96,7 +96,7 @@ impl Page<'_> {
     }
 }
 
-/// Splits the offending ids into those that the page shows at once and those that the reader can unfold.
+/// Splits the offending ids into those that are always visible and those that the reader can unfold.
 fn shown(invariant: &Invariant) -> (&[String], &[String]) {
     invariant.examples.split_at(invariant.examples.len().min(MAX_SEEN))
 }

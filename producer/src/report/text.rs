@@ -105,7 +105,7 @@ fn write_unreadable(report: &RunReport, out: &mut impl Write) -> io::Result<()> 
     Ok(())
 }
 
-/// Writes one line for all invariants that hold, and each other invariant with its offending ids.
+/// Writes how many invariants hold. Then writes each other invariant and its first offending ids.
 fn write_invariants(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     let all = report.invariants.len();
     let held = report.invariants.iter().filter(|invariant| invariant.held == Some(true)).count();

@@ -12,7 +12,7 @@ use crate::scenario::Content;
 use crate::source::Source;
 
 impl Evidence<'_> {
-    /// Checks the invariants of every run, followed by those that the scenario adds.
+    /// Checks the invariants that every run has, then those that the scenario adds.
     pub(crate) fn invariants(&self) -> Vec<Invariant> {
         let mut invariants = self.common_invariants();
         invariants.extend(self.scenario_invariants());
@@ -140,14 +140,15 @@ impl Evidence<'_> {
         invariants
     }
 
-    /// Returns the events that have conflicts although all of their messages in this run have the same content. Something
-    /// else claimed these events with different content, for example an earlier run with another seed.
+    /// Returns the events that have conflicts although all of their messages in this run have the same content.
+    /// Something else claimed these events with different content, for example an earlier run with another seed.
     fn conflicts_with_others(&self) -> BTreeSet<usize> {
         let Self { plan, sent, seen, .. } = *self;
         let is_claimed_by_others = |event: &usize| {
             let mut digests = plan.messages_of[*event].iter().map(|&index| plan.messages[index].digest);
             let first = digests.next().flatten();
-            // If the claim has the same content as the messages, `ingest-fn` misjudged them. Another invariant reports that.
+            // If the claim has the same content as the messages, `ingest-fn` misjudged them. Another invariant reports
+            // that.
             let claimed = seen.claims.get(event).and_then(|claim| Digest::from_stored(&claim.digest));
             digests.all(|digest| digest == first) && claimed != first
         };
@@ -157,9 +158,9 @@ impl Evidence<'_> {
         events.into_iter().filter(is_claimed_by_others).collect()
     }
 
-    /// Returns the ids of messages that `ingest-fn` logged with a wrong outcome: as won or duplicate although they differ
-    /// from their event's claim, or as a conflict although they match the claim. Skips events whose messages were checked
-    /// against a claim other than the one in the table, which happens at the end of a dedup window.
+    /// Returns the ids of messages that `ingest-fn` logged with a wrong outcome: as won or duplicate although they
+    /// differ from their event's claim, or as a conflict although they match the claim. Skips events whose messages
+    /// were checked against a claim other than the one in the table, which happens at the end of a dedup window.
     fn misjudged(&self) -> impl Iterator<Item = &String> {
         let Self { plan, sent, seen, .. } = *self;
         let is_misjudged = move |(id, index): &(&String, &usize)| -> Option<bool> {
@@ -180,9 +181,9 @@ impl Evidence<'_> {
     }
 }
 
-/// Judges an invariant by its offenders. An offender is an id and a flag: `true` if the id certainly violates the invariant,
-/// `false` if that is undecided. One certain offender makes the invariant violated. If `sources_known` is false, the
-/// invariant is undecided.
+/// Judges an invariant by its offenders. An offender is an id and a flag: `true` if the id certainly violates the
+/// invariant, `false` if that is undecided. One certain offender makes the invariant violated. If `sources_known` is
+/// false, the invariant is undecided.
 fn judge(name: &'static str, sources_known: bool, offenders: impl Iterator<Item = (bool, String)>) -> Invariant {
     let mut certain = Vec::new();
     let mut undecided = Vec::new();

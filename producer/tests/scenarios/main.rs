@@ -82,7 +82,7 @@ fn only_poison_becomes_dead_letters() {
     );
 }
 
-/// Events that fit into an item are archived, whatever their size. Larger events become dead letters.
+/// Large events are archived if they fit into a DynamoDB item, and become dead letters if they do not.
 #[test]
 fn large_events_are_archived_or_dead_letters() {
     assert_numbers(&run_and_expect_held("large --messages 5"), &[("objects", 3), ("rejected", 2), ("dead_letters", 2)]);
@@ -135,8 +135,8 @@ fn assert_violated(report: &RunReport, name: &str) {
     );
 }
 
-/// Sends a request and returns after the answer. The embedded services answer at once, so no runtime is needed to wait for
-/// them.
+/// Sends a request and returns after the answer. The embedded services answer at once, so no runtime is needed to wait
+/// for them.
 fn call_service(services: &Services, request: http::request::Builder, body: impl Into<Bytes>) {
     let answer = services.answer(request.body(body.into()).unwrap()).now_or_never().unwrap().unwrap();
     assert!(answer.status().is_success(), "{answer:?}");
@@ -148,7 +148,7 @@ fn lists_versions(call: &Call<'_>) -> bool {
         && call.request.uri().query().is_some_and(|query| query.contains("versions"))
 }
 
-/// Sends the request that `request` builds for each object that still has only one version.
+/// For each object that still has only one version, builds a request from the object's URL and sends it.
 fn change_each_object(services: &Services, request: impl Fn(&str) -> (http::request::Builder, Bytes)) {
     for (key, versions) in services.lakes.versions(names::BUCKET) {
         if versions.len() == 1 {
@@ -260,7 +260,8 @@ async fn unconditional_put_violates_soak() {
     assert_violated(&report, "each object has exactly one version");
 }
 
-/// The verdict is `violated` if something else deletes or replaces claims, objects or dead letters.
+/// The verdict is `violated` if something other than the pipeline deletes claims, objects or dead letters, or replaces
+/// objects.
 #[tokio::test]
 async fn tampering_with_services_is_violated() {
     let tampering: [(&str, ServiceFault, &[&str]); 4] = [

@@ -66,7 +66,8 @@ async fn seed_determines_the_sent_bodies() {
     assert!(runs[0] == runs[1]);
 }
 
-/// Another rate or duration changes the number of messages, unless the command line gives the number.
+/// In `soak`, the rate times the duration is the number of messages, unless the command line gives the number. In
+/// `mixed`, which has no duration by default, `--rate` alone does not change the number.
 #[test]
 fn rate_and_duration_set_the_number_of_messages() {
     for (line, messages) in [
@@ -107,7 +108,8 @@ async fn rate_may_take_longer_than_the_timeout() {
     assert!(report.time >= 2.0, "{report:?}");
 }
 
-/// The verdict of a run that could not send every message is never `held`, and the report does not count the unsent events.
+/// The verdict of a run that could not send every message is never `held`, and the report does not count the unsent
+/// events.
 #[tokio::test]
 async fn incomplete_run_is_never_held() {
     let is_first = |call: &Call<'_>| String::from_utf8_lossy(call.request.body()).contains("grid_stress_999-1\\\"");

@@ -12,8 +12,8 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Runs the command line while another producer sends a message once a minute. `ingest-fn` rejects these messages, so SQS
-/// redelivers them, and the queue is never empty.
+/// Runs the command line while another producer sends a message once a minute. `ingest-fn` rejects these messages, so
+/// SQS redelivers them, and the queue is never empty.
 async fn run_beside_poison_of_others(line: &str) -> RunReport {
     let send_poison = async |services: Arc<Services>| {
         let mut ticks = interval(MINUTE);
@@ -25,7 +25,8 @@ async fn run_beside_poison_of_others(line: &str) -> RunReport {
     run_beside(line, send_poison).await
 }
 
-/// Receives the first `most` messages of the dead-letter queue as soon as they arrive, and hides each of them for `time`.
+/// Receives the first `most` messages of the dead-letter queue as soon as they arrive, and hides each of them for
+/// `time`.
 async fn hide_dead_letters(services: Arc<Services>, time: Duration, most: usize) {
     let mut hidden = 0;
     while hidden < most {
@@ -72,7 +73,8 @@ async fn own_poison_is_awaited_beside_that_of_others() {
     assert!((500.0..700.0).contains(&report.time), "{} s", report.time);
 }
 
-/// A conflict is settled one visibility timeout after its log line, because SQS would have redelivered the message by then.
+/// A conflict is settled if it is not logged again within the visibility timeout plus the log delay, because the log
+/// would have shown a redelivery by then.
 #[tokio::test(start_paused = true)]
 async fn conflicts_are_settled_beside_messages_of_others() {
     let report = run_beside_poison_of_others("run conflicts --timeout 1800").await;
@@ -80,7 +82,7 @@ async fn conflicts_are_settled_beside_messages_of_others() {
     assert!(report.time < 300.0, "{} s", report.time);
 }
 
-/// Dead letters that another consumer hides are not lost. If they stay hidden, the verdict is inconclusive.
+/// If another consumer keeps dead letters hidden, the verdict is inconclusive, not violated.
 #[tokio::test(start_paused = true)]
 async fn hidden_dead_letters_are_inconclusive() {
     let hide = |services| hide_dead_letters(services, 60 * MINUTE, 2);

@@ -31,9 +31,10 @@ pub(crate) struct Behavior {
 /// A known disagreement of one engine with a behavior.
 struct Difference {
     engine: Engine,
-    /// The exact text of the [`Mismatch`] that the engine must produce.
+    /// The exact text of the [`Mismatch`] that the body must return for this engine.
     observed: &'static str,
-    /// Explains which side we trust, or why the difference does not matter. The table prints it as a footnote.
+    /// Names the source that we trust more than the engine, or says why the difference does not matter. The table
+    /// prints it as a footnote.
     explanation: &'static str,
 }
 
@@ -70,8 +71,8 @@ impl Behavior {
         self
     }
 
-    /// Runs the body and writes a line to the results. If no difference is recorded for the engine, fails unless the
-    /// behavior holds. Otherwise, fails unless the engine shows exactly the recorded difference.
+    /// Runs the body and writes a line to the results. The behavior must hold on the engine, unless a difference is
+    /// recorded for that engine. In that case, the engine must show exactly the recorded difference.
     pub(crate) async fn check(&self, stage: Arc<Stage>, results: &Results) -> Result<(), Failed> {
         let engine = stage.engine;
         let limit = PATIENCE * 3;

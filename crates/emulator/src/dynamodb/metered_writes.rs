@@ -1,4 +1,5 @@
-//! Executes the writes that DynamoDB bills, and counts the write units that each of them consumes.
+//! Executes `PutItem` and `BatchExecuteStatement`, and counts the write units that they consume. Other writes are not
+//! metered.
 
 use dynoxide::Database;
 use dynoxide::actions::batch_execute_statement::{BatchExecuteStatementRequest, BatchExecuteStatementResponse};

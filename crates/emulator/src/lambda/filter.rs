@@ -7,7 +7,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default)]
 pub struct FilterPattern(Option<Value>);
 
-/// A filter pattern that uses a part of the language that the emulator does not support.
+/// The error for a filter pattern that the emulator does not support.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot use the filter pattern {0}: the emulator supports only lists of strings under names")]
 pub struct UnsupportedPattern(Value);
@@ -16,7 +16,8 @@ impl FilterPattern {
     /// Creates a filter from a pattern such as `{"dynamodb":{"NewImage":{"sk":{"S":["CLAIM"]}}}}`.
     ///
     /// # Errors
-    /// Fails if the pattern contains anything but names and lists of strings.
+    /// Fails if the pattern contains anything other than names and lists of strings, or if an object or a list is
+    /// empty.
     pub fn new(pattern: Value) -> Result<Self, UnsupportedPattern> {
         fn is_supported(pattern: &Value) -> bool {
             match pattern {

@@ -1,4 +1,5 @@
-//! A Lambda function as the event source mappings see it: it takes JSON, and returns JSON or an error before its timeout.
+//! A Lambda function as the event source mappings see it: an invocation takes JSON, and returns JSON, fails or times
+//! out.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -122,8 +123,8 @@ impl Function {
     }
 }
 
-/// Creates a sandbox from a handler. The sandbox parses each payload into an [`Envelope`] and calls the handler with it,
-/// as `lambda_runtime` would.
+/// Creates a sandbox from a handler. The sandbox parses each payload into an [`Envelope`] and calls the handler with
+/// it, as `lambda_runtime` would.
 pub fn sandbox<H, F, Answer, E>(handle: H) -> Sandbox
 where
     H: Fn(LambdaEvent<Envelope>) -> F + Send + Sync + 'static,

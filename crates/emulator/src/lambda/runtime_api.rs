@@ -1,5 +1,5 @@
-//! The two loopback servers that a compiled function in its own process needs: the Runtime API, which delivers its
-//! events, and an AWS endpoint, which passes its requests to the emulated services.
+//! Two loopback servers for a compiled function that runs in its own process. The Runtime API delivers events to the
+//! function, and an AWS endpoint passes the function's requests to the emulated services.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ pub type Reply = Result<Bytes, Bytes>;
 
 /// The Runtime API of one function (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>).
 pub struct RuntimeApi {
-    /// The address for the function's variable `AWS_LAMBDA_RUNTIME_API`.
+    /// The value for the function's environment variable `AWS_LAMBDA_RUNTIME_API`.
     pub address: SocketAddr,
     events: mpsc::UnboundedSender<(String, Bytes)>,
     state: Arc<State>,
@@ -61,8 +61,8 @@ impl RuntimeApi {
         *self.state.first_asked.wait().await
     }
 
-    /// Delivers an event the next time the function asks for one, and waits for the function's reply. Returns `None` if
-    /// the reply can no longer arrive.
+    /// Delivers an event the next time the function asks for one, and waits for the function's reply. If the function's
+    /// process dies, this wait does not end. Returns `None` if another call uses the same `request_id` meanwhile.
     pub async fn invoke(&self, request_id: &str, event: impl Into<Bytes>) -> Option<Reply> {
         let (sender, reply) = oneshot::channel();
         self.state.replies().insert(request_id.to_owned(), sender);

@@ -1,8 +1,8 @@
 //! The event source mapping from a queue to a function, as "Using Lambda with Amazon SQS" in Lambda's developer guide
 //! describes it.
 //!
-//! Lambda runs several pollers in parallel. Here, one poller collects a batch, hands it to the function, and collects the
-//! next batch while the function works. Polling takes no time and never fails.
+//! Lambda runs several pollers in parallel. Here, one poller collects a batch, hands it to the function, and collects
+//! the next batch while the function works. Its requests to the queue have no latency and do not fail.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,7 +34,8 @@ pub struct SqsMappingSettings {
     pub batching_window: Duration,
     /// Maximum number of invocations at the same time.
     pub maximum_concurrency: usize,
-    /// True if `ReportBatchItemFailures` is set. If false, every answer counts as a success of the whole batch.
+    /// True if `ReportBatchItemFailures` is set. If false, the whole batch succeeds when the function returns without
+    /// an error.
     pub report_batch_item_failures: bool,
 }
 
@@ -50,8 +51,8 @@ impl SqsMapping {
     /// Creates a mapping. It delivers nothing until [`run`](Self::run) is called.
     ///
     /// # Panics
-    /// Panics on settings that AWS refuses. The batch size must be 1 to 10,000 and the maximum concurrency 2 to 1,000. The
-    /// batching window must be at most five minutes, and at least one second if the batch size is above ten.
+    /// Panics on settings that AWS refuses. The batch size must be 1 to 10,000 and the maximum concurrency 2 to 1,000.
+    /// The batching window must be at most five minutes, and at least one second if the batch size is above ten.
     #[must_use]
     pub fn new(services: Arc<Services>, queue: &str, function: Arc<Function>, settings: SqsMappingSettings) -> Self {
         let SqsMappingSettings { batch_size, batching_window, maximum_concurrency, .. } = settings;
@@ -93,8 +94,8 @@ impl SqsMapping {
     }
 
     /// Waits for the first message, and then collects more until the batch is full or its window ends. Returns each
-    /// message with the JSON record that the function receives for it. A message that does not fit is put into
-    /// `pending` for the next batch.
+    /// message with the JSON record that the function receives for it. A message that would make the payload too large
+    /// stays in `pending` for the next batch.
     async fn next_batch(&self, pending: &mut VecDeque<Received>) -> Result<Vec<(Received, String)>, SqsError> {
         let mut batch = Vec::new();
         let mut payload_bytes = payload(&[]).len();
@@ -143,8 +144,8 @@ impl SqsMapping {
         }
     }
 
-    /// Invokes the function. If the function's answer arrives, the mapping deletes the messages that succeeded. All other
-    /// messages become visible again after their visibility timeout.
+    /// Invokes the function. If the function's answer arrives, the mapping deletes the messages that succeeded. All
+    /// other messages become visible again after their visibility timeout.
     async fn deliver_once(&self, batch: &[(Received, String)], answer_arrives: bool) {
         let (messages, records): (Vec<_>, Vec<_>) = batch.iter().map(|(m, r)| (m, r.as_str())).unzip();
         let invocation = self.function.invoke(payload(&records));

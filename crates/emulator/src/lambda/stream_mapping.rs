@@ -1,10 +1,10 @@
 //! The event source mapping from a table's stream to a function, as "Using AWS Lambda with Amazon DynamoDB" in Lambda's
 //! developer guide describes it.
 //!
-//! The mapping reads each shard in order, one batch at a time. It retries a failed batch until each record has succeeded or
-//! is discarded, and only then reads the next batch of the shard. A retry starts at the lowest record that the function
-//! reported, repeats the whole batch, or splits the batch into halves. The only trace of discarded records is a message to
-//! the on-failure queue.
+//! The mapping reads each shard in order, one batch at a time. It retries a failed batch until each record has
+//! succeeded or is discarded, and only then reads the next batch of the shard. If the function reports failed records,
+//! the retry starts at the first of them. Otherwise, the mapping retries the whole batch, or its two halves separately.
+//! The only trace of discarded records is a message to the on-failure queue.
 //!
 //! The guide does not say how retries are counted after a partial failure. Here, every retry of the remaining records
 //! counts, and each half of a bisected batch inherits the count of the whole batch.
@@ -50,15 +50,16 @@ pub struct StreamMappingSettings {
     pub batching_window: Duration,
     /// The filter that a record must match. The function never sees other records.
     pub filter: FilterPattern,
-    /// True if `ReportBatchItemFailures` is set. If false, every answer counts as a success of the whole batch.
+    /// True if `ReportBatchItemFailures` is set. If false, the whole batch succeeds when the function returns without
+    /// an error.
     pub report_batch_item_failures: bool,
     /// True if `BisectBatchOnFunctionError` is set: if the function fails, the mapping retries the two halves of the
     /// batch separately.
     pub bisect_on_error: bool,
     /// Maximum number of retries. `None` means no limit (-1 on AWS).
     pub maximum_retry_attempts: Option<u32>,
-    /// The age above which records are discarded. `None` means no limit (-1 on AWS): records are retried until they leave
-    /// the stream.
+    /// The age above which records are discarded. `None` means no limit (-1 on AWS): records are retried until they
+    /// leave the stream.
     pub maximum_record_age: Option<Duration>,
     /// Name of the on-failure queue. Its messages name the discarded records.
     pub on_failure_queue: Option<String>,
@@ -86,23 +87,23 @@ pub enum StreamMappingError {
 /// Records that the mapping delivers together.
 struct Batch {
     records: Vec<Record>,
-    /// Number of failed tries so far.
+    /// Number of failed tries so far, without those after which the mapping bisected the batch.
     tries: u32,
 }
 
 /// The outcome of one try of a batch.
 enum TryOutcome {
     Done,
-    /// The function reported failed records. All records before the lowest failed one succeeded, and this is
-    /// their number.
+    /// The function reported failed records. The number is that of the records before the first failed one, which all
+    /// succeeded.
     DoneBefore(usize),
     /// The function returned no answer, or an invalid one.
     Failed,
 }
 
 impl StreamMapping {
-    /// Creates a mapping. It delivers nothing until [`run`](Self::run) is called, and then starts at the beginning of the
-    /// stream (`TRIM_HORIZON`).
+    /// Creates a mapping. It delivers nothing until [`run`](Self::run) is called, and then starts at the beginning of
+    /// the stream (`TRIM_HORIZON`).
     #[must_use]
     pub fn new(
         services: Arc<Services>,
@@ -125,8 +126,8 @@ impl StreamMapping {
     }
 
     async fn run_shard(&self, shard: &str) -> Result<(), StreamMappingError> {
-        // The mapping has processed all records up to and including the last checkpoint. The first checkpoint, `None`, is
-        // the shard's beginning.
+        // The mapping has processed all records up to and including the last checkpoint. The first checkpoint, `None`,
+        // is the shard's beginning.
         let mut checkpoints = VecDeque::from([None]);
         loop {
             let checkpoint = checkpoints.back().cloned().flatten();
@@ -199,7 +200,7 @@ impl StreamMapping {
     }
 
     /// Delivers a batch until every record has succeeded or is discarded. Returns false if the fault plan made the
-    /// mapping drop the batch, so that it must read the records again from its checkpoint.
+    /// mapping drop the batch. The mapping must then read the shard again from its last checkpoint.
     async fn process_batch(&self, shard: &str, batch: Batch) -> Result<bool, StreamMappingError> {
         let mut queue = VecDeque::from([batch]);
         while let Some(mut batch) = queue.pop_front() {

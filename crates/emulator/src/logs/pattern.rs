@@ -39,7 +39,7 @@ impl<'a> Pattern<'a> {
 mod tests {
     use super::Pattern;
 
-    /// A pattern compares one field with a whole text or with the start of a text. Every other pattern is an error.
+    /// A pattern compares a text with one whole field or with the start of one field. Every other pattern is an error.
     #[test]
     fn pattern_is_one_name_with_a_text() {
         let line = r#"{"outcome":"won","event_id":"grid_1"}"#;

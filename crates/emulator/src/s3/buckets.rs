@@ -1,4 +1,4 @@
-//! The objects of all buckets and their versions, under one lock.
+//! All buckets with all versions of their objects, under one lock.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -43,7 +43,7 @@ impl Buckets {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the latest version of a key, or the version with the given id.
+    /// Returns a version of a key and its content: the version with the given id, or the latest if `id` is `None`.
     pub(crate) fn version(&self, bucket: &str, key: &str, id: Option<&str>) -> S3Result<(Version, Content)> {
         let buckets = self.lock();
         let versions = buckets.get(bucket).ok_or_else(|| s3_error!(NoSuchBucket))?.get(key);
@@ -58,7 +58,7 @@ impl Buckets {
     }
 }
 
-/// Returns the latest version of a key, unless it is a delete marker.
+/// Returns the latest version of a key and its content, or `None` if it is a delete marker or missing.
 pub(crate) fn current(versions: &[Version]) -> Option<(&Version, &Content)> {
     let latest = versions.last()?;
     Some((latest, latest.object.as_ref()?))

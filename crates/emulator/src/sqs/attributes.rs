@@ -1,5 +1,5 @@
-//! Message attributes: "Amazon SQS message metadata" in the developer guide. Instrumented producers attach attributes to
-//! every message, for example a `traceparent`.
+//! Message attributes, as "Amazon SQS message metadata" in the developer guide describes them. Instrumented producers
+//! attach attributes to every message, for example a `traceparent`.
 
 use std::collections::BTreeMap;
 
@@ -125,8 +125,8 @@ pub(crate) fn size(attributes: &MessageAttributes) -> usize {
     attributes.iter().map(|(name, it)| name.len() + it.data_type.len() + it.value.bytes().len()).sum()
 }
 
-/// Returns the attributes that a receive asks for. Each element of `requested` is `All`, `.*`, a name, or a prefix such as
-/// `trace.*`.
+/// Returns the attributes that a receive asks for. Each element of `requested` is `All`, `.*`, a name, or a prefix such
+/// as `trace.*`.
 pub(crate) fn select(attributes: &MessageAttributes, requested: &[String]) -> MessageAttributes {
     let is_requested = |name: &str| {
         requested.iter().any(|requested| match requested.strip_suffix(".*") {
@@ -137,8 +137,9 @@ pub(crate) fn select(attributes: &MessageAttributes, requested: &[String]) -> Me
     attributes.iter().filter(|(name, _)| is_requested(name)).map(|(name, it)| (name.clone(), it.clone())).collect()
 }
 
-/// Returns the MD5 digest of the attributes, or `None` if there are none. The SDKs for other languages verify this
-/// digest. "Calculating the MD5 message digest for message attributes" in the developer guide describes the encoding.
+/// Returns the MD5 digest of the attributes, or `None` if there are none. Some SDKs verify this digest, for example the
+/// SDK for Java. "Calculating the MD5 message digest for message attributes" in the developer guide describes the
+/// encoding.
 pub(crate) fn md5(attributes: &MessageAttributes) -> Option<String> {
     if attributes.is_empty() {
         return None;

@@ -217,8 +217,8 @@ fn send(sqs: &Sqs, queue: &str, request: &Value) -> Result<Value, SqsError> {
     Ok(answer)
 }
 
-/// Returns the size in bytes that SQS compares with its limits, for a message in a request: its body, and the names, types
-/// and values of its attributes.
+/// Returns the size in bytes of the message in a request or batch entry, as SQS counts it for its limits: the body, and
+/// the names, types and values of the attributes.
 pub(crate) fn message_size(message: &Value) -> usize {
     let body = message["MessageBody"].as_str().map_or(0, str::len);
     // Attributes that cannot be parsed count as empty here. The send itself refuses their message later.

@@ -15,7 +15,8 @@ use crate::sqs::error::{SqsError, invalid};
 pub struct QueueSettings {
     /// The time for which a received message stays hidden.
     pub visibility_timeout: Duration,
-    /// The age at which a message is deleted, even if no one has received it. The age counts from the first send.
+    /// The age at which a message is deleted, even if no one has received it. Moving a message to the dead-letter queue
+    /// does not reset its age.
     pub retention: Duration,
     /// The redrive policy. Without one, a message can be received any number of times.
     pub redrive: Option<Redrive>,
@@ -58,13 +59,13 @@ pub struct Received {
     pub trace_header: Option<String>,
     /// Number of receives so far, including this one.
     pub receive_count: u32,
-    /// The time of the first send, in milliseconds since 1970.
+    /// The time at which the producer sent the message, in milliseconds since 1970.
     pub sent_ms: u64,
     /// The time of the first receive, in milliseconds since 1970.
     pub first_received_ms: u64,
 }
 
-/// Number of messages in a queue.
+/// Numbers of visible and in-flight messages in a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Number of messages that can be received.
@@ -77,8 +78,8 @@ pub(crate) struct Queue {
     pub(crate) settings: QueueSettings,
     pub(crate) visible: VecDeque<u64>,
     pub(crate) hidden: BTreeSet<(Instant, u64)>,
-    /// The messages by handle. Handles are numbered in the order of sending, and a dead letter keeps its handle. The map
-    /// is therefore in the order of the first sends.
+    /// The messages by handle, an internal number that ascends in the order in which producers send messages. A dead
+    /// letter keeps its handle, so the oldest message always comes first.
     pub(crate) messages: BTreeMap<u64, Message>,
     pub(crate) changed: Arc<Notify>,
 }
@@ -125,7 +126,7 @@ impl Queue {
         }
     }
 
-    /// Makes messages visible again once their visibility timeout is over.
+    /// Makes every message visible whose visibility timeout is over.
     pub(crate) fn show_due(&mut self, now: Instant) {
         while let Some(&(until, handle)) = self.hidden.first()
             && until <= now
@@ -138,8 +139,8 @@ impl Queue {
         }
     }
 
-    /// Returns the handle of the message to which a receipt handle belongs. Returns `None` if the message has been deleted,
-    /// or if a later receive has made the receipt handle stale.
+    /// Returns the key in `messages` for the message that a receipt handle identifies. Returns `None` if the message
+    /// has been deleted, or if a later receive has made the receipt handle stale.
     pub(crate) fn current_handle(&self, receipt_handle: &str) -> Result<Option<u64>, SqsError> {
         let parsed = receipt_handle
             .split_once('-')

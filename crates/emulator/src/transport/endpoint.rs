@@ -24,8 +24,8 @@ pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
     serve_aws_on(0, services).await
 }
 
-/// Serves the emulated services on a port of 127.0.0.1 until the runtime ends. Port 0 stands for a free port. Returns the
-/// address for `AWS_ENDPOINT_URL`.
+/// Serves the emulated services on a port of 127.0.0.1 until the runtime ends. Port 0 stands for a free port. Returns
+/// the address for `AWS_ENDPOINT_URL`.
 ///
 /// # Errors
 /// Fails if it cannot bind the port.
@@ -47,8 +47,8 @@ async fn answer(services: &Arc<Services>, request: Request<Bytes>) -> Response<B
     match signed_service(&request) {
         Some(service) if !EMULATED.contains(&service) => unsupported_service(service, &request),
         _ => match decode_chunked(request) {
-            // An injected broken connection becomes a 502, as a proxy would answer. In both cases, the client cannot know
-            // whether the service executed the request.
+            // An injected broken connection becomes a 502, as a proxy would answer. In both cases, the client cannot
+            // know whether the service executed the request.
             Some(request) => Arc::clone(services).faulty_answer(request).await.unwrap_or_else(|error| {
                 let status = if error.is_io() { 502 } else { 400 };
                 json_response(status, error.to_string())
@@ -60,9 +60,9 @@ async fn answer(services: &Arc<Services>, request: Request<Bytes>) -> Response<B
     }
 }
 
-/// Decodes a body in S3's `aws-chunked` encoding, which the CLI and boto3 use for files. Each chunk is a line
-/// `<hex size>[;signature]` and then the data. A size of 0 ends the body, and a checksum may follow. Returns `None` if the
-/// body is malformed. s3s itself decodes this encoding only when it verifies signatures.
+/// Decodes a body in S3's `aws-chunked` encoding, which the CLI and boto3 use for files. Other requests stay unchanged.
+/// Each chunk is a line `<hex size>[;signature]` and then the data. A chunk of size 0 ends the body, and a checksum may
+/// follow. Returns `None` if the body is malformed. s3s itself decodes this encoding only when it verifies signatures.
 fn decode_chunked(request: Request<Bytes>) -> Option<Request<Bytes>> {
     let content_hash = request.headers().get("x-amz-content-sha256").and_then(|value| value.to_str().ok());
     if !content_hash.is_some_and(|hash| hash.starts_with("STREAMING-")) {
@@ -95,8 +95,8 @@ fn signed_service(request: &Request<Bytes>) -> Option<&str> {
     header?.split_once("Credential=")?.1.split(['/', ',']).nth(3)
 }
 
-/// Returns the error for a service that the emulator does not support. The error uses the request's protocol, so that the
-/// client shows its message.
+/// Returns the error for a service that the emulator does not support. The error uses the request's protocol, so that
+/// the client shows its message.
 fn unsupported_service(service: &str, request: &Request<Bytes>) -> Response<Bytes> {
     let message = format!("the emulator does not support {service}, only SQS, DynamoDB, S3 and CloudWatch Logs");
     let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());

@@ -1,4 +1,4 @@
-//! Applies the [`Fault`] that a test chose to a request and its answer.
+//! Applies the [`Fault`] that a test has chosen for a request.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::services::Services;
 use crate::transport::faulty_statements::FaultyStatements;
 use crate::transport::response::{empty_response, json_response, refused, throttled, without_code, without_item};
 
-/// Marks a response whose body cannot be read.
+/// Marks a response whose body the in-process client makes unreadable. The loopback endpoint ignores this mark.
 #[derive(Clone, Copy)]
 pub(crate) struct BrokenBody;
 

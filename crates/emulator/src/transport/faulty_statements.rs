@@ -14,8 +14,8 @@ pub(crate) struct FaultyStatements {
 }
 
 impl FaultyStatements {
-    /// Finds the statements that `fault` affects. There are none if the request has no statements, or if the fault affects
-    /// whole requests.
+    /// Finds the statements that `fault` affects. There are none if the request has no statements, or if the fault
+    /// affects whole requests.
     pub(crate) fn new(request: &Request<Bytes>, fault: Fault) -> Self {
         let (Fault::StatementsThrottled(bits)
         | Fault::StatementsUnknown(bits)
@@ -52,7 +52,8 @@ impl FaultyStatements {
         let mut answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
         let Some(answers) = answer["Responses"].as_array_mut() else { return response };
         let error = |code: &str| json!({ "Error": { "Code": code, "Message": "injected" } });
-        // Inserting or removing a result shifts all later results, so insert in ascending and remove in descending order.
+        // Inserting or removing a result shifts all later results, so insert in ascending and remove in descending
+        // order.
         match self.fault {
             Fault::StatementsThrottled(_) => {
                 for n in &self.positions {
