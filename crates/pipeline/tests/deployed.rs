@@ -1,7 +1,7 @@
-//! Tests of both functions as they are deployed: compiled, each in its own process, on the machine's clock. Services answer
-//! late, connections die while a process is frozen, time passes between batches, and a message cannot be read.
+//! Tests of both functions as they are deployed: compiled, each in its own process, on the machine's clock. They cover late
+//! answers, connections that die while a process is frozen, cached claims that expire, and unreadable messages.
 //!
-//! `cargo test` runs these tests on unoptimized binaries. `scripts/check-package` runs them on the packaged ones.
+//! `cargo test` runs these tests on unoptimized binaries. `scripts/check-package` runs them on the packaged binaries.
 
 // Signals freeze and thaw the processes.
 #![cfg(unix)]
@@ -10,6 +10,7 @@
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -31,19 +32,20 @@ use crate::support::{claims, function_binary, function_command};
 /// The timeout of the deployed functions.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A timeout that ends before the time limit of one attempt of a request.
+/// A function timeout that is shorter than the SDK's time limit for one attempt of a request.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Duration of a batch in which one attempt of a request gets no answer, and the next attempt gets one at once.
-const ONE_LOST_ATTEMPT: std::ops::Range<Duration> = Duration::from_millis(3_500)..Duration::from_millis(7_500);
+/// Expected duration of a batch if one attempt of a request gets no answer, and the next attempt is answered at once.
+const ONE_LOST_ATTEMPT: Range<Duration> = Duration::from_millis(3_500)..Duration::from_millis(7_500);
 
-/// Duration of a batch in which no attempt of a request gets an answer.
-const ALL_ATTEMPTS: std::ops::Range<Duration> = Duration::from_secs(11)..Duration::from_secs(15);
+/// Expected duration of a batch if no attempt of a request gets an answer.
+const ALL_ATTEMPTS: Range<Duration> = Duration::from_secs(11)..Duration::from_secs(15);
 
-/// Longest duration of a batch if all answers arrive, also on a busy machine.
+/// Longest expected duration of a batch if all answers arrive. Even a busy machine needs less.
 const QUICK: Duration = Duration::from_secs(3);
 
-/// Number of messages or records in a batch: as many as `archive-fn` handles at the same time, and fewer than `ingest-fn`.
+/// Number of messages or records in a batch: as many as `archive-fn` handles at the same time. `ingest-fn` handles more at
+/// the same time.
 const BATCH: u32 = 8;
 
 /// A function in one of its configurations.
@@ -57,12 +59,17 @@ const KINDS: [Kind; 3] =
     [Kind::Ingest { claim_writes: "single" }, Kind::Ingest { claim_writes: "batch" }, Kind::Archive];
 
 impl Kind {
-    /// Returns a batch of `BATCH` new events. `first` is the number of the first one.
+    /// Returns a batch of `BATCH` new events. `first` is the number of the first event.
     fn batch(self, first: u32) -> Vec<Value> {
-        (first..first + BATCH).map(|number| self.record(number)).collect()
+        self.records(first..first + BATCH)
     }
 
-    /// Returns a message with a new event, or the stream record of its claim.
+    /// Returns a batch with one new event for each number.
+    fn records(self, numbers: Range<u32>) -> Vec<Value> {
+        numbers.map(|number| self.record(number)).collect()
+    }
+
+    /// Returns a message with a new event for `ingest-fn`, or the stream record of a new claim for `archive-fn`.
     fn record(self, number: u32) -> Value {
         let body = json!({ "event_id": format!("event-{number}"), "reading": number }).to_string();
         match self {
@@ -84,7 +91,7 @@ fn message(id: &str, body: &str) -> Value {
     json!({ "messageId": id, "body": body })
 }
 
-/// A function's process with everything that it talks to.
+/// A function's process, and the services and the network that it uses.
 struct Deployed {
     kind: Kind,
     services: Arc<Services>,
@@ -122,7 +129,7 @@ impl Deployed {
         deployed
     }
 
-    /// Delays the next `number` answers of the services by `delay`. The services execute the requests at once.
+    /// Delays the next `number` answers of the services by `delay`. The services still execute the requests at once.
     fn delay_answers(&self, number: usize, delay: Duration) {
         let requests = Arc::clone(&self.requests);
         let first_in_time = requests.load(Ordering::Relaxed).saturating_add(number);
@@ -133,7 +140,7 @@ impl Deployed {
     }
 
     /// Sends a batch to the function. Returns the ids of the failed messages or records, and the time until the response.
-    /// Panics if the process ends, or if the response is not there after twice the function's timeout.
+    /// Panics if the process ends, or if no response arrives within a minute.
     async fn invoke(&mut self, records: &[Value]) -> (Vec<String>, Duration) {
         self.batches += 1;
         let begun = Instant::now();
@@ -150,7 +157,7 @@ impl Deployed {
         (failed.collect(), begun.elapsed())
     }
 
-    /// Sends a batch. Asserts that nothing of it fails. Returns the time until the response.
+    /// Sends a batch. Asserts that no message or record fails. Returns the time until the response.
     async fn invoke_without_failure(&mut self, records: &[Value]) -> Duration {
         let (failed, took) = self.invoke(records).await;
         assert!(failed.is_empty(), "{:?}: {failed:?} failed after {took:?}", self.kind);
@@ -165,7 +172,7 @@ impl Deployed {
         }
     }
 
-    /// Freezes the process, as Lambda does between batches, and thaws it after its connections were lost.
+    /// Freezes the process, as Lambda does between batches, and thaws it after it has lost its connections.
     async fn freeze_and_lose_connections(&self, loss: Loss) {
         self.signal("STOP").await;
         self.network.lose_connections(loss);
@@ -179,12 +186,13 @@ impl Deployed {
     }
 }
 
-/// The end of a connection that was idle.
+/// The way in which an idle connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
-    /// The server closes the connection.
-    Closed,
-    /// Nothing that the client sends is answered, as if a NAT gateway had dropped the connection.
+    /// The network answers the client's next bytes with a reset, as a NAT gateway does if a connection was idle for too
+    /// long.
+    Reset,
+    /// Nothing that the client sends is answered.
     Silent,
 }
 
@@ -192,6 +200,8 @@ enum Loss {
 struct Network {
     address: SocketAddr,
     losses: broadcast::Sender<Loss>,
+    /// Number of connections that the function has opened.
+    opened: Arc<AtomicUsize>,
 }
 
 impl Network {
@@ -200,13 +210,16 @@ impl Network {
         let address = listener.local_addr().unwrap();
         let losses = broadcast::Sender::new(1);
         let to_connections = losses.clone();
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&opened);
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(carry(client, aws, to_connections.subscribe()));
             }
         });
-        Self { address, losses }
+        Self { address, losses, opened }
     }
 
     fn lose_connections(&self, loss: Loss) {
@@ -224,17 +237,20 @@ async fn carry(mut client: TcpStream, aws: SocketAddr, mut losses: broadcast::Re
         _ = copy_bidirectional(&mut client, &mut server) => return,
         loss = losses.recv() => loss,
     };
-    if loss == Ok(Loss::Silent) {
-        std::future::pending::<()>().await;
+    match loss.unwrap() {
+        // A socket that is closed with unread bytes sends a reset.
+        Loss::Reset => client.readable().await.unwrap(),
+        Loss::Silent => std::future::pending().await,
     }
 }
 
-/// Runs a test with every kind of function at the same time, because the tests mostly wait.
+/// Runs a test for all kinds of functions in parallel, because the tests spend most of their time waiting.
 async fn with_each<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Kind) -> F) {
     KINDS.map(test).into_iter().collect::<JoinSet<_>>().join_all().await;
 }
 
-/// A claim's times are those of the wall clock: `claimed_at` lies within the batch, and `ttl` is the end of the window.
+/// A claim's times come from the wall clock: `claimed_at` is between the start and the end of the batch, and `ttl` is the
+/// end of the dedup window.
 #[tokio::test]
 async fn times_of_claim_agree_with_wall_clock() {
     for claim_writes in ["single", "batch"] {
@@ -275,7 +291,7 @@ async fn late_answers_fail_batch_before_deadline() {
     .await;
 }
 
-/// An answer that does not arrive within the time limit of an attempt costs one more attempt, and not the batch.
+/// If the answer to one attempt does not arrive in time, the SDK retries the request, and the batch succeeds.
 #[tokio::test]
 async fn late_answer_costs_one_attempt() {
     with_each(|kind| async move {
@@ -289,7 +305,7 @@ async fn late_answer_costs_one_attempt() {
     .await;
 }
 
-/// All attempts of a request together end long before the function's deadline.
+/// A request that gets no answer fails after its last attempt, long before the function's deadline.
 #[tokio::test]
 async fn unanswered_request_fails_after_12_seconds() {
     let with = |kind: Kind| async move {
@@ -303,22 +319,27 @@ async fn unanswered_request_fails_after_12_seconds() {
     tokio::join!(with(Kind::Ingest { claim_writes: "single" }), with(Kind::Archive));
 }
 
-/// The server closes idle connections while the process is frozen. The next batch does not notice it.
+/// After a freeze, the first request on each idle connection is answered with a reset. The next batch is still quick
+/// and does not fail, although there are more dead connections than a request has attempts.
 #[tokio::test]
-async fn thawed_process_replaces_closed_connections() {
+async fn thawed_process_replaces_reset_connections() {
     with_each(|kind| async move {
         let mut function = Deployed::start(kind, TIMEOUT, &[]).await;
-        for first in [0, 100, 200] {
-            let took = function.invoke_without_failure(&kind.batch(first)).await;
-            assert!(took < QUICK, "{kind:?}: {took:?}");
-            function.freeze_and_lose_connections(Loss::Closed).await;
+        for (first, messages) in [(0, 1), (100, BATCH)] {
+            // Late answers make the function open a connection for each message or record.
+            function.delay_answers(BATCH as usize, Duration::from_millis(500));
+            function.invoke_without_failure(&kind.batch(first)).await;
+            function.freeze_and_lose_connections(Loss::Reset).await;
+            let took = function.invoke_without_failure(&kind.records(first + 50..first + 50 + messages)).await;
+            assert!(took < QUICK, "{kind:?}, {messages} messages: {took:?}");
         }
-        assert_eq!(function.written().await, 3 * BATCH as usize, "{kind:?}");
+        assert_eq!(function.written().await, 3 * BATCH as usize + 1, "{kind:?}");
     })
     .await;
 }
 
-/// Idle connections go silent while the process is frozen. The next batch loses one attempt, and the one after it nothing.
+/// Idle connections go silent while the process is frozen. The next batch loses one attempt, and the batch after that loses
+/// none.
 #[tokio::test]
 async fn thawed_process_replaces_silent_connections() {
     with_each(|kind| async move {
@@ -334,27 +355,45 @@ async fn thawed_process_replaces_silent_connections() {
     .await;
 }
 
-/// One message follows after several connections went silent, and each attempt loses one of them. A batch without an
-/// attempt left fails in time, and the redelivered message succeeds.
+/// A function opens as many connections as it can, and then all of them go silent. The next batch loses one attempt,
+/// but does not fail.
 #[tokio::test]
-async fn one_message_survives_many_silent_connections() {
-    let with = |kind: Kind| async move {
+async fn many_silent_connections_cost_one_attempt() {
+    let with = |kind: Kind, connections: u32, messages: u32| async move {
         let mut function = Deployed::start(kind, TIMEOUT, &[]).await;
-        // Late answers make the function open one connection for each message or record.
-        function.delay_answers(4, Duration::from_millis(500));
-        function.invoke_without_failure(&kind.batch(0)[..4]).await;
+        // Late answers make the function open a connection for each message or record.
+        function.delay_answers(connections as usize, Duration::from_millis(500));
+        function.invoke_without_failure(&kind.records(0..connections)).await;
+        assert_eq!(function.network.opened.load(Ordering::Relaxed), connections as usize, "{kind:?}");
         function.freeze_and_lose_connections(Loss::Silent).await;
-        let message = [kind.record(100)];
-        let (_, took) = function.invoke(&message).await;
-        assert!(took < ALL_ATTEMPTS.end, "{kind:?}: {took:?}");
-        let took = function.invoke_without_failure(&message).await;
-        assert!(took < ONE_LOST_ATTEMPT.end, "{kind:?}: {took:?}");
-        assert_eq!(function.written().await, 5, "{kind:?}");
+        let took = function.invoke_without_failure(&kind.records(100..100 + messages)).await;
+        assert!(ONE_LOST_ATTEMPT.contains(&took), "{kind:?}, {messages} messages: {took:?}");
+        let took = function.invoke_without_failure(&kind.batch(200)).await;
+        assert!(took < QUICK, "{kind:?}, {messages} messages: {took:?}");
+        assert_eq!(function.written().await, (connections + messages + BATCH) as usize, "{kind:?}");
     };
-    tokio::join!(with(Kind::Ingest { claim_writes: "single" }), with(Kind::Archive));
+    let ingest = Kind::Ingest { claim_writes: "single" };
+    tokio::join!(with(ingest, 10, 1), with(ingest, 10, 10), with(Kind::Archive, 8, 1), with(Kind::Archive, 8, 8));
 }
 
-/// A cached claim answers for the table until it expires, by the wall clock. The next copy of its event is claimed again.
+/// A function reuses its connections as long as its requests are answered.
+#[tokio::test]
+async fn warm_process_keeps_its_connections() {
+    with_each(|kind| async move {
+        let mut function = Deployed::start(kind, TIMEOUT, &[]).await;
+        function.delay_answers(BATCH as usize, Duration::from_millis(500));
+        function.invoke_without_failure(&kind.batch(0)).await;
+        let opened = function.network.opened.load(Ordering::Relaxed);
+        for first in [100, 200, 300] {
+            function.invoke_without_failure(&kind.batch(first)).await;
+        }
+        assert_eq!(function.network.opened.load(Ordering::Relaxed), opened, "{kind:?}");
+    })
+    .await;
+}
+
+/// While the warm cache contains the claim of an event, copies of the event need no request to the table. After the
+/// claim has expired by the wall clock, the next copy claims the event again.
 #[tokio::test]
 async fn expired_cached_claim_is_claimed_again() {
     for claim_writes in ["single", "batch"] {
@@ -377,8 +416,50 @@ async fn expired_cached_claim_is_claimed_again() {
     }
 }
 
-/// A message that cannot be read fails alone, and the process goes on. A patch in `verify/mutants` makes the code panic on
-/// this message and makes panics end the process: then this test fails.
+/// While Lambda freezes a sandbox, the wall clock goes on and the monotonic clock may stand still. A claim that expires in
+/// that time is claimed again, and a clock that goes back changes nothing.
+///
+/// libfaketime changes the wall clock of the process. Without it, the test does nothing.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn claim_that_expires_in_a_freeze_is_claimed_again() {
+    let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
+    if !std::path::Path::new(&library).exists() {
+        eprintln!("not tested: {library} is missing (Debian package faketime)");
+        return;
+    }
+    let clock = tempfile::NamedTempFile::new().unwrap();
+    let set_clock = |offset| std::fs::write(clock.path(), offset).unwrap();
+    set_clock("+0");
+    let variables = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", clock.path().to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DEDUP_WINDOW_SECONDS", "7200"),
+    ];
+    // Lambda's deadline comes from a clock that is not changed.
+    let timeout = Duration::from_hours(4);
+    let mut function = Deployed::start(Kind::Ingest { claim_writes: "single" }, timeout, &variables).await;
+    for (id, offset, winner, requests) in [
+        ("first", "+0", "first", 1),
+        ("copy", "+1h", "first", 0),
+        ("later", "+3h", "later", 1),
+        ("back", "+0", "later", 0),
+    ] {
+        function.signal("STOP").await;
+        set_clock(offset);
+        function.signal("CONT").await;
+        let before = function.requests.load(Ordering::Relaxed);
+        function.invoke_without_failure(&[message(id, r#"{"event_id":"a"}"#)]).await;
+        assert_eq!(function.requests.load(Ordering::Relaxed) - before, requests, "{id}");
+        let claims = claims(&function.services).await;
+        assert_eq!(claims.iter().map(|claim| claim.message_id.as_str()).collect::<Vec<_>>(), [winner], "{id}");
+    }
+}
+
+/// A message that cannot be read fails alone, and the process keeps running. This test must catch the mutant
+/// `panic-aborts`, which panics while it reads this message. The panic ends the mutant's process.
 #[tokio::test]
 async fn unreadable_message_leaves_process_alive() {
     for claim_writes in ["single", "batch"] {

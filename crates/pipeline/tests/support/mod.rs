@@ -1,9 +1,9 @@
-//! The compiled functions that the tests run as child processes, and the claims that these leave in the table.
+//! The compiled functions that the tests run as child processes, and the claims that the functions leave in the table.
 //!
 //! Cargo does not tell a test where the binaries of other packages are. The tests expect them in the folder into which
 //! `cargo test --workspace` puts all binaries. A narrower command can leave outdated binaries there. A test fails if it
-//! finds one. `scripts/check-package` names another folder in the variable `FUNCTION_BINARIES`, with the binaries of the
-//! packaged functions.
+//! finds an outdated binary. To test the packaged binaries instead, `scripts/check-package` sets the variable
+//! `FUNCTION_BINARIES` to their folder.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use emulator::runtime_api::RuntimeApi;
 use pipeline::names;
 use tokio::process::Command;
 
-/// Returns the path of a function's binary. Asserts that the binary exists and is not older than the function's sources. Does
-/// not compare the times of a binary in `FUNCTION_BINARIES`.
+/// Returns the path of a function's binary. Asserts that the binary exists and is not older than the function's sources.
+/// Does not check the age of a binary in `FUNCTION_BINARIES`.
 pub(crate) fn function_binary(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("FUNCTION_BINARIES") {
         let binary = Path::new(&folder).join(name);
@@ -39,7 +39,7 @@ pub(crate) fn function_binary(name: &str) -> PathBuf {
     binary
 }
 
-/// Returns the command that runs a function with the variables that Lambda and Terraform set for both functions.
+/// Returns the command that runs a function, with the variables that both functions need. The caller adds the others.
 pub(crate) fn function_command(binary: &Path, api: &RuntimeApi, aws: SocketAddr) -> Command {
     let mut command = Command::new(binary);
     command
