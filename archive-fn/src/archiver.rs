@@ -33,7 +33,7 @@ pub(crate) enum ArchiveOutcome {
     Skipped,
     /// The claim's object is in the lake.
     Archived { put: PutOutcome, key: String, lag_ms: u64 },
-    /// The text of the record is stored in the lake, because the item is unusable or because our code panicked on the record
+    /// The text of the record is stored in the lake, because the record is unusable or because our code panicked on it
     /// twice. After two panics, the claim in the table is still valid, and `replay` can archive it once the code is fixed.
     Quarantined { key: String, reason: RecordError },
 }
@@ -56,7 +56,7 @@ impl Archiver {
         Self { lake, prefix, clock }
     }
 
-    /// Archives the claim in a record. Returns the outcome and, for the log, the claim.
+    /// Archives the claim in a record. Returns the outcome. Also returns the claim for the log, if it could be decoded.
     pub(crate) async fn archive(
         &self,
         record: &RawValue,
@@ -79,15 +79,16 @@ impl Archiver {
     }
 
     /// Returns true if a record that made our code panic is old enough to be quarantined. A younger record is reported as
-    /// failed, because the panic may be transient. If old records were retried too, one that always makes our code panic
-    /// would block its shard for 22 hours.
+    /// failed, because the panic may be transient. If an old record were also reported whenever our code panics on it,
+    /// it could block its shard for 22 hours.
     pub(crate) fn may_quarantine_panic(&self, record: &RawValue) -> bool {
         let age = created_at(record).and_then(|created| self.clock.now().duration_since(created).ok());
         age.is_some_and(|age| age > MAX_PANICKING_AGE)
     }
 
-    /// Archives a record that made our code panic in this invocation, or quarantines it if it panics again. The caller must
-    /// not archive other records at the same time, because one of them may cause the panic.
+    /// Tries again to archive a record that made our code panic in this invocation. If our code panics again,
+    /// quarantines the record. The caller must not archive other records meanwhile, so that only this record can cause
+    /// the panic.
     pub(crate) async fn archive_or_quarantine(
         &self,
         record: &RawValue,

@@ -8,9 +8,9 @@ use lambda_support::{VariableError, Variables};
 pub struct Config {
     /// `BUCKET_NAME`.
     pub bucket_name: String,
-    /// `OBJECT_PREFIX`: the prefix of all the lake's keys. Another prefix starts a new, empty lake.
+    /// `OBJECT_PREFIX`: the prefix of all the lake's keys. Changing it starts a new, empty lake.
     pub object_prefix: ObjectPrefix,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the value of the metrics' dimension.
+    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets. It becomes the `FunctionName` dimension of the metrics.
     pub function_name: String,
 }
 

@@ -7,8 +7,7 @@ use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 
-/// `ConditionalRequestConflict`: another write or delete of the key was in progress. It does not mean that the object
-/// exists.
+/// `ConditionalRequestConflict`: another write or delete of the key was in progress. The object may or may not exist.
 const CONFLICT: u16 = 409;
 
 /// `PreconditionFailed`: the key already has an object. Only this status means "already there".
@@ -39,10 +38,11 @@ pub enum DataLakeError {
         bucket: String,
         /// Key of the object.
         key: String,
-        /// Boxed because it is large.
+        /// The SDK's error, boxed because it is large.
         source: Box<SdkError<PutObjectError>>,
     },
-    /// The answer reports success, but lacks the header that S3 always sends. A proxy may have answered by itself.
+    /// The answer reports success, but lacks the `ETag` header, which S3 always sends. A proxy may have answered
+    /// instead of S3.
     #[error("failed to write s3://{bucket}/{key}: the answer has no ETag")]
     NoETag {
         /// Name of the bucket.
@@ -61,8 +61,8 @@ impl DataLakeError {
 }
 
 impl DataLake {
-    /// Returns the lake in `bucket`. Its client has the settings in `config`, and also retries a request that S3 answers
-    /// with 409, which the SDK does not do by default.
+    /// Returns the lake in `bucket`. Its client has the settings in `config`. It also retries when S3 answers 409; by
+    /// default, the SDK does not.
     #[must_use]
     pub fn new(config: Builder, bucket: &str) -> Self {
         let conflict = HttpStatusCodeClassifier::new_from_codes(&[CONFLICT]);

@@ -31,7 +31,7 @@ impl Handler {
         Self { archiver, summary, clock }
     }
 
-    /// Writes the object of each new claim in a batch. The response names the records that Lambda must retry.
+    /// Writes the object of each new claim in a batch. The response names the records that failed.
     pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<BatchResponse, Infallible> {
         let deadline = Deadline::before(event.context.deadline(), self.clock.now(), event.payload.records.len());
         let mut report = Report::default();
@@ -63,7 +63,7 @@ impl Handler {
                         panicked.push(index);
                     } else {
                         done[index] = true;
-                        report.add_record(sequence_number.as_deref(), claim.as_deref(), &outcome);
+                        report.add_record(record, sequence_number.as_deref(), claim.as_deref(), &outcome);
                     }
                     continue;
                 }
@@ -78,14 +78,14 @@ impl Handler {
                     let again = self.archiver.archive_or_quarantine(record, sequence_number.as_deref(), deadline);
                     let (claim, outcome) = again.await;
                     done[index] = true;
-                    report.add_record(sequence_number.as_deref(), claim.as_deref(), &outcome);
+                    report.add_record(record, sequence_number.as_deref(), claim.as_deref(), &outcome);
                 }
             }
         };
         let in_time = deadline.limit(archiving).await;
         debug_assert!(in_time.is_err() || done.iter().all(|done| *done), "only the deadline leaves records undecided");
-        for ((_, sequence_number), _) in records.iter().zip(done).filter(|(_, done)| !done) {
-            report.add_record(sequence_number.as_deref(), None, &Err(DeadlineReached.into()));
+        for ((record, sequence_number), _) in records.iter().zip(done).filter(|(_, done)| !done) {
+            report.add_record(record, sequence_number.as_deref(), None, &Err(DeadlineReached.into()));
         }
 
         self.summary.write(&metrics::Batch {

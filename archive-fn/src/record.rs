@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use claim::key::SORT_KEY;
+use claim::key::{KEY_PREFIX, SORT_KEY};
 use claim::{Claim, ClaimError, object};
 use lambda_support::panic_guard::Panicked;
 use serde::Deserialize;
@@ -33,13 +33,13 @@ pub enum RecordError {
     /// The new image is not a valid claim, or the claim's body is not valid.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// The record is old, and our own code panicked on it twice in one invocation. The claim in the table is valid and may
-    /// be the only copy of its event.
+    /// The record is over an hour old, and our code panicked on it twice in one invocation. The claim in the table is
+    /// valid and may be the only copy of its event.
     #[error(transparent)]
     Panicked(#[from] Panicked),
 }
 
-/// The fields of a record that the function needs. All other fields are ignored, so they cannot make a record unusable.
+/// The fields that decoding a record needs. All other fields are ignored, so they cannot make a record unusable.
 #[derive(Deserialize)]
 struct StreamRecord {
     #[serde(rename = "eventName")]
@@ -89,7 +89,33 @@ fn looks_like_new_claim(record: &RawValue) -> bool {
     is_claim && record.get("eventName").and_then(Value::as_str).is_none_or(is_new)
 }
 
-/// Returns the time at which the record was created, if the record has a usable one. Ignores the rest of the record, which
+/// The ids that a record contains, for the log. Each is `None` if the record does not have it.
+#[derive(Default)]
+pub(crate) struct RecordIds {
+    pub(crate) event_id: Option<String>,
+    pub(crate) claim_id: Option<String>,
+}
+
+impl RecordIds {
+    pub(crate) fn of_claim(claim: &Claim) -> Self {
+        Self { event_id: Some(claim.event_id.clone()), claim_id: Some(claim.claim_id.to_string()) }
+    }
+
+    /// Reads the ids of a record that could not be decoded. Ignores the rest of the record, which may be malformed.
+    pub(crate) fn read(record: &RawValue) -> Self {
+        let Ok(record) = serde_json::from_str::<Value>(record.get()) else { return Self::default() };
+        let text = |path| record.pointer(path).and_then(Value::as_str);
+        let event_id = text("/dynamodb/Keys/pk/S").and_then(|pk| pk.strip_prefix(KEY_PREFIX));
+        // A claim id that is not a UUID could be so long that Lambda splits the log line.
+        let claim_id = text("/dynamodb/NewImage/claim_id/S").filter(|id| id.len() == UUID_CHARS);
+        Self { event_id: event_id.map(str::to_owned), claim_id: claim_id.map(str::to_owned) }
+    }
+}
+
+/// Length of a UUID in its hyphenated form.
+const UUID_CHARS: usize = 36;
+
+/// Returns the record's creation time, or `None` if it is missing or malformed. Ignores the rest of the record, which
 /// may be malformed.
 pub(crate) fn created_at(record: &RawValue) -> Option<SystemTime> {
     #[derive(Deserialize)]

@@ -2,12 +2,14 @@
 
 use claim::Claim;
 use lambda_support::{BatchResponse, logs};
-use tracing::field::display;
+use serde_json::value::RawValue;
 
 use crate::archiver::{ArchiveOutcome, ArchiverError};
 use crate::data_lake::PutOutcome;
+use crate::record::RecordIds;
 
-/// The result of a batch: its response, the longest lag, and the number of records with each outcome.
+/// The result of a batch: its response, the longest lag between a claim and its object, and the number of records with
+/// each outcome.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) response: BatchResponse,
@@ -20,7 +22,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Returns the name and the count of each metric.
+    /// Returns the metric name and the count of each outcome.
     pub(crate) fn counts(&self) -> [(&'static str, u64); 5] {
         [
             ("Written", self.written),
@@ -31,15 +33,21 @@ impl Report {
         ]
     }
 
-    /// Adds the outcome of a record. `claim` is the claim in the record, if it could be decoded.
+    /// Logs and counts the outcome of a record. If the record failed, names it in the response. `claim` is the claim in
+    /// the record, if it could be decoded.
     pub(crate) fn add_record(
         &mut self,
+        record: &RawValue,
         sequence_number: Option<&str>,
         claim: Option<&Claim>,
         outcome: &Result<ArchiveOutcome, ArchiverError>,
     ) {
-        let event_id = claim.map(|claim| claim.event_id.as_str());
-        let claim_id = claim.map(|claim| display(claim.claim_id));
+        let RecordIds { event_id, claim_id } = match (claim, outcome) {
+            (Some(claim), _) => RecordIds::of_claim(claim),
+            // Thousands of records can be unfinished at the deadline. Reading their ids would take too long.
+            (None, Ok(ArchiveOutcome::Skipped) | Err(ArchiverError::Late(_))) => RecordIds::default(),
+            (None, _) => RecordIds::read(record),
+        };
         match outcome {
             Ok(ArchiveOutcome::Skipped) => {
                 self.skipped += 1;
@@ -79,5 +87,58 @@ impl Report {
     /// skipped. So it is reported with an empty identifier, which makes Lambda retry the whole batch.
     fn fail_record(&mut self, sequence_number: Option<&str>) {
         self.response.add_failure(sequence_number.unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
+    use lambda_support::LogWriter;
+    use lambda_support::panic_guard::{Panicked, catch_panic};
+    use serde_json::{Value, json, value};
+    use tracing::level_filters::LevelFilter;
+
+    use super::*;
+    use crate::record::RecordError;
+
+    fn logged(record: &Value, outcome: &Result<ArchiveOutcome, ArchiverError>) -> Value {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let log = LogWriter::new(move |line| {
+            sink.lock().unwrap().push(serde_json::from_slice(line).unwrap());
+            Ok(())
+        });
+        let subscriber = logs::dispatch(log, LevelFilter::INFO, SharedTimeSource::new(SystemTimeSource::new()));
+        let record = value::to_raw_value(record).unwrap();
+        tracing::dispatcher::with_default(&subscriber, || {
+            Report::default().add_record(&record, Some("7"), None, outcome);
+        });
+        lines.lock().unwrap().remove(0)
+    }
+
+    fn panicked() -> Panicked {
+        catch_panic(|| panic!("on purpose")).unwrap_err()
+    }
+
+    /// If our code panics while it decodes a record, the log line has the ids that the record contains.
+    #[test]
+    fn undecoded_record_is_logged_with_its_ids() {
+        let claim_id = "01a3185c-4a24-7000-8000-000000000001";
+        let keys = json!({ "pk": { "S": "EVENT#a" }, "sk": { "S": "CLAIM" } });
+        let record = |keys, claim_id| json!({ "dynamodb": { "Keys": keys, "NewImage": { "claim_id": claim_id } } });
+        let quarantined =
+            Ok(ArchiveOutcome::Quarantined { key: "k".to_owned(), reason: RecordError::Panicked(panicked()) });
+        for outcome in [Err(panicked().into()), quarantined] {
+            let line = logged(&record(keys.clone(), json!({ "S": claim_id })), &outcome);
+            assert_eq!((&line["event_id"], &line["claim_id"]), (&json!("a"), &json!(claim_id)));
+        }
+        let failed = Err(panicked().into());
+        for keys in [json!(null), json!({ "pk": { "S": "a" } }), json!({ "pk": { "N": "7" } })] {
+            let line = logged(&record(keys, json!({ "S": "x".repeat(37) })), &failed);
+            assert_eq!((line.get("event_id"), line.get("claim_id")), (None, None));
+        }
+        assert_eq!(logged(&json!("not a record"), &failed).get("event_id"), None);
     }
 }

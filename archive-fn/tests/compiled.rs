@@ -16,8 +16,8 @@ const BUCKET: &str = "lake";
 /// The file `src/fixtures/example-dynamodb-event.json` of `aws_lambda_events` 1.2.1 (MIT).
 const FIXTURE: &str = include_str!("fixtures/example-dynamodb-event.json");
 
-/// Ten times the timeout of the deployed function. The tests here measure memory and not speed, and an unoptimized build on
-/// a busy machine is slow.
+/// Ten times the timeout of the deployed function, because an unoptimized build on a busy machine is slow. No test here
+/// measures speed.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Returns the command that runs the function with only the environment variables in `set`.
@@ -71,7 +71,7 @@ fn claim(number: u32, body: &str) -> Value {
     record
 }
 
-/// The compiled function archives the claim in a real stream event and skips the other records.
+/// The compiled function archives the claim that is added to the fixture, and skips the fixture's own records.
 #[tokio::test]
 async fn compiled_function_handles_a_real_event() {
     let (services, api, _child) = start().await;

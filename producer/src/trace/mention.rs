@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-/// Maximum number of times that a text is unescaped. A body may contain JSON inside a JSON string, as a notification from
-/// SNS does.
+/// Maximum number of times that a text is unescaped. A body may contain JSON inside a JSON string, as a notification
+/// from SNS does.
 const MAX_UNESCAPES: usize = 3;
 
-/// Returns true if the text contains the id as a JSON string, as a number, or as a word between the punctuation characters
-/// of JSON. The id may be escaped in any way that JSON allows.
+/// Returns true if the text contains the id as a JSON string, as a number, or as a word between the punctuation
+/// characters of JSON. The id may be escaped in any way that JSON allows.
 pub(super) fn mentions(text: &str, event_id: &str) -> bool {
     let quoted = format!("\"{event_id}\"");
     let mut text = Cow::Borrowed(text);
@@ -26,8 +26,8 @@ pub(super) fn mentions(text: &str, event_id: &str) -> bool {
     false
 }
 
-/// Replaces JSON's escapes with the characters that they stand for. Leaves other backslashes and unpaired surrogates as they
-/// are.
+/// Replaces JSON's escapes with the characters that they stand for. Leaves other backslashes and unpaired surrogates as
+/// they are.
 fn unescape(text: &str) -> String {
     let mut unescaped = String::with_capacity(text.len());
     let mut rest = text;
@@ -41,7 +41,8 @@ fn unescape(text: &str) -> String {
     unescaped + rest
 }
 
-/// Reads the escape at the start of a text. Returns the character and the length of the escape in bytes.
+/// Reads the escape at the start of a text. Returns the character and the length of the escape in bytes, or `None` if
+/// the text does not start with a valid escape.
 fn read_escape(text: &str) -> Option<(char, usize)> {
     let c = match text.as_bytes().get(1)? {
         b'n' => '\n',

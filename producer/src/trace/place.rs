@@ -8,7 +8,7 @@ use claim::Claim;
 use super::story::{ArchiveLine, IngestLine, Place, Story};
 
 impl Story {
-    /// Returns the place of the event and a sentence that explains it.
+    /// Returns the place of the event and a text that explains it. `item` is what `EventSearch::claim` returned.
     pub(super) fn locate(
         &self,
         item: Option<&Result<Claim, String>>,

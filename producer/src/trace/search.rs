@@ -38,8 +38,8 @@ impl EventSearch<'_> {
             .insert(source, format!("its name is unknown: no {flag}, and no Terraform outputs for this queue"));
     }
 
-    /// Reads the event's claim. Returns `None` if the event has no claim or the table cannot be read, and an `Err` with the
-    /// reason if the event's item in the table is not a valid claim.
+    /// Reads the event's claim. Returns `None` if the table has no item for the event or cannot be read, and
+    /// `Some(Err(reason))` if the item is not a valid claim.
     pub(super) async fn claim(&mut self) -> Option<Result<Claim, String>> {
         let Some(table) = &self.client.stack.table else {
             self.record_unknown("table", "--table");
@@ -78,8 +78,8 @@ impl EventSearch<'_> {
         }
     }
 
-    /// Reads the object under the claim's key. If the event has no claim, reads the object that `archive-fn` logged last for
-    /// the event.
+    /// Reads the object under the claim's key. If `claim` is `None`, reads the object under the last key that
+    /// `archive-fn` logged as archived.
     pub(super) async fn object(
         &mut self,
         claim: Option<&Claim>,
@@ -122,7 +122,8 @@ impl EventSearch<'_> {
         found
     }
 
-    /// Receives all messages of the dead-letter queue, and adds the event's messages to `found`.
+    /// Receives the messages of the dead-letter queue, and adds to `found` those that
+    /// [`dead_letter`](Self::dead_letter) accepts.
     async fn search_dead_letters(
         &self,
         url: &str,
@@ -137,8 +138,8 @@ impl EventSearch<'_> {
         DeadLetterSearch::new(self.client, url).run(MAX_ROUNDS, take).await
     }
 
-    /// Returns the message as a dead letter of the event. Returns `None` if the message is a valid event with another id, or
-    /// if it does not contain the event's id.
+    /// Returns the message as a dead letter of the event. Returns `None` if the message is a valid event with another
+    /// id, or if it does not contain the event's id.
     fn dead_letter(&self, message: Message, pointer: &EventIdPointer) -> Option<DeadLetter> {
         let body = message.body.as_deref().unwrap_or_default();
         let is_event = match Event::parse(body, pointer) {
@@ -156,7 +157,8 @@ impl EventSearch<'_> {
     }
 }
 
-/// Returns the lines of a log group that match `pattern`, and true if the search reached the end of the group.
+/// Returns the lines of a log group that match `pattern`, and a flag, which is true if the search reached the end of
+/// the group.
 async fn search_log_group(
     client: &LogsClient,
     group: &str,
@@ -186,9 +188,9 @@ async fn search_log_group(
 
 /// Returns a CloudWatch Logs filter pattern that matches the lines of an event, and possibly lines of other events.
 ///
-/// The documentation of patterns does not say clearly how to escape quotes. Also, `*` is a wildcard, and a pattern has at
-/// most 1,024 characters. So the pattern contains the id up to its first unsafe character, and the caller filters out the
-/// other events.
+/// The documentation of patterns does not say clearly how to escape quotes. Also, `*` is a wildcard, and a pattern has
+/// at most 1,024 characters. So the pattern contains only the start of the id: it stops at the first character that may
+/// need an escape, and after 900 bytes. The caller filters out the other events.
 fn filter_pattern(event_id: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || " -_.:/@#=+,;".contains(c);
     let unsafe_index = |(index, c): (usize, char)| (!is_safe(c) || index >= 900).then_some(index);

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
-    /// The event has an object with one version. That object may have been deleted and written again.
+    /// The event has an object with one version, not counting [`deleted_versions`](ObjectStory::deleted_versions).
     Archived,
     /// The event's object has several versions, so something other than this system has written to the lake.
     Overwritten,
     /// The event has a claim but no object yet, and the stream mapping has not discarded the claim's record.
     InStream,
-    /// The event was claimed but has no object. The stream mapping has discarded its record, or the claim was deleted from
-    /// the table.
+    /// The event was claimed but has no object. The stream mapping has discarded its record, or the claim was deleted
+    /// from the table.
     GivenUp,
     /// The event's claim is valid, but the code of `archive-fn` panicked on the claim's stream record, so `archive-fn`
     /// stored the record in quarantine. `replay` can write the object once the code is fixed.
@@ -26,7 +26,8 @@ pub enum Place {
     UnusableClaim,
     /// `ingest-fn` rejected the event's message or failed on it, and SQS will redeliver the message.
     InQueue,
-    /// Either the event's message is a dead letter, or the event's id appears in a dead letter that is not a valid event.
+    /// Either the event's message is a dead letter, or the event's id appears in a dead letter that is not a valid
+    /// event.
     DeadLetter,
     /// The search found no trace of the event.
     NotSeen,
@@ -41,7 +42,7 @@ pub struct Story {
     pub place: Place,
     /// A text that explains the place and may say what to do.
     pub explanation: String,
-    /// The event's claim, if the table has one.
+    /// The event's claim; `None` if the table has no valid claim of the event or cannot be read.
     pub claim: Option<ClaimStory>,
     /// The log lines of `ingest-fn` about the event's messages, in order.
     pub ingest: Vec<IngestLine>,
@@ -49,7 +50,8 @@ pub struct Story {
     pub archive: Vec<ArchiveLine>,
     /// The event's object, if there is one.
     pub object: Option<ObjectStory>,
-    /// The event's messages that the search found in the dead-letter queue.
+    /// The dead letters that are the event, or that are not valid events but contain its id. Empty if the event has a
+    /// claim and all log lines in `ingest` say `won` or `duplicate`, because `trace` then skips the dead-letter queue.
     pub dead_letters: Vec<DeadLetter>,
     /// Number of messages in the ingestion queue, including those of other events.
     pub queue_depth: Option<u64>,
@@ -76,7 +78,7 @@ pub struct ClaimStory {
     pub holds_until: String,
     /// True if the claim's dedup window has ended. The item may remain in the table for a while after that.
     pub expired: bool,
-    /// Digest of the content, in the same form as in the logs.
+    /// Digest of the event's content in hexadecimal, as in the logs.
     pub digest: String,
 }
 
@@ -121,13 +123,13 @@ pub struct ObjectStory {
     pub key: String,
     /// Number of versions of the key, not counting `deleted_versions`.
     pub versions: usize,
-    /// Number of older versions that are identical to the latest one and were deleted before the next one was written. Such
-    /// versions exist after `replay` has restored a deleted object.
+    /// Number of older versions, if all of them are identical to the latest version and each was deleted before the
+    /// next was written; otherwise 0. Such versions exist after `replay` has restored a deleted object.
     pub deleted_versions: usize,
     /// Size of the latest version.
     pub bytes: usize,
-    /// True if the latest version has exactly the bytes that `archive-fn` writes for the claim in the table; `None` if the
-    /// table has no claim of the event.
+    /// True if the latest version has exactly the bytes that `archive-fn` writes for the claim in the table; `None` if
+    /// the table has no claim of the event.
     pub as_claimed: Option<bool>,
 }
 
@@ -137,7 +139,8 @@ pub struct DeadLetter {
     pub message_id: String,
     /// Time at which the message was sent to the ingestion queue, by SQS's clock.
     pub sent_at: Option<String>,
-    /// True if the message is a valid event with this id. If false, the id only appears somewhere in the message's text.
+    /// True if the message is a valid event with this id. If false, the id only appears somewhere in the message's
+    /// text.
     pub is_event: bool,
 }
 

@@ -37,7 +37,9 @@ impl Story {
         for line in self.archive.iter().take(MAX_SHOWN) {
             let lag = line.lag_ms.map(|lag_ms| format!(" {lag_ms} ms after the claim")).unwrap_or_default();
             let error = line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            write_line(out, format_args!("  {}  archive-fn: {}{lag}{error}", line.timestamp, line.outcome))?;
+            let stored = line.key.as_ref().filter(|_| line.outcome == "quarantined");
+            let stored = stored.map(|key| format!(" under {key}")).unwrap_or_default();
+            write_line(out, format_args!("  {}  archive-fn: {}{stored}{lag}{error}", line.timestamp, line.outcome))?;
         }
         write_omitted(out, self.archive.len())?;
         for letter in self.dead_letters.iter().take(MAX_SHOWN) {

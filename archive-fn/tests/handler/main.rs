@@ -1,0 +1,91 @@
+//! Tests of the handler. It receives batches of stream records, and writes their claims to the emulator's lake.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod answers;
+mod deadline;
+mod panics;
+mod quarantine;
+mod world;
+
+use serde_json::{Value, json};
+
+use crate::world::{World, record};
+
+/// A claim becomes an object of one line under its own key. The event's numbers stay as they were written, and its
+/// fields keep their order.
+#[tokio::test(start_paused = true)]
+async fn claim_becomes_one_line() {
+    let world = World::new();
+    assert!(world.deliver(&[record(1, "{ \"z\" : 1.50,\n \"a\": [1E400, \"\\u00e9 x\"] }")]).await.is_empty());
+    let key = "events/dt=2027-01-15/hour=07/01a3185c-4a24-7000-8000-000000000001.json";
+    let line = concat!(
+        r#"{"event_id":"1","claim_id":"01a3185c-4a24-7000-8000-000000000001","claimed_at":"2027-01-15T07:59:58.500Z","#,
+        r#""message_id":"m","event":{"z":1.50,"a":[1E400,"\u00e9 x"]}}"#,
+        "\n"
+    );
+    assert_eq!(world.lake(), [(key.to_owned(), 1, line.to_owned())]);
+    let written = &world.lines()[0];
+    assert_eq!(
+        (&written["outcome"], &written["key"], &written["lag_ms"]),
+        (&json!("written"), &json!(key), &json!(1_500))
+    );
+    assert_eq!((&written["event_id"], &written["message_id"]), (&json!("1"), &json!("m")));
+    assert_eq!(world.lines()[1]["LagMaxMs"], 1_500);
+}
+
+/// Only records of new claims are archived. All other records are skipped.
+#[tokio::test(start_paused = true)]
+async fn other_records_are_skipped() {
+    let world = World::new();
+    let with = |number, name: &str| {
+        let mut record = record(number, "{}");
+        record["eventName"] = name.into();
+        record
+    };
+    let mut other_kind = record(4, "{}");
+    other_kind["dynamodb"]["NewImage"]["sk"]["S"] = "OTHER".into();
+    let mut removed = with(5, "REMOVE");
+    removed["dynamodb"].as_object_mut().unwrap().remove("NewImage");
+    let batch = [with(1, "INSERT"), with(2, "MODIFY"), with(3, "UNKNOWN_TO_SDK_VERSION"), other_kind, removed];
+    assert!(world.deliver(&batch).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written", "2 written", "3 skipped", "4 skipped", "5 skipped"]);
+    assert_eq!(world.lake().len(), 2);
+}
+
+/// If a record is delivered again, its object is already there and gets no second version.
+#[tokio::test(start_paused = true)]
+async fn redelivered_record_is_already_there() {
+    let world = World::new();
+    for outcome in ["1 written", "1 already_there", "1 already_there"] {
+        assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+        assert_eq!(world.outcomes(), [outcome]);
+    }
+    assert_eq!(world.lake()[0].1, 1);
+}
+
+/// If two claims had the same claim id by chance, the second event would be lost: S3 answers 412 to its write, and the
+/// function does not read the object. Decision 3 states how unlikely this is.
+#[tokio::test(start_paused = true)]
+async fn equal_claim_id_loses_the_second_event() {
+    let world = World::new();
+    let mut second = record(2, "{}");
+    second["dynamodb"]["NewImage"]["claim_id"] = record(1, "{}")["dynamodb"]["NewImage"]["claim_id"].clone();
+    assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+    assert!(world.deliver(&[second]).await.is_empty());
+    assert_eq!(world.outcomes(), ["2 already_there"]);
+    let lake = world.lake();
+    assert!(lake.len() == 1 && lake[0].2.starts_with(r#"{"event_id":"1","#), "{lake:?}");
+}
+
+/// Malformed fields have no effect if the function does not need them.
+#[tokio::test(start_paused = true)]
+async fn unused_fields_are_ignored() {
+    let world = World::new();
+    let mut odd = record(1, "{}");
+    odd["dynamodb"]["SizeBytes"] = "many".into();
+    odd["dynamodb"]["Keys"] = Value::Null;
+    odd["eventVersion"] = json!([2]);
+    assert!(world.deliver(&[odd]).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written"]);
+}

@@ -1,0 +1,96 @@
+//! The embedded pipeline whose events the tests trace.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use claim::{EventIdPointer, ObjectPrefix};
+use emulator::{Clock, Fault, Service, Services, queue_url};
+use pipeline::{Pipeline, PipelineSettings, names};
+use producer::pipeline_client::PipelineClient;
+use producer::target::Stack;
+use producer::trace::{Story, trace};
+use tokio::time::{sleep, timeout};
+
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Age at which the stream mapping discards a record. It is short, so that a record is discarded after few attempts.
+const RECORD_AGE: Duration = Duration::from_secs(10 * 60);
+
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) struct TracedPipeline {
+    pub(crate) services: Arc<Services>,
+    pub(crate) pipeline: Option<Pipeline>,
+}
+
+impl TracedPipeline {
+    pub(crate) fn start() -> Self {
+        let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let services = Services::on_clock(clock, 7);
+        let mut settings = PipelineSettings::default();
+        settings.stream_mapping.maximum_record_age = Some(RECORD_AGE);
+        let pipeline = Pipeline::start(&services, settings, 7);
+        Self { services, pipeline: Some(pipeline) }
+    }
+
+    pub(crate) fn send(&self, body: &str) {
+        self.services.sqs.send(names::QUEUE, body).unwrap();
+    }
+
+    pub(crate) async fn until(&self, done: impl Fn(&Services) -> bool) {
+        let waiting = async {
+            while !done(&self.services) {
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        timeout(DAY, waiting).await.expect("the condition is met within a day");
+    }
+
+    /// Makes every request with this operation fail with status 503.
+    pub(crate) fn fail(&self, service: Service, operation: &'static str) {
+        let fails = move |call: &emulator::Call<'_>| call.service == service && call.operation.starts_with(operation);
+        self.services.faults.set(move |call| fails(call).then_some(Fault::Refused(503)));
+    }
+
+    pub(crate) async fn try_trace(&self, event_id: &str) -> Story {
+        let dlq_url = Some(queue_url(names::DEAD_LETTER_QUEUE));
+        let stack = Stack { dlq_url, ..Stack::embedded("events/".to_owned()) };
+        let client = PipelineClient::new(&self.services.sdk_config(), stack);
+        let prefix = ObjectPrefix::parse("events/").unwrap();
+        let pointer = EventIdPointer::parse("/event_id").unwrap();
+        trace(&client, event_id, &prefix, &pointer, None, RECORD_AGE, self.services.clock.now().into()).await
+    }
+
+    /// Traces an event, and asserts that every source could be read.
+    pub(crate) async fn trace(&self, event_id: &str) -> Story {
+        let story = self.try_trace(event_id).await;
+        assert!(story.unreadable.is_empty(), "{:?}", story.unreadable);
+        story
+    }
+
+    /// Sends an event, and waits until it is archived.
+    pub(crate) async fn archive(&self, event_id: &str) {
+        let objects = self.services.lakes.versions(names::BUCKET).len();
+        self.send(&format!(r#"{{"event_id":"{event_id}"}}"#));
+        self.until(|services| services.lakes.versions(names::BUCKET).len() > objects).await;
+    }
+
+    pub(crate) async fn set_in_claim(&self, event_id: &str, update: &str, value: &str) {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let request = client.update_item().table_name(names::TABLE).update_expression(update);
+        let request = request.key("pk", text(&format!("EVENT#{event_id}"))).key("sk", text("CLAIM"));
+        request.expression_attribute_values(":v", text(value)).send().await.unwrap();
+    }
+}
+
+pub(crate) fn outcomes(story: &Story) -> Vec<&str> {
+    story.ingest.iter().map(|line| line.outcome.as_str()).collect()
+}
+
+pub(crate) fn text(story: &Story) -> String {
+    let mut out = Vec::new();
+    story.write(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
