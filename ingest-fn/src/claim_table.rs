@@ -135,7 +135,8 @@ impl ClaimTable {
         let old_item = old_item.ok_or_else(|| ClaimTableError::NoOldItem { event_id: event_id() })?;
         let old = Claim::from_item(old_item)
             .map_err(|source| ClaimTableError::UnreadableOldItem { event_id: event_id(), source })?;
-        if old.claim_id == claim.claim_id {
+        // The claim id alone is not enough: in theory, another message of the event can have got the same random bits.
+        if old == *claim {
             // This is the item that we wrote ourselves: an answer was lost, and a later request found the item.
             return Ok(ClaimOutcome::Won(held_claim(claim)?));
         }

@@ -10,8 +10,8 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// write operations").
 pub const WRITE_UNIT_BYTES: usize = 1024;
 
-/// zstd's default level. For a body of a kilobyte, higher levels save a few percent of its size and cost several times the
-/// CPU time.
+/// zstd's default level. For a body of 1 KB, higher levels make the frame a few percent smaller, but take several times
+/// the CPU time.
 const ZSTD_LEVEL: i32 = 3;
 
 thread_local! {
@@ -33,8 +33,8 @@ impl Body {
     /// its body.
     ///
     /// If the item fits into one write unit, its body stays plain, so that people can read it in the DynamoDB console.
-    /// Compressing the body would only save storage: a few thousandths of a cent per thousand events. It would also cost a
-    /// sixth of the CPU time that a small claim needs with `CLAIM_WRITES=batch`.
+    /// Compressing such a body would save only storage (a few thousandths of a cent per thousand events) and would take
+    /// a sixth of the CPU time that a small claim needs with `CLAIM_WRITES=batch`.
     #[must_use]
     pub fn cheapest(body: &str, other_bytes: usize) -> Self {
         let units = |bytes: usize| (other_bytes + bytes).div_ceil(WRITE_UNIT_BYTES);

@@ -23,14 +23,14 @@ pub(crate) enum ContainerKind {
 /// An array or object whose beginning has been read, but not its end.
 struct Container {
     kind: ContainerKind,
-    /// Number of items or members that have been read so far.
+    /// Number of items or members that have begun so far.
     values: usize,
-    /// Members that have been read so far; empty for an array.
+    /// Members that have begun so far; empty for an array.
     members: Vec<Member>,
 }
 
-/// The position of one `"name":value` in the canonical form. Copies of the names would take a lot of memory, because a body
-/// of 1 MiB can have more than a hundred thousand members.
+/// The position of one `"name":value` in the canonical form. It replaces a copy of the name, to save memory: a body of
+/// 1 MiB can have more than a hundred thousand members.
 struct Member {
     start: usize,
     end: usize,
@@ -54,7 +54,7 @@ impl CanonicalForm {
         self.open.push(Container { kind, values: 0, members: Vec::new() });
     }
 
-    /// Begins the next item of the open array and returns its index.
+    /// Begins the next item of the innermost open array and returns the item's index.
     pub(crate) fn begin_item(&mut self) -> usize {
         let array = self.open.last_mut().expect("an array is open");
         let index = array.values;
@@ -65,7 +65,7 @@ impl CanonicalForm {
         index
     }
 
-    /// Begins the member `name` of the open object.
+    /// Begins the member `name` of the innermost open object.
     pub(crate) fn begin_member(&mut self, name: &str) {
         let object = self.open.last_mut().expect("an object is open");
         object.values += 1;
@@ -144,7 +144,8 @@ impl CanonicalForm {
     }
 }
 
-/// Returns the bytes of a member's name, without the escapes that [`write_string`] added. `member` starts with the name.
+/// Returns the bytes of a member's name, without the escapes that [`write_string`] added. `member` starts with the
+/// name's opening quotation mark.
 fn unescaped_name(member: &[u8]) -> impl Iterator<Item = u8> {
     let mut bytes = member[1..].iter().copied();
     std::iter::from_fn(move || match bytes.next()? {

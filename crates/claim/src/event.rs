@@ -15,8 +15,9 @@ use crate::excerpt::Excerpt;
 use crate::key::MAX_EVENT_ID_BYTES;
 use crate::pointer::{EventIdPointer, PointerTracker};
 
-/// Maximum nesting of arrays and objects in a body. The S3 object adds one level, and by default, `serde_json` reads at most
-/// 127 levels. A body of more than 126 levels is archived too, but its S3 object can only be read with a higher limit.
+/// Maximum nesting of arrays and objects in a body. The S3 object adds one level, and by default, `serde_json` reads at
+/// most 127 levels. Bodies of 127 and 128 levels are archived too, but `serde_json` reads their S3 objects only if its
+/// limit is disabled.
 pub const MAX_NESTING: u32 = 128;
 
 /// The reason why a body is not a valid event. A retry does not help, so the message ends in the dead-letter queue.
@@ -61,8 +62,8 @@ impl From<RepeatedName> for EventError {
 /// An event: its id, and the digest of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. An integer in the body becomes its text, so `7` and `"7"` are
-    /// the same event.
+    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. If the body has an integer as its id, this is the
+    /// integer's text, so the ids `7` and `"7"` belong to the same event.
     pub id: String,
     /// Digest of the whole body, including the id.
     pub digest: Digest,

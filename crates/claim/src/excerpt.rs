@@ -5,12 +5,12 @@ use std::fmt;
 /// Longest quotation in characters: long enough to find the place in the input, short enough for a log line.
 const MAX_CHARS: usize = 100;
 
-/// The beginning of a text that came from outside, with an ellipsis if the text was cut.
+/// The beginning of a text from the input, with an ellipsis if the text was cut.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt(String);
 
 impl Excerpt {
-    /// Returns at most the first hundred characters of `text`.
+    /// Returns `text`, cut after its first hundred characters.
     #[must_use]
     pub fn of(text: &str) -> Self {
         match text.char_indices().nth(MAX_CHARS) {

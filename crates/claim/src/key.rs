@@ -9,5 +9,5 @@ pub const SORT_KEY: &str = "CLAIM";
 /// Longest partition key that DynamoDB accepts, in bytes.
 const MAX_PARTITION_KEY_BYTES: usize = 2_048;
 
-/// Longest event id, in bytes of UTF-8. An id of this length fills the partition key together with [`KEY_PREFIX`].
+/// Longest event id, in bytes of UTF-8. [`KEY_PREFIX`] and an id of this length fill the partition key.
 pub const MAX_EVENT_ID_BYTES: usize = MAX_PARTITION_KEY_BYTES - KEY_PREFIX.len();

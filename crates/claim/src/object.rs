@@ -15,8 +15,8 @@ pub struct ObjectPrefix(String);
 /// An invalid object prefix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectPrefixError {
-    /// The prefix does not end with a slash. Keys would begin with `eventsdt=…`, and the IAM policy for `<prefix>*` would
-    /// also cover folders such as `events-old/`.
+    /// The prefix does not end with a slash. With the prefix `events`, keys would begin with `eventsdt=…`, and the IAM
+    /// policy for `<prefix>*` would also cover folders such as `events-old/`.
     #[error("must end with `/`")]
     NoSlashAtEnd,
     /// The prefix contains an empty folder name. Athena, Glue and Spark do not find keys under such a folder.
@@ -25,7 +25,8 @@ pub enum ObjectPrefixError {
     /// The prefix contains a character other than `/`, `=` and those that the S3 user guide calls safe.
     #[error("must contain only letters, digits and the characters ! - _ . * ' ( ) = /")]
     UnsafeCharacter,
-    /// The prefix is too long. An S3 key has at most 1,024 bytes, and the part after the prefix needs up to 79 of them.
+    /// The prefix is longer than 900 bytes. An S3 key has at most 1,024 bytes, and the part after the prefix needs up
+    /// to 79 of them. The other 45 bytes are a reserve.
     #[error("must be at most 900 bytes long")]
     TooLong,
 }
@@ -51,7 +52,8 @@ impl ObjectPrefix {
     }
 
     /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<claim_id>.json`. The date and hour (UTC) come from the time in the claim id.
-    /// The key depends on no other attribute, so a claim keeps its object even if somebody edits its `claimed_at`.
+    /// The key depends only on the prefix and the claim id, so a claim keeps its object even if somebody edits its
+    /// `claimed_at`.
     #[must_use]
     pub fn object_key(&self, claim: &Claim) -> String {
         format!("{}{}/{}.json", self.0, claim.id_time().format("dt=%Y-%m-%d/hour=%H"), claim.claim_id)

@@ -30,13 +30,14 @@ impl fmt::Display for EventIdPointer {
     }
 }
 
-/// Tracks the current position in a body that is being read, to recognize the value at the pointer.
+/// Recognizes the value at the pointer while a body is read.
 pub(crate) struct PointerTracker<'a> {
     /// The pointer's tokens; `None` if the reader needs no event id.
     tokens: Option<&'a [String]>,
     /// Number of open arrays and objects.
     depth: usize,
-    /// Number of open arrays and objects on the pointer's path. These are always the outermost ones.
+    /// Number of open arrays and objects on the pointer's path, which leads from the whole body to the value at the
+    /// pointer. These are always the outermost ones.
     depth_on_path: usize,
     /// True if the next value is on the pointer's path.
     is_on_path: bool,
@@ -74,8 +75,8 @@ impl<'a> PointerTracker<'a> {
         self.depth_on_path = self.depth_on_path.min(self.depth);
     }
 
-    /// Returns the token with which the pointer selects a child of the innermost open array or object; `None` if the pointer
-    /// selects none of its children.
+    /// Returns the name or index of the child that is on the pointer's path, in the innermost open array or object.
+    /// Returns `None` if no child is on the path.
     fn expected_token(&self) -> Option<&'a String> {
         if self.depth_on_path < self.depth { None } else { self.tokens?.get(self.depth - 1) }
     }

@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | `pk` | S | `EVENT#<event id>` |
 //! | `sk` | S | `CLAIM` |
-//! | `claim_id` | S | UUIDv7 with hyphens, which begins with the time of the claim |
+//! | `claim_id` | S | hyphenated UUIDv7; it begins with the time of the claim |
 //! | `claimed_at` | S | time of the claim in RFC 3339, UTC, with milliseconds |
 //! | `ttl` | N | time of the claim in epoch seconds, plus the dedup window |
 //! | `digest` | B | digest of the body, see [`Digest`] |
@@ -39,7 +39,8 @@ pub enum BodyTooLarge {
         /// Size of the item in bytes, by DynamoDB's rules.
         item_bytes: usize,
     },
-    /// The body is longer than SQS allows. If it were compressed, `archive-fn` would refuse to decompress it.
+    /// The body is longer than SQS allows. Its claim could only store it compressed, and `archive-fn` would refuse to
+    /// decompress it.
     #[error("the body has {body_bytes} bytes, more than the {MAX_BODY_BYTES} that SQS allows")]
     Body {
         /// Length of the body in bytes.
@@ -50,7 +51,7 @@ pub enum BodyTooLarge {
 /// An item that cannot be read as a claim, or a claim that cannot be archived.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// An attribute is missing or has another type.
+    /// An attribute is missing or has the wrong type.
     #[error("the item does not have a claim's attributes")]
     Attributes(#[source] serde_dynamo::Error),
     /// An attribute has a value that `ingest-fn` never writes.
@@ -88,19 +89,19 @@ pub enum DigestError {
     NotAnEvent(#[from] EventError),
 }
 
-/// A claim: the event, the message that won it, the time of the claim and the time at which it expires.
+/// A claim: the event, the message that won it, the time of the claim and the time at which the claim expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Event id, without [`KEY_PREFIX`].
     pub event_id: String,
-    /// Id of the claim, which is also the name of its object.
+    /// Id of the claim. The key of the claim's S3 object ends with `<claim_id>.json`.
     pub claim_id: Uuid,
     /// Time of the claim, with a precision of milliseconds.
     pub claimed_at: DateTime<Utc>,
     /// Last second in which the claim is valid, in epoch seconds.
     pub ttl: u64,
-    /// Digest of the body, as stored. If an older release wrote the claim, the digest's
-    /// version may differ from [`Digest::VERSION`].
+    /// The stored digest of the body. If an older release wrote the claim, the digest's version may differ from
+    /// [`Digest::VERSION`].
     pub digest: Vec<u8>,
     /// Id of the SQS message that won the event.
     pub message_id: String,
@@ -110,7 +111,7 @@ pub struct Claim {
 
 impl Claim {
     /// Creates a claim that is valid for `window`, starting at `now`. All its times are derived from `now`, and `random` is
-    /// the random part of its id. If the SDK retries a write, it resends the same claim, and so the same bytes.
+    /// the random part of its id.
     ///
     /// # Errors
     /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds [`MAX_BODY_BYTES`].
@@ -168,8 +169,8 @@ impl Claim {
         format!("{KEY_PREFIX}{event_id}")
     }
 
-    /// Returns the item's size in bytes by DynamoDB's rules (developer guide, "DynamoDB item sizes and formats"). A name or
-    /// a text takes the length of its UTF-8, and a binary value takes its own length. A number takes one byte for every two
+    /// Returns the item's size in bytes by DynamoDB's rules (developer guide, "DynamoDB item sizes and formats"). Each
+    /// name, string and binary value counts its bytes (strings in UTF-8). A number counts one byte for every two
     /// digits, plus one byte.
     #[must_use]
     pub fn item_bytes(&self) -> usize {
@@ -200,7 +201,8 @@ impl Claim {
     /// Decodes an item from the table or its stream. Does not decompress the body.
     ///
     /// # Errors
-    /// Fails if `ingest-fn` could not have written the item.
+    /// Fails if an attribute is missing or has the wrong type, or if a key, the `claim_id` or `claimed_at` has a value
+    /// that `ingest-fn` never writes. Also fails unless the item has one of `body` and `body_zstd`.
     pub fn from_item(item: impl Into<serde_dynamo::Item>) -> Result<Self, ClaimError> {
         let item: Item<'static> = serde_dynamo::from_item(item.into()).map_err(ClaimError::Attributes)?;
         if item.sk != SORT_KEY {
@@ -279,7 +281,7 @@ impl Claim {
         }
     }
 
-    /// Returns the time in the claim id. Unless someone edited the item by hand, it equals `claimed_at`.
+    /// Returns the time in the claim id. This time equals `claimed_at`, unless someone edited the item by hand.
     #[must_use]
     pub fn id_time(&self) -> DateTime<Utc> {
         // A UUIDv7 begins with 48 bits of milliseconds.
@@ -303,8 +305,8 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// An arbitrary time, used only to measure an item. The time affects the size only by the number of digits of `ttl`, which
-/// is ten until 2286.
+/// An arbitrary time for a claim that is only measured. The size does not depend on the time, because `ttl` has ten
+/// digits until 2286.
 const SAMPLE_TIME_SECONDS: u64 = 1_800_000_000;
 
 fn item_bytes_without_body(event_id: &str, message_id: &str) -> usize {

@@ -54,7 +54,7 @@ fn ids_are_equal_as_the_readme_says() {
     }
 }
 
-/// A body without a usable event id is refused. The error names the pointer and the kind of value that was found there.
+/// A body without a usable event id is refused. The error names the pointer and, if there is a value, its kind.
 #[test]
 fn unusable_id_error_names_pointer_and_kind() {
     for (body, kind) in [
@@ -76,7 +76,7 @@ fn unusable_id_error_names_pointer_and_kind() {
     }
 }
 
-/// The longest event id fits into the partition key, and an id of one more byte is refused.
+/// The longest event id fits into the partition key, and an id that is one byte longer is refused.
 #[test]
 fn id_length_limit_is_exact() {
     let longest = "é".repeat(1_021);
@@ -225,7 +225,7 @@ fn other_stored_digest_is_not_read() {
     assert_eq!(Digest::from_stored(&[]), None);
 }
 
-/// Generates JSON values with few different names, so that the objects of two values often have the same names.
+/// Generates JSON values with few different names, so that objects in two generated values often have the same names.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -242,7 +242,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// Writes JSON text for `value` with another order of names, other white space and other escapes.
+/// Writes `value` as JSON, but orders names, sets white space and escapes characters in another way than `to_string`.
 fn rewrite(value: &serde_json::Value, out: &mut String) {
     match value {
         serde_json::Value::Array(items) => {

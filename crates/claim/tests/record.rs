@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use claim::body::{MAX_BODY_BYTES, WRITE_UNIT_BYTES};
@@ -24,7 +25,7 @@ fn claim(body: &str) -> Claim {
     try_claim(body).unwrap()
 }
 
-/// Checks the size of the claim with this body, without the claim.
+/// Calls [`Claim::check_size`] for the event with this body.
 fn check_size(body: &str) -> Result<(), claim::BodyTooLarge> {
     let event = Event::parse(body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
     Claim::check_size(&event, MESSAGE_ID, body)
@@ -56,6 +57,23 @@ fn size_as_dynamodb_counts(item: &serde_dynamo::Item) -> usize {
     item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
 }
 
+/// Returns the id of a claim that is made at `now`.
+fn claim_id(now: SystemTime, random: [u8; 10]) -> uuid::Uuid {
+    let event = Event::parse(r#"{"event_id":"a"}"#, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    Claim::new(&event, MESSAGE_ID, r#"{"event_id":"a"}"#, now, SIXTEEN_DAYS, &random).unwrap().claim_id
+}
+
+/// A claim id contains 74 random bits, and any other bits give another claim id at the same time.
+#[test]
+fn claim_id_has_74_random_bits() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let ids: HashSet<_> =
+        (0..80).map(|bit| claim_id(now, (1_u128 << bit).to_be_bytes()[6..].try_into().unwrap())).collect();
+    // UUIDv7 has fixed bits in the place of six of the 80: the version has four, and the variant two. Each of those six
+    // gives the id of no bits at all.
+    assert_eq!(ids.len(), 74 + 1);
+}
+
 /// All times in a claim come from one reading of the clock.
 #[test]
 fn claim_has_one_clock_reading() {
@@ -76,7 +94,7 @@ fn claim_has_one_clock_reading() {
     assert_eq!(item.len(), 8);
 }
 
-/// A claim decodes to the claim that was encoded, whether its body is compressed or not.
+/// Decoding an item returns the claim that was encoded, whether its body is compressed or not.
 #[test]
 fn claim_survives_encoding() {
     for body in [r#"{"event_id":"a"}"#.to_owned(), format!(r#"{{"event_id":"a","text":"{}"}}"#, "voltage ".repeat(200))]
@@ -106,7 +124,7 @@ fn body_is_compressed_only_to_save_units() {
     assert!(matches!(saves_one.body, Body::Zstd(_)) && units(&saves_one) == 2);
 }
 
-/// The largest item is accepted, and a body of one more byte is refused, by `Claim::new` and by `Claim::check_size`.
+/// `Claim::new` and `Claim::check_size` accept the longest body that fits, and refuse a body that is one byte longer.
 #[test]
 fn item_size_limit_is_exact() {
     // Noise compresses to about 82 % of its length. A binary search finds the longest body that fits.
@@ -131,7 +149,7 @@ fn item_size_limit_is_exact() {
     assert_eq!(check_size(&body(high)).unwrap_err().to_string(), error.to_string());
 }
 
-/// A compressible body of 1 MiB is accepted, and a body of one more byte is refused.
+/// A compressible body of 1 MiB is accepted, and a body that is one byte longer is refused.
 #[test]
 fn body_size_limit_is_exact() {
     let padded = |bytes: usize| format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16));
@@ -185,7 +203,8 @@ fn decoding_error_names_bad_attribute() {
     assert!(matches!(with("body_zstd", Some(AttributeValue::B(vec![1]))), Err(ClaimError::Bodies("both"))));
 }
 
-/// `serde_json` with its default limit reads the objects of bodies up to 126 levels deep. Deeper bodies are archived too.
+/// With its default limit, `serde_json` reads the S3 object of a body of up to 126 levels. Deeper bodies are archived
+/// too.
 #[test]
 fn default_reader_reads_126_levels() {
     let line = |depth: usize| {
@@ -226,7 +245,7 @@ fn object_key_is_prefix_hour_and_claim_id() {
     assert_eq!(key, format!("events/dt=2026-11-23/hour=23/{}.json", claim.claim_id));
 }
 
-/// An edited `claimed_at` does not change the key, so the claim cannot get a second object.
+/// An edited `claimed_at` does not change the object's key, so the claim cannot get a second object.
 #[test]
 fn object_key_ignores_an_edited_time() {
     let prefix = ObjectPrefix::parse("events/").unwrap();
@@ -240,7 +259,7 @@ fn object_key_ignores_an_edited_time() {
     assert_eq!(prefix.object_key(&last), "events/dt=+10889-08-02/hour=05/ffffffff-ffff-ffff-ffff-ffffffffffff.json");
 }
 
-/// The object's line contains the event as sent, without its white space.
+/// The object's line contains the event as sent, without white space between tokens.
 #[test]
 fn line_contains_event_as_sent() {
     let body = "{\r\n\t\"event_id\": \"a \\\"b\\\\\",\n \"z\" : [1.50, 1E+2 , \"\\u00e9 \\\\\\\" \\/\"],\n \"a\": 12345678901234567890123 }";
@@ -266,7 +285,7 @@ fn deepest_body_has_a_line() {
     assert!(object::object_line(&claim(&deepest)).is_ok());
 }
 
-/// A quarantined record is named by its sequence number, or by its SHA-256 if it has no usable sequence number.
+/// The key of a quarantined record contains its sequence number, or its SHA-256 if it has no usable sequence number.
 #[test]
 fn quarantine_key_is_number_or_hash() {
     let prefix = ObjectPrefix::parse("events/").unwrap();

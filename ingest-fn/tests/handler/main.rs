@@ -48,6 +48,7 @@ with_both_writes! {
     error_without_a_code_is_never_a_duplicate
     follower_is_compared_with_confirmed_claim
     window_is_exact_and_never_extended
+    equal_claim_id_does_not_make_a_winner
     unread_messages_are_reported
     panic_fails_only_its_message
 }
@@ -447,6 +448,19 @@ async fn claims_in_flight_are_limited() {
         assert!(world.deliver(&bodies).await.is_empty());
         assert_eq!(begun.elapsed().as_secs(), 20 / at_once, "{at_once} claims of one second each must be in flight");
     }
+}
+
+/// A message wins only if the table has its own claim. If the claim of another message has the same claim id by chance, the
+/// message is a duplicate or a conflict.
+async fn equal_claim_id_does_not_make_a_winner(writes: &str) {
+    let world = World::with(writes, &[("CLAIM_CACHE_ENTRIES", "0")], Box::new(|| [7; 10]));
+    for (id, x, outcome) in [("first", 1, "won"), ("second", 1, "duplicate"), ("third", 2, "conflict")] {
+        let body = json!({ "event_id": "a", "x": x }).to_string();
+        assert!(world.deliver_records(vec![json!({ "messageId": id, "body": body })]).await.is_empty());
+        assert_eq!(world.outcomes(), [format!("{id} {outcome}")]);
+    }
+    let claim = world.claims().await.remove(0);
+    assert_eq!((claim.event_id.as_str(), claim.message_id.as_str()), ("a", "first"));
 }
 
 /// Messages that are not read before the deadline are reported one by one.
