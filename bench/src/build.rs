@@ -16,8 +16,8 @@ pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
 }
 
 /// Builds the functions with the settings for deployment. Cargo builds only their packages, because other crates of the
-/// workspace would enable more features of shared dependencies. With `quick`, builds the functions as the tests do.
-/// Returns the folder of the binaries.
+/// workspace would enable more features of shared dependencies. With `quick`, builds the binaries of the
+/// whole workspace without optimization instead. Returns the folder of the binaries.
 pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
     let target = target_folder()?;
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

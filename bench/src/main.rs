@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | [`subject`], [`bench::traffic`] | The functions under measurement, and their input |
 //! | [`build`], [`size`] | Building the functions, and their sizes |
-//! | [`process`], [`measure`], [`scenario`] | Running and measuring them |
+//! | [`process`], [`measure`], [`scenario`] | Running and measuring the functions |
 //! | [`results`], [`report`] | Medians, targets and the printed tables |
 //! | [`wru`] | The write request units of a claim |
 
@@ -38,10 +38,10 @@ use bench::traffic::{BATCH, Relation, Size};
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Number of rounds; each round measures every function once
+    /// Number of rounds; each round measures every function once with each kind of traffic
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
-    /// Number of warm batches per round over which CPU time is averaged; a batch has ten messages
+    /// Number of warm batches of ten messages per round; CPU time is averaged over them
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batches: u16,
     /// Only check that everything runs: little traffic, unoptimized functions, no Python. The figures are meaningless

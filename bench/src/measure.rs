@@ -10,7 +10,8 @@ use crate::process::{Process, back_end, on_a_runtime};
 use crate::subject::{Leaves, Subject};
 use bench::traffic::{BATCH, Relation, Size, Traffic};
 
-/// Number of warm-up batches, whose CPU time does not count. They open the connections and trigger all lazy initialization.
+/// Number of warm-up batches after the first batch. They open the connections and trigger all lazy initialization, and
+/// their CPU time does not count.
 const WARM_UP: usize = 20;
 
 /// Number of cold starts in a run. The run reports the median of their times, because a single time varies too much on a
@@ -33,7 +34,7 @@ pub(crate) struct Sample {
     pub(crate) memory_mb: f64,
 }
 
-/// Runs a function with `batches` warm batches, and checks the items and objects that the function left in the services.
+/// Runs a function with `batches` warm batches, and checks how many items and objects it left in the services.
 pub(crate) fn run(subject: &Subject, size: Size, relation: Relation, batches: usize) -> anyhow::Result<Sample> {
     on_a_runtime(drive(subject, size, relation, batches))
         .with_context(|| format!("{} with {relation:?} events of {}", subject.name, size.name()))
@@ -101,14 +102,14 @@ async fn cold_start(subject: &Subject, size: Size, relation: Relation) -> anyhow
     Ok((cold, process.age()))
 }
 
-/// Returns the median of at least one value.
+/// Returns the median. Panics if `values` is empty.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
-/// Runs the function once, to check that it works and that it calls the operation named in `subject`.
+/// Makes a short run of the function, to check that it works and that it calls the operation named in `subject`.
 pub(crate) fn try_out(subject: &Subject) -> anyhow::Result<()> {
     run(subject, Size::Reading, Relation::Distinct, 1).map(drop)
 }

@@ -37,7 +37,8 @@ pub(crate) async fn back_end() -> anyhow::Result<(Arc<Services>, String)> {
     Ok((services, endpoint))
 }
 
-/// Runs `work` on a new runtime. Shutting the runtime down also ends the services and frees their memory.
+/// Runs `work` on a new Tokio runtime, and then shuts the runtime down. This also ends the services and frees their
+/// memory.
 pub(crate) fn on_a_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let done = runtime.block_on(work);

@@ -1,4 +1,4 @@
-//! The results of a run in one value: medians, other measurements, and whether they meet their targets.
+//! The results of the whole bench: medians, other measurements, and whether they meet their targets.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::subject::{ARCHIVE, BARE_EXECUTE, BARE_PUT, BARE_S3, BOTO3, INGEST, IN
 use crate::wru;
 use bench::traffic::{Relation, Size};
 
-/// The results of one run. They become `results.json`.
+/// The results of the whole bench. They become `results.json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
     pub(crate) rounds: usize,
-    /// Number of warm messages in each round, over which CPU time is averaged.
+    /// Number of warm messages per round. The CPU time of a function is averaged over them.
     pub(crate) messages: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) herd_writes: u64,

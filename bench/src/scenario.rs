@@ -17,7 +17,8 @@ const PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 /// Largest batch size that the queue mapping accepts.
 const LARGEST_BATCH: usize = 10_000;
 
-/// Returns the number of write requests for 50 identical messages, sent in five batches of ten to two warm sandboxes.
+/// Sends 50 identical messages to two warm sandboxes, in five batches of ten. Returns how many write requests they
+/// cause.
 pub(crate) fn herd_writes(ingest: &Subject) -> anyhow::Result<u64> {
     on_a_runtime(async {
         let (services, endpoint) = back_end().await?;
@@ -48,8 +49,9 @@ fn writes(usage: &emulator::meter::Usage) -> u64 {
     usage.requests.iter().filter(|(name, _)| is_write(name)).map(|(_, count)| count).sum()
 }
 
-/// Sends `duplicates` messages in batches of ten thousand. Returns the number of requests that the function then sends to
-/// the services. All messages are duplicates of a thousand events that are already in the function's cache.
+/// Sends `duplicates` messages in batches of ten thousand. All messages are duplicates of a thousand events that are
+/// already in the function's cache. Returns the number of requests that the function sends to the services for these
+/// messages.
 pub(crate) fn requests_of_duplicates(ingest: &Subject, duplicates: usize) -> anyhow::Result<u64> {
     on_a_runtime(async {
         let (services, endpoint) = back_end().await?;
@@ -110,7 +112,7 @@ pub(crate) struct Memory {
 }
 
 /// Measures the peak memory with three kinds of large batches: five messages of 1 MiB, ten thousand small messages, and a
-/// stream batch of 6 MB. Each process handles the same batch `repeats` times.
+/// stream batch of 6 MB. A process of its own handles each batch `repeats` times.
 pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> anyhow::Result<Vec<Memory>> {
     let large = (0..5).map(|n| {
         // The batch is JSON, so each quote in a body takes one more byte. The filler has no quotes, and it compresses

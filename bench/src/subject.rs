@@ -58,7 +58,7 @@ impl Subject {
     }
 }
 
-/// Returns this project's functions and the bare ones, compiled in `binaries`.
+/// Returns this project's functions and the bare ones. `binaries` is the folder of their binaries.
 pub(crate) fn compiled(binaries: &Path) -> Vec<Subject> {
     let subject = |name, binary: &str, source, leaves, uses| Subject {
         name,
@@ -86,7 +86,7 @@ pub(crate) fn compiled(binaries: &Path) -> Vec<Subject> {
     subjects
 }
 
-/// Returns the function with this name from the list that [`compiled`] returns.
+/// Returns the function called `name`, which must be in `subjects`.
 pub(crate) fn named<'a>(subjects: &'a [Subject], name: &str) -> &'a Subject {
     subjects.iter().find(|subject| subject.name == name).expect("every compiled function is measured")
 }

@@ -24,7 +24,7 @@ pub enum Size {
     /// One reading of one sensor: 250 bytes.
     #[serde(rename = "250 bytes")]
     Reading,
-    /// A minute of readings of one sensor: 5 KB.
+    /// About a minute of readings of one sensor: 5 KB.
     #[serde(rename = "5 KB")]
     Sensor,
 }
@@ -35,7 +35,7 @@ pub enum Size {
 pub enum Relation {
     /// Each message is a new event.
     Distinct,
-    /// Each message is a duplicate of an event in the first batch.
+    /// Each message after the first batch is a duplicate of an event in that batch.
     Duplicates,
 }
 

@@ -35,7 +35,7 @@ pub struct Prices {
     pub trace: Option<f64>,
     /// Price of a custom metric per month, within the first 10,000 metrics.
     pub metric_month: Option<f64>,
-    /// Price of an alarm of standard resolution per month.
+    /// Price of one metric of an alarm of standard resolution per month.
     pub alarm_month: Option<f64>,
     /// Price of a dashboard per month.
     pub dashboard_month: Option<f64>,

@@ -1,4 +1,4 @@
-//! The input and output of the two bare functions. These functions have no claims, conditions, logs, metrics or
+//! The input and output of the bare functions. These functions have no claims, conditions, logs, metrics or
 //! deadlines. All that remains is the Runtime API, the SDK's client and its requests.
 
 use serde::Deserialize;
@@ -13,7 +13,7 @@ pub struct Batch {
 
 #[derive(Deserialize)]
 pub struct Message {
-    /// The key of the item or object that the function writes.
+    /// The message id. It is the key of the item, or part of the key of the object, that the function writes.
     #[serde(rename = "messageId")]
     pub message_id: String,
     /// The message body. The function stores it unchanged.

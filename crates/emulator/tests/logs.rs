@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use emulator::{Clock, Services};
 use serde_json::{Value, json};
 
-/// Sends the HTTP request that the SDK would send. The SDK's crate for CloudWatch Logs is not used here, because it takes
-/// a minute to compile.
+/// Sends the HTTP request that the SDK would send. The SDK's crate for CloudWatch Logs is not used here, because it
+/// takes a minute to compile.
 async fn filter_log_events(services: &Services, request: &Value) -> Value {
     let http = http::Request::post("/").header("x-amz-target", "Logs_20140328.FilterLogEvents");
     let response = services.answer(http.body(request.to_string().into()).unwrap()).await.unwrap();

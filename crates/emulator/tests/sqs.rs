@@ -28,7 +28,8 @@ fn queue() -> Sqs {
     sqs
 }
 
-/// Sends a request to queue `q` that an SDK would not send. Returns the HTTP status and the answer.
+/// Sends JSON to queue `q`, because the SDK cannot send every malformed request. Returns the HTTP status and the
+/// answer.
 async fn send_raw(services: &Services, operation: &str, request: &Value) -> (u16, Value) {
     let mut request = request.clone();
     request["QueueUrl"] = queue_url("q").into();
@@ -86,8 +87,8 @@ async fn changed_visibility_moves_the_next_receive() {
     assert_eq!(sqs.change_visibility("q", &handle, NOW).unwrap_err().code, "MessageNotInflight");
 }
 
-/// After the last receive that the redrive policy allows, a message moves to the dead-letter queue with its id and the
-/// time of its first send.
+/// After the last receive that the redrive policy allows, a message moves to the dead-letter queue. It keeps its id and
+/// its send time.
 #[tokio::test(start_paused = true)]
 async fn message_moves_to_dead_letter_queue() {
     let sqs = queue();
@@ -127,8 +128,8 @@ async fn expired_message_is_not_a_dead_letter() {
     assert!(receive(&sqs, "dlq").await.is_empty());
 }
 
-/// After the retention period, SQS deletes messages in flight and messages that were never received. It no longer counts
-/// these messages.
+/// After the retention period, SQS deletes a message even if it is in flight or was never received. SQS no longer
+/// counts deleted messages.
 #[tokio::test(start_paused = true)]
 async fn retention_deletes_visible_and_in_flight() {
     let sqs = Sqs::new(Clock::real(), 1);
@@ -147,7 +148,7 @@ async fn retention_deletes_visible_and_in_flight() {
     assert_eq!(receive(&sqs, "q").await[0].body, "younger");
 }
 
-/// The retention period of a dead letter counts from its first send, not from its move to the dead-letter queue.
+/// The retention period of a dead letter starts when the message is sent, not when it moves to the dead-letter queue.
 #[tokio::test(start_paused = true)]
 async fn dead_letter_keeps_its_age() {
     let sqs = queue();
@@ -200,7 +201,8 @@ async fn body_and_receive_sizes_are_limited() {
     sqs.send("nowhere", "a").unwrap_err();
 }
 
-/// A body may contain only the characters of XML 1.0. NUL, most other control characters, U+FFFE and U+FFFF are refused.
+/// A body may contain only the characters of XML 1.0. NUL, most other control characters, U+FFFE and U+FFFF are
+/// refused.
 #[tokio::test(start_paused = true)]
 async fn control_characters_are_refused() {
     let services = Services::on_clock(Clock::real(), 1);
@@ -218,7 +220,7 @@ async fn control_characters_are_refused() {
     );
 }
 
-/// A batch has at most ten entries with distinct ids, and 1 MiB in total.
+/// A batch has one to ten entries, whose ids are distinct, and at most 1 MiB in total.
 #[tokio::test(start_paused = true)]
 async fn batch_size_is_limited() {
     let services = Services::on_clock(Clock::real(), 1);
@@ -297,8 +299,8 @@ async fn message_attributes_come_back_as_sent() {
     assert_eq!(receive("dlq", &[".*"]).await, (all, Some(sent_digest)), "the dead letter keeps them");
 }
 
-/// A message has at most ten attributes with valid names, types and values. They count towards the size of a message and of
-/// a batch. A delay is refused.
+/// A message has at most ten attributes with valid names, types and values. They count toward the size of a message and
+/// of a batch. The emulator refuses a delay other than zero.
 #[tokio::test(start_paused = true)]
 async fn message_attributes_are_limited() {
     let services = Services::on_clock(Clock::real(), 1);

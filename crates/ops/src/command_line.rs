@@ -13,8 +13,8 @@ use serde::Serialize;
 const EXPORT_CREDENTIALS: &str =
     "cannot use the profile's credentials: run eval \"$(aws configure export-credentials --format env)\" first";
 
-/// A part of the SDK's error for a profile that the tools do not support. The tools have to look for this text, because the
-/// SDK does not return a typed error.
+/// A part of the SDK's error for a profile that the tools do not support. The tools have to look for this text, because
+/// the SDK does not return a typed error.
 const UNSUPPORTED_PROFILE: &str = "cargo feature(s) enabled";
 
 /// Returns the first paragraph of clap's error as one line, followed by clap's tips. Omits the usage.
@@ -27,18 +27,19 @@ pub fn usage_error(error: &clap::Error) -> String {
     [first_paragraph.join(" ")].into_iter().chain(tips.map(str::to_owned)).collect::<Vec<_>>().join("; ")
 }
 
-/// Returns an error and its sources as one line. If the AWS SDK cannot use the profile's credentials, the line says how to
-/// export them.
+/// Joins the texts of an error and its sources with colons. For a profile that the tools do not support, returns advice
+/// to export the credentials instead.
 #[must_use]
 pub fn error_line(error: &dyn Error) -> String {
     let chain = error_chain(error);
     if chain.contains(UNSUPPORTED_PROFILE) { EXPORT_CREDENTIALS.to_owned() } else { chain }
 }
 
-/// Returns `text` with its control characters escaped, such as `\n` or `\u{1b}`, so that it can be printed on a terminal.
+/// Returns `text` with its control characters escaped, such as `\n` or `\u{1b}`, so that it can be printed on a
+/// terminal.
 ///
-/// Event ids, bodies and error texts come from outside. Unescaped, they could clear the screen, forge a line, or change the
-/// order in which text is displayed.
+/// Event ids, bodies and error texts come from outside. Unescaped, they could clear the screen, forge a line, or change
+/// the order in which text is displayed.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
@@ -51,7 +52,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Writes one line with the control characters in it escaped, as [`printable`] does.
+/// Writes one line, with its control characters escaped by [`printable`].
 ///
 /// # Errors
 /// Fails if `out` cannot be written to.
@@ -59,8 +60,8 @@ pub fn write_line(out: &mut impl Write, line: impl Display) -> io::Result<()> {
     writeln!(out, "{}", printable(&line.to_string()))
 }
 
-/// Writes a value as indented JSON. Also escapes the control characters from U+007F on, which `serde_json` leaves as they
-/// are.
+/// Writes a value as indented JSON. Also escapes the control characters from U+007F on, which `serde_json` leaves as
+/// they are.
 ///
 /// # Errors
 /// Fails if the value cannot be serialized or `out` cannot be written to.
@@ -78,8 +79,8 @@ pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()
     writeln!(out)
 }
 
-/// Returns true for the control characters of ASCII and Latin-1, and for those that change the direction of text (Unicode's
-/// `Bidi_Control`).
+/// Returns true for the control characters of ASCII and Latin-1, and for those that change the direction of text
+/// (Unicode's `Bidi_Control`).
 fn is_control(c: char) -> bool {
     let is_bidi_control =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

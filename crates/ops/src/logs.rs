@@ -1,6 +1,6 @@
 //! A small client for CloudWatch Logs. The AWS SDK's crate for this service would take a minute to compile. This client
-//! speaks the service's JSON protocol and runs on the same runtime as the AWS SDK's clients. It takes credentials, timeouts
-//! and retries from an `SdkConfig`.
+//! speaks the service's JSON protocol and uses the same runtime crates as the AWS SDK's clients. It takes credentials,
+//! timeouts and retries from an `SdkConfig`.
 
 mod endpoint;
 
@@ -175,7 +175,7 @@ impl LogsClient {
         self.call("FilterLogEvents", search).await
     }
 
-    /// Calls the operation that has this name in the API reference.
+    /// Calls an operation by its name in the API reference, and parses the answer.
     pub async fn call<T: DeserializeOwned>(
         &self,
         operation: &'static str,

@@ -9,19 +9,19 @@
 //! 2. It lists each partition that has claims, and compares the sorted listing with the sorted claims. One request lists
 //!    a thousand keys; looking up the same keys one by one would need a thousand requests.
 //!
-//! Memory holds only the claim ids and event ids of a few partitions. A claim's whole item is read only if its object
-//! is missing.
+//! A comparison keeps only claim ids and event ids in memory, for a few partitions at a time. The replay reads a
+//! claim's whole item only if its object is missing.
 //!
 //! Every step can be repeated safely. A claim determines the key and the content of its object, and the write is
 //! conditional. If a running `archive-fn` wrote the object first, the replay counts it as already there. So the checkpoint
 //! needs no transactions: the next run repeats the steps that the checkpoint does not record.
 //!
-//! | module | contents |
+//! | module | task |
 //! | --- | --- |
-//! | `scan`, `claim_table` | reads the table in parallel segments |
-//! | `worklist`, `checkpoint` | the claims of each partition and the scan's progress, on disk |
-//! | `listing` | compares a partition of the lake with its claims |
-//! | `rewrite` | writes the object of one claim |
+//! | `scan`, `claim_table` | read the table in parallel segments |
+//! | `worklist`, `checkpoint` | keep the claims of each partition and the scan's progress on disk |
+//! | `listing` | compare a partition of the lake with its claims |
+//! | `rewrite` | write the object of one claim |
 
 mod checkpoint;
 mod claim_table;
@@ -54,8 +54,8 @@ pub use outcome::{ReplayError, ReplayOutcome};
 pub use settings::ReplaySettings;
 pub use worklist::WorklistError;
 
-/// Number of partitions compared in parallel. Comparing a partition takes a sequence of requests, and the partition's
-/// claims stay in memory all that time.
+/// Number of partitions compared in parallel. Listing one partition is a sequence of requests, so one at a time would
+/// be slow. More would need more memory, because each keeps its claims until it is compared.
 const PARTITIONS_AT_ONCE: usize = 4;
 
 /// Number of objects written in parallel for each partition. Each write may hold two copies of a 1 MiB body.
@@ -65,8 +65,8 @@ const OBJECTS_AT_ONCE: usize = 8;
 /// stream.
 const IN_FLIGHT_AGE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
-/// Finds claims without an object, and writes the missing objects if [`ReplaySettings::write`] is set. Calls `note` with
-/// a line about the progress every few seconds.
+/// Finds claims without an object, and writes the missing objects if [`ReplaySettings::write`] is set. Calls `note`
+/// with progress messages.
 ///
 /// # Errors
 /// Fails if the table or the bucket cannot be read, if the lake is unexpectedly empty, if the checkpoint folder cannot be
@@ -161,9 +161,9 @@ impl Replay<'_> {
         Ok(outcome)
     }
 
-    /// Writes the objects of `missing`, and returns the claims that still have no object. These include claims that are gone
-    /// or unusable, although retrying them is useless. Otherwise, if this run were killed, the next run would report that
-    /// every claim has its object.
+    /// Writes the objects of `missing`, and returns the claims that still have no object. It also returns gone and
+    /// unusable claims, which no later run can write: if this run is killed, the next run must not report that every
+    /// claim has its object.
     async fn write(&self, missing: &[ClaimRef], outcome: &mut ReplayOutcome) -> Result<Vec<ClaimRef>, ReplayError> {
         let mut remaining = Vec::new();
         let mut writing = stream::iter(missing)
@@ -205,8 +205,9 @@ impl Replay<'_> {
         Ok(remaining)
     }
 
-    /// Copies unusable items to the quarantine; a dry run only lists them. Returns the items that the next run must read
-    /// again, each with the reason why it is unusable.
+    /// Writes the objects of unusable items that have been repaired, and copies the other unusable items to the
+    /// quarantine. A dry run only lists them. Returns the partition key and reason of each item that the next run must
+    /// read again.
     async fn rewrite_unusable(
         &self,
         worklist: &Worklist,

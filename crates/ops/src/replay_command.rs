@@ -25,10 +25,10 @@ const FAILED: u8 = 3;
 const UNREACHABLE: u8 = 4;
 const NOT_RECOVERABLE: u8 = 5;
 
-/// Find claims in the table that have no object in the lake, and with --write, write the missing objects
+/// Find claims in the table that have no object in the lake; with --write, also write the missing objects
 ///
-/// Use it after an outage that lasted longer than the stream mapping retries a record (22 hours by default). The
-/// objects are identical to those that archive-fn would have written.
+/// Use it after an outage that outlasted the stream mapping's retries (22 hours by default). The objects are identical
+/// to those that archive-fn would have written.
 ///
 /// You can interrupt a replay and run it again, even while archive-fn is running: no object gets a second version. The
 /// next run continues from the checkpoint folder.
@@ -49,8 +49,8 @@ const NOT_RECOVERABLE: u8 = 5;
 ///   3  Some objects could not be written; the next run tries them again
 ///   4  The table or the bucket cannot be read, or 200 writes in a row failed; the next run continues from the checkpoint
 ///   5  With --write: some claims have no object and cannot get one, because they are no longer in the table ("gone") or
-///      cannot be read ("unusable"). The next run scans the whole table again. With --write, it also lists these claims
-///      again, even if they are gone; without --write, it lists only claims and items that are still in the table
+///      cannot be read ("unusable"). The next run scans the whole table again and lists these claims again;
+///      without --write, it omits those that are gone
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ReplayArgs {
@@ -171,7 +171,7 @@ async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// Prints the partitions that have missing objects, then the items that could not be handled, then the totals.
+/// Prints the partitions that have missing objects, then the gone, unusable and failed items, then the totals.
 fn print_outcome(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut impl io::Write) -> io::Result<()> {
     for (partition, missing) in &outcome.missing {
         write_line(out, format_args!("{partition}: {missing} {} without an object", claim_or_claims(*missing)))?;

@@ -20,7 +20,7 @@ const SEARCH: FilterLogEvents<'static> = FilterLogEvents {
     next_token: None,
 };
 
-/// Returns services with one log group, on a clock that shows 1,000 s after 1970, and a client for them.
+/// Returns services with one log group, and a client for them. The clock shows 1970-01-01T00:16:40Z.
 fn region() -> (Arc<Services>, LogsClient) {
     let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
     let services = Services::on_clock(clock, 1);
@@ -29,7 +29,8 @@ fn region() -> (Arc<Services>, LogsClient) {
     (services, client)
 }
 
-/// Makes every request fail with `fault`. Returns the error's code and the number of requests that were sent.
+/// Searches the log group while every request fails with `fault`. Returns the error's code and the number of requests
+/// that were sent.
 async fn call_with_fault(fault: Fault) -> (Option<String>, usize) {
     let (services, client) = region();
     let requests = Arc::new(AtomicUsize::new(0));
@@ -66,7 +67,7 @@ async fn pages_hold_each_event_once() {
     assert_eq!(events, expected);
 }
 
-/// The request has the protocol's headers and body, and a signature for the service and region.
+/// The request has the headers and the body of the AWS JSON 1.1 protocol, and a signature for the service and region.
 #[tokio::test(start_paused = true)]
 async fn request_is_signed_json_1_1() {
     let (services, client) = region();
@@ -101,7 +102,7 @@ async fn refusal_has_code_and_message() {
     assert_eq!(error.as_service_error().unwrap().to_string(), "ResourceNotFoundException: no log group nowhere");
 }
 
-/// The client makes as many attempts as an SDK client with the same settings.
+/// The client retries throttling, server errors and lost requests as often as an SDK client with the same settings.
 #[tokio::test(start_paused = true)]
 async fn throttling_and_server_errors_are_retried() {
     let attempts = lambda_support::function::retries().max_attempts() as usize;

@@ -1,5 +1,5 @@
-//! The names of the embedded pipeline's resources. With its default variables, Terraform gives the deployed resources the
-//! same names, except that it adds the account and the region to the bucket's name.
+//! The names of the pipeline's resources on the emulator. With its default variables, Terraform gives the deployed
+//! resources the same names, except that it adds the account and the region to the bucket's name.
 
 /// The queue that producers send to.
 pub const QUEUE: &str = "dynamo-locking-dev-ingestion-queue";

@@ -79,7 +79,7 @@ impl Pipeline {
         Self { services, ingest, archive, stream_arn, mappings }
     }
 
-    /// Waits until a mapping fails, and returns a description of the failure. Does not return while both mappings run.
+    /// Waits until a mapping fails, and returns a description of the failure.
     pub async fn wait_for_failure(&mut self) -> String {
         match self.mappings.join_next().await {
             Some(Ok(ended)) => ended,

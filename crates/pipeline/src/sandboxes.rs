@@ -18,7 +18,7 @@ use lambda_support::LogWriter;
 use crate::names;
 use crate::settings::PipelineSettings;
 
-/// The two functions of a pipeline.
+/// One of the two functions of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The function `ingest-fn`, which reads SQS messages and writes claims.
@@ -40,7 +40,7 @@ impl Role {
 
 /// A hook between the functions and the rest of a pipeline. The default methods change nothing.
 pub trait Decorator: Send + Sync + 'static {
-    /// Returns the writer that receives a function's log lines. Without a decorator, the pipeline would use `writer`.
+    /// Returns the writer that receives a function's log lines. `writer` is the one that the pipeline uses by default.
     fn log_writer(&self, _role: Role, writer: LogWriter) -> LogWriter {
         writer
     }
@@ -57,7 +57,7 @@ pub struct AsDeployed;
 
 impl Decorator for AsDeployed {}
 
-/// The parts of a sandbox before its cold start. A decorator can replace them.
+/// The parts from which a cold start builds a sandbox. A decorator can replace the public parts.
 pub struct Blueprint {
     /// The sandbox's function.
     pub role: Role,
@@ -78,12 +78,12 @@ pub struct Blueprint {
 pub struct WarmSandbox {
     /// The sandbox, which handles one invocation at a time.
     pub sandbox: Sandbox,
-    /// The handler of `ingest-fn`, whose cache a test can inspect; `None` for `archive-fn`.
+    /// The handler, if the function is `ingest-fn`. Tests can inspect the handler's cache.
     pub ingest: Option<Arc<ingest_fn::Handler>>,
 }
 
 impl Blueprint {
-    /// Creates the SDK client and the handler.
+    /// Creates a sandbox with its own SDK client and handler.
     #[must_use]
     pub fn build(self) -> WarmSandbox {
         // On Lambda, each sandbox is a process with its own retry quota. Without a partition of its own, all sandboxes
@@ -121,7 +121,7 @@ impl Blueprint {
     }
 }
 
-/// Both functions of a pipeline, for the emulator's mappings.
+/// Both functions of a pipeline. The emulator's mappings invoke them.
 pub(crate) struct Functions {
     pub(crate) ingest: Function,
     pub(crate) archive: Function,

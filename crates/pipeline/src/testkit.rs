@@ -41,10 +41,10 @@ pub const STARTS_AT_SECONDS: u64 = 1_800_000_000;
 /// The seed of message ids and claim ids.
 const SEED: u64 = 1;
 
-/// The default time limit of a wait. It is long enough for a message to be received three times.
+/// The default time limit of a wait. It exceeds the hour after which a record that always panics is quarantined.
 const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The time that a test waits after the pipeline is drained, so that delayed requests still arrive.
+/// The time that [`World::wait_until_drained`] waits at its end, so that delayed requests still arrive.
 const LATE: Duration = Duration::from_secs(60);
 
 /// A pipeline and its services on a paused clock.
@@ -54,7 +54,7 @@ pub struct World {
     pipeline: Option<Pipeline>,
 }
 
-/// The numbers of requests that write claims and objects.
+/// Number of requests that write claims, and number of requests that write objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCounts {
     /// Number of requests that write one or more claims.
@@ -96,8 +96,8 @@ impl World {
         self.services.sqs.send(names::QUEUE, body).expect("the queue is there and takes the message")
     }
 
-    /// From now on, calls `choose` for each request to `service`, and injects the fault that `choose` returns. Replaces all
-    /// earlier faults, so that requests to other services have none.
+    /// From now on, calls `choose` for each request to `service`, and injects the fault that `choose` returns. Replaces
+    /// all earlier faults, also those for other services.
     pub fn fail(&self, service: Service, choose: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
         self.services.faults.set(move |call| if call.service == service { choose(call) } else { None });
     }
@@ -128,8 +128,8 @@ impl World {
         sleep(LATE).await;
     }
 
-    /// Waits until the pipeline has no work left: the queue is empty, there are `dead_letters` dead letters, and as many
-    /// objects as claims.
+    /// Waits until the queue is empty, the dead-letter queue has `dead_letters` messages, and the lake has as many
+    /// objects as the table has claims. Then asserts that the on-failure queue is empty.
     pub async fn wait_until_settled(&self, dead_letters: usize) {
         let dead = Counts { visible: dead_letters, in_flight: 0 };
         let waiting = async {
@@ -147,7 +147,7 @@ impl World {
         assert_eq!(self.counts(names::ON_FAILURE_QUEUE), Counts::default());
     }
 
-    /// Returns the claims in the table by event id, without the items that are not claims.
+    /// Returns the claims in the table by event id. Ignores items that are not claims.
     pub async fn claims(&self) -> BTreeMap<String, Claim> {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let mut pages = client.scan().table_name(names::TABLE).into_paginator().send();
@@ -168,8 +168,8 @@ impl World {
         lake(&self.services)
     }
 
-    /// Returns the `event` of each object, in no particular order. Asserts that each object has one version, and that its
-    /// key ends with the id of its claim.
+    /// Returns the `event` of each object, in no particular order. Asserts that each object has one version and is
+    /// named after its claim id.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
         let event = |(key, versions): (String, Vec<String>)| {
@@ -193,7 +193,7 @@ impl World {
         assert_eq!(self.lake(), expected);
     }
 
-    /// Returns the number of messages in a queue.
+    /// Returns the numbers of visible and in-flight messages in a queue.
     #[must_use]
     pub fn counts(&self, queue: &str) -> Counts {
         self.services.sqs.counts(queue).expect("the queue is there")
@@ -222,7 +222,7 @@ impl World {
         }
     }
 
-    /// Puts an item with string attributes into the table, as an operator could do by hand.
+    /// Puts an item with string attributes into the table. Stands for a manual edit by an operator.
     pub async fn put_item(&self, attributes: &[(&str, &str)]) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let item = |(name, text): &(&str, &str)| ((*name).to_owned(), AttributeValue::S((*text).to_owned()));
@@ -230,7 +230,7 @@ impl World {
         client.put_item().table_name(names::TABLE).set_item(Some(item)).send().await.expect("the item is put");
     }
 
-    /// Updates the claim of an event, as an operator could do by hand. In `expression`, `:v` stands for `value` and
+    /// Updates the claim of an event, like a manual edit by an operator. In `expression`, `:v` stands for `value` and
     /// `#ttl` for the attribute `ttl`.
     pub async fn update_claim(&self, event_id: &str, expression: &str, value: &str) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
@@ -243,8 +243,8 @@ impl World {
         request.set_expression_attribute_names(names).send().await.expect("the claim is updated");
     }
 
-    /// Returns a function's log lines about single messages (`ingest-fn`) or records (`archive-fn`), and no other
-    /// lines.
+    /// Returns a function's log lines that have an outcome. `ingest-fn` logs one for each message, `archive-fn` for
+    /// each record.
     #[must_use]
     pub fn lines(&self, function: &str) -> Vec<Value> {
         let lines = self.services.logs.lines(&names::log_group(function));
@@ -252,7 +252,7 @@ impl World {
         lines.filter(|line| line["outcome"].is_string()).collect()
     }
 
-    /// Returns the outcomes that a function has logged, with the number of times that it logged each.
+    /// Returns how often a function has logged each outcome.
     #[must_use]
     pub fn outcomes(&self, function: &str) -> BTreeMap<String, usize> {
         let mut outcomes = BTreeMap::new();
@@ -280,18 +280,18 @@ pub fn lake(services: &Services) -> BTreeMap<String, Vec<String>> {
     lake
 }
 
-/// Waits, in the paused clock's time, until `condition` holds. `description` is the condition in words.
+/// Waits until `condition` holds. `description` ends the panic message: "... waiting until {description}".
 ///
 /// # Panics
-/// Panics if the condition does not hold within two hours.
+/// Panics if the condition does not hold within two hours of the paused clock.
 pub async fn wait_until(description: &str, condition: impl Fn() -> bool) {
     wait_until_within(PATIENCE, description, condition).await;
 }
 
-/// Waits, in the paused clock's time, until `condition` holds. `description` is the condition in words.
+/// Waits until `condition` holds. `description` ends the panic message: "... waiting until {description}".
 ///
 /// # Panics
-/// Panics if the condition does not hold within `limit`.
+/// Panics if the condition does not hold within `limit`, on the paused clock.
 pub async fn wait_until_within(limit: Duration, description: &str, condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {

@@ -28,7 +28,7 @@ use crate::support::{claims, function_binary, function_command};
 const EVENTS: usize = 300;
 const COPIES: usize = 3;
 
-/// Number of kills of each function.
+/// Number of kills that the test plans for each function. A kill does not happen if its invocation ends first.
 const KILLS: usize = 20;
 
 /// The time limit of the whole run. A run takes about ten seconds, and longer on a busy machine.
@@ -48,7 +48,7 @@ struct Compiled {
     killer: Mutex<Killer>,
 }
 
-/// Chooses the invocations that are killed, and the moments of the kills.
+/// Chooses which invocations to kill, and when.
 struct Killer {
     random: fastrand::Rng,
     kills_planned: usize,
@@ -60,9 +60,9 @@ struct Killer {
 }
 
 impl Killer {
-    /// Decides whether to kill the next invocation, and returns the delay until the kill. Until `KILLS` kills are planned,
-    /// it kills two of three invocations on average. The moment of the kill is random, from the invocation's start until
-    /// shortly after its expected end.
+    /// Returns the delay after which to kill the next invocation, or `None` to let it end. Plans to kill two of three
+    /// invocations on average, until `KILLS` kills are planned. The delay is random, and at most slightly longer than
+    /// the expected duration of the invocation.
     fn next(&mut self) -> Option<Duration> {
         self.invocations += 1;
         let is_killed = self.kills_planned < KILLS && self.random.u8(..3) < 2;

@@ -1,4 +1,4 @@
-//! Checks the billable units of a whole run.
+//! Tests how many billable units the emulator counts in a run of the whole pipeline.
 
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ use pipeline::{PipelineSettings, names};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-/// A delay that is longer than any wait in these tests. A message becomes a dead letter after three visibility timeouts
-/// of three minutes each.
+/// A delay that is longer than any wait in these tests. The longest wait is for a dead letter: it takes three
+/// visibility timeouts of three minutes each.
 const LONG: Duration = Duration::from_secs(3_600);
 
 fn start(on_conflict: OnConflict) -> World {

@@ -14,15 +14,15 @@ use crate::stage::{Stage, Table};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// One hour in seconds. A claim with this lifetime does not expire by the engine's clock while a test runs. To make a
-/// claim expire, tests pass a later time as `:now`.
+/// One hour in seconds. Claims that live this long do not expire while a test runs. Tests that need an expired claim
+/// send a later time as the current time.
 pub(crate) const HOUR: u64 = 3_600;
 
-/// Number of concurrent requests in a herd. It equals the number of copies that the producer sends by default.
+/// Number of concurrent requests in a herd. It equals the number of messages in the producer's scenario `herd`.
 pub(crate) const HERD: usize = 50;
 
-/// Returns the seconds since 1970, or one second less if that number ends in 0. DynamoDB ignores a number's trailing
-/// zeros when it computes an item's size. Without such zeros, the size is the same in every run.
+/// Returns the current time in seconds since 1970, minus one second if the number ends in 0. DynamoDB does not count a
+/// number's trailing zeros in an item's size, so a time that ends in 0 would make the item smaller.
 pub(crate) fn now_seconds() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     now - u64::from(now.is_multiple_of(10))

@@ -39,7 +39,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             DynamoDb,
-            "A put that is sent a second time fails and returns its own claim id",
+            "If a put is sent twice, the second one fails and returns the claim id of the first",
             repeated_put_returns_its_own_claim_id
         ),
         behavior!(
@@ -55,7 +55,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(DynamoDb, "An item of 400 KiB is stored; one byte more is rejected", item_limit_is_400_kib),
         behavior!(
             DynamoDb,
-            "A compressed item of 400 KiB is stored; one byte more is rejected",
+            "An item of 400 KiB with a compressed body is stored; one byte more is rejected",
             compressed_item_limit_is_400_kib
         ),
         behavior!(
@@ -77,7 +77,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
     ]
 }
 
-/// Returns the item in the error of a put whose condition failed. Fails if the condition held.
+/// Returns the item, if any, in the error of a put. Fails unless the put's condition failed.
 fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Option<Item>, Mismatch> {
     match result.map_err(SdkError::into_service_error) {
         Err(PutItemError::ConditionalCheckFailedException(failed)) => Ok(failed.item),
@@ -86,13 +86,13 @@ fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Opt
     }
 }
 
-/// Guarantee 1 depends on this behavior, because it gives an event one claim at a time. The test sends `ingest-fn`'s own
-/// request many times at once, as many sandboxes would.
+/// Because of this behavior, an event has only one claim at a time, as guarantee 1 requires. The test sends the claims
+/// with `ingest-fn`'s own code, all at once.
 async fn herd_claim_has_one_winner(stage: Arc<Stage>) -> Outcome {
     send_herds(&stage, false).await
 }
 
-/// An expired claim stays in the table until TTL deletes it. In this test, the herd competes to replace such a claim.
+/// An expired claim stays in the table until TTL deletes it. In this test, 50 puts compete to replace such a claim.
 async fn herd_takeover_has_one_winner(stage: Arc<Stage>) -> Outcome {
     send_herds(&stage, true).await
 }
@@ -129,8 +129,8 @@ async fn send_herds(stage: &Stage, over_expired_claim: bool) -> Outcome {
     Ok(())
 }
 
-/// `ingest-fn` compares the digest in the returned item with its own, to distinguish a duplicate from a conflict. It
-/// compares the claim id to recognize its own claim after a lost response.
+/// `ingest-fn` compares the returned item with the claim that it tried to put. If the digests differ, the message is a
+/// conflict. If the claim ids are equal, an earlier attempt of the same put succeeded, but its response was lost.
 async fn failed_condition_returns_item(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();

@@ -12,7 +12,7 @@ pub(crate) enum Service {
     Logs,
 }
 
-/// An implementation of some of the services.
+/// An implementation of the services, or of some of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
     /// The `emulator` crate of this repository, in the test's own process.

@@ -1,17 +1,17 @@
 //! The contract: every behavior of SQS, DynamoDB, DynamoDB Streams, S3 and CloudWatch Logs that the design relies on is
-//! one named test. Each test is written once and uses the SDK's clients. `cargo test` runs the tests on the embedded
-//! services; `scripts/contract ENGINE` runs them on another engine.
+//! one named test. The same tests run on every engine: `cargo test` runs them on the embedded services (the `emulator`
+//! crate), and `scripts/contract ENGINE` on another engine.
 //!
-//! A test checks that the engine does what AWS promises. If an engine is known to differ, the behavior records the
-//! difference next to its name, with an explanation. That engine must then differ exactly as recorded. The test fails if
-//! the engine differs in another way, and also if it no longer differs.
+//! A test checks that the engine does what AWS promises. If an engine is known to differ, the list of behaviors records
+//! and explains the difference. On that engine, the test passes only if the engine differs exactly as recorded, so it
+//! also fails if the engine no longer differs.
 //!
 //! | variable | meaning |
 //! | --- | --- |
 //! | `CONTRACT_ENGINE` | Engine to test: `embedded` (default), `dynamodb-local`, `elasticmq`, `ministack` or `aws` |
 //! | `CONTRACT_RUN` | Prefix of the names of all resources that the run creates (default: random) |
 //! | `CONTRACT_RESULTS` | File to which the run appends one line of JSON for each behavior |
-//! | `CONTRACT_INGEST_ROLE`, `CONTRACT_ARCHIVE_ROLE` | ARNs of the roles that send the functions' requests (default: your own identity) |
+//! | `CONTRACT_INGEST_ROLE`, `CONTRACT_ARCHIVE_ROLE` | ARNs of roles for the functions' requests (default: your own identity) |
 //! | `CONTRACT_REMOVE` | If set, the run tests nothing and removes everything whose name starts with `CONTRACT_RUN` |
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -1,4 +1,4 @@
-//! The functions' log groups. Tests read them with the same API requests as the producer.
+//! Log groups. Tests read them with the request that the producer uses to read the functions' logs.
 
 use std::collections::HashSet;
 use std::sync::Arc;

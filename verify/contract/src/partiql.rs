@@ -67,7 +67,8 @@ pub(crate) fn insert(table: &Table, claim: &Claim) -> Result<BatchStatementReque
     Ok(request.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).build()?)
 }
 
-/// Returns a statement that replaces all attributes except the key, if the claim in the table has expired.
+/// Returns an update that replaces the event's claim in the table with `claim`. The update fails unless the claim in the
+/// table has expired at `now`.
 fn take_over(table: &Table, claim: &Claim, now: u64) -> Result<BatchStatementRequest, Mismatch> {
     let mut item = item(claim);
     let pk = item.remove("pk").unwrap();
@@ -87,8 +88,8 @@ async fn send(
     stage.operator.dynamodb.batch_execute_statement().set_statements(Some(statements)).send().await
 }
 
-/// Executes `statements`. Returns two values for each statement: `done` or the error code, and the item in the error, if
-/// any.
+/// Executes `statements`. Returns `done` for each statement that succeeds. For each one that fails, returns the error
+/// code, and the item if the error contains it.
 pub(crate) async fn outcomes(
     stage: &Stage,
     statements: Vec<BatchStatementRequest>,
@@ -157,7 +158,7 @@ async fn herd_of_batched_inserts_has_one_winner(stage: Arc<Stage>) -> Outcome {
 }
 
 /// Batched inserts alone cannot implement the dedup window, because they cannot replace an expired claim. `ingest-fn`
-/// replaces it with the conditional put.
+/// uses the conditional put for that.
 async fn insert_over_expired_item_is_duplicate_item(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();

@@ -1,4 +1,5 @@
-//! Removes everything whose name starts with the name of the run, and prints what it could not remove.
+//! Removes everything whose name starts with the name of the run. Prints how many resources of each service it removed,
+//! and each resource that it could not remove.
 
 use std::process::ExitCode;
 

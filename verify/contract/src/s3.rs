@@ -66,7 +66,7 @@ async fn create(
     Ok(request.body(content.to_vec().into()).send().await)
 }
 
-/// Returns the HTTP status, or 0 if there was no response. `archive-fn` uses nothing else of a response.
+/// Returns the HTTP status, or 0 if there was no response.
 fn status(result: &Result<PutObjectOutput, SdkError<PutObjectError>>) -> u16 {
     match result {
         Ok(_) => 200,
@@ -107,7 +107,7 @@ async fn failed_creation_changes_nothing(stage: Arc<Stage>) -> Outcome {
     expect_eq("versions", versions(&stage, &key).await?, vec![(key, true)])
 }
 
-/// The test sends `archive-fn`'s own request many times at once, as many sandboxes would.
+/// The test writes with `archive-fn`'s own code, all requests at once and each with its own content.
 async fn herd_creation_has_one_winner(stage: Arc<Stage>) -> Outcome {
     let lake = Arc::new(DataLake::new((&stage.archive.config).into(), stage.bucket().await?));
     for _ in 0..8 {
@@ -128,7 +128,8 @@ async fn herd_creation_has_one_winner(stage: Arc<Stage>) -> Outcome {
     Ok(())
 }
 
-/// The producer's verdict "one version" depends on this behavior: an overwrite is visible as a second version.
+/// The producer checks that each object has exactly one version. This check finds overwrites only because an overwrite
+/// adds a second version.
 async fn put_without_header_adds_version(stage: Arc<Stage>) -> Outcome {
     let key = object_key(&stage);
     create(&stage, &key, b"first\n").await??;
@@ -178,8 +179,7 @@ async fn versions_are_listed_by_full_key(stage: Arc<Stage>) -> Outcome {
     expect_eq("versions", listed, HashSet::from([(key, true), (longer, true)]))
 }
 
-/// An object is a JSON line that contains the event's body. The longest line is slightly longer than the longest body,
-/// which has 1 MiB.
+/// An object is a line of JSON that contains the event's body. It can be slightly longer than the longest body (1 MiB).
 async fn object_over_1_mib_is_read_back_unchanged(stage: Arc<Stage>) -> Outcome {
     let key = object_key(&stage);
     let line: Vec<_> = (0..1_048_576 + 4_096).map(|_| fastrand::u8(..)).collect();

@@ -49,7 +49,7 @@ impl Clients {
     }
 }
 
-/// A table of claims with the settings that Terraform gives the deployed table.
+/// A table of claims. Its keys, stream, TTL and billing mode are those of the deployed table.
 #[derive(Clone)]
 pub(crate) struct Table {
     pub(crate) name: String,
@@ -65,7 +65,7 @@ pub(crate) struct Stage {
     pub(crate) engine: Engine,
     /// Prefix of the names of all resources that the run creates.
     pub(crate) run: String,
-    /// Clients for the requests of producers and operators, which send messages, read data back and clean up.
+    /// Clients that send messages, read data back and clean up, as producers and operators do.
     pub(crate) operator: Clients,
     /// Clients for the requests of `ingest-fn` and the queue mapping.
     pub(crate) ingest: Clients,
@@ -169,7 +169,7 @@ impl Stage {
         }
     }
 
-    /// Returns a bucket with versioning. All tests share it.
+    /// Returns the bucket that all tests share. It has versioning.
     pub(crate) async fn bucket(&self) -> Result<&str, Mismatch> {
         self.bucket.get_or_try_init(|| self.create_bucket()).await.map(String::as_str)
     }
@@ -193,7 +193,8 @@ impl Stage {
         Ok(name)
     }
 
-    /// Creates a queue. With `max_receives`, the queue gets a dead-letter queue.
+    /// Creates a queue. If `max_receives` is set, also creates a dead-letter queue, to which a message moves after that
+    /// many receives.
     pub(crate) async fn queue(&self, visibility_seconds: u64, max_receives: Option<u32>) -> Result<Queue, Mismatch> {
         let name = self.unique("queue");
         let dead_letters = max_receives.map(|_| format!("{name}-dlq"));

@@ -156,7 +156,7 @@ async fn new_claim_is_insert_record(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims in them", claims(&records)?, vec![claim])
 }
 
-/// A claim that was inserted in a batch looks the same to `archive-fn` as any other claim.
+/// The record of a batched insert has the same form as the record of a put, so `archive-fn` handles both in the same way.
 async fn batched_insert_is_insert_record(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
@@ -176,8 +176,8 @@ async fn batched_insert_is_insert_record(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims in them", claims(&records)?, vec![expired, next])
 }
 
-/// A claim that replaces an expired one would never be archived if the filter of the stream mapping passed only INSERT
-/// records.
+/// The stream mapping and `archive-fn` must not drop MODIFY records, or a claim that replaces an expired one is never
+/// archived.
 async fn takeover_is_modify_record(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();

@@ -10,8 +10,9 @@ use crate::json::Json;
 /// Maximum nesting of a valid body.
 const MAX_NESTING: usize = 128;
 
-/// Checks that the input is accepted as a body if and only if every JSON parser reads it the same way. The digest of a body
-/// must be the digest of its canonical form, and the claim and the object of an event must contain the body unchanged.
+/// Checks that the input has a digest if and only if every JSON parser reads it the same way. The digest must cover the
+/// input's canonical form. The input must be an event if and only if it also has a valid event id. The event's claim must
+/// contain the body unchanged. The event's object must contain the body without white space between tokens.
 pub fn body(input: &[u8]) {
     let Ok(body) = std::str::from_utf8(input) else { return };
     let pointer = EventIdPointer::parse("/event_id").expect("the pointer is valid");
@@ -38,7 +39,8 @@ pub fn body(input: &[u8]) {
     }
 }
 
-/// Checks that the claim and the object of an event contain the event's body unchanged.
+/// Checks that the event's claim contains the body unchanged. Checks that the event's object contains the body without
+/// white space between tokens.
 fn check_claim(event: &Event, body: &str, json: &Json) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
     let claim = Claim::new(event, "m", body, now, Duration::from_secs(60), &[7; 10]);
@@ -59,9 +61,9 @@ fn check_claim(event: &Event, body: &str, json: &Json) {
     check_line(&line, &claim, Some(json));
 }
 
-/// Checks that `line`, the content of an object, is one line of JSON with the claim's attributes. The member
-/// `event` of that JSON must equal the argument `event`, which is the claimed body as it was sent. If the argument is
-/// `None`, only checks that `line` is a single line.
+/// Checks that `line`, the content of an object, is one line of JSON with the claim's attributes and the body. `event` is
+/// the claimed body as it was sent; the line must contain it without white space between tokens. If `event` is `None`,
+/// only checks that `line` is a single line.
 pub(crate) fn check_line(line: &str, claim: &Claim, event: Option<&Json>) {
     let json = line.strip_suffix('\n').expect("the line ends with a newline");
     assert!(!json.contains(['\n', '\r']), "{json:?} is more than one line");

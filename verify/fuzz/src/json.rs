@@ -50,8 +50,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 impl Json {
-    /// Parses `text`. Returns `None` if two JSON parsers could read the text differently, or if it is nested deeper than
-    /// `nesting`.
+    /// Parses `text`. Returns `None` if the text is not JSON, if two JSON parsers could read it differently, or if it is
+    /// nested deeper than `nesting`.
     pub(crate) fn read(text: &str, nesting: usize) -> Option<Self> {
         let raw: &RawValue = serde_json::from_str(text).ok()?;
         match raw.get().as_bytes().first()? {
@@ -79,7 +79,7 @@ impl Json {
         members.iter().find(|(text, _)| text.value == name).map(|(_, value)| value)
     }
 
-    /// Returns this value as an event id. Returns `None` unless the value is a string or an integer of 1 to 2,042 bytes.
+    /// Returns the event id if this value is one: a string or an integer of 1 to 2,042 bytes. Otherwise, returns `None`.
     pub(crate) fn as_event_id(&self) -> Option<&str> {
         let id = match self {
             Self::Text(text) => &text.value,
@@ -121,8 +121,8 @@ impl Json {
         }
     }
 
-    /// Returns another text for the same value: with members in reverse order, with additional white space, and with
-    /// every character of a string escaped.
+    /// Returns a different text for the same value: with members in reverse order, additional white space, and all
+    /// characters of names and strings escaped.
     pub(crate) fn rewritten(&self) -> String {
         match self {
             Self::Token(token) => format!(" {token}\r\n"),

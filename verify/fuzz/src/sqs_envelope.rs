@@ -1,4 +1,4 @@
-//! The properties of batches that the handler of `ingest-fn` processes. The emulator provides the table.
+//! The properties of `ingest-fn`'s handler. The emulator provides the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -15,8 +15,8 @@ use crate::json::Json;
 
 /// Handles the input as a batch of messages. Checks that a message is acknowledged only if it has an id, its body is an
 /// event, and the table contains a claim of that event. A message with a unique id, an event as its body and no other
-/// field must not be reported as failed. Only events from the batch may be claimed. The handler must claim the same
-/// events with either value of `CLAIM_WRITES`.
+/// field must not be reported as failed, unless the whole batch is. Only events from the batch may be claimed. The
+/// handler must claim the same events with either value of `CLAIM_WRITES`.
 pub fn sqs_envelope(input: &[u8]) {
     let single = check_batch("single", input);
     assert_eq!(single, check_batch("batch", input));

@@ -1,5 +1,5 @@
-//! Checks the properties for the inputs in `corpus/`, and for a limited number of inputs that are derived from them at
-//! random. The inputs are the same in every run.
+//! Checks the properties for the inputs in `corpus/`, and for a limited number of random changes of them. The random
+//! numbers have a fixed seed, so the inputs are the same in every run.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -49,7 +49,7 @@ const PIECES: [&str; 36] = [
     "+",
 ];
 
-/// A change to an input. Its first field selects the position.
+/// A change to an input. The first field of each variant selects the position.
 #[derive(Clone, Debug)]
 enum Change {
     Insert(Index, Index),
@@ -96,8 +96,8 @@ fn apply(mut input: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     input
 }
 
-/// Checks `property` for each file in the target's corpus, and for `cases` other inputs, each of which is a random file of
-/// the corpus with up to five changes.
+/// Checks `property` for each file in the target's corpus. Then checks it for `cases` other inputs: random files of the
+/// corpus, each with one to five changes.
 fn check_property(target: &str, cases: u32, property: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let mut files: Vec<_> = folder.read_dir().unwrap().map(|file| file.unwrap().path()).collect();
@@ -120,8 +120,8 @@ fn check_property(target: &str, cases: u32, property: fn(&[u8])) {
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// A body is accepted if and only if every JSON parser reads it the same way. The claim and the object of an
-/// accepted body contain the body unchanged.
+/// A body has a digest if and only if every JSON parser reads it the same way. An event's claim contains the body
+/// unchanged, and its object contains the body without white space between tokens.
 #[test]
 fn body_is_read_strictly_and_kept() {
     check_property("body", 20_000, fuzz::body);

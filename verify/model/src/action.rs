@@ -21,14 +21,14 @@ pub enum Action {
     Retry { sandbox: usize },
     /// The SDK stops retrying a claim request.
     StopRetrying { sandbox: usize },
-    /// An insert got no answer, and the deadline of `ingest-fn` passes before it sends the put.
+    /// `ingest-fn` got no answer to an insert, and reaches its deadline before it can send the conditional put.
     ReachDeadline { sandbox: usize },
     /// The sandbox responds, and the queue mapping deletes the acknowledged messages.
     Respond { sandbox: usize },
     /// The sandbox is killed and loses its memory.
     Kill { sandbox: usize },
-    /// A message becomes visible again while a sandbox is still working on it, because its visibility timeout has expired
-    /// or because SQS delivers it twice.
+    /// A message becomes visible again while a sandbox is still working on it: its visibility timeout has expired, or SQS
+    /// delivers it twice.
     BecomeVisible { message: u8 },
     /// TTL deletes the event's expired item from the table.
     DeleteExpired,

@@ -110,8 +110,8 @@ fn send_put(protocol: &Protocol, state: &mut State, sandbox: usize) {
     send(state, request);
 }
 
-/// Executes a claim request in the table. Returns the claim that holds the event afterwards. Returns `None` for a
-/// refused insert, because the answer to a refused insert does not contain the existing claim.
+/// Executes a claim request in the table. Returns the claim in the table after the request. If an insert is refused,
+/// returns `None`, because the answer to a refused insert does not contain the claim.
 fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) -> Option<Claim> {
     state.take_claim_request(request);
     let ClaimRequest { claim, is_insert } = request;
@@ -134,8 +134,8 @@ fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) ->
     }
 }
 
-/// Delivers the answer to `request` to the sandboxes that wait for this answer. They cache the claim `confirmed`, which
-/// now holds the event.
+/// Answers `request`. Each sandbox that waits for this answer learns that the claim `confirmed` holds the event. It then
+/// caches that claim.
 fn deliver_answer(state: &mut State, request: ClaimRequest, confirmed: Claim) {
     for sandbox in &mut state.sandboxes {
         if let Some(work) = sandbox.work.as_mut().filter(|work| work.awaits(request)) {

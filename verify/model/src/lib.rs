@@ -1,4 +1,4 @@
-//! A model of how the pipeline claims and archives events. It is small enough to check every state that it can reach.
+//! A model of how the pipeline claims and archives events. It is small enough that tests check every reachable state.
 //!
 //! The model has a few messages of one event, two sandboxes of `ingest-fn` whose clocks differ, the table with at most one
 //! item, the table's stream, `archive-fn`, and the data lake. Every [`Action`] is one step, and steps happen in any order.
@@ -11,11 +11,10 @@
 //! protocol. It also leaves out the stream mapping's maximum record age, after which the mapping discards a record and
 //! names it in the on-failure queue.
 //!
-//! The checker is `stateright`. It is the only explicit-state checker that takes models written in Rust and has
-//! releases. Its `eventually` properties can miss a counterexample if two paths lead to the same state, as a "fixme" in
-//! its tests says. This model therefore does not use them. Instead, every run of the model ends, because every action
-//! uses up something that is limited. A property such as "in the end, every claim has an object" is checked in every
-//! state in which nothing is left to do.
+//! The checker is `stateright`, which takes models written in Rust. Its `eventually` properties can miss a counterexample
+//! if two paths lead to the same state, as a "fixme" in its tests says. This model therefore does not use them. Instead, a
+//! property such as "in the end, every claim has an object" is checked in every state in which nothing is left to do.
+//! Every run reaches such a state, because every action uses up something that is limited.
 
 mod action;
 mod archive;

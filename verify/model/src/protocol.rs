@@ -6,8 +6,8 @@ use crate::state::{Claim, State};
 /// The parameters of the model.
 #[derive(Clone, Debug)]
 pub struct Protocol {
-    /// One letter per message, which stands for its body. All messages have the same event id, so messages with the same
-    /// letter are duplicates, and messages with different letters are conflicts.
+    /// The body of each message, as one letter. All messages have the same event id, so equal letters are duplicates, and
+    /// different letters are a conflict.
     pub messages: &'static [char],
     /// Length of the dedup window, in seconds.
     pub window: u8,

@@ -94,7 +94,7 @@ struct Batch {
 /// The outcome of one try of a batch.
 enum TryOutcome {
     Done,
-    /// The function reported failed records. The number is that of the records before the first failed one, which all
+    /// The function reported failed records. This is the number of records before the first failed one. All of them
     /// succeeded.
     DoneBefore(usize),
     /// The function returned no answer, or an invalid one.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::fault::Fault;
 use crate::transport::response::json_response;
 
-/// The statements of one request that a fault affects.
+/// A fault, and the positions of the statements that it affects in one request.
 pub(crate) struct FaultyStatements {
     positions: Vec<usize>,
     fault: Fault,
@@ -31,8 +31,8 @@ impl FaultyStatements {
         Self { positions, fault }
     }
 
-    /// Removes the skipped statements from the request, because the service must not execute them. Returns `None` if no
-    /// statement is left.
+    /// Removes the affected statements from the request if the service must not execute them. Returns `None` if this
+    /// removes every statement.
     pub(crate) fn strip_request(&self, request: Request<Bytes>) -> Option<Request<Bytes>> {
         let skips = matches!(self.fault, Fault::StatementsThrottled(_) | Fault::StatementsUncoded(_));
         if self.positions.is_empty() || !skips {

@@ -25,14 +25,14 @@ use crate::services::Services;
 use crate::transport::fault_injection::BrokenBody;
 
 impl Services {
-    /// Returns the configuration of SDK clients that call these services. Its timeouts and retries are those of the
-    /// functions.
+    /// Returns a configuration for SDK clients that call these services, with the timeouts and retries of `ingest-fn`
+    /// and `archive-fn`.
     #[must_use]
     pub fn sdk_config(self: &Arc<Self>) -> SdkConfig {
         self.sdk_config_with(function::retries())
     }
 
-    /// Returns the same configuration as [`Services::sdk_config`], except for the retries.
+    /// Returns the configuration of [`Services::sdk_config`] with `retries` instead of the functions' retries.
     #[must_use]
     pub fn sdk_config_with(self: &Arc<Self>, retries: RetryConfig) -> SdkConfig {
         let credentials = Credentials::new("embedded", "embedded", None, None, "embedded");
@@ -52,7 +52,7 @@ impl Services {
     }
 }
 
-/// An HTTP client for the SDK that calls the emulated services directly.
+/// An HTTP client that passes the SDK's requests to the emulated services.
 #[derive(Clone)]
 struct InProcessHttpClient(Arc<Services>);
 

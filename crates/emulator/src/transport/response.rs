@@ -17,7 +17,7 @@ pub(crate) fn without_item(response: &Response<Bytes>) -> Response<Bytes> {
     json_response(response.status().as_u16(), body.to_string())
 }
 
-/// Removes the code from an error of a JSON service or of S3.
+/// Removes the error code from an error response, in JSON or in the XML of S3. Returns other responses unchanged.
 pub(crate) fn without_code(response: Response<Bytes>) -> Response<Bytes> {
     if response.status().is_success() {
         return response;

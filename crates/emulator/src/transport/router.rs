@@ -12,7 +12,7 @@ impl Services {
     /// Executes a request as its service would, without faults.
     ///
     /// # Errors
-    /// Fails if the service cannot even answer with an error response.
+    /// Fails if the emulated S3 returns no response, not even an error response.
     pub async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
         let call = Call::new(&request);
         let (status, body) = match call.service {

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 
 use crate::transport::response::empty_response;
 
-/// Serves HTTP/1.1 on a loopback port until the runtime ends. Port 0 stands for a free port. Calls `connected` for each
-/// new connection. Returns the server's address.
+/// Starts an HTTP/1.1 server on a loopback port and returns its address. Port 0 stands for a free port. The server
+/// calls `connected` for each new connection, and runs until the runtime ends.
 pub(crate) async fn serve<F>(
     port: u16,
     connected: impl Fn() + Send + 'static,

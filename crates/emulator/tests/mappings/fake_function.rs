@@ -11,17 +11,18 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const FAR: Duration = Duration::from_secs(7 * 86_400);
 
-/// A function that chooses the fake function's answer from the ids of a batch.
+/// A test's closure that returns the fake function's answer to a batch with these ids.
 pub(crate) type Answer = dyn Fn(&[String]) -> Result<Value, String> + Send + Sync;
 
-/// The ids in each batch that a function received, with the time when the batch arrived.
+/// The batches that a function received: the arrival time and the ids of each. The id is the attribute `n` of a record,
+/// or the start of a message's body.
 pub(crate) type Batches = Arc<Mutex<Vec<(Instant, Vec<String>)>>>;
 
 pub(crate) fn services() -> Arc<Services> {
     Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 1)
 }
 
-/// Creates a function that records its batches and takes `duration` for each.
+/// Creates a function that takes `duration` for each batch. Returns it with the list in which it records its batches.
 pub(crate) fn function(services: &Arc<Services>, duration: Duration, answer: Arc<Answer>) -> (Arc<Function>, Batches) {
     let batches = Batches::default();
     let seen = Arc::clone(&batches);
@@ -46,7 +47,8 @@ pub(crate) fn function(services: &Arc<Services>, duration: Duration, answer: Arc
                 .collect();
             seen.lock().unwrap().push((Instant::now(), ids.clone()));
             let answer = answer(&ids).map(|answer| {
-                // A test writes `{"fail": [ids]}` with its own ids. The mapping expects message ids or sequence numbers.
+                // A test writes `{"fail": [ids]}` with its own ids. The mapping expects message ids or sequence
+                // numbers.
                 let failure = |id: &Value| json!({ "itemIdentifier": identifiers[id.as_str().unwrap()] });
                 match answer["fail"].as_array() {
                     Some(ids) => json!({ "batchItemFailures": ids.iter().map(failure).collect::<Vec<_>>() }),

@@ -21,8 +21,8 @@ fn settings() -> SqsMappingSettings {
     }
 }
 
-/// Sends the bodies, runs the mapping until the queue is empty, and returns the batches. The function takes `duration` for a
-/// batch.
+/// Sends the bodies, runs the mapping until the queue is empty, and returns the services and the batches. The function
+/// takes `duration` for a batch.
 async fn run(
     settings: SqsMappingSettings,
     duration: Duration,
@@ -95,8 +95,8 @@ fn invalid_settings_are_refused() {
     }
 }
 
-/// A record contains the message's attributes in the format of Lambda's events, and the trace header among the system
-/// attributes.
+/// A record has the message's attributes in `messageAttributes`, in the format of Lambda's events. It has the trace
+/// header in `attributes`.
 #[tokio::test(start_paused = true)]
 async fn record_has_message_attributes() {
     let services = services();
@@ -153,7 +153,8 @@ async fn maximum_concurrency_limits_invocations() {
     assert!((50..52).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }
 
-/// Only the messages that the function reports as failed are redelivered. They become dead letters after three receives.
+/// Only the messages that the function reports as failed are redelivered. They become dead letters after three
+/// receives.
 #[tokio::test(start_paused = true)]
 async fn only_reported_messages_are_redelivered() {
     let answer = |ids: &[String]| Ok(json!({ "fail": ids.iter().filter(|id| *id == "bad").collect::<Vec<_>>() }));

@@ -45,14 +45,14 @@ impl Stream {
         Self { services, arn, client }
     }
 
-    /// Adds a record to the stream. `filler` is the number of bytes by which the record is made larger.
+    /// Adds a record with the attribute `n` and `filler` extra bytes to the stream.
     async fn put(&self, n: &str, filler: usize) {
         let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
         let put = self.client.put_item().table_name("claims").item("pk", text(n)).item("sk", text("CLAIM"));
         put.item("n", text(n)).item("filler", text(&"x".repeat(filler))).send().await.unwrap();
     }
 
-    /// Runs a mapping until the test ends. Its function takes `duration` for a batch.
+    /// Starts a mapping that runs until the test ends. The mapping's function takes `duration` for a batch.
     fn map(&self, settings: StreamMappingSettings, duration: Duration, answer: Arc<Answer>) -> Batches {
         let (function, batches) = function(&self.services, duration, answer);
         let mapping = StreamMapping::new(Arc::clone(&self.services), &self.arn, function, settings);
@@ -72,8 +72,8 @@ fn has_ended(batches: &Batches) -> bool {
     batches.lock().unwrap().last().is_some_and(|(_, ids)| ids.contains(&"end".to_owned()))
 }
 
-/// Puts the records `0`, `1`, .. and `end` into the stream, and runs the mapping until it has delivered `end` or discarded a
-/// record. Returns the batches and the messages in the on-failure queue.
+/// Puts the records `0`, `1`, .. and `end` into the stream. Runs the mapping until it has delivered `end` or discarded
+/// a record, and then for another hour. Returns the batches and the messages in the on-failure queue.
 async fn run(settings: StreamMappingSettings, records: usize, answer: Arc<Answer>) -> (Vec<Vec<String>>, Vec<Value>) {
     run_slowly(settings, Duration::ZERO, records, answer).await
 }
@@ -140,7 +140,7 @@ async fn payload_is_at_most_6_mb() {
     assert_eq!(ids(&batches), [&names[..15], &names[15..]]);
 }
 
-/// The mapping retries the lowest failed record and all records after it, and only then continues with the shard.
+/// The mapping retries a batch from its lowest failed record on, and only then continues with the shard.
 #[tokio::test(start_paused = true)]
 async fn retry_begins_at_the_lowest_failed_record() {
     let tries = AtomicUsize::new(0);
@@ -184,7 +184,7 @@ async fn no_bisect_retries_whole_batch() {
     }
 }
 
-/// If the function reports failed records, the mapping retries from the lowest of them, with or without bisecting.
+/// If the function reports failed records, the mapping retries from the lowest of them, whatever `bisect_on_error` is.
 #[tokio::test(start_paused = true)]
 async fn bisecting_does_not_affect_reported_failures() {
     for bisect_on_error in [true, false] {
@@ -234,7 +234,8 @@ async fn record_is_retried_until_it_is_too_old() {
     assert_eq!(messages[0]["requestContext"]["condition"], "RecordAgeExceeded");
 }
 
-/// With a maximum record age, the on-failure queue names even a record that leaves the stream during a back-off.
+/// With a maximum record age, a message in the on-failure queue names even a record that leaves the stream between
+/// retries.
 #[tokio::test(start_paused = true)]
 async fn record_age_names_a_record_that_left_the_stream() {
     let settings = StreamMappingSettings { maximum_record_age: Some(Duration::from_secs(79_200)), ..settings() };
@@ -250,8 +251,8 @@ async fn record_age_names_a_record_that_left_the_stream() {
     assert_eq!(messages[0]["DDBStreamBatchInfo"]["batchSize"], 2);
 }
 
-/// Without a maximum record age, a record that leaves the stream after a day is lost without a message, and the shard
-/// continues.
+/// Without a maximum record age, a failing record is lost without a message when it leaves the stream after a day. The
+/// mapping then continues with the shard.
 #[tokio::test(start_paused = true)]
 async fn no_record_age_loses_records_silently() {
     let stream = Stream::new();
@@ -266,8 +267,8 @@ async fn no_record_age_loses_records_silently() {
     assert!(stream.on_failure_messages().await.is_empty());
 }
 
-/// If records left the stream while the mapping was disabled, the mapping neither delivers them nor names them in the
-/// on-failure queue. Records that exceed the maximum record age but are still in the stream are named there.
+/// The mapping neither delivers nor reports records that left the stream before it started. If a record is still in the
+/// stream but exceeds the maximum record age, a message in the on-failure queue names it.
 #[tokio::test(start_paused = true)]
 async fn expired_records_are_never_read() {
     let hour = Duration::from_secs(3_600);

@@ -20,15 +20,15 @@ pub(super) enum Position {
 pub(super) enum RunState {
     /// The run was interrupted, or is still running. The next run continues it.
     Unfinished,
-    /// A dry run has compared every partition and left claims without an object. The next run with `write` continues with
-    /// these claims, and does not scan the table.
+    /// A dry run has compared every partition, and claims without an object or unusable items are left. The next run
+    /// with `write` takes them from the folder and does not scan the table.
     ReadyToWrite,
-    /// The run is complete, and nothing is left to continue. The files contain only the claims and items that a run with
-    /// `write` could not write. New claims may have been made since then, so the next run scans the table again.
+    /// The run is complete. The files contain only the claims and unusable items that it could not archive. The next
+    /// run scans the table again, because the table may have new claims.
     Finished,
 }
 
-/// The settings that must be the same in a run that continues a replay.
+/// The settings, besides `until`, that must be the same in a run that continues a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Scope {
     table: TableIdentity,
@@ -61,8 +61,8 @@ impl Checkpoint {
         }
     }
 
-    /// Returns true if a replay with `settings` can use the folder of this checkpoint. `fresh` is the checkpoint that the
-    /// replay would have in an empty folder.
+    /// Returns true if a replay with `settings` can use the folder of this checkpoint. `fresh` is a new checkpoint for
+    /// the same settings.
     pub(super) fn can_continue(&self, fresh: &Self, settings: &ReplaySettings) -> bool {
         let is_same_until = settings.until.is_none_or(|until| until == self.until);
         self.scope == fresh.scope && (is_same_until || self.state == RunState::Finished)

@@ -1,4 +1,4 @@
-//! Reads from the claim table: single items, and pages of a scan.
+//! Reads single items and pages of a scan from the claim table.
 
 use std::collections::HashMap;
 

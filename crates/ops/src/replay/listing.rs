@@ -8,7 +8,7 @@ use super::outcome::ReplayError;
 use super::settings::ReplaySettings;
 use super::worklist::ClaimRef;
 
-/// Lists the lake's objects in its bucket.
+/// Lists the objects of the lake.
 pub(super) struct LakeListing {
     client: Client,
     bucket: String,
@@ -27,9 +27,9 @@ impl LakeListing {
         Ok(answer.contents().is_empty())
     }
 
-    /// Returns the claims of a partition that have no object. `claims` and the result are sorted by claim id. One pass over
-    /// the listing and the claims is enough, because S3 lists keys in UTF-8 order, and lower-case UUIDs in this order are
-    /// sorted by id.
+    /// Returns the claims of a partition that have no object. `claims` and the result are sorted by claim id. S3 lists
+    /// keys in UTF-8 order, and lower-case UUIDs in UTF-8 order are in the order of the ids. So one pass over the
+    /// listing and the claims is enough.
     pub(super) async fn claims_without_object(
         &self,
         partition: &str,

@@ -15,33 +15,35 @@ pub(super) const MAX_CONSECUTIVE_FAILURES: u32 = 200;
 pub struct ReplayOutcome {
     /// Number of claims that were compared with the lake.
     pub compared: u64,
-    /// Number of claims without an object, by partition (`dt=2026-11-23/hour=09`).
+    /// Number of claims that had no object when the lake was listed, by partition (`dt=2026-11-23/hour=09`).
     pub missing: BTreeMap<String, u64>,
     /// Number of objects that this run wrote.
     pub written: u64,
-    /// Number of objects that were missing from the listing, but that `archive-fn` wrote before this run could.
+    /// Number of objects that were missing from the listing, but existed when this run tried to write them.
     pub already_there: u64,
-    /// Partition keys of claims and unusable items that were deleted or replaced before they could be written. Each later
-    /// run with [`ReplaySettings::write`] set reports them again, until a dry run starts over.
+    /// Partition keys of claims and unusable items that were deleted or replaced before they could be archived. Each
+    /// later run with [`ReplaySettings::write`] set reports them again, until a dry run starts over.
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub gone: Vec<String>,
     /// Items that have a claim's sort key but can never be archived: partition key and reason. With
     /// [`ReplaySettings::write`] set, the replay copied each of them to the quarantine under `<prefix>_unusable/`. Each
-    /// later run reports them again; if an item was deleted, a run with `write` set reports it in [`gone`](Self::gone)
-    /// instead.
+    /// later run with `write` set reports them again, or reports them in [`gone`](Self::gone) if they were deleted. A
+    /// dry run does not read bodies: it counts an item whose body is unusable in [`missing`](Self::missing).
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub unusable: Vec<(String, String)>,
-    /// Claims whose object could not be written: partition key and error. They stay in the checkpoint folder for the
-    /// next run.
+    /// Claims and unusable items that could not be read from the table or written to the lake: partition key and error.
+    /// The next run with [`ReplaySettings::write`] set tries them again.
+    ///
+    /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub failed: Vec<(String, String)>,
     /// Claims made at or after this time were left to the stream.
     pub until: DateTime<Utc>,
 }
 
 impl ReplayOutcome {
-    /// Adds the numbers of a partition.
+    /// Adds the outcome of a partition.
     pub(super) fn add(&mut self, partition: Self) {
         self.compared += partition.compared;
         self.missing.extend(partition.missing);

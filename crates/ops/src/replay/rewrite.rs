@@ -24,7 +24,7 @@ pub(super) enum RewriteError {
     Panicked(#[from] Panicked),
 }
 
-/// The outcome for a claim that had no object when the lake was listed.
+/// The outcome for a claim without an object, or for an item that the scan could not read as a claim.
 pub(super) enum RewriteOutcome {
     Written,
     AlreadyThere,
@@ -53,8 +53,8 @@ pub(super) async fn rewrite(
     archive(lake, prefix, item).await
 }
 
-/// Reads an item again that the scan could not read as a claim. If somebody has repaired the item since the scan, writes its
-/// object. Otherwise copies the item to the quarantine.
+/// Rereads an item that the scan could not read as a claim. If somebody has repaired the item since the scan, writes
+/// its object. Otherwise copies the item to the quarantine.
 pub(super) async fn rewrite_unusable(
     table: &ClaimTable,
     lake: &DataLake,
@@ -85,9 +85,9 @@ async fn get(table: &ClaimTable, partition_key: &str) -> Result<Option<Item>, Re
     table.get(partition_key).await.map_err(|error| RewriteError::Get(partition_key.to_owned(), error))
 }
 
-/// Stores an item in the form in which `archive-fn` quarantines a stream record, with the item as the record's new image. An
-/// item has no sequence number, so the record's hash is the name of the object. Replaying the same item again creates no
-/// second object.
+/// Quarantines an item in the format that `archive-fn` uses for stream records, with the item as the record's new
+/// image. The object is named after the record's hash, because an item has no sequence number. So quarantining the same
+/// item again creates no second object.
 async fn put_quarantined(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<(), RewriteError> {
     let image: BTreeMap<String, serde_dynamo::AttributeValue> =
         item.into_iter().map(|(name, value)| (name, value.into())).collect();

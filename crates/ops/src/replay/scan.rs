@@ -15,7 +15,7 @@ use super::pace::{Progress, RateLimiter};
 use super::settings::ReplaySettings;
 use super::worklist::{ClaimRef, Worklist};
 
-/// Maximum number of pages that wait to be written to disk.
+/// Maximum number of pages that are read but not yet added to the worklist.
 const PAGES_WAITING: usize = 8;
 
 /// An item of the table that has a claim's sort key.

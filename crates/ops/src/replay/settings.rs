@@ -17,9 +17,8 @@ pub struct ReplaySettings {
     pub object_prefix: ObjectPrefix,
     /// Claims made before this time are ignored.
     pub since: Option<DateTime<Utc>>,
-    /// Claims made at or after this time are ignored, because the stream may still deliver them. `None` means 15 minutes
-    /// before the replay starts. The stream normally delivers a claim within seconds. After an outage, it delivers its
-    /// backlog first.
+    /// Claims made at or after this time are ignored, because the stream may still deliver them. `None` means 15
+    /// minutes before the replay starts.
     pub until: Option<DateTime<Utc>>,
     /// True to write the missing objects, false to only count them.
     pub write: bool,

@@ -1,9 +1,9 @@
-//! The checkpoint folder. It contains the claims to compare, in one file per partition of the lake, and the progress of the
-//! scan. After a run was killed, the next run continues from this folder. A run that leaves nothing to do removes the
+//! The checkpoint folder. It contains the claims to compare, in one file per partition of the lake, and the progress of
+//! the scan. If a run is killed, the next run continues from this folder. A run that leaves nothing to do removes the
 //! folder.
 //!
-//! Each claim is written to disk before the scan position that follows it. So a killed run may record a claim twice, but
-//! never misses one.
+//! Each claim is written to disk before the scan position that follows it. If a run is killed in between, the next run
+//! reads the claim again. So the folder may contain a claim twice, but never misses one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -18,14 +18,14 @@ use super::checkpoint::{Checkpoint, Position, RunState};
 use super::claim_table::TableIdentity;
 use super::settings::ReplaySettings;
 
-/// Number of buffered bytes at which the claims and the scan's position are saved. One mebibyte is about ten thousand
+/// Number of buffered bytes at which the claims and the scan positions are saved. One mebibyte is about ten thousand
 /// claims.
 const SAVE_AT_BYTES: usize = 1024 * 1024;
 
 const CHECKPOINT: &str = "checkpoint.json";
 const UNUSABLE: &str = "unusable.ndjson";
 const LOCK: &str = "lock";
-/// Name of a temporary file. A new version of another file is written under this name, and renamed when it is complete.
+/// Temporary name of a file that is being written. The complete file is renamed, and replaces its old version.
 const TEMPORARY: &str = "new";
 
 /// An error that makes the checkpoint folder unusable.
@@ -34,7 +34,7 @@ pub enum WorklistError {
     /// The folder or a file in it cannot be read or written.
     #[error("failed to read or write the checkpoint {0}")]
     Io(PathBuf, #[source] io::Error),
-    /// A file has content that this version of a replay does not write.
+    /// A file has content that this version of `ops` does not write.
     #[error("the checkpoint {0} is damaged or from another version of this command; delete its folder to start over")]
     Malformed(PathBuf, #[source] serde_json::Error),
     /// The folder belongs to a replay of another table, lake or time range.
@@ -78,9 +78,14 @@ pub(super) struct Worklist {
 }
 
 impl Worklist {
-    /// Continues the replay whose checkpoint is in the folder, or starts a replay of the claims in `table` that were made
-    /// before `until`. After a completed run, a dry run starts over. A run with `write` keeps the claims that the completed
-    /// run left in the folder, and scans the table again unless the completed run was a dry run.
+    /// Opens the checkpoint folder. If it has no checkpoint, starts a replay of the claims in `table` that were made
+    /// before `until`. Otherwise, the state that the last run left determines what this run does:
+    ///
+    /// | state | run with `write` | dry run |
+    /// | --- | --- | --- |
+    /// | `Unfinished` | continues the replay | continues the replay |
+    /// | `ReadyToWrite` | uses the claims in the folder, without a scan | starts over |
+    /// | `Finished` | keeps the claims in the folder, and scans the table again | starts over |
     pub(super) fn open(
         table: TableIdentity,
         settings: &ReplaySettings,
@@ -206,8 +211,8 @@ impl Worklist {
         self.sync_names()
     }
 
-    /// Syncs the folder, because syncing a file does not sync its name. Does nothing on systems other than Unix, where a
-    /// folder cannot be opened as a file.
+    /// Syncs the folder, because syncing a file does not sync its name. Does nothing outside Unix, because other
+    /// systems cannot open a folder as a file.
     fn sync_names(&self) -> Result<(), WorklistError> {
         let sync = || if cfg!(unix) { File::open(&self.folder)?.sync_all() } else { Ok(()) };
         sync().map_err(|error| WorklistError::Io(self.folder.clone(), error))
@@ -271,8 +276,8 @@ impl Worklist {
         Ok(())
     }
 
-    /// Removes every file of the replay except the checkpoint and the lock. The checkpoint stays, because `open` refuses a
-    /// folder that has other files but no checkpoint.
+    /// Removes every file of the replay except the checkpoint and the lock. Without the checkpoint, `open` would refuse
+    /// the folder if this run were killed before it has removed the other files.
     fn remove_lines(&self) -> Result<(), WorklistError> {
         for partition in self.partitions()? {
             self.remove(&file_name(&partition))?;

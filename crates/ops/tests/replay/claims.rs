@@ -17,12 +17,13 @@ fn services() -> Arc<Services> {
     services
 }
 
-/// Returns a claim of the event `e<number>`, made at `at_ms`. The ids of claims with the same time are sorted by `number`.
+/// Returns a claim of the event `e<number>`, made at `at_ms`. Among claims of the same time, a higher `number` has a
+/// higher id.
 pub(super) fn claim_at(at_ms: u64, number: u32) -> Claim {
     claim_of(&format!("e{number}"), at_ms, number)
 }
 
-/// Returns a claim of the event `event_id`, like [`claim_at`].
+/// Returns the same claim as [`claim_at`], but of the event `event_id`.
 pub(super) fn claim_of(event_id: &str, at_ms: u64, number: u32) -> Claim {
     let body = json!({ "event_id": event_id }).to_string();
     let event = claim::Event::parse(&body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
@@ -113,7 +114,7 @@ async fn event_claimed_again_gets_new_object() {
     assert!(lake.values().all(|versions| versions.len() == 1));
 }
 
-/// A replay reads pages and writes objects no faster than the two rates allow.
+/// A replay reads pages no faster than `scan_rate` allows, and writes objects no faster than `rate` allows.
 #[tokio::test(start_paused = true)]
 async fn rates_limit_scan_and_writes() {
     let services = services();
@@ -153,7 +154,7 @@ async fn lost_answer_counts_as_failed() {
     assert!(lake(&services).len() == 41 && lake(&services).values().all(|versions| versions.len() == 1));
 }
 
-/// A damaged checkpoint is an error that names the file, and nothing is written.
+/// If a checkpoint file is damaged, the replay fails with an error that names the file, and writes nothing.
 #[tokio::test(start_paused = true)]
 async fn damaged_checkpoint_is_refused() {
     let services = services();
@@ -192,8 +193,8 @@ async fn checkpoint_of_other_version_is_refused() {
     assert!(refused.contains("delete its folder to start over"), "{refused}");
 }
 
-/// If a run with `write` leaves claims without an object, the next run scans the table again, up to a new time limit. It
-/// also reports the claims that were left, even if a run in between was killed.
+/// If a run with `write` leaves claims without an object, the next run scans the table again, up to a new `until`.
+/// Later runs also write or report the claims that were left, even if a run in between was killed.
 #[tokio::test(start_paused = true)]
 async fn left_claims_do_not_replace_the_scan() {
     const LATER_MS: u64 = HOUR_STARTS_MS + 2 * 60 * 60 * 1_000;

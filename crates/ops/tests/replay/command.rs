@@ -173,10 +173,10 @@ async fn put_unusable(services: &Arc<Services>, partition_key: &str) {
     put.item("sk", text(claim::key::SORT_KEY)).send().await.unwrap();
 }
 
-/// A dry run's checkpoint is refused if `--write` runs in another region that has a table of the same name. Otherwise, the
-/// run would report every claim as gone, because that table does not contain it.
+/// A run with `--write` refuses the checkpoint of a dry run on another table of the same name, for example in another
+/// region. Otherwise, it would report every claim of the dry run as gone.
 #[tokio::test]
-async fn checkpoint_of_another_region_is_refused() {
+async fn checkpoint_of_another_table_is_refused() {
     let (here, endpoint) = start(21).await;
     let (elsewhere, other_endpoint) = start(1).await;
     let folder = tempfile::tempdir().unwrap();

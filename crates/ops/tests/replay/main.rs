@@ -53,9 +53,9 @@ fn break_s3(services: &Services) {
     services.faults.set(move |call| is_write(call).then_some(Fault::Refused(503)));
 }
 
-/// Sends ten events, then thirty, and twenty more in the next clock hour. All events are sent before the stream mapping
-/// discards the first record, because each message to the on-failure queue also uses up a message id. So the events have the
-/// same ids with and without an outage.
+/// Sends ten events, then thirty, and twenty more in the next clock hour. Messages to the on-failure queue also use up
+/// message ids, so all events are sent before the stream mapping discards the first record. Each event then has the
+/// same message id with and without an outage.
 async fn send_all(s3_breaks: bool) -> World {
     let world = start();
     send(&world, "before", 0..10);
@@ -120,8 +120,8 @@ async fn run(services: &Arc<Services>, settings: &ReplaySettings) -> Result<Repl
     replay(&services.sdk_config(), settings, &|_| {}).await
 }
 
-/// A replay writes the objects of discarded records exactly as `archive-fn` would have written them, and no others. The
-/// replay takes the missing claims from the dry run's checkpoint and does not scan the table again.
+/// A replay writes the objects of discarded records exactly as `archive-fn` would have written them, and no others.
+/// After a dry run, it takes the missing claims from the checkpoint and does not scan the table again.
 #[tokio::test(start_paused = true)]
 async fn discarded_records_are_written() {
     let world = outage().await;
@@ -225,8 +225,7 @@ async fn expired_claims_are_written() {
     assert_eq!((outcome.written, outcome.gone.len(), outcome.failed.len()), (0, 30, 0));
 }
 
-/// After the scan, a new claim of the same event may replace a claim that has no object. The replay leaves the new claim to
-/// the stream.
+/// If a new claim replaces a claim without an object after the scan, the replay leaves the new claim to the stream.
 #[tokio::test(start_paused = true)]
 async fn replaced_claim_is_left_to_stream() {
     let world = stopped_outage().await;
@@ -252,8 +251,7 @@ async fn edited_time_does_not_hide_a_claim() {
     assert!(hours.iter().all(|hour| hour.starts_with("dt=2027-01-15/")), "{hours:?}");
 }
 
-/// A replay refuses the checkpoint of another table of the same name: one in another region or account, or an earlier one
-/// that was deleted.
+/// A replay refuses the checkpoint of another table of the same name.
 #[tokio::test(start_paused = true)]
 async fn checkpoint_of_a_namesake_is_refused() {
     let here = stopped_outage().await;
@@ -272,8 +270,8 @@ async fn checkpoint_of_a_namesake_is_refused() {
     assert_eq!(run(&here.services, &settings).await.unwrap().written, 50, "the checkpoint still serves its own table");
 }
 
-/// Every later run with `write` reports gone claims again, until a dry run compares the whole table. Otherwise, the run
-/// after a killed run would report that every claim has its object.
+/// Every later run with `write` reports gone claims again, until a dry run compares the whole table. So a run after a
+/// killed run does not report that every claim has its object.
 #[tokio::test(start_paused = true)]
 async fn gone_claims_are_reported_again() {
     let world = stopped_outage().await;

@@ -14,7 +14,8 @@ use tokio::time::{Instant, advance};
 
 use crate::traffic::{DAY, settings};
 
-/// Sends an event on which our code panics once, and another event on which it always panics.
+/// If our code panics once on a record, the event still gets its object. If it always panics, the record is
+/// quarantined.
 pub(crate) async fn only_repeated_panics_cost_the_object(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     let panicked = AtomicBool::new(false);
@@ -37,7 +38,7 @@ pub(crate) async fn only_repeated_panics_cost_the_object(writes: ClaimWrites) {
     assert_eq!((world.lake().len(), world.counts(names::ON_FAILURE_QUEUE).visible), (2, 0));
 }
 
-/// Edits a claim's time before and after its object is written.
+/// Edits a claim's `claimed_at` before its object is written, and again afterwards. Neither edit adds a second object.
 pub(crate) async fn edited_time_gives_no_second_object(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     world.fail(Service::S3, |call| call.operation.starts_with("PUT ").then_some(Fault::Refused(503)));

@@ -15,8 +15,8 @@ use tokio::time::advance;
 
 use crate::traffic::{DAY, VISIBILITY, counted};
 
-/// A duplicate that is processed after the dedup window (16 days) may be archived twice. Sent up to `late_duplicates_seconds` (one
-/// day) after its event, it is processed in time, even through the dead-letter queue once.
+/// A duplicate that is processed after the dedup window (16 days) may be archived twice. It is processed in time, even through the
+/// dead-letter queue once, if it is sent within `late_duplicates_seconds` (one day), less one visibility timeout, of its event.
 #[tokio::test(start_paused = true)]
 async fn event_is_new_after_the_window() {
     let world = World::start(PipelineSettings::default());

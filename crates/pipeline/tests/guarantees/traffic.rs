@@ -10,13 +10,13 @@ use pipeline::PipelineSettings;
 use pipeline::testkit::STARTS_AT_SECONDS;
 use serde_json::{Value, json};
 
-/// The queue's visibility timeout: six times the function's timeout plus the batching window.
+/// The queue's visibility timeout: the batching window plus six times the function's timeout.
 pub(crate) const VISIBILITY: Duration = Duration::from_secs(6 * 30 + 5);
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// Faults after which a function must report a failure and not a duplicate. The two delays are longer than the SDK's
-/// timeout for one attempt.
+/// Faults that a function must not mistake for a duplicate. The two delays are longer than the SDK's timeout for one
+/// attempt.
 pub(crate) const FAULTS: [Fault; 8] = [
     Fault::RequestLost,
     Fault::AnswerLost,

@@ -106,8 +106,8 @@ async fn equal_messages_are_not_deduplicated(stage: Arc<Stage>) -> Outcome {
     expect_eq("ids received are those sent", received == sent, true)
 }
 
-/// Guarantee 2 depends on this behavior: SQS keeps a message that fails again and again, and the message no longer delays
-/// other messages.
+/// Guarantee 2 depends on this behavior: a message that fails every time is kept in the dead-letter queue. There, it does
+/// not delay other messages.
 async fn message_is_dead_letter_after_three_receives(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(1, Some(3)).await?;
     send(&stage, &queue.url, "poison").await?;

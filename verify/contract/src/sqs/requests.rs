@@ -1,4 +1,4 @@
-//! Requests to SQS that the tests of several behaviors send.
+//! Requests to SQS that several tests send.
 
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message_batch::{SendMessageBatchError, SendMessageBatchOutput};
@@ -7,8 +7,8 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRe
 use crate::outcome::{Mismatch, Outcome, eventually, expect_eq};
 use crate::stage::{Queue, Stage};
 
-/// Wait time of a long poll. It must exceed the visibility timeouts of the queues, so that a poll does not end before a
-/// hidden message would become visible again.
+/// Wait time of a long poll. Some tests check that a deleted message does not become visible again. The wait time must
+/// exceed the visibility timeouts in those tests, or the poll ends too early to notice.
 pub(crate) const LONG_POLL_SECONDS: i32 = 5;
 
 pub(crate) async fn send(stage: &Stage, url: &str, body: &str) -> Result<String, Mismatch> {
