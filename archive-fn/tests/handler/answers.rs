@@ -36,7 +36,8 @@ async fn unanswered_write_fails_after_12_seconds() {
     assert_eq!(world.deliver(&[record(1, "{}")]).await, ["1"]);
     assert_eq!(world.outcomes(), ["1 failed"]);
     assert_eq!(begun.elapsed().as_secs(), 12, "all attempts together must end after twelve seconds");
-    // The object exists nevertheless, with one version.
+    // The object exists nevertheless, with one version. The line of the failure has its key.
+    assert_eq!(world.lines()[0]["key"], world.lake()[0].0);
     world.services.faults.clear();
     assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
     assert_eq!((world.outcomes(), world.lake()[0].1), (vec!["1 already_there".to_owned()], 1));

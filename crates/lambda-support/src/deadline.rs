@@ -9,28 +9,27 @@ use tokio::time::{Instant, timeout_at};
 /// Time reserved for the last log lines and the response.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// Time reserved for each message or record, if the total for the batch exceeds [`RESERVE`]. The largest batch has 10,000
-/// messages.
+/// Time reserved for each message or record. The total for a batch replaces [`RESERVE`] if it is longer. The largest
+/// batch has 10,000 messages.
 ///
-/// The release builds of both functions use 20 to 65 ms of CPU from the deadline to the response if 10,000 items are
-/// unfinished. This was measured as the growth of the process's CPU time, with a service that does not answer. A function
-/// of 128 MB has 128/1769 of a vCPU, so it needs 0.3 to 0.9 s. Two seconds leave room for slower CPUs. This has not been
-/// measured on AWS.
+/// The release builds of both functions use 20 to 65 ms of CPU time to report 10,000 unfinished items, measured with a
+/// service that does not answer. A function of 128 MB has 128/1769 of a vCPU, so it needs 0.3 to 0.9 s. The two seconds
+/// reserved for 10,000 items leave room for slower CPUs. None of these times has been measured on AWS.
 const RESERVE_PER_ITEM: Duration = Duration::from_micros(200);
 
 /// The time at which the function stops working on a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);
 
-/// The error for work that was not done at the deadline. A request in flight may or may not have taken effect.
+/// The error for work that was not finished at the deadline. A request in flight may or may not have taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the function reached its deadline; a request in flight may have taken effect")]
 pub struct DeadlineReached;
 
 impl Deadline {
-    /// Returns the time one second before Lambda's `deadline`, or earlier for a batch of more than 5,000 `items`. At least
-    /// half of the time that is left is for the work. `now` is the wall clock, because Lambda gives the deadline in
-    /// wall-clock time.
+    /// Returns the time one second before Lambda's `deadline`, or earlier for a batch of more than 5,000 `items`. If
+    /// that would leave the work less than half of the time until `deadline`, returns the middle of that time. `now` is
+    /// the wall clock, because Lambda gives the deadline in wall-clock time.
     #[must_use]
     pub fn before(deadline: SystemTime, now: SystemTime, items: usize) -> Self {
         let left = deadline.duration_since(now).unwrap_or_default();
@@ -73,8 +72,8 @@ mod tests {
         start.elapsed()
     }
 
-    /// Work stops one second before the deadline (two seconds for the largest batch), or when half of the time is over, if
-    /// that is later.
+    /// Work stops one second before the deadline (two seconds for the largest batch), but never before half of the time
+    /// is over.
     #[tokio::test(start_paused = true)]
     async fn work_stops_before_deadline() {
         // tokio's timer rounds up to the next millisecond.
@@ -100,5 +99,16 @@ mod tests {
         let deadline = Deadline::before(now + Duration::from_secs(3), now, 10);
         assert_eq!(deadline.limit(async { 7 }).await, Ok(7));
         assert!(!deadline.is_reached());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_left_falls_to_zero() {
+        let now = SystemTime::now();
+        let deadline = Deadline::before(now + Duration::from_secs(30), now, 10);
+        assert_eq!(deadline.left(), Duration::from_secs(29));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(deadline.left(), Duration::from_secs(9));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(deadline.left(), Duration::ZERO);
     }
 }

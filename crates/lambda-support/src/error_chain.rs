@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
-/// Formats an error and all its sources in one line, such as `failed to read the file: permission denied`.
+/// Joins the texts of an error and its sources with colons, as in `failed to read the file: permission denied`.
 #[must_use]
 pub fn error_chain(error: &dyn Error) -> String {
     let mut chain = error.to_string();
@@ -17,4 +17,21 @@ pub fn error_chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     chain
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn each_source_appears_once() {
+        let denied = || anyhow!("permission denied");
+        let expected = "failed to start: failed to read the file: permission denied";
+        let quiet = denied().context("failed to read the file").context("failed to start");
+        assert_eq!(error_chain(quiet.as_ref()), expected);
+        let repeating = denied().context("failed to read the file: permission denied").context(expected);
+        assert_eq!(error_chain(repeating.as_ref()), expected);
+    }
 }

@@ -14,14 +14,15 @@ use crate::https;
 use crate::logs::{LogWriter, dispatch};
 use crate::variables::Variables;
 
-/// Sets up logging and runs `start`, which serves invocations until the process ends. If `start` fails, for example because
-/// an environment variable is missing, logs the error in one line and returns a failure exit code.
+/// Sets up logging and runs `start`, which serves invocations until the process ends. If `start` fails, for example
+/// because an environment variable is missing, logs the error in one line and returns a failure exit code.
 ///
 /// # Panics
 /// Panics if the process already has a `tracing` subscriber.
 pub async fn main<F: Future<Output = anyhow::Result<()>>>(start: impl FnOnce() -> F) -> ExitCode {
     let level = read_variables(|variables| variables.log_level());
-    let subscriber = dispatch(LogWriter::stdout(), *level.as_ref().unwrap_or(&LevelFilter::INFO), wall_clock());
+    let clock = SharedTimeSource::new(SystemTimeSource::new());
+    let subscriber = dispatch(LogWriter::stdout(), *level.as_ref().unwrap_or(&LevelFilter::INFO), clock);
     tracing::dispatcher::set_global_default(subscriber).expect("nothing has set a subscriber before");
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
@@ -46,14 +47,8 @@ pub fn read_variables<T>(read: impl FnOnce(&Variables<'_>) -> T) -> T {
     read(&Variables::from_process())
 }
 
-/// Returns the clock of a deployed function: the system clock.
-#[must_use]
-pub fn wall_clock() -> SharedTimeSource {
-    SharedTimeSource::new(SystemTimeSource::new())
-}
-
-/// Returns the configuration of the SDK clients: region, credentials and endpoint from the process's environment, and our
-/// own [`timeouts`] and [`retries`].
+/// Returns the configuration of the SDK clients: region, credentials and endpoint from the process's environment, and
+/// our own [`timeouts`] and [`retries`].
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(https::client())
@@ -63,9 +58,9 @@ pub async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// Returns the timeouts of a request. A `PutItem` or a `PutObject` of one event takes about ten milliseconds, so an attempt
-/// without an answer after four seconds counts as lost. All attempts together end well before the function's timeout of 30
-/// s.
+/// Returns the timeouts of a request. A `PutItem` or a `PutObject` of one event takes about ten milliseconds, so an
+/// attempt without an answer after four seconds counts as lost. All attempts together end after at most 12 seconds,
+/// well before the function's timeout of 30 seconds.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
@@ -76,8 +71,9 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// Returns the retry settings of a request. They allow only a few quick attempts, because Lambda or SQS delivers again what
-/// the function reports as failed. The SDK's default first backoff, one second, is too long for quick attempts.
+/// Returns the retry settings of a request. They allow only a few quick attempts, because SQS redelivers failed
+/// messages and the stream mapping retries failed records. The SDK's default first backoff, one second, is too long for
+/// quick attempts.
 #[must_use]
 pub fn retries() -> RetryConfig {
     RetryConfig::standard()

@@ -7,11 +7,11 @@
 //! | [`deadline`] | a time limit that stops work shortly before Lambda's deadline |
 //! | [`panic_guard`] | a guard that turns a panic into an error |
 //! | [`https`] | the HTTPS client for the SDK clients |
-//! | [`error_chain`](mod@error_chain) | an error and its sources in one line of text |
+//! | [`error_chain`](mod@error_chain) | the text of an error and its sources |
 //! | [`logs`] | JSON log lines and their destination |
 //! | [`metrics`] | the summary line of a batch, from which CloudWatch extracts the metrics |
-//! | [`variables`] | environment variables; an error names the variable |
-//! | [`function`] | the code that starts the process, once per cold start |
+//! | [`variables`] | environment variables, and errors that name the variable |
+//! | [`function`] | the code that starts the process, once per cold start, and the SDK settings |
 
 #![warn(missing_docs)]
 

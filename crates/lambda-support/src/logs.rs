@@ -1,5 +1,5 @@
-//! JSON log lines: one flat object for each `tracing` event, with the `timestamp` and `level` that Lambda's JSON logging
-//! expects.
+//! JSON log lines: one flat object for each `tracing` event, with the `timestamp` and `level` that Lambda's JSON
+//! logging expects.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -17,8 +17,8 @@ use crate::error_chain::error_chain;
 
 type Sink = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
 
-/// The destination of a function's log lines: standard output on Lambda, or a log group of the emulator. Each call of
-/// [`Write::write`] writes one whole line.
+/// The destination of a function's log lines: standard output on Lambda, or a log group of the emulator. Callers must
+/// pass one whole line to each call of [`Write::write`].
 #[derive(Clone)]
 pub struct LogWriter(Arc<Sink>);
 
@@ -56,9 +56,9 @@ impl MakeWriter<'_> for LogWriter {
 /// Longest text of an error in a log line, in characters.
 const MAX_ERROR_CHARS: usize = 1_000;
 
-/// Formats an error and all its sources for a log line, cut to 1,000 characters. Without the cut, a line could become very
-/// long, because some libraries quote the whole input that they failed to read. Lambda splits such a line into parts that
-/// are not valid JSON.
+/// Formats an error and all its sources for a log line, cut to 1,000 characters. Without the cut, a line could become
+/// very long, because some libraries quote the whole input that they failed to read. Lambda splits such a line into
+/// parts that are not valid JSON.
 #[must_use]
 pub fn error_text(error: &dyn Error) -> String {
     let mut text = error_chain(error);
@@ -104,4 +104,80 @@ pub fn dispatch(writer: LogWriter, level: LevelFilter, clock: SharedTimeSource) 
         .with_max_level(level)
         .with_writer(writer)
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use anyhow::anyhow;
+    use aws_smithy_async::time::StaticTimeSource;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Returns the lines that a dispatcher of `level` writes while `work` runs. Its clock stands at
+    /// `2027-01-15T08:00:00.123Z`.
+    fn log(level: LevelFilter, work: impl FnOnce()) -> Vec<String> {
+        let (sender, lines) = mpsc::channel();
+        let writer = LogWriter::new(move |line| sender.send(line.to_vec()).map_err(io::Error::other));
+        let clock = StaticTimeSource::new(SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123));
+        tracing::dispatcher::with_default(&dispatch(writer, level, SharedTimeSource::new(clock)), work);
+        lines.try_iter().map(|line| String::from_utf8(line).unwrap()).collect()
+    }
+
+    /// Each event is one line: a flat JSON object with `timestamp`, `level` and the event's fields.
+    #[test]
+    fn log_line_is_one_flat_json_object() {
+        let lines = log(LevelFilter::INFO, || {
+            let span = tracing::info_span!("batch", request_id = "r");
+            span.in_scope(|| tracing::info!(outcome = "won", event_id = None::<&str>, lag_ms = 7));
+            tracing::warn!(error = "two\nlines", "not confirmed");
+        });
+        assert!(lines.iter().all(|line| line.ends_with('\n') && line.lines().count() == 1), "{lines:?}");
+        let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let timestamp = "2027-01-15T08:00:00.123Z";
+        let expected = [
+            json!({ "timestamp": timestamp, "level": "INFO", "outcome": "won", "lag_ms": 7 }),
+            json!({ "timestamp": timestamp, "level": "WARN", "message": "not confirmed", "error": "two\nlines" }),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn events_below_the_level_are_not_logged() {
+        for (level, expected) in [
+            (LevelFilter::TRACE, &["ERROR", "WARN", "INFO", "DEBUG", "TRACE"][..]),
+            (LevelFilter::INFO, &["ERROR", "WARN", "INFO"]),
+            (LevelFilter::ERROR, &["ERROR"]),
+        ] {
+            let lines = log(level, || {
+                tracing::error!("");
+                tracing::warn!("");
+                tracing::info!("");
+                tracing::debug!("");
+                tracing::trace!("");
+            });
+            let levels = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["level"].clone());
+            assert_eq!(levels.collect::<Vec<_>>(), expected, "{level}");
+        }
+    }
+
+    #[test]
+    fn long_error_text_is_cut() {
+        let text = |chars| error_text(anyhow!("ä".repeat(chars)).context("cause").as_ref());
+        let prefix = "cause: ";
+        let longest = MAX_ERROR_CHARS - prefix.len();
+        assert_eq!(text(longest), format!("{prefix}{}", "ä".repeat(longest)));
+        assert_eq!(text(longest + 1), format!("{prefix}{}…", "ä".repeat(longest)));
+    }
+
+    #[test]
+    fn epoch_milliseconds_become_rfc_3339() {
+        assert_eq!(rfc3339_from_ms("1800000000123").as_deref(), Some("2027-01-15T08:00:00.123Z"));
+        for no_time in ["", "x", "1.5", "9223372036854775807", "9223372036854775808"] {
+            assert_eq!(rfc3339_from_ms(no_time), None, "{no_time}");
+        }
+    }
 }

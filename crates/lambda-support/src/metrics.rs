@@ -30,10 +30,10 @@ pub struct Batch<'a> {
     pub request_id: &'a str,
     /// Time at which the batch ended.
     pub ended_at: SystemTime,
-    /// Name and count of each metric. Zeros are included, so that alarms have data.
+    /// Name and value of each counter, including those that are zero, so that alarms have data.
     pub counts: &'a [(&'static str, u64)],
-    /// Longest time between a claim of the batch and the write of its object, in milliseconds; `None` if the batch archived
-    /// no claim.
+    /// Longest time from the creation of a claim to the write of its object, in milliseconds; `None` if the batch
+    /// archived no claim.
     pub lag_max_ms: Option<u64>,
 }
 
@@ -77,17 +77,20 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
 
-    /// The line has every member that CloudWatch's specification of the embedded metric format requires.
+    /// A batch's summary is one line, with every member that the specification of the embedded metric format requires.
     #[test]
     fn summary_line_is_embedded_metric_format() {
-        let summary = Summary::new(LogWriter::stdout(), "archive-fn");
+        let (sender, lines) = mpsc::channel();
+        let writer = LogWriter::new(move |line| sender.send(line.to_vec()).map_err(std::io::Error::other));
+        let summary = Summary::new(writer, "archive-fn");
         let ended_at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
         let counts = [("Written", 2), ("Failed", 0)];
-        let line = summary.line(&Batch { request_id: "r", ended_at, counts: &counts, lag_max_ms: Some(7) });
+        summary.write(&Batch { request_id: "r", ended_at, counts: &counts, lag_max_ms: Some(7) });
         let directive = json!({
             "Namespace": "DynamoLocking",
             "Dimensions": [["FunctionName"]],
@@ -108,6 +111,8 @@ mod tests {
             "Failed": 0,
             "LagMaxMs": 7,
         });
-        assert_eq!(line, expected);
+        let lines: Vec<_> = lines.try_iter().map(|line| String::from_utf8(line).unwrap()).collect();
+        assert!(lines.len() == 1 && lines[0].ends_with('\n') && lines[0].lines().count() == 1, "{lines:?}");
+        assert_eq!(serde_json::from_str::<Value>(&lines[0]).unwrap(), expected);
     }
 }

@@ -34,8 +34,8 @@ pub enum VariableError {
 }
 
 impl<'a> Variables<'a> {
-    /// Returns a source that calls `look_up` with the name of a variable. `look_up` returns `None` if the variable is not
-    /// set.
+    /// Returns a source that calls `look_up` with the name of a variable. `look_up` must return `None` if the variable
+    /// is not set.
     pub fn new(look_up: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self(LookUp::Given(look_up))
     }
@@ -46,8 +46,8 @@ impl<'a> Variables<'a> {
         Self(LookUp::Process)
     }
 
-    /// Returns the value of a variable, or `None` if it is not set. A value that is not UTF-8 is an error instead of `None`:
-    /// otherwise, the default would silently replace a value that someone has set.
+    /// Returns the value of a variable, or `None` if it is not set. A value that is not UTF-8 is an error instead of
+    /// `None`: otherwise, the default would silently replace a value that someone has set.
     fn value(&self, variable: &'static str) -> Result<Option<String>, VariableError> {
         match self.0 {
             LookUp::Given(look_up) => Ok(look_up(variable)),
@@ -101,19 +101,19 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// Returns the function's name from `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets, or `default` if the variable is not
-    /// set.
+    /// Returns the function's name from `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets, or `default` if the variable is
+    /// not set.
     ///
     /// # Errors
-    /// Fails if the name is empty. The name is the value of the metrics' dimension, and CloudWatch drops metrics with an
-    /// empty dimension.
+    /// Fails if the name is empty. The name is the value of the metrics' dimension, and CloudWatch drops metrics with
+    /// an empty dimension.
     pub fn function_name(&self, default: &str) -> Result<String, VariableError> {
         let not_empty = |name: &str| if name.is_empty() { Err("must not be empty") } else { Ok(name.to_owned()) };
         self.parsed("AWS_LAMBDA_FUNCTION_NAME", default, not_empty)
     }
 
-    /// Returns the log level from `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging configuration, or
-    /// INFO if the variable is not set.
+    /// Returns the log level from `AWS_LAMBDA_LOG_LEVEL`, or INFO if the variable is not set. Lambda sets it from the
+    /// function's logging configuration.
     ///
     /// # Errors
     /// Fails if the value is not one of Lambda's levels.
@@ -155,11 +155,31 @@ mod tests {
     }
 
     #[test]
+    fn function_name_is_never_empty() {
+        let name = |value| read(value, |variables| variables.function_name("archive-fn"));
+        assert_eq!(name(Some("archive-eu")), Ok("archive-eu".into()));
+        assert_eq!(name(None), Ok("archive-fn".into()));
+        assert_eq!(
+            name(Some("")),
+            Err(r#"environment variable AWS_LAMBDA_FUNCTION_NAME is "": must not be empty"#.into())
+        );
+    }
+
+    #[test]
     fn every_lambda_log_level_parses() {
         let level = |value| read(value, |variables| variables.log_level());
-        assert_eq!(level(None), Ok(LevelFilter::INFO));
-        assert_eq!(level(Some("debug")), Ok(LevelFilter::DEBUG));
-        assert_eq!(level(Some("FATAL")), Ok(LevelFilter::ERROR));
+        for (value, expected) in [
+            (None, LevelFilter::INFO),
+            (Some("TRACE"), LevelFilter::TRACE),
+            (Some("DEBUG"), LevelFilter::DEBUG),
+            (Some("debug"), LevelFilter::DEBUG),
+            (Some("INFO"), LevelFilter::INFO),
+            (Some("WARN"), LevelFilter::WARN),
+            (Some("ERROR"), LevelFilter::ERROR),
+            (Some("FATAL"), LevelFilter::ERROR),
+        ] {
+            assert_eq!(level(value), Ok(expected), "{value:?}");
+        }
         assert!(level(Some("LOUD")).unwrap_err().contains("AWS_LAMBDA_LOG_LEVEL"));
     }
 }
