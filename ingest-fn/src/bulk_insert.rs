@@ -1,8 +1,8 @@
 //! `CLAIM_WRITES=batch`: inserts many claims with one request.
 //!
-//! A claim counts as won only if the answer to its insert request confirms the insert. Every other claim is unconfirmed. The
-//! function then writes it with the conditional put that `single` uses. So only the put enforces the dedup window, finds
-//! conflicts and recognizes our own writes.
+//! If the answer to an insert request confirms the insert of a claim, the claim is won. Every other claim is
+//! unconfirmed, and the function writes it with the conditional put that `single` uses. So only the put enforces the
+//! dedup window, finds conflicts and recognizes our own writes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
@@ -30,12 +30,12 @@ pub const MAX_STATEMENTS: usize = 25;
 const MAX_INSERTS_IN_FLIGHT: usize = 4;
 
 /// Maximum size of all bodies in one insert request, in bytes. The bodies in all insert requests in flight have at most
-/// 1 MiB, as much as the largest body of a single claim. If a body exceeds this limit, the function puts its claim: the
+/// 1 MiB, as much as the largest body of a single claim. If one body exceeds 256 KiB, the function puts its claim: the
 /// write of so large a claim is so expensive that a separate request makes no difference.
 const MAX_INSERT_BYTES: usize = 256 * 1_024;
 
-/// Maximum duration of an insert request, including the SDK's retries. This is the time that a single attempt may take. The
-/// rest of the function's time is for the puts of unconfirmed claims.
+/// Maximum duration of an insert request, including the SDK's retries. The SDK has the same limit for one attempt, so
+/// an attempt that hangs is not retried. The rest of the function's time is for the puts of unconfirmed claims.
 const MAX_INSERT_TIME: Duration = Duration::from_secs(4);
 
 /// Claims the events of one batch with insert requests and puts.
@@ -45,14 +45,14 @@ pub(crate) struct BulkInserter<'a> {
     deadline: Deadline,
 }
 
-/// The requests with which the function first tries to write the claims of a batch. Groups are identified by their index.
+/// The first requests for the claims of a batch: insert requests and puts. Groups are identified by their index.
 struct RequestPlan {
     /// One entry for each insert request: the groups whose claims it inserts.
     inserts: VecDeque<Vec<usize>>,
     puts: VecDeque<Put>,
 }
 
-/// A group whose claim is written by a put.
+/// A group that needs a put, unless its event's claim is in the cache.
 enum Put {
     /// A group for which no insert request was sent.
     New(usize),

@@ -38,8 +38,8 @@ pub struct HeldClaim {
     pub ttl: u64,
 }
 
-/// A failed attempt to claim an event. It is unknown which claim holds the event, if any. So the message must never be
-/// treated as a duplicate.
+/// A failed attempt to claim an event. It is unknown which claim holds the event, if any. So no message of the event
+/// may be treated as a duplicate.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimTableError {
     /// The request failed or was throttled, or its answer was lost. The claim may or may not be in the table.

@@ -15,13 +15,13 @@ use crate::plan::Leader;
 use crate::random::Random;
 use crate::warm_cache::WarmCache;
 
-/// Maximum number of claims in flight: the default size of a batch. A higher limit would only save milliseconds, but a cold
-/// function would open more connections. Each of them needs a TLS handshake, which runs on a fraction of a core.
+/// Maximum number of puts in flight: the default size of a batch. A higher limit would only save milliseconds, but a
+/// cold function would open more connections. Each of them needs a TLS handshake, which runs on a fraction of a core.
 pub(crate) const MAX_IN_FLIGHT: usize = 10;
 
-/// Maximum size of all bodies in flight, in KiB. Each claim in flight needs memory for about five bodies: copies of its
-/// own body in the message, the item and the request, and, if the event is already claimed, the body that DynamoDB
-/// returns. A function of 128 MB has room for two of the largest bodies, or for ten of the usual small ones.
+/// Maximum size of all bodies in puts in flight, in KiB: two of the largest bodies. Each put needs memory for about
+/// five bodies. Three are copies of its own body: in the message, the item and the request. If the event is already
+/// claimed, the other two are copies of the body that DynamoDB returns: in the response and in the returned item.
 const MAX_IN_FLIGHT_KIB: u32 = 2 * 1_024;
 
 /// Claims one event per call. A claimer lives as long as its Lambda sandbox.

@@ -17,7 +17,7 @@ const MAX_WINDOW_SECONDS: u64 = 100 * 366 * 86_400;
 /// An entry takes about 150 bytes, so ten thousand entries take 1.5 MB of memory. The smallest function has 128 MB.
 const DEFAULT_CACHE_ENTRIES: &str = "10000";
 
-/// A million entries take about 150 MB, more than a function of 128 MB has.
+/// A million entries take about 150 MB, so a function of 128 MB must have fewer.
 const MAX_CACHE_ENTRIES: usize = 1_000_000;
 
 /// The treatment of a conflict, which is a message whose event was claimed with another body.
@@ -54,7 +54,7 @@ pub struct Config {
     pub claim_cache_entries: Option<NonZeroUsize>,
     /// `CLAIM_WRITES`.
     pub claim_writes: ClaimWrites,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the value of the metrics' dimension.
+    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda: the metrics' dimension `FunctionName` has this value.
     pub function_name: String,
 }
 
@@ -139,8 +139,8 @@ mod tests {
         }
     }
 
-    /// Batched claims require the table's name. An ARN is refused, and so is a name with a quotation mark, which could
-    /// end the quoted name in the statement.
+    /// With batched claims, an ARN is refused, and so is a name with a quotation mark. The quotation mark could end the
+    /// quoted name in the `PartiQL` statement.
     #[test]
     fn batched_claims_require_a_table_name() {
         let arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims";

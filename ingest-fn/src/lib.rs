@@ -1,13 +1,13 @@
 //! The Lambda function that claims the events of SQS batches in DynamoDB.
 //!
-//! The function claims each event of a batch with one conditional write. The claim contains the event itself, so an event is
-//! never claimed without being stored. The table's stream delivers the claim to `archive-fn`.
+//! The function claims each event of a batch with a conditional write. The claim contains the event itself, so an event
+//! is never claimed without being stored. The table's stream delivers the claim to `archive-fn`.
 //!
 //! These guarantees hold even if processes are killed, requests are throttled, or messages are delivered twice:
 //! - The function acknowledges a message only if it knows which claim holds the message's event: the table has accepted the
 //!   function's own claim, or has returned an earlier one.
 //! - The messages of one event in a batch share one claim. If that claim fails, all of them fail.
-//! - A message that can never be claimed is reported alone, so that it ends in the dead-letter queue.
+//! - A message that can never be claimed fails alone on each receive, until SQS moves it to the dead-letter queue.
 //!
 //! The function never deletes items of the table and never accesses S3. It reads an item only if DynamoDB returns the item
 //! with a refused write.

@@ -22,13 +22,13 @@ pub(crate) struct Plan {
 
 /// All messages of one event in a batch.
 pub(crate) struct Group {
-    /// The first valid message. The function claims the event with this message and its body.
+    /// The first valid message. Its id and its body become part of the claim.
     pub(crate) leader: Leader,
     /// The other messages. Their bodies are compared with the claim that holds the event.
     pub(crate) followers: Vec<Follower>,
 }
 
-/// The fields that identify a message in the log and in the response.
+/// The fields of a message that the log and the response need.
 pub(crate) struct Message {
     pub(crate) id: String,
     /// Time at which the message was sent, in RFC 3339; `None` if SQS does not state it.
@@ -150,7 +150,7 @@ impl Message {
         Some(Self { id, sent_at: attributes.and_then(|attributes| logs::rfc3339_from_ms(&attributes.sent)) })
     }
 
-    /// Reads only the id and the attributes of a record, whose other fields may be malformed.
+    /// Reads the id and the attributes of a record, even if its other fields are malformed.
     fn read(record: &RawValue) -> Option<Self> {
         #[derive(Deserialize)]
         struct NoBody<'a> {

@@ -67,7 +67,7 @@ impl Report {
         }
     }
 
-    /// Adds a message that did not win its event: a duplicate or a conflict.
+    /// Adds a message whose event was already claimed: a duplicate or a conflict.
     fn judge(&mut self, message: &Message, event_id: &str, digest: Digest, held: &HeldClaim) {
         let Message { id: message_id, sent_at } = message;
         let claim_id = tracing::field::display(held.claim_id);

@@ -1,5 +1,5 @@
-//! The cache of claims in a warm Lambda sandbox. It returns only claims that the table has confirmed and that have not
-//! expired.
+//! The cache of claims in a warm Lambda sandbox. It holds only claims that the table has confirmed. A lookup never
+//! returns an expired claim.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::claim_table::HeldClaim;
 /// cache is kept as long as its Lambda sandbox.
 pub(crate) struct WarmCache(Option<Mutex<LruCache<Key, HeldClaim>>>);
 
-/// The first half of the SHA-256 of the event id. The key has a fixed size, and no one can create two ids with the same key.
+/// The first half of the SHA-256 of the event id. Finding two ids with the same key takes about 2^64 hashes.
 type Key = [u8; 16];
 
 /// One entry of the warm cache.

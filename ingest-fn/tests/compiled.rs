@@ -63,7 +63,7 @@ async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
-/// Returns the fixture's first record with this id and this body.
+/// Returns the fixture's first record, but with the given id and body.
 fn message(id: &str, body: &str) -> Value {
     let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
     let mut record = fixture["Records"][0].clone();
@@ -137,7 +137,7 @@ async fn non_utf_8_variable_is_malformed() {
 /// Largest payload of an invocation, in bytes.
 const PAYLOAD: usize = 6 * 1024 * 1024;
 
-/// Returns a batch with these bodies. Panics if the batch does not fill at least nine tenths of the largest payload.
+/// Returns a batch with these bodies. Panics unless it fits into the largest payload and fills nine tenths of it.
 #[cfg(target_os = "linux")]
 fn batch(bodies: impl Iterator<Item = String>) -> Value {
     // The records have only the fields that the function reads, so that the bodies fill most of the payload.
@@ -157,7 +157,7 @@ fn noise(id: &str, seed: u64, chars: usize) -> String {
     format!(r#"{{"event_id":"{id}","noise":"{noise}"}}"#)
 }
 
-/// Returns a body with 115,000 names of three letters. They are in descending order, so the function must sort them.
+/// Returns a body with 115,000 names of three characters, in descending order, so that the function must sort them.
 #[cfg(target_os = "linux")]
 fn many_names(id: &str) -> String {
     let letter = |n: usize| char::from(b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"[n % 64]);

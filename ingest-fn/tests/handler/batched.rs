@@ -45,7 +45,7 @@ async fn new_events_are_inserted_25_at_a_time() {
     assert_eq!((count(&world, "won"), requests(&world)), (1, (3, 1)));
 }
 
-/// Batched and single claims write equal items.
+/// The function writes equal items with both values of `CLAIM_WRITES`.
 #[tokio::test(start_paused = true)]
 async fn batched_claim_equals_single_claim() {
     let scan = async |writes| {
@@ -130,8 +130,9 @@ async fn unconfirmed_insert_is_put_with_same_claim() {
     }
 }
 
-/// If the answer to an insert request is lost, the SDK retries it, and the retry is refused because of the items that the
-/// first attempt inserted. The function recognizes these items as its own, so the claims are won.
+/// If the answer to an insert request is lost, the SDK sends the request again, and DynamoDB refuses its inserts
+/// because of the items that the first attempt inserted. The function recognizes these items as its own, so the
+/// claims are won.
 #[tokio::test(start_paused = true)]
 async fn retried_insert_is_recognized_as_own() {
     let world = World::batched(&[]);
@@ -229,7 +230,7 @@ async fn refused_insert_is_logged() {
     assert!(world.lines().iter().all(|line| line["level"] == "INFO"));
 }
 
-/// Cached events and confirmed inserts get their outcome even while other puts hang.
+/// Cached events and confirmed inserts get their outcome even while the puts of other events hang.
 #[tokio::test(start_paused = true)]
 async fn hanging_puts_do_not_delay_other_claims() {
     let world = World::batched(&[]);

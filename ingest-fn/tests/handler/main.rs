@@ -1,4 +1,4 @@
-//! Tests of the handler, which claims batches of messages in the emulator's table.
+//! Tests of the handler with the emulator's table.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -145,7 +145,7 @@ async fn rejection_is_logged_with_its_cause() {
     );
 }
 
-/// The messages of one event cost one write, and a rejected message never claims its event.
+/// The messages of one event in a batch cost one write, and a rejected message never claims its event.
 async fn messages_of_one_event_cost_one_write(writes: &str) {
     let world = World::new(writes, &[]);
     let bodies = [
@@ -182,8 +182,8 @@ async fn unknown_outcome_is_never_a_duplicate(writes: &str) {
     }
 }
 
-/// If DynamoDB refuses a put without an error code, the outcome of the claim is unknown. The message fails, although another
-/// claim holds its event.
+/// If DynamoDB's refusal of a put has no error code, the outcome of the claim is unknown. The message fails, although
+/// an earlier claim holds its event.
 async fn error_without_a_code_is_never_a_duplicate(writes: &str) {
     let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", "0")]);
     let body = [r#"{"event_id":"a"}"#];
@@ -372,8 +372,8 @@ async fn unanswered_messages_are_reported_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
-/// With the largest batch, the handler stops two seconds before the deadline, because it takes longer to report ten thousand
-/// messages.
+/// With the largest batch, the handler stops two seconds before the deadline, because reporting ten thousand messages
+/// takes longer.
 #[tokio::test(start_paused = true)]
 async fn largest_batch_stops_two_seconds_early() {
     for (messages, seconds) in [(5_000, 29), (10_000, 28)] {
@@ -406,9 +406,9 @@ async fn batch_of_cached_events_stops_in_time() {
     assert_eq!(world.requests(), 50);
 }
 
-/// If reading takes long, the handler stops reading at the deadline and reports the messages that it has not read. No code
-/// of a test runs between two messages, so this test cannot pause the clock. It uses a batch that takes far longer to read
-/// than the 50 ms that the handler has.
+/// If reading takes long, the handler stops reading at the deadline and reports the messages that it has not read. The
+/// test cannot advance a paused clock while the handler reads. So it uses the real clock, and a batch that takes far
+/// longer to read than the 50 ms that the handler has.
 #[tokio::test]
 async fn slow_reading_stops_at_the_deadline() {
     let world = World::new("single", &[]);

@@ -18,7 +18,7 @@ pub(crate) const TABLE: &str = "claims";
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const WINDOW: u64 = 1_000;
 
-/// Message id of the additional event that some batches get.
+/// Message id of the event that is added to each batch if `has_bystander` is true.
 const BYSTANDER: &str = "bystander";
 
 /// A warm sandbox of the function, and the services that it calls.
@@ -26,7 +26,7 @@ pub(crate) struct World {
     pub(crate) services: Arc<Services>,
     handler: Handler,
     pub(crate) log: lambda_support::LogWriter,
-    /// True if each batch gets an additional event. The methods' results do not include this event.
+    /// True if each batch gets an additional event. `deliver`, `lines` and `outcomes` leave this event out.
     has_bystander: bool,
     delivered: AtomicUsize,
     /// Operation and body of each request that was sent.
@@ -71,12 +71,12 @@ impl World {
         world
     }
 
-    /// From now on, injects `fault(n)` into the n-th request.
+    /// From now on, injects `fault(n)` into request `n`, counted from 0.
     pub(crate) fn fail(&self, fault: impl Fn(usize) -> Option<Fault> + Send + Sync + 'static) {
         self.fail_on(move |_, n| fault(n));
     }
 
-    /// From now on, injects `fault(operation, n)` into the n-th request.
+    /// From now on, injects `fault(operation, n)` into request `n`, counted from 0.
     pub(crate) fn fail_on(&self, fault: impl Fn(&str, usize) -> Option<Fault> + Send + Sync + 'static) {
         let sent = Arc::clone(&self.sent);
         let count = AtomicUsize::new(0);
