@@ -14,7 +14,7 @@ use crate::stage::Stage;
 pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
         behavior!(Logs, "Log lines are found with their ids and times", log_lines_have_ids_and_times),
-        behavior!(Logs, "Log lines are found page by page", log_lines_are_found_page_by_page).differs(
+        behavior!(Logs, "Log lines can be read page by page", log_lines_are_found_page_by_page).differs(
             Engine::Ministack,
             "lines found page by page: got 1, expected 3",
             "We trust the API reference of FilterLogEvents: a response that reaches the limit contains a token for the \

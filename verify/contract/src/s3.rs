@@ -22,7 +22,11 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
             "Of 50 concurrent creations of a key, one wins and its content is the only version",
             herd_creation_has_one_winner
         ),
-        behavior!(S3, "A put without `If-None-Match` adds a second version", put_without_header_adds_version),
+        behavior!(
+            S3,
+            "A put over an existing object without `If-None-Match` adds a second version",
+            put_without_header_adds_version
+        ),
         behavior!(
             S3,
             "A key whose latest version is a delete marker can be created again",
@@ -35,7 +39,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             S3,
-            "Listing versions with a full key as the prefix returns only keys that begin with it",
+            "Listing versions with a full key as the prefix returns only keys that begin with that prefix",
             versions_are_listed_by_full_key
         ),
         behavior!(

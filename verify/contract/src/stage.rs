@@ -63,7 +63,7 @@ pub(crate) struct Queue {
 
 pub(crate) struct Stage {
     pub(crate) engine: Engine,
-    /// Prefix of the names of all resources that the run creates.
+    /// Prefix of the names of the resources that the run creates. In names of log groups, it follows a `/`.
     pub(crate) run: String,
     /// Clients that send messages, read data back and clean up, as producers and operators do.
     pub(crate) operator: Clients,
