@@ -8,6 +8,7 @@ mod panics;
 mod quarantine;
 mod world;
 
+use emulator::Fault;
 use serde_json::{Value, json};
 
 use crate::world::{World, record};
@@ -47,10 +48,50 @@ async fn other_records_are_skipped() {
     other_kind["dynamodb"]["NewImage"]["sk"]["S"] = "OTHER".into();
     let mut removed = with(5, "REMOVE");
     removed["dynamodb"].as_object_mut().unwrap().remove("NewImage");
-    let batch = [with(1, "INSERT"), with(2, "MODIFY"), with(3, "UNKNOWN_TO_SDK_VERSION"), other_kind, removed];
+    // These two records cannot be deserialized, but they say that they are no new claims.
+    let mut malformed_kind = record(6, "{}");
+    malformed_kind["dynamodb"]["NewImage"]["sk"]["S"] = "OTHER".into();
+    malformed_kind["dynamodb"]["NewImage"]["another"] = "no attribute value".into();
+    let mut malformed_removal = with(7, "REMOVE");
+    malformed_removal["dynamodb"]["NewImage"]["another"] = "no attribute value".into();
+    let batch = [
+        with(1, "INSERT"),
+        with(2, "MODIFY"),
+        with(3, "UNKNOWN_TO_SDK_VERSION"),
+        other_kind,
+        removed,
+        malformed_kind,
+        malformed_removal,
+    ];
     assert!(world.deliver(&batch).await.is_empty());
-    assert_eq!(world.outcomes(), ["1 written", "2 written", "3 skipped", "4 skipped", "5 skipped"]);
+    assert_eq!(
+        world.outcomes(),
+        ["1 written", "2 written", "3 skipped", "4 skipped", "5 skipped", "6 skipped", "7 skipped"]
+    );
     assert_eq!(world.lake().len(), 2);
+}
+
+/// The summary line counts the records of each outcome.
+#[tokio::test(start_paused = true)]
+async fn summary_counts_each_outcome() {
+    let world = World::new();
+    assert!(world.deliver(&[record(1, "{}")]).await.is_empty());
+    let unusable = |number| {
+        let mut record = record(number, "{}");
+        record["dynamodb"]["NewImage"]["ttl"] = json!({ "S": "soon" });
+        record
+    };
+    let skipped = |number| {
+        let mut record = record(number, "{}");
+        record["eventName"] = "REMOVE".into();
+        record
+    };
+    world.services.faults.set(|call| call.operation.ends_with("000000000004.json").then_some(Fault::Refused(503)));
+    let batch = [record(1, "{}"), record(2, "{}"), record(3, "{}"), record(4, "{}"), unusable(5), skipped(6)];
+    assert_eq!(world.deliver(&batch).await, ["4"]);
+    let summary = world.lines().pop().unwrap();
+    let counts = ["Written", "AlreadyThere", "Skipped", "Quarantined", "Failed"].map(|name| summary[name].clone());
+    assert_eq!(json!(counts), json!([2, 1, 1, 1, 1]));
 }
 
 /// If a record is delivered again, its object is already there and gets no second version.
