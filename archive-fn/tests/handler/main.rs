@@ -48,7 +48,7 @@ async fn other_records_are_skipped() {
     other_kind["dynamodb"]["NewImage"]["sk"]["S"] = "OTHER".into();
     let mut removed = with(5, "REMOVE");
     removed["dynamodb"].as_object_mut().unwrap().remove("NewImage");
-    // These two records cannot be deserialized, but they say that they are no new claims.
+    // These two records cannot be deserialized, but they do not look like new claims.
     let mut malformed_kind = record(6, "{}");
     malformed_kind["dynamodb"]["NewImage"]["sk"]["S"] = "OTHER".into();
     malformed_kind["dynamodb"]["NewImage"]["another"] = "no attribute value".into();
