@@ -10,18 +10,9 @@ import re
 import sys
 from pathlib import Path
 
-import hcl2
+from terraform_modules import blocks, expression, object_attributes
 
 BEGIN, END = "<!-- tables: scripts/terraform-tables.py -->\n", "<!-- end of tables -->"
-
-
-def blocks(folder, kind):
-    """Yields the name and attributes of each block of a kind, in order of file name and line."""
-    for path in sorted(folder.glob("*.tf")):
-        for block in hcl2.loads(path.read_text()).get(kind, []):
-            for name, attributes in block.items():
-                # The parser wraps each attribute's value in a list.
-                yield name, {attribute: value[0] for attribute, value in attributes.items() if isinstance(value, list)}
 
 
 def default_of(attributes):
@@ -34,15 +25,38 @@ def default_of(attributes):
     if default is None or isinstance(default, (bool, list)):
         return f"`{json.dumps(default)}`"
     # The parser returns a negative number as an expression, `${-1}`.
-    default = str(default).removeprefix("${").removesuffix("}")
+    return shown(expression(default))
+
+
+def shown(default):
+    # The parser returns a Boolean value in an expression as Python writes it.
+    default = {"True": "true", "False": "false"}.get(default, default)
     return f"`{default}`" if default != "" else "(empty)"
+
+
+def attribute_rows(name, attributes):
+    """Yields a row for each attribute of an object. The variable's description has a line for each, "- `name`: description"."""
+    described = dict(re.findall(r"^- `(\w+)`: (.+)$", attributes["description"], re.MULTILINE))
+    object_type = object_attributes(attributes["type"])
+    # A module that passes the object on refers to the other module's descriptions.
+    if not described:
+        return
+    if described.keys() != object_type.keys():
+        sys.exit(f"the description of {name} must have a line for each of its attributes: {', '.join(object_type)}")
+    for attribute, (kind, default) in object_type.items():
+        default = "(required)" if default is None else shown(default.strip('"'))
+        kind = "object" if kind.startswith("object(") else kind
+        yield f"| `{name}.{attribute}` | {kind} | {default} | {described[attribute]} |"
 
 
 def tables(folder):
     lines = ["| variable | type | default | description |", "| --- | --- | --- | --- |"]
     for name, attributes in blocks(folder, "variable"):
-        kind = attributes["type"].removeprefix("${").removesuffix("}")
-        lines.append(f"| `{name}` | {kind} | {default_of(attributes)} | {attributes['description']} |")
+        is_object = object_attributes(attributes["type"]) is not None
+        kind = "object" if is_object else expression(attributes["type"])
+        default = "`{}`" if is_object and "default" in attributes else default_of(attributes)
+        lines.append(f"| `{name}` | {kind} | {default} | {attributes['description'].splitlines()[0]} |")
+        lines += attribute_rows(name, attributes) if is_object else []
     lines += ["", "| output | description |", "| --- | --- |"]
     for name, attributes in blocks(folder, "output"):
         lines.append(f"| `{name}` | {attributes['description']} |")

@@ -1,117 +1,71 @@
-data "aws_caller_identity" "current" {}
-
+# The zips that scripts/package builds, unless the code comes from elsewhere.
 locals {
-  account_id  = data.aws_caller_identity.current.account_id
-  name_prefix = "${var.project}-${var.stage}"
+  ingest = merge(var.ingest, {
+    zip = var.ingest.s3_key == null ? coalesce(var.ingest.zip, "../target/lambda/ingest-fn/bootstrap.zip") : var.ingest.zip
+  })
+
+  archive = merge(var.archive, {
+    zip = var.archive.s3_key == null ? coalesce(var.archive.zip, "../target/lambda/archive-fn/bootstrap.zip") : var.archive.zip
+  })
 }
 
-# The queue that producers send to, its dead-letter queue, and the on-failure queue that names discarded stream records.
-module "messaging" {
-  source = "./modules/messaging"
+# The provider, the backend and the tags are in versions.tf. Everything else is in the module, so that other configurations can use it.
+module "pipeline" {
+  source = "./modules/pipeline"
 
-  name_prefix                  = local.name_prefix
-  account_id                   = local.account_id
-  region                       = var.region
-  function_timeout_seconds     = var.function_timeout_seconds
-  batching_window_seconds      = var.ingest_batching_window_seconds
-  max_receive_count            = var.max_receive_count
-  queue_retention_seconds      = var.queue_retention_seconds
-  dlq_retention_seconds        = var.dlq_retention_seconds
-  on_failure_retention_seconds = var.on_failure_retention_seconds
+  project                 = var.project
+  stage                   = var.stage
+  dedup_window_seconds    = var.dedup_window_seconds
+  late_duplicates_seconds = var.late_duplicates_seconds
+  event_id_pointer        = var.event_id_pointer
+  on_conflict             = var.on_conflict
+  ingest                  = local.ingest
+  archive                 = local.archive
+  ingest_enabled          = var.ingest_enabled
+  archive_enabled         = var.archive_enabled
+  functions               = var.functions
+  max_receive_count       = var.max_receive_count
+  max_message_bytes       = var.max_message_bytes
+  retention               = var.retention
+  bucket_name             = var.bucket_name
+  object_prefix           = var.object_prefix
+  table_kms_key_arn       = var.table_kms_key_arn
+  bucket_kms_key_arn      = var.bucket_kms_key_arn
+  queue_kms_key_arn       = var.queue_kms_key_arn
+  logs_kms_key_arn        = var.logs_kms_key_arn
+  permissions_boundary    = var.permissions_boundary
+  senders                 = var.senders
+  queue_policy_documents  = var.queue_policy_documents
+  bucket_policy_documents = var.bucket_policy_documents
+  on_demand_throughput    = var.on_demand_throughput
+  deletion_protection     = var.deletion_protection
+  glue_database_name      = var.glue_database_name
+  alarms                  = var.alarms
+  saved_queries           = var.saved_queries
 }
 
-# The table of claims with its stream, and the data lake's bucket.
-module "storage" {
-  source = "./modules/storage"
-
-  name_prefix         = local.name_prefix
-  account_id          = local.account_id
-  region              = var.region
-  bucket_name         = var.bucket_name
-  object_prefix       = var.object_prefix
-  table_kms_key_arn   = var.table_kms_key_arn
-  bucket_kms_key_arn  = var.bucket_kms_key_arn
-  deletion_protection = var.deletion_protection
-  force_destroy       = var.force_destroy
-  glue_database_name  = var.glue_database_name
+# Stacks that were deployed before the module existed keep their resources.
+moved {
+  from = module.messaging
+  to   = module.pipeline.module.messaging
 }
 
-# One role for each function, with the permissions that it needs and no others.
-module "iam" {
-  source = "./modules/iam"
-
-  name_prefix           = local.name_prefix
-  region                = var.region
-  queue_arn             = module.messaging.queue_arn
-  table_arn             = module.storage.table_arn
-  claim_writes          = var.claim_writes
-  stream_arn            = module.storage.stream_arn
-  bucket_arn            = module.storage.bucket_arn
-  object_prefix         = var.object_prefix
-  on_failure_queue_arn  = module.messaging.on_failure_queue_arn
-  ingest_log_group_arn  = module.compute.ingest_log_group_arn
-  archive_log_group_arn = module.compute.archive_log_group_arn
-  table_kms_key_arn     = var.table_kms_key_arn
-  bucket_kms_key_arn    = var.bucket_kms_key_arn
+moved {
+  from = module.storage
+  to   = module.pipeline.module.storage
 }
 
-# Both functions, and the event source mappings that invoke them: queue -> ingest-fn -> table, stream -> archive-fn -> bucket.
-module "compute" {
-  source = "./modules/compute"
-
-  name_prefix              = local.name_prefix
-  architecture             = var.architecture
-  function_timeout_seconds = var.function_timeout_seconds
-  memory_mb                = var.memory_mb
-  log_level                = var.log_level
-  log_retention_days       = var.log_retention_days
-
-  ingest_zip           = var.ingest_zip
-  ingest_role_arn      = module.iam.ingest_role_arn
-  table_name           = module.storage.table_name
-  dedup_window_seconds = var.dedup_window_seconds
-  event_id_pointer     = var.event_id_pointer
-  on_conflict          = var.on_conflict
-  claim_writes         = var.claim_writes
-  claim_cache_entries  = var.claim_cache_entries
-
-  queue_arn                      = module.messaging.queue_arn
-  ingest_batch_size              = var.ingest_batch_size
-  ingest_batching_window_seconds = var.ingest_batching_window_seconds
-  ingest_maximum_concurrency     = var.ingest_maximum_concurrency
-
-  archive_zip      = var.archive_zip
-  archive_role_arn = module.iam.archive_role_arn
-  bucket_name      = module.storage.bucket_name
-  object_prefix    = var.object_prefix
-
-  stream_arn                             = module.storage.stream_arn
-  on_failure_queue_arn                   = module.messaging.on_failure_queue_arn
-  archive_batch_size                     = var.archive_batch_size
-  archive_batching_window_seconds        = var.archive_batching_window_seconds
-  archive_parallelization_factor         = var.archive_parallelization_factor
-  archive_bisect_batch_on_function_error = var.archive_bisect_batch_on_function_error
-  archive_maximum_retry_attempts         = var.archive_maximum_retry_attempts
-  archive_maximum_record_age_seconds     = var.archive_maximum_record_age_seconds
+moved {
+  from = module.iam
+  to   = module.pipeline.module.iam
 }
 
-# Alarms, the dashboard and saved queries.
-module "observability" {
-  source = "./modules/observability"
+moved {
+  from = module.compute
+  to   = module.pipeline.module.compute
+}
 
-  name_prefix                  = local.name_prefix
-  region                       = var.region
-  queue_name                   = module.messaging.queue_name
-  dlq_name                     = module.messaging.dlq_name
-  on_failure_queue_name        = module.messaging.on_failure_queue_name
-  queue_retention_seconds      = var.queue_retention_seconds
-  dlq_retention_seconds        = var.dlq_retention_seconds
-  on_failure_retention_seconds = var.on_failure_retention_seconds
-  table_name                   = module.storage.table_name
-  ingest_function_name         = module.compute.ingest_function_name
-  archive_function_name        = module.compute.archive_function_name
-  ingest_log_group             = module.compute.ingest_log_group
-  archive_log_group            = module.compute.archive_log_group
-  alarm_email                  = var.alarm_email
-  saved_queries                = var.saved_queries
+moved {
+  from = module.observability
+  to   = module.pipeline.module.observability
 }

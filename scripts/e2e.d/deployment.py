@@ -11,11 +11,14 @@ from children import Child, CommandFailed, run, tail
 from emulator import Emulator
 from waiting import until
 
-# The emulator's answer to DescribeAlarms lacks these fields. So each plan wants to set them again, and each apply to a running stack
-# reports "13 changed". AWS returns these fields.
-UNDESCRIBED_ALARM_FIELDS = {
-    "actions_enabled", "alarm_actions", "alarm_description", "dimensions", "ok_actions", "period", "statistic",
-    "treat_missing_data",
+# The emulator's answers lack these fields. So each plan wants to set them again, and each apply to a running stack reports a change of
+# each alarm and of the stream mapping. AWS returns these fields.
+UNDESCRIBED_FIELDS = {
+    "aws_cloudwatch_metric_alarm": {
+        "actions_enabled", "alarm_actions", "alarm_description", "dimensions", "ok_actions", "period", "statistic",
+        "treat_missing_data",
+    },
+    "aws_lambda_event_source_mapping": {"metrics_config"},
 }
 
 
@@ -26,7 +29,7 @@ class Deployment:
         self.checkout, self.emulator, self.folder = checkout, emulator, folder
         self.module = folder / "terraform"
         shutil.copytree(
-            checkout / "terraform", self.module, ignore=shutil.ignore_patterns(".terraform", "*.tfstate*", "tests")
+            checkout / "terraform", self.module, ignore=shutil.ignore_patterns(".terraform", "*.tfstate*", "tests", "examples")
         )
         # The commands in the documents ask a person to confirm. These options answer the question.
         confirm = "-auto-approve -input=false -no-color"
@@ -35,20 +38,31 @@ class Deployment:
         }
         self.confirmed_env = self.env | {"TF_CLI_ARGS_apply": confirm}
         self.variables = {
-            "ingest_zip": str(checkout / "target/lambda/ingest-fn/bootstrap.zip"),
-            "archive_zip": str(checkout / "target/lambda/archive-fn/bootstrap.zip"),
+            "ingest": {"zip": str(checkout / "target/lambda/ingest-fn/bootstrap.zip")},
+            "archive": {"zip": str(checkout / "target/lambda/archive-fn/bootstrap.zip")},
             # Deploys the optional resources too.
             "glue_database_name": "dynamo_locking_dev",
-            "alarm_email": "nobody@example.invalid",
+            "alarms": {"email": "nobody@example.invalid"},
             # The emulator does not support PutQueryDefinition.
             "saved_queries": {},
         }
         self.set_variables()
+        # Has the path that the commands in the documents name.
+        self.settings_file = self.module / "environments/dev.tfvars"
+        self.settings, self.default_settings = {}, self.settings_file.read_text()
 
     def set_variables(self, **variables: object) -> None:
-        """Changes variables. They are in a file, because `-var` would override the variable files that the runbook's commands write."""
-        self.variables |= variables
+        """Changes variables, or the given attributes of variables that are objects. They are in a file, because `-var` would override
+        the variable files that the runbook's commands write."""
+        for name, value in variables.items():
+            self.variables[name] = self.variables.get(name, {}) | value if isinstance(value, dict) else value
         (self.module / "terraform.tfvars.json").write_text(json.dumps(self.variables, indent=2))
+
+    def set_settings(self, **settings: object) -> None:
+        """Adds settings to the settings file, as an operator would edit it. None removes a setting."""
+        self.settings = {name: value for name, value in (self.settings | settings).items() if value is not None}
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in self.settings.items()]
+        self.settings_file.write_text(self.default_settings + "".join(lines))
 
     def bootstrap(self) -> list[str]:
         """Creates the state bucket. Returns the `terraform init` command that the script prints."""
@@ -61,14 +75,7 @@ class Deployment:
         return shlex.split(commands[-1])
 
     def init(self, command: list[str]) -> None:
-        """Runs the init command, with the provider from a local folder if this machine has one."""
-        found = subprocess.run(
-            [self.checkout / "scripts/terraform-plugin-dir"], check=True, capture_output=True, text=True
-        )
-        options = ["-input=false", "-no-color", "-lockfile=readonly"]
-        if plugins := found.stdout.strip():
-            options.append(f"-plugin-dir={plugins}")
-        run([*command, *options], self.env, self.folder / "init.log", self.folder)
+        run([*command, *init_options(self.checkout)], self.env, self.folder / "init.log", self.folder)
 
     def terraform(self, name: str, *arguments: str) -> Child:
         """Starts a Terraform command. `name` is the name of its log file."""
@@ -110,32 +117,76 @@ class Deployment:
         return any(entry["Key"].endswith(".tflock") for entry in listed)
 
     def planned_changes(self, name: str) -> tuple[set[str], int]:
-        """Runs a plan. Returns the addresses of the changes, and the number of ignored changes of alarms."""
+        """Runs a plan. Returns the addresses of the changes, and the number of resources whose changes are ignored."""
         saved = self.folder / f"{name}.tfplan"
-        options = ["-input=false", "-no-color", f"-out={saved}"]
+        options = ["-input=false", "-no-color", f"-out={saved}", f"-var-file={self.settings_file}"]
         self.must(self.terraform(name, "plan", *options))
         plan = json.loads(self.must(self.terraform(f"{name}-json", "show", "-json", str(saved))))
         changes = [change for change in plan["resource_changes"] if change["change"]["actions"] != ["no-op"]]
         outputs = [name for name, change in plan.get("output_changes", {}).items() if change["actions"] != ["no-op"]]
         excused = [change for change in changes if is_emulator_gap(change)]
+        undescribed = [change for change in plan["resource_changes"] if has_undescribed_fields(change)]
+        if excused != undescribed:
+            differ = sorted(change["address"] for change in excused + undescribed if change not in excused or change not in undescribed)
+            raise CommandFailed(f"the plan changes other fields than those that the emulator does not return: {differ}")
         return {change["address"] for change in changes if change not in excused} | set(outputs), len(excused)
 
     def apply_saved(self, name: str) -> None:
         saved = self.folder / f"{name}.tfplan"
         self.must(self.terraform(f"{name}-apply", "apply", "-input=false", "-no-color", str(saved)))
 
-    def destroy(self) -> None:
-        """Destroys the stack with the two commands that terraform/README.md prints. The first one ends the protection of the table."""
-        for name, command in {"unprotect": documents.UNPROTECT, "destroy": documents.DESTROY}.items():
-            run(["bash", "-c", command], self.confirmed_env, self.folder / f"{name}.log", self.folder, seconds=300)
+    def refused(self, name: str, *arguments: str) -> str:
+        """Runs a Terraform command that must fail. Returns its output."""
+        # The settings file comes first, because Terraform uses the last value of a variable.
+        command = ["terraform", arguments[0], f"-var-file={self.settings_file}", *arguments[1:]]
+        child = Child(command, self.confirmed_env, self.folder / f"{name}.log", self.module)
+        if child.wait(300) == 0:
+            raise CommandFailed(f"{child.shown()} was not refused\n{tail(child.output())}")
+        return child.output()
+
+    def state(self) -> str:
+        return self.must(self.terraform("state-pull", "state", "pull"))
+
+    def destroy(self) -> str:
+        """Destroys the stack with the three commands that terraform/README.md prints. Checks before each of the last two that protection
+        would come back with the next apply."""
+        guard, storage = "module.pipeline.terraform_data.protected_see_readme_destroy[0]", "module.pipeline.module.storage"
+        table, bucket = f"{storage}.aws_dynamodb_table.claims", f"{storage}.aws_s3_bucket.lake"
+        self._run_printed("remove-guard", documents.REMOVE_GUARD)
+        self._must_plan("plan-guard-again", {guard})
+        self._run_printed("unprotect", documents.UNPROTECT)
+        self._must_plan("plan-protection-again", {guard, table, bucket})
+        self._run_printed("destroy", documents.DESTROY)
+        return "the guard, then also the table and the bucket"
+
+    def _run_printed(self, name: str, command: str) -> None:
+        run(["bash", "-c", command], self.confirmed_env, self.folder / f"{name}.log", self.folder, seconds=300)
+
+    def _must_plan(self, name: str, expected: set[str]) -> None:
+        changes, _ = self.planned_changes(name)
+        if changes != expected:
+            raise CommandFailed(f"the plan changes {sorted(changes)}, not {sorted(expected)}")
 
     def outputs(self) -> dict[str, str]:
         outputs = json.loads(self.must(self.terraform("output", "output", "-json")))
         return {name: output["value"] for name, output in outputs.items()}
 
 
+def has_undescribed_fields(change: dict) -> bool:
+    """True if the resource has a field that the emulator does not return."""
+    after = change["change"]["after"] or {}
+    return any(after.get(name) for name in UNDESCRIBED_FIELDS.get(change["type"], ()))
+
+
+def init_options(checkout: Path) -> list[str]:
+    """Returns options of `terraform init`. They take the provider from a local folder if this machine has one."""
+    found = subprocess.run([checkout / "scripts/terraform-plugin-dir"], check=True, capture_output=True, text=True)
+    plugins = found.stdout.strip()
+    return ["-input=false", "-no-color", "-lockfile=readonly", *([f"-plugin-dir={plugins}"] if plugins else [])]
+
+
 def is_emulator_gap(change: dict) -> bool:
-    """True if the change only sets fields of an alarm that the emulator does not return."""
+    """True if the change only sets fields that the emulator does not return."""
     before, after = change["change"]["before"] or {}, change["change"]["after"] or {}
     differs = {name for name in before | after if before.get(name) != after.get(name)}
-    return change["type"] == "aws_cloudwatch_metric_alarm" and bool(before and after) and differs <= UNDESCRIBED_ALARM_FIELDS
+    return bool(before and after) and differs <= UNDESCRIBED_FIELDS.get(change["type"], set())

@@ -8,14 +8,15 @@ from stack_in_use import must
 BOOTSTRAP = "scripts/bootstrap-backend.sh"
 # The test does not run this command: it takes minutes, and has already run in the checkout.
 PACKAGE = "scripts/package"
-APPLY = "terraform -chdir=terraform apply"
+APPLY = "terraform -chdir=terraform apply -var-file=environments/dev.tfvars"
 PRODUCE = "AWS_REGION=sa-east-1 cargo run -p producer -- --terraform-dir terraform"
-UNPROTECT = "terraform -chdir=terraform apply -var deletion_protection=false -var force_destroy=true"
-DESTROY = "terraform -chdir=terraform destroy -var deletion_protection=false -var force_destroy=true"
+REMOVE_GUARD = "terraform -chdir=terraform state rm module.pipeline.terraform_data.protected_see_readme_destroy"
+UNPROTECT = "terraform -chdir=terraform apply -var-file=environments/dev.tfvars -var deletion_protection=false"
+DESTROY = "terraform -chdir=terraform destroy -var-file=environments/dev.tfvars"
 
 EXPECTED = {
     "README.md": [BOOTSTRAP, PACKAGE, APPLY, PRODUCE],
-    "terraform/README.md": [BOOTSTRAP, PACKAGE, APPLY, PRODUCE, UNPROTECT, DESTROY],
+    "terraform/README.md": [BOOTSTRAP, PACKAGE, APPLY, PRODUCE, REMOVE_GUARD, UNPROTECT, DESTROY],
 }
 
 

@@ -91,12 +91,12 @@ class Emulator:
         except (FileNotFoundError, ssl.SSLError, urllib.error.URLError):
             return False
 
-    def client(self, service: str, credentials: dict | None = None):
+    def client(self, service: str, credentials: dict | None = None, region: str = REGION):
         """Returns a boto3 client with the root credentials, or with credentials as `AssumeRole` returns them."""
         keys = credentials or {"AccessKeyId": "test", "SecretAccessKey": "test", "SessionToken": None}
         return boto3.client(
             service,
-            region_name=REGION,
+            region_name=region,
             endpoint_url=self.endpoint,
             verify=str(self.certificate),
             aws_access_key_id=keys["AccessKeyId"],
@@ -104,8 +104,8 @@ class Emulator:
             aws_session_token=keys["SessionToken"],
         )
 
-    def inventory(self) -> set[str]:
-        """Returns the names of all resources of the kinds that terraform/ creates."""
+    def inventory(self, region: str = REGION) -> set[str]:
+        """Returns the names of all resources of the kinds that terraform/ creates. Buckets and roles have no region."""
         lists = [
             ("sqs", "list_queues", "QueueUrls", None),
             ("dynamodb", "list_tables", "TableNames", None),
@@ -122,5 +122,5 @@ class Emulator:
         return {
             f"{service} {operation.split('_', 1)[1]} {item if name is None else item[name]}"
             for service, operation, field, name in lists
-            for item in getattr(self.client(service), operation)().get(field, [])
+            for item in getattr(self.client(service, region=region), operation)().get(field, [])
         }

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import documents
+import slips
 from children import tail
 from deployment import Deployment
 from emulator import Emulator, NotLoopback, loopback_endpoint
@@ -19,6 +20,7 @@ from stack_in_use import StackInUse, must
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UNUSABLE = 2
+PIPELINE = "module.pipeline.module"
 
 
 def main() -> int:
@@ -68,7 +70,7 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
     step.shows("terraform apply creates the stack, and the lock keeps out a second apply", why)
     changes, excused = deployment.planned_changes("plan")
     must(not changes, f"a second plan would change {sorted(changes)}")
-    ignored = f"except {excused} alarms, which the emulator does not describe in full"
+    ignored = f"except {excused} resources, which the emulator does not describe in full"
     step.shows("a second plan changes nothing", ignored)
 
     stack = StackInUse(emulator, deployment.outputs(), deployment.module, producer, folder)
@@ -87,15 +89,15 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
     step.shows("a thousand events become a thousand objects", shown(distinct))
     step.shows("bad messages become dead letters", stack.bad_messages_become_dead_letters())
 
-    deployment.set_variables(claim_cache_entries=0)
+    deployment.set_variables(ingest={"claim_cache_entries": 0})
     changes, _ = deployment.planned_changes("plan-cache-off")
-    expected = {"module.messaging.aws_sqs_queue.queue", "module.compute.aws_lambda_function.ingest"}
+    expected = {f"{PIPELINE}.messaging.aws_sqs_queue.queue", f"{PIPELINE}.compute.aws_lambda_function.ingest"}
     must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
     deployment.apply_saved("plan-cache-off")
     step.shows("a plan finds a manual change and a changed variable, and nothing else", ", ".join(sorted(changes)))
-    deployment.set_variables(claim_writes="batch")
+    deployment.set_variables(ingest={"claim_writes": "batch"})
     changes, _ = deployment.planned_changes("plan-batched")
-    expected = {"module.iam.aws_iam_role_policy.ingest", "module.compute.aws_lambda_function.ingest"}
+    expected = {f"{PIPELINE}.iam.aws_iam_role_policy.ingest", f"{PIPELINE}.compute.aws_lambda_function.ingest"}
     must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
     deployment.apply_saved("plan-batched")
     twice = {"sent": 200, "claims": 100, "objects": 100, "object_versions": 100}
@@ -118,9 +120,12 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
     step.shows("the commands for erasure remove an event", runbook.erasure_removes("rolled-back"))
     runbook.remove_roles()
 
-    deployment.destroy()
+    step.shows("slips that would delete or replace the stack are refused, and change nothing", slips.are_refused(deployment, stack))
+
+    protected_again = deployment.destroy()
     left = emulator.inventory() - before
     must(not left, f"left behind: {sorted(left)}")
+    step.shows("until the destroy, the next apply would protect the stack again", protected_again)
     step.shows("terraform destroy leaves nothing", f"all {len(deployed - before)} resources are gone")
 
 

@@ -26,7 +26,7 @@ NAMES = {
     "INGEST_LOG": "ingest_log_group",
     "ARCHIVE_LOG": "archive_log_group",
 }
-WINDOW_SECONDS = "1468800"  # 17 days
+WINDOW_SECONDS = 1468800  # 17 days
 
 
 class Runbook:
@@ -108,19 +108,25 @@ class Runbook:
 
     def deployed_commands_work(self) -> str:
         """Rolls a release back and forward, disables and enables a mapping, changes the dedup window, and restores the table."""
-        check_out, roll_back, roll_forward, disable, window, restore, replay, new_sandboxes = self.blocks
+        check_out, roll_back, roll_forward, disable, state, enable, window, restore, replay, new_sandboxes = self.blocks
         self.roll_back_and_forward(check_out, roll_back, roll_forward)
 
         function = self.stack.outputs["ingest_function_name"]
         self.shell("disable", disable, FUNCTION=function)
         until("the mapping is disabled", lambda: self.mapping(function)["State"] == "Disabled", seconds=30)
-        self.shell("enable", disable.replace("--no-enabled", "--enabled"), FUNCTION=function)
+        printed = self.shell("state", state, FUNCTION=function)
+        must("Disabled" in printed, f"the state of a disabled mapping is printed as {printed}")
+        self.deployment.set_settings(ingest_enabled=False)
+        self.shell("apply-while-disabled", enable, STAGE="dev")
+        must(self.mapping(function)["State"] == "Disabled", "an apply enabled the mapping although the settings say that it is disabled")
+        self.deployment.set_settings(ingest_enabled=None)
+        self.shell("enable", enable, STAGE="dev")
         until("the mapping is enabled", lambda: self.mapping(function)["State"] == "Enabled", seconds=30)
 
-        self.shell("window", window, SECONDS_OF_WINDOW=WINDOW_SECONDS)
-        self.shell("window-lasts", "terraform -chdir=terraform apply")
+        self.deployment.set_settings(dedup_window_seconds=WINDOW_SECONDS)
+        self.shell("window", window, STAGE="dev")
         variables = self.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        must(variables["DEDUP_WINDOW_SECONDS"] == WINDOW_SECONDS, f"the function's variables are {variables}")
+        must(variables["DEDUP_WINDOW_SECONDS"] == str(WINDOW_SECONDS), f"the function's variables are {variables}")
 
         table = self.stack.outputs["dynamodb_table_name"]
         self.shell("restore", restore, TABLE=table)
@@ -131,9 +137,9 @@ class Runbook:
         self.shell("replay-restored", replayed, TABLE=table, BUCKET=self.stack.outputs["s3_bucket_name"], PREFIX=self.stack.outputs["object_prefix"])
         self.stack.dynamodb.delete_table(TableName=restored)
 
-        self.shell("new-sandboxes", new_sandboxes)
+        self.shell("new-sandboxes", self.names + new_sandboxes)
         variables = self.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        must(variables["CLAIM_CACHE_ENTRIES"] == "9999", f"the function's variables are {variables}")
+        must(variables["DEDUP_WINDOW_SECONDS"] == str(WINDOW_SECONDS + 1), f"the function's variables are {variables}")
         return "rolled back and forward, disabled and enabled a mapping, changed the dedup window, restored the table to a new one"
 
     def erasure_removes(self, event_id: str) -> str:

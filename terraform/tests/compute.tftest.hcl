@@ -2,18 +2,53 @@
 
 mock_provider "aws" {
   source = "./tests/mocks"
+
+  override_resource {
+    target = aws_lambda_function.ingest
+    values = { version = "12" }
+  }
+
+  override_resource {
+    target = aws_lambda_function.archive
+    values = { version = "34" }
+  }
+
+  override_resource {
+    target = aws_lambda_alias.ingest
+    values = { arn = "arn:aws:lambda:sa-east-1:123456789012:function:ingest:live" }
+  }
+
+  override_resource {
+    target = aws_lambda_alias.archive
+    values = { arn = "arn:aws:lambda:sa-east-1:123456789012:function:archive:live" }
+  }
+
+  # Versions that a roll-back can choose. The one of ingest-fn is older than the setting ON_CONFLICT.
+  override_data {
+    target = data.aws_lambda_function.chosen_ingest
+    values = {
+      environment = [{ variables = { DEDUP_WINDOW_SECONDS = "2000000", EVENT_ID_POINTER = "/detail/id", CLAIM_CACHE_ENTRIES = "7" } }]
+    }
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_archive
+    values = { environment = [{ variables = { OBJECT_PREFIX = "raw/events/" } }] }
+  }
 }
 
 # The tests deploy nothing, so any file can serve as a zip.
 variables {
   name_prefix                            = "stack"
-  ingest_zip                             = "versions.tf"
-  archive_zip                            = "main.tf"
+  ingest_code                            = { zip = "versions.tf" }
+  archive_code                           = { zip = "main.tf" }
   architecture                           = "arm64"
   function_timeout_seconds               = 20
   memory_mb                              = 512
   log_level                              = "DEBUG"
   log_retention_days                     = 14
+  logs_kms_key_arn                       = ""
+  tracing_mode                           = "Active"
   ingest_role_arn                        = "arn:aws:iam::123456789012:role/ingest"
   archive_role_arn                       = "arn:aws:iam::123456789012:role/archive"
   table_name                             = "claims"
@@ -27,9 +62,12 @@ variables {
   queue_arn                              = "arn:aws:sqs:sa-east-1:123456789012:queue"
   stream_arn                             = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2026-11-23T00:00:00.000"
   on_failure_queue_arn                   = "arn:aws:sqs:sa-east-1:123456789012:on-failure"
+  ingest_enabled                         = true
+  archive_enabled                        = true
   ingest_batch_size                      = 100
   ingest_batching_window_seconds         = 7
   ingest_maximum_concurrency             = 20
+  ingest_provisioned_pollers             = null
   archive_batch_size                     = 200
   archive_batching_window_seconds        = 1
   archive_parallelization_factor         = 3
@@ -98,8 +136,9 @@ run "functions_and_mappings_follow_the_variables" {
 
   assert {
     condition = alltrue([
+      aws_lambda_event_source_mapping.ingest.enabled,
       aws_lambda_event_source_mapping.ingest.event_source_arn == "arn:aws:sqs:sa-east-1:123456789012:queue",
-      aws_lambda_event_source_mapping.ingest.function_name == aws_lambda_function.ingest.arn,
+      aws_lambda_event_source_mapping.ingest.function_name == "arn:aws:lambda:sa-east-1:123456789012:function:ingest:live",
       aws_lambda_event_source_mapping.ingest.batch_size == 100,
       aws_lambda_event_source_mapping.ingest.maximum_batching_window_in_seconds == 7,
       one(aws_lambda_event_source_mapping.ingest.scaling_config).maximum_concurrency == 20,
@@ -110,8 +149,9 @@ run "functions_and_mappings_follow_the_variables" {
 
   assert {
     condition = alltrue([
+      aws_lambda_event_source_mapping.archive.enabled,
       aws_lambda_event_source_mapping.archive.event_source_arn == "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2026-11-23T00:00:00.000",
-      aws_lambda_event_source_mapping.archive.function_name == aws_lambda_function.archive.arn,
+      aws_lambda_event_source_mapping.archive.function_name == "arn:aws:lambda:sa-east-1:123456789012:function:archive:live",
       aws_lambda_event_source_mapping.archive.starting_position == "TRIM_HORIZON",
       aws_lambda_event_source_mapping.archive.batch_size == 200,
       aws_lambda_event_source_mapping.archive.maximum_batching_window_in_seconds == 1,
@@ -131,6 +171,24 @@ run "functions_and_mappings_follow_the_variables" {
   }
 }
 
+# A mapping that was switched off in an incident stays off at the next apply.
+run "each_mapping_can_be_switched_off" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_enabled = false
+  }
+
+  assert {
+    condition     = [aws_lambda_event_source_mapping.ingest.enabled, aws_lambda_event_source_mapping.archive.enabled] == [false, true]
+    error_message = "ingest_enabled does not switch off exactly the queue mapping."
+  }
+}
+
 run "missing_zip_fails_the_plan" {
   command = plan
 
@@ -139,9 +197,171 @@ run "missing_zip_fails_the_plan" {
   }
 
   variables {
-    ingest_zip  = "no-such-ingest.zip"
-    archive_zip = "no-such-archive.zip"
+    ingest_code  = { zip = "no-such-ingest.zip" }
+    archive_code = { zip = "no-such-archive.zip" }
   }
 
   expect_failures = [aws_lambda_function.ingest, aws_lambda_function.archive]
+}
+
+run "code_can_come_from_s3" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_code = {
+      s3_bucket         = "releases"
+      s3_key            = "v1.2.0/ingest-fn-arm64.zip"
+      s3_object_version = "third"
+      source_code_hash  = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    }
+    archive_code = { s3_bucket = "releases", s3_key = "v1.2.0/archive-fn-arm64.zip" }
+  }
+
+  assert {
+    condition = [
+      for function in [aws_lambda_function.ingest, aws_lambda_function.archive] :
+      jsonencode([function.filename, function.s3_bucket, function.s3_key, function.s3_object_version])
+      ] == [
+      jsonencode([null, "releases", "v1.2.0/ingest-fn-arm64.zip", "third"]),
+      jsonencode([null, "releases", "v1.2.0/archive-fn-arm64.zip", null]),
+    ]
+    error_message = "A function does not take its code from the named object."
+  }
+
+  assert {
+    condition     = aws_lambda_function.ingest.source_code_hash == "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    error_message = "Terraform would not notice that the object has changed."
+  }
+}
+
+run "mappings_invoke_newest_versions" {
+  module {
+    source = "./modules/compute"
+  }
+
+  assert {
+    condition     = [output.ingest_version, output.archive_version] == ["12", "34"]
+    error_message = "The mappings invoke the versions ${output.ingest_version} and ${output.archive_version}, not the newest ones."
+  }
+}
+
+# The chosen version of ingest-fn caches another number of claims, which does not change what happens to an event.
+run "roll_back_invokes_chosen_versions" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_code  = { zip = "versions.tf", version = 7 }
+    archive_code = { zip = "main.tf", version = 8 }
+  }
+
+  assert {
+    condition     = [output.ingest_version, output.archive_version] == ["7", "8"]
+    error_message = "The mappings invoke the versions ${output.ingest_version} and ${output.archive_version}, not the chosen ones."
+  }
+
+  assert {
+    condition = [
+      for version in concat(data.aws_lambda_function.chosen_ingest, data.aws_lambda_function.chosen_archive) :
+      [version.function_name, version.qualifier]
+    ] == [["stack-ingest-fn", "7"], ["stack-archive-fn", "8"]]
+    error_message = "The plan reads the settings of other versions."
+  }
+}
+
+run "roll_back_to_another_window_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_code          = { zip = "versions.tf", version = 7 }
+    dedup_window_seconds = 2000001
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+run "roll_back_to_another_event_id_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_code      = { zip = "versions.tf", version = 7 }
+    event_id_pointer = "/id"
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+run "roll_back_to_another_prefix_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    archive_code  = { zip = "main.tf", version = 8 }
+    object_prefix = "orders/"
+  }
+
+  expect_failures = [aws_lambda_alias.archive]
+}
+
+run "log_groups_and_functions_follow_the_switches" {
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    logs_kms_key_arn = "arn:aws:kms:sa-east-1:123456789012:key/logs"
+    tracing_mode     = "PassThrough"
+  }
+
+  assert {
+    condition = [for group in [aws_cloudwatch_log_group.ingest, aws_cloudwatch_log_group.archive] : group.kms_key_id] == [
+      "arn:aws:kms:sa-east-1:123456789012:key/logs", "arn:aws:kms:sa-east-1:123456789012:key/logs",
+    ]
+    error_message = "Both log groups must be encrypted with the given key."
+  }
+
+  assert {
+    condition     = [for function in [aws_lambda_function.ingest, aws_lambda_function.archive] : one(function.tracing_config).mode] == ["PassThrough", "PassThrough"]
+    error_message = "Both functions must have the given tracing mode."
+  }
+}
+
+run "provisioned_pollers_replace_the_concurrency" {
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_provisioned_pollers = { minimum = 3, maximum = 40 }
+  }
+
+  assert {
+    condition = [
+      for pollers in aws_lambda_event_source_mapping.ingest.provisioned_poller_config : [pollers.minimum_pollers, pollers.maximum_pollers]
+    ] == [[3, 40]]
+    error_message = "The queue mapping must have the given numbers of pollers."
+  }
+
+  assert {
+    condition     = length(aws_lambda_event_source_mapping.ingest.scaling_config) == 0 && length(aws_lambda_event_source_mapping.archive.provisioned_poller_config) == 0
+    error_message = "Lambda refuses pollers together with a maximum concurrency, and pollers for a stream of DynamoDB."
+  }
 }

@@ -5,8 +5,10 @@ mock_provider "aws" {
 }
 
 variables {
-  name_prefix = "stack"
-  account_id  = "123456789012"
+  name_prefix             = "stack"
+  account_id              = "123456789012"
+  bucket_policy_documents = []
+  on_demand_throughput    = {}
 }
 
 run "table_has_keys_stream_ttl_and_protection" {
@@ -21,7 +23,6 @@ run "table_has_keys_stream_ttl_and_protection" {
     table_kms_key_arn   = "arn:aws:kms:sa-east-1:123456789012:key/table"
     bucket_kms_key_arn  = "arn:aws:kms:sa-east-1:123456789012:key/bucket"
     deletion_protection = true
-    force_destroy       = false
     glue_database_name  = ""
   }
 
@@ -47,9 +48,21 @@ run "table_has_keys_stream_ttl_and_protection" {
     }
     error_message = "The table is not configured as the functions require."
   }
+
+  assert {
+    condition     = length(aws_dynamodb_table.claims.on_demand_throughput) == 0
+    error_message = "Without on_demand_throughput, the table must have no limit."
+  }
+
+  assert {
+    condition     = !aws_s3_bucket.lake.force_destroy
+    error_message = "Terraform would delete the objects of a protected lake."
+  }
 }
 
 run "bucket_is_private_versioned_and_encrypted" {
+  state_key = "lake"
+
   module {
     source = "./modules/storage"
   }
@@ -61,13 +74,12 @@ run "bucket_is_private_versioned_and_encrypted" {
     table_kms_key_arn   = ""
     bucket_kms_key_arn  = "arn:aws:kms:sa-east-1:123456789012:key/bucket"
     deletion_protection = false
-    force_destroy       = true
     glue_database_name  = ""
   }
 
   assert {
     condition     = [aws_s3_bucket.lake.bucket, aws_s3_bucket.lake.force_destroy] == ["lake", true]
-    error_message = "The bucket must take its name and force_destroy from the variables."
+    error_message = "The bucket must take its name from the variable, and be deletable with its objects if the stack is not protected."
   }
 
   assert {
@@ -106,7 +118,31 @@ run "bucket_is_private_versioned_and_encrypted" {
   }
 }
 
+# Another bucket would be a new, empty lake. The run above created the bucket `lake`.
+run "another_bucket_name_is_refused" {
+  command   = plan
+  state_key = "lake"
+
+  module {
+    source = "./modules/storage"
+  }
+
+  variables {
+    region              = "sa-east-1"
+    bucket_name         = "another-lake"
+    object_prefix       = "events/"
+    table_kms_key_arn   = ""
+    bucket_kms_key_arn  = "arn:aws:kms:sa-east-1:123456789012:key/bucket"
+    deletion_protection = false
+    glue_database_name  = ""
+  }
+
+  expect_failures = [aws_s3_bucket.lake]
+}
+
 run "no_glue_database_without_a_name" {
+  state_key = "lake"
+
   module {
     source = "./modules/storage"
   }
@@ -118,7 +154,6 @@ run "no_glue_database_without_a_name" {
     table_kms_key_arn   = ""
     bucket_kms_key_arn  = ""
     deletion_protection = false
-    force_destroy       = false
     glue_database_name  = ""
   }
 
@@ -130,6 +165,8 @@ run "no_glue_database_without_a_name" {
 
 # The Glue table finds each object by day and hour, and its regular expression returns any event exactly as it was sent.
 run "glue_table_reads_every_line_of_the_lake" {
+  state_key = "lake"
+
   module {
     source = "./modules/storage"
   }
@@ -141,7 +178,6 @@ run "glue_table_reads_every_line_of_the_lake" {
     table_kms_key_arn   = ""
     bucket_kms_key_arn  = ""
     deletion_protection = false
-    force_destroy       = false
     glue_database_name  = "lake"
   }
 
@@ -177,5 +213,29 @@ run "glue_table_reads_every_line_of_the_lake" {
   assert {
     condition     = one(aws_glue_catalog_table.events["lake"].storage_descriptor).columns[*].name == tolist(["event_id", "claim_id", "claimed_at", "message_id", "event"])
     error_message = "The columns do not have the names of an object's line, in the same order."
+  }
+}
+
+run "table_has_the_given_limit" {
+  state_key = "limits"
+
+  module {
+    source = "./modules/storage"
+  }
+
+  variables {
+    region               = "sa-east-1"
+    bucket_name          = "limited"
+    object_prefix        = "events/"
+    table_kms_key_arn    = ""
+    bucket_kms_key_arn   = ""
+    deletion_protection  = false
+    glue_database_name   = ""
+    on_demand_throughput = { max_write_request_units = 500 }
+  }
+
+  assert {
+    condition     = one(aws_dynamodb_table.claims.on_demand_throughput).max_write_request_units == 500
+    error_message = "The table must have the given limit."
   }
 }

@@ -1,5 +1,6 @@
-# Tests of the root module's validations, including accepted values at the limits. The tests deploy nothing, so any file can serve
-# as a zip.
+# Tests of the validations of the module pipeline, including accepted values at the limits. A run that expects a failure breaks one
+# validation, because Terraform does not tell which validation of an object failed. The tests deploy nothing, so any file can serve as
+# a zip.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
@@ -7,17 +8,21 @@ mock_provider "aws" {
 }
 
 variables {
-  ingest_zip  = "versions.tf"
-  archive_zip = "versions.tf"
+  ingest  = { zip = "versions.tf" }
+  archive = { zip = "versions.tf" }
 }
 
 # A duplicate that is sent a day after its event may wait 14 days in the dead-letter queue and then another day in the queue.
 run "window_that_ends_before_a_redrive_is_refused" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
-    dedup_window_seconds         = (1 + 1 + 14) * 86400 - 1
-    on_failure_retention_seconds = 86400
+    dedup_window_seconds = (1 + 1 + 14) * 86400 - 1
+    retention            = { on_failure_seconds = 86400 }
   }
 
   expect_failures = [var.dedup_window_seconds]
@@ -25,6 +30,10 @@ run "window_that_ends_before_a_redrive_is_refused" {
 
 run "later_duplicates_need_longer_window" {
   command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
 
   variables {
     late_duplicates_seconds = 86400 + 1
@@ -36,6 +45,10 @@ run "later_duplicates_need_longer_window" {
 run "window_that_covers_late_duplicates_is_accepted" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
     late_duplicates_seconds = 4 * 86400
     dedup_window_seconds    = (4 + 1 + 14) * 86400
@@ -44,6 +57,10 @@ run "window_that_covers_late_duplicates_is_accepted" {
 
 run "negative_lateness_is_refused" {
   command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
 
   variables {
     late_duplicates_seconds = -1
@@ -56,10 +73,13 @@ run "negative_lateness_is_refused" {
 run "window_too_short_for_on_failure_is_refused" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
-    dedup_window_seconds    = 15 * 86400 - 1
-    queue_retention_seconds = 86400
-    dlq_retention_seconds   = 2 * 86400
+    dedup_window_seconds = 15 * 86400 - 1
+    retention            = { queue_seconds = 86400, dlq_seconds = 2 * 86400 }
   }
 
   expect_failures = [var.dedup_window_seconds]
@@ -67,6 +87,10 @@ run "window_too_short_for_on_failure_is_refused" {
 
 run "window_of_16_days_is_accepted" {
   command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
 
   variables {
     dedup_window_seconds = (1 + 1 + 14) * 86400
@@ -76,8 +100,12 @@ run "window_of_16_days_is_accepted" {
 run "longer_queue_retention_needs_longer_window" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
-    queue_retention_seconds = 2 * 86400
+    retention = { queue_seconds = 2 * 86400 }
   }
 
   expect_failures = [var.dedup_window_seconds]
@@ -86,17 +114,23 @@ run "longer_queue_retention_needs_longer_window" {
 run "short_window_fits_short_retentions" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
-    dedup_window_seconds         = 3 * 86400
-    late_duplicates_seconds      = 86400 - 3600
-    queue_retention_seconds      = 3600
-    dlq_retention_seconds        = 2 * 86400
-    on_failure_retention_seconds = 2 * 86400
+    dedup_window_seconds    = 3 * 86400
+    late_duplicates_seconds = 86400 - 3600
+    retention               = { queue_seconds = 3600, dlq_seconds = 2 * 86400, on_failure_seconds = 2 * 86400 }
   }
 }
 
 run "window_over_a_century_is_refused" {
   command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
 
   variables {
     dedup_window_seconds = 3162240001
@@ -110,90 +144,108 @@ run "window_over_a_century_is_refused" {
 run "queue_retention_must_cover_alarm_and_receives" {
   command = plan
 
-  variables {
-    queue_retention_seconds = 2 * 3 * (6 * 30 + 5) - 1
+  module {
+    source = "./modules/pipeline"
   }
 
-  expect_failures = [var.queue_retention_seconds]
+  variables {
+    retention = { queue_seconds = 2 * 3 * (6 * 30 + 5) - 1 }
+  }
+
+  expect_failures = [var.retention]
 }
 
 run "shortest_queue_retention_is_accepted" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
-    queue_retention_seconds = 2 * 3 * (6 * 30 + 5)
+    retention = { queue_seconds = 2 * 3 * (6 * 30 + 5) }
   }
 }
 
 run "dlq_retention_must_exceed_queue_by_a_day" {
   command = plan
 
-  variables {
-    queue_retention_seconds = 86400
-    dlq_retention_seconds   = 2 * 86400 - 1
+  module {
+    source = "./modules/pipeline"
   }
 
-  expect_failures = [var.dlq_retention_seconds]
-}
-
-run "retention_over_sqs_maximum_is_refused" {
-  command = plan
-
   variables {
-    dedup_window_seconds         = 60 * 86400
-    dlq_retention_seconds        = 14 * 86400 + 1
-    on_failure_retention_seconds = 14 * 86400 + 1
+    retention = { queue_seconds = 86400, dlq_seconds = 2 * 86400 - 1 }
   }
 
-  expect_failures = [var.dlq_retention_seconds, var.on_failure_retention_seconds]
+  expect_failures = [var.retention]
 }
 
 run "log_level_that_drops_metrics_is_refused" {
   command = plan
 
-  variables {
-    log_level = "WARN"
+  module {
+    source = "./modules/pipeline"
   }
 
-  expect_failures = [var.log_level]
+  variables {
+    functions = { log_level = "WARN" }
+  }
+
+  expect_failures = [var.functions]
 }
 
 # The mapping must discard a record, and name it in the on-failure queue, before the stream drops it after 24 hours.
 run "record_age_of_24_hours_is_refused" {
   command = plan
 
-  variables {
-    archive_maximum_record_age_seconds = 24 * 3600
+  module {
+    source = "./modules/pipeline"
   }
 
-  expect_failures = [var.archive_maximum_record_age_seconds]
+  variables {
+    archive = { zip = "versions.tf", maximum_record_age_seconds = 24 * 3600 }
+  }
+
+  expect_failures = [var.archive]
 }
 
 # With -1, Lambda would retry a record until the stream drops it, and would not name it in the on-failure queue.
 run "unlimited_record_age_is_refused" {
   command = plan
 
-  variables {
-    archive_maximum_record_age_seconds = -1
+  module {
+    source = "./modules/pipeline"
   }
 
-  expect_failures = [var.archive_maximum_record_age_seconds]
+  variables {
+    archive = { zip = "versions.tf", maximum_record_age_seconds = -1 }
+  }
+
+  expect_failures = [var.archive]
 }
 
 run "batch_over_ten_needs_a_batching_window" {
   command = plan
 
-  variables {
-    ingest_batch_size              = 11
-    ingest_batching_window_seconds = 0
+  module {
+    source = "./modules/pipeline"
   }
 
-  expect_failures = [var.ingest_batch_size]
+  variables {
+    ingest = { zip = "versions.tf", batch_size = 11, batching_window_seconds = 0 }
+  }
+
+  expect_failures = [var.ingest]
 }
 
 # The roles' policies would treat the asterisk as a wildcard.
 run "prefix_with_a_wildcard_is_refused" {
   command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
 
   variables {
     object_prefix = "events*/"
@@ -205,6 +257,10 @@ run "prefix_with_a_wildcard_is_refused" {
 run "prefix_without_a_slash_is_refused" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
     object_prefix = "events"
   }
@@ -215,6 +271,10 @@ run "prefix_without_a_slash_is_refused" {
 run "nested_prefix_is_accepted" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
     object_prefix = "raw/team=a/events/"
   }
@@ -223,6 +283,10 @@ run "nested_prefix_is_accepted" {
 run "overlong_default_bucket_name_is_refused" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
     project = "a-project-with-a-long-name"
   }
@@ -230,51 +294,54 @@ run "overlong_default_bucket_name_is_refused" {
   expect_failures = [var.bucket_name]
 }
 
-run "values_that_ingest_fn_refuses_are_refused" {
-  command = plan
-
-  variables {
-    event_id_pointer    = "event_id"
-    on_conflict         = "Acknowledge"
-    claim_cache_entries = 1000001
-    claim_writes        = "batched"
-  }
-
-  expect_failures = [var.event_id_pointer, var.on_conflict, var.claim_cache_entries, var.claim_writes]
-}
-
 # An entry takes 150 bytes, and a batch takes up to 64 MB.
 run "cache_that_leaves_too_little_memory_is_refused" {
   command = plan
 
-  variables {
-    memory_mb           = 128
-    claim_cache_entries = 447393
+  module {
+    source = "./modules/pipeline"
   }
 
-  expect_failures = [var.claim_cache_entries]
+  variables {
+    functions = { memory_mb = 128 }
+    ingest    = { zip = "versions.tf", claim_cache_entries = 447393 }
+  }
+
+  expect_failures = [var.ingest]
 }
 
 run "largest_cache_in_128_mb_is_accepted" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
-    memory_mb           = 128
-    claim_cache_entries = 447392
+    functions = { memory_mb = 128 }
+    ingest    = { zip = "versions.tf", claim_cache_entries = 447392 }
   }
 }
 
 run "largest_cache_in_256_mb_is_accepted" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
-    memory_mb           = 256
-    claim_cache_entries = 1000000
+    functions = { memory_mb = 256 }
+    ingest    = { zip = "versions.tf", claim_cache_entries = 1000000 }
   }
 }
 
 run "empty_event_id_pointer_is_refused" {
   command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
 
   variables {
     event_id_pointer = ""
@@ -283,8 +350,338 @@ run "empty_event_id_pointer_is_refused" {
   expect_failures = [var.event_id_pointer]
 }
 
+# A dot in a bucket name breaks TLS.
+run "bucket_name_with_a_dot_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    bucket_name = "data.lake"
+  }
+
+  expect_failures = [var.bucket_name]
+}
+
+run "values_that_ingest_fn_refuses_are_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    event_id_pointer = "event_id"
+    on_conflict      = "Acknowledge"
+  }
+
+  expect_failures = [var.event_id_pointer, var.on_conflict]
+}
+
+run "unknown_claim_writes_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    ingest = { zip = "versions.tf", claim_writes = "batched" }
+  }
+
+  expect_failures = [var.ingest]
+}
+
+run "cache_over_a_million_entries_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    functions = { memory_mb = 512 }
+    ingest    = { zip = "versions.tf", claim_cache_entries = 1000001 }
+  }
+
+  expect_failures = [var.ingest]
+}
+
+run "batch_over_10000_messages_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    ingest = { zip = "versions.tf", batch_size = 10001 }
+  }
+
+  expect_failures = [var.ingest]
+}
+
+run "batching_window_over_300_s_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    ingest = { zip = "versions.tf", batching_window_seconds = 301 }
+  }
+
+  expect_failures = [var.ingest]
+}
+
+run "maximum_concurrency_of_one_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    ingest = { zip = "versions.tf", maximum_concurrency = 1 }
+  }
+
+  expect_failures = [var.ingest]
+}
+
+run "batch_over_10000_records_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    archive = { zip = "versions.tf", batch_size = 10001 }
+  }
+
+  expect_failures = [var.archive]
+}
+
+run "negative_stream_window_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    archive = { zip = "versions.tf", batching_window_seconds = -1 }
+  }
+
+  expect_failures = [var.archive]
+}
+
+run "parallelization_factor_over_10_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    archive = { zip = "versions.tf", parallelization_factor = 11 }
+  }
+
+  expect_failures = [var.archive]
+}
+
+run "retry_attempts_below_minus_one_are_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    archive = { zip = "versions.tf", maximum_retry_attempts = -2 }
+  }
+
+  expect_failures = [var.archive]
+}
+
+run "unknown_architecture_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    functions = { architecture = "riscv64" }
+  }
+
+  expect_failures = [var.functions]
+}
+
+run "timeout_over_900_s_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    functions = { timeout_seconds = 901 }
+  }
+
+  expect_failures = [var.functions]
+}
+
+run "memory_below_128_mb_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    functions = { memory_mb = 127 }
+  }
+
+  expect_failures = [var.functions]
+}
+
+run "max_receive_count_of_zero_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    max_receive_count = 0
+  }
+
+  expect_failures = [var.max_receive_count]
+}
+
+run "messages_over_1_mib_are_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    max_message_bytes = 1048577
+  }
+
+  expect_failures = [var.max_message_bytes]
+}
+
+run "messages_below_1_kib_are_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    max_message_bytes = 1023
+  }
+
+  expect_failures = [var.max_message_bytes]
+}
+
+# Versions of the provider below 6.8 refuse more than 262144, so no test plans the maximum of SQS.
+run "messages_of_1_kib_are_accepted" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    max_message_bytes = 1024
+  }
+}
+
+run "queue_retention_below_60_s_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    retention = { queue_seconds = 59 }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "dlq_retention_over_14_days_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    dedup_window_seconds = 60 * 86400
+    retention            = { dlq_seconds = 14 * 86400 + 1 }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "on_failure_retention_over_14_days_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    dedup_window_seconds = 60 * 86400
+    retention            = { on_failure_seconds = 14 * 86400 + 1 }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "on_failure_retention_below_a_day_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    retention = { on_failure_seconds = 86399 }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "unlimited_log_retention_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    retention = { logs_days = 0 }
+  }
+
+  expect_failures = [var.retention]
+}
+
 run "kms_alias_is_refused" {
   command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
 
   variables {
     table_kms_key_arn  = "alias/claims"
@@ -294,65 +691,43 @@ run "kms_alias_is_refused" {
   expect_failures = [var.table_kms_key_arn, var.bucket_kms_key_arn]
 }
 
-run "values_that_lambda_or_sqs_refuse_are_refused" {
-  command = plan
-
-  variables {
-    architecture                    = "riscv64"
-    memory_mb                       = 64
-    function_timeout_seconds        = 901
-    max_receive_count               = 0
-    ingest_maximum_concurrency      = 1
-    ingest_batching_window_seconds  = 301
-    archive_batch_size              = 10001
-    archive_batching_window_seconds = -1
-    archive_parallelization_factor  = 11
-    archive_maximum_retry_attempts  = -2
-    log_retention_days              = 0
-  }
-
-  expect_failures = [
-    var.architecture,
-    var.memory_mb,
-    var.function_timeout_seconds,
-    var.max_receive_count,
-    var.ingest_maximum_concurrency,
-    var.ingest_batching_window_seconds,
-    var.archive_batch_size,
-    var.archive_batching_window_seconds,
-    var.archive_parallelization_factor,
-    var.archive_maximum_retry_attempts,
-    var.log_retention_days,
-  ]
-}
-
 run "names_that_aws_refuses_are_refused" {
   command = plan
 
+  module {
+    source = "./modules/pipeline"
+  }
+
   variables {
-    region             = "São Paulo"
     project            = "Dynamo_Locking"
     stage              = "dev-"
     glue_database_name = "data-lake"
-    alarm_email        = "nobody"
   }
 
-  expect_failures = [
-    var.region,
-    var.project,
-    var.stage,
-    var.glue_database_name,
-    var.alarm_email,
-  ]
+  expect_failures = [var.project, var.stage, var.glue_database_name]
 }
 
-# A dot in a bucket name breaks TLS.
-run "bucket_name_with_a_dot_is_refused" {
+run "email_without_an_at_sign_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    alarms = { email = "nobody" }
+  }
+
+  expect_failures = [var.alarms]
+}
+
+# The root module passes the region to its provider.
+run "malformed_region_is_refused" {
   command = plan
 
   variables {
-    bucket_name = "data.lake"
+    region = "São Paulo"
   }
 
-  expect_failures = [var.bucket_name]
+  expect_failures = [var.region]
 }

@@ -1,22 +1,38 @@
 locals {
   ingest_name  = "${var.name_prefix}-ingest-fn"
   archive_name = "${var.name_prefix}-archive-fn"
+
+  ingest_environment = tomap({
+    TABLE_NAME           = var.table_name
+    DEDUP_WINDOW_SECONDS = var.dedup_window_seconds
+    EVENT_ID_POINTER     = var.event_id_pointer
+    ON_CONFLICT          = var.on_conflict
+    CLAIM_CACHE_ENTRIES  = var.claim_cache_entries
+    CLAIM_WRITES         = var.claim_writes
+  })
+
+  archive_environment = tomap({
+    BUCKET_NAME   = var.bucket_name
+    OBJECT_PREFIX = var.object_prefix
+  })
 }
 
 # Terraform must create the log groups before the functions. Otherwise, Lambda creates a missing group at the first invocation,
 # without a retention, and Terraform's own creation of the group then fails.
 resource "aws_cloudwatch_log_group" "ingest" {
-  # checkov:skip=CKV_AWS_158:CloudWatch Logs encrypts with its own key; lines contain event ids and digests, but no bodies
+  # checkov:skip=CKV_AWS_158:logs_kms_key_arn is optional; without it, CloudWatch Logs encrypts with its own key
 
   name              = "/aws/lambda/${local.ingest_name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.logs_kms_key_arn != "" ? var.logs_kms_key_arn : null
 }
 
 resource "aws_cloudwatch_log_group" "archive" {
-  # checkov:skip=CKV_AWS_158:CloudWatch Logs encrypts with its own key; lines contain event ids and digests, but no bodies
+  # checkov:skip=CKV_AWS_158:logs_kms_key_arn is optional; without it, CloudWatch Logs encrypts with its own key
 
   name              = "/aws/lambda/${local.archive_name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.logs_kms_key_arn != "" ? var.logs_kms_key_arn : null
 }
 
 # Claims the events in SQS messages.
@@ -25,32 +41,32 @@ resource "aws_lambda_function" "ingest" {
   # checkov:skip=CKV_AWS_115:the mapping's maximum_concurrency limits the function; reserved concurrency would throttle it
   # checkov:skip=CKV_AWS_117:the function calls only public AWS endpoints; a VPC would cost NAT gateways and protect nothing
   # checkov:skip=CKV_AWS_173:the variables contain names and numbers, but no secrets; Lambda encrypts them with its own key
-  # checkov:skip=CKV_AWS_272:the zip is built on the machine that deploys it; signing needs a profile, which an account may not have
+  # checkov:skip=CKV_AWS_272:the deployer builds the zip, or checks the attestation of a release; signing needs a profile of the account
 
-  function_name    = local.ingest_name
-  description      = "Claims each event in ${var.table_name} with one conditional write."
-  role             = var.ingest_role_arn
-  runtime          = "provided.al2023"
-  handler          = "bootstrap"
-  architectures    = [var.architecture]
-  filename         = var.ingest_zip
-  source_code_hash = filebase64sha256(var.ingest_zip)
-  memory_size      = var.memory_mb
-  timeout          = var.function_timeout_seconds
+  function_name = local.ingest_name
+  description   = "Claims each event in ${var.table_name} with one conditional write."
+  role          = var.ingest_role_arn
+  runtime       = "provided.al2023"
+  handler       = "bootstrap"
+  architectures = [var.architecture]
+  memory_size   = var.memory_mb
+  timeout       = var.function_timeout_seconds
+
+  filename          = var.ingest_code.zip
+  s3_bucket         = var.ingest_code.s3_bucket
+  s3_key            = var.ingest_code.s3_key
+  s3_object_version = var.ingest_code.s3_object_version
+  source_code_hash  = var.ingest_code.zip == null ? var.ingest_code.source_code_hash : filebase64sha256(var.ingest_code.zip)
+
+  # Each change of the code or of a setting publishes a version, which then never changes. The mapping invokes one of the versions.
+  publish = true
 
   environment {
-    variables = {
-      TABLE_NAME           = var.table_name
-      DEDUP_WINDOW_SECONDS = var.dedup_window_seconds
-      EVENT_ID_POINTER     = var.event_id_pointer
-      ON_CONFLICT          = var.on_conflict
-      CLAIM_CACHE_ENTRIES  = var.claim_cache_entries
-      CLAIM_WRITES         = var.claim_writes
-    }
+    variables = local.ingest_environment
   }
 
   tracing_config {
-    mode = "Active"
+    mode = var.tracing_mode
   }
 
   logging_config {
@@ -62,15 +78,16 @@ resource "aws_lambda_function" "ingest" {
 
   lifecycle {
     precondition {
-      condition     = fileexists(var.ingest_zip)
-      error_message = "${var.ingest_zip} does not exist: run scripts/package first."
+      condition     = var.ingest_code.zip == null ? true : fileexists(var.ingest_code.zip)
+      error_message = "${coalesce(var.ingest_code.zip, "the zip")} does not exist: run scripts/package first."
     }
   }
 }
 
 resource "aws_lambda_event_source_mapping" "ingest" {
+  enabled                            = var.ingest_enabled
   event_source_arn                   = var.queue_arn
-  function_name                      = aws_lambda_function.ingest.arn
+  function_name                      = aws_lambda_alias.ingest.arn
   batch_size                         = var.ingest_batch_size
   maximum_batching_window_in_seconds = var.ingest_batching_window_seconds
 
@@ -78,9 +95,22 @@ resource "aws_lambda_event_source_mapping" "ingest" {
   function_response_types = ["ReportBatchItemFailures"]
 
   # Without a limit, Lambda's pollers keep receiving messages while the function is throttled, and each receive counts towards
-  # max_receive_count.
-  scaling_config {
-    maximum_concurrency = var.ingest_maximum_concurrency
+  # max_receive_count. Provisioned pollers exclude this limit: 10 invocations per poller are theirs.
+  dynamic "scaling_config" {
+    for_each = var.ingest_provisioned_pollers == null ? [var.ingest_maximum_concurrency] : []
+
+    content {
+      maximum_concurrency = scaling_config.value
+    }
+  }
+
+  dynamic "provisioned_poller_config" {
+    for_each = var.ingest_provisioned_pollers[*]
+
+    content {
+      minimum_pollers = provisioned_poller_config.value.minimum
+      maximum_pollers = provisioned_poller_config.value.maximum
+    }
   }
 }
 
@@ -90,28 +120,32 @@ resource "aws_lambda_function" "archive" {
   # checkov:skip=CKV_AWS_115:shards times parallelization_factor limit the function; reserved concurrency would throttle it
   # checkov:skip=CKV_AWS_117:the function calls only public AWS endpoints; a VPC would cost NAT gateways and protect nothing
   # checkov:skip=CKV_AWS_173:the variables contain names and numbers, but no secrets; Lambda encrypts them with its own key
-  # checkov:skip=CKV_AWS_272:the zip is built on the machine that deploys it; signing needs a profile, which an account may not have
+  # checkov:skip=CKV_AWS_272:the deployer builds the zip, or checks the attestation of a release; signing needs a profile of the account
 
-  function_name    = local.archive_name
-  description      = "Writes each new claim of ${var.table_name} to ${var.bucket_name} as one object."
-  role             = var.archive_role_arn
-  runtime          = "provided.al2023"
-  handler          = "bootstrap"
-  architectures    = [var.architecture]
-  filename         = var.archive_zip
-  source_code_hash = filebase64sha256(var.archive_zip)
-  memory_size      = var.memory_mb
-  timeout          = var.function_timeout_seconds
+  function_name = local.archive_name
+  description   = "Writes each new claim of ${var.table_name} to ${var.bucket_name} as one object."
+  role          = var.archive_role_arn
+  runtime       = "provided.al2023"
+  handler       = "bootstrap"
+  architectures = [var.architecture]
+  memory_size   = var.memory_mb
+  timeout       = var.function_timeout_seconds
+
+  filename          = var.archive_code.zip
+  s3_bucket         = var.archive_code.s3_bucket
+  s3_key            = var.archive_code.s3_key
+  s3_object_version = var.archive_code.s3_object_version
+  source_code_hash  = var.archive_code.zip == null ? var.archive_code.source_code_hash : filebase64sha256(var.archive_code.zip)
+
+  # Each change of the code or of a setting publishes a version, which then never changes. The mapping invokes one of the versions.
+  publish = true
 
   environment {
-    variables = {
-      BUCKET_NAME   = var.bucket_name
-      OBJECT_PREFIX = var.object_prefix
-    }
+    variables = local.archive_environment
   }
 
   tracing_config {
-    mode = "Active"
+    mode = var.tracing_mode
   }
 
   logging_config {
@@ -123,16 +157,17 @@ resource "aws_lambda_function" "archive" {
 
   lifecycle {
     precondition {
-      condition     = fileexists(var.archive_zip)
-      error_message = "${var.archive_zip} does not exist: run scripts/package first."
+      condition     = var.archive_code.zip == null ? true : fileexists(var.archive_code.zip)
+      error_message = "${coalesce(var.archive_code.zip, "the zip")} does not exist: run scripts/package first."
     }
   }
 }
 
 # Starting position, filter and response type are fixed rather than variables, because the guarantees depend on them.
 resource "aws_lambda_event_source_mapping" "archive" {
+  enabled          = var.archive_enabled
   event_source_arn = var.stream_arn
-  function_name    = aws_lambda_function.archive.arn
+  function_name    = aws_lambda_alias.archive.arn
 
   # Starts at the stream's oldest record. LATEST would lose claims that were made before the mapping began to poll.
   starting_position = "TRIM_HORIZON"
@@ -146,6 +181,11 @@ resource "aws_lambda_event_source_mapping" "archive" {
   bisect_batch_on_function_error = var.archive_bisect_batch_on_function_error
   maximum_retry_attempts         = var.archive_maximum_retry_attempts
   maximum_record_age_in_seconds  = var.archive_maximum_record_age_seconds
+
+  # Lambda counts the mapping's records only on request. DroppedEventCount shows those that the on-failure queue does not name.
+  metrics_config {
+    metrics = ["EventCount"]
+  }
 
   destination_config {
     on_failure {

@@ -8,6 +8,26 @@ output "archive_function_name" {
   value       = aws_lambda_function.archive.function_name
 }
 
+output "ingest_version" {
+  description = "Number of the version of `ingest-fn` that the queue mapping invokes."
+  value       = aws_lambda_alias.ingest.function_version
+}
+
+output "archive_version" {
+  description = "Number of the version of `archive-fn` that the stream mapping invokes."
+  value       = aws_lambda_alias.archive.function_version
+}
+
+output "ingest_mapping_uuid" {
+  description = "UUID of the queue mapping."
+  value       = aws_lambda_event_source_mapping.ingest.uuid
+}
+
+output "archive_mapping_uuid" {
+  description = "UUID of the stream mapping, which is the value of the dimension of its own metrics."
+  value       = aws_lambda_event_source_mapping.archive.uuid
+}
+
 output "ingest_log_group" {
   description = "Name of the log group of `ingest-fn`."
   value       = aws_cloudwatch_log_group.ingest.name

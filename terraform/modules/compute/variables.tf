@@ -28,16 +28,35 @@ variable "log_level" {
   nullable    = false
 }
 
+variable "tracing_mode" {
+  description = "`Active` samples invocations for X-Ray, and `PassThrough` traces only what the invoker traces."
+  type        = string
+  nullable    = false
+}
+
+variable "logs_kms_key_arn" {
+  description = "ARN of a customer-managed KMS key for both log groups. If empty, CloudWatch Logs encrypts them with a key of its own."
+  type        = string
+  nullable    = false
+}
+
 variable "log_retention_days" {
   description = "Number of days for which CloudWatch Logs keeps the functions' log lines."
   type        = number
   nullable    = false
 }
 
-variable "ingest_zip" {
-  description = "Path of the zip of `ingest-fn`."
-  type        = string
-  nullable    = false
+variable "ingest_code" {
+  description = "Code of `ingest-fn`, as a zip by its path or by its place in S3, and the version that the queue mapping invokes. If `version` is null, the mapping invokes the newest version."
+  type = object({
+    zip               = optional(string)
+    s3_bucket         = optional(string)
+    s3_key            = optional(string)
+    s3_object_version = optional(string)
+    source_code_hash  = optional(string)
+    version           = optional(string)
+  })
+  nullable = false
 }
 
 variable "ingest_role_arn" {
@@ -88,6 +107,12 @@ variable "queue_arn" {
   nullable    = false
 }
 
+variable "ingest_enabled" {
+  description = "If false, the queue mapping is disabled."
+  type        = bool
+  nullable    = false
+}
+
 variable "ingest_batch_size" {
   description = "Maximum number of messages in one invocation of `ingest-fn`."
   type        = number
@@ -101,15 +126,27 @@ variable "ingest_batching_window_seconds" {
 }
 
 variable "ingest_maximum_concurrency" {
-  description = "Maximum number of sandboxes of `ingest-fn` that the queue mapping invokes at once."
+  description = "Maximum number of sandboxes of `ingest-fn` that the queue mapping invokes at once. It has no effect with `ingest_provisioned_pollers`."
   type        = number
   nullable    = false
 }
 
-variable "archive_zip" {
-  description = "Path of the zip of `archive-fn`."
-  type        = string
-  nullable    = false
+variable "ingest_provisioned_pollers" {
+  description = "Numbers of provisioned pollers of the queue mapping. If null, Lambda scales its own pollers, up to `ingest_maximum_concurrency`."
+  type        = object({ minimum = number, maximum = number })
+}
+
+variable "archive_code" {
+  description = "Code of `archive-fn`, as a zip by its path or by its place in S3, and the version that the stream mapping invokes. If `version` is null, the mapping invokes the newest version."
+  type = object({
+    zip               = optional(string)
+    s3_bucket         = optional(string)
+    s3_key            = optional(string)
+    s3_object_version = optional(string)
+    source_code_hash  = optional(string)
+    version           = optional(string)
+  })
+  nullable = false
 }
 
 variable "archive_role_arn" {
@@ -139,6 +176,12 @@ variable "stream_arn" {
 variable "on_failure_queue_arn" {
   description = "ARN of the on-failure queue. Its messages name the stream records that the stream mapping discarded."
   type        = string
+  nullable    = false
+}
+
+variable "archive_enabled" {
+  description = "If false, the stream mapping is disabled."
+  type        = bool
   nullable    = false
 }
 

@@ -10,8 +10,15 @@ data "aws_iam_policy_document" "assumed_by_lambda" {
 }
 
 resource "aws_iam_role" "ingest" {
-  name               = "${var.name_prefix}-ingest-fn"
-  assume_role_policy = data.aws_iam_policy_document.assumed_by_lambda.json
+  name                 = "${var.name_prefix}-ingest-fn-${var.region}"
+  assume_role_policy   = data.aws_iam_policy_document.assumed_by_lambda.json
+  permissions_boundary = var.permissions_boundary != "" ? var.permissions_boundary : null
+
+  # Roles from before their names had the region keep their names. And if a caller's depends_on delays the data sources, the region is
+  # unknown in the plan. Without this line, Terraform would then replace the role of a running function.
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "aws_iam_role_policy" "ingest" {
@@ -26,6 +33,23 @@ data "aws_iam_policy_document" "ingest" {
     sid       = "ConsumeQueue"
     actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
     resources = [var.queue_arn]
+  }
+
+  # SQS decrypts messages with the caller's permissions.
+  dynamic "statement" {
+    for_each = var.queue_kms_key_arn != "" ? [var.queue_kms_key_arn] : []
+
+    content {
+      sid       = "UseQueueKey"
+      actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["sqs.${var.region}.amazonaws.com"]
+      }
+    }
   }
 
   # A claim is one conditional put, so the function needs no permission to read, update or delete items.
@@ -69,17 +93,28 @@ data "aws_iam_policy_document" "ingest" {
     resources = ["${var.ingest_log_group_arn}:*"]
   }
 
-  # X-Ray has no resource-level permissions for these actions.
-  statement {
-    sid       = "Trace"
-    actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
-    resources = ["*"]
+  # X-Ray has no resource-level permissions for these actions. With PassThrough, Lambda sends no segments.
+  dynamic "statement" {
+    for_each = var.tracing_mode == "Active" ? ["*"] : []
+
+    content {
+      sid       = "Trace"
+      actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+      resources = [statement.value]
+    }
   }
 }
 
 resource "aws_iam_role" "archive" {
-  name               = "${var.name_prefix}-archive-fn"
-  assume_role_policy = data.aws_iam_policy_document.assumed_by_lambda.json
+  name                 = "${var.name_prefix}-archive-fn-${var.region}"
+  assume_role_policy   = data.aws_iam_policy_document.assumed_by_lambda.json
+  permissions_boundary = var.permissions_boundary != "" ? var.permissions_boundary : null
+
+  # Roles from before their names had the region keep their names. And if a caller's depends_on delays the data sources, the region is
+  # unknown in the plan. Without this line, Terraform would then replace the role of a running function.
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "aws_iam_role_policy" "archive" {
@@ -144,6 +179,23 @@ data "aws_iam_policy_document" "archive" {
     resources = [var.on_failure_queue_arn]
   }
 
+  # A sender needs both actions: SQS generates a data key, and decrypts it to verify it.
+  dynamic "statement" {
+    for_each = var.queue_kms_key_arn != "" ? [var.queue_kms_key_arn] : []
+
+    content {
+      sid       = "UseQueueKey"
+      actions   = ["kms:GenerateDataKey", "kms:Decrypt"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["sqs.${var.region}.amazonaws.com"]
+      }
+    }
+  }
+
   # Terraform creates the log group. Lambda chooses the names of the log streams, so the resource ends in a wildcard.
   statement {
     sid       = "WriteLog"
@@ -151,10 +203,14 @@ data "aws_iam_policy_document" "archive" {
     resources = ["${var.archive_log_group_arn}:*"]
   }
 
-  # X-Ray has no resource-level permissions for these actions.
-  statement {
-    sid       = "Trace"
-    actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
-    resources = ["*"]
+  # X-Ray has no resource-level permissions for these actions. With PassThrough, Lambda sends no segments.
+  dynamic "statement" {
+    for_each = var.tracing_mode == "Active" ? ["*"] : []
+
+    content {
+      sid       = "Trace"
+      actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+      resources = [statement.value]
+    }
   }
 }

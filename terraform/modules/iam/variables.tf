@@ -5,13 +5,19 @@ variable "name_prefix" {
 }
 
 variable "region" {
-  description = "Region of the stack. The roles may use the KMS keys only through DynamoDB and S3 in this region."
+  description = "Region of the stack. It is part of each role's name. The KMS keys may be used only through DynamoDB, S3 and SQS in this region."
   type        = string
   nullable    = false
 }
 
 variable "queue_arn" {
   description = "ARN of the queue that `ingest-fn` consumes."
+  type        = string
+  nullable    = false
+}
+
+variable "dlq_arn" {
+  description = "ARN of the dead-letter queue, which operators may read."
   type        = string
   nullable    = false
 }
@@ -72,6 +78,24 @@ variable "table_kms_key_arn" {
 
 variable "bucket_kms_key_arn" {
   description = "ARN of the bucket's customer-managed KMS key. Empty if the bucket has none."
+  type        = string
+  nullable    = false
+}
+
+variable "queue_kms_key_arn" {
+  description = "ARN of the queues' customer-managed KMS key. Empty if the queues have none."
+  type        = string
+  nullable    = false
+}
+
+variable "tracing_mode" {
+  description = "Tracing mode of both functions. Only with `Active` may the roles send X-Ray segments."
+  type        = string
+  nullable    = false
+}
+
+variable "permissions_boundary" {
+  description = "ARN of a policy that limits the permissions of both roles. Empty if there is none."
   type        = string
   nullable    = false
 }

@@ -1,12 +1,13 @@
 data "aws_partition" "current" {}
 
 locals {
-  # The largest value that the provider accepts, up to version 5.100. SQS itself accepts 1 MiB.
-  max_message_bytes = 262144
-
   # AWS recommends six times the function's timeout plus the batching window. With a shorter timeout, SQS would redeliver a message
   # while its first invocation still runs, or while Lambda still retries a throttled invocation.
   visibility_timeout_seconds = 6 * var.function_timeout_seconds + var.batching_window_seconds
+
+  # SQS encrypts with a key of its own, or with the customer-managed key. The provider refuses a value for both attributes.
+  kms_key_arn            = var.kms_key_arn != "" ? var.kms_key_arn : null
+  sqs_managed_encryption = var.kms_key_arn != "" ? null : true
 
   names = {
     queue      = "${var.name_prefix}-ingestion-queue"
@@ -28,9 +29,10 @@ resource "aws_sqs_queue" "queue" {
   name                       = local.names.queue
   visibility_timeout_seconds = local.visibility_timeout_seconds
   message_retention_seconds  = var.queue_retention_seconds
-  max_message_size           = local.max_message_bytes
+  max_message_size           = var.max_message_bytes
   receive_wait_time_seconds  = 20
-  sqs_managed_sse_enabled    = true
+  sqs_managed_sse_enabled    = local.sqs_managed_encryption
+  kms_master_key_id          = local.kms_key_arn
   policy                     = data.aws_iam_policy_document.tls_only["queue"].json
 
   redrive_policy = jsonencode({
@@ -43,8 +45,9 @@ resource "aws_sqs_queue" "queue" {
 resource "aws_sqs_queue" "dlq" {
   name                      = local.names.dlq
   message_retention_seconds = var.dlq_retention_seconds
-  max_message_size          = local.max_message_bytes
-  sqs_managed_sse_enabled   = true
+  max_message_size          = var.max_message_bytes
+  sqs_managed_sse_enabled   = local.sqs_managed_encryption
+  kms_master_key_id         = local.kms_key_arn
   policy                    = data.aws_iam_policy_document.tls_only["dlq"].json
 
   redrive_allow_policy = jsonencode({
@@ -58,7 +61,8 @@ resource "aws_sqs_queue" "dlq" {
 resource "aws_sqs_queue" "on_failure" {
   name                      = local.names.on_failure
   message_retention_seconds = var.on_failure_retention_seconds
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = local.sqs_managed_encryption
+  kms_master_key_id         = local.kms_key_arn
   policy                    = data.aws_iam_policy_document.tls_only["on_failure"].json
 
   redrive_allow_policy = jsonencode({ redrivePermission = "denyAll" })
@@ -66,6 +70,10 @@ resource "aws_sqs_queue" "on_failure" {
 
 data "aws_iam_policy_document" "tls_only" {
   for_each = local.arns
+
+  # The statement below replaces one of the same sid, so the other documents cannot weaken it. Two sids that are equal in the other
+  # documents are an error.
+  source_policy_documents = each.key == "queue" ? concat([data.aws_iam_policy_document.senders.json], var.queue_policy_documents) : []
 
   statement {
     sid       = "DenyInsecureTransport"

@@ -18,6 +18,11 @@ output "max_message_bytes" {
   value       = aws_sqs_queue.queue.max_message_size
 }
 
+output "visibility_timeout_seconds" {
+  description = "Visibility timeout of the queue, which is the time between two receives of a message that keeps failing."
+  value       = aws_sqs_queue.queue.visibility_timeout_seconds
+}
+
 output "dlq_url" {
   description = "URL of the dead-letter queue."
   value       = aws_sqs_queue.dlq.url

@@ -16,6 +16,12 @@ variable "region" {
   nullable    = false
 }
 
+variable "max_message_bytes" {
+  description = "Size of the largest message that the queue accepts."
+  type        = number
+  nullable    = false
+}
+
 variable "function_timeout_seconds" {
   description = "Timeout of the function that consumes the queue."
   type        = number
@@ -49,5 +55,29 @@ variable "dlq_retention_seconds" {
 variable "on_failure_retention_seconds" {
   description = "Time after which SQS deletes a message from the on-failure queue."
   type        = number
+  nullable    = false
+}
+
+variable "kms_key_arn" {
+  description = "ARN of a customer-managed KMS key for the three queues. If empty, SQS encrypts them with a key of its own."
+  type        = string
+  nullable    = false
+}
+
+variable "senders" {
+  description = "Topics, rules, buckets and other accounts that may send to the queue. The module `pipeline` describes the attributes."
+  nullable    = false
+
+  type = object({
+    sns_topic_arns  = list(string)
+    event_rule_arns = list(string)
+    s3_bucket_arns  = list(string)
+    account_ids     = list(string)
+  })
+}
+
+variable "queue_policy_documents" {
+  description = "Policy documents in JSON whose statements are added to the queue's policy."
+  type        = list(string)
   nullable    = false
 }

@@ -9,6 +9,11 @@ locals {
         "Redriving does not help messages that were logged as rejected: have the producer fix and resend them.",
         "Commands: docs/runbook.md, \"Dead letters\".",
       ]
+      dlq-growth = [
+        "The number of dead letters grew: messages failed each of their receives.",
+        "This alarm fires again at each growth, also while dlq-not-empty is already in ALARM. The reason may be a new one.",
+        "Commands: docs/runbook.md, \"Dead letters\".",
+      ]
       dlq-message-age = [
         "A dead letter has waited for half of the shortest time for which the dead-letter queue keeps one.",
         "SQS deletes it when its retention, which counts from its first enqueue, ends.",
@@ -20,6 +25,13 @@ locals {
         "Their events are in the table but not in the data lake, and the table keeps them only until their claims' ttl.",
         "Fix what makes archive-fn fail, then write the missing objects with replay.",
         "Keep the messages of the on-failure queue until replay finds nothing missing.",
+        "Replay does not find claims that are no longer in the table.",
+        "If it listed gone claims, keep the messages until the producers have sent these events again.",
+        "Commands: docs/runbook.md, \"Discarded records\".",
+      ]
+      on-failure-growth = [
+        "The stream mapping discarded more records. This alarm fires again at each growth of the on-failure queue,",
+        "also while on-failure-not-empty is already in ALARM. If a replay has run before, run it again.",
         "Commands: docs/runbook.md, \"Discarded records\".",
       ]
       on-failure-message-age = [
@@ -27,29 +39,76 @@ locals {
         "The claims of these records expire when the dedup window ends. Write the missing objects with replay today.",
         "Commands: docs/runbook.md, \"Discarded records\".",
       ]
+      dropped-records = [
+        "Lambda discarded stream records and could not send a message about them to the on-failure queue: nothing names them.",
+        "Their events are in the table but not in the data lake.",
+        "Fix the permission of archive-fn to send to the on-failure queue, then write the missing objects with replay.",
+        "Commands: docs/runbook.md, \"Records that nothing names\".",
+      ]
+      destination-failures = [
+        "Lambda could not send a message to the on-failure queue.",
+        "The stream records of that message are discarded, and nothing names them.",
+        "Fix the permission of archive-fn to send to the on-failure queue, then write the missing objects with replay.",
+        "Commands: docs/runbook.md, \"Records that nothing names\".",
+      ]
       queue-message-age = [
-        "A message has waited in the queue for half of its retention. SQS deletes messages when the retention ends.",
+        "A message has waited in the queue for ${local.queue_age_seconds} seconds. SQS deletes messages when the retention ends.",
         "If a message is first received less than max_receive_count visibility timeouts before that end, and keeps failing,",
         "SQS deletes it without moving it to the dead-letter queue.",
         "If the log of ingest-fn has lines with outcome failed, fix the DynamoDB error that they contain.",
         "If the log has no new lines, the queue mapping is disabled or cannot invoke the function.",
-        "If messages are processed without failures, raise ingest_maximum_concurrency.",
-        "If the fix takes longer than the retention, raise queue_retention_seconds.",
+        "If messages are processed without failures, raise ingest.maximum_concurrency.",
+        "If the fix takes longer than the retention, raise retention.queue_seconds.",
         "Commands: docs/runbook.md, \"A queue that does not drain\".",
       ]
+      ingest-fn-no-progress = [
+        "For ${var.alarms.no_progress_seconds} seconds, messages were sent to the queue, and none was deleted.",
+        "The queue mapping is disabled or denied, ingest-fn fails at every message, or all messages are rejected.",
+        "SQS deletes messages when the retention of the queue ends.",
+        "Commands: docs/runbook.md, \"A queue that does not drain\".",
+      ]
+      archive-fn-no-progress = [
+        "Events were won, and for ${var.alarms.no_progress_seconds} seconds archive-fn has not completed a single record.",
+        "The stream mapping is disabled or denied, or archive-fn fails at every record.",
+        "The stream keeps records for 24 hours. Claims that leave it are not in the data lake, and nothing names them.",
+        "Commands: docs/runbook.md, \"An archive that has stopped\".",
+      ]
       stream-iterator-age = [
-        "archive-fn is more than an hour behind the table's stream, which keeps records for only 24 hours.",
+        "archive-fn is more than ${var.alarms.iterator_age_seconds} seconds behind the table's stream.",
+        "The stream keeps records for only 24 hours.",
         "If the log of archive-fn has lines with outcome failed, fix the S3 or KMS error in them. Lambda retries the records.",
         "If the error is SlowDown, S3 limits the writes per second, and only less traffic helps.",
-        "If there are no such lines, raise archive_parallelization_factor.",
+        "If there are no such lines, raise archive.parallelization_factor.",
         "Commands: docs/runbook.md, \"An archive that is behind\".",
       ]
       archive-lag = [
-        "For 15 minutes, claims have taken more than five minutes to become objects in the data lake.",
+        "In three successive periods, claims took more than ${var.alarms.archive_lag_seconds} seconds to become objects in the data lake.",
         "If the log of archive-fn has lines with outcome failed, fix the S3 or KMS error in them. Lambda retries the records.",
         "If the error is SlowDown, S3 limits the writes per second, and only less traffic helps.",
-        "If there are no such lines, raise archive_parallelization_factor.",
+        "If there are no such lines, raise archive.parallelization_factor.",
         "Commands: docs/runbook.md, \"An archive that is behind\".",
+      ]
+      failed-records = [
+        "In three successive periods, stream records failed. A failed record blocks its shard, and Lambda retries it.",
+        "Lambda discards records that reach the mapping's maximum age.",
+        "Fix the S3 or KMS error in the log of archive-fn before that.",
+        "Commands: docs/runbook.md, \"An archive that is behind\".",
+      ]
+      failed-messages = [
+        "In two successive periods, ingest-fn could not claim events. It retries each message at its next receive,",
+        "and a message that fails max_receive_count times becomes a dead letter.",
+        "Fix the DynamoDB error in the log of ingest-fn. If the error is a throttle, see also table-write-throttles.",
+        "Commands: docs/runbook.md, \"Failed messages\".",
+      ]
+      rejected-messages = [
+        "Messages are not valid events. Each one becomes a dead letter, and no retry or redrive helps.",
+        "Find the reason in the log of ingest-fn, and have the producer fix and resend the messages.",
+        "Commands: docs/runbook.md, \"Rejected messages\".",
+      ]
+      table-write-throttles = [
+        "In two successive periods, DynamoDB throttled writes to the table. A throttled claim is retried,",
+        "and a message that is throttled at each receive becomes a dead letter.",
+        "Commands: docs/runbook.md, \"Throttled writes\".",
       ]
       conflicts = [
         "Messages have the same event id but different bodies: a producer reuses event ids.",
@@ -77,9 +136,9 @@ locals {
     },
     {
       for role in keys(local.functions) : "${role}-throttles" => [
-        "Lambda throttled ${role} in three successive periods of five minutes: the account has no concurrency left for it.",
+        "Lambda throttled ${role} in three successive periods: the account has no concurrency left for it.",
         "Raise the account's concurrency limit, or find the function that uses it up. Meanwhile, Lambda retries the batches.",
-        "See docs/runbook.md, \"Alarms\".",
+        "See docs/runbook.md, \"A throttled function\".",
       ]
     },
   )

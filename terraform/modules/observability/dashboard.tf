@@ -67,7 +67,8 @@ locals {
 }
 
 resource "aws_cloudwatch_dashboard" "flow" {
-  dashboard_name = var.name_prefix
+  # Dashboards belong to the whole account, so without the region, the same stack in a second region would overwrite the first one's.
+  dashboard_name = "${var.name_prefix}-${var.region}"
 
   dashboard_body = jsonencode({
     widgets = [
@@ -87,4 +88,9 @@ resource "aws_cloudwatch_dashboard" "flow" {
       }
     ]
   })
+
+  # Dashboards from before their names had the region keep their names.
+  lifecycle {
+    ignore_changes = [dashboard_name]
+  }
 }

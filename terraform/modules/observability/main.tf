@@ -4,37 +4,51 @@ locals {
 
   # The shortest time for which each queue keeps a message. A dead letter's retention counts from its first enqueue. So a message that
   # is moved at the end of the queue's retention stays in the dead-letter queue only for the rest of the dead-letter queue's retention.
-  queues = {
-    queue      = { name = var.queue_name, keeps_seconds = var.queue_retention_seconds }
-    dlq        = { name = var.dlq_name, keeps_seconds = var.dlq_retention_seconds - var.queue_retention_seconds }
-    on-failure = { name = var.on_failure_queue_name, keeps_seconds = var.on_failure_retention_seconds }
-  }
+  dlq_keeps_seconds        = var.dlq_retention_seconds - var.queue_retention_seconds
+  on_failure_keeps_seconds = var.on_failure_retention_seconds
+
+  # A message that keeps failing becomes a dead letter after max_receive_count visibility timeouts. If less than that is left of its
+  # retention when it is first received, SQS deletes it, and no queue has it. The alarm leaves half of the time before that to act.
+  queue_keeps_seconds = var.queue_retention_seconds - var.max_receive_count * var.visibility_timeout_seconds
+  queue_age_seconds   = min(var.alarms.queue_age_seconds, floor(local.queue_keeps_seconds / 2))
 
   functions = {
     ingest-fn  = var.ingest_function_name
     archive-fn = var.archive_function_name
   }
 
-  alarms = merge(
+  # The dimensions of each source of metrics.
+  table      = { TableName = var.table_name }
+  queue      = { QueueName = var.queue_name }
+  dlq        = { QueueName = var.dlq_name }
+  on_failure = { QueueName = var.on_failure_queue_name }
+  ingest     = { FunctionName = var.ingest_function_name }
+  archive    = { FunctionName = var.archive_function_name }
+
+  # Alarms on one metric. An alarm fires if the statistic is above `above` in `periods` successive periods.
+  metric_alarms = merge(
     {
-      for role in ["dlq", "on-failure"] : "${role}-not-empty" => {
-        namespace  = "AWS/SQS"
-        metric     = "ApproximateNumberOfMessagesVisible"
-        dimensions = { QueueName = local.queues[role].name }
-        statistic  = "Maximum"
-        above      = 0
-        periods    = 1
+      for role, dimensions in { dlq = local.dlq, on-failure = local.on_failure } : "${role}-not-empty" => {
+        namespace                   = "AWS/SQS"
+        metric                      = "ApproximateNumberOfMessagesVisible"
+        dimensions                  = dimensions
+        statistic                   = "Maximum"
+        above                       = 0
+        periods                     = 1
       }
     },
     {
-      # This metric counts from a message's arrival in the queue: for a dead letter, from its move. SQS deletes no message before it
-      # has been in the queue for `keeps_seconds`, so the alarm leaves at least half of that time to act.
-      for role, queue in local.queues : "${role}-message-age" => {
+      # This metric counts from a message's arrival in the queue: for a dead letter, from its move.
+      for role, queue in {
+        queue      = { dimensions = local.queue, age_seconds = local.queue_age_seconds }
+        dlq        = { dimensions = local.dlq, age_seconds = floor(local.dlq_keeps_seconds / 2) }
+        on-failure = { dimensions = local.on_failure, age_seconds = floor(local.on_failure_keeps_seconds / 2) }
+        } : "${role}-message-age" => {
         namespace  = "AWS/SQS"
         metric     = "ApproximateAgeOfOldestMessage"
-        dimensions = { QueueName = queue.name }
+        dimensions = queue.dimensions
         statistic  = "Maximum"
-        above      = floor(queue.keeps_seconds / 2)
+        above      = queue.age_seconds
         periods    = 1
       }
     },
@@ -62,23 +76,68 @@ locals {
       stream-iterator-age = {
         namespace  = "AWS/Lambda"
         metric     = "IteratorAge"
-        dimensions = { FunctionName = var.archive_function_name }
+        dimensions = local.archive
         statistic  = "Maximum"
-        above      = 3600000 # milliseconds
+        above      = var.alarms.iterator_age_seconds * 1000 # milliseconds
+        periods    = 1
+      }
+      # Lambda counts a record here if it discarded the record and could not send a message to the on-failure queue. The metric belongs
+      # to the mapping, not to the function, and exists because the mapping's metrics_config has EventCount:
+      # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#event-source-mapping-metrics
+      dropped-records = {
+        namespace  = "AWS/Lambda"
+        metric     = "DroppedEventCount"
+        dimensions = { EventSourceMappingUUID = var.archive_mapping_uuid }
+        statistic  = "Sum"
+        above      = 0
+        periods    = 1
+      }
+      destination-failures = {
+        namespace  = "AWS/Lambda"
+        metric     = "DestinationDeliveryFailures"
+        dimensions = local.archive
+        statistic  = "Sum"
+        above      = 0
         periods    = 1
       }
       conflicts = {
         namespace  = local.namespace
         metric     = "Conflict"
-        dimensions = { FunctionName = var.ingest_function_name }
+        dimensions = local.ingest
         statistic  = "Sum"
-        above      = 0
+        above      = var.alarms.conflicts
         periods    = 1
+      }
+      rejected-messages = {
+        namespace  = local.namespace
+        metric     = "Rejected"
+        dimensions = local.ingest
+        statistic  = "Sum"
+        above      = var.alarms.rejected_messages
+        periods    = 1
+      }
+      # Two periods skip a single fault that the next receive gets over. With the defaults, the alarm still precedes the first dead
+      # letter: a message is received at 0, 185 and 370 seconds, and becomes a dead letter after 555.
+      failed-messages = {
+        namespace  = local.namespace
+        metric     = "Failed"
+        dimensions = local.ingest
+        statistic  = "Sum"
+        above      = var.alarms.failed_messages
+        periods    = 2
+      }
+      failed-records = {
+        namespace  = local.namespace
+        metric     = "Failed"
+        dimensions = local.archive
+        statistic  = "Sum"
+        above      = var.alarms.failed_records
+        periods    = 3
       }
       quarantined-records = {
         namespace  = local.namespace
         metric     = "Quarantined"
-        dimensions = { FunctionName = var.archive_function_name }
+        dimensions = local.archive
         statistic  = "Sum"
         above      = 0
         periods    = 1
@@ -86,9 +145,9 @@ locals {
       archive-lag = {
         namespace  = local.namespace
         metric     = "LagMaxMs"
-        dimensions = { FunctionName = var.archive_function_name }
+        dimensions = local.archive
         statistic  = "Maximum"
-        above      = 300000 # milliseconds
+        above      = var.alarms.archive_lag_seconds * 1000 # milliseconds
         periods    = 3
       }
     },
@@ -96,7 +155,7 @@ locals {
 }
 
 resource "aws_cloudwatch_metric_alarm" "alarm" {
-  for_each = local.alarms
+  for_each = local.metric_alarms
 
   alarm_name          = "${var.name_prefix}-${each.key}"
   alarm_description   = join(" ", local.alarm_descriptions[each.key])
@@ -106,43 +165,13 @@ resource "aws_cloudwatch_metric_alarm" "alarm" {
   statistic           = each.value.statistic
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.above
-  period              = 300
+  period              = var.alarms.period_seconds
   evaluation_periods  = each.value.periods
 
-  # Missing data means that the function was not invoked or that the queue is idle.
+  # Missing data means that the function was not invoked or that the queue is idle. The alarms in metric_math.tf notice a function that
+  # should have been invoked.
   treat_missing_data = "notBreaching"
 
   alarm_actions = local.alarm_topic_arns
   ok_actions    = local.alarm_topic_arns
-}
-
-# The topic exists only if alarm_email is set.
-resource "aws_sns_topic" "alarms" {
-  # checkov:skip=CKV_AWS_26:CloudWatch may not use the AWS-managed key, so alarms would not arrive; messages contain only texts and numbers
-
-  for_each = local.alarm_emails
-
-  name = "${var.name_prefix}-alarms"
-}
-
-resource "aws_sns_topic_subscription" "alarms" {
-  for_each = local.alarm_emails
-
-  topic_arn = aws_sns_topic.alarms[each.key].arn
-  protocol  = "email"
-  endpoint  = each.key
-}
-
-locals {
-  alarm_emails     = toset(compact([var.alarm_email]))
-  alarm_topic_arns = [for topic in aws_sns_topic.alarms : topic.arn]
-}
-
-# Saved queries in CloudWatch Logs Insights, over the logs of both functions.
-resource "aws_cloudwatch_query_definition" "saved" {
-  for_each = var.saved_queries
-
-  name            = "${var.name_prefix}/${each.key}"
-  log_group_names = [var.ingest_log_group, var.archive_log_group]
-  query_string    = each.value
 }

@@ -1,5 +1,5 @@
 variable "name_prefix" {
-  description = "First part of the name of each alarm, topic and saved query, and the whole name of the dashboard."
+  description = "First part of the name of each alarm, topic, saved query and dashboard."
   type        = string
   nullable    = false
 }
@@ -29,7 +29,19 @@ variable "on_failure_queue_name" {
 }
 
 variable "queue_retention_seconds" {
-  description = "Retention of the queue. An alarm fires when the oldest message has waited for half of this time."
+  description = "Retention of the queue. The alarm on the age of its messages fires early enough for `max_receive_count` receives before this time ends."
+  type        = number
+  nullable    = false
+}
+
+variable "max_receive_count" {
+  description = "Number of receives after which a message becomes a dead letter."
+  type        = number
+  nullable    = false
+}
+
+variable "visibility_timeout_seconds" {
+  description = "Visibility timeout of the queue, which is the time between two receives of a message that keeps failing."
   type        = number
   nullable    = false
 }
@@ -64,6 +76,12 @@ variable "archive_function_name" {
   nullable    = false
 }
 
+variable "archive_mapping_uuid" {
+  description = "UUID of the stream mapping, which is the value of the dimension of its own metrics."
+  type        = string
+  nullable    = false
+}
+
 variable "ingest_log_group" {
   description = "Name of the log group of `ingest-fn`."
   type        = string
@@ -76,10 +94,23 @@ variable "archive_log_group" {
   nullable    = false
 }
 
-variable "alarm_email" {
-  description = "E-mail address that receives alarms. If empty, no topic is created."
-  type        = string
-  nullable    = false
+variable "alarms" {
+  description = "Receivers, periods and thresholds of the alarms. `modules/pipeline` describes each attribute and validates it."
+  type = object({
+    email                = string
+    topic_arns           = list(string)
+    period_seconds       = number
+    no_progress_seconds  = number
+    queue_age_seconds    = number
+    iterator_age_seconds = number
+    archive_lag_seconds  = number
+    conflicts            = number
+    rejected_messages    = number
+    failed_messages      = number
+    failed_records       = number
+    throttled_writes     = number
+  })
+  nullable = false
 }
 
 variable "saved_queries" {

@@ -29,6 +29,16 @@ resource "aws_dynamodb_table" "claims" {
     type = "S"
   }
 
+  # DynamoDB throttles requests above these limits. Without the block, the table has no limit of its own.
+  dynamic "on_demand_throughput" {
+    for_each = anytrue([for limit in values(var.on_demand_throughput) : limit != null]) ? [var.on_demand_throughput] : []
+
+    content {
+      max_read_request_units  = on_demand_throughput.value.max_read_request_units
+      max_write_request_units = on_demand_throughput.value.max_write_request_units
+    }
+  }
+
   ttl {
     attribute_name = "ttl"
     enabled        = true
@@ -52,7 +62,18 @@ resource "aws_s3_bucket" "lake" {
   # checkov:skip=CKV_AWS_144:a second region is out of scope; versions and the bucket policy protect against overwriting
 
   bucket        = local.bucket_name
-  force_destroy = var.force_destroy
+  force_destroy = !var.deletion_protection
+
+  lifecycle {
+    # If a caller's depends_on delays the data sources, the name is unknown in the plan. Without this line, Terraform would then replace
+    # the bucket, with all its objects.
+    ignore_changes = [bucket]
+
+    postcondition {
+      condition     = self.bucket == local.bucket_name
+      error_message = "The lake's bucket must keep its name, ${self.bucket}: a bucket named ${local.bucket_name} would be a new, empty lake. Set bucket_name to the old name. If the account, the region, project or stage has changed, this is the state of another stack."
+    }
+  }
 }
 
 resource "aws_s3_bucket_versioning" "lake" {
@@ -136,6 +157,9 @@ resource "aws_s3_bucket_policy" "lake" {
 }
 
 data "aws_iam_policy_document" "lake" {
+  # The statements below replace those of the same sid, so the other documents cannot weaken them.
+  source_policy_documents = var.bucket_policy_documents
+
   statement {
     sid       = "DenyInsecureTransport"
     effect    = "Deny"
@@ -154,14 +178,15 @@ data "aws_iam_policy_document" "lake" {
     }
   }
 
-  # Prevents overwriting an object, even by mistake: S3 refuses writes without If-None-Match. The second condition exempts the
-  # parts of a multipart upload, which cannot have this header; the request that completes the upload must have it. Copies cannot
-  # have the header either, so S3 refuses copies into the prefix.
+  # Prevents overwriting an object, even by mistake: S3 refuses writes without If-None-Match. This applies to the whole bucket, so the
+  # objects under a former object_prefix stay protected. The second condition exempts the parts of a multipart upload, which cannot have
+  # this header; the request that completes the upload must have it. Copies cannot have the header either, so S3 refuses copies into the
+  # bucket.
   statement {
     sid       = "DenyWriteWithoutIfNoneMatch"
     effect    = "Deny"
     actions   = ["s3:PutObject"]
-    resources = ["${local.bucket_arn}/${var.object_prefix}*"]
+    resources = ["${local.bucket_arn}/*"]
 
     principals {
       type        = "*"

@@ -23,7 +23,7 @@ variable "bucket_name" {
 }
 
 variable "object_prefix" {
-  description = "Prefix of all the data lake's keys in its bucket. It ends with a slash. The bucket policy prevents overwriting objects under this prefix."
+  description = "Prefix of all the data lake's keys in its bucket. It ends with a slash."
   type        = string
   nullable    = false
 }
@@ -41,13 +41,7 @@ variable "bucket_kms_key_arn" {
 }
 
 variable "deletion_protection" {
-  description = "If true, DynamoDB refuses to delete the table."
-  type        = bool
-  nullable    = false
-}
-
-variable "force_destroy" {
-  description = "If true, Terraform deletes the bucket even if it contains objects."
+  description = "If true, DynamoDB refuses to delete the table, and Terraform does not delete the bucket while it contains objects."
   type        = bool
   nullable    = false
 }
@@ -55,5 +49,21 @@ variable "force_destroy" {
 variable "glue_database_name" {
   description = "Name of a Glue database to create, with the table `events`. If empty, no database is created."
   type        = string
+  nullable    = false
+}
+
+variable "on_demand_throughput" {
+  description = "Limits on the table's throughput. The module `pipeline` describes the attributes."
+  nullable    = false
+
+  type = object({
+    max_read_request_units  = optional(number)
+    max_write_request_units = optional(number)
+  })
+}
+
+variable "bucket_policy_documents" {
+  description = "Policy documents in JSON whose statements are added to the bucket's policy."
+  type        = list(string)
   nullable    = false
 }

@@ -4,6 +4,10 @@ mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
 }
 
+mock_data "aws_region" {
+  defaults = { id = "sa-east-1" }
+}
+
 mock_data "aws_partition" {
   defaults = { partition = "aws" }
 }
@@ -26,6 +30,10 @@ mock_resource "aws_dynamodb_table" {
 
 mock_resource "aws_lambda_function" {
   defaults = { arn = "arn:aws:lambda:sa-east-1:123456789012:function:mock" }
+}
+
+mock_resource "aws_lambda_alias" {
+  defaults = { arn = "arn:aws:lambda:sa-east-1:123456789012:function:mock:live" }
 }
 
 mock_resource "aws_sns_topic" {

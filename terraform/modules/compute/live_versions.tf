@@ -1,0 +1,57 @@
+# The event source mappings invoke the version that the alias `live` points to. That is the newest one, or after a roll-back an older one.
+resource "aws_lambda_alias" "ingest" {
+  name             = "live"
+  description      = "The version that the queue mapping invokes."
+  function_name    = aws_lambda_function.ingest.function_name
+  function_version = coalesce(var.ingest_code.version, aws_lambda_function.ingest.version)
+
+  lifecycle {
+    precondition {
+      condition     = length(local.stale_ingest_settings) == 0
+      error_message = "Version ${coalesce(var.ingest_code.version, "?")} of ${local.ingest_name} was published with ${join(" and ", local.stale_ingest_settings)}. A version keeps its settings: set the variables to these values too, or choose another version."
+    }
+  }
+}
+
+resource "aws_lambda_alias" "archive" {
+  name             = "live"
+  description      = "The version that the stream mapping invokes."
+  function_name    = aws_lambda_function.archive.function_name
+  function_version = coalesce(var.archive_code.version, aws_lambda_function.archive.version)
+
+  lifecycle {
+    precondition {
+      condition     = length(local.stale_archive_settings) == 0
+      error_message = "Version ${coalesce(var.archive_code.version, "?")} of ${local.archive_name} was published with ${join(" and ", local.stale_archive_settings)}. A version keeps its settings: set the variables to these values too, or choose another version."
+    }
+  }
+}
+
+# The version of a roll-back. If it does not exist, the plan fails.
+data "aws_lambda_function" "chosen_ingest" {
+  count = var.ingest_code.version == null ? 0 : 1
+
+  function_name = local.ingest_name
+  qualifier     = var.ingest_code.version
+}
+
+data "aws_lambda_function" "chosen_archive" {
+  count = var.archive_code.version == null ? 0 : 1
+
+  function_name = local.archive_name
+  qualifier     = var.archive_code.version
+}
+
+locals {
+  # With other values of these settings, a roll-back archives events twice, drops bodies that should become dead letters, or writes to a
+  # prefix for which the role has no permission. A version that lacks a setting is older than the setting, and does not use it.
+  stale_ingest_settings = [
+    for name, value in try(one(one(data.aws_lambda_function.chosen_ingest).environment).variables, {}) : "${name} = ${value}"
+    if contains(["DEDUP_WINDOW_SECONDS", "EVENT_ID_POINTER", "ON_CONFLICT"], name) && lookup(local.ingest_environment, name, null) != value
+  ]
+
+  stale_archive_settings = [
+    for name, value in try(one(one(data.aws_lambda_function.chosen_archive).environment).variables, {}) : "${name} = ${value}"
+    if name == "OBJECT_PREFIX" && local.archive_environment[name] != value
+  ]
+}

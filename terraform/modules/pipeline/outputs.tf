@@ -1,0 +1,184 @@
+output "region" {
+  description = "Region of the stack."
+  value       = local.region
+}
+
+output "sqs_queue_url" {
+  description = "URL of the queue that producers send to."
+  value       = module.messaging.queue_url
+}
+
+output "sqs_queue_arn" {
+  description = "ARN of the queue that producers send to."
+  value       = module.messaging.queue_arn
+}
+
+output "sqs_queue_name" {
+  description = "Name of the queue that producers send to."
+  value       = module.messaging.queue_name
+}
+
+output "max_message_bytes" {
+  description = "Size of the largest message that the queue accepts. SQS rejects larger messages when they are sent."
+  value       = module.messaging.max_message_bytes
+}
+
+output "visibility_timeout_seconds" {
+  description = "Visibility timeout of the queue, which is the time between two receives of a message that keeps failing."
+  value       = module.messaging.visibility_timeout_seconds
+}
+
+output "sqs_dlq_url" {
+  description = "URL of the dead-letter queue, which holds messages that failed each of their receives."
+  value       = module.messaging.dlq_url
+}
+
+output "sqs_dlq_arn" {
+  description = "ARN of the dead-letter queue."
+  value       = module.messaging.dlq_arn
+}
+
+output "sqs_dlq_name" {
+  description = "Name of the dead-letter queue."
+  value       = module.messaging.dlq_name
+}
+
+output "on_failure_queue_url" {
+  description = "URL of the on-failure queue. Its messages name the stream records that the stream mapping discarded."
+  value       = module.messaging.on_failure_queue_url
+}
+
+output "on_failure_queue_arn" {
+  description = "ARN of the on-failure queue."
+  value       = module.messaging.on_failure_queue_arn
+}
+
+output "on_failure_queue_name" {
+  description = "Name of the on-failure queue."
+  value       = module.messaging.on_failure_queue_name
+}
+
+output "dynamodb_table_name" {
+  description = "Name of the table of claims."
+  value       = module.storage.table_name
+}
+
+output "dynamodb_table_arn" {
+  description = "ARN of the table of claims."
+  value       = module.storage.table_arn
+}
+
+output "dynamodb_stream_arn" {
+  description = "ARN of the stream of the table of claims."
+  value       = module.storage.stream_arn
+}
+
+output "s3_bucket_name" {
+  description = "Name of the data lake's bucket."
+  value       = module.storage.bucket_name
+}
+
+output "s3_bucket_arn" {
+  description = "ARN of the data lake's bucket."
+  value       = module.storage.bucket_arn
+}
+
+output "object_prefix" {
+  description = "Prefix of all the data lake's keys in its bucket."
+  value       = var.object_prefix
+}
+
+output "dedup_window_seconds" {
+  description = "Dedup window: the time for which a claim is valid."
+  value       = var.dedup_window_seconds
+}
+
+output "event_id_pointer" {
+  description = "JSON Pointer to the event id in a message's body."
+  value       = var.event_id_pointer
+}
+
+output "ingest_function_name" {
+  description = "Name of `ingest-fn`, the function that claims the events in SQS messages."
+  value       = module.compute.ingest_function_name
+}
+
+output "archive_function_name" {
+  description = "Name of `archive-fn`, the function that writes claims to S3."
+  value       = module.compute.archive_function_name
+}
+
+output "ingest_version" {
+  description = "Number of the version of `ingest-fn` that the queue mapping invokes."
+  value       = module.compute.ingest_version
+}
+
+output "archive_version" {
+  description = "Number of the version of `archive-fn` that the stream mapping invokes."
+  value       = module.compute.archive_version
+}
+
+output "ingest_role_arn" {
+  description = "ARN of the role of `ingest-fn`."
+  value       = module.iam.ingest_role_arn
+}
+
+output "archive_role_arn" {
+  description = "ARN of the role of `archive-fn`."
+  value       = module.iam.archive_role_arn
+}
+
+output "producer_policy_json" {
+  description = "Policy document for a role that sends events to the queue."
+  value       = module.iam.producer_policy_json
+}
+
+output "operator_policy_json" {
+  description = "Policy document for a role that runs `producer trace` and `ops replay` on this stack."
+  value       = module.iam.operator_policy_json
+}
+
+output "ingest_mapping_uuid" {
+  description = "UUID of the queue mapping."
+  value       = module.compute.ingest_mapping_uuid
+}
+
+output "archive_mapping_uuid" {
+  description = "UUID of the stream mapping, which is the value of the dimension of its own metrics."
+  value       = module.compute.archive_mapping_uuid
+}
+
+output "ingest_log_group" {
+  description = "Name of the log group of `ingest-fn`."
+  value       = module.compute.ingest_log_group
+}
+
+output "ingest_log_group_arn" {
+  description = "ARN of the log group of `ingest-fn`."
+  value       = module.compute.ingest_log_group_arn
+}
+
+output "archive_log_group" {
+  description = "Name of the log group of `archive-fn`."
+  value       = module.compute.archive_log_group
+}
+
+output "archive_log_group_arn" {
+  description = "ARN of the log group of `archive-fn`."
+  value       = module.compute.archive_log_group_arn
+}
+
+output "dashboard_name" {
+  description = "Name of the CloudWatch dashboard that shows the queues, the functions and the table."
+  value       = module.observability.dashboard_name
+}
+
+output "tail_archive_log_command" {
+  description = "Command that follows the log of `archive-fn` (AWS CLI version 2)."
+  value       = "aws logs tail ${module.compute.archive_log_group} --region ${local.region} --follow --format short"
+}
+
+output "redrive_dlq_command" {
+  description = "Command that moves the dead letters back to the queue."
+  value       = "aws sqs start-message-move-task --region ${local.region} --source-arn ${module.messaging.dlq_arn}"
+}

@@ -1,0 +1,41 @@
+# Plans of the examples.
+
+mock_provider "aws" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+# The tests deploy nothing, so any file can serve as a zip.
+variables {
+  ingest_zip  = "versions.tf"
+  archive_zip = "versions.tf"
+}
+
+run "complete" {
+  command = plan
+
+  module {
+    source = "./examples/complete"
+  }
+
+  assert {
+    condition     = output.s3_bucket_name == "orders-dev-ingestion-data-123456789012-sa-east-1" && output.object_prefix == "raw/orders/"
+    error_message = "The example does not plan the stack that it describes."
+  }
+}
+
+run "two_stacks" {
+  command = plan
+
+  module {
+    source = "./examples/two-stacks"
+  }
+
+  assert {
+    condition = output.s3_bucket_names == {
+      orders = "orders-dev-ingestion-data-123456789012-sa-east-1"
+      clicks = "clicks-dev-ingestion-data-123456789012-sa-east-1"
+    }
+    error_message = "The example does not plan two stacks with buckets of their own."
+  }
+}
