@@ -106,6 +106,15 @@ fn claim_survives_encoding() {
     }
 }
 
+/// A newer version or an operator may add an attribute. The claim stays valid.
+#[test]
+fn unknown_attribute_is_ignored() {
+    let claim = claim(r#"{"event_id":"a"}"#);
+    let mut item = claim.to_item().into_inner();
+    item.insert("note".to_owned(), AttributeValue::S("added by hand".to_owned()));
+    assert_eq!(Claim::from_item(item).unwrap(), claim);
+}
+
 #[test]
 fn body_is_compressed_only_to_save_units() {
     let claim_of_spaces = |bytes: usize| claim(&format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16)));
