@@ -55,15 +55,20 @@ impl LogTail {
                 break;
             }
         }
+        Ok(self.take_new(read))
+    }
+
+    /// Returns the lines of log events that are new. The next search starts `delay` before the latest event.
+    fn take_new(&mut self, read: Vec<LogEvent>) -> Vec<String> {
         let mut lines = Vec::new();
         let mut latest_ms = self.from_ms;
         for event in read {
             latest_ms = latest_ms.max(event.timestamp.unwrap_or_default());
             lines.extend(self.unseen(event));
         }
-        self.from_ms = self.from_ms.max(latest_ms - self.delay_ms);
+        self.from_ms = self.from_ms.max(latest_ms.saturating_sub(self.delay_ms));
         self.seen.retain(|_, at_ms| *at_ms >= self.from_ms);
-        Ok(lines)
+        lines
     }
 
     /// Returns the log event's line, unless an earlier call returned it. In some emulators, log events have no id. The
@@ -266,6 +271,23 @@ impl<'a> LogReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A line that appears up to the delay late is still found, and no line is returned twice.
+    #[test]
+    fn late_line_is_returned() {
+        let mut tail = LogTail::new("group", 0, Duration::from_secs(30));
+        let event = |timestamp: i64| LogEvent {
+            event_id: Some(timestamp.to_string()),
+            message: Some(timestamp.to_string()),
+            timestamp: Some(timestamp),
+        };
+        assert_eq!(tail.take_new(vec![event(100_000)]), ["100000"]);
+        assert_eq!(tail.from_ms, 70_000, "the next search starts 30 s before the latest line");
+        assert_eq!(tail.take_new(vec![event(70_000), event(100_000)]), ["70000"]);
+        assert_eq!(tail.take_new(vec![event(130_000), event(70_000), event(100_000)]), ["130000"]);
+        assert_eq!(tail.from_ms, 100_000);
+        assert_eq!(tail.seen.len(), 2, "lines before the search are forgotten");
+    }
 
     /// A line is returned only once, even if its log event has no id.
     #[test]

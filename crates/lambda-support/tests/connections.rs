@@ -173,7 +173,7 @@ async fn reset_connections_are_replaced() {
     }
 }
 
-/// As long as requests are answered, they use the connections of earlier requests.
+/// A request uses the connection of an earlier request that was answered.
 #[tokio::test]
 async fn answered_requests_reuse_connections() {
     let server = Server::start().await;
