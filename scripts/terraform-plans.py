@@ -1,14 +1,16 @@
 """Checks the plans of terraform/tests that call the module pipeline. `terraform test` itself cannot read them.
 
-usage: terraform -chdir=terraform test -json -verbose -filter=tests/callers.tftest.hcl -filter=tests/existing_stack.tftest.hcl |
-       terraform-plans.py
+usage: terraform -chdir=terraform test -json -verbose -filter=tests/FILE.. | terraform-plans.py
+
+scripts/check-terraform has the list of the files.
 """
 
 import json
 import re
 import sys
 
-REGION = re.compile(r"\b[a-z]{2}(?:-[a-z]+)+-[0-9]\b")
+# A region in text, also as a part of a longer name.
+REGION = re.compile(r"\b(?:af|ap|ca|cn|eu|il|me|mx|sa|us)-[a-z]+(?:-[a-z]+)?-[0-9]\b")
 # The modules that tests/other-root calls, and one resource of each kind that tests/former-root creates.
 CALLS = ["module.one", 'module.each["orders"]', 'module.each["clicks"]']
 FORMER = {
@@ -57,8 +59,112 @@ def existing_stack_moves_into_the_module(changes: list[dict]) -> str:
     return f"{len(moved)} resources move, and none is replaced"
 
 
+def role_of_another_account_may_send(changes: list[dict]) -> str:
+    """The policy of the queue lets the producers' account send, and no other account."""
+    queue = {change["address"]: change["change"]["after"] for change in changes}["module.pipeline.module.messaging.aws_sqs_queue.queue"]
+    allowed = [statement for statement in json.loads(queue["policy"])["Statement"] if statement["Effect"] == "Allow"]
+    senders = [(statement["Principal"], "sqs:SendMessage" in statement["Action"]) for statement in allowed]
+    must(senders == [({"AWS": "arn:aws:iam::210987654321:root"}, True)], f"the policy of the queue lets {senders} send")
+    return senders[0][0]["AWS"]
+
+
+# For each resource: its attributes (with the index of a list, or the name of a map's item, after a dot) and their values.
+SETTINGS = {
+    "messaging.aws_sqs_queue.queue": {
+        "message_retention_seconds": 43_200,
+        "visibility_timeout_seconds": 6 * 40 + 7,
+        "max_message_size": 131_072,
+        "redrive_policy.maxReceiveCount": 5,
+    },
+    "messaging.aws_sqs_queue.dlq": {"message_retention_seconds": 518_400, "max_message_size": 131_072},
+    "messaging.aws_sqs_queue.on_failure": {"message_retention_seconds": 691_200},
+    "storage.aws_dynamodb_table.claims": {
+        "on_demand_throughput.0.max_read_request_units": 1001,
+        "on_demand_throughput.0.max_write_request_units": 1002,
+    },
+    "compute.aws_cloudwatch_log_group.ingest": {"retention_in_days": 90},
+    "compute.aws_cloudwatch_log_group.archive": {"retention_in_days": 90},
+    "compute.aws_lambda_function.ingest": {
+        "timeout": 40,
+        "memory_size": 320,
+        "architectures": ["arm64"],
+        "logging_config.0.application_log_level": "DEBUG",
+        "tracing_config.0.mode": "PassThrough",
+        "environment.0.variables.DEDUP_WINDOW_SECONDS": "2000000",
+        "environment.0.variables.EVENT_ID_POINTER": "/id",
+        "environment.0.variables.ON_CONFLICT": "dead-letter",
+        "environment.0.variables.CLAIM_WRITES": "batch",
+        "environment.0.variables.CLAIM_CACHE_ENTRIES": "1300",
+    },
+    "compute.aws_lambda_function.archive": {
+        "timeout": 40,
+        "memory_size": 320,
+        "architectures": ["arm64"],
+        "logging_config.0.application_log_level": "DEBUG",
+        "tracing_config.0.mode": "PassThrough",
+        "environment.0.variables.OBJECT_PREFIX": "raw/",
+    },
+    "compute.aws_lambda_alias.archive": {"function_version": "6"},
+    "compute.aws_lambda_event_source_mapping.ingest": {
+        "enabled": False,
+        "batch_size": 11,
+        "maximum_batching_window_in_seconds": 7,
+        "scaling_config.0.maximum_concurrency": 12,
+    },
+    "compute.aws_lambda_event_source_mapping.archive": {
+        "enabled": True,
+        "batch_size": 140,
+        "maximum_batching_window_in_seconds": 3,
+        "parallelization_factor": 4,
+        "bisect_batch_on_function_error": False,
+        "maximum_retry_attempts": 15,
+        "maximum_record_age_in_seconds": 72_000,
+    },
+} | {
+    f'observability.aws_cloudwatch_metric_alarm.alarm["{name}"]': {"threshold": threshold, "period": 60}
+    for name, threshold in {
+        "queue-message-age": 500,
+        "dlq-message-age": (518_400 - 43_200) // 2,
+        "on-failure-message-age": 691_200 // 2,
+        "stream-iterator-age": 700_000,
+        "archive-lag": 800_000,
+        "conflicts": 21,
+        "rejected-messages": 22,
+        "failed-messages": 23,
+        "failed-records": 24,
+    }.items()
+}
+
+
+def attribute(resource: dict, path: str) -> object:
+    """Returns the value at a path such as `environment.0.variables.NAME`. Decodes attributes that are JSON text."""
+    value = resource
+    for part in path.split("."):
+        value = json.loads(value) if isinstance(value, str) else value
+        value = value[int(part)] if isinstance(value, list) else value[part]
+    return value
+
+
+def each_setting_reaches_its_resource(changes: list[dict]) -> str:
+    """Each setting is passed to the resource that it is for."""
+    planned = {change["address"]: change["change"]["after"] for change in changes}
+    count = 0
+    for name, expected in SETTINGS.items():
+        for path, value in expected.items():
+            found = attribute(planned[f"module.pipeline.module.{name}"], path)
+            must(found == value, f"{name}: {path} is {found}, not {value}")
+            count += 1
+    return f"{count} attributes have the values of their settings"
+
+
 def main() -> None:
-    checks = {check.__name__: check for check in [other_root_chooses_region_and_tags, existing_stack_moves_into_the_module]}
+    all_checks = [
+        other_root_chooses_region_and_tags,
+        existing_stack_moves_into_the_module,
+        role_of_another_account_may_send,
+        each_setting_reaches_its_resource,
+    ]
+    checks = {check.__name__: check for check in all_checks}
     for line in sys.stdin:
         message = json.loads(line)
         if message["@level"] == "error":
