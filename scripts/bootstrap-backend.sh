@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 # Creates the bucket for Terraform's state. You can run the script again at any time: it keeps an existing bucket, and the bucket's
-# encryption and policy.
+# encryption, life cycle, tags and policy.
 set -euo pipefail
 
 usage() {
     cat <<'EOF'
 usage: scripts/bootstrap-backend.sh [--bucket NAME] [--region REGION]
 
-Creates an S3 bucket for Terraform's state: versioned, private, encrypted and TLS only. Then prints the `terraform init` command to run.
+Creates an S3 bucket for Terraform's state: versioned, private, encrypted and TLS only. S3 deletes old versions of the state and of its
+lock after 90 days. Then prints the `terraform init` command to run.
 
   --bucket NAME    Name of the bucket [default: dynamo-locking-terraform-state-<account id>-<region>]
   --region REGION  Region of the bucket [default: sa-east-1]
 
 Requires the AWS CLI (`aws`, version 1 or 2) with credentials that may create and configure the bucket: s3:CreateBucket,
 s3:ListBucket, s3:GetBucketLocation, and s3:Get* and s3:Put* for BucketVersioning, BucketPublicAccessBlock,
-EncryptionConfiguration and BucketPolicy.
+EncryptionConfiguration, LifecycleConfiguration, BucketTagging and BucketPolicy.
 EOF
 }
 
@@ -84,6 +85,22 @@ if ! answer=$(s3api get-bucket-encryption 2>&1); then
     [[ $answer == *ServerSideEncryptionConfigurationNotFoundError* ]] || die "failed to read the encryption of $bucket: $answer"
     s3api put-bucket-encryption --server-side-encryption-configuration \
         '{"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}'
+fi
+
+# Keeps an existing life cycle. Each lock leaves an old version and a delete marker. 90 days leave time to restore an older state.
+if ! answer=$(s3api get-bucket-lifecycle-configuration 2>&1); then
+    [[ $answer == *NoSuchLifecycleConfiguration* ]] || die "failed to read the life cycle of $bucket: $answer"
+    s3api put-bucket-lifecycle-configuration --lifecycle-configuration \
+        '{"Rules": [{"ID": "old-versions", "Status": "Enabled", "Filter": {"Prefix": ""},
+          "NoncurrentVersionExpiration": {"NoncurrentDays": 90}, "Expiration": {"ExpiredObjectDeleteMarker": true},
+          "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}]}' >/dev/null
+fi
+
+# Keeps existing tags.
+if ! answer=$(s3api get-bucket-tagging 2>&1); then
+    [[ $answer == *NoSuchTagSet* ]] || die "failed to read the tags of $bucket: $answer"
+    s3api put-bucket-tagging --tagging \
+        'TagSet=[{Key=ManagedBy,Value=scripts/bootstrap-backend.sh},{Key=Application,Value=terraform-state}]'
 fi
 
 # Keeps an existing policy, if it refuses plain HTTP.

@@ -32,16 +32,16 @@ def lost_variables(root: Path, pipeline: Path) -> Iterator[str]:
         if own is None:
             yield f"{root}/variables.tf must have the variable {name}"
             continue
-        if attribute_types(own) != attribute_types(attributes):
-            yield f"{root}/variables.tf: {name} must have the type {attribute_types(attributes)} as in {pipeline}"
+        if attribute_types(own["type"]) != attribute_types(attributes["type"]):
+            yield f"{root}/variables.tf: {name} must have the type {attribute_types(attributes['type'])} as in {pipeline}"
         if own["description"] != attributes["description"].splitlines()[0]:
             yield f"{root}/variables.tf: {name} must have the first line of its description in {pipeline}"
 
 
-def attribute_types(variable: dict) -> object:
-    """Returns the types of an object's attributes, or the type of another variable. They are equal if only defaults differ."""
-    attributes = object_attributes(variable["type"])
-    return expression(variable["type"]) if attributes is None else {name: kind for name, (kind, _) in attributes.items()}
+def attribute_types(variable_type: str) -> object:
+    """Returns the types of an object's attributes, or another type as it is. They are equal if only defaults differ."""
+    attributes = object_attributes(variable_type)
+    return expression(variable_type) if attributes is None else {name: attribute_types(kind) for name, (kind, _) in attributes.items()}
 
 
 def main(root: Path) -> None:

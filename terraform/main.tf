@@ -21,7 +21,9 @@ module "pipeline" {
   on_conflict             = var.on_conflict
   ingest                  = local.ingest
   archive                 = local.archive
+  ingest_version          = var.ingest_version
   ingest_enabled          = var.ingest_enabled
+  archive_version         = var.archive_version
   archive_enabled         = var.archive_enabled
   functions               = var.functions
   max_receive_count       = var.max_receive_count

@@ -60,7 +60,6 @@ variable "ingest" {
     s3_key                  = optional(string)
     s3_object_version       = optional(string)
     source_code_hash        = optional(string)
-    version                 = optional(string)
     batch_size              = optional(number)
     batching_window_seconds = optional(number)
     maximum_concurrency     = optional(number)
@@ -85,7 +84,6 @@ variable "archive" {
     s3_key                         = optional(string)
     s3_object_version              = optional(string)
     source_code_hash               = optional(string)
-    version                        = optional(string)
     batch_size                     = optional(number)
     batching_window_seconds        = optional(number)
     parallelization_factor         = optional(number)
@@ -98,9 +96,21 @@ variable "archive" {
   nullable = false
 }
 
+variable "ingest_version" {
+  description = "Published version of `ingest-fn` that the queue mapping invokes, for a roll-back. If null, the mapping invokes the newest version."
+  type        = string
+  default     = null
+}
+
 variable "ingest_enabled" {
   description = "If false, Lambda does not invoke `ingest-fn`. Messages wait in the queue, and SQS deletes them after `retention.queue_seconds`. The alarms for a pipeline that has stopped stay active."
   type        = bool
+  default     = null
+}
+
+variable "archive_version" {
+  description = "Published version of `archive-fn` that the stream mapping invokes, for a roll-back. If null, the mapping invokes the newest version."
+  type        = string
   default     = null
 }
 

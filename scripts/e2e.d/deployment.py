@@ -138,14 +138,16 @@ class Deployment:
     def refused(self, name: str, *arguments: str) -> str:
         """Runs a Terraform command that must fail. Returns its output."""
         # The settings file comes first, because Terraform uses the last value of a variable.
-        command = ["terraform", arguments[0], f"-var-file={self.settings_file}", *arguments[1:]]
+        command = ["terraform", arguments[0], "-input=false", "-no-color", f"-var-file={self.settings_file}", *arguments[1:]]
         child = Child(command, self.confirmed_env, self.folder / f"{name}.log", self.module)
         if child.wait(300) == 0:
             raise CommandFailed(f"{child.shown()} was not refused\n{tail(child.output())}")
         return child.output()
 
-    def state(self) -> str:
-        return self.must(self.terraform("state-pull", "state", "pull"))
+    def state(self, name: str) -> dict:
+        """Returns the state without the results of checks, which Terraform writes in any order."""
+        state = json.loads(self.must(self.terraform(name, "state", "pull")))
+        return {key: value for key, value in state.items() if key != "check_results"}
 
     def destroy(self) -> str:
         """Destroys the stack with the three commands that terraform/README.md prints. Checks before each of the last two that protection

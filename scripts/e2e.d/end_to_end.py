@@ -10,17 +10,21 @@ import time
 from pathlib import Path
 
 import documents
+import examples
 import slips
 from children import tail
 from deployment import Deployment
 from emulator import Emulator, NotLoopback, loopback_endpoint
-from permission_probes import probe_roles
+from feeds import Feeds
+from permission_probes import probe_producers, probe_roles
 from runbook import Runbook
 from stack_in_use import StackInUse, must
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 UNUSABLE = 2
 PIPELINE = "module.pipeline.module"
+# The changes of a plan that publishes a version of ingest-fn. The last one is an output.
+NEW_VERSION = [f"{PIPELINE}.compute.aws_lambda_function.ingest", f"{PIPELINE}.compute.aws_lambda_alias.ingest", "ingest_version"]
 
 
 def main() -> int:
@@ -91,13 +95,13 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
 
     deployment.set_variables(ingest={"claim_cache_entries": 0})
     changes, _ = deployment.planned_changes("plan-cache-off")
-    expected = {f"{PIPELINE}.messaging.aws_sqs_queue.queue", f"{PIPELINE}.compute.aws_lambda_function.ingest"}
+    expected = {f"{PIPELINE}.messaging.aws_sqs_queue.queue", *NEW_VERSION}
     must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
     deployment.apply_saved("plan-cache-off")
     step.shows("a plan finds a manual change and a changed variable, and nothing else", ", ".join(sorted(changes)))
     deployment.set_variables(ingest={"claim_writes": "batch"})
     changes, _ = deployment.planned_changes("plan-batched")
-    expected = {f"{PIPELINE}.iam.aws_iam_role_policy.ingest", f"{PIPELINE}.compute.aws_lambda_function.ingest"}
+    expected = {f"{PIPELINE}.iam.aws_iam_role_policy.ingest", *NEW_VERSION}
     must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
     deployment.apply_saved("plan-batched")
     twice = {"sent": 200, "claims": 100, "objects": 100, "object_versions": 100}
@@ -114,11 +118,18 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
     step.shows("each role may do its work and nothing else", probed)
     runbook = Runbook(deployment, stack, ops)
     step.shows("the runbook sets the names of this stack", runbook.names_this_stack())
-    listed = runbook.trace_and_replay_need_only_listed_permissions("grid_stress_999")
-    step.shows("trace and replay work with exactly the permissions that they list", listed)
+    policy = runbook.trace_and_replay_work_for_operators("grid_stress_999")
+    step.shows("trace and replay work with exactly the operators' policy", policy)
+    producers = runbook.session("producer", stack.outputs["producer_policy_json"])
+    step.shows("a role with the producers' policy may only send", probe_producers(emulator, stack.outputs, producers))
     step.shows("the runbook's commands work as printed", runbook.deployed_commands_work())
     step.shows("the commands for erasure remove an event", runbook.erasure_removes("rolled-back"))
     runbook.remove_roles()
+
+    feeds = Feeds(deployment, stack)
+    step.shows("SNS and EventBridge can be connected to the queue", feeds.connect())
+    step.shows("an event from either of them is archived once", feeds.events_are_archived_once())
+    feeds.remove()
 
     step.shows("slips that would delete or replace the stack are refused, and change nothing", slips.are_refused(deployment, stack))
 
@@ -127,6 +138,16 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
     must(not left, f"left behind: {sorted(left)}")
     step.shows("until the destroy, the next apply would protect the stack again", protected_again)
     step.shows("terraform destroy leaves nothing", f"all {len(deployed - before)} resources are gone")
+
+    before = emulator.inventory(examples.REGION)
+    deployed_examples = examples.Examples(CHECKOUT, emulator, folder)
+    step.shows("two examples deploy from a Git source, at the same time", deployed_examples.deploy())
+    step.shows("the commands of an example's README work as printed", deployed_examples.complete_works())
+    step.shows("of two stacks in one state, each archives only its own events", deployed_examples.two_stacks_are_separate())
+    deployed_examples.destroy()
+    left = emulator.inventory(examples.REGION) - before
+    must(not left, f"left behind by the examples: {sorted(left)}")
+    step.shows("one terraform destroy removes each example, because neither is protected")
 
 
 def shown(reading: dict) -> str:

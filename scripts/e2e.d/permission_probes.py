@@ -1,8 +1,9 @@
 """Checks what each role may do and may not do, by calls with the role's own credentials. Allowed calls are part of the check: if the
 emulator refused every call, the refused ones would prove nothing.
 
-Calls for log streams, the table's stream and PartiQL are left out, because the emulator checks them against action names that AWS does
-not have. The emulator does not know the condition key `dynamodb:LeadingKeys` either, so it would allow a put of any partition key.
+Calls for log streams, the table's stream, PartiQL and batches of messages are left out, because the emulator checks them against action
+names that AWS does not have. The emulator does not know the condition key `dynamodb:LeadingKeys` either, so it would allow a put of any
+partition key.
 `terraform test` asserts those permissions and that condition in the policies."""
 
 from botocore.exceptions import ClientError
@@ -82,6 +83,32 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
     must(not wrong, "\n".join(wrong))
     numbers = {role: {kind: len(tried) for kind, tried in calls.items()} for role, calls in probes.items()}
     return "; ".join(f"{role}: {n['allowed']} calls allowed, {n['denied']} denied" for role, n in numbers.items())
+
+
+def probe_producers(emulator: Emulator, outputs: dict[str, str], session: dict[str, str]) -> str:
+    """Tries calls with the credentials of a role that has only the producers' policy."""
+    queue, dlq, on_failure = (outputs[name] for name in ("sqs_queue_url", "sqs_dlq_url", "on_failure_queue_url"))
+    body = '{"event_id":"from-a-producer-role"}'
+    allowed = [
+        ("sqs", "get_queue_url", {"QueueName": outputs["sqs_queue_name"]}),
+        ("sqs", "send_message", {"QueueUrl": queue, "MessageBody": body}),
+    ]
+    denied = [
+        ("sqs", "receive_message", {"QueueUrl": queue}),
+        ("sqs", "purge_queue", {"QueueUrl": queue}),
+        ("sqs", "send_message", {"QueueUrl": dlq, "MessageBody": body}),
+        ("sqs", "send_message", {"QueueUrl": on_failure, "MessageBody": body}),
+        ("dynamodb", "scan", {"TableName": outputs["dynamodb_table_name"]}),
+        ("s3", "list_objects_v2", {"Bucket": outputs["s3_bucket_name"]}),
+    ]
+    wrong = [
+        f"a producer: {service} {operation} {arguments} must be {expected}, but was: {actual}"
+        for expected, calls in {"allowed": allowed, "denied": denied}.items()
+        for service, operation, arguments in calls
+        if (actual := outcome(emulator.client(service, session), operation, arguments)) != expected
+    ]
+    must(not wrong, "\n".join(wrong))
+    return f"{len(allowed)} calls allowed, {len(denied)} denied"
 
 
 def outcome(client, operation: str, arguments: dict) -> str:

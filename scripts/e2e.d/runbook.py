@@ -2,16 +2,13 @@
 
 import json
 import re
-import shutil
-import zipfile
-from base64 import b64encode
 from datetime import datetime, timezone
-from hashlib import sha256
 from pathlib import Path
 
 from children import run
 from deployment import Deployment
 from documents import deployed_blocks
+from roll_back import RollBack
 from stack_in_use import StackInUse, must
 from waiting import until
 
@@ -49,84 +46,77 @@ class Runbook:
         must(printed.splitlines() == expected, f"the variables do not name this stack: {printed}")
         return f"{len(NAMES)} variables"
 
-    def trace_and_replay_need_only_listed_permissions(self, event_id: str) -> str:
-        """Runs `trace` on an archived event and `replay` on a deleted object, each under a role with only the listed permissions."""
+    def trace_and_replay_work_for_operators(self, event_id: str) -> str:
+        """Runs `trace` on an archived event and `replay` on a deleted object, under a role with the operators' policy."""
         names = {name: self.stack.outputs[output] for name, output in NAMES.items()}
-        table, bucket, prefix = names["TABLE"], names["BUCKET"], names["PREFIX"]
-        may_trace = {
-            "dynamodb:GetItem": [table_arn := f"arn:aws:dynamodb:*:*:table/{table}"],
-            "s3:ListBucketVersions": [bucket_arn := f"arn:aws:s3:::{bucket}"],
-            "s3:GetObject": [objects_arn := f"{bucket_arn}/{prefix}*"],
-            "logs:FilterLogEvents": ["arn:aws:logs:*:*:log-group:*"],
-            "sqs:GetQueueAttributes": ["arn:aws:sqs:*:*:*"],
-            "sqs:ReceiveMessage": ["arn:aws:sqs:*:*:*"],
-        }
-        may_replay = {
-            "dynamodb:DescribeTable": [table_arn],
-            "dynamodb:Scan": [table_arn],
-            "dynamodb:GetItem": [table_arn],
-            "s3:ListBucket": [bucket_arn],
-            "s3:PutObject": [objects_arn],
-        }
+        bucket, prefix, policy = names["BUCKET"], names["PREFIX"], self.stack.outputs["operator_policy_json"]
+        operator = self.operator("operator", policy)
         producer = f'"{self.stack.producer_binary}"'
         trace = f'{producer} trace {event_id} --queue-url "$QUEUE" --dlq-url "$DLQ" --on-failure-url "$ON_FAILURE" --table "$TABLE" \\\n'
         trace += '--bucket "$BUCKET" --object-prefix "$PREFIX" --ingest-log-group "$INGEST_LOG" --archive-log-group "$ARCHIVE_LOG"'
-        story = self.shell("trace", trace, **names, **self.operator("trace", may_trace))
+        story = self.shell("trace", trace, **names, **operator)
         must(story.endswith("the event is archived\n") and "could not read" not in story, f"for an archived event, trace prints {story}")
 
         key = self.stack.s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}dt=", MaxKeys=1)["Contents"][0]["Key"]
         self.stack.s3.delete_object(Bucket=bucket, Key=key)
         options = '--table "$TABLE" --bucket "$BUCKET" --object-prefix "$PREFIX" --until "$UNTIL"'
-        names |= self.operator("replay", may_replay) | {"UNTIL": datetime.now(timezone.utc).isoformat()}
+        names |= operator | {"UNTIL": datetime.now(timezone.utc).isoformat()}
         found = self.shell("replay-dry", f'! "{self.ops}" replay {options}', **names)
         must(": 1 without an object" in found, f"after one object was deleted, replay prints {found}")
         written = self.shell("replay", f'"{self.ops}" replay {options} --write', **names)
         must("1 written, 0 already there" in written, f"after one object was deleted, replay prints {written}")
         must(self.stack.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0, "replay did not write the deleted object")
-        return f"{len(may_trace)} and {len(may_replay)} actions"
+        return f"{len(json.loads(policy)['Statement'])} statements"
 
-    def operator(self, name: str, may: dict[str, list[str]]) -> dict[str, str]:
-        """Creates a role with exactly these permissions and returns its credentials. `remove_roles` deletes the role."""
-        iam, sts = self.stack.emulator.client("iam"), self.stack.emulator.client("sts")
-        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document([trust]))["Role"]["Arn"]
-        self.roles.append(name)
-        allowed = [{"Effect": "Allow", "Action": action, "Resource": on} for action, on in may.items()]
-        iam.put_role_policy(RoleName=name, PolicyName="listed", PolicyDocument=document(allowed))
-        session = sts.assume_role(RoleArn=arn, RoleSessionName="operator")["Credentials"]
+    def operator(self, name: str, policy: str) -> dict[str, str]:
+        """Returns variables with the credentials of a new role that has exactly this policy."""
+        session = self.session(name, policy)
         return {
             "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
             "AWS_SESSION_TOKEN": session["SessionToken"],
         }
 
+    def session(self, name: str, policy: str) -> dict[str, str]:
+        """Creates a role with exactly this policy and returns its credentials. `remove_roles` deletes the role."""
+        iam, sts = self.stack.emulator.client("iam"), self.stack.emulator.client("sts")
+        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document([trust]))["Role"]["Arn"]
+        self.roles.append(name)
+        iam.put_role_policy(RoleName=name, PolicyName="output", PolicyDocument=policy)
+        return sts.assume_role(RoleArn=arn, RoleSessionName=name)["Credentials"]
+
     def remove_roles(self) -> None:
         iam = self.stack.emulator.client("iam")
         for name in self.roles:
-            iam.delete_role_policy(RoleName=name, PolicyName="listed")
+            iam.delete_role_policy(RoleName=name, PolicyName="output")
             iam.delete_role(RoleName=name)
 
     def deployed_commands_work(self) -> str:
         """Rolls a release back and forward, disables and enables a mapping, changes the dedup window, and restores the table."""
-        check_out, roll_back, roll_forward, disable, state, enable, window, restore, replay, new_sandboxes = self.blocks
-        self.roll_back_and_forward(check_out, roll_back, roll_forward)
+        disable, enable, show, apply, move_alias, check_out, state, window, restore, replay, new_sandboxes = self.blocks
+        roll_back = RollBack(self.deployment, self.stack, self.shell)
+        rolled = roll_back.works(self.names, show, apply, move_alias, check_out)
 
-        function = self.stack.outputs["ingest_function_name"]
-        self.shell("disable", disable, FUNCTION=function)
-        until("the mapping is disabled", lambda: self.mapping(function)["State"] == "Disabled", seconds=30)
-        printed = self.shell("state", state, FUNCTION=function)
+        mapping = self.stack.outputs["ingest_mapping_uuid"]
+        self.shell("disable", disable, MAPPING=mapping)
+        until("the mapping is disabled", lambda: self.state(mapping) == "Disabled", seconds=30)
+        printed = self.shell("state", state, MAPPING=mapping)
         must("Disabled" in printed, f"the state of a disabled mapping is printed as {printed}")
         self.deployment.set_settings(ingest_enabled=False)
         self.shell("apply-while-disabled", enable, STAGE="dev")
-        must(self.mapping(function)["State"] == "Disabled", "an apply enabled the mapping although the settings say that it is disabled")
+        must(self.state(mapping) == "Disabled", "an apply enabled the mapping although the settings say that it is disabled")
         self.deployment.set_settings(ingest_enabled=None)
         self.shell("enable", enable, STAGE="dev")
-        until("the mapping is enabled", lambda: self.mapping(function)["State"] == "Enabled", seconds=30)
+        until("the mapping is enabled", lambda: self.state(mapping) == "Enabled", seconds=30)
 
+        before = roll_back.versions()["ingest"]
         self.deployment.set_settings(dedup_window_seconds=WINDOW_SECONDS)
         self.shell("window", window, STAGE="dev")
-        variables = self.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        variables = roll_back.live("ingest")["Environment"]["Variables"]
         must(variables["DEDUP_WINDOW_SECONDS"] == str(WINDOW_SECONDS), f"the function's variables are {variables}")
+
+        roll_back.is_refused_for("DEDUP_WINDOW_SECONDS", version=before)
 
         table = self.stack.outputs["dynamodb_table_name"]
         self.shell("restore", restore, TABLE=table)
@@ -138,9 +128,9 @@ class Runbook:
         self.stack.dynamodb.delete_table(TableName=restored)
 
         self.shell("new-sandboxes", self.names + new_sandboxes)
-        variables = self.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        variables = roll_back.live("ingest")["Environment"]["Variables"]
         must(variables["DEDUP_WINDOW_SECONDS"] == str(WINDOW_SECONDS + 1), f"the function's variables are {variables}")
-        return "rolled back and forward, disabled and enabled a mapping, changed the dedup window, restored the table to a new one"
+        return f"rolled back ({rolled}), disabled and enabled a mapping, changed the dedup window, restored the table to a new one"
 
     def erasure_removes(self, event_id: str) -> str:
         """Runs the commands of docs/erasure.md. Afterwards, neither the table nor the lake has the event."""
@@ -158,46 +148,8 @@ class Runbook:
         must("Versions" not in versions and "DeleteMarkers" not in versions, f"versions are still there: {versions}")
         return key[0]
 
-    def roll_back_and_forward(self, check_out: str, roll_back: str, roll_forward: str) -> None:
-        """Rolls back to a stand-in for the last good release: the same zips with an extra file, which work but have other hashes."""
-        last_good, deployed = self.deployment.folder / "last-good", self.hashes()
-        # Skips packaging, which takes minutes and has already run in the checkout.
-        *check_out, package = check_out.splitlines()
-        must(package == '"$LAST_GOOD/scripts/package"', f"the last command of the block must be packaging, not {package}")
-        names = {"LAST_GOOD": str(last_good), "GOOD_COMMIT": "HEAD"}
-        # Git refuses a checkout that belongs to another user, unless it is declared safe.
-        owner = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-        self.shell("check-out", "\n".join(check_out), **names, **owner)
-        try:
-            must((last_good / "scripts/package").is_file(), "the last good release was not checked out")
-            good = {}
-            for function in deployed:
-                zipped = Path("target/lambda", function, "bootstrap.zip")
-                (last_good / zipped).parent.mkdir(parents=True)
-                shutil.copy(self.deployment.checkout / zipped, last_good / zipped)
-                with zipfile.ZipFile(last_good / zipped, "a") as out:
-                    out.writestr("release", "the last good one")
-                good[function] = b64encode(sha256((last_good / zipped).read_bytes()).digest()).decode()
-
-            self.shell("roll-back", roll_back, **names)
-            must(self.hashes() == good != deployed, f"the functions are {self.hashes()}, not {good}")
-            self.shell("roll-back-lasts", "terraform -chdir=terraform apply")
-            must(self.hashes() == good, "the next apply deployed the bad release again")
-            one = {"sent": 50, "claims": 1, "new_claims": 1, "objects": 1}
-            self.stack.produce("rolled-back", "--event-id", "rolled-back", expected=one)
-        finally:
-            self.shell("remove", 'git worktree remove --force "$LAST_GOOD"', **names, **owner)
-        self.shell("roll-forward", roll_forward, **names)
-        must(self.hashes() == deployed, f"the functions are {self.hashes()}, not {deployed}")
-
-    def hashes(self) -> dict[str, str]:
-        """Returns the SHA-256 of each function's zip, as Lambda reports it."""
-        name = {"ingest-fn": "ingest_function_name", "archive-fn": "archive_function_name"}
-        get = lambda output: self.functions.get_function_configuration(FunctionName=self.stack.outputs[output])
-        return {function: get(output)["CodeSha256"] for function, output in name.items()}
-
-    def mapping(self, function: str) -> dict:
-        return self.functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"][0]
+    def state(self, mapping: str) -> str:
+        return self.functions.get_event_source_mapping(UUID=mapping)["State"]
 
 
 def document(statements: list[dict]) -> str:

@@ -73,8 +73,11 @@ def main() -> int:
             os.environ.update({name: value for name, value in env.items() if name.startswith("AWS_")})
         env |= {"AWS_REGION": options.region, "AWS_DEFAULT_REGION": options.region}
         return on_account(options, env, folder)
-    except (Refused, BotoCoreError) as problem:
+    except (Refused, BotoCoreError, ClientError) as problem:
         print(f"scripts/first-run: {problem}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("scripts/first-run: interrupted before the stack was created", file=sys.stderr)
         return UNUSABLE
     finally:
         if emulator is not None:

@@ -136,9 +136,11 @@ run "unpublished_version_is_refused" {
   }
 
   variables {
-    ingest  = { zip = "versions.tf", version = "$LATEST" }
-    archive = { zip = "versions.tf", version = "$LATEST" }
+    ingest          = { zip = "versions.tf" }
+    archive         = { zip = "versions.tf" }
+    ingest_version  = "$LATEST"
+    archive_version = "$LATEST"
   }
 
-  expect_failures = [var.ingest, var.archive]
+  expect_failures = [var.ingest_version, var.archive_version]
 }

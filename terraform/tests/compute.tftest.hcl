@@ -42,6 +42,8 @@ variables {
   name_prefix                            = "stack"
   ingest_code                            = { zip = "versions.tf" }
   archive_code                           = { zip = "main.tf" }
+  ingest_version                         = null
+  archive_version                        = null
   architecture                           = "arm64"
   function_timeout_seconds               = 20
   memory_mb                              = 512
@@ -258,8 +260,8 @@ run "roll_back_invokes_chosen_versions" {
   }
 
   variables {
-    ingest_code  = { zip = "versions.tf", version = 7 }
-    archive_code = { zip = "main.tf", version = 8 }
+    ingest_version  = 7
+    archive_version = 8
   }
 
   assert {
@@ -284,7 +286,7 @@ run "roll_back_to_another_window_is_refused" {
   }
 
   variables {
-    ingest_code          = { zip = "versions.tf", version = 7 }
+    ingest_version       = 7
     dedup_window_seconds = 2000001
   }
 
@@ -299,8 +301,27 @@ run "roll_back_to_another_event_id_is_refused" {
   }
 
   variables {
-    ingest_code      = { zip = "versions.tf", version = 7 }
+    ingest_version   = 7
     event_id_pointer = "/id"
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+run "roll_back_to_another_conflict_action_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_version = 7
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_ingest
+    values = { environment = [{ variables = { ON_CONFLICT = "acknowledge" } }] }
   }
 
   expect_failures = [aws_lambda_alias.ingest]
@@ -314,8 +335,8 @@ run "roll_back_to_another_prefix_is_refused" {
   }
 
   variables {
-    archive_code  = { zip = "main.tf", version = 8 }
-    object_prefix = "orders/"
+    archive_version = 8
+    object_prefix   = "orders/"
   }
 
   expect_failures = [aws_lambda_alias.archive]

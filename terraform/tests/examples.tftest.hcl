@@ -39,3 +39,26 @@ run "two_stacks" {
     error_message = "The example does not plan two stacks with buckets of their own."
   }
 }
+
+run "sns_and_eventbridge" {
+  command = plan
+
+  module {
+    source = "./examples/sns-and-eventbridge"
+  }
+
+  assert {
+    condition     = aws_sns_topic_subscription.orders.raw_message_delivery
+    error_message = "Without raw message delivery, the events would be envelopes of SNS."
+  }
+
+  assert {
+    condition     = [aws_sns_topic_subscription.orders.endpoint, aws_cloudwatch_event_target.orders.arn] == ["arn:aws:sqs:sa-east-1:123456789012:mock", "arn:aws:sqs:sa-east-1:123456789012:mock"]
+    error_message = "Both feeds must deliver to the queue."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_target.orders.input_path == null && length(aws_cloudwatch_event_target.orders.input_transformer) == 0
+    error_message = "EventBridge must deliver the event as it is: its id identifies it."
+  }
+}

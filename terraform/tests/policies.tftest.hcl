@@ -358,6 +358,8 @@ run "operators_have_what_trace_and_replay_list" {
       "Allow s3:GetObject arn:aws:s3:::lake/events/*",
       "Allow s3:GetObjectVersion arn:aws:s3:::lake/events/*",
       "Allow s3:PutObject arn:aws:s3:::lake/events/*",
+      "Allow logs:FilterLogEvents arn:aws:logs:sa-east-1:123456789012:log-group:/aws/lambda/ingest",
+      "Allow logs:FilterLogEvents arn:aws:logs:sa-east-1:123456789012:log-group:/aws/lambda/archive",
       "Allow logs:FilterLogEvents arn:aws:logs:sa-east-1:123456789012:log-group:/aws/lambda/ingest:*",
       "Allow logs:FilterLogEvents arn:aws:logs:sa-east-1:123456789012:log-group:/aws/lambda/archive:*",
       "Allow sqs:GetQueueAttributes arn:aws:sqs:sa-east-1:123456789012:queue",

@@ -699,12 +699,25 @@ run "names_that_aws_refuses_are_refused" {
   }
 
   variables {
-    project            = "Dynamo_Locking"
     stage              = "dev-"
     glue_database_name = "data-lake"
   }
 
-  expect_failures = [var.project, var.stage, var.glue_database_name]
+  expect_failures = [var.stage, var.glue_database_name]
+}
+
+run "project_that_s3_refuses_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    project = "Dynamo_Locking"
+  }
+
+  expect_failures = [var.project]
 }
 
 run "email_without_an_at_sign_is_refused" {

@@ -34,7 +34,7 @@ variable "alarm_email" {
 }
 
 variable "deletion_protection" {
-  description = "If true, Terraform refuses to delete the stack. See \"Destroy\" above."
+  description = "If true, Terraform refuses to delete the stack. [Destroy](#destroy) has the commands that remove a protected stack."
   type        = bool
   default     = true
   nullable    = false

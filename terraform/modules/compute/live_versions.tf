@@ -3,12 +3,12 @@ resource "aws_lambda_alias" "ingest" {
   name             = "live"
   description      = "The version that the queue mapping invokes."
   function_name    = aws_lambda_function.ingest.function_name
-  function_version = coalesce(var.ingest_code.version, aws_lambda_function.ingest.version)
+  function_version = coalesce(var.ingest_version, aws_lambda_function.ingest.version)
 
   lifecycle {
     precondition {
       condition     = length(local.stale_ingest_settings) == 0
-      error_message = "Version ${coalesce(var.ingest_code.version, "?")} of ${local.ingest_name} was published with ${join(" and ", local.stale_ingest_settings)}. A version keeps its settings: set the variables to these values too, or choose another version."
+      error_message = "Version ${coalesce(var.ingest_version, "?")} of ${local.ingest_name} was published with ${join(" and ", local.stale_ingest_settings)}. A version keeps its settings: set the variables to these values too, or choose another version."
     }
   }
 }
@@ -17,29 +17,29 @@ resource "aws_lambda_alias" "archive" {
   name             = "live"
   description      = "The version that the stream mapping invokes."
   function_name    = aws_lambda_function.archive.function_name
-  function_version = coalesce(var.archive_code.version, aws_lambda_function.archive.version)
+  function_version = coalesce(var.archive_version, aws_lambda_function.archive.version)
 
   lifecycle {
     precondition {
       condition     = length(local.stale_archive_settings) == 0
-      error_message = "Version ${coalesce(var.archive_code.version, "?")} of ${local.archive_name} was published with ${join(" and ", local.stale_archive_settings)}. A version keeps its settings: set the variables to these values too, or choose another version."
+      error_message = "Version ${coalesce(var.archive_version, "?")} of ${local.archive_name} was published with ${join(" and ", local.stale_archive_settings)}. A version keeps its settings: set the variables to these values too, or choose another version."
     }
   }
 }
 
 # The version of a roll-back. If it does not exist, the plan fails.
 data "aws_lambda_function" "chosen_ingest" {
-  count = var.ingest_code.version == null ? 0 : 1
+  count = var.ingest_version == null ? 0 : 1
 
   function_name = local.ingest_name
-  qualifier     = var.ingest_code.version
+  qualifier     = var.ingest_version
 }
 
 data "aws_lambda_function" "chosen_archive" {
-  count = var.archive_code.version == null ? 0 : 1
+  count = var.archive_version == null ? 0 : 1
 
   function_name = local.archive_name
-  qualifier     = var.archive_code.version
+  qualifier     = var.archive_version
 }
 
 locals {

@@ -29,7 +29,7 @@ variable "log_level" {
 }
 
 variable "tracing_mode" {
-  description = "`Active` samples invocations for X-Ray, and `PassThrough` traces only what the invoker traces."
+  description = "With `Active`, Lambda sends samples of the invocations to X-Ray. With `PassThrough`, it sends nothing."
   type        = string
   nullable    = false
 }
@@ -47,16 +47,20 @@ variable "log_retention_days" {
 }
 
 variable "ingest_code" {
-  description = "Code of `ingest-fn`, as a zip by its path or by its place in S3, and the version that the queue mapping invokes. If `version` is null, the mapping invokes the newest version."
+  description = "Code of `ingest-fn`: a zip with a path, or an object in S3."
   type = object({
     zip               = optional(string)
     s3_bucket         = optional(string)
     s3_key            = optional(string)
     s3_object_version = optional(string)
     source_code_hash  = optional(string)
-    version           = optional(string)
   })
   nullable = false
+}
+
+variable "ingest_version" {
+  description = "Published version of `ingest-fn` that the queue mapping invokes. If null, it invokes the newest version."
+  type        = string
 }
 
 variable "ingest_role_arn" {
@@ -137,16 +141,20 @@ variable "ingest_provisioned_pollers" {
 }
 
 variable "archive_code" {
-  description = "Code of `archive-fn`, as a zip by its path or by its place in S3, and the version that the stream mapping invokes. If `version` is null, the mapping invokes the newest version."
+  description = "Code of `archive-fn`: a zip with a path, or an object in S3."
   type = object({
     zip               = optional(string)
     s3_bucket         = optional(string)
     s3_key            = optional(string)
     s3_object_version = optional(string)
     source_code_hash  = optional(string)
-    version           = optional(string)
   })
   nullable = false
+}
+
+variable "archive_version" {
+  description = "Published version of `archive-fn` that the stream mapping invokes. If null, it invokes the newest version."
+  type        = string
 }
 
 variable "archive_role_arn" {

@@ -47,10 +47,11 @@ data "aws_iam_policy_document" "operator" {
     resources = ["${var.bucket_arn}/${var.object_prefix}*"]
   }
 
+  # AWS documents both forms of a log group's ARN: IAM's reference the one without the wildcard, CloudWatch Logs the one with it.
   statement {
     sid       = "ReadLogs"
     actions   = ["logs:FilterLogEvents"]
-    resources = ["${var.ingest_log_group_arn}:*", "${var.archive_log_group_arn}:*"]
+    resources = flatten([for arn in [var.ingest_log_group_arn, var.archive_log_group_arn] : [arn, "${arn}:*"]])
   }
 
   statement {

@@ -85,6 +85,7 @@ module "compute" {
   tracing_mode             = var.functions.tracing_mode
 
   ingest_code          = var.ingest
+  ingest_version       = var.ingest_version
   ingest_role_arn      = module.iam.ingest_role_arn
   table_name           = module.storage.table_name
   dedup_window_seconds = var.dedup_window_seconds
@@ -101,6 +102,7 @@ module "compute" {
   ingest_provisioned_pollers     = var.ingest.provisioned_pollers
 
   archive_code     = var.archive
+  archive_version  = var.archive_version
   archive_role_arn = module.iam.archive_role_arn
   bucket_name      = module.storage.bucket_name
   object_prefix    = var.object_prefix

@@ -93,7 +93,6 @@ variable "ingest" {
     - `s3_key`: Key of the zip in `s3_bucket`. Terraform notices another key, but not another object under the same key.
     - `s3_object_version`: Version of the object, if the bucket is versioned. Terraform notices another version.
     - `source_code_hash`: SHA-256 of the zip in S3, in Base64. With it, Terraform notices that the object has changed.
-    - `version`: Published version that the queue mapping invokes, for a roll-back. If null, the mapping invokes the newest version.
     - `batch_size`: Maximum number of messages in one invocation of `ingest-fn`.
     - `batching_window_seconds`: Maximum time that Lambda waits for a batch of messages to fill. The queue's visibility timeout grows with it.
     - `maximum_concurrency`: Maximum number of sandboxes of `ingest-fn` that the queue mapping invokes at once. If null, it is 10, or without effect if `provisioned_pollers` is set.
@@ -108,7 +107,6 @@ variable "ingest" {
     s3_key                  = optional(string)
     s3_object_version       = optional(string)
     source_code_hash        = optional(string)
-    version                 = optional(string)
     batch_size              = optional(number, 10)
     batching_window_seconds = optional(number, 5)
     maximum_concurrency     = optional(number)
@@ -140,11 +138,6 @@ variable "ingest" {
   validation {
     condition     = var.ingest.source_code_hash == null || can(regex("^[A-Za-z0-9+/]{43}=$", var.ingest.source_code_hash))
     error_message = "ingest.source_code_hash must be a SHA-256 in Base64, as Lambda reports it: openssl dgst -sha256 -binary ZIP | base64. SHA256SUMS of a release has the same hash in hexadecimal digits."
-  }
-
-  validation {
-    condition     = var.ingest.version == null || can(regex("^[1-9][0-9]*$", var.ingest.version))
-    error_message = "ingest.version must be the number of a published version: an alias of the unpublished code ($LATEST) could not be rolled back."
   }
 
   validation {
@@ -209,7 +202,6 @@ variable "archive" {
     - `s3_key`: Key of the zip in `s3_bucket`. Terraform notices another key, but not another object under the same key.
     - `s3_object_version`: Version of the object, if the bucket is versioned. Terraform notices another version.
     - `source_code_hash`: SHA-256 of the zip in S3, in Base64. With it, Terraform notices that the object has changed.
-    - `version`: Published version that the stream mapping invokes, for a roll-back. If null, the mapping invokes the newest version.
     - `batch_size`: Maximum number of stream records in one invocation of `archive-fn`.
     - `batching_window_seconds`: Maximum time that Lambda waits for a batch of stream records to fill. The default, 0, means no wait and keeps the archive's lag low.
     - `parallelization_factor`: Number of batches of one stream shard that Lambda processes at once. The records of one event stay in order.
@@ -224,7 +216,6 @@ variable "archive" {
     s3_key                         = optional(string)
     s3_object_version              = optional(string)
     source_code_hash               = optional(string)
-    version                        = optional(string)
     batch_size                     = optional(number, 100)
     batching_window_seconds        = optional(number, 0)
     parallelization_factor         = optional(number, 2)
@@ -256,11 +247,6 @@ variable "archive" {
   }
 
   validation {
-    condition     = var.archive.version == null || can(regex("^[1-9][0-9]*$", var.archive.version))
-    error_message = "archive.version must be the number of a published version: an alias of the unpublished code ($LATEST) could not be rolled back."
-  }
-
-  validation {
     condition     = var.archive.batch_size >= 1 && var.archive.batch_size <= 10000 && floor(var.archive.batch_size) == var.archive.batch_size
     error_message = "archive.batch_size must be a whole number from 1 to 10000, the range that Lambda allows."
   }
@@ -286,11 +272,33 @@ variable "archive" {
   }
 }
 
+variable "ingest_version" {
+  description = "Published version of `ingest-fn` that the queue mapping invokes, for a roll-back. If null, the mapping invokes the newest version."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.ingest_version == null || can(regex("^[1-9][0-9]*$", var.ingest_version))
+    error_message = "ingest_version must be the number of a published version: the unpublished code ($LATEST) changes with every apply."
+  }
+}
+
 variable "ingest_enabled" {
   description = "If false, Lambda does not invoke `ingest-fn`. Messages wait in the queue, and SQS deletes them after `retention.queue_seconds`. The alarms for a pipeline that has stopped stay active."
   type        = bool
   default     = true
   nullable    = false
+}
+
+variable "archive_version" {
+  description = "Published version of `archive-fn` that the stream mapping invokes, for a roll-back. If null, the mapping invokes the newest version."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.archive_version == null || can(regex("^[1-9][0-9]*$", var.archive_version))
+    error_message = "archive_version must be the number of a published version: the unpublished code ($LATEST) changes with every apply."
+  }
 }
 
 variable "archive_enabled" {

@@ -36,6 +36,10 @@ mock_resource "aws_lambda_alias" {
   defaults = { arn = "arn:aws:lambda:sa-east-1:123456789012:function:mock:live" }
 }
 
+mock_resource "aws_cloudwatch_event_rule" {
+  defaults = { arn = "arn:aws:events:sa-east-1:123456789012:rule/mock" }
+}
+
 mock_resource "aws_sns_topic" {
   defaults = { arn = "arn:aws:sns:sa-east-1:123456789012:mock" }
 }
