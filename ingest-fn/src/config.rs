@@ -118,6 +118,8 @@ mod tests {
         assert_eq!(config.claim_cache_entries.unwrap().get(), 10_000);
         assert_eq!(config.claim_writes, ClaimWrites::Single);
         assert_eq!(read(&[("TABLE_NAME", "t"), ("CLAIM_CACHE_ENTRIES", "0")]).unwrap().claim_cache_entries, None);
+        let century = read(&[("TABLE_NAME", "t"), ("DEDUP_WINDOW_SECONDS", "3162240000")]).unwrap();
+        assert_eq!(century.window.as_secs(), 3_162_240_000);
     }
 
     #[test]
@@ -126,6 +128,7 @@ mod tests {
         for (variable, value) in [
             ("DEDUP_WINDOW_SECONDS", "0"),
             ("DEDUP_WINDOW_SECONDS", "two weeks"),
+            ("DEDUP_WINDOW_SECONDS", "3162240001"),
             ("EVENT_ID_POINTER", ""),
             ("EVENT_ID_POINTER", "event_id"),
             ("EVENT_ID_POINTER", "/a~2"),

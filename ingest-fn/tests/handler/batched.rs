@@ -246,6 +246,25 @@ async fn hanging_puts_do_not_delay_other_claims() {
     assert_eq!((count(&world, "won"), count(&world, "duplicate")), (15, 10));
 }
 
+/// At most four insert requests and ten puts are in flight at once.
+#[tokio::test(start_paused = true)]
+async fn requests_in_flight_are_limited() {
+    let slow = |_: usize| Some(Fault::RequestDelayed(Duration::from_secs(1)));
+    let large = |id| format!(r#"{{"event_id":"{id}","x":"{}"}}"#, "x".repeat(120_000));
+    let world = World::batched(&[]);
+    world.fail(slow);
+    let begun = tokio::time::Instant::now();
+    assert!(deliver(&world, &(0..20).map(large).collect::<Vec<_>>()).await.is_empty());
+    assert_eq!((requests(&world), begun.elapsed().as_secs()), ((10, 0), 3), "ten inserts of one second, four at once");
+
+    let world = World::batched(&[]);
+    world.hold_claims(0..22).await;
+    world.fail(slow);
+    let begun = tokio::time::Instant::now();
+    assert!(deliver(&world, &events(0..22)).await.is_empty());
+    assert_eq!((requests(&world), begun.elapsed().as_secs()), ((1, 22), 4), "22 puts after one insert, ten at once");
+}
+
 /// An insert request has at most 256 KiB of bodies, and at most four insert requests are in flight.
 #[tokio::test(start_paused = true)]
 async fn large_bodies_are_not_batched() {

@@ -305,6 +305,8 @@ async fn cached_event_costs_no_request() {
         assert!(world.deliver(&[body; 10]).await.is_empty());
     }
     assert_eq!(world.requests(), 1);
+    let cached = world.cached_claims();
+    assert_eq!((cached.len(), cached[0].held.claim_id), (1, world.claims().await[0].claim_id));
 }
 
 /// The `PutItem` request has the documented item and condition.
@@ -492,12 +494,14 @@ async fn panic_fails_only_its_message(writes: &str) {
 #[tokio::test(start_paused = true)]
 async fn summary_line_has_metrics_of_the_batch() {
     let world = World::new("single", &[]);
-    world.deliver(&[r#"{"event_id":"a"}"#, r#"{"event_id":"a"}"#, "x"]).await;
+    world.fail(|n| (n > 0).then_some(Fault::Refused(503)));
+    let a = r#"{"event_id":"a"}"#;
+    world.deliver(&[a, a, r#"{"event_id":"a","x":1}"#, "x", r#"{"event_id":"b"}"#]).await;
     let line = world.lines().pop().unwrap();
     let directive = &line["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(directive["Namespace"], "DynamoLocking");
     assert_eq!(directive["Dimensions"], json!([["FunctionName"]]));
-    for (metric, count) in [("Won", 1), ("Duplicate", 1), ("Conflict", 0), ("Rejected", 1), ("Failed", 0)] {
+    for (metric, count) in [("Won", 1), ("Duplicate", 1), ("Conflict", 1), ("Rejected", 1), ("Failed", 1)] {
         assert_eq!(line[metric], count, "{line}");
         assert!(directive["Metrics"].as_array().unwrap().iter().any(|known| known["Name"] == metric), "{line}");
     }

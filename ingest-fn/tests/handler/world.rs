@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use claim::{Claim, Event, EventIdPointer};
 use emulator::{Clock, Fault, Service, Services};
-use ingest_fn::{ClaimTable, Config, Handler};
+use ingest_fn::{CachedClaim, ClaimTable, Config, Handler};
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber as _;
 use tracing::level_filters::LevelFilter;
@@ -130,6 +130,11 @@ impl World {
         let mut claims: Vec<Claim> = items.into_iter().map(|item| Claim::from_item(item).unwrap()).collect();
         claims.sort_by(|one, other| one.event_id.cmp(&other.event_id));
         claims
+    }
+
+    /// Returns the claims in the sandbox's warm cache.
+    pub(crate) fn cached_claims(&self) -> Vec<CachedClaim> {
+        self.handler.cached_claims()
     }
 
     /// Claims the events `ids` as another sandbox would. Then clears the list of sent requests.
