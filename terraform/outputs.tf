@@ -24,7 +24,7 @@ output "max_message_bytes" {
 }
 
 output "visibility_timeout_seconds" {
-  description = "Visibility timeout of the queue, which is the time between two receives of a message that keeps failing."
+  description = "Visibility timeout of the queue: the time between two receives of a message that keeps failing."
   value       = module.pipeline.visibility_timeout_seconds
 }
 
@@ -84,7 +84,7 @@ output "s3_bucket_arn" {
 }
 
 output "object_prefix" {
-  description = "Prefix of all the data lake's keys in its bucket."
+  description = "Prefix of all object keys of the data lake."
   value       = module.pipeline.object_prefix
 }
 
@@ -144,7 +144,7 @@ output "ingest_mapping_uuid" {
 }
 
 output "archive_mapping_uuid" {
-  description = "UUID of the stream mapping, which is the value of the dimension of its own metrics."
+  description = "UUID of the stream mapping, for the dimension `EventSourceMappingUUID` of the mapping's metrics."
   value       = module.pipeline.archive_mapping_uuid
 }
 

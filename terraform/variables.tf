@@ -28,7 +28,7 @@ variable "stage" {
 }
 
 variable "dedup_window_seconds" {
-  description = "Dedup window: the time for which a claim is valid. Until it ends, other messages of the event are duplicates or conflicts. The default is 16 days."
+  description = "Dedup window: the time for which a claim is valid. Until the claim expires, other messages with its event id are duplicates or conflicts. The default is 16 days."
   type        = number
   default     = null
 }
@@ -168,7 +168,7 @@ variable "bucket_name" {
 }
 
 variable "object_prefix" {
-  description = "Prefix of all the data lake's keys in its bucket. Changing it starts a new, empty lake. The objects of the old lake remain, and S3 still refuses to overwrite them."
+  description = "Prefix of all object keys of the data lake. Changing it starts a new, empty lake. The objects of the old lake remain, and S3 still refuses to overwrite them."
   type        = string
   default     = null
 }
@@ -218,13 +218,13 @@ variable "senders" {
 }
 
 variable "queue_policy_documents" {
-  description = "Policy documents in JSON whose statements are added to the queue's policy. They cannot replace a statement of the module."
+  description = "JSON policy documents whose statements are added to the queue's policy. They cannot replace a statement of the module."
   type        = list(string)
   default     = null
 }
 
 variable "bucket_policy_documents" {
-  description = "Policy documents in JSON whose statements are added to the bucket's policy. They cannot replace a statement of the module."
+  description = "JSON policy documents whose statements are added to the bucket's policy. They cannot replace a statement of the module."
   type        = list(string)
   default     = null
 }

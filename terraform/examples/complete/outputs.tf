@@ -24,7 +24,7 @@ output "s3_bucket_name" {
 }
 
 output "object_prefix" {
-  description = "Prefix of all the data lake's keys in its bucket."
+  description = "Prefix of all object keys of the data lake."
   value       = module.pipeline.object_prefix
 }
 

@@ -4,6 +4,6 @@ output "sqs_queue_url" {
 }
 
 output "producers_role_arn" {
-  description = "ARN of the role with which the producers send."
+  description = "ARN of the role that the producers use to send events."
   value       = aws_iam_role.producers.arn
 }

@@ -4,7 +4,7 @@ output "topic_arn" {
 }
 
 output "event_bus_name" {
-  description = "Name of the bus whose events of the source `shop.orders` reach the queue."
+  description = "Name of the event bus. Its events with the source `shop.orders` reach the queue."
   value       = aws_cloudwatch_event_bus.orders.name
 }
 

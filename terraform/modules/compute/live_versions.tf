@@ -8,7 +8,7 @@ resource "aws_lambda_alias" "ingest" {
   lifecycle {
     precondition {
       condition     = length(local.stale_ingest_settings) == 0
-      error_message = "Version ${coalesce(var.ingest_version, "?")} of ${local.ingest_name} was published with ${join(" and ", local.stale_ingest_settings)}. A version keeps its settings: set the variables to these values too, or choose another version."
+      error_message = "Version ${coalesce(var.ingest_version, "?")} of ${local.ingest_name} was published with ${join(" and ", local.stale_ingest_settings)}. A version keeps its settings: set the Terraform variables to the same values, or choose another version."
     }
   }
 }
@@ -22,7 +22,7 @@ resource "aws_lambda_alias" "archive" {
   lifecycle {
     precondition {
       condition     = length(local.stale_archive_settings) == 0
-      error_message = "Version ${coalesce(var.archive_version, "?")} of ${local.archive_name} was published with ${join(" and ", local.stale_archive_settings)}. A version keeps its settings: set the variables to these values too, or choose another version."
+      error_message = "Version ${coalesce(var.archive_version, "?")} of ${local.archive_name} was published with ${join(" and ", local.stale_archive_settings)}. A version keeps its settings: set the Terraform variables to the same values, or choose another version."
     }
   }
 }

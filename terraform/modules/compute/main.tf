@@ -44,7 +44,7 @@ resource "aws_lambda_function" "ingest" {
   # checkov:skip=CKV_AWS_272:the deployer builds the zip, or checks the attestation of a release; signing needs a profile of the account
 
   function_name = local.ingest_name
-  description   = "Claims each event in ${var.table_name} with one conditional write."
+  description   = "Claims each event with one conditional write to ${var.table_name}."
   role          = var.ingest_role_arn
   runtime       = "provided.al2023"
   handler       = "bootstrap"

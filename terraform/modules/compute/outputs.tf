@@ -24,7 +24,7 @@ output "ingest_mapping_uuid" {
 }
 
 output "archive_mapping_uuid" {
-  description = "UUID of the stream mapping, which is the value of the dimension of its own metrics."
+  description = "UUID of the stream mapping, for the dimension `EventSourceMappingUUID` of the mapping's metrics."
   value       = aws_lambda_event_source_mapping.archive.uuid
 }
 

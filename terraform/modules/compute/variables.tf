@@ -29,7 +29,7 @@ variable "log_level" {
 }
 
 variable "tracing_mode" {
-  description = "With `Active`, Lambda sends samples of the invocations to X-Ray. With `PassThrough`, it sends nothing."
+  description = "Tracing mode of both functions. With `Active`, Lambda sends a sample of the invocations to X-Ray. With `PassThrough`, it sends nothing."
   type        = string
   nullable    = false
 }
@@ -47,7 +47,7 @@ variable "log_retention_days" {
 }
 
 variable "ingest_code" {
-  description = "Code of `ingest-fn`: a zip with a path, or an object in S3."
+  description = "Code of `ingest-fn`: the path of a zip, or an object in S3."
   type = object({
     zip               = optional(string)
     s3_bucket         = optional(string)
@@ -59,7 +59,7 @@ variable "ingest_code" {
 }
 
 variable "ingest_version" {
-  description = "Published version of `ingest-fn` that the queue mapping invokes. If null, it invokes the newest version."
+  description = "Published version of `ingest-fn` that the queue mapping invokes. If null, the mapping invokes the newest version."
   type        = string
 }
 
@@ -94,7 +94,7 @@ variable "on_conflict" {
 }
 
 variable "claim_writes" {
-  description = "Method by which `ingest-fn` writes the claims of a batch: `single` or `batch`."
+  description = "Method by which `ingest-fn` writes the claims of a batch: `single` (one request for each claim) or `batch` (many claims in one request)."
   type        = string
   nullable    = false
 }
@@ -136,12 +136,12 @@ variable "ingest_maximum_concurrency" {
 }
 
 variable "ingest_provisioned_pollers" {
-  description = "Numbers of provisioned pollers of the queue mapping. If null, Lambda scales its own pollers, up to `ingest_maximum_concurrency`."
+  description = "Minimum and maximum number of provisioned pollers of the queue mapping. If null, Lambda scales its own pollers, up to `ingest_maximum_concurrency`."
   type        = object({ minimum = number, maximum = number })
 }
 
 variable "archive_code" {
-  description = "Code of `archive-fn`: a zip with a path, or an object in S3."
+  description = "Code of `archive-fn`: the path of a zip, or an object in S3."
   type = object({
     zip               = optional(string)
     s3_bucket         = optional(string)
@@ -153,7 +153,7 @@ variable "archive_code" {
 }
 
 variable "archive_version" {
-  description = "Published version of `archive-fn` that the stream mapping invokes. If null, it invokes the newest version."
+  description = "Published version of `archive-fn` that the stream mapping invokes. If null, the mapping invokes the newest version."
   type        = string
 }
 
@@ -170,7 +170,7 @@ variable "bucket_name" {
 }
 
 variable "object_prefix" {
-  description = "Prefix of all the data lake's keys in its bucket."
+  description = "Prefix of all object keys of the data lake."
   type        = string
   nullable    = false
 }

@@ -5,7 +5,7 @@ variable "name_prefix" {
 }
 
 variable "region" {
-  description = "Region of the stack. It is part of each role's name. The KMS keys may be used only through DynamoDB, S3 and SQS in this region."
+  description = "Region of the stack. It is part of each role's name. The policies permit the use of KMS keys only through DynamoDB, S3 and SQS in this region."
   type        = string
   nullable    = false
 }
@@ -89,7 +89,7 @@ variable "queue_kms_key_arn" {
 }
 
 variable "tracing_mode" {
-  description = "Tracing mode of both functions. Only with `Active` may the roles send X-Ray segments."
+  description = "Tracing mode of both functions. The roles may send X-Ray segments only with `Active`."
   type        = string
   nullable    = false
 }

@@ -14,12 +14,12 @@ output "queue_name" {
 }
 
 output "max_message_bytes" {
-  description = "Largest message that the queue accepts."
+  description = "Size of the largest message that the queue accepts."
   value       = aws_sqs_queue.queue.max_message_size
 }
 
 output "visibility_timeout_seconds" {
-  description = "Visibility timeout of the queue, which is the time between two receives of a message that keeps failing."
+  description = "Visibility timeout of the queue: the time between two receives of a message that keeps failing."
   value       = aws_sqs_queue.queue.visibility_timeout_seconds
 }
 

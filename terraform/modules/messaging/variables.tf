@@ -77,7 +77,7 @@ variable "senders" {
 }
 
 variable "queue_policy_documents" {
-  description = "Policy documents in JSON whose statements are added to the queue's policy."
+  description = "JSON policy documents whose statements are added to the queue's policy."
   type        = list(string)
   nullable    = false
 }

@@ -29,7 +29,7 @@ variable "on_failure_queue_name" {
 }
 
 variable "queue_retention_seconds" {
-  description = "Retention of the queue. The alarm on the age of its messages fires early enough for `max_receive_count` receives before this time ends."
+  description = "Retention of the queue. The alarm on the age of the oldest message fires while there is still time for `max_receive_count` receives."
   type        = number
   nullable    = false
 }
@@ -41,13 +41,13 @@ variable "max_receive_count" {
 }
 
 variable "visibility_timeout_seconds" {
-  description = "Visibility timeout of the queue, which is the time between two receives of a message that keeps failing."
+  description = "Visibility timeout of the queue: the time between two receives of a message that keeps failing."
   type        = number
   nullable    = false
 }
 
 variable "dlq_retention_seconds" {
-  description = "Retention of the dead-letter queue, counted from a message's first enqueue. An alarm fires when the oldest dead letter has been there for half of the difference between this time and `queue_retention_seconds`."
+  description = "Retention of the dead-letter queue, counted from a message's first enqueue. An alarm fires when the oldest dead letter has been in the dead-letter queue for half of `dlq_retention_seconds` minus `queue_retention_seconds`."
   type        = number
   nullable    = false
 }
@@ -65,19 +65,19 @@ variable "table_name" {
 }
 
 variable "ingest_function_name" {
-  description = "Name of `ingest-fn`, which is the value of its metrics' dimension."
+  description = "Name of `ingest-fn`, for the dimension `FunctionName` of its metrics."
   type        = string
   nullable    = false
 }
 
 variable "archive_function_name" {
-  description = "Name of `archive-fn`, which is the value of its metrics' dimension."
+  description = "Name of `archive-fn`, for the dimension `FunctionName` of its metrics."
   type        = string
   nullable    = false
 }
 
 variable "archive_mapping_uuid" {
-  description = "UUID of the stream mapping, which is the value of the dimension of its own metrics."
+  description = "UUID of the stream mapping, for the dimension `EventSourceMappingUUID` of the mapping's metrics."
   type        = string
   nullable    = false
 }

@@ -20,7 +20,7 @@ resource "terraform_data" "protected_see_readme_destroy" {
 
     postcondition {
       condition     = self.input == { project = var.project, stage = var.stage, account = local.account_id, region = local.region }
-      error_message = "This is the state of the stack ${self.input.project}-${self.input.stage} in account ${self.input.account} and region ${self.input.region}, and the plan is for ${var.project}-${var.stage} in account ${local.account_id} and region ${local.region}: it would create the resources of the other stack and delete those of this one, with their data. Use the variable file, the backend key and the credentials of one stack."
+      error_message = "This is the state of the stack ${self.input.project}-${self.input.stage} in account ${self.input.account} and region ${self.input.region}, but the plan is for ${var.project}-${var.stage} in account ${local.account_id} and region ${local.region}: it would delete the stack in this state, with its data, and create the other one. Use the variable file, the backend key and the credentials of one stack."
     }
   }
 }

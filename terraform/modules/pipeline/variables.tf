@@ -6,7 +6,7 @@ variable "project" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]*[a-z0-9]$", var.project))
-    error_message = "project must start with a letter, contain only lower-case letters, digits and hyphens, and not end with a hyphen: bucket names start with it, and S3 allows no other characters."
+    error_message = "project must have at least two characters, contain only lower-case letters, digits and hyphens, start with a letter, and not end with a hyphen: the bucket's default name starts with it."
   }
 
   validation {
@@ -23,12 +23,12 @@ variable "stage" {
 
   validation {
     condition     = can(regex("^[a-z0-9]+(-[a-z0-9]+)*$", var.stage))
-    error_message = "stage must contain only lower-case letters, digits and single hyphens between them: it is part of the bucket's name, and S3 allows no other characters."
+    error_message = "stage must contain only lower-case letters, digits and single hyphens between them: it is part of the bucket's default name."
   }
 }
 
 variable "dedup_window_seconds" {
-  description = "Dedup window: the time for which a claim is valid. Until it ends, other messages of the event are duplicates or conflicts. The default is 16 days."
+  description = "Dedup window: the time for which a claim is valid. Until the claim expires, other messages with its event id are duplicates or conflicts. The default is 16 days."
   type        = number
   default     = 1382400
   nullable    = false
@@ -453,7 +453,7 @@ variable "bucket_name" {
 }
 
 variable "object_prefix" {
-  description = "Prefix of all the data lake's keys in its bucket. Changing it starts a new, empty lake. The objects of the old lake remain, and S3 still refuses to overwrite them."
+  description = "Prefix of all object keys of the data lake. Changing it starts a new, empty lake. The objects of the old lake remain, and S3 still refuses to overwrite them."
   type        = string
   default     = "events/"
   nullable    = false
@@ -591,7 +591,7 @@ variable "senders" {
 }
 
 variable "queue_policy_documents" {
-  description = "Policy documents in JSON whose statements are added to the queue's policy. They cannot replace a statement of the module."
+  description = "JSON policy documents whose statements are added to the queue's policy. They cannot replace a statement of the module."
   type        = list(string)
   default     = []
   nullable    = false
@@ -610,7 +610,7 @@ variable "queue_policy_documents" {
 }
 
 variable "bucket_policy_documents" {
-  description = "Policy documents in JSON whose statements are added to the bucket's policy. They cannot replace a statement of the module."
+  description = "JSON policy documents whose statements are added to the bucket's policy. They cannot replace a statement of the module."
   type        = list(string)
   default     = []
   nullable    = false

@@ -23,7 +23,7 @@ variable "bucket_name" {
 }
 
 variable "object_prefix" {
-  description = "Prefix of all the data lake's keys in its bucket. It ends with a slash."
+  description = "Prefix of all object keys of the data lake. It ends with a slash."
   type        = string
   nullable    = false
 }
@@ -63,7 +63,7 @@ variable "on_demand_throughput" {
 }
 
 variable "bucket_policy_documents" {
-  description = "Policy documents in JSON whose statements are added to the bucket's policy."
+  description = "JSON policy documents whose statements are added to the bucket's policy."
   type        = list(string)
   nullable    = false
 }
