@@ -28,7 +28,7 @@ use crate::support::{claims, function_binary, function_command};
 const EVENTS: usize = 300;
 const COPIES: usize = 3;
 
-/// Number of kills that the test plans for each function. A kill does not happen if its invocation ends first.
+/// The number of kills after which a function's processes are left alone.
 const KILLS: usize = 20;
 
 /// The time limit of the whole run. A run takes about ten seconds, and longer on a busy machine.
@@ -51,7 +51,6 @@ struct Compiled {
 /// Chooses which invocations to kill, and when.
 struct Killer {
     random: fastrand::Rng,
-    kills_planned: usize,
     kills: usize,
     invocations: usize,
     /// Duration of the last invocation that was not killed, as an estimate for the next one.
@@ -60,14 +59,13 @@ struct Killer {
 }
 
 impl Killer {
-    /// Returns the delay after which to kill the next invocation, or `None` to let it end. Plans to kill two of three
-    /// invocations on average, until `KILLS` kills are planned. The delay is random, and at most slightly longer than
-    /// the expected duration of the invocation.
+    /// Returns the delay after which to kill the next invocation, or `None` to let it end. Chooses two of three invocations
+    /// on average. The delay is random, and at most slightly longer than the expected duration of the invocation. If the
+    /// invocation ends first, nothing is killed.
     fn next(&mut self) -> Option<Duration> {
         self.invocations += 1;
-        let is_killed = self.kills_planned < KILLS && self.random.u8(..3) < 2;
-        self.kills_planned += usize::from(is_killed);
-        is_killed.then(|| self.last_duration.mul_f64(self.random.f64() * 1.2))
+        let is_chosen = self.kills < KILLS && self.random.u8(..3) < 2;
+        is_chosen.then(|| self.last_duration.mul_f64(self.random.f64() * 1.2))
     }
 }
 
@@ -90,7 +88,6 @@ impl Compiled {
             variables,
             killer: Mutex::new(Killer {
                 random,
-                kills_planned: 0,
                 kills: 0,
                 invocations: 0,
                 last_duration,
