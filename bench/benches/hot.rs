@@ -10,7 +10,7 @@
 use std::time::{Duration, SystemTime};
 
 use bench::traffic::{Relation, Size, Source, Traffic};
-use claim::{Claim, Event, EventIdPointer, object};
+use claim::{Claim, EventRules, SourceMessage, object};
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use lambda_runtime::{Context, LambdaEvent};
@@ -25,30 +25,28 @@ fn body(size: Size) -> String {
     size.body("grid_stress_00000000")
 }
 
-fn pointer() -> EventIdPointer {
-    EventIdPointer::parse("/event_id").unwrap()
-}
-
 fn claim(body: &str) -> Claim {
-    let event = Event::parse(body, &pointer()).unwrap();
+    let event = EventRules::default().event(body, None).unwrap();
     let (now, window) = (SystemTime::now(), Duration::from_secs(16 * 86_400));
-    Claim::new(&event, "059f36b4-87a3-44ab-83d2-661975830a7d", body, now, window, &[7; 10]).unwrap()
+    let message = SourceMessage::new("059f36b4-87a3-44ab-83d2-661975830a7d", body);
+    Claim::new(&event, &message, now, window, &[7; 10]).unwrap()
 }
 
 #[divan::bench(args = SIZES)]
 fn event_parse(bencher: Bencher, size: Size) {
-    let (body, pointer) = (body(size), pointer());
-    bencher.counter(BytesCount::of_str(&body)).bench(|| Event::parse(black_box(&body), &pointer).unwrap());
+    let body = body(size);
+    let rules = EventRules::default();
+    bencher.counter(BytesCount::of_str(&body)).bench(|| rules.event(black_box(&body), None).unwrap());
 }
 
 #[divan::bench(args = SIZES)]
 fn claim_new(bencher: Bencher, size: Size) {
     let body = body(size);
-    let event = Event::parse(&body, &pointer()).unwrap();
+    let event = EventRules::default().event(&body, None).unwrap();
     let (now, window) = (SystemTime::now(), Duration::from_secs(16 * 86_400));
     bencher
         .counter(BytesCount::of_str(&body))
-        .bench(|| Claim::new(&event, "m", black_box(&body), now, window, &[7; 10]).unwrap());
+        .bench(|| Claim::new(&event, &SourceMessage::new("m", black_box(&body)), now, window, &[7; 10]).unwrap());
 }
 
 #[divan::bench(args = SIZES)]
@@ -82,7 +80,7 @@ fn batch_of_ten_known_events(bencher: Bencher, size: Size) {
         let look_up = |name: &str| (name == "TABLE_NAME").then(|| pipeline::names::TABLE.to_owned());
         let config = ingest_fn::Config::from_variables(&lambda_support::Variables::new(&look_up)).unwrap();
         let discard = lambda_support::LogWriter::new(|_| Ok(()));
-        let table = ingest_fn::ClaimTable::new(client, pipeline::names::TABLE);
+        let table = ingest_fn::ClaimTable::new(client, pipeline::names::TABLE, EventRules::default());
         let handler =
             ingest_fn::Handler::new(config, table, discard.clone(), services.clock.shared(), ingest_fn::os_random());
         let log =

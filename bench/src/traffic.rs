@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use claim::{Claim, Event, EventIdPointer};
+use claim::{Claim, EventRules, SourceMessage};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -177,13 +177,13 @@ pub fn queue_record(message: usize, body: &str) -> Value {
 /// Panics if the body is not a valid event or is too large for a claim.
 #[must_use]
 pub fn stream_record(message: usize, body: &str) -> Value {
-    let pointer = EventIdPointer::parse("/event_id").expect("the pointer is well formed");
-    let event = Event::parse(body, &pointer).expect("the body is a valid event");
+    let event = EventRules::default().event(body, None).expect("the body is a valid event");
     let mut random = [0; 10];
     random[2..].copy_from_slice(&(message as u64).to_be_bytes());
     let message_id = format!("059f36b4-87a3-44ab-83d2-{message:012}");
     let window = Duration::from_secs(16 * 86_400);
-    let claim = Claim::new(&event, &message_id, body, SystemTime::now(), window, &random).expect("the body fits");
+    let source = SourceMessage::new(&message_id, body);
+    let claim = Claim::new(&event, &source, SystemTime::now(), window, &random).expect("the body fits");
     let image = serde_json::to_value(claim.to_item()).expect("an item is JSON");
     json!({
         "eventID": "c4ca4238a0b923820dcc509a6f75849b",

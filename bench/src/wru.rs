@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use claim::body::WRITE_UNIT_BYTES;
-use claim::{Body, BodyTooLarge, Claim, Event, EventIdPointer};
+use claim::{Body, BodyTooLarge, Claim, EventRules, SourceMessage};
 
 use bench::traffic;
 
@@ -14,10 +14,10 @@ pub(crate) fn units(item_bytes: usize) -> usize {
 
 /// Returns a claim with this body.
 pub(crate) fn claim(body: &str) -> Result<Claim, BodyTooLarge> {
-    let pointer = EventIdPointer::parse("/event_id").expect("the pointer is well formed");
-    let event = Event::parse(body, &pointer).expect("the body is a valid event");
+    let event = EventRules::default().event(body, None).expect("the body is a valid event");
     let window = Duration::from_secs(16 * 86_400);
-    Claim::new(&event, "059f36b4-87a3-44ab-83d2-661975830a7d", body, SystemTime::now(), window, &[0; 10])
+    let message = SourceMessage::new("059f36b4-87a3-44ab-83d2-661975830a7d", body);
+    Claim::new(&event, &message, SystemTime::now(), window, &[0; 10])
 }
 
 /// Writes a table of the write request units for events of different sizes. Some events are sensor readings, and some

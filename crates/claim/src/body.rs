@@ -1,6 +1,9 @@
 //! The event's body as its claim stores it: plain, or compressed if that saves DynamoDB write units.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
+
+use crate::record::ClaimError;
 
 /// Largest body that can be claimed, in bytes: 1 MiB, the limit of SQS since August 2025. Decompressing a stored body fails
 /// if the result is longer than this.
@@ -47,6 +50,20 @@ impl Body {
         }
     }
 
+    /// Returns the body as received.
+    ///
+    /// # Errors
+    /// Fails if a compressed body does not decompress to text of at most [`MAX_BODY_BYTES`].
+    pub fn text(&self) -> Result<Cow<'_, str>, ClaimError> {
+        match self {
+            Self::Plain(body) => Ok(Cow::Borrowed(body)),
+            Self::Zstd(frame) => {
+                let body = zstd::bulk::decompress(frame, MAX_BODY_BYTES).map_err(ClaimError::Decompress)?;
+                String::from_utf8(body).map(Cow::Owned).map_err(ClaimError::NotText)
+            }
+        }
+    }
+
     /// Returns the size in bytes of the attribute that stores the body, including the attribute's name.
     pub(crate) fn attribute_bytes(&self) -> usize {
         match self {
@@ -72,8 +89,4 @@ fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
         };
         compressor.compress(body)
     })
-}
-
-pub(crate) fn decompress(frame: &[u8]) -> std::io::Result<Vec<u8>> {
-    zstd::bulk::decompress(frame, MAX_BODY_BYTES)
 }

@@ -27,10 +27,13 @@ struct Container {
     values: usize,
     /// Members that have begun so far; empty for an array.
     members: Vec<Member>,
+    /// True if the canonical form leaves out the member that began last.
+    ignores_member: bool,
 }
 
 /// The position of one `"name":value` in the canonical form. It replaces a copy of the name, to save memory: a body of
-/// 1 MiB can have more than a hundred thousand members.
+/// 1 MiB can have more than a hundred thousand members. A member that the canonical form leaves out has `end == start`. Until
+/// its object is closed, its text is still there, because a repeated name is an error even if the member is ignored.
 struct Member {
     start: usize,
     end: usize,
@@ -51,7 +54,7 @@ impl CanonicalForm {
             ContainerKind::Array => b'[',
             ContainerKind::Object => b'{',
         });
-        self.open.push(Container { kind, values: 0, members: Vec::new() });
+        self.open.push(Container { kind, values: 0, members: Vec::new(), ignores_member: false });
     }
 
     /// Begins the next item of the innermost open array and returns the item's index.
@@ -65,9 +68,10 @@ impl CanonicalForm {
         index
     }
 
-    /// Begins the member `name` of the innermost open object.
-    pub(crate) fn begin_member(&mut self, name: &str) {
+    /// Begins the member `name` of the innermost open object. If `is_ignored`, the canonical form leaves the member out.
+    pub(crate) fn begin_member(&mut self, name: &str, is_ignored: bool) {
         let object = self.open.last_mut().expect("an object is open");
+        object.ignores_member = is_ignored;
         object.values += 1;
         if object.values > 1 {
             self.out.push(b',');
@@ -89,16 +93,18 @@ impl CanonicalForm {
         self.end_value();
     }
 
-    /// Closes the innermost open array or object. Sorts the members of an object first, and fails if two of them have the
-    /// same name.
+    /// Closes the innermost open array or object. Sorts the members of an object first, removes the ignored ones, and fails
+    /// if two members have the same name.
     pub(crate) fn leave(&mut self) -> Result<(), RepeatedName> {
         let closed = self.open.pop().expect("only an open array or object is closed");
         match closed.kind {
             ContainerKind::Array => self.out.push(b']'),
             ContainerKind::Object => {
                 let mut members = closed.members;
-                if !members.is_sorted_by(|a, b| self.compare_names(a, b).is_lt()) {
-                    self.sort_members(&mut members)?;
+                let is_canonical = members.is_sorted_by(|a, b| self.compare_names(a, b).is_lt())
+                    && members.iter().all(|member| member.end > member.start);
+                if !is_canonical {
+                    self.rewrite_members(&mut members)?;
                 }
                 self.out.push(b'}');
             }
@@ -116,7 +122,7 @@ impl CanonicalForm {
         if let Some(object) = self.open.last_mut()
             && let Some(member) = object.members.last_mut()
         {
-            member.end = self.out.len();
+            member.end = if object.ignores_member { member.start } else { self.out.len() };
         }
     }
 
@@ -124,7 +130,7 @@ impl CanonicalForm {
         unescaped_name(&self.out[a.start..]).cmp(unescaped_name(&self.out[b.start..]))
     }
 
-    fn sort_members(&mut self, members: &mut [Member]) -> Result<(), RepeatedName> {
+    fn rewrite_members(&mut self, members: &mut [Member]) -> Result<(), RepeatedName> {
         let start = members[0].start;
         members.sort_unstable_by(|a, b| self.compare_names(a, b));
         if let Some(pair) = members.windows(2).find(|pair| self.compare_names(&pair[0], &pair[1]).is_eq()) {
@@ -132,7 +138,7 @@ impl CanonicalForm {
             return Err(RepeatedName(Excerpt::of(&String::from_utf8_lossy(&name))));
         }
         let mut sorted = Vec::with_capacity(self.out.len() - start);
-        for member in members {
+        for member in members.iter().filter(|member| member.end > member.start) {
             if !sorted.is_empty() {
                 sorted.push(b',');
             }
@@ -146,7 +152,7 @@ impl CanonicalForm {
 
 /// Returns the bytes of a member's name, without the escapes that [`write_string`] added. `member` starts with the
 /// name's opening quotation mark.
-fn unescaped_name(member: &[u8]) -> impl Iterator<Item = u8> {
+pub(crate) fn unescaped_name(member: &[u8]) -> impl Iterator<Item = u8> {
     let mut bytes = member[1..].iter().copied();
     std::iter::from_fn(move || match bytes.next()? {
         b'"' => None,

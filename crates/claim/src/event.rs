@@ -3,9 +3,11 @@
 //! A valid body is one JSON value that every JSON parser reads the same way. As RFC 7493 (I-JSON) demands, no object repeats
 //! a name and no string has an unpaired surrogate. Arrays and objects are nested at most [`MAX_NESTING`] levels deep.
 //!
-//! One pass over the tokens finds the event id and builds the canonical form, from which the digest is computed. The parser
-//! does not recurse, so no input can exhaust the stack. The parser needs at most twice the body's length in memory, plus a
-//! few machine words for each name in the objects that are still open.
+//! One pass over the tokens finds the parts of the event id and builds the canonical form, from which the digest is computed.
+//! The parser does not recurse, so no input can exhaust the stack. The parser needs at most twice the body's length in
+//! memory, plus a few machine words for each name in the objects that are still open.
+
+use std::sync::Arc;
 
 use struson::reader::{JsonReader, JsonStreamReader, ReaderError, ReaderSettings, ValueType};
 
@@ -13,7 +15,7 @@ use crate::canonical::{CanonicalForm, ContainerKind, RepeatedName};
 use crate::digest::Digest;
 use crate::excerpt::Excerpt;
 use crate::key::MAX_EVENT_ID_BYTES;
-use crate::pointer::{EventIdPointer, PointerTracker};
+use crate::pointer::{PointerTracker, PointerTree, Role};
 
 /// Maximum nesting of arrays and objects in a body. The S3 object adds one level, and by default, `serde_json` reads at
 /// most 127 levels. Bodies of 127 and 128 levels are archived too, but `serde_json` reads their S3 objects only if its
@@ -29,25 +31,45 @@ pub enum EventError {
     /// An object has the same name twice. RFC 8259 does not say which of the two values counts, so parsers differ.
     #[error("the body has the name {0:?} twice in one object")]
     RepeatedName(Excerpt),
-    /// The body has no value at the pointer.
-    #[error("the body has no event id at `{pointer}`")]
-    NoId {
-        /// JSON Pointer to the event id.
+    /// The body has no value at a pointer of the dedup key.
+    #[error("the body has no dedup key at `{pointer}`")]
+    NoKey {
+        /// JSON Pointer to the dedup key, or to a part of it.
         pointer: String,
     },
-    /// The value at the pointer cannot be an event id.
-    #[error("the event id at `{pointer}` is {found}, not a non-empty string or an integer")]
-    IdKind {
-        /// JSON Pointer to the event id.
+    /// The value at a pointer of the dedup key cannot be part of an event id.
+    #[error("the dedup key at `{pointer}` is {found}, not a non-empty string or an integer")]
+    KeyKind {
+        /// JSON Pointer to the dedup key, or to a part of it.
         pointer: String,
         /// Kind of the value at the pointer, for example `an array`.
         found: &'static str,
     },
+    /// The message does not have the attribute that contains the event id.
+    #[error("the message has no attribute `{name}`, which is the dedup key")]
+    NoAttribute {
+        /// Name of the attribute.
+        name: String,
+    },
+    /// The message attribute that contains the event id is empty.
+    #[error("the message attribute `{name}`, which is the dedup key, is empty")]
+    EmptyAttribute {
+        /// Name of the attribute.
+        name: String,
+    },
+    /// The message attribute cannot be an event id.
+    #[error("the message attribute `{name}`, which is the dedup key, has the type {data_type:?}, not String or Number")]
+    AttributeKind {
+        /// Name of the attribute.
+        name: String,
+        /// Data type of the attribute.
+        data_type: Excerpt,
+    },
     /// The event id does not fit into the partition key of the table.
-    #[error("the event id at `{pointer}` is {bytes} bytes long, more than {MAX_EVENT_ID_BYTES}")]
+    #[error("the event id at the dedup key `{key}` is {bytes} bytes long, more than {MAX_EVENT_ID_BYTES}")]
     IdTooLong {
-        /// JSON Pointer to the event id.
-        pointer: String,
+        /// Text of the dedup key.
+        key: String,
         /// Length of the id, in bytes of UTF-8.
         bytes: usize,
     },
@@ -59,67 +81,44 @@ impl From<RepeatedName> for EventError {
     }
 }
 
-/// An event: its id, and the digest of its body.
+/// An event: its id, the sort key of its claim, and the digest of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. If the body has an integer as its id, this is the
-    /// integer's text, so the ids `7` and `"7"` belong to the same event.
+    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. The ids `7` and `"7"` in bodies belong to the same event.
     pub id: String,
-    /// Digest of the whole body, including the id.
+    /// Sort key of the event's claim. It tells dedup keys apart.
+    pub sort_key: Arc<str>,
+    /// Digest of the body, including the id, without the ignored members.
     pub digest: Digest,
 }
 
-impl Event {
-    /// Parses a body and takes the event id from the value at `pointer`.
-    ///
-    /// # Errors
-    /// Fails if the body breaks the rules in the [module's documentation](self), or has no usable event id.
-    pub fn parse(body: &str, pointer: &EventIdPointer) -> Result<Self, EventError> {
-        let (digest, target) = read_body(body, Some(pointer))?;
-        let pointer = || pointer.to_string();
-        let id = match target {
-            Target::Missing => return Err(EventError::NoId { pointer: pointer() }),
-            Target::Other(found) => return Err(EventError::IdKind { pointer: pointer(), found }),
-            Target::Id(id) => id,
-        };
-        if id.len() > MAX_EVENT_ID_BYTES {
-            return Err(EventError::IdTooLong { pointer: pointer(), bytes: id.len() });
-        }
-        Ok(Self { id, digest })
-    }
-}
-
-impl Digest {
-    /// Computes the digest of a body. The body does not need an event id.
-    ///
-    /// # Errors
-    /// Fails if the body breaks the rules in the documentation of the module [`event`](crate::event).
-    pub fn of(body: &str) -> Result<Self, EventError> {
-        read_body(body, None).map(|(digest, _)| digest)
-    }
-}
-
-/// The value at the pointer, or `Missing` if it has not been found.
-enum Target {
+/// The value at a pointer of the dedup key, or `Missing` if it has not been found.
+#[derive(Clone)]
+pub(crate) enum Target {
     Missing,
-    Id(String),
+    Text(String),
     Other(&'static str),
 }
 
 impl Target {
     fn string(value: &str) -> Self {
-        if value.is_empty() { Self::Other("an empty string") } else { Self::Id(value.to_owned()) }
+        if value.is_empty() { Self::Other("an empty string") } else { Self::Text(value.to_owned()) }
     }
 
     fn number(text: &str) -> Self {
         // A JSON number without a fraction or an exponent consists of digits and an optional minus.
         let integer = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        if integer { Self::Id(text.to_owned()) } else { Self::Other("a number with a fraction or an exponent") }
+        if integer { Self::Text(text.to_owned()) } else { Self::Other("a number with a fraction or an exponent") }
     }
 }
 
-fn read_body(body: &str, pointer: Option<&EventIdPointer>) -> Result<(Digest, Target), EventError> {
-    let mut reader = BodyReader::new(body, pointer);
+/// Reads a body. Returns its canonical form, and the values at the pointers of the dedup key, which has `key_parts` pointers.
+pub(crate) fn read_body(
+    body: &str,
+    pointers: &PointerTree,
+    key_parts: usize,
+) -> Result<(Vec<u8>, Vec<Target>), EventError> {
+    let mut reader = BodyReader::new(body, pointers, key_parts);
     loop {
         if reader.advance()? {
             reader.read_value()?;
@@ -131,18 +130,18 @@ fn read_body(body: &str, pointer: Option<&EventIdPointer>) -> Result<(Digest, Ta
         }
     }
     reader.json.consume_trailing_whitespace()?;
-    Ok((Digest::of_canonical(&reader.canonical.into_bytes()), reader.target))
+    Ok((reader.canonical.into_bytes(), reader.key_parts))
 }
 
 struct BodyReader<'a> {
     json: JsonStreamReader<&'a [u8]>,
     canonical: CanonicalForm,
     tracker: PointerTracker<'a>,
-    target: Target,
+    key_parts: Vec<Target>,
 }
 
 impl<'a> BodyReader<'a> {
-    fn new(body: &'a str, pointer: Option<&'a EventIdPointer>) -> Self {
+    fn new(body: &'a str, pointers: &'a PointerTree, key_parts: usize) -> Self {
         // The parser accepts numbers of any size, because the canonical form keeps their text. Path tracking is off, because
         // it would only add a path to each error message, and costs one allocation per name.
         let settings = ReaderSettings {
@@ -154,8 +153,8 @@ impl<'a> BodyReader<'a> {
         Self {
             json: JsonStreamReader::new_custom(body.as_bytes(), settings),
             canonical: CanonicalForm::with_capacity(body.len()),
-            tracker: PointerTracker::new(pointer),
-            target: Target::Missing,
+            tracker: PointerTracker::new(pointers),
+            key_parts: vec![Target::Missing; key_parts],
         }
     }
 
@@ -169,15 +168,18 @@ impl<'a> BodyReader<'a> {
             ContainerKind::Array => self.tracker.at_index(self.canonical.begin_item()),
             ContainerKind::Object => {
                 let name = self.json.next_name()?;
-                self.canonical.begin_member(name);
                 self.tracker.at_name(name);
+                self.canonical.begin_member(name, self.tracker.role() == Some(Role::Ignored));
             }
         }
         Ok(true)
     }
 
     fn read_value(&mut self) -> Result<(), EventError> {
-        let is_target = self.tracker.is_target();
+        let key_part = match self.tracker.role() {
+            Some(Role::KeyPart(index)) => Some(index),
+            Some(Role::Ignored) | None => None,
+        };
         let target = match self.json.peek()? {
             ValueType::Array => {
                 self.json.begin_array()?;
@@ -192,12 +194,12 @@ impl<'a> BodyReader<'a> {
             ValueType::String => {
                 let text = self.json.next_str()?;
                 self.canonical.push_string(text);
-                if is_target { Target::string(text) } else { Target::Missing }
+                if key_part.is_some() { Target::string(text) } else { Target::Missing }
             }
             ValueType::Number => {
                 let text = self.json.next_number_as_str()?;
                 self.canonical.push_literal(text);
-                if is_target { Target::number(text) } else { Target::Missing }
+                if key_part.is_some() { Target::number(text) } else { Target::Missing }
             }
             ValueType::Boolean => {
                 self.canonical.push_literal(if self.json.next_bool()? { "true" } else { "false" });
@@ -209,8 +211,8 @@ impl<'a> BodyReader<'a> {
                 Target::Other("null")
             }
         };
-        if is_target {
-            self.target = target;
+        if let Some(index) = key_part {
+            self.key_parts[index] = target;
         }
         Ok(())
     }

@@ -5,7 +5,8 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | [`event`] | the strict parser for message bodies, which returns the event id and the digest |
+//! | [`rules`] | the rules by which a message becomes an event: its dedup key and the members that do not count |
+//! | [`event`] | the strict parser for message bodies |
 //! | [`record`] | the claim as a DynamoDB item: its attributes, encoding and size |
 //! | [`key`] | the key of that item |
 //! | [`body`] | the event's body in that item, compressed if that saves write units |
@@ -15,6 +16,9 @@
 
 pub mod body;
 mod canonical;
+mod conflict_ignore;
+mod dedup_key;
+mod differences;
 mod digest;
 pub mod event;
 mod excerpt;
@@ -22,11 +26,18 @@ pub mod key;
 pub mod object;
 mod pointer;
 pub mod record;
+pub mod rules;
+mod trace_id;
 
 pub use body::Body;
+pub use conflict_ignore::{ConflictIgnore, ConflictIgnoreError};
+pub use dedup_key::{DEFAULT_DEDUP_KEY, DedupKey, DedupKeyError};
+pub use differences::{MAX_DIFFERENCE_CHARS, MAX_DIFFERENCES};
 pub use digest::Digest;
 pub use event::{Event, EventError};
 pub use excerpt::Excerpt;
 pub use object::{ObjectPrefix, ObjectPrefixError};
-pub use pointer::EventIdPointer;
-pub use record::{BodyTooLarge, Claim, ClaimError, DigestError};
+pub use pointer::PointerError;
+pub use record::{BodyTooLarge, Claim, ClaimError, DigestError, SourceMessage};
+pub use rules::{EventRules, MessageAttribute};
+pub use trace_id::TraceId;

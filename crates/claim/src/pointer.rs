@@ -1,83 +1,147 @@
-//! The JSON Pointer to the event id in a body.
+//! JSON Pointers to values in a body, and a tree of them that recognizes these values while a body is read.
 
 use std::fmt;
 
 use jsonptr::Pointer;
 
-/// An RFC 6901 JSON Pointer to the event id in a body.
+/// An RFC 6901 JSON Pointer to a value inside a body. It is never empty, so it does not point to the whole body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventIdPointer {
+pub(crate) struct JsonPointer {
     text: String,
     tokens: Vec<String>,
 }
 
-impl EventIdPointer {
-    /// Parses a pointer such as `/event_id`, `/detail/id` or `/items/0/id`. The empty pointer points to the whole body.
-    ///
-    /// # Errors
-    /// Fails if the pointer is not empty and does not begin with `/`, or if it contains a `~` that is not part of `~0` or
-    /// `~1`.
-    pub fn parse(text: &str) -> Result<Self, jsonptr::ParseError> {
-        let pointer = Pointer::parse(text)?;
+/// The reason why a text is not a [`JsonPointer`].
+#[derive(Debug, thiserror::Error)]
+pub enum PointerError {
+    /// The text is empty. In RFC 6901, the empty pointer points to the whole body.
+    #[error("must not be empty")]
+    Empty,
+    /// The text does not begin with `/`, or has a `~` that is not part of `~0` or `~1`.
+    #[error("must be a JSON Pointer (RFC 6901): {0}")]
+    Malformed(jsonptr::ParseError),
+}
+
+impl JsonPointer {
+    /// Parses a pointer such as `/event_id`, `/detail/id` or `/items/0/id`.
+    pub(crate) fn parse(text: &str) -> Result<Self, PointerError> {
+        if text.is_empty() {
+            return Err(PointerError::Empty);
+        }
+        let pointer = Pointer::parse(text).map_err(PointerError::Malformed)?;
         let tokens = pointer.tokens().map(|token| token.decoded().into_owned()).collect();
         Ok(Self { text: text.to_owned(), tokens })
     }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns true if this pointer points to the value at `other`, or to an array or object around it.
+    pub(crate) fn contains(&self, other: &Self) -> bool {
+        other.tokens.starts_with(&self.tokens)
+    }
 }
 
-impl fmt::Display for EventIdPointer {
+impl fmt::Display for JsonPointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-/// Recognizes the value at the pointer while a body is read.
+/// A set of pointers as a tree: each token of a pointer leads from one node to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct PointerTree {
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    children: Vec<(String, usize)>,
+    role: Option<Role>,
+}
+
+/// The meaning of the value at a pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The part of the dedup key with this index.
+    KeyPart(usize),
+    /// An object member that the canonical form leaves out.
+    Ignored,
+}
+
+/// The index of the root node, which stands for the whole body.
+const ROOT: usize = 0;
+
+impl PointerTree {
+    pub(crate) fn new<'a>(pointers: impl Iterator<Item = (&'a JsonPointer, Role)>) -> Self {
+        let mut tree = Self { nodes: vec![Node::default()] };
+        for (pointer, role) in pointers {
+            let mut node = ROOT;
+            for token in &pointer.tokens {
+                node = tree.child(node, token).unwrap_or_else(|| {
+                    let child = tree.nodes.len();
+                    tree.nodes.push(Node::default());
+                    tree.nodes[node].children.push((token.clone(), child));
+                    child
+                });
+            }
+            tree.nodes[node].role = Some(role);
+        }
+        tree
+    }
+
+    fn child(&self, node: usize, token: &str) -> Option<usize> {
+        let mut children = self.nodes[node].children.iter();
+        children.find(|(name, _)| name == token).map(|&(_, child)| child)
+    }
+}
+
+/// The position in a [`PointerTree`] while a body is read.
 pub(crate) struct PointerTracker<'a> {
-    /// The pointer's tokens; `None` if the reader needs no event id.
-    tokens: Option<&'a [String]>,
+    tree: &'a PointerTree,
+    /// The nodes of the outermost open arrays and objects, as long as a pointer leads to or through them.
+    open_nodes: Vec<usize>,
     /// Number of open arrays and objects.
     depth: usize,
-    /// Number of open arrays and objects on the pointer's path, which leads from the whole body to the value at the
-    /// pointer. These are always the outermost ones.
-    depth_on_path: usize,
-    /// True if the next value is on the pointer's path.
-    is_on_path: bool,
+    /// The node of the next value; `None` if no pointer leads to or through this value.
+    next: Option<usize>,
 }
 
 impl<'a> PointerTracker<'a> {
-    pub(crate) fn new(pointer: Option<&'a EventIdPointer>) -> Self {
-        let tokens = pointer.map(|pointer| pointer.tokens.as_slice());
-        Self { tokens, depth: 0, depth_on_path: 0, is_on_path: tokens.is_some() }
+    pub(crate) fn new(tree: &'a PointerTree) -> Self {
+        Self { tree, open_nodes: Vec::new(), depth: 0, next: Some(ROOT) }
     }
 
     /// Moves to the member `name` of the innermost object.
     pub(crate) fn at_name(&mut self, name: &str) {
-        self.is_on_path = self.expected_token().is_some_and(|token| token == name);
+        self.next = self.innermost_node().and_then(|node| self.tree.child(node, name));
     }
 
     /// Moves to the item at `index` of the innermost array.
     pub(crate) fn at_index(&mut self, index: usize) {
-        self.is_on_path = self.expected_token().is_some_and(|token| *token == index.to_string());
+        let node = self.innermost_node().filter(|&node| !self.tree.nodes[node].children.is_empty());
+        self.next = node.and_then(|node| self.tree.child(node, &index.to_string()));
     }
 
-    /// Returns true if the pointer points to the next value.
-    pub(crate) fn is_target(&self) -> bool {
-        self.is_on_path && self.tokens.is_some_and(|tokens| tokens.len() == self.depth)
+    /// Returns the meaning of the next value; `None` if no pointer points to this value.
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.next.and_then(|node| self.tree.nodes[node].role)
     }
 
     /// Enters the next value, which is an array or an object.
     pub(crate) fn enter(&mut self) {
-        self.depth_on_path += usize::from(self.is_on_path);
+        self.open_nodes.extend(self.next);
         self.depth += 1;
     }
 
     pub(crate) fn leave(&mut self) {
         self.depth -= 1;
-        self.depth_on_path = self.depth_on_path.min(self.depth);
+        self.open_nodes.truncate(self.depth);
     }
 
-    /// Returns the name or index of the child that is on the pointer's path, in the innermost open array or object.
-    /// Returns `None` if no child is on the path.
-    fn expected_token(&self) -> Option<&'a String> {
-        if self.depth_on_path < self.depth { None } else { self.tokens?.get(self.depth - 1) }
+    /// Returns the node of the innermost open array or object; `None` if no pointer leads to or through it.
+    fn innermost_node(&self) -> Option<usize> {
+        if self.open_nodes.len() == self.depth { self.open_nodes.last().copied() } else { None }
     }
 }

@@ -5,26 +5,31 @@
 //! | attribute | type | content |
 //! | --- | --- | --- |
 //! | `pk` | S | `EVENT#<event id>` |
-//! | `sk` | S | `CLAIM` |
+//! | `sk` | S | `CLAIM`, or `CLAIM#<tag>` if the dedup key is not the default one |
+//! | `layout` | S | `object`: the claim is archived as an object of its own. If the attribute is absent, too |
 //! | `claim_id` | S | hyphenated UUIDv7; it begins with the time of the claim |
 //! | `claimed_at` | S | time of the claim in RFC 3339, UTC, with milliseconds |
 //! | `ttl` | N | time of the claim in epoch seconds, plus the dedup window |
 //! | `digest` | B | digest of the body, see [`Digest`] |
 //! | `message_id` | S | id of the SQS message that won the event |
+//! | `trace_id` | S | id of the trace of that message, see [`TraceId`]; absent if the message has none |
 //! | `body` or `body_zstd` | S or B | the body as received, compressed if that saves write units |
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::body::{Body, MAX_BODY_BYTES, decompress, plain_attribute_bytes};
+use crate::body::{Body, MAX_BODY_BYTES, plain_attribute_bytes};
 use crate::digest::Digest;
 use crate::event::{Event, EventError};
 use crate::excerpt::Excerpt;
-use crate::key::{KEY_PREFIX, SORT_KEY};
+use crate::key::{KEY_PREFIX, is_claim_sort_key};
+use crate::rules::EventRules;
+use crate::trace_id::TraceId;
 
 /// Largest item that DynamoDB stores, in bytes, including the attributes' names: 400 KB (developer guide, "Service, account,
 /// and table quotas").
@@ -89,22 +94,45 @@ pub enum DigestError {
     NotAnEvent(#[from] EventError),
 }
 
+/// The message that claims an event.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceMessage<'a> {
+    /// Id of the SQS message.
+    pub id: &'a str,
+    /// Id of the trace that the message belongs to.
+    pub trace_id: Option<&'a TraceId>,
+    /// Body of the message.
+    pub body: &'a str,
+}
+
+impl<'a> SourceMessage<'a> {
+    /// Returns a message without a trace.
+    #[must_use]
+    pub fn new(id: &'a str, body: &'a str) -> Self {
+        Self { id, trace_id: None, body }
+    }
+}
+
 /// A claim: the event, the message that won it, the time of the claim and the time at which the claim expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Event id, without [`KEY_PREFIX`].
     pub event_id: String,
+    /// Sort key of the claim's item: `CLAIM` or `CLAIM#<tag>`.
+    pub sort_key: Arc<str>,
     /// Id of the claim. The key of the claim's S3 object ends with `<claim_id>.json`.
     pub claim_id: Uuid,
     /// Time of the claim, with a precision of milliseconds.
     pub claimed_at: DateTime<Utc>,
     /// Last second in which the claim is valid, in epoch seconds.
     pub ttl: u64,
-    /// The stored digest of the body. If an older release wrote the claim, the digest's version may differ from
-    /// [`Digest::VERSION`].
+    /// The stored digest of the body. If another release or other settings wrote the claim, the digest may not be
+    /// comparable with that of a message.
     pub digest: Vec<u8>,
     /// Id of the SQS message that won the event.
     pub message_id: String,
+    /// Id of the trace that the message belongs to, if it has one.
+    pub trace_id: Option<TraceId>,
     /// The body as received, possibly compressed.
     pub body: Body,
 }
@@ -120,27 +148,28 @@ impl Claim {
     /// Panics if `now` is before 1970.
     pub fn new(
         event: &Event,
-        message_id: &str,
-        body: &str,
+        message: &SourceMessage<'_>,
         now: SystemTime,
         window: Duration,
         random: &[u8; 10],
     ) -> Result<Self, BodyTooLarge> {
+        let body = message.body;
         if body.len() > MAX_BODY_BYTES {
             return Err(BodyTooLarge::Body { body_bytes: body.len() });
         }
         let now = now.duration_since(SystemTime::UNIX_EPOCH).expect("the wall clock is past 1970");
         let now_ms = u64::try_from(now.as_millis()).expect("the wall clock is before the year 500,000,000");
-        let other_bytes = item_bytes_without_body(&event.id, message_id);
         let claim = Self {
             event_id: event.id.clone(),
+            sort_key: Arc::clone(&event.sort_key),
             claim_id: uuid::Builder::from_unix_timestamp_millis(now_ms, random).into_uuid(),
             claimed_at: DateTime::from_timestamp_millis(now_ms.cast_signed())
                 .expect("the wall clock is before the year 262,000"),
             ttl: now.as_secs() + window.as_secs(),
-            digest: event.digest.as_bytes().to_vec(),
-            message_id: message_id.to_owned(),
-            body: Body::cheapest(body, other_bytes),
+            digest: event.digest.to_bytes(),
+            message_id: message.id.to_owned(),
+            trace_id: message.trace_id.cloned(),
+            body: Body::cheapest(body, item_bytes_without_body(event, message)),
         };
         let item_bytes = claim.item_bytes();
         if item_bytes > MAX_ITEM_BYTES {
@@ -154,13 +183,13 @@ impl Claim {
     ///
     /// # Errors
     /// Fails if [`Claim::new`] would fail.
-    pub fn check_size(event: &Event, message_id: &str, body: &str) -> Result<(), BodyTooLarge> {
-        let plain = item_bytes_without_body(&event.id, message_id) + plain_attribute_bytes(body);
+    pub fn check_size(event: &Event, message: &SourceMessage<'_>) -> Result<(), BodyTooLarge> {
+        let plain = item_bytes_without_body(event, message) + plain_attribute_bytes(message.body);
         if plain <= MAX_ITEM_BYTES {
             return Ok(());
         }
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(SAMPLE_TIME_SECONDS);
-        Self::new(event, message_id, body, now, Duration::ZERO, &[0; 10]).map(drop)
+        Self::new(event, message, now, Duration::ZERO, &[0; 10]).map(drop)
     }
 
     /// Returns `EVENT#<event id>`.
@@ -174,7 +203,8 @@ impl Claim {
     /// digits, plus one byte.
     #[must_use]
     pub fn item_bytes(&self) -> usize {
-        item_bytes_without_body(&self.event_id, &self.message_id) + self.body.attribute_bytes()
+        other_bytes(&self.event_id, &self.sort_key, self.digest.len(), &self.message_id, self.trace_id.as_ref())
+            + self.body.attribute_bytes()
     }
 
     /// Encodes the claim as the item in the table.
@@ -186,12 +216,14 @@ impl Claim {
         };
         serde_dynamo::to_item(Item {
             pk: Self::partition_key(&self.event_id),
-            sk: Cow::Borrowed(SORT_KEY),
+            sk: Cow::Borrowed(&self.sort_key),
+            layout: Some(Cow::Borrowed(OBJECT_LAYOUT)),
             claim_id: self.claim_id.to_string(),
             claimed_at: self.claimed_at_text(),
             ttl: self.ttl,
             digest: serde_bytes::ByteBuf::from(self.digest.as_slice()),
             message_id: Cow::Borrowed(&self.message_id),
+            trace_id: self.trace_id.as_ref().map(|id| Cow::Borrowed(id.as_str())),
             body,
             body_zstd,
         })
@@ -205,8 +237,13 @@ impl Claim {
     /// that `ingest-fn` never writes. Also fails unless the item has one of `body` and `body_zstd`.
     pub fn from_item(item: impl Into<serde_dynamo::Item>) -> Result<Self, ClaimError> {
         let item: Item<'static> = serde_dynamo::from_item(item.into()).map_err(ClaimError::Attributes)?;
-        if item.sk != SORT_KEY {
-            return Err(ClaimError::Value { attribute: "sk", value: Excerpt::of(&item.sk), expected: SORT_KEY });
+        if !is_claim_sort_key(&item.sk) {
+            let expected = "CLAIM or CLAIM#<tag>";
+            return Err(ClaimError::Value { attribute: "sk", value: Excerpt::of(&item.sk), expected });
+        }
+        if let Some(layout) = item.layout.filter(|layout| layout != OBJECT_LAYOUT) {
+            let expected = OBJECT_LAYOUT;
+            return Err(ClaimError::Value { attribute: "layout", value: Excerpt::of(&layout), expected });
         }
         let event_id = match item.pk.strip_prefix(KEY_PREFIX) {
             Some(event_id) if !event_id.is_empty() => event_id.to_owned(),
@@ -246,11 +283,14 @@ impl Claim {
         };
         Ok(Self {
             event_id,
+            sort_key: item.sk.into(),
             claim_id,
             claimed_at,
             ttl: item.ttl,
             digest: item.digest.into_vec(),
             message_id: item.message_id.into_owned(),
+            // A malformed id is no reason to refuse the event, but it could break a log line or an S3 header.
+            trace_id: item.trace_id.and_then(|id| TraceId::parse(&id)),
             body,
         })
     }
@@ -260,24 +300,18 @@ impl Claim {
     /// # Errors
     /// Fails if `body_zstd` does not decompress to text of at most [`MAX_BODY_BYTES`].
     pub fn body_text(&self) -> Result<Cow<'_, str>, ClaimError> {
-        match &self.body {
-            Body::Plain(body) => Ok(Cow::Borrowed(body)),
-            Body::Zstd(frame) => {
-                let body = decompress(frame).map_err(ClaimError::Decompress)?;
-                String::from_utf8(body).map(Cow::Owned).map_err(ClaimError::NotText)
-            }
-        }
+        self.body.text()
     }
 
-    /// Returns the digest to compare with the digest of another message: the stored one if it has the current version, or
-    /// else a new one that is computed from the body.
+    /// Returns the digest to compare with the digest of another message under `rules`: the stored one if these rules would
+    /// make a digest of the same kind, or else a new one that is computed from the body.
     ///
     /// # Errors
     /// Fails if the digest must be computed, but the stored body cannot be read or is not a valid event.
-    pub fn comparable_digest(&self) -> Result<Digest, DigestError> {
-        match Digest::from_stored(&self.digest) {
+    pub fn comparable_digest(&self, rules: &EventRules) -> Result<Digest, DigestError> {
+        match Digest::from_stored(&self.digest).filter(|digest| rules.can_compare(digest)) {
             Some(digest) => Ok(digest),
-            None => Ok(Digest::of(&self.body_text()?)?),
+            None => Ok(rules.digest(&self.body_text()?)?),
         }
     }
 
@@ -309,25 +343,46 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 /// digits until 2286.
 const SAMPLE_TIME_SECONDS: u64 = 1_800_000_000;
 
-fn item_bytes_without_body(event_id: &str, message_id: &str) -> usize {
+/// The only layout that this release writes and reads: one object for each claim.
+const OBJECT_LAYOUT: &str = "object";
+
+fn item_bytes_without_body(event: &Event, message: &SourceMessage<'_>) -> usize {
+    other_bytes(&event.id, &event.sort_key, event.digest.stored_bytes(), message.id, message.trace_id)
+}
+
+fn other_bytes(
+    event_id: &str,
+    sort_key: &str,
+    digest_bytes: usize,
+    message_id: &str,
+    trace_id: Option<&TraceId>,
+) -> usize {
     const PK: usize = "pk".len() + KEY_PREFIX.len();
-    const SK: usize = "sk".len() + SORT_KEY.len();
+    const LAYOUT: usize = "layout".len() + OBJECT_LAYOUT.len();
     const CLAIM_ID: usize = "claim_id".len() + 36;
     const CLAIMED_AT: usize = "claimed_at".len() + "2026-11-23T09:41:07.123Z".len();
     const TTL: usize = "ttl".len() + 10 / 2 + 1;
-    const DIGEST: usize = "digest".len() + 33;
-    PK + event_id.len() + SK + CLAIM_ID + CLAIMED_AT + TTL + DIGEST + "message_id".len() + message_id.len()
+    let pk = PK + event_id.len();
+    let sk = "sk".len() + sort_key.len();
+    let digest = "digest".len() + digest_bytes;
+    let message_id = "message_id".len() + message_id.len();
+    let trace_id = trace_id.map_or(0, |id| "trace_id".len() + id.as_str().len());
+    pk + sk + LAYOUT + CLAIM_ID + CLAIMED_AT + TTL + digest + message_id + trace_id
 }
 
 #[derive(Serialize, Deserialize)]
 struct Item<'a> {
     pk: String,
     sk: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layout: Option<Cow<'a, str>>,
     claim_id: String,
     claimed_at: String,
     ttl: u64,
     digest: serde_bytes::ByteBuf,
     message_id: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use claim::body::{MAX_BODY_BYTES, WRITE_UNIT_BYTES};
 use claim::record::MAX_ITEM_BYTES;
-use claim::{Body, Claim, ClaimError, Event, EventIdPointer, ObjectPrefix, ObjectPrefixError, object};
+use claim::{Body, Claim, ClaimError, EventRules, ObjectPrefix, ObjectPrefixError, SourceMessage, object};
 use proptest::prelude::*;
 use serde_dynamo::AttributeValue;
 
@@ -15,10 +15,10 @@ const MESSAGE_ID: &str = "059f36b4-87a3-44ab-83d2-661975830a7d";
 const SIXTEEN_DAYS: Duration = Duration::from_secs(1_382_400);
 
 fn try_claim(body: &str) -> Result<Claim, claim::BodyTooLarge> {
-    let event = Event::parse(body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    let event = EventRules::default().event(body, None).unwrap();
     // 2026-11-23T23:59:59.999Z
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_478_399_999);
-    Claim::new(&event, MESSAGE_ID, body, now, SIXTEEN_DAYS, &[7; 10])
+    Claim::new(&event, &SourceMessage::new(MESSAGE_ID, body), now, SIXTEEN_DAYS, &[7; 10])
 }
 
 fn claim(body: &str) -> Claim {
@@ -27,8 +27,8 @@ fn claim(body: &str) -> Claim {
 
 /// Calls [`Claim::check_size`] for the event with this body.
 fn check_size(body: &str) -> Result<(), claim::BodyTooLarge> {
-    let event = Event::parse(body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
-    Claim::check_size(&event, MESSAGE_ID, body)
+    let event = EventRules::default().event(body, None).unwrap();
+    Claim::check_size(&event, &SourceMessage::new(MESSAGE_ID, body))
 }
 
 /// Returns a body of `bytes` bytes that zstd can hardly compress.
@@ -59,8 +59,10 @@ fn size_as_dynamodb_counts(item: &serde_dynamo::Item) -> usize {
 
 /// Returns the id of a claim that is made at `now`.
 fn claim_id(now: SystemTime, random: [u8; 10]) -> uuid::Uuid {
-    let event = Event::parse(r#"{"event_id":"a"}"#, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
-    Claim::new(&event, MESSAGE_ID, r#"{"event_id":"a"}"#, now, SIXTEEN_DAYS, &random).unwrap().claim_id
+    let event = EventRules::default().event(r#"{"event_id":"a"}"#, None).unwrap();
+    Claim::new(&event, &SourceMessage::new(MESSAGE_ID, r#"{"event_id":"a"}"#), now, SIXTEEN_DAYS, &random)
+        .unwrap()
+        .claim_id
 }
 
 /// A claim id contains 74 random bits, and any other bits give another claim id at the same time.
@@ -83,7 +85,7 @@ fn claim_has_one_clock_reading() {
         other => panic!("{name} is {other:?}"),
     };
     assert_eq!(text("pk"), "EVENT#grid_stress_999");
-    assert_eq!(text("sk"), "CLAIM");
+    assert_eq!((text("sk"), text("layout")), ("CLAIM".to_owned(), "object".to_owned()));
     assert_eq!(text("claimed_at"), "2026-11-23T23:59:59.999Z");
     assert_eq!(text("ttl"), (1_795_478_399 + 1_382_400).to_string());
     assert_eq!(text("message_id"), MESSAGE_ID);
@@ -91,7 +93,7 @@ fn claim_has_one_clock_reading() {
     let milliseconds = 1_795_478_399_999_u64;
     let expected = format!("{:08x}-{:04x}-7707-8707-070707070707", milliseconds >> 16, milliseconds & 0xffff);
     assert_eq!(text("claim_id"), expected);
-    assert_eq!(item.len(), 8);
+    assert_eq!(item.len(), 9);
 }
 
 /// Decoding an item returns the claim that was encoded, whether its body is compressed or not.
@@ -190,6 +192,9 @@ fn decoding_error_names_bad_attribute() {
         ("pk", "EVENT#"),
         ("pk", "event"),
         ("sk", "OTHER"),
+        ("sk", "CLAIMS"),
+        ("layout", "pack"),
+        ("layout", ""),
         ("claim_id", "../../escape"),
         ("claim_id", "{019AB347-C93F-7707-8707-070707070707}"),
         // Version 4, the nil UUID, and version 7 with another variant.
@@ -240,11 +245,11 @@ fn bad_compressed_body_is_an_error() {
 #[test]
 fn old_digest_is_recomputed() {
     let mut old = claim(r#"{"event_id":"a","x":1}"#);
-    let digest = old.comparable_digest().unwrap();
+    let digest = old.comparable_digest(&EventRules::default()).unwrap();
     old.digest = vec![9; 12];
-    assert_eq!(old.comparable_digest().unwrap(), digest);
+    assert_eq!(old.comparable_digest(&EventRules::default()).unwrap(), digest);
     old.body = Body::Zstd(vec![1, 2, 3]);
-    assert!(old.comparable_digest().is_err());
+    assert!(old.comparable_digest(&EventRules::default()).is_err());
 }
 
 #[test]

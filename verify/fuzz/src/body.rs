@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use claim::{Claim, Digest, Event, EventIdPointer, object};
+use claim::{Claim, ConflictIgnore, DedupKey, Digest, Event, EventRules, SourceMessage, object};
 use sha2::{Digest as _, Sha256};
 
 use crate::json::Json;
@@ -15,8 +15,7 @@ const MAX_NESTING: usize = 128;
 /// contain the body unchanged. The event's object must contain the body without white space between tokens.
 pub fn body(input: &[u8]) {
     let Ok(body) = std::str::from_utf8(input) else { return };
-    let pointer = EventIdPointer::parse("/event_id").expect("the pointer is valid");
-    let event = Event::parse(body, &pointer);
+    let event = EventRules::default().event(body, None);
     let Some(json) = Json::read(body, MAX_NESTING) else {
         assert!(Digest::of(body).is_err() && event.is_err(), "{body:?} was accepted");
         return;
@@ -25,7 +24,7 @@ pub fn body(input: &[u8]) {
     let digest = Digest::of(body).unwrap_or_else(|error| panic!("{body:?} was rejected: {error}"));
     let mut expected = vec![1];
     expected.extend(Sha256::digest(json.canonical()));
-    assert_eq!(digest.as_bytes(), expected, "the digest of {body:?}");
+    assert_eq!(digest.to_bytes(), expected, "the digest of {body:?}");
     let rewritten = json.rewritten();
     assert_eq!(Digest::of(&rewritten).ok(), Some(digest), "{body:?} and {rewritten:?} are the same value");
     let changed = json.changed().rewritten();
@@ -37,16 +36,34 @@ pub fn body(input: &[u8]) {
         assert_eq!(event.digest, digest);
         check_claim(&event, body, &json);
     }
+    check_ignored_members(body, &json, &changed);
+}
+
+/// Checks the digest without ignored members, the event id of the dedup key `content`, and that the differences of two
+/// bodies are complete: there are none only if the digests are equal. `changed` is another valid body.
+fn check_ignored_members(body: &str, json: &Json, changed: &str) {
+    let key = DedupKey::parse("content").expect("the key is valid");
+    let ignore = ConflictIgnore::parse(r#"["/event_id","/a/0/","/~1"]"#, &key).expect("the list is valid");
+    let rules = EventRules::new(key, ignore);
+    let rest = json.without(&["event_id"]).without(&["a", "0", ""]).without(&["/"]);
+    let event = rules.event(body, None).expect("every valid body has a hash");
+    let hash = Sha256::digest(rest.canonical());
+    assert_eq!(event.digest.to_bytes()[5..], hash[..], "the digest of {body:?}");
+    assert_eq!(event.id, format!("sha256:{}", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
+    for other in [changed, &json.rewritten()] {
+        let differences = rules.differences(body, other).expect("both bodies are valid");
+        assert_eq!(differences.is_empty(), rules.digest(other).ok() == Some(event.digest), "{body:?} and {other:?}");
+    }
 }
 
 /// Checks that the event's claim contains the body unchanged. Checks that the event's object contains the body without
 /// white space between tokens.
 fn check_claim(event: &Event, body: &str, json: &Json) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
-    let claim = Claim::new(event, "m", body, now, Duration::from_secs(60), &[7; 10]);
+    let claim = Claim::new(event, &SourceMessage::new("m", body), now, Duration::from_secs(60), &[7; 10]);
     assert_eq!(
         claim.is_ok(),
-        Claim::check_size(event, "m", body).is_ok(),
+        Claim::check_size(event, &SourceMessage::new("m", body)).is_ok(),
         "`Claim::new` and `check_size` disagree about {} bytes",
         body.len()
     );
@@ -55,7 +72,7 @@ fn check_claim(event: &Event, body: &str, json: &Json) {
     let read = Claim::from_item(claim.to_item()).expect("a claim can be read from its item");
     assert_eq!(read, claim);
     assert_eq!(read.body_text().expect("the body decompresses"), body);
-    assert_eq!(claim.comparable_digest().expect("this version wrote the digest"), event.digest);
+    assert_eq!(claim.comparable_digest(&EventRules::default()).expect("this version wrote the digest"), event.digest);
 
     let line = String::from_utf8(object::object_line(&claim).expect("an event's body is JSON")).expect("JSON is UTF-8");
     check_line(&line, &claim, Some(json));

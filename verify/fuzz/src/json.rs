@@ -79,6 +79,28 @@ impl Json {
         members.iter().find(|(text, _)| text.value == name).map(|(_, value)| value)
     }
 
+    /// Returns a copy without the member that a JSON Pointer with these unescaped tokens points to, if there is one.
+    pub(crate) fn without(&self, tokens: &[&str]) -> Self {
+        let mut rest = self.clone();
+        match (&mut rest, tokens) {
+            (Self::Object(members), [name]) => members.retain(|(text, _)| text.value != *name),
+            (Self::Object(members), [name, inner @ ..]) => {
+                for (_, value) in members.iter_mut().filter(|(text, _)| text.value == *name) {
+                    *value = value.without(inner);
+                }
+            }
+            (Self::Array(items), [index, inner @ ..]) if !inner.is_empty() => {
+                for (position, item) in items.iter_mut().enumerate() {
+                    if position.to_string() == *index {
+                        *item = item.without(inner);
+                    }
+                }
+            }
+            _ => {}
+        }
+        rest
+    }
+
     /// Returns the event id if this value is one: a string or an integer of 1 to 2,042 bytes. Otherwise, returns `None`.
     pub(crate) fn as_event_id(&self) -> Option<&str> {
         let id = match self {

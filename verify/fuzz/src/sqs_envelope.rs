@@ -79,7 +79,7 @@ fn handle(writes: &str, envelope: Envelope) -> (BTreeSet<String>, BTreeMap<Strin
         };
         let config = Config::from_variables(&Variables::new(&look_up)).expect("every other variable has a default");
         let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
-        let table = ClaimTable::new(client.clone(), names::TABLE);
+        let table = ClaimTable::new(client.clone(), names::TABLE, config.rules.clone());
         let log = services.logs.writer("log");
         let handler = Handler::new(config, table, log, clock.shared(), Box::new(|| [7; 10]));
         let mut context = Context::default();

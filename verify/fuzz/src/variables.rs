@@ -17,6 +17,8 @@ pub fn variables(input: &[u8]) {
     };
     let is_set = |variable: &'static str| (variable, set.get(variable).is_some_and(|value| !value.is_empty()));
 
+    let key = set.get("DEDUP_KEY").map_or_else(|| Some(vec!["/event_id".to_owned()]), |key| key_pointers(key));
+    let key = key.unwrap_or_default();
     let ingest = ingest_fn::Config::from_variables(&variables);
     check_error(
         ingest.as_ref().err(),
@@ -30,7 +32,9 @@ pub fn variables(input: &[u8]) {
             is_set("TABLE_NAME"),
             is_valid("CLAIM_WRITES", |value| value == "single" || value == "batch"),
             is_valid("DEDUP_WINDOW_SECONDS", |value| is_number(value, 1, 100 * 366 * 86_400)),
-            is_valid("EVENT_ID_POINTER", is_pointer),
+            is_valid("DEDUP_KEY", |value| key_pointers(value).is_some()),
+            ("CONFLICT_IGNORE", set.get("CONFLICT_IGNORE").is_none_or(|list| is_ignore_list(list, &key))),
+            is_valid("LOG_ROUTINE_OUTCOMES", |value| value == "true" || value == "false"),
             is_valid("ON_CONFLICT", |value| value == "acknowledge" || value == "dead-letter"),
             is_valid("CLAIM_CACHE_ENTRIES", |value| is_number(value, 0, 1_000_000)),
             is_valid("AWS_LAMBDA_FUNCTION_NAME", |value| !value.is_empty()),
@@ -42,6 +46,7 @@ pub fn variables(input: &[u8]) {
         &[
             is_set("BUCKET_NAME"),
             is_valid("OBJECT_PREFIX", is_prefix),
+            is_valid("LOG_ROUTINE_OUTCOMES", |value| value == "true" || value == "false"),
             is_valid("AWS_LAMBDA_FUNCTION_NAME", |value| !value.is_empty()),
         ],
     );
@@ -70,8 +75,47 @@ fn is_number(value: &str, min: u128, max: u128) -> bool {
         && number.is_ok_and(|number| (min..=max).contains(&number))
 }
 
-/// Returns true for a JSON Pointer (RFC 6901, section 3) that is not empty. `ingest-fn` refuses the empty pointer, because
-/// an empty variable is more likely a mistake than a choice.
+/// Returns the JSON Pointers in a dedup key, or `None` if the key is malformed.
+fn key_pointers(value: &str) -> Option<Vec<String>> {
+    if value == "content" {
+        return Some(Vec::new());
+    }
+    if let Some(name) = value.strip_prefix("attribute:") {
+        let is_part = |part: &str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        };
+        let first = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        let is_reserved = name.contains('.') && (first == "aws" || first == "amazon");
+        return (name.len() <= 256 && name.split('.').all(is_part) && !is_reserved).then(Vec::new);
+    }
+    if is_pointer(value) {
+        return Some(vec![value.to_owned()]);
+    }
+    let pointers: Vec<String> = serde_json::from_str(value).ok()?;
+    let is_nested = |(index, inner): (usize, &String)| {
+        pointers.iter().enumerate().any(|(other, outer)| other != index && contains(outer, inner))
+    };
+    let is_valid = (2..=8).contains(&pointers.len())
+        && pointers.iter().all(|pointer| is_pointer(pointer))
+        && !pointers.iter().enumerate().any(is_nested);
+    is_valid.then_some(pointers)
+}
+
+fn is_ignore_list(value: &str, key: &[String]) -> bool {
+    let Ok(pointers) = serde_json::from_str::<Vec<String>>(value) else { return false };
+    pointers.iter().all(|pointer| {
+        is_pointer(pointer)
+            && !key.iter().any(|part| contains(pointer, part))
+            && !pointers.iter().any(|outer| outer != pointer && contains(outer, pointer))
+    })
+}
+
+/// Returns true if `outer` points to the value at `inner`, or to an array or object around it.
+fn contains(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns true for a JSON Pointer (RFC 6901, section 3) that is not empty.
 fn is_pointer(value: &str) -> bool {
     let escapes = value.split('~').skip(1);
     value.starts_with('/') && escapes.into_iter().all(|rest| rest.starts_with(['0', '1']))

@@ -10,7 +10,7 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// Fragments of JSON, stream records and variables. [`Change::Insert`] inserts one of them into an input.
-const PIECES: [&str; 36] = [
+const PIECES: [&str; 38] = [
     "{",
     "}",
     "[",
@@ -46,6 +46,8 @@ const PIECES: [&str; 36] = [
     "=",
     "/",
     "~1",
+    "/a",
+    "[\"/a\",\"/b\"]",
     "+",
 ];
 

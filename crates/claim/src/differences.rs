@@ -1,0 +1,194 @@
+//! Finds the places in which two bodies differ.
+
+use std::cmp::Ordering;
+
+use crate::canonical::unescaped_name;
+
+/// Maximum number of differences that are looked for. More would not help to understand a conflict.
+pub const MAX_DIFFERENCES: usize = 5;
+
+/// Number of characters after which a pointer to a difference is cut.
+pub const MAX_DIFFERENCE_CHARS: usize = 100;
+
+/// Returns JSON Pointers to the places in which two canonical forms differ. Reads both in one pass, because their members
+/// are sorted.
+pub(crate) fn differences(a: &[u8], b: &[u8]) -> Vec<String> {
+    let mut comparison = Comparison { path: Vec::new(), found: Vec::new() };
+    comparison.compare(&mut Cursor(a), &mut Cursor(b));
+    comparison.found
+}
+
+/// The rest of a canonical form, which has no white space between its tokens.
+struct Cursor<'a>(&'a [u8]);
+
+/// A step from an array or object to one of its values. A name is in quotation marks and escaped, as in the canonical form.
+enum Step<'a> {
+    Name(&'a [u8]),
+    Index(usize),
+}
+
+struct Comparison<'a> {
+    path: Vec<Step<'a>>,
+    found: Vec<String>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Compares the next values of both forms, and moves behind them. Stops early if enough differences are found. The
+    /// parser limits the nesting, so the recursion is limited too.
+    fn compare(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) {
+        match (a.0.first(), b.0.first()) {
+            (Some(b'{'), Some(b'{')) => self.compare_objects(a, b),
+            (Some(b'['), Some(b'[')) => self.compare_arrays(a, b),
+            _ => {
+                if a.take_value() != b.take_value() {
+                    self.add();
+                }
+            }
+        }
+    }
+
+    fn compare_objects(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) {
+        let mut a_name = a.enter().then(|| a.take_name());
+        let mut b_name = b.enter().then(|| b.take_name());
+        while !self.is_full() {
+            let order = match (a_name, b_name) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(a), Some(b)) => unescaped_name(a).cmp(unescaped_name(b)),
+            };
+            let name = if order.is_gt() { b_name } else { a_name };
+            self.path.push(Step::Name(name.expect("the name that comes first exists")));
+            if order.is_eq() {
+                self.compare(a, b);
+            } else {
+                self.add();
+            }
+            self.path.pop();
+            if order.is_lt() {
+                a.take_value();
+            }
+            if order.is_gt() {
+                b.take_value();
+            }
+            if order.is_le() {
+                a_name = a.next().then(|| a.take_name());
+            }
+            if order.is_ge() {
+                b_name = b.next().then(|| b.take_name());
+            }
+        }
+    }
+
+    fn compare_arrays(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) {
+        let mut in_a = a.enter();
+        let mut in_b = b.enter();
+        let mut index = 0;
+        while (in_a || in_b) && !self.is_full() {
+            self.path.push(Step::Index(index));
+            if in_a && in_b {
+                self.compare(a, b);
+            } else {
+                self.add();
+                if in_a {
+                    a.take_value()
+                } else {
+                    b.take_value()
+                };
+            }
+            self.path.pop();
+            in_a = in_a && a.next();
+            in_b = in_b && b.next();
+            index += 1;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.found.len() == MAX_DIFFERENCES
+    }
+
+    /// Adds the pointer to the current value.
+    fn add(&mut self) {
+        let mut pointer = String::new();
+        for step in &self.path {
+            pointer.push('/');
+            match step {
+                Step::Index(index) => pointer.push_str(&index.to_string()),
+                Step::Name(name) => {
+                    let name: Vec<u8> = unescaped_name(name).collect();
+                    pointer.push_str(&String::from_utf8_lossy(&name).replace('~', "~0").replace('/', "~1"));
+                }
+            }
+        }
+        if let Some((end, _)) = pointer.char_indices().nth(MAX_DIFFERENCE_CHARS) {
+            pointer.truncate(end);
+        }
+        self.found.push(pointer);
+    }
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, bytes: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(bytes);
+        self.0 = rest;
+        taken
+    }
+
+    /// Moves into the array or object that comes next. Returns false and moves behind it if it is empty.
+    fn enter(&mut self) -> bool {
+        self.take(1);
+        let is_empty = matches!(self.0.first(), Some(b']' | b'}'));
+        if is_empty {
+            self.take(1);
+        }
+        !is_empty
+    }
+
+    /// Moves behind the comma or the closing bracket that comes next. Returns true if it is a comma.
+    fn next(&mut self) -> bool {
+        self.take(1) == b","
+    }
+
+    /// Moves behind a name and its colon. Returns the name.
+    fn take_name(&mut self) -> &'a [u8] {
+        let name = self.take(string_end(self.0));
+        self.take(1);
+        name
+    }
+
+    /// Moves behind the value that comes next. Returns the value.
+    fn take_value(&mut self) -> &'a [u8] {
+        let mut depth = 0_usize;
+        let mut end = 0;
+        loop {
+            match self.0[end] {
+                b'"' => end += string_end(&self.0[end..]),
+                b'[' | b'{' => {
+                    depth += 1;
+                    end += 1;
+                }
+                b']' | b'}' => {
+                    depth -= 1;
+                    end += 1;
+                }
+                b',' | b':' => end += 1,
+                _ => {
+                    let rest = &self.0[end..];
+                    end += rest.iter().position(|byte| b",]}".contains(byte)).unwrap_or(rest.len());
+                }
+            }
+            if depth == 0 {
+                return self.take(end);
+            }
+        }
+    }
+}
+
+/// Returns the length of the string at the start of `text`, with its quotation marks.
+fn string_end(text: &[u8]) -> usize {
+    let mut end = 1;
+    while text[end] != b'"' {
+        end += if text[end] == b'\\' { 2 } else { 1 };
+    }
+    end + 1
+}
