@@ -105,7 +105,7 @@ impl Archiver {
 
     async fn write(&self, claim: &Claim, line: Vec<u8>) -> Result<ArchiveOutcome, ArchiverError> {
         let key = self.prefix.object_key(claim);
-        let put = self.lake.put(&key, line).await?;
+        let put = self.lake.put(&key, line, claim.trace_id.as_ref()).await?;
         let lag = self.clock.now().duration_since(SystemTime::from(claim.claimed_at)).unwrap_or_default();
         let lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
         Ok(ArchiveOutcome::Archived { put, key, lag_ms })
@@ -121,7 +121,7 @@ impl Archiver {
         reason: RecordError,
     ) -> Result<ArchiveOutcome, ArchiverError> {
         let key = self.prefix.quarantine_key(sequence_number, record.get());
-        match catch_panic_async(self.lake.put(&key, record.get().as_bytes().to_vec())).await {
+        match catch_panic_async(self.lake.put(&key, record.get().as_bytes().to_vec(), None)).await {
             Ok(Ok(PutOutcome::Written | PutOutcome::AlreadyThere)) => Ok(ArchiveOutcome::Quarantined { key, reason }),
             Ok(Err(error)) => Err(error.into()),
             Err(panic) => Err(ArchiverError::QuarantinePanicked { key, panic }),

@@ -1,11 +1,14 @@
 //! The conditional write of an object, which is the only request that this function sends.
 
+use std::collections::HashMap;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
+use claim::TraceId;
 
 /// `ConditionalRequestConflict`: another write or delete of the key was in progress. The object may or may not exist.
 const CONFLICT: u16 = 409;
@@ -69,11 +72,16 @@ impl DataLake {
         Self { client: Client::from_conf(config.retry_classifier(conflict).build()), bucket: bucket.to_owned() }
     }
 
-    /// Creates an object, unless the key already has one.
+    /// Creates an object, unless the key already has one. The trace id becomes the object's metadata `trace-id`.
     ///
     /// # Errors
     /// Fails if it is unknown whether the key has an object.
-    pub async fn put(&self, key: &str, content: Vec<u8>) -> Result<PutOutcome, DataLakeError> {
+    pub async fn put(
+        &self,
+        key: &str,
+        content: Vec<u8>,
+        trace_id: Option<&TraceId>,
+    ) -> Result<PutOutcome, DataLakeError> {
         let request = self
             .client
             .put_object()
@@ -82,6 +90,7 @@ impl DataLake {
             // With this header, S3 answers 412 if the key already has an object.
             .if_none_match("*")
             .content_type("application/json")
+            .set_metadata(trace_id.map(|id| HashMap::from([("trace-id".to_owned(), id.to_string())])))
             .body(ByteStream::from(content));
         // Boxed because the SDK's future has 19 KB, which would be part of each caller's future.
         let answer = Box::pin(request.send()).await;

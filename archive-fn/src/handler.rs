@@ -18,6 +18,7 @@ use crate::report::Report;
 /// The function's state, which a Lambda sandbox keeps between batches.
 pub struct Handler {
     archiver: Archiver,
+    log_routine_outcomes: bool,
     summary: Summary,
     clock: SharedTimeSource,
 }
@@ -28,13 +29,13 @@ impl Handler {
     pub fn new(config: Config, lake: DataLake, log: LogWriter, clock: SharedTimeSource) -> Self {
         let summary = Summary::new(log, &config.function_name);
         let archiver = Archiver::new(lake, config.object_prefix, clock.clone());
-        Self { archiver, summary, clock }
+        Self { archiver, log_routine_outcomes: config.log_routine_outcomes, summary, clock }
     }
 
     /// Writes the object of each new claim in a batch. The response names the records that failed.
     pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<BatchResponse, Infallible> {
         let deadline = Deadline::before(event.context.deadline(), self.clock.now(), event.payload.records.len());
-        let mut report = Report::default();
+        let mut report = Report::new(self.log_routine_outcomes);
 
         let records: Vec<_> = event.payload.records.iter().map(|record| (record, sequence_number(record))).collect();
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use claim::key::{KEY_PREFIX, SORT_KEY};
-use claim::{Claim, ClaimError, object};
+use claim::key::{KEY_PREFIX, is_claim_sort_key};
+use claim::{Claim, ClaimError, TraceId, object};
 use lambda_support::panic_guard::Panicked;
 use serde::Deserialize;
 use serde_dynamo::{AttributeValue, Item};
@@ -65,7 +65,8 @@ impl Record {
             Err(error) if looks_like_new_claim(record) => return Err(RecordError::NotStreamRecord(error)),
             Err(_) => return Ok(Self::Other),
         };
-        let is_claim = |image: &Item| matches!(image.inner().get("sk"), Some(AttributeValue::S(sk)) if sk == SORT_KEY);
+        let is_claim =
+            |image: &Item| matches!(image.inner().get("sk"), Some(AttributeValue::S(sk)) if is_claim_sort_key(sk));
         let Some(image) = typed.dynamodb.new_image.filter(is_claim) else { return Ok(Self::Other) };
         if !is_new(&typed.event_name) {
             return Ok(Self::Other);
@@ -84,7 +85,7 @@ fn is_new(event_name: &str) -> bool {
 /// JSON, so that the record is quarantined and not skipped.
 fn looks_like_new_claim(record: &RawValue) -> bool {
     let Ok(record) = serde_json::from_str::<Value>(record.get()) else { return true };
-    let is_claim = record.pointer("/dynamodb/NewImage/sk/S").and_then(Value::as_str) == Some(SORT_KEY);
+    let is_claim = record.pointer("/dynamodb/NewImage/sk/S").and_then(Value::as_str).is_some_and(is_claim_sort_key);
     // A missing or malformed event name may be the reason why a claim's record cannot be deserialized.
     is_claim && record.get("eventName").and_then(Value::as_str).is_none_or(is_new)
 }
@@ -94,11 +95,16 @@ fn looks_like_new_claim(record: &RawValue) -> bool {
 pub(crate) struct RecordIds {
     pub(crate) event_id: Option<String>,
     pub(crate) claim_id: Option<String>,
+    pub(crate) trace_id: Option<String>,
 }
 
 impl RecordIds {
     pub(crate) fn of_claim(claim: &Claim) -> Self {
-        Self { event_id: Some(claim.event_id.clone()), claim_id: Some(claim.claim_id.to_string()) }
+        Self {
+            event_id: Some(claim.event_id.clone()),
+            claim_id: Some(claim.claim_id.to_string()),
+            trace_id: claim.trace_id.as_ref().map(TraceId::to_string),
+        }
     }
 
     /// Reads the ids of a record that could not be decoded. Ignores the rest of the record, which may be malformed.
@@ -108,7 +114,12 @@ impl RecordIds {
         let event_id = text("/dynamodb/Keys/pk/S").and_then(|pk| pk.strip_prefix(KEY_PREFIX));
         // A claim id that is not a UUID could be so long that Lambda splits the log line.
         let claim_id = text("/dynamodb/NewImage/claim_id/S").filter(|id| id.len() == UUID_CHARS);
-        Self { event_id: event_id.map(str::to_owned), claim_id: claim_id.map(str::to_owned) }
+        let trace_id = text("/dynamodb/NewImage/trace_id/S").and_then(TraceId::parse);
+        Self {
+            event_id: event_id.map(str::to_owned),
+            claim_id: claim_id.map(str::to_owned),
+            trace_id: trace_id.map(|id| id.to_string()),
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use crate::record::RecordIds;
 
 /// The result of a batch: its response, the longest lag between a claim and its object, and the number of records with
 /// each outcome.
-#[derive(Default)]
 pub(crate) struct Report {
     pub(crate) response: BatchResponse,
+    log_routine_outcomes: bool,
     pub(crate) lag_max_ms: Option<u64>,
     written: u64,
     already_there: u64,
@@ -22,6 +22,19 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    pub(crate) fn new(log_routine_outcomes: bool) -> Self {
+        Self {
+            response: BatchResponse::default(),
+            log_routine_outcomes,
+            lag_max_ms: None,
+            written: 0,
+            already_there: 0,
+            skipped: 0,
+            quarantined: 0,
+            failed: 0,
+        }
+    }
+
     /// Returns the metric name and the count of each outcome.
     pub(crate) fn counts(&self) -> [(&'static str, u64); 5] {
         [
@@ -42,7 +55,7 @@ impl Report {
         claim: Option<&Claim>,
         outcome: &Result<ArchiveOutcome, ArchiverError>,
     ) {
-        let RecordIds { event_id, claim_id } = match (claim, outcome) {
+        let RecordIds { event_id, claim_id, trace_id } = match (claim, outcome) {
             (Some(claim), _) => RecordIds::of_claim(claim),
             // Thousands of records can be unfinished at the deadline. Reading their ids would take too long.
             (None, Ok(ArchiveOutcome::Skipped) | Err(ArchiverError::Late(_))) => RecordIds::default(),
@@ -51,7 +64,9 @@ impl Report {
         match outcome {
             Ok(ArchiveOutcome::Skipped) => {
                 self.skipped += 1;
-                tracing::info!(outcome = "skipped", sequence_number);
+                if self.log_routine_outcomes {
+                    tracing::info!(outcome = "skipped", sequence_number);
+                }
             }
             Ok(ArchiveOutcome::Archived { put, key, lag_ms }) => {
                 let outcome = match put {
@@ -65,19 +80,21 @@ impl Report {
                     }
                 };
                 self.lag_max_ms = self.lag_max_ms.max(Some(*lag_ms));
-                let message_id = claim.map(|claim| claim.message_id.as_str());
-                tracing::info!(outcome, event_id, claim_id, message_id, sequence_number, key, lag_ms);
+                if self.log_routine_outcomes {
+                    let message_id = claim.map(|claim| claim.message_id.as_str());
+                    tracing::info!(outcome, event_id, claim_id, message_id, trace_id, sequence_number, key, lag_ms);
+                }
             }
             Ok(ArchiveOutcome::Quarantined { key, reason }) => {
                 self.quarantined += 1;
                 let error = logs::error_text(reason);
-                tracing::info!(outcome = "quarantined", event_id, claim_id, sequence_number, key, error);
+                tracing::info!(outcome = "quarantined", event_id, claim_id, trace_id, sequence_number, key, error);
             }
             Err(error) => {
                 self.failed += 1;
                 let key = error.key();
                 let error = logs::error_text(error);
-                tracing::info!(outcome = "failed", event_id, claim_id, sequence_number, key, error);
+                tracing::info!(outcome = "failed", event_id, claim_id, trace_id, sequence_number, key, error);
                 self.fail_record(sequence_number);
             }
         }
@@ -113,7 +130,7 @@ mod tests {
         let subscriber = logs::dispatch(log, LevelFilter::INFO, SharedTimeSource::new(SystemTimeSource::new()));
         let record = value::to_raw_value(record).unwrap();
         tracing::dispatcher::with_default(&subscriber, || {
-            Report::default().add_record(&record, Some("7"), None, outcome);
+            Report::new(true).add_record(&record, Some("7"), None, outcome);
         });
         lines.lock().unwrap().remove(0)
     }

@@ -61,12 +61,12 @@ fn claim(number: u32, body: &str) -> Value {
     let mut record = fixture["Records"][0].clone();
     record["eventName"] = "INSERT".into();
     record["dynamodb"]["SequenceNumber"] = number.to_string().into();
-    let event = claim::Event::parse(body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    let event = claim::EventRules::default().event(body, None).unwrap();
     let now = std::time::SystemTime::now();
     let window = Duration::from_secs(60);
     let mut random = [0; 10];
     random[6..].copy_from_slice(&number.to_be_bytes());
-    let claim = claim::Claim::new(&event, "m", body, now, window, &random).unwrap();
+    let claim = claim::Claim::new(&event, &claim::SourceMessage::new("m", body), now, window, &random).unwrap();
     record["dynamodb"]["NewImage"] = serde_json::to_value(claim.to_item()).unwrap();
     record
 }

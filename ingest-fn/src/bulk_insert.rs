@@ -223,9 +223,8 @@ impl<'a> BulkInserter<'a> {
     }
 
     fn new_claim(&self, leader: &Leader, now: SystemTime) -> Result<Claim, BodyTooLarge> {
-        let Leader { message, event, body } = leader;
         let Claimer { window, random, .. } = self.claimer;
-        Claim::new(event, &message.id, body, now, *window, &random())
+        Claim::new(&leader.event, &leader.source(), now, *window, &random())
     }
 
     /// Sends an insert request. Returns, for each claim, whether this request certainly inserted it. Logs a warning if

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use claim::{Claim, ClaimError, Digest, DigestError, EventError};
+use claim::{Body, Claim, ClaimError, Digest, DigestError, EventError, EventRules};
 
 /// Condition of the write: the event has no claim, or its claim has expired. DynamoDB may delete an expired item days late,
 /// so the dedup window is enforced by this condition and not by the deletion.
@@ -16,15 +16,21 @@ const CLAIM_CONDITION: &str = "attribute_not_exists(pk) OR #ttl < :now";
 pub struct ClaimTable {
     pub(crate) client: Client,
     pub(crate) name: String,
+    rules: EventRules,
 }
 
 /// The outcome of an attempt to claim an event, with the claim that now holds the event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
     /// The claim of this attempt is in the table.
     Won(HeldClaim),
     /// An earlier claim is in the table and has not expired.
-    Lost(HeldClaim),
+    Lost {
+        /// That claim.
+        held: HeldClaim,
+        /// The body in that claim; `None` if the claim comes from the cache.
+        body: Option<Body>,
+    },
 }
 
 /// The claim that holds an event, confirmed by the table.
@@ -32,7 +38,7 @@ pub enum ClaimOutcome {
 pub struct HeldClaim {
     /// Id of the claim.
     pub claim_id: uuid::Uuid,
-    /// Digest of the body in the claim.
+    /// Digest of the body in the claim, made under the current rules.
     pub digest: Digest,
     /// Last second in which the claim is valid, in epoch seconds.
     pub ttl: u64,
@@ -66,7 +72,8 @@ pub enum ClaimTableError {
         /// Reason why the item cannot be read.
         source: ClaimError,
     },
-    /// The claim that holds the event has a digest of another version, and no new digest can be computed from its body.
+    /// The digest in the claim that holds the event was made by another version or under other rules, and no new digest can
+    /// be computed from the claim's body.
     #[error("event {event_id:?} is held by a claim whose content cannot be compared")]
     IncomparableOldItem {
         /// Id of the event.
@@ -80,7 +87,7 @@ impl ClaimOutcome {
     /// Returns the claim that holds the event.
     #[must_use]
     pub fn held_claim(&self) -> HeldClaim {
-        let (Self::Won(held) | Self::Lost(held)) = self;
+        let (Self::Won(held) | Self::Lost { held, .. }) = self;
         *held
     }
 }
@@ -92,10 +99,10 @@ impl HeldClaim {
 }
 
 impl ClaimTable {
-    /// Returns the table `name` in the client's region.
+    /// Returns the table `name` in the client's region. The digests of older claims are made comparable under `rules`.
     #[must_use]
-    pub fn new(client: Client, name: &str) -> Self {
-        Self { client, name: name.to_owned() }
+    pub fn new(client: Client, name: &str, rules: EventRules) -> Self {
+        Self { client, name: name.to_owned(), rules }
     }
 
     /// Tries to claim an event with a conditional put. Returns the outcome only if the table has stated which claim holds
@@ -122,7 +129,7 @@ impl ClaimTable {
 
         let event_id = || claim.event_id.clone();
         let old_item = match result {
-            Ok(_) => return Ok(ClaimOutcome::Won(held_claim(claim)?)),
+            Ok(_) => return Ok(ClaimOutcome::Won(self.held_claim(claim)?)),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => refused.item().cloned(),
                 // After a throttle, a 5xx or a lost answer, the claim may or may not be in the table.
@@ -138,9 +145,22 @@ impl ClaimTable {
         // The claim id alone is not enough: in theory, another message of the event can have got the same random bits.
         if old == *claim {
             // This is the item that we wrote ourselves: an answer was lost, and a later request found the item.
-            return Ok(ClaimOutcome::Won(held_claim(claim)?));
+            return Ok(ClaimOutcome::Won(self.held_claim(claim)?));
         }
-        Ok(ClaimOutcome::Lost(held_claim(&old)?))
+        Ok(ClaimOutcome::Lost { held: self.held_claim(&old)?, body: Some(old.body) })
+    }
+
+    fn held_claim(&self, claim: &Claim) -> Result<HeldClaim, ClaimTableError> {
+        match claim.comparable_digest(&self.rules) {
+            Ok(digest) => Ok(HeldClaim::new(claim, digest)),
+            Err(error) => {
+                let event_id = claim.event_id.clone();
+                Err(match error {
+                    DigestError::Unreadable(source) => ClaimTableError::UnreadableOldItem { event_id, source },
+                    DigestError::NotAnEvent(source) => ClaimTableError::IncomparableOldItem { event_id, source },
+                })
+            }
+        }
     }
 }
 
@@ -163,18 +183,5 @@ impl Intercept for BodyCheck {
         let is_empty = context.response().body().bytes().is_none_or(<[u8]>::is_empty);
         // An error stays as it is. The SDK retries some errors, such as a connection that breaks in the middle of a body.
         if context.output_or_error().is_ok() && is_empty { Err("the answer has no body".into()) } else { Ok(()) }
-    }
-}
-
-fn held_claim(claim: &Claim) -> Result<HeldClaim, ClaimTableError> {
-    match claim.comparable_digest() {
-        Ok(digest) => Ok(HeldClaim::new(claim, digest)),
-        Err(error) => {
-            let event_id = claim.event_id.clone();
-            Err(match error {
-                DigestError::Unreadable(source) => ClaimTableError::UnreadableOldItem { event_id, source },
-                DigestError::NotAnEvent(source) => ClaimTableError::IncomparableOldItem { event_id, source },
-            })
-        }
     }
 }

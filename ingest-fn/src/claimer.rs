@@ -61,11 +61,11 @@ impl Claimer {
         let _memory = self.acquire_memory(leader, deadline).await?;
         catch_panic_async(async {
             let now = self.clock.now();
-            let Leader { message, event, body } = leader;
+            let event = &leader.event;
             if let Some(held) = self.cache.get(&event.id, now) {
-                return Ok(ClaimOutcome::Lost(held));
+                return Ok(ClaimOutcome::Lost { held, body: None });
             }
-            let claim = Claim::new(event, &message.id, body, now, self.window, &(self.random)())?;
+            let claim = Claim::new(event, &leader.source(), now, self.window, &(self.random)())?;
             let outcome = self.table.put(&claim).await?;
             self.cache.remember(&event.id, outcome.held_claim());
             Ok(outcome)

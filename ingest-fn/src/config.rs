@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use claim::EventIdPointer;
+use claim::{ConflictIgnore, DEFAULT_DEDUP_KEY, DedupKey, EventRules};
 use lambda_support::{VariableError, Variables};
 
 /// 16 days: one day in which the producer may send duplicates, 14 days that a message may spend in the dead-letter queue,
@@ -46,14 +46,16 @@ pub struct Config {
     pub table_name: String,
     /// `DEDUP_WINDOW_SECONDS`: the time for which a claim is valid.
     pub window: Duration,
-    /// `EVENT_ID_POINTER`: the JSON Pointer to the event id in a body.
-    pub event_id_pointer: EventIdPointer,
+    /// `DEDUP_KEY` and `CONFLICT_IGNORE`.
+    pub rules: EventRules,
     /// `ON_CONFLICT`.
     pub on_conflict: OnConflict,
     /// `CLAIM_CACHE_ENTRIES`; `None` if it is 0, which turns the cache off.
     pub claim_cache_entries: Option<NonZeroUsize>,
     /// `CLAIM_WRITES`.
     pub claim_writes: ClaimWrites,
+    /// `LOG_ROUTINE_OUTCOMES`: whether each `won` and each `duplicate` has a log line.
+    pub log_routine_outcomes: bool,
     /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda: the metrics' dimension `FunctionName` has this value.
     pub function_name: String,
 }
@@ -79,15 +81,13 @@ impl Config {
                 is_name.then_some(()).ok_or("must be a table name, not an ARN, with CLAIM_WRITES=batch")
             })?;
         }
+        let dedup_key = variables.parsed("DEDUP_KEY", DEFAULT_DEDUP_KEY, DedupKey::parse)?;
+        let conflict_ignore =
+            variables.parsed("CONFLICT_IGNORE", "[]", |value| ConflictIgnore::parse(value, &dedup_key))?;
         Ok(Self {
             table_name,
             window: Duration::from_secs(window),
-            // In RFC 6901, the empty pointer is valid and points to the whole body. Here, it almost certainly means that
-            // someone left the variable empty by mistake. Every body that is not just an id would then become a dead letter.
-            event_id_pointer: variables.parsed("EVENT_ID_POINTER", "/event_id", |value| match value {
-                "" => Err("must not be empty".to_owned()),
-                pointer => EventIdPointer::parse(pointer).map_err(|error| error.to_string()),
-            })?,
+            rules: EventRules::new(dedup_key, conflict_ignore),
             on_conflict: variables.parsed("ON_CONFLICT", "acknowledge", |value| match value {
                 "acknowledge" => Ok(OnConflict::Acknowledge),
                 "dead-letter" => Ok(OnConflict::DeadLetter),
@@ -95,6 +95,7 @@ impl Config {
             })?,
             claim_cache_entries: NonZeroUsize::new(entries),
             claim_writes,
+            log_routine_outcomes: variables.log_routine_outcomes()?,
             function_name: variables.function_name("ingest-fn")?,
         })
     }
@@ -113,7 +114,9 @@ mod tests {
     fn only_table_name_is_required() {
         let config = read(&[("TABLE_NAME", "claims")]).unwrap();
         assert_eq!(config.window.as_secs(), 16 * 86_400);
-        assert_eq!(config.event_id_pointer.to_string(), "/event_id");
+        assert_eq!(config.rules.dedup_key().to_string(), "/event_id");
+        assert_eq!(config.rules.conflict_ignore().to_string(), "[]");
+        assert!(config.log_routine_outcomes);
         assert_eq!(config.on_conflict, OnConflict::Acknowledge);
         assert_eq!(config.claim_cache_entries.unwrap().get(), 10_000);
         assert_eq!(config.claim_writes, ClaimWrites::Single);
@@ -129,9 +132,14 @@ mod tests {
             ("DEDUP_WINDOW_SECONDS", "0"),
             ("DEDUP_WINDOW_SECONDS", "two weeks"),
             ("DEDUP_WINDOW_SECONDS", "3162240001"),
-            ("EVENT_ID_POINTER", ""),
-            ("EVENT_ID_POINTER", "event_id"),
-            ("EVENT_ID_POINTER", "/a~2"),
+            ("DEDUP_KEY", ""),
+            ("DEDUP_KEY", "event_id"),
+            ("DEDUP_KEY", "/a~2"),
+            ("DEDUP_KEY", r#"["/a"]"#),
+            ("CONFLICT_IGNORE", ""),
+            ("CONFLICT_IGNORE", "/sent_at"),
+            ("CONFLICT_IGNORE", r#"["/event_id"]"#),
+            ("LOG_ROUTINE_OUTCOMES", "no"),
             ("ON_CONFLICT", "Acknowledge"),
             ("CLAIM_CACHE_ENTRIES", "-1"),
             ("CLAIM_CACHE_ENTRIES", "1000001"),

@@ -40,9 +40,9 @@ impl Handler {
     /// unknown, and those that must become dead letters.
     pub async fn handle(&self, event: LambdaEvent<Envelope>) -> Result<BatchResponse, Infallible> {
         let deadline = Deadline::before(event.context.deadline(), self.clock.now(), event.payload.records.len());
-        let mut report = Report::new(self.config.on_conflict);
+        let mut report = Report::new(&self.config, deadline);
 
-        let plan = Plan::build(event.payload.records, &self.config.event_id_pointer, deadline);
+        let plan = Plan::build(event.payload.records, &self.config.rules, deadline);
         for rejection in plan.rejected {
             report.add_rejected(&rejection);
         }

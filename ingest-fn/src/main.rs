@@ -16,7 +16,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 async fn main() -> ExitCode {
     function::main(async || {
         let config = function::read_variables(Config::from_variables)?;
-        let table = ClaimTable::new(Client::new(&function::sdk_config().await), &config.table_name);
+        let table =
+            ClaimTable::new(Client::new(&function::sdk_config().await), &config.table_name, config.rules.clone());
         let clock = SharedTimeSource::new(SystemTimeSource::new());
         let handler = Handler::new(config, table, LogWriter::stdout(), clock, ingest_fn::os_random());
         lambda_runtime::run(service_fn(|event| handler.handle(event))).await.map_err(anyhow::Error::from_boxed)

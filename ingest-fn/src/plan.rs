@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use claim::{BodyTooLarge, Claim, Digest, Event, EventError, EventIdPointer};
+use claim::{BodyTooLarge, Claim, Digest, Event, EventError, EventRules, MessageAttribute, SourceMessage, TraceId};
 use lambda_support::panic_guard::{Panicked, catch_panic};
 use lambda_support::{Deadline, logs};
 use serde::Deserialize;
@@ -33,6 +33,7 @@ pub(crate) struct Message {
     pub(crate) id: String,
     /// Time at which the message was sent, in RFC 3339; `None` if SQS does not state it.
     pub(crate) sent_at: Option<String>,
+    pub(crate) trace_id: Option<TraceId>,
 }
 
 pub(crate) struct Leader {
@@ -44,6 +45,8 @@ pub(crate) struct Leader {
 pub(crate) struct Follower {
     pub(crate) message: Message,
     pub(crate) digest: Digest,
+    /// The body, if its digest differs from the leader's. A log line may have to say in which places it differs.
+    pub(crate) other_body: Option<String>,
 }
 
 /// A message that can never be claimed.
@@ -73,7 +76,7 @@ pub(crate) enum MessageError {
 impl Plan {
     /// Decodes each record separately. An error or a panic in one record rejects only that record. A rejected message never
     /// becomes the leader of a group.
-    pub(crate) fn build(records: Vec<Box<RawValue>>, pointer: &EventIdPointer, deadline: Deadline) -> Self {
+    pub(crate) fn build(records: Vec<Box<RawValue>>, rules: &EventRules, deadline: Deadline) -> Self {
         let mut plan = Self::default();
         let mut group_of: HashMap<String, usize> = HashMap::new();
         for record in records {
@@ -81,7 +84,7 @@ impl Plan {
                 plan.unread.push(Message::read(&record));
                 continue;
             }
-            let read = catch_panic(|| Leader::read(&record, pointer)).unwrap_or_else(|panic| {
+            let read = catch_panic(|| Leader::read(&record, rules)).unwrap_or_else(|panic| {
                 Err(Rejection { message: Message::read(&record), event_id: None, error: panic.into() })
             });
             match read {
@@ -92,8 +95,10 @@ impl Plan {
                         plan.groups.push(Group { leader, followers: Vec::new() });
                     }
                     Entry::Occupied(group) => {
-                        let Leader { message, event, .. } = leader;
-                        plan.groups[*group.get()].followers.push(Follower { message, digest: event.digest });
+                        let group = &mut plan.groups[*group.get()];
+                        let Leader { message, event: Event { digest, .. }, body } = leader;
+                        let other_body = (digest != group.leader.event.digest).then_some(body);
+                        group.followers.push(Follower { message, digest, other_body });
                     }
                 },
             }
@@ -110,44 +115,106 @@ struct Record<'a> {
     body: Option<String>,
     #[serde(borrow)]
     attributes: Option<&'a RawValue>,
+    #[serde(borrow, rename = "messageAttributes")]
+    message_attributes: Option<&'a RawValue>,
 }
 
 impl Leader {
-    fn read(record: &RawValue, pointer: &EventIdPointer) -> Result<Self, Rejection> {
-        let Record { message_id, body, attributes } = serde_json::from_str(record.get()).map_err(|error| {
-            Rejection { message: Message::read(record), event_id: None, error: MessageError::NotSqsMessage(error) }
-        })?;
-        let Some(message) = Message::new(message_id, attributes) else {
+    fn read(record: &RawValue, rules: &EventRules) -> Result<Self, Rejection> {
+        let Record { message_id, body, attributes, message_attributes } =
+            serde_json::from_str(record.get()).map_err(|error| Rejection {
+                message: Message::read(record),
+                event_id: None,
+                error: MessageError::NotSqsMessage(error),
+            })?;
+        let message_attributes = MessageAttributes(message_attributes);
+        let Some(message) = Message::new(message_id, attributes, message_attributes) else {
             return Err(Rejection { message: None, event_id: None, error: MessageError::NoMessageId });
         };
         let body = body.unwrap_or_default();
-        let event = match Event::parse(&body, pointer) {
+        let key = rules.dedup_key().attribute().and_then(|name| message_attributes.get(name));
+        let event = match rules.event(&body, key.as_ref().map(Attribute::as_key)) {
             Ok(event) => event,
             Err(error) => {
                 let error = MessageError::NotAnEvent(Box::new(error));
                 return Err(Rejection { message: Some(message), event_id: None, error });
             }
         };
-        match Claim::check_size(&event, &message.id, &body) {
-            Ok(()) => Ok(Self { message, event, body }),
-            Err(error) => Err(Rejection { message: Some(message), event_id: Some(event.id), error: error.into() }),
+        let leader = Self { message, event, body };
+        match Claim::check_size(&leader.event, &leader.source()) {
+            Ok(()) => Ok(leader),
+            Err(error) => {
+                let Self { message, event, .. } = leader;
+                Err(Rejection { message: Some(message), event_id: Some(event.id), error: error.into() })
+            }
         }
+    }
+
+    /// Returns the message in the form that its claim needs.
+    pub(crate) fn source(&self) -> SourceMessage<'_> {
+        let Message { id, trace_id, .. } = &self.message;
+        SourceMessage { id, trace_id: trace_id.as_ref(), body: &self.body }
+    }
+}
+
+/// The message attributes of a record, as unparsed JSON.
+#[derive(Clone, Copy)]
+struct MessageAttributes<'a>(Option<&'a RawValue>);
+
+/// One message attribute, as Lambda delivers it.
+#[derive(Deserialize)]
+struct Attribute {
+    #[serde(rename = "dataType")]
+    data_type: String,
+    #[serde(rename = "stringValue")]
+    string_value: Option<String>,
+}
+
+impl MessageAttributes<'_> {
+    /// Returns an attribute; `None` if the message does not have it, or if the record is malformed.
+    fn get(self, name: &str) -> Option<Attribute> {
+        let text = self.0?.get();
+        // Most messages have no attributes. This check saves the map.
+        if text == "{}" {
+            return None;
+        }
+        let attributes: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+        serde_json::from_str(attributes.get(name)?.get()).ok()
+    }
+}
+
+impl Attribute {
+    fn as_key(&self) -> MessageAttribute<'_> {
+        MessageAttribute { data_type: &self.data_type, string_value: self.string_value.as_deref() }
     }
 }
 
 impl Message {
     /// Returns `None` if the id is missing or empty, because the response can name a message only by its id. `attributes`
-    /// may be malformed, because only the log uses them.
-    fn new(id: Option<String>, attributes: Option<&RawValue>) -> Option<Self> {
-        #[derive(Deserialize)]
+    /// may be malformed, because the outcome of the message does not depend on them.
+    fn new(
+        id: Option<String>,
+        attributes: Option<&RawValue>,
+        message_attributes: MessageAttributes<'_>,
+    ) -> Option<Self> {
+        #[derive(Deserialize, Default)]
         struct Attributes {
             /// Epoch milliseconds.
             #[serde(rename = "SentTimestamp")]
-            sent: String,
+            sent: Option<String>,
+            #[serde(rename = "AWSTraceHeader")]
+            xray_header: Option<String>,
         }
         let id = id.filter(|id| !id.is_empty())?;
         let attributes = attributes.and_then(|text| serde_json::from_str::<Attributes>(text.get()).ok());
-        Some(Self { id, sent_at: attributes.and_then(|attributes| logs::rfc3339_from_ms(&attributes.sent)) })
+        let Attributes { sent, xray_header } = attributes.unwrap_or_default();
+        let sent_at = sent.and_then(|sent| logs::rfc3339_from_ms(&sent));
+        let from_traceparent = || {
+            let traceparent = message_attributes.get("traceparent")?.string_value?;
+            TraceId::from_traceparent(&traceparent)
+        };
+        let trace_id = xray_header.and_then(|header| TraceId::from_xray_header(&header)).or_else(from_traceparent);
+        Some(Self { id, sent_at, trace_id })
     }
 
     /// Reads the id and the attributes of a record, even if its other fields are malformed.
@@ -158,8 +225,10 @@ impl Message {
             message_id: Option<String>,
             #[serde(borrow)]
             attributes: Option<&'a RawValue>,
+            #[serde(borrow, rename = "messageAttributes")]
+            message_attributes: Option<&'a RawValue>,
         }
-        let NoBody { message_id, attributes } = serde_json::from_str(record.get()).ok()?;
-        Self::new(message_id, attributes)
+        let NoBody { message_id, attributes, message_attributes } = serde_json::from_str(record.get()).ok()?;
+        Self::new(message_id, attributes, MessageAttributes(message_attributes))
     }
 }

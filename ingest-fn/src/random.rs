@@ -18,7 +18,7 @@ mod tests {
     use std::collections::HashSet;
     use std::time::{Duration, SystemTime};
 
-    use claim::{Claim, Event, EventIdPointer};
+    use claim::{Claim, EventRules, SourceMessage};
 
     use super::*;
 
@@ -27,12 +27,13 @@ mod tests {
     fn claim_ids_never_repeat() {
         let random = os_random();
         let body = r#"{"event_id":"a"}"#;
-        let event = Event::parse(body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
+        let event = EventRules::default().event(body, None).unwrap();
         let mut ids = HashSet::new();
         for back_ms in [0, 1, 0, 3_600_000, 0] {
             let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_000 - back_ms);
             for _ in 0..10_000 {
-                ids.insert(Claim::new(&event, "m", body, now, Duration::ZERO, &random()).unwrap().claim_id);
+                let message = SourceMessage::new("m", body);
+                ids.insert(Claim::new(&event, &message, now, Duration::ZERO, &random()).unwrap().claim_id);
             }
         }
         assert_eq!(ids.len(), 50_000);

@@ -8,6 +8,10 @@ mod panics;
 mod quarantine;
 mod world;
 
+use std::fs;
+use std::path::Path;
+
+use claim::{Claim, ObjectPrefix, object};
 use emulator::Fault;
 use serde_json::{Value, json};
 
@@ -69,6 +73,86 @@ async fn other_records_are_skipped() {
         ["1 written", "2 written", "3 skipped", "4 skipped", "5 skipped", "6 skipped", "7 skipped"]
     );
     assert_eq!(world.lake().len(), 2);
+}
+
+/// A claim of any dedup key is archived, whatever its tag.
+#[tokio::test(start_paused = true)]
+async fn claims_of_every_key_space_are_archived() {
+    let world = World::new();
+    let with = |number, sort_key: &str| {
+        let mut record = record(number, "{}");
+        record["dynamodb"]["NewImage"]["sk"]["S"] = sort_key.into();
+        record
+    };
+    let batch = [with(1, "CLAIM"), with(2, "CLAIM#03102162"), with(3, "CLAIM#?"), with(4, "CLAIMS"), with(5, "PACK")];
+    assert!(world.deliver(&batch).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written", "2 written", "3 written", "4 skipped", "5 skipped"]);
+}
+
+/// The recorded claims of this version and of the version before become the objects that their content demands.
+#[tokio::test(start_paused = true)]
+async fn recorded_claims_are_archived() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden");
+    let mut archived = 0;
+    for file in ["before", "current"].iter().flat_map(|folder| fs::read_dir(golden.join(folder)).unwrap()) {
+        let file = file.unwrap().path();
+        let item: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let claim = Claim::from_item(serde_json::from_value::<serde_dynamo::Item>(item.clone()).unwrap()).unwrap();
+        let mut record = record(1, "{}");
+        record["dynamodb"]["NewImage"] = item;
+        let world = World::new();
+        assert!(world.deliver(&[record.clone(), record]).await.is_empty());
+        assert_eq!(world.outcomes(), ["1 already_there", "1 written"], "{file:?}");
+        let line = String::from_utf8(object::object_line(&claim).unwrap()).unwrap();
+        let key = ObjectPrefix::parse("events/").unwrap().object_key(&claim);
+        assert_eq!(world.lake(), [(key, 1, line)], "{file:?}");
+        archived += 1;
+    }
+    assert_eq!(archived, 9);
+}
+
+/// The trace id of a claim is in its log line and in its object's metadata, but not in its line. A malformed id is left out.
+#[tokio::test(start_paused = true)]
+async fn trace_id_is_metadata_of_the_object() {
+    let world = World::new();
+    let with = |number, trace_id: &str| {
+        let mut record = record(number, "{}");
+        record["dynamodb"]["NewImage"]["trace_id"] = json!({ "S": trace_id });
+        record
+    };
+    let xray = "1-5759e988-bd862e3fe1be46a994272793";
+    let mut unusable = with(3, xray);
+    unusable["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("body");
+    assert!(world.deliver(&[with(1, xray), with(2, "é\n"), unusable]).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 written", "2 written", "3 quarantined"]);
+    let [traced, untraced, unusable] = [0, 1, 2].map(|n| world.lines()[n].clone());
+    assert_eq!(
+        [&traced["trace_id"], &untraced["trace_id"], &unusable["trace_id"]],
+        [&json!(xray), &Value::Null, &json!(xray)]
+    );
+    let lake = world.lake();
+    assert!(lake.iter().filter(|(key, ..)| !key.contains("_unusable")).all(|(.., line)| !line.contains(xray)));
+    let metadata = world.metadata(traced["key"].as_str().unwrap()).await;
+    assert_eq!(metadata.into_iter().collect::<Vec<_>>(), [("trace-id".to_owned(), xray.to_owned())]);
+    assert!(world.metadata(untraced["key"].as_str().unwrap()).await.is_empty());
+}
+
+/// With `LOG_ROUTINE_OUTCOMES=false`, only `written`, `already_there` and `skipped` have no log line. The metrics stay the same.
+#[tokio::test(start_paused = true)]
+async fn routine_outcomes_can_be_silent() {
+    let world = World::with(&[("LOG_ROUTINE_OUTCOMES", "false")]);
+    let mut other = record(2, "{}");
+    other["dynamodb"]["NewImage"]["sk"]["S"] = "OTHER".into();
+    let mut unusable = record(3, "{}");
+    unusable["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("body");
+    world.deliver(&[record(1, "{}"), record(1, "{}"), other, unusable]).await;
+    world.fail(|_| Some(Fault::Refused(403)));
+    world.deliver(&[record(4, "{}")]).await;
+    let lines = world.lines();
+    let outcomes: Vec<_> = lines.iter().map(|line| line["outcome"].as_str().unwrap_or("batch done")).collect();
+    assert_eq!(outcomes, ["quarantined", "batch done", "failed", "batch done"]);
+    let counts = ["Written", "AlreadyThere", "Skipped", "Quarantined", "Failed"].map(|name| lines[1][name].as_u64());
+    assert_eq!(counts, [Some(1), Some(1), Some(1), Some(1), Some(0)]);
 }
 
 /// The summary line counts the records of each outcome.

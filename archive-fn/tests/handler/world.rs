@@ -1,5 +1,6 @@
 //! A warm sandbox of the function under test, the emulator's lake, and stream records of claims.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -23,10 +24,17 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    pub(crate) fn with(set: &[(&str, &str)]) -> Self {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
         let services = Services::on_clock(clock, 1);
         services.lakes.create_bucket(BUCKET);
-        let look_up = |variable: &str| (variable == "BUCKET_NAME").then(|| BUCKET.to_owned());
+        let look_up = |variable: &str| match variable {
+            "BUCKET_NAME" => Some(BUCKET.to_owned()),
+            _ => set.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned()),
+        };
         let config = Config::from_variables(&lambda_support::Variables::new(&look_up)).unwrap();
         let lake = DataLake::new((&services.sdk_config()).into(), BUCKET);
         let log = services.logs.writer("log");
@@ -94,6 +102,13 @@ impl World {
         let mut outcomes: Vec<String> = batch.iter().filter_map(outcome).collect();
         outcomes.sort();
         outcomes
+    }
+
+    /// Returns the user metadata of an object.
+    pub(crate) async fn metadata(&self, key: &str) -> HashMap<String, String> {
+        let client = aws_sdk_s3::Client::new(&self.services.sdk_config());
+        let head = client.head_object().bucket(BUCKET).key(key).send().await.unwrap();
+        head.metadata.unwrap_or_default()
     }
 
     /// Returns the key, the number of versions and the content of each object in the lake.

@@ -112,6 +112,20 @@ impl<'a> Variables<'a> {
         self.parsed("AWS_LAMBDA_FUNCTION_NAME", default, not_empty)
     }
 
+    /// Returns true if the log must have a line for each routine outcome, from `LOG_ROUTINE_OUTCOMES`. Routine outcomes are
+    /// those of messages and records that were processed as expected, for example `won` and `written`. If the variable is
+    /// not set, they are logged.
+    ///
+    /// # Errors
+    /// Fails if the value is neither `true` nor `false`.
+    pub fn log_routine_outcomes(&self) -> Result<bool, VariableError> {
+        self.parsed("LOG_ROUTINE_OUTCOMES", "true", |value| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("must be `true` or `false`"),
+        })
+    }
+
     /// Returns the log level from `AWS_LAMBDA_LOG_LEVEL`, or INFO if the variable is not set. Lambda sets it from the
     /// function's logging configuration.
     ///
@@ -163,6 +177,18 @@ mod tests {
             name(Some("")),
             Err(r#"environment variable AWS_LAMBDA_FUNCTION_NAME is "": must not be empty"#.into())
         );
+    }
+
+    #[test]
+    fn routine_outcomes_are_logged_by_default() {
+        let logged = |value| read(value, |variables| variables.log_routine_outcomes());
+        assert_eq!([None, Some("true"), Some("false")].map(logged), [Ok(true), Ok(true), Ok(false)]);
+        for malformed in ["", "False", "0"] {
+            assert_eq!(
+                logged(Some(malformed)),
+                Err(format!("environment variable LOG_ROUTINE_OUTCOMES is {malformed:?}: must be `true` or `false`"))
+            );
+        }
     }
 
     #[test]

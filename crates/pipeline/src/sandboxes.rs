@@ -69,8 +69,9 @@ pub struct Blueprint {
     pub sdk: SdkConfig,
     /// The source of the random part of claim ids. `archive-fn` does not use it.
     pub random: ingest_fn::Random,
+    /// The configuration of `ingest-fn`.
+    pub ingest: ingest_fn::Config,
     log: LogWriter,
-    ingest: ingest_fn::Config,
     archive: archive_fn::Config,
 }
 
@@ -95,7 +96,7 @@ impl Blueprint {
                     .time_source(self.clock.clone())
                     .retry_partition(retry_quota);
                 let client = aws_sdk_dynamodb::Client::from_conf(client.build());
-                let table = ClaimTable::new(client, &self.ingest.table_name);
+                let table = ClaimTable::new(client, &self.ingest.table_name, self.ingest.rules.clone());
                 let handler = ingest_fn::Handler::new(self.ingest, table, self.log, self.clock, self.random);
                 let handler = Arc::new(handler);
                 let invoked = Arc::clone(&handler);

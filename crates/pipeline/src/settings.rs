@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use emulator::filter::FilterPattern;
+use emulator::filter::FilterCriteria;
 use emulator::sqs_mapping::SqsMappingSettings;
 use emulator::stream_mapping::StreamMappingSettings;
 use serde_json::json;
@@ -38,7 +38,8 @@ impl Default for PipelineSettings {
             "AWS_LAMBDA_FUNCTION_NAME" => Some(names::ARCHIVE_FUNCTION.to_owned()),
             _ => None,
         };
-        let claims = FilterPattern::new(json!({ "dynamodb": { "NewImage": { "sk": { "S": ["CLAIM"] } } } }));
+        let pattern = json!({ "dynamodb": { "NewImage": { "sk": { "S": [{ "prefix": "CLAIM" }] } } } });
+        let claims = FilterCriteria::new([pattern]).expect("the pattern is a tree of names with a prefix");
         Self {
             function_timeout: Duration::from_secs(30),
             sqs_mapping: SqsMappingSettings {
@@ -50,7 +51,7 @@ impl Default for PipelineSettings {
             stream_mapping: StreamMappingSettings {
                 batch_size: 100,
                 batching_window: Duration::ZERO,
-                filter: claims.expect("the pattern is a tree of names with texts"),
+                filter: claims,
                 report_batch_item_failures: true,
                 bisect_on_error: true,
                 maximum_retry_attempts: None,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod batched;
+mod rules;
 mod world;
 
 use std::io::Write as _;
@@ -55,7 +56,7 @@ with_both_writes! {
 
 /// Only the bad messages of a batch are reported. The log says what is wrong with each of them.
 async fn bad_messages_fail_alone(writes: &str) {
-    let world = World::new(writes, &[("EVENT_ID_POINTER", "/meta/id")]);
+    let world = World::new(writes, &[("DEDUP_KEY", "/meta/id")]);
     let deep = format!(r#"{{"meta":{{"id":"d"}},"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     let long = format!(r#"{{"meta":{{"id":"{}"}}}}"#, "x".repeat(2_043));
     let mut random = fastrand::Rng::with_seed(1);
@@ -139,7 +140,7 @@ async fn rejection_is_logged_with_its_cause() {
             "the body is not strict JSON (RFC 7493, at most 128 levels deep): syntax error: JSON syntax error \
              IncompleteDocument at line 0, column 1 (data pos 1)",
             r#"the body has the name "b" twice in one object"#,
-            "the event id at `/event_id` is 2043 bytes long, more than 2042",
+            "the event id at the dedup key `/event_id` is 2043 bytes long, more than 2042",
             "the body has 1048592 bytes, more than the 1048576 that SQS allows",
         ]
     );

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use claim::{Claim, Event, EventIdPointer};
+use claim::{Claim, EventRules, SourceMessage};
 use emulator::{Clock, Fault, Service, Services};
 use ingest_fn::{CachedClaim, ClaimTable, Config, Handler};
 use serde_json::{Value, json};
@@ -61,7 +61,8 @@ impl World {
             _ => set.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned()),
         };
         let config = Config::from_variables(&lambda_support::Variables::new(&look_up)).unwrap();
-        let table = ClaimTable::new(aws_sdk_dynamodb::Client::new(&services.sdk_config()), TABLE);
+        let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+        let table = ClaimTable::new(client, TABLE, config.rules.clone());
         let log = services.logs.writer("log");
         let handler = Handler::new(config, table, log.clone(), clock.shared(), random);
         let has_bystander = writes == "batch";
@@ -142,9 +143,11 @@ impl World {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         for id in ids {
             let body = format!(r#"{{"event_id":"{id}"}}"#);
-            let event = Event::parse(&body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
+            let event = EventRules::default().event(&body, None).unwrap();
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-            let claim = Claim::new(&event, "another", &body, now, Duration::from_secs(WINDOW), &[7; 10]).unwrap();
+            let claim =
+                Claim::new(&event, &SourceMessage::new("another", &body), now, Duration::from_secs(WINDOW), &[7; 10])
+                    .unwrap();
             let put = client.put_item().table_name(TABLE).set_item(Some(claim.to_item().into()));
             put.send().await.unwrap();
         }
