@@ -46,6 +46,14 @@ impl DataLakes {
         buckets.get(bucket).into_iter().flatten().map(|(key, versions)| (key.clone(), contents(versions))).collect()
     }
 
+    /// Returns the user metadata of a key's latest version, without the prefix `x-amz-meta-` in its names. Returns
+    /// `None` if the key has no object.
+    #[must_use]
+    pub fn metadata(&self, bucket: &str, key: &str) -> Option<BTreeMap<String, String>> {
+        let (_, content) = self.buckets.version(bucket, key, None).ok()?;
+        Some(content.metadata.into_iter().flatten().collect())
+    }
+
     /// Returns the total size in bytes of all versions of all keys in all buckets.
     pub(crate) fn bytes(&self) -> u64 {
         let buckets = self.buckets.lock();

@@ -84,7 +84,7 @@ impl Sqs {
     /// Fails if the queue does not exist, or if the body is empty, is too large or contains a character that SQS
     /// refuses.
     pub fn send(&self, queue: &str, body: &str) -> Result<String, SqsError> {
-        self.send_message(queue, OutgoingMessage { body: body.to_owned(), ..OutgoingMessage::default() })
+        self.send_message(queue, OutgoingMessage::new(body))
     }
 
     /// Sends a message and returns its id.

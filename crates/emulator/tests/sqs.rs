@@ -11,7 +11,9 @@ use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeName, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
     SendMessageBatchRequestEntry,
 };
-use emulator::sqs::{Counts, MAX_MESSAGE_BYTES, QueueSettings, Received, Redrive, Sqs};
+use emulator::sqs::{
+    Counts, MAX_MESSAGE_BYTES, MessageAttribute, OutgoingMessage, QueueSettings, Received, Redrive, Sqs,
+};
 use emulator::{Clock, Services, queue_url};
 use serde_json::{Value, json};
 
@@ -299,6 +301,27 @@ async fn message_attributes_come_back_as_sent() {
     assert_eq!(receive("dlq", &[".*"]).await, (all, Some(sent_digest)), "the dead letter keeps them");
 }
 
+/// A dead letter that is sent again with its content keeps its attributes and its trace header.
+#[tokio::test(start_paused = true)]
+async fn content_of_dead_letter_can_be_sent_again() {
+    let sqs = queue();
+    sqs.create_queue("dlq", settings(None));
+    let redrive = Redrive { dead_letter_queue: "dlq".into(), max_receive_count: 1 };
+    sqs.create_queue("main", settings(Some(redrive)));
+    let order = MessageAttribute::text("String.order", "7");
+    let message = OutgoingMessage::new("a").with_attribute("order", order.clone()).with_trace_header("Root=1");
+    sqs.send_message("main", message).unwrap();
+    receive(&sqs, "main").await;
+    tokio::time::advance(MINUTE).await;
+    assert!(receive(&sqs, "main").await.is_empty());
+    let dead = receive(&sqs, "dlq").await.remove(0);
+    sqs.send_message("main", dead.content()).unwrap();
+    let again = receive(&sqs, "main").await.remove(0);
+    assert_eq!((again.body.as_str(), &again.attributes), ("a", &[("order".to_owned(), order)].into()));
+    assert_eq!((again.trace_header.as_deref(), again.receive_count), (Some("Root=1"), 1));
+    assert_ne!(again.message_id, dead.message_id);
+}
+
 /// A message has at most ten attributes with valid names, types and values. They count toward the size of a message and
 /// of a batch. The emulator refuses a delay other than zero.
 #[tokio::test(start_paused = true)]
@@ -315,7 +338,13 @@ async fn message_attributes_are_limited() {
     for accepted in [
         json!({ "MessageBody": "a", "MessageAttributes": numbered(10), "DelaySeconds": 0 }),
         one("a-Z_0.9", json!({ "DataType": "Number.label", "StringValue": "-1.5e3" })),
+        one(&"n".repeat(256), json!({ "DataType": format!("Binary.{}", "l".repeat(249)), "BinaryValue": "AA==" })),
         large(most),
+        // The trace header does not count.
+        json!({
+            "MessageBody": "x".repeat(MAX_MESSAGE_BYTES),
+            "MessageSystemAttributes": { "AWSTraceHeader": text("Root=1-65a5b2c3-000000000000000000000001") },
+        }),
     ] {
         assert_eq!(send_raw(&services, "SendMessage", &accepted).await.0, 200, "{:.200}", accepted.to_string());
     }
@@ -323,12 +352,25 @@ async fn message_attributes_are_limited() {
         (json!({ "MessageBody": "a", "MessageAttributes": numbered(11) }), "InvalidParameterValue"),
         (large(most + 1), "InvalidParameterValue"),
         (one("AWS.x", text("v")), "InvalidParameterValue"),
+        (one("amazoN.x", text("v")), "InvalidParameterValue"),
+        (one(".a", text("v")), "InvalidParameterValue"),
+        (one("a.", text("v")), "InvalidParameterValue"),
+        (one("", text("v")), "InvalidParameterValue"),
+        (one(&"n".repeat(257), text("v")), "InvalidParameterValue"),
         (one("a..b", text("v")), "InvalidParameterValue"),
         (one("a b", text("v")), "InvalidParameterValue"),
         (one("a", text("")), "InvalidParameterValue"),
         (one("a", text("\u{1}")), "InvalidMessageContents"),
         (one("a", json!({ "StringValue": "v" })), "InvalidParameterValue"),
         (one("a", json!({ "DataType": "Text", "StringValue": "v" })), "InvalidParameterValue"),
+        (one("a", json!({ "DataType": "string", "StringValue": "v" })), "InvalidParameterValue"),
+        (one("a", json!({ "DataType": "Strings", "StringValue": "v" })), "InvalidParameterValue"),
+        (
+            one("a", json!({ "DataType": format!("String.{}", "l".repeat(250)), "StringValue": "v" })),
+            "InvalidParameterValue",
+        ),
+        (one("a", json!({ "DataType": "String", "BinaryValue": "AA==" })), "InvalidParameterValue"),
+        (one("a", json!({ "DataType": "Binary", "BinaryValue": "" })), "InvalidParameterValue"),
         (one("a", json!({ "DataType": "Number", "StringValue": "v" })), "InvalidParameterValue"),
         (one("a", json!({ "DataType": "Binary", "BinaryValue": "%" })), "InvalidParameterValue"),
         (json!({ "MessageBody": "a", "MessageSystemAttributes": { "Other": text("v") } }), "InvalidParameterValue"),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use claim::{Claim, Event, EventIdPointer};
+use claim::{Claim, EventRules, SourceMessage};
 use emulator::runtime_api::{RuntimeApi, serve_aws};
 use emulator::{Fault, Services};
 use pipeline::names;
@@ -75,11 +75,17 @@ impl Kind {
         match self {
             Self::Ingest { .. } => message(&number.to_string(), &body),
             Self::Archive => {
-                let event = Event::parse(&body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
+                let event = EventRules::default().event(&body, None).unwrap();
                 let mut random = [0; 10];
                 random[6..].copy_from_slice(&number.to_be_bytes());
-                let claim =
-                    Claim::new(&event, "m", &body, SystemTime::now(), Duration::from_secs(60), &random).unwrap();
+                let claim = Claim::new(
+                    &event,
+                    &SourceMessage::new("m", &body),
+                    SystemTime::now(),
+                    Duration::from_secs(60),
+                    &random,
+                )
+                .unwrap();
                 let image = serde_json::to_value(claim.to_item()).unwrap();
                 json!({ "eventName": "INSERT", "dynamodb": { "SequenceNumber": number.to_string(), "NewImage": image } })
             }

@@ -86,13 +86,7 @@ impl Compiled {
             binary,
             aws,
             variables,
-            killer: Mutex::new(Killer {
-                random,
-                kills: 0,
-                invocations: 0,
-                last_duration,
-                unexpected_exits: 0,
-            }),
+            killer: Mutex::new(Killer { random, kills: 0, invocations: 0, last_duration, unexpected_exits: 0 }),
         })
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use claim::{ConflictIgnore, DedupKey, EventRules};
 use emulator::Fault;
+use emulator::sqs::{MessageAttribute, OutgoingMessage};
 use ingest_fn::OnConflict;
 use pipeline::testkit::World;
 use pipeline::{PipelineSettings, names};
@@ -51,6 +53,26 @@ async fn conflict_is_a_dead_letter_if_configured() {
     world.wait_until_settled(1).await;
     assert_eq!(world.events(), [json!({ "event_id": "a" })]);
     assert_eq!(take_dead_letter(&world).await, r#"{"event_id":"a","x":2}"#);
+}
+
+/// The filter of the stream mapping passes the claims of every dedup key. An object's metadata names the trace of its
+/// message.
+#[tokio::test(start_paused = true)]
+async fn claim_of_other_dedup_key_becomes_an_object() {
+    let mut settings = PipelineSettings::default();
+    settings.ingest.rules = EventRules::new(DedupKey::parse("attribute:order").unwrap(), ConflictIgnore::none());
+    let world = World::start(settings);
+    let message = OutgoingMessage::new("{}")
+        .with_attribute("order", MessageAttribute::text("Number.int", "7"))
+        .with_trace_header("Root=1-65a5b2c3-4bf92f3577b34da6a3ce929d;Sampled=1");
+    world.services.sqs.send_message(names::QUEUE, message).unwrap();
+    world.wait_until_settled(0).await;
+    let objects: Vec<_> = world.lake().into_iter().collect();
+    let [(key, versions)] = &objects[..] else { panic!("{objects:?}") };
+    let object: Value = serde_json::from_str(&versions[0]).unwrap();
+    assert_eq!((&object["event_id"], &object["event"]), (&json!("7"), &json!({})));
+    let trace = [("trace-id".to_owned(), "1-65a5b2c3-4bf92f3577b34da6a3ce929d".to_owned())];
+    assert_eq!(world.services.lakes.metadata(names::BUCKET, key), Some(trace.into()));
 }
 
 /// A poison message becomes a dead letter. The other messages of its batch become objects.

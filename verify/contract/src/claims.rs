@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use claim::key::SORT_KEY;
-use claim::{Claim, Event, EventIdPointer};
+use claim::{Claim, EventRules, SourceMessage, TraceId};
 
 use crate::outcome::Mismatch;
 use crate::stage::{Stage, Table};
@@ -28,13 +28,19 @@ pub(crate) fn now_seconds() -> u64 {
     now - u64::from(now.is_multiple_of(10))
 }
 
-/// Returns a new claim of the event. The claim holds until `ttl`.
+/// Returns the id of a trace, as X-Ray writes it.
+pub(crate) fn trace_id() -> TraceId {
+    TraceId::parse(&format!("1-65a5b2c3-{:024x}", fastrand::u64(..))).unwrap()
+}
+
+/// Returns a new claim of the event. The claim holds until `ttl`, and its message belongs to a trace.
 pub(crate) fn claim(event_id: &str, ttl: u64) -> Claim {
     let body = serde_json::json!({ "event_id": event_id, "voltage": 221.50 }).to_string();
-    let event = Event::parse(&body, &EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    let event = EventRules::default().event(&body, None).unwrap();
     let random = std::array::from_fn(|_| fastrand::u8(..));
     let message_id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string();
-    let claim = Claim::new(&event, &message_id, &body, SystemTime::now(), Duration::ZERO, &random).unwrap();
+    let message = SourceMessage { id: &message_id, trace_id: Some(&trace_id()), body: &body };
+    let claim = Claim::new(&event, &message, SystemTime::now(), Duration::ZERO, &random).unwrap();
     Claim { ttl, ..claim }
 }
 

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use claim::key::SORT_KEY;
 use claim::record::MAX_ITEM_BYTES;
-use claim::{Body, Claim};
+use claim::{Body, Claim, EventRules};
 use futures_util::future::join_all;
 use ingest_fn::{ClaimOutcome, ClaimTable};
 
@@ -99,7 +99,7 @@ async fn herd_takeover_has_one_winner(stage: Arc<Stage>) -> Outcome {
 
 async fn send_herds(stage: &Stage, over_expired_claim: bool) -> Outcome {
     let table = stage.claims().await?;
-    let claim_table = Arc::new(ClaimTable::new(stage.ingest.dynamodb.clone(), &table.name));
+    let claim_table = Arc::new(ClaimTable::new(stage.ingest.dynamodb.clone(), &table.name, EventRules::default()));
     for _ in 0..8 {
         let event_id = stage.unique("herd");
         let now = now_seconds();
@@ -121,7 +121,7 @@ async fn send_herds(stage: &Stage, over_expired_claim: bool) -> Outcome {
         let winner = winners[0].0;
         let returned = outcomes.iter().filter_map(|outcome| match outcome {
             ClaimOutcome::Won(_) => None,
-            ClaimOutcome::Lost(held) => Some(held.claim_id),
+            ClaimOutcome::Lost { held, .. } => Some(held.claim_id),
         });
         expect_eq("claims returned to the losers", returned.collect::<HashSet<_>>(), HashSet::from([winner.claim_id]))?;
         expect_eq("item in the table", get(stage, table, &event_id).await?, Some(item(winner)))?;

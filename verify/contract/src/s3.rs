@@ -1,6 +1,6 @@
 //! The data lake: conditional writes to a bucket with versioning.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use archive_fn::{DataLake, PutOutcome};
@@ -9,7 +9,7 @@ use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use claim::ObjectPrefix;
 
 use crate::behavior::{Behavior, behavior};
-use crate::claims::{HERD, claim, now_seconds};
+use crate::claims::{HERD, claim, now_seconds, trace_id};
 use crate::outcome::{Mismatch, Outcome, expect_eq, response_code, run_concurrently};
 use crate::stage::Stage;
 
@@ -17,6 +17,11 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
         behavior!(S3, "A key is created once; further creations fail with 412", key_is_created_once_then_412),
         behavior!(S3, "A failed creation changes nothing", failed_creation_changes_nothing),
+        behavior!(
+            S3,
+            "An object has the user metadata of its creation; a failed creation does not change it",
+            object_has_metadata_of_its_creation
+        ),
         behavior!(
             S3,
             "Of 50 concurrent creations of a key, one wins and its content is the only version",
@@ -111,6 +116,22 @@ async fn failed_creation_changes_nothing(stage: Arc<Stage>) -> Outcome {
     expect_eq("versions", versions(&stage, &key).await?, vec![(key, true)])
 }
 
+/// An operator finds the trace of an object's message in this metadata. The test writes with `archive-fn`'s own code.
+async fn object_has_metadata_of_its_creation(stage: Arc<Stage>) -> Outcome {
+    let lake = DataLake::new((&stage.archive.config).into(), stage.bucket().await?);
+    let key = object_key(&stage);
+    let first = trace_id();
+    let expected = Some(HashMap::from([("trace-id".to_owned(), first.to_string())]));
+    for (trace_id, outcome) in [(first, PutOutcome::Written), (trace_id(), PutOutcome::AlreadyThere)] {
+        expect_eq("creation", lake.put(&key, b"a\n".to_vec(), Some(&trace_id)).await?, outcome)?;
+        let read = stage.operator.s3.get_object().bucket(stage.bucket().await?).key(&key).send().await?;
+        expect_eq("metadata in GetObject", &read.metadata, &expected)?;
+        let head = stage.operator.s3.head_object().bucket(stage.bucket().await?).key(&key).send().await?;
+        expect_eq("metadata in HeadObject", &head.metadata, &expected)?;
+    }
+    Ok(())
+}
+
 /// The test writes with `archive-fn`'s own code, all requests at once and each with its own content.
 async fn herd_creation_has_one_winner(stage: Arc<Stage>) -> Outcome {
     let lake = Arc::new(DataLake::new((&stage.archive.config).into(), stage.bucket().await?));
@@ -120,7 +141,7 @@ async fn herd_creation_has_one_winner(stage: Arc<Stage>) -> Outcome {
         let outcomes = run_concurrently(contents.clone().into_iter().map(|content| {
             let lake = Arc::clone(&lake);
             let key = key.clone();
-            async move { lake.put(&key, content).await }
+            async move { lake.put(&key, content, None).await }
         }))
         .await;
         let outcomes: Vec<_> = outcomes.into_iter().collect::<Result<_, _>>()?;
@@ -201,5 +222,5 @@ async fn missing_object_is_no_such_key(stage: Arc<Stage>) -> Outcome {
 /// A function that is configured with a wrong bucket name must fail.
 async fn missing_bucket_is_an_error(stage: Arc<Stage>) -> Outcome {
     let lake = DataLake::new((&stage.archive.config).into(), &stage.unique("nowhere"));
-    expect_eq("writing fails", lake.put("events/a.json", b"a\n".to_vec()).await.is_err(), true)
+    expect_eq("writing fails", lake.put("events/a.json", b"a\n".to_vec(), None).await.is_err(), true)
 }

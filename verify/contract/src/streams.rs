@@ -57,8 +57,8 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(Streams, "Reading a shard can resume after a sequence number", shard_resumes_after_sequence_number),
         behavior!(
             Streams,
-            "A record contains its event name, the item's key, a sequence number and a time",
-            record_has_name_key_number_and_time
+            "A record contains its id, its source, the item's key, a sequence number and a time, but no old image",
+            record_has_id_source_key_number_and_time
         ),
         behavior!(Streams, "The new image equals the claim that was written", new_image_equals_claim),
     ]
@@ -287,9 +287,9 @@ async fn shard_resumes_after_sequence_number(stage: Arc<Stage>) -> Outcome {
     expect_eq("claims after the second", claims(&after)?, written[2..].to_vec())
 }
 
-/// `archive-fn` uses the record's event name and new image. It identifies failed and quarantined records by sequence
-/// number. Lambda uses the record's creation time to discard old records.
-async fn record_has_name_key_number_and_time(stage: Arc<Stage>) -> Outcome {
+/// `archive-fn` identifies failed and quarantined records by sequence number. Lambda uses the record's creation time to
+/// discard old records. Other tests check the event name and the new image.
+async fn record_has_id_source_key_number_and_time(stage: Arc<Stage>) -> Outcome {
     let table = stage.streamed().await?;
     let now = now_seconds();
     let event_id = stage.unique("record");

@@ -1,45 +1,91 @@
-//! Filter patterns of event source mappings. The emulator supports only the part of the pattern language that the
-//! pipeline uses: a tree of names whose leaves are lists of exact strings.
+//! Filter criteria of event source mappings ("Filter rule syntax" in Lambda's developer guide). The emulator supports
+//! only the part of the pattern language that the pipeline uses: a tree of names whose leaves are lists of strings and
+//! prefixes.
 
 use serde_json::Value;
 
-/// A filter that decides which records a mapping passes to its function. The default passes every record.
+/// The criteria by which a mapping selects records for its function. A record must match at least one of the patterns.
+/// The default has no pattern and passes every record.
 #[derive(Clone, Debug, Default)]
-pub struct FilterPattern(Option<Value>);
+pub struct FilterCriteria(Vec<Pattern>);
 
 /// The error for a filter pattern that the emulator does not support.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot use the filter pattern {0}: the emulator supports only lists of strings under names")]
+#[error("cannot use the filter pattern {0}: the emulator supports only lists of strings and prefixes under names")]
 pub struct UnsupportedPattern(Value);
 
-impl FilterPattern {
-    /// Creates a filter from a pattern such as `{"dynamodb":{"NewImage":{"sk":{"S":["CLAIM"]}}}}`.
+#[derive(Clone, Debug)]
+enum Pattern {
+    /// Each member must match.
+    Members(Vec<(String, Pattern)>),
+    /// One of the rules must match.
+    AnyOf(Vec<Rule>),
+}
+
+#[derive(Clone, Debug)]
+enum Rule {
+    Equals(String),
+    Prefix(String),
+}
+
+impl FilterCriteria {
+    /// Creates criteria from patterns such as `{"dynamodb":{"NewImage":{"sk":{"S":[{"prefix":"CLAIM"}]}}}}`.
     ///
     /// # Errors
-    /// Fails if the pattern contains anything other than names and lists of strings, or if an object or a list is
-    /// empty.
-    pub fn new(pattern: Value) -> Result<Self, UnsupportedPattern> {
-        fn is_supported(pattern: &Value) -> bool {
-            match pattern {
-                Value::Object(members) => !members.is_empty() && members.values().all(is_supported),
-                Value::Array(values) => !values.is_empty() && values.iter().all(Value::is_string),
-                _ => false,
-            }
-        }
-        if is_supported(&pattern) { Ok(Self(Some(pattern))) } else { Err(UnsupportedPattern(pattern)) }
+    /// Fails if a pattern contains anything other than names and lists of strings and prefixes, or if an object or a
+    /// list is empty.
+    pub fn new(patterns: impl IntoIterator<Item = Value>) -> Result<Self, UnsupportedPattern> {
+        let parse = |pattern| Pattern::parse(&pattern).ok_or(UnsupportedPattern(pattern));
+        patterns.into_iter().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
     pub(crate) fn matches(&self, record: &Value) -> bool {
-        fn matches(pattern: &Value, value: Option<&Value>) -> bool {
-            match pattern {
-                Value::Object(members) => {
-                    members.iter().all(|(name, pattern)| value.is_some_and(|value| matches(pattern, value.get(name))))
-                }
-                Value::Array(allowed) => value.is_some_and(|value| allowed.contains(value)),
-                _ => false,
+        self.0.is_empty() || self.0.iter().any(|pattern| pattern.matches(Some(record)))
+    }
+}
+
+impl Pattern {
+    fn parse(pattern: &Value) -> Option<Self> {
+        match pattern {
+            Value::Object(members) if !members.is_empty() => {
+                let members = members.iter().map(|(name, pattern)| Some((name.clone(), Self::parse(pattern)?)));
+                members.collect::<Option<_>>().map(Self::Members)
+            }
+            Value::Array(rules) if !rules.is_empty() => {
+                rules.iter().map(Rule::parse).collect::<Option<_>>().map(Self::AnyOf)
+            }
+            _ => None,
+        }
+    }
+
+    fn matches(&self, value: Option<&Value>) -> bool {
+        match self {
+            Self::Members(members) => {
+                members.iter().all(|(name, pattern)| pattern.matches(value.and_then(|value| value.get(name))))
+            }
+            Self::AnyOf(rules) => {
+                value.and_then(Value::as_str).is_some_and(|text| rules.iter().any(|rule| rule.matches(text)))
             }
         }
-        self.0.as_ref().is_none_or(|pattern| matches(pattern, Some(record)))
+    }
+}
+
+impl Rule {
+    fn parse(rule: &Value) -> Option<Self> {
+        match rule {
+            Value::String(text) => Some(Self::Equals(text.clone())),
+            Value::Object(operator) if operator.len() == 1 => {
+                operator.get("prefix")?.as_str().map(|prefix| Self::Prefix(prefix.to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Equals(expected) => text == expected,
+            Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
+        }
     }
 }
 
@@ -52,17 +98,50 @@ mod tests {
     /// The deployed pattern looks only at the new image: the record's event name and the item's keys do not matter.
     #[test]
     fn deployed_pattern_passes_only_new_claims() {
-        let pattern = FilterPattern::new(json!({"dynamodb":{"NewImage":{"sk":{"S":["CLAIM"]}}}})).unwrap();
-        assert!(pattern.matches(&json!({"eventName":"NEW","dynamodb":{"NewImage":{"sk":{"S":"CLAIM"}}}})));
-        assert!(!pattern.matches(&json!({"dynamodb":{"NewImage":{"sk":{"S":"OTHER"}}}})));
-        assert!(!pattern.matches(&json!({"eventName":"REMOVE","dynamodb":{"Keys":{"sk":{"S":"CLAIM"}}}})));
-        assert!(FilterPattern::default().matches(&json!({})));
+        let pattern = json!({ "dynamodb": { "NewImage": { "sk": { "S": [{ "prefix": "CLAIM" }] } } } });
+        let criteria = FilterCriteria::new([pattern]).unwrap();
+        let record = |image: &str, sk: Value| json!({ "eventName": "NEW", "dynamodb": { image: { "sk": sk } } });
+        for sk in ["CLAIM", "CLAIM#0a1b2c3d"] {
+            assert!(criteria.matches(&record("NewImage", json!({ "S": sk }))), "{sk}");
+            assert!(!criteria.matches(&record("Keys", json!({ "S": sk }))), "{sk}");
+        }
+        for sk in [json!({ "S": "OTHER" }), json!({ "S": "CLAI" }), json!({ "S": "a CLAIM" }), json!({ "B": "CLAIM" })]
+        {
+            assert!(!criteria.matches(&record("NewImage", sk.clone())), "{sk}");
+        }
+    }
+
+    /// The patterns are alternatives, as are the rules in a list. The names in an object must all match.
+    #[test]
+    fn record_must_match_one_of_the_patterns() {
+        let criteria =
+            FilterCriteria::new([json!({ "a": ["1", { "prefix": "2" }], "b": ["3"] }), json!({ "c": ["4"] })]);
+        let criteria = criteria.unwrap();
+        for record in [json!({ "a": "1", "b": "3" }), json!({ "a": "25", "b": "3" }), json!({ "c": "4" })] {
+            assert!(criteria.matches(&record), "{record}");
+        }
+        for record in [json!({ "a": "15", "b": "3" }), json!({ "a": "1" }), json!({ "b": "3" }), json!({ "c": 4 })] {
+            assert!(!criteria.matches(&record), "{record}");
+        }
+        assert!(FilterCriteria::default().matches(&json!({})));
     }
 
     #[test]
     fn unsupported_pattern_is_an_error() {
-        for pattern in [json!({"a":[{"exists":true}]}), json!({"a":"b"}), json!({"a":[]}), json!([])] {
-            let _ = FilterPattern::new(pattern.clone()).map(|_| panic!("{pattern} was accepted")).unwrap_err();
+        for pattern in [
+            json!({ "a": [{ "exists": true }] }),
+            json!({ "a": [{ "suffix": "b" }] }),
+            json!({ "a": [{ "prefix": "b", "suffix": "c" }] }),
+            json!({ "a": [{ "prefix": 1 }] }),
+            json!({ "a": ["b", {}] }),
+            json!({ "a": [1] }),
+            json!({ "a": "b" }),
+            json!({ "a": [] }),
+            json!({}),
+            json!([]),
+        ] {
+            let refused = FilterCriteria::new([json!({ "a": ["b"] }), pattern.clone()]);
+            assert_eq!(refused.err(), Some(UnsupportedPattern(pattern)));
         }
     }
 }

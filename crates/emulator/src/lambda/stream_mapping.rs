@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::fault_plan::Delivery;
 use crate::lambda::batch_response::{Failures, parse_failures};
-use crate::lambda::filter::FilterPattern;
+use crate::lambda::filter::FilterCriteria;
 use crate::lambda::function::Function;
 use crate::lambda::payload::{MAX_PAYLOAD_BYTES, payload};
 use crate::lambda::stream_mapping::on_failure::Discarded;
@@ -49,7 +49,7 @@ pub struct StreamMappingSettings {
     /// Maximum time to wait for a full batch, counted from the batch's first record.
     pub batching_window: Duration,
     /// The filter that a record must match. The function never sees other records.
-    pub filter: FilterPattern,
+    pub filter: FilterCriteria,
     /// True if `ReportBatchItemFailures` is set. If false, the whole batch succeeds when the function returns without
     /// an error.
     pub report_batch_item_failures: bool,

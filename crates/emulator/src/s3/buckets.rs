@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use s3s::dto::ETag;
+use s3s::dto::{ETag, Metadata};
 use s3s::{S3Result, s3_error};
 
 use crate::clock::Clock;
@@ -32,6 +32,8 @@ pub(crate) struct Version {
 pub(crate) struct Content {
     pub(crate) bytes: Bytes,
     pub(crate) etag: ETag,
+    /// The user metadata, without the prefix `x-amz-meta-` in its names.
+    pub(crate) metadata: Option<Metadata>,
 }
 
 impl Buckets {

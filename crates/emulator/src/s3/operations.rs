@@ -16,10 +16,18 @@ use crate::s3::buckets::{Buckets, Content, add_version, current, keys_under};
 /// The largest number of keys in one answer, from the API reference.
 const MAX_KEYS: usize = 1_000;
 
+/// The largest size of an object's user metadata in bytes, names and values together ("Working with object metadata" in
+/// the user guide).
+const MAX_METADATA_BYTES: usize = 2 * 1024;
+
 #[async_trait::async_trait]
 impl S3 for Buckets {
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let input = request.input;
+        let metadata_bytes: usize = input.metadata.iter().flatten().map(|(name, value)| name.len() + value.len()).sum();
+        if metadata_bytes > MAX_METADATA_BYTES {
+            return Err(s3_error!(MetadataTooLarge, "Your metadata headers exceed the maximum allowed metadata size"));
+        }
         let mut content = Vec::new();
         if let Some(mut body) = input.body {
             while let Some(chunk) = body.try_next().await.map_err(|_| s3_error!(IncompleteBody))? {
@@ -33,14 +41,15 @@ impl S3 for Buckets {
             return Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"));
         }
         let etag = ETag::Strong(md5_hex(&content));
-        let id = add_version(versions, Some(Content { bytes: content.into(), etag: etag.clone() }), self.clock.now());
+        let content = Content { bytes: content.into(), etag: etag.clone(), metadata: input.metadata };
+        let id = add_version(versions, Some(content), self.clock.now());
         let output = PutObjectOutput { e_tag: Some(etag), version_id: Some(id), ..PutObjectOutput::default() };
         Ok(S3Response::new(output))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let GetObjectInput { bucket, key, version_id, range, .. } = request.input;
-        let (version, Content { bytes, etag }) = self.version(&bucket, &key, version_id.as_deref())?;
+        let (version, Content { bytes, etag, metadata }) = self.version(&bucket, &key, version_id.as_deref())?;
         let whole = bytes.len() as u64;
         let (bytes, content_range) = match range {
             None => (bytes, None),
@@ -56,6 +65,7 @@ impl S3 for Buckets {
             content_range,
             body: Some(StreamingBlob::from(s3s::Body::from(bytes))),
             e_tag: Some(etag),
+            metadata,
             version_id: Some(version.id),
             last_modified: Some(version.written_at.into()),
             ..GetObjectOutput::default()
@@ -64,10 +74,11 @@ impl S3 for Buckets {
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let HeadObjectInput { bucket, key, version_id, .. } = request.input;
-        let (version, Content { bytes, etag }) = self.version(&bucket, &key, version_id.as_deref())?;
+        let (version, Content { bytes, etag, metadata }) = self.version(&bucket, &key, version_id.as_deref())?;
         Ok(S3Response::new(HeadObjectOutput {
             content_length: i64::try_from(bytes.len()).ok(),
             e_tag: Some(etag),
+            metadata,
             version_id: Some(version.id),
             last_modified: Some(version.written_at.into()),
             ..HeadObjectOutput::default()

@@ -36,6 +36,20 @@ pub enum AttributeValue {
     Bytes(Vec<u8>),
 }
 
+impl MessageAttribute {
+    /// Creates an attribute of the type `String` or `Number`, or of one of these types with a label.
+    #[must_use]
+    pub fn text(data_type: &str, value: &str) -> Self {
+        Self { data_type: data_type.to_owned(), value: AttributeValue::Text(value.to_owned()) }
+    }
+
+    /// Creates an attribute of the type `Binary`, with or without a label.
+    #[must_use]
+    pub fn bytes(data_type: &str, value: &[u8]) -> Self {
+        Self { data_type: data_type.to_owned(), value: AttributeValue::Bytes(value.to_owned()) }
+    }
+}
+
 impl AttributeValue {
     fn bytes(&self) -> &[u8] {
         match self {
@@ -182,7 +196,7 @@ pub(crate) fn to_lambda_event(attributes: &MessageAttributes) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{AttributeValue, MessageAttribute, MessageAttributes, md5};
+    use super::{MessageAttribute, MessageAttributes, md5};
 
     /// The expected digests are from the tests of moto, `LocalStack` and `LavinMQ`.
     #[test]
@@ -192,8 +206,7 @@ mod tests {
             ("timestamp", "1493147359901", "994258b45346a2cc3f9cbb611aa7af30"),
             ("SOME_Valid.attribute-Name", "1493147359900", "36655e7e9d7c0e8479fa3f3f42247ae7"),
         ] {
-            let number =
-                MessageAttribute { data_type: "Number".to_owned(), value: AttributeValue::Text(value.to_owned()) };
+            let number = MessageAttribute::text("Number", value);
             assert_eq!(md5(&[(name.to_owned(), number)].into()).as_deref(), Some(digest), "{name} {value}");
         }
         assert_eq!(md5(&MessageAttributes::new()), None);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::sqs::attributes::{self, MessageAttributes};
+use crate::sqs::attributes::{self, MessageAttribute, MessageAttributes};
 use crate::sqs::error::{SqsError, invalid};
 
 /// The settings of a queue.
@@ -32,7 +32,7 @@ pub struct Redrive {
 }
 
 /// A message as a producer sends it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct OutgoingMessage {
     /// The body.
     pub body: String,
@@ -95,6 +95,26 @@ pub(crate) struct Message {
 }
 
 impl OutgoingMessage {
+    /// Creates a message without attributes.
+    #[must_use]
+    pub fn new(body: &str) -> Self {
+        Self { body: body.to_owned(), attributes: MessageAttributes::new(), trace_header: None }
+    }
+
+    /// Adds a message attribute.
+    #[must_use]
+    pub fn with_attribute(mut self, name: &str, attribute: MessageAttribute) -> Self {
+        self.attributes.insert(name.to_owned(), attribute);
+        self
+    }
+
+    /// Sets the system attribute `AWSTraceHeader`.
+    #[must_use]
+    pub fn with_trace_header(mut self, header: &str) -> Self {
+        self.trace_header = Some(header.to_owned());
+        self
+    }
+
     /// Returns the number of bytes that count towards the maximum size of a message. The trace header does not count.
     pub(crate) fn size(&self) -> usize {
         self.body.len() + attributes::size(&self.attributes)
@@ -102,6 +122,16 @@ impl OutgoingMessage {
 }
 
 impl Received {
+    /// Returns the message as it was sent. A redrive sends exactly this message again.
+    #[must_use]
+    pub fn content(&self) -> OutgoingMessage {
+        OutgoingMessage {
+            body: self.body.clone(),
+            attributes: self.attributes.clone(),
+            trace_header: self.trace_header.clone(),
+        }
+    }
+
     /// Returns the number of bytes that count towards the maximum size of a message.
     pub(crate) fn size(&self) -> usize {
         self.body.len() + attributes::size(&self.attributes)

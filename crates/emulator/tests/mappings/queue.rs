@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use emulator::Services;
 use emulator::function::{Function, Sandbox};
-use emulator::sqs::{AttributeValue, MessageAttribute, OutgoingMessage, QueueSettings, Redrive};
+use emulator::sqs::{MessageAttribute, OutgoingMessage, QueueSettings, Redrive};
 use emulator::sqs_mapping::{SqsMapping, SqsMappingSettings};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -101,16 +101,12 @@ fn invalid_settings_are_refused() {
 async fn record_has_message_attributes() {
     let services = services();
     services.sqs.create_queue("q", QueueSettings { visibility_timeout: TIMEOUT * 6, retention: FAR, redrive: None });
-    let text = |data_type: &str, text: &str| MessageAttribute {
-        data_type: data_type.to_owned(),
-        value: AttributeValue::Text(text.to_owned()),
-    };
-    let bytes = MessageAttribute { data_type: "Binary".to_owned(), value: AttributeValue::Bytes(vec![0, 255]) };
-    let attributes = [("traceparent", text("String", "00-a-b-01")), ("count", text("Number.int", "7")), ("raw", bytes)]
-        .map(|(name, attribute)| (name.to_owned(), attribute));
-    let trace_header = Some("Root=1-65a5b2c3-000000000000000000000001".to_owned());
-    let content = OutgoingMessage { body: "a".to_owned(), attributes: attributes.into(), trace_header };
-    services.sqs.send_message("q", content).unwrap();
+    let message = OutgoingMessage::new("a")
+        .with_attribute("traceparent", MessageAttribute::text("String", "00-a-b-01"))
+        .with_attribute("count", MessageAttribute::text("Number.int", "7"))
+        .with_attribute("raw", MessageAttribute::bytes("Binary", &[0, 255]))
+        .with_trace_header("Root=1-65a5b2c3-000000000000000000000001");
+    services.sqs.send_message("q", message).unwrap();
     services.sqs.send("q", "plain").unwrap();
 
     let payloads = Arc::new(Mutex::new(Vec::new()));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use emulator::Services;
-use emulator::filter::FilterPattern;
+use emulator::filter::FilterCriteria;
 use emulator::sqs::QueueSettings;
 use emulator::stream_mapping::{StreamMapping, StreamMappingSettings};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn settings() -> StreamMappingSettings {
     StreamMappingSettings {
         batch_size: 4,
         batching_window: Duration::from_secs(5),
-        filter: FilterPattern::default(),
+        filter: FilterCriteria::default(),
         report_batch_item_failures: true,
         bisect_on_error: true,
         maximum_retry_attempts: None,
@@ -292,7 +292,8 @@ async fn expired_records_are_never_read() {
 
 #[tokio::test(start_paused = true)]
 async fn filter_skips_other_records() {
-    let filter = FilterPattern::new(json!({ "dynamodb": { "NewImage": { "n": { "S": ["1", "end"] } } } })).unwrap();
+    let pattern = |rule: Value| json!({ "dynamodb": { "NewImage": { "n": { "S": [rule] } } } });
+    let filter = FilterCriteria::new([pattern(json!("1")), pattern(json!({ "prefix": "en" }))]).unwrap();
     let (batches, _) = run(StreamMappingSettings { filter, ..settings() }, 8, Arc::new(|_| Ok(json!({})))).await;
     assert_eq!(batches, [["1", "end"]]);
 }

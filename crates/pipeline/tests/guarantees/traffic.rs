@@ -52,7 +52,7 @@ pub(crate) fn fate(
     let claim = claims.get(event["event_id"].as_str()?)?;
     if claim.message_id == message_id {
         Some("object")
-    } else if Digest::of(body).unwrap().as_bytes() == claim.digest {
+    } else if Digest::of(body).unwrap().to_bytes() == claim.digest {
         Some("duplicate")
     } else {
         Some("conflict")
@@ -61,10 +61,10 @@ pub(crate) fn fate(
 
 /// Returns the stream record of a new claim, as Lambda delivers it.
 pub(crate) fn stream_record(number: usize, body: &str) -> Value {
-    let event = claim::Event::parse(body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    let event = claim::EventRules::default().event(body, None).unwrap();
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(STARTS_AT_SECONDS);
     let random = [u8::try_from(number).unwrap(); 10];
-    let claim = Claim::new(&event, "m", body, now, DAY, &random).unwrap();
+    let claim = Claim::new(&event, &claim::SourceMessage::new("m", body), now, DAY, &random).unwrap();
     json!({
         "eventID": "1", "eventName": "INSERT", "eventVersion": "1.1", "eventSource": "aws:dynamodb",
         "awsRegion": emulator::region::REGION, "eventSourceARN": "arn",

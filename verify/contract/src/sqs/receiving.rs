@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::primitives::Blob;
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName};
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName,
+    MessageSystemAttributeNameForSends, MessageSystemAttributeValue, SendMessageBatchRequestEntry,
+};
 use emulator::Clock;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::behavior::{Behavior, behavior};
 use crate::claims::HERD;
-use crate::outcome::{Outcome, ensure, eventually, expect_eq};
+use crate::engine::Engine;
+use crate::outcome::{Mismatch, Outcome, ensure, eventually, expect_eq};
 use crate::sqs::requests::{
     LONG_POLL_SECONDS, attribute, batch, change_visibility, dead_letter, delete, receive, receive_count, receive_one,
     send,
@@ -77,8 +81,31 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             Sqs,
-            "Message attributes are received as they were sent, if they are requested",
+            "Message attributes of the types `String`, `Number` and `Binary` are received as they were sent, if they \
+             are requested",
             message_attributes_come_back_as_sent
+        ),
+        behavior!(
+            Sqs,
+            "The trace header of a message is received as the system attribute `AWSTraceHeader`",
+            trace_header_is_a_system_attribute
+        ),
+        behavior!(
+            Sqs,
+            "An entry of a batch keeps its message attributes and its trace header",
+            batch_entry_keeps_attributes_and_trace_header
+        )
+        .differs(
+            Engine::Ministack,
+            "trace header of a batch entry: got None, \
+             expected Some(\"Root=1-65a5b2c3-4bf92f3577b34da6a3ce929d;Parent=53995c3f42cd8ad8;Sampled=1\")",
+            "We trust the API reference of SendMessageBatchRequestEntry. ministack drops the trace header of batch \
+             entries, so their claims have no trace id on it.",
+        ),
+        behavior!(
+            Sqs,
+            "A dead letter keeps its message attributes and its trace header",
+            dead_letter_keeps_attributes_and_trace_header
         ),
     ]
 }
@@ -266,30 +293,104 @@ async fn system_attributes_come_on_request(stage: Arc<Stage>) -> Outcome {
     ensure(attributes == 0, || "attributes were returned that were not requested".to_owned())
 }
 
-/// Instrumented producers send message attributes with every message.
+/// The attributes of a message that has each type, without and with a label.
+fn all_types() -> Result<HashMap<String, MessageAttributeValue>, Mismatch> {
+    let value = |data_type: &str| MessageAttributeValue::builder().data_type(data_type);
+    Ok(HashMap::from([
+        ("trace.parent".to_owned(), value("String").string_value("00-\u{e9}-\u{1F41F}").build()?),
+        ("order".to_owned(), value("String.order").string_value("7").build()?),
+        ("timestamp".to_owned(), value("Number").string_value("1493147359901").build()?),
+        ("weight".to_owned(), value("Number.float").string_value("-1.25").build()?),
+        ("raw".to_owned(), value("Binary").binary_value(Blob::new([0, 255, 10])).build()?),
+        ("picture".to_owned(), value("Binary.png").binary_value(Blob::new([137])).build()?),
+    ]))
+}
+
+/// The digest of [`all_types`], calculated by hand as the developer guide describes. Some SDKs verify the digest in the
+/// answer.
+const DIGEST_OF_ALL_TYPES: &str = "92bc0e877bae8de86ad49a92bdc5124a";
+
+const TRACE_HEADER: &str = "Root=1-65a5b2c3-4bf92f3577b34da6a3ce929d;Parent=53995c3f42cd8ad8;Sampled=1";
+
+fn trace_header_attribute() -> Result<MessageSystemAttributeValue, Mismatch> {
+    Ok(MessageSystemAttributeValue::builder().data_type("String").string_value(TRACE_HEADER).build()?)
+}
+
+fn trace_header(message: &Message) -> Option<&str> {
+    message.attributes()?.get(&MessageSystemAttributeName::AwsTraceHeader).map(String::as_str)
+}
+
+/// Waits for a message and receives it with all its system attributes. Receives the message attributes too if they are
+/// `requested`.
+async fn receive_attributes(stage: &Stage, url: &str, requested: bool) -> Result<Message, Mismatch> {
+    eventually("the message", async || {
+        let request = stage.ingest.sqs.receive_message().queue_url(url).wait_time_seconds(1);
+        let request = request.message_system_attribute_names(MessageSystemAttributeName::All);
+        let request = request.set_message_attribute_names(requested.then(|| vec!["All".to_owned()]));
+        Ok(request.send().await?.messages.and_then(|mut messages| messages.pop()))
+    })
+    .await
+}
+
+/// An attribute can be the dedup key. Instrumented producers send message attributes with every message.
 async fn message_attributes_come_back_as_sent(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(600, None).await?;
-    let value = |data_type: &str| MessageAttributeValue::builder().data_type(data_type);
-    let attributes = HashMap::from([
-        ("trace.parent".to_owned(), value("String").string_value("00-\u{e9}-\u{1F41F}").build()?),
-        ("timestamp".to_owned(), value("Number.label").string_value("1493147359900").build()?),
-        ("raw".to_owned(), value("Binary").binary_value(Blob::new([0, 255, 10])).build()?),
-    ]);
+    let attributes = all_types()?;
     let request = stage.operator.sqs.send_message().queue_url(&queue.url).message_body("a");
     let sent = request.set_message_attributes(Some(attributes.clone())).send().await?;
-    ensure(sent.md5_of_message_attributes.is_some(), || "no digest of the attributes".to_owned())?;
+    expect_eq("digest of the sent attributes", sent.md5_of_message_attributes(), Some(DIGEST_OF_ALL_TYPES))?;
     for requested in [true, false] {
-        let message = eventually("the message", async || {
-            let request = stage.ingest.sqs.receive_message().queue_url(&queue.url).wait_time_seconds(1);
-            let request = request.set_message_attribute_names(requested.then(|| vec!["All".to_owned()]));
-            Ok(request.send().await?.messages.and_then(|mut messages| messages.pop()))
-        })
-        .await?;
+        let message = receive_attributes(&stage, &queue.url, requested).await?;
         change_visibility(&stage, &queue.url, &message, 0).await?;
         let expected = if requested { attributes.clone() } else { HashMap::new() };
-        expect_eq("attributes", message.message_attributes.unwrap_or_default(), expected)?;
-        let digest = sent.md5_of_message_attributes.clone().filter(|_| requested);
-        expect_eq("digest of the attributes", message.md5_of_message_attributes, digest)?;
+        expect_eq("attributes", message.message_attributes.clone().unwrap_or_default(), expected)?;
+        let digest = requested.then_some(DIGEST_OF_ALL_TYPES);
+        expect_eq("digest of the attributes", message.md5_of_message_attributes(), digest)?;
     }
     Ok(())
+}
+
+/// `ingest-fn` reads the trace id from this attribute. Producers that X-Ray traces send it.
+async fn trace_header_is_a_system_attribute(stage: Arc<Stage>) -> Outcome {
+    let queue = stage.queue(600, None).await?;
+    let request = stage.operator.sqs.send_message().queue_url(&queue.url).message_body("a");
+    let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+    let sent = request.message_system_attributes(name, trace_header_attribute()?).send().await?;
+    expect_eq("digest of the message attributes", sent.md5_of_message_attributes(), None)?;
+    let message = receive_attributes(&stage, &queue.url, true).await?;
+    expect_eq("trace header", trace_header(&message), Some(TRACE_HEADER))?;
+    expect_eq("message attributes", message.message_attributes.unwrap_or_default(), HashMap::new())
+}
+
+/// Most producers send batches.
+async fn batch_entry_keeps_attributes_and_trace_header(stage: Arc<Stage>) -> Outcome {
+    let queue = stage.queue(600, None).await?;
+    let entry = SendMessageBatchRequestEntry::builder()
+        .id("0")
+        .message_body("a")
+        .set_message_attributes(Some(all_types()?))
+        .message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, trace_header_attribute()?)
+        .build()?;
+    let sent = stage.operator.sqs.send_message_batch().queue_url(&queue.url).entries(entry).send().await?;
+    let digests: Vec<_> = sent.successful().iter().map(|sent| sent.md5_of_message_attributes()).collect();
+    expect_eq("digests of the sent attributes", digests, vec![Some(DIGEST_OF_ALL_TYPES)])?;
+    let message = receive_attributes(&stage, &queue.url, true).await?;
+    expect_eq("attributes", message.message_attributes.clone().unwrap_or_default(), all_types()?)?;
+    expect_eq("trace header of a batch entry", trace_header(&message), Some(TRACE_HEADER))
+}
+
+/// After a redrive, the message must get the same event id and the same trace as before.
+async fn dead_letter_keeps_attributes_and_trace_header(stage: Arc<Stage>) -> Outcome {
+    let queue = stage.queue(1, Some(1)).await?;
+    let request = stage.operator.sqs.send_message().queue_url(&queue.url).message_body("poison");
+    let request = request.set_message_attributes(Some(all_types()?));
+    let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+    request.message_system_attributes(name, trace_header_attribute()?).send().await?;
+    receive_one(&stage, &queue.url).await?;
+    let dead_letters_url = queue.dead_letters_url.as_deref().unwrap_or_default();
+    let letter = dead_letter(&stage, &queue).await?;
+    change_visibility(&stage, dead_letters_url, &letter, 0).await?;
+    let letter = receive_attributes(&stage, dead_letters_url, true).await?;
+    expect_eq("trace header", trace_header(&letter), Some(TRACE_HEADER))?;
+    expect_eq("attributes", letter.message_attributes.unwrap_or_default(), all_types()?)
 }
