@@ -91,7 +91,9 @@ SETTINGS = {
         "logging_config.0.application_log_level": "DEBUG",
         "tracing_config.0.mode": "PassThrough",
         "environment.0.variables.DEDUP_WINDOW_SECONDS": "2000000",
-        "environment.0.variables.EVENT_ID_POINTER": "/id",
+        "environment.0.variables.DEDUP_KEY": '["/source","/id"]',
+        "environment.0.variables.CONFLICT_IGNORE": '["/sent_at","/trace/id"]',
+        "environment.0.variables.LOG_ROUTINE_OUTCOMES": "false",
         "environment.0.variables.ON_CONFLICT": "dead-letter",
         "environment.0.variables.CLAIM_WRITES": "batch",
         "environment.0.variables.CLAIM_CACHE_ENTRIES": "1300",
@@ -103,6 +105,7 @@ SETTINGS = {
         "logging_config.0.application_log_level": "DEBUG",
         "tracing_config.0.mode": "PassThrough",
         "environment.0.variables.OBJECT_PREFIX": "raw/",
+        "environment.0.variables.LOG_ROUTINE_OUTCOMES": "false",
     },
     "compute.aws_lambda_alias.archive": {"function_version": "6"},
     "compute.aws_lambda_event_source_mapping.ingest": {

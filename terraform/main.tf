@@ -17,7 +17,8 @@ module "pipeline" {
   stage                   = var.stage
   dedup_window_seconds    = var.dedup_window_seconds
   late_duplicates_seconds = var.late_duplicates_seconds
-  event_id_pointer        = var.event_id_pointer
+  dedup_key               = var.dedup_key
+  conflict_ignore         = var.conflict_ignore
   on_conflict             = var.on_conflict
   ingest                  = local.ingest
   archive                 = local.archive
@@ -26,6 +27,7 @@ module "pipeline" {
   archive_version         = var.archive_version
   archive_enabled         = var.archive_enabled
   functions               = var.functions
+  log_routine_outcomes    = var.log_routine_outcomes
   max_receive_count       = var.max_receive_count
   max_message_bytes       = var.max_message_bytes
   retention               = var.retention

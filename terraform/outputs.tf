@@ -93,9 +93,19 @@ output "dedup_window_seconds" {
   value       = module.pipeline.dedup_window_seconds
 }
 
-output "event_id_pointer" {
-  description = "JSON Pointer to the event id in a message's body."
-  value       = module.pipeline.event_id_pointer
+output "dedup_key" {
+  description = "What identifies an event: a JSON Pointer, a JSON array of pointers without white space, `attribute:NAME` or `content`."
+  value       = module.pipeline.dedup_key
+}
+
+output "conflict_ignore" {
+  description = "JSON Pointers to members of a body that do not count when two bodies are compared: sorted, without duplicates."
+  value       = module.pipeline.conflict_ignore
+}
+
+output "log_routine_outcomes" {
+  description = "False if the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`."
+  value       = module.pipeline.log_routine_outcomes
 }
 
 output "ingest_function_name" {

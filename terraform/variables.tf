@@ -39,9 +39,15 @@ variable "late_duplicates_seconds" {
   default     = null
 }
 
-variable "event_id_pointer" {
-  description = "JSON Pointer (RFC 6901) to the event id in a message's body."
+variable "dedup_key" {
+  description = "What identifies an event: a JSON Pointer (RFC 6901) to the event id in a message's body, a JSON array of 2 to 8 such pointers, `attribute:NAME` (an SQS message attribute), or `content` (the whole body). Another key is another key space: after a change, a message of an event that was claimed before claims the event again, so a late duplicate is archived again."
   type        = string
+  default     = null
+}
+
+variable "conflict_ignore" {
+  description = "JSON Pointers to members of a body that do not count when the bodies of two messages of one event are compared. With the dedup key `content`, another list is also another key space."
+  type        = list(string)
   default     = null
 }
 
@@ -133,6 +139,12 @@ variable "functions" {
 
   default  = {}
   nullable = false
+}
+
+variable "log_routine_outcomes" {
+  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. Metrics, alarms and the lines of all other outcomes stay. The saved queries and `producer trace` then show only what is still logged."
+  type        = bool
+  default     = null
 }
 
 variable "max_receive_count" {
@@ -276,7 +288,7 @@ variable "alarms" {
 }
 
 variable "saved_queries" {
-  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions. In the default query `what happened to event X`, replace X by an event id."
+  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions. In the default queries `what happened to event X` and `what happened in trace X`, replace X by an event id or a trace id. Lines that `log_routine_outcomes` leaves out are missing in the results."
   type        = map(string)
   default     = null
 }

@@ -23,7 +23,7 @@ class Feeds:
 
     def connect(self) -> str:
         senders = {"sns_topic_arns": [self.topic], "event_rule_arns": [self.rule]}
-        self.deployment.set_variables(event_id_pointer="/id", senders=senders)
+        self.deployment.set_variables(dedup_key="/id", senders=senders)
         self.deployment.must(self.deployment.applying("feeds"))
         queue = self.stack.outputs["sqs_queue_arn"]
         for topic in (self.topic, self.stranger):

@@ -27,7 +27,7 @@ mock_provider "aws" {
   override_data {
     target = data.aws_lambda_function.chosen_ingest
     values = {
-      environment = [{ variables = { DEDUP_WINDOW_SECONDS = "2000000", EVENT_ID_POINTER = "/detail/id", CLAIM_CACHE_ENTRIES = "7" } }]
+      environment = [{ variables = { DEDUP_WINDOW_SECONDS = "2000000", DEDUP_KEY = "/detail/id", CONFLICT_IGNORE = "[\"/sent_at\"]", CLAIM_CACHE_ENTRIES = "7" } }]
     }
   }
 
@@ -57,7 +57,9 @@ variables {
   bucket_name                            = "lake"
   object_prefix                          = "raw/events/"
   dedup_window_seconds                   = 2000000
-  event_id_pointer                       = "/detail/id"
+  dedup_key                              = "/detail/id"
+  conflict_ignore                        = ["/sent_at"]
+  log_routine_outcomes                   = false
   on_conflict                            = "dead-letter"
   claim_cache_entries                    = 0
   claim_writes                           = "batch"
@@ -88,18 +90,21 @@ run "functions_and_mappings_follow_the_variables" {
     condition = one(aws_lambda_function.ingest.environment).variables == tomap({
       TABLE_NAME           = "claims"
       DEDUP_WINDOW_SECONDS = "2000000"
-      EVENT_ID_POINTER     = "/detail/id"
+      DEDUP_KEY            = "/detail/id"
+      CONFLICT_IGNORE      = "[\"/sent_at\"]"
       ON_CONFLICT          = "dead-letter"
       CLAIM_CACHE_ENTRIES  = "0"
       CLAIM_WRITES         = "batch"
+      LOG_ROUTINE_OUTCOMES = "false"
     })
     error_message = "ingest-fn does not get exactly the environment variables that it reads."
   }
 
   assert {
     condition = one(aws_lambda_function.archive.environment).variables == tomap({
-      BUCKET_NAME   = "lake"
-      OBJECT_PREFIX = "raw/events/"
+      BUCKET_NAME          = "lake"
+      OBJECT_PREFIX        = "raw/events/"
+      LOG_ROUTINE_OUTCOMES = "false"
     })
     error_message = "archive-fn does not get exactly the environment variables that it reads."
   }
@@ -168,8 +173,8 @@ run "functions_and_mappings_follow_the_variables" {
   }
 
   assert {
-    condition     = jsondecode(one(one(aws_lambda_event_source_mapping.archive.filter_criteria).filter).pattern) == { dynamodb = { NewImage = { sk = { S = ["CLAIM"] } } } }
-    error_message = "The stream mapping must deliver every new image of a claim, with any event name: a MODIFY can be a new claim too."
+    condition     = jsondecode(one(one(aws_lambda_event_source_mapping.archive.filter_criteria).filter).pattern) == { dynamodb = { NewImage = { sk = { S = [{ prefix = "CLAIM" }] } } } }
+    error_message = "The stream mapping must deliver every new image of a claim, of any dedup key and with any event name: a MODIFY can be a new claim too."
   }
 }
 
@@ -293,7 +298,7 @@ run "roll_back_to_another_window_is_refused" {
   expect_failures = [aws_lambda_alias.ingest]
 }
 
-run "roll_back_to_another_event_id_is_refused" {
+run "roll_back_to_another_dedup_key_is_refused" {
   command = plan
 
   module {
@@ -301,8 +306,23 @@ run "roll_back_to_another_event_id_is_refused" {
   }
 
   variables {
-    ingest_version   = 7
-    event_id_pointer = "/id"
+    ingest_version = 7
+    dedup_key      = "/id"
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+run "roll_back_to_other_ignored_members_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_version  = 7
+    conflict_ignore = []
   }
 
   expect_failures = [aws_lambda_alias.ingest]

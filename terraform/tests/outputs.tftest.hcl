@@ -75,6 +75,11 @@ variables {
   ingest  = { zip = "versions.tf" }
   archive = { zip = "main.tf" }
 
+  # The outputs have these values in their normalized forms.
+  dedup_key            = " [ \"/source\", \"/id\" ]\n"
+  conflict_ignore      = ["/trace/id", "/sent_at", "/trace/id"]
+  log_routine_outcomes = false
+
   # The end of the test deletes the stack.
   deletion_protection = false
 }
@@ -90,7 +95,9 @@ run "outputs_describe_this_stack" {
       dynamodb_table_name   = output.dynamodb_table_name
       s3_bucket_name        = output.s3_bucket_name
       object_prefix         = output.object_prefix
-      event_id_pointer      = output.event_id_pointer
+      dedup_key             = output.dedup_key
+      conflict_ignore       = output.conflict_ignore
+      log_routine_outcomes  = output.log_routine_outcomes
       ingest_function_name  = output.ingest_function_name
       archive_function_name = output.archive_function_name
       ingest_log_group      = output.ingest_log_group
@@ -123,7 +130,9 @@ run "outputs_describe_this_stack" {
       dynamodb_table_name   = "dynamo-locking-dev-ingestion-state"
       s3_bucket_name        = "dynamo-locking-dev-ingestion-data-123456789012-sa-east-1"
       object_prefix         = "events/"
-      event_id_pointer      = "/event_id"
+      dedup_key             = "[\"/source\",\"/id\"]"
+      conflict_ignore       = tolist(["/sent_at", "/trace/id"])
+      log_routine_outcomes  = false
       ingest_function_name  = "dynamo-locking-dev-ingest-fn"
       archive_function_name = "dynamo-locking-dev-archive-fn"
       ingest_log_group      = "/aws/lambda/dynamo-locking-dev-ingest-fn"

@@ -33,7 +33,9 @@ run "each_setting_reaches_its_resource" {
     max_message_bytes       = 131072
     dedup_window_seconds    = 2000000
     late_duplicates_seconds = 50000
-    event_id_pointer        = "/id"
+    dedup_key               = " [\"/source\", \"/id\"]\n"
+    conflict_ignore         = ["/trace/id", "/sent_at", "/trace/id"]
+    log_routine_outcomes    = false
     on_conflict             = "dead-letter"
     object_prefix           = "raw/"
     ingest_enabled          = false

@@ -336,20 +336,6 @@ run "largest_cache_in_256_mb_is_accepted" {
   }
 }
 
-run "empty_event_id_pointer_is_refused" {
-  command = plan
-
-  module {
-    source = "./modules/pipeline"
-  }
-
-  variables {
-    event_id_pointer = ""
-  }
-
-  expect_failures = [var.event_id_pointer]
-}
-
 # A dot in a bucket name breaks TLS.
 run "bucket_name_with_a_dot_is_refused" {
   command = plan
@@ -365,7 +351,7 @@ run "bucket_name_with_a_dot_is_refused" {
   expect_failures = [var.bucket_name]
 }
 
-run "values_that_ingest_fn_refuses_are_refused" {
+run "unknown_conflict_action_is_refused" {
   command = plan
 
   module {
@@ -373,11 +359,10 @@ run "values_that_ingest_fn_refuses_are_refused" {
   }
 
   variables {
-    event_id_pointer = "event_id"
-    on_conflict      = "Acknowledge"
+    on_conflict = "Acknowledge"
   }
 
-  expect_failures = [var.event_id_pointer, var.on_conflict]
+  expect_failures = [var.on_conflict]
 }
 
 run "unknown_claim_writes_is_refused" {

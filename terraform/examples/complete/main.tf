@@ -6,9 +6,10 @@ module "pipeline" {
   project = "orders"
   stage   = var.stage
 
-  # What identifies an event, and how long duplicates of it may arrive. The window is the sum of this time and of the retentions of the
-  # queue and of the dead-letter queue.
-  event_id_pointer        = "/order/id"
+  # What identifies an event, which members may differ in duplicates of it, and how long duplicates may arrive. The window is the sum of
+  # this time and of the retentions of the queue and of the dead-letter queue.
+  dedup_key               = "/order/id"
+  conflict_ignore         = ["/sent_at", "/attempt"]
   on_conflict             = "dead-letter"
   late_duplicates_seconds = 2 * 86400
   dedup_window_seconds    = (2 + 1 + 14) * 86400

@@ -7,7 +7,7 @@ module "pipeline" {
   stage   = var.stage
 
   # EventBridge gives each event an id at this place. Publishers to the topic put their own id there.
-  event_id_pointer = "/id"
+  dedup_key = "/id"
 
   senders = {
     sns_topic_arns  = [aws_sns_topic.orders.arn]

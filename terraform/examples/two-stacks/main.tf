@@ -1,8 +1,8 @@
 # The settings in which the two stacks differ. Each key is the first part of the names of a stack's resources.
 locals {
   stacks = {
-    orders = { event_id_pointer = "/order/id", maximum_concurrency = 20 }
-    clicks = { event_id_pointer = "/click_id", maximum_concurrency = 5 }
+    orders = { dedup_key = "/order/id", maximum_concurrency = 20 }
+    clicks = { dedup_key = "/click_id", maximum_concurrency = 5 }
   }
 }
 
@@ -13,8 +13,8 @@ module "pipeline" {
   # source = "git::https://github.com/OWNER/REPOSITORY.git//terraform/modules/pipeline?ref=vX.Y.Z"
   source = "../../modules/pipeline"
 
-  project          = each.key
-  event_id_pointer = each.value.event_id_pointer
+  project   = each.key
+  dedup_key = each.value.dedup_key
 
   ingest = {
     zip                 = var.ingest_zip

@@ -43,11 +43,12 @@ data "aws_lambda_function" "chosen_archive" {
 }
 
 locals {
-  # With other values of these settings, a roll-back archives events twice, drops bodies that should become dead letters, or writes to a
-  # prefix for which the role has no permission. A version that lacks a setting is older than the setting, and does not use it.
+  # With other values of these settings, a roll-back archives events twice, treats duplicates as conflicts or conflicts as
+  # duplicates, drops bodies that should become dead letters, or writes to a prefix for which the role has no permission. A version
+  # that lacks a setting is older than the setting, and does not use it.
   stale_ingest_settings = [
     for name, value in try(one(one(data.aws_lambda_function.chosen_ingest).environment).variables, {}) : "${name} = ${value}"
-    if contains(["DEDUP_WINDOW_SECONDS", "EVENT_ID_POINTER", "ON_CONFLICT"], name) && lookup(local.ingest_environment, name, null) != value
+    if contains(["DEDUP_WINDOW_SECONDS", "DEDUP_KEY", "CONFLICT_IGNORE", "ON_CONFLICT"], name) && lookup(local.ingest_environment, name, null) != value
   ]
 
   stale_archive_settings = [

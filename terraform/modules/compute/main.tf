@@ -5,15 +5,18 @@ locals {
   ingest_environment = tomap({
     TABLE_NAME           = var.table_name
     DEDUP_WINDOW_SECONDS = var.dedup_window_seconds
-    EVENT_ID_POINTER     = var.event_id_pointer
+    DEDUP_KEY            = var.dedup_key
+    CONFLICT_IGNORE      = jsonencode(var.conflict_ignore)
     ON_CONFLICT          = var.on_conflict
     CLAIM_CACHE_ENTRIES  = var.claim_cache_entries
     CLAIM_WRITES         = var.claim_writes
+    LOG_ROUTINE_OUTCOMES = var.log_routine_outcomes
   })
 
   archive_environment = tomap({
-    BUCKET_NAME   = var.bucket_name
-    OBJECT_PREFIX = var.object_prefix
+    BUCKET_NAME          = var.bucket_name
+    OBJECT_PREFIX        = var.object_prefix
+    LOG_ROUTINE_OUTCOMES = var.log_routine_outcomes
   })
 }
 
@@ -194,10 +197,11 @@ resource "aws_lambda_event_source_mapping" "archive" {
   }
 
   # Matches every record with the new image of a claim, and does not look at the event name: a claim that replaces an expired one is a
-  # MODIFY. A REMOVE has no new image, so the records of TTL deletions cost no invocation.
+  # MODIFY. A REMOVE has no new image, so the records of TTL deletions cost no invocation. The sort key is CLAIM or CLAIM#<tag>, where the
+  # tag depends on the dedup key. The prefix matches claims of every key, so that none is lost while the key changes.
   filter_criteria {
     filter {
-      pattern = jsonencode({ dynamodb = { NewImage = { sk = { S = ["CLAIM"] } } } })
+      pattern = jsonencode({ dynamodb = { NewImage = { sk = { S = [{ prefix = "CLAIM" }] } } } })
     }
   }
 }

@@ -28,6 +28,12 @@ variable "log_level" {
   nullable    = false
 }
 
+variable "log_routine_outcomes" {
+  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`."
+  type        = bool
+  nullable    = false
+}
+
 variable "tracing_mode" {
   description = "Tracing mode of both functions. With `Active`, Lambda sends a sample of the invocations to X-Ray. With `PassThrough`, it sends nothing."
   type        = string
@@ -81,9 +87,15 @@ variable "dedup_window_seconds" {
   nullable    = false
 }
 
-variable "event_id_pointer" {
-  description = "JSON Pointer (RFC 6901) to the event id in a message's body."
+variable "dedup_key" {
+  description = "What identifies an event: a JSON Pointer, a JSON array of pointers without white space, `attribute:NAME` or `content`."
   type        = string
+  nullable    = false
+}
+
+variable "conflict_ignore" {
+  description = "JSON Pointers to members of a body that do not count when two bodies are compared: sorted, without duplicates."
+  type        = list(string)
   nullable    = false
 }
 

@@ -111,9 +111,10 @@ locals {
         "Commands: docs/runbook.md, \"Throttled writes\".",
       ]
       conflicts = [
-        "Messages have the same event id but different bodies: a producer reuses event ids.",
+        "Messages have the same event id but different bodies: a producer reuses event ids, or changes members of a duplicate.",
         "The first body is in the data lake. Depending on on_conflict, the other body was dropped or goes to the dead-letter queue.",
-        "Find the event id and both digests in the log of ingest-fn, and have the producer fixed.",
+        "Find the event id and what differs in the log of ingest-fn. Have the producer fixed, or add members that do not matter to",
+        "conflict_ignore.",
         "Commands: docs/runbook.md, \"Conflicts\".",
       ]
       quarantined-records = [

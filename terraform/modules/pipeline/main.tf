@@ -10,6 +10,14 @@ locals {
   region = data.aws_region.current.id
 }
 
+# The settings that say what identifies an event, checked and normalized.
+module "event_rules" {
+  source = "../event-rules"
+
+  dedup_key       = var.dedup_key
+  conflict_ignore = var.conflict_ignore
+}
+
 # The queue that producers send to, its dead-letter queue, and the on-failure queue that names discarded stream records.
 module "messaging" {
   source = "../messaging"
@@ -80,6 +88,7 @@ module "compute" {
   function_timeout_seconds = var.functions.timeout_seconds
   memory_mb                = var.functions.memory_mb
   log_level                = var.functions.log_level
+  log_routine_outcomes     = var.log_routine_outcomes
   log_retention_days       = var.retention.logs_days
   logs_kms_key_arn         = var.logs_kms_key_arn
   tracing_mode             = var.functions.tracing_mode
@@ -89,7 +98,8 @@ module "compute" {
   ingest_role_arn      = module.iam.ingest_role_arn
   table_name           = module.storage.table_name
   dedup_window_seconds = var.dedup_window_seconds
-  event_id_pointer     = var.event_id_pointer
+  dedup_key            = module.event_rules.dedup_key
+  conflict_ignore      = module.event_rules.conflict_ignore
   on_conflict          = var.on_conflict
   claim_writes         = var.ingest.claim_writes
   claim_cache_entries  = var.ingest.claim_cache_entries

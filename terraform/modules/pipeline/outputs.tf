@@ -93,9 +93,19 @@ output "dedup_window_seconds" {
   value       = var.dedup_window_seconds
 }
 
-output "event_id_pointer" {
-  description = "JSON Pointer to the event id in a message's body."
-  value       = var.event_id_pointer
+output "dedup_key" {
+  description = "What identifies an event: a JSON Pointer, a JSON array of pointers without white space, `attribute:NAME` or `content`."
+  value       = module.event_rules.dedup_key
+}
+
+output "conflict_ignore" {
+  description = "JSON Pointers to members of a body that do not count when two bodies are compared: sorted, without duplicates."
+  value       = module.event_rules.conflict_ignore
+}
+
+output "log_routine_outcomes" {
+  description = "False if the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`."
+  value       = var.log_routine_outcomes
 }
 
 output "ingest_function_name" {

@@ -61,16 +61,18 @@ variable "late_duplicates_seconds" {
   }
 }
 
-variable "event_id_pointer" {
-  description = "JSON Pointer (RFC 6901) to the event id in a message's body."
+variable "dedup_key" {
+  description = "What identifies an event: a JSON Pointer (RFC 6901) to the event id in a message's body, a JSON array of 2 to 8 such pointers, `attribute:NAME` (an SQS message attribute), or `content` (the whole body). Another key is another key space: after a change, a message of an event that was claimed before claims the event again, so a late duplicate is archived again."
   type        = string
   default     = "/event_id"
   nullable    = false
+}
 
-  validation {
-    condition     = can(regex("^(/([^~/]|~[01])*)+$", var.event_id_pointer))
-    error_message = "event_id_pointer must start with / and use ~ only in ~0 and ~1 (RFC 6901): ingest-fn refuses to start with anything else."
-  }
+variable "conflict_ignore" {
+  description = "JSON Pointers to members of a body that do not count when the bodies of two messages of one event are compared. With the dedup key `content`, another list is also another key space."
+  type        = list(string)
+  default     = []
+  nullable    = false
 }
 
 variable "on_conflict" {
@@ -353,6 +355,13 @@ variable "functions" {
     condition     = contains(["Active", "PassThrough"], var.functions.tracing_mode)
     error_message = "functions.tracing_mode must be Active or PassThrough, the modes that Lambda has."
   }
+}
+
+variable "log_routine_outcomes" {
+  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. Metrics, alarms and the lines of all other outcomes stay. The saved queries and `producer trace` then show only what is still logged."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "max_receive_count" {
@@ -754,16 +763,29 @@ variable "alarms" {
 }
 
 variable "saved_queries" {
-  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions. In the default query `what happened to event X`, replace X by an event id."
+  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions. In the default queries `what happened to event X` and `what happened in trace X`, replace X by an event id or a trace id. Lines that `log_routine_outcomes` leaves out are missing in the results."
   type        = map(string)
   nullable    = false
 
   default = {
     "what happened to event X" = <<-QUERY
-      fields @timestamp, outcome, event_id, claim_id, message_id, key, lag_ms, error
+      fields @timestamp, outcome, event_id, claim_id, message_id, trace_id, key, lag_ms, differs, error
       | filter event_id = "X"
       | sort @timestamp asc
       | limit 1000
+    QUERY
+
+    "what happened in trace X" = <<-QUERY
+      fields @timestamp, outcome, event_id, claim_id, message_id, trace_id, key, lag_ms, differs, error
+      | filter trace_id = "X"
+      | sort @timestamp asc
+      | limit 1000
+    QUERY
+
+    "conflicts by differing members" = <<-QUERY
+      filter outcome = "conflict"
+      | stats count(*) as messages, min(@timestamp) as first, max(@timestamp) as last, latest(event_id) as example by differs
+      | sort messages desc
     QUERY
 
     "failures by reason" = <<-QUERY
