@@ -55,6 +55,8 @@ pub enum Entry {
     TimedOut { invocation: u64 },
     /// A panic ended an invocation.
     Crashed { invocation: u64 },
+    /// A function wrote the summary line of a batch, with metrics that count this number of messages or records.
+    Counted { invocation: u64, items: usize },
     /// A function logged the outcome of a message or a record.
     Logged { invocation: u64, outcome: String, message_id: String, claim_id: String },
     /// A function or the producer sent a request to a service.
@@ -111,6 +113,8 @@ pub enum Entry {
 pub struct StoredClaim {
     /// Partition key: `EVENT#` and the event id.
     pub pk: String,
+    /// Sort key: `CLAIM` or `CLAIM#<tag>`.
+    pub sk: String,
     pub claim_id: String,
     /// Time of the claim as an RFC 3339 timestamp.
     pub claimed_at: String,
@@ -120,6 +124,8 @@ pub struct StoredClaim {
     pub digest: String,
     /// Id of the message that won the event.
     pub message_id: String,
+    /// Id of the trace of that message. Empty if the claim has none.
+    pub trace_id: String,
 }
 
 /// A claim in the warm cache of a sandbox.
@@ -175,6 +181,7 @@ impl fmt::Display for Entry {
             Self::Logged { invocation, outcome, message_id, claim_id } => {
                 write!(f, "#{invocation} logged {outcome} message={message_id} claim={claim_id}")
             }
+            Self::Counted { invocation, items } => write!(f, "#{invocation} counted {items} outcomes"),
             Self::Requested { invocation, operation, subject, fault } => {
                 match invocation {
                     Some(invocation) => write!(f, "#{invocation} sent {operation} {subject}")?,
@@ -189,11 +196,11 @@ impl fmt::Display for Entry {
             Self::ServiceError { status, subject } => {
                 write!(f, "service refused {subject} with status {status}, without a fault")
             }
-            Self::Claimed(StoredClaim { pk, claim_id, claimed_at, ttl, digest, message_id }) => {
+            Self::Claimed(StoredClaim { pk, sk, claim_id, claimed_at, ttl, digest, message_id, trace_id }) => {
                 write!(
                     f,
-                    "table stored claim {claim_id} of {pk} for message {message_id}, claimed at {claimed_at}, ttl {ttl}, \
-                     digest {digest}"
+                    "table stored claim {claim_id} of {pk} {sk} for message {message_id}, claimed at {claimed_at}, ttl {ttl}, \
+                     digest {digest}, trace {trace_id:?}"
                 )
             }
             Self::PutByHand { pk } => write!(f, "item {pk} put by hand"),

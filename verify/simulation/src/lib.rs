@@ -21,6 +21,7 @@
 //! find a violation in at least one world.
 
 pub mod campaign;
+pub mod event_rules;
 pub mod fault_kind;
 pub mod fault_plan;
 pub mod final_state;
@@ -37,6 +38,7 @@ pub mod world;
 
 mod current_invocation;
 mod observer;
+mod old_version;
 mod payload;
 mod requests;
 mod settings;

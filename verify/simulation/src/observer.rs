@@ -51,11 +51,13 @@ fn record_claim(recorder: &Recorder, item: &Value) {
     recorder.expect_object(&claim_id);
     recorder.record(Entry::Claimed(StoredClaim {
         pk: text(item, "pk", "S"),
+        sk: text(item, "sk", "S"),
         claim_id,
         claimed_at: text(item, "claimed_at", "S"),
         ttl: text(item, "ttl", "N").parse().unwrap_or_default(),
         digest: text(item, "digest", "B"),
         message_id: text(item, "message_id", "S"),
+        trace_id: text(item, "trace_id", "S"),
     }));
 }
 

@@ -18,15 +18,15 @@ pub struct PoisonRecord {
 }
 
 impl PoisonRecord {
-    /// Builds a poison record with the partition key `pk`. `kind` may be any number and selects the record's defect.
-    /// For one third of all kinds, the record also has the sort key `OTHER`, so it is not a claim.
+    /// Builds a poison record with the partition key `pk` and the sort key of a claim. `kind` may be any number and selects the record's defect.
+    /// For one third of all kinds, the record instead has the sort key `OTHER`, so it is not a claim.
     #[must_use]
-    pub fn new(kind: usize, pk: &str) -> Self {
+    pub fn new(kind: usize, pk: &str, sk: &str) -> Self {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let bytes = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
         let mut item: HashMap<&str, AttributeValue> = [
             ("pk", text(pk)),
-            ("sk", text("CLAIM")),
+            ("sk", text(sk)),
             ("claim_id", text("018cc251-f400-7000-8000-000000000000")),
             ("claimed_at", text("2027-01-15T08:00:00.000Z")),
             ("ttl", AttributeValue::N("4000000000".to_owned())),

@@ -64,6 +64,15 @@ impl<'a> Model<'a> {
                 let now = self.wall_ms(at_ms) / 1_000;
                 self.table.retain(|_, claim| claim.is_none_or(|claim| claim.ttl >= now));
             }
+            Entry::Counted { invocation, items } => {
+                let counted = self.invocations.get(invocation).map_or(0, |invocation| invocation.items.len());
+                if *items != counted {
+                    self.judgment.add_violation(
+                        Rule::Log,
+                        format!("#{invocation} has metrics that count {items} outcomes for {counted} items"),
+                    );
+                }
+            }
             Entry::Logged { invocation, outcome, message_id, claim_id } => {
                 self.check_log(*invocation, outcome, message_id, claim_id);
             }

@@ -1,7 +1,7 @@
 //! The Lambda sandboxes of a world. Each sandbox has its own skewed clock and, like a process on Lambda, its own SDK
 //! clients, retry quota and state. A fault can kill a sandbox at any `await` of its handler.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::{SharedTimeSource, TimeSource as _};
+use claim::{ConflictIgnore, DedupKey, EventRules};
 use emulator::Clock;
 use emulator::function::Sandbox;
 use ingest_fn::CachedClaim;
@@ -17,16 +18,23 @@ use lambda_support::LogWriter;
 use pipeline::sandboxes::AsDeployed;
 use pipeline::{Blueprint, Decorator, Role, WarmSandbox};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::current_invocation::{InvocationGuard, current_invocation};
 use crate::fault_kind::FaultKind;
 use crate::fault_plan::SeededFaultPlan;
 use crate::history::{CacheEntry, Entry};
+use crate::old_version;
 use crate::payload::{failed, items};
 use crate::recorder::Recorder;
 use crate::scenario::Scenario;
 use crate::skewed_clock::SkewedClock;
+
+/// The metrics that count the outcomes of messages and records.
+const COUNTERS: [&str; 9] =
+    ["Won", "Duplicate", "Conflict", "Rejected", "Failed", "Written", "AlreadyThere", "Skipped", "Quarantined"];
 
 /// Starts the sandboxes of a world and records what happens in them.
 pub struct Sandboxes(Arc<Shared>);
@@ -42,6 +50,10 @@ struct Shared {
     skew_ms: u64,
     invocations: AtomicU64,
     skews: Mutex<fastrand::Rng>,
+    /// The rules of `ingest-fn`, for each list of ignored members. If there is more than one, each sandbox draws one.
+    rules: Vec<EventRules>,
+    has_old_version: bool,
+    versions: Mutex<fastrand::Rng>,
 }
 
 struct SandboxState {
@@ -76,6 +88,9 @@ impl Sandboxes {
             skew_ms: scenario.skew_ms,
             invocations: AtomicU64::new(0),
             skews: Mutex::new(fastrand::Rng::with_seed(scenario.seed.rotate_left(7))),
+            rules: scenario.rules.lists.iter().map(|list| rules(scenario, list)).collect(),
+            has_old_version: scenario.rules.has_old_version,
+            versions: Mutex::new(fastrand::Rng::with_seed(scenario.seed.rotate_left(13))),
         }))
     }
 }
@@ -104,7 +119,15 @@ impl Decorator for Sandboxes {
             Role::Archive => "archive",
         };
         let number = blueprint.number;
-        let WarmSandbox { sandbox, ingest } = self.0.functions.cold_start(blueprint);
+        let is_old = self.0.draw_version(&mut blueprint);
+        if is_old {
+            old_version::change(&mut blueprint);
+        }
+        let mut warm = self.0.functions.cold_start(blueprint);
+        if is_old {
+            warm = old_version::without_traces(warm);
+        }
+        let WarmSandbox { sandbox, ingest } = warm;
         let recorded_entries = Mutex::default();
         let state = Arc::new(SandboxState { function, number, clock, ingest: ingest.clone(), recorded_entries });
         let shared = Arc::clone(&self.0);
@@ -183,6 +206,16 @@ impl Shared {
         self.skews.lock().unwrap_or_else(PoisonError::into_inner).i64(-max_ms..=max_ms)
     }
 
+    /// Gives a sandbox of `ingest-fn` one of the lists of ignored members. Returns true if the sandbox runs the old version.
+    fn draw_version(&self, blueprint: &mut Blueprint) -> bool {
+        if blueprint.role == Role::Archive {
+            return false;
+        }
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        blueprint.ingest.rules = self.rules[versions.usize(..self.rules.len())].clone();
+        self.has_old_version && versions.bool()
+    }
+
     fn draw_kill_time(&self) -> Option<KillTime> {
         let mut random = self.fault_plan.draw(FaultKind::Killed)?;
         let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
@@ -216,7 +249,7 @@ impl SandboxState {
         let entries = cached.map(|CachedClaim { event_id_hash, held }| CacheEntry {
             key: event_id_hash,
             claim_id: held.claim_id.to_string(),
-            digest: aws_smithy_types::base64::encode(held.digest.as_bytes()),
+            digest: aws_smithy_types::base64::encode(held.digest.to_bytes()),
         });
         entries.filter(|entry| recorded.insert(entry.clone())).collect()
     }
@@ -239,16 +272,33 @@ impl Drop for EndGuard<'_> {
     }
 }
 
-/// Adds an entry to the history if the log line contains the outcome of a message or a record.
+/// Returns the rules of `ingest-fn` with this list of ignored members.
+fn rules(scenario: &Scenario, list: &str) -> EventRules {
+    let key = DedupKey::parse(scenario.rules.key.setting()).expect("the scenario's dedup key is valid");
+    let list = ConflictIgnore::parse(list, &key).expect("the scenario's list is valid");
+    EventRules::new(key, list)
+}
+
+/// Adds an entry to the history if the log line contains the outcome of a message or a record, or the metrics of a batch.
 fn record_outcome(recorder: &Recorder, line: &[u8]) {
     #[derive(Deserialize)]
     struct Line {
         outcome: Option<String>,
         message_id: Option<String>,
         claim_id: Option<String>,
+        /// Only the summary line of a batch has this field.
+        #[serde(rename = "_aws")]
+        metrics: Option<IgnoredAny>,
     }
     let Some(invocation) = current_invocation() else { return };
-    let Ok(Line { outcome: Some(outcome), message_id, claim_id }) = serde_json::from_slice(line) else { return };
+    let Ok(Line { outcome, message_id, claim_id, metrics }) = serde_json::from_slice(line) else { return };
+    if metrics.is_some() {
+        let summary: BTreeMap<String, Value> = serde_json::from_slice(line).expect("the line was parsed before");
+        let count = |name: &&str| summary.get(*name).and_then(Value::as_u64).unwrap_or_default();
+        let items = COUNTERS.iter().map(count).sum::<u64>();
+        recorder.record(Entry::Counted { invocation, items: usize::try_from(items).unwrap_or(usize::MAX) });
+    }
+    let Some(outcome) = outcome else { return };
     let message_id = message_id.unwrap_or_default();
     let claim_id = claim_id.unwrap_or_default();
     recorder.record(Entry::Logged { invocation, outcome, message_id, claim_id });

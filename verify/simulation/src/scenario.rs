@@ -8,6 +8,7 @@ use fastrand::Rng;
 use ingest_fn::ClaimWrites;
 use mutants::Mutant;
 
+use crate::event_rules::EventRules;
 use crate::fault_kind::{self, FaultKind, Outage, Rates};
 use crate::workload::{self, Message, Mix};
 
@@ -30,8 +31,8 @@ pub struct Scenario {
     pub epoch: Duration,
     /// `DEDUP_WINDOW_SECONDS`.
     pub window_seconds: u64,
-    /// `EVENT_ID_POINTER`.
-    pub event_id_pointer: &'static str,
+    /// The rules by which messages become events.
+    pub rules: EventRules,
     /// True if `ingest-fn` reports a conflict as failed, so that the message becomes a dead letter. False if it
     /// acknowledges conflicts.
     pub conflict_is_dead_letter: bool,
@@ -101,6 +102,17 @@ impl Scenario {
     /// Derives a scenario from `seed`.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
+        Self::derive(seed, true)
+    }
+
+    /// Derives a scenario whose dedup key is a JSON Pointer and whose messages have no traces. Otherwise, it is the scenario of
+    /// [`from_seed`](Self::from_seed).
+    #[must_use]
+    pub fn with_pointer(seed: u64) -> Self {
+        Self::derive(seed, false)
+    }
+
+    fn derive(seed: u64, has_random_rules: bool) -> Self {
         let mut random = Rng::with_seed(seed);
         let mut settings = random.fork();
         let mut work = random.fork();
@@ -112,7 +124,7 @@ impl Scenario {
             1 => pick(&[60, 600]),
             _ => 16 * DAY,
         };
-        let event_id_pointer = if pick(&[0, 0, 1]) == 0 { "/event_id" } else { "/detail/id" };
+        let pointer = if pick(&[0, 0, 1]) == 0 { "/event_id" } else { "/detail/id" };
 
         let count = match work.u8(..20) {
             0 => work.usize(100..200),
@@ -120,8 +132,20 @@ impl Scenario {
             _ => work.usize(10..60),
         };
         let mix = Mix::random(&mut work, count);
-        let mut messages = workload::messages(&mut work, count, mix, event_id_pointer);
-        messages.push(workload::plain_message("the last event", event_id_pointer));
+        // The rules and the traces have their own random numbers, too.
+        let mut other = Rng::with_seed(seed.wrapping_mul(0x94d0_49bb_1331_11eb));
+        let rules = match has_random_rules {
+            true => EventRules::random(&mut other, pointer),
+            false => EventRules::with_pointer(pointer),
+        };
+        let mut messages = workload::messages(&mut work, count, mix, &rules);
+        messages.push(workload::plain_message("the last event", &rules));
+        if has_random_rules && other.bool() {
+            // A trace would make the largest messages too large.
+            for message in messages.iter_mut().filter(|message| message.body.len() < 1_000_000) {
+                message.add_trace(&mut other);
+            }
+        }
 
         let mut rates = rates(&mut faults);
         let (mut outages, record_age_seconds) = outages(&mut faults);
@@ -152,7 +176,7 @@ impl Scenario {
             seed,
             epoch: Duration::from_millis(EPOCH_SECONDS * 1_000 + settings.u64(..1_000)),
             window_seconds,
-            event_id_pointer,
+            rules,
             conflict_is_dead_letter: settings.bool(),
             cache_entries: [0, 1, 10_000, 10_000][settings.usize(..4)],
             claim_writes,

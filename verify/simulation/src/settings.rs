@@ -14,7 +14,9 @@ pub(crate) fn settings(scenario: &Scenario) -> PipelineSettings {
     let variable = |name: &str| match name {
         "TABLE_NAME" => Some(names::TABLE.to_owned()),
         "DEDUP_WINDOW_SECONDS" => Some(scenario.window_seconds.to_string()),
-        "EVENT_ID_POINTER" => Some(scenario.event_id_pointer.to_owned()),
+        "DEDUP_KEY" => Some(scenario.rules.key.setting().to_owned()),
+        "CONFLICT_IGNORE" => Some(scenario.rules.lists[0].to_owned()),
+        "LOG_ROUTINE_OUTCOMES" => Some(scenario.rules.log_routine_outcomes.to_string()),
         "ON_CONFLICT" => scenario.conflict_is_dead_letter.then(|| "dead-letter".to_owned()),
         "CLAIM_CACHE_ENTRIES" => Some(scenario.cache_entries.to_string()),
         "CLAIM_WRITES" => (scenario.claim_writes == ClaimWrites::Batch).then(|| "batch".to_owned()),
@@ -26,6 +28,7 @@ pub(crate) fn settings(scenario: &Scenario) -> PipelineSettings {
         ingest: ingest.expect("the scenario's settings are valid"),
         ..PipelineSettings::default()
     };
+    settings.archive.log_routine_outcomes = scenario.rules.log_routine_outcomes;
     settings.sqs_mapping.batch_size = scenario.queue_batch;
     settings.sqs_mapping.batching_window = Duration::from_secs(scenario.batching_window_seconds);
     settings.sqs_mapping.maximum_concurrency = scenario.concurrency;

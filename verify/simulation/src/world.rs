@@ -5,8 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{
+    MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+    SendMessageBatchRequestEntry,
+};
 use aws_smithy_runtime::client::retries::RetryPartition;
+use aws_smithy_types::Blob;
 use claim::key::KEY_PREFIX;
 use emulator::sqs::MAX_MESSAGE_BYTES;
 use emulator::{Clock, Services, queue_url};
@@ -27,7 +31,7 @@ use crate::requests::name_of_image;
 use crate::sandboxes::Sandboxes;
 use crate::scenario::{Scenario, Step};
 use crate::settings::settings;
-use crate::workload::Meaning;
+use crate::workload::{Attribute, Meaning, Message};
 
 /// Maximum time between the sending and the arrival of a request. The fault `RequestLate` delays a request by at most a
 /// minute.
@@ -182,7 +186,7 @@ impl<'a> World<'a> {
     fn send(&mut self, messages: &[usize]) {
         let mut requests: Vec<(usize, Vec<usize>)> = Vec::new();
         for &message in messages {
-            let bytes = self.scenario.messages[message].body.len();
+            let bytes = self.scenario.messages[message].bytes();
             match requests.last_mut() {
                 Some((sum, request)) if request.len() < 10 && *sum + bytes <= MAX_MESSAGE_BYTES => {
                     *sum += bytes;
@@ -192,12 +196,7 @@ impl<'a> World<'a> {
             }
         }
         for (_, messages) in requests {
-            let entry = |&message: &usize| {
-                let body = &self.scenario.messages[message].body;
-                let entry = SendMessageBatchRequestEntry::builder().id(message.to_string()).message_body(body);
-                entry.build().expect("id and body are set")
-            };
-            let entries = messages.iter().map(entry).collect();
+            let entries = messages.iter().map(|&message| entry(message, &self.scenario.messages[message])).collect();
             let request = self.producer.send_message_batch().queue_url(queue_url(names::QUEUE));
             let request = request.set_entries(Some(entries));
             let recorder = Arc::clone(&self.recorder);
@@ -224,7 +223,7 @@ impl<'a> World<'a> {
                 return;
             }
             for letter in letters {
-                let new_id = sqs.send(names::QUEUE, &letter.body).expect("the queue accepted this body before");
+                let new_id = sqs.send_message(names::QUEUE, letter.content()).expect("the queue accepted this before");
                 self.recorder.record(Entry::Redriven { old_id: letter.message_id, new_id });
                 sqs.delete(names::DEAD_LETTER_QUEUE, &letter.receipt_handle).expect("the queue issued this handle");
             }
@@ -325,7 +324,7 @@ impl<'a> World<'a> {
 
     /// Puts the poison record number `n` into the table. `archive-fn` must quarantine or skip the record.
     async fn put_poison_record(&mut self, pk: &str, n: usize) {
-        let PoisonRecord { item, is_quarantined } = PoisonRecord::new(n, pk);
+        let PoisonRecord { item, is_quarantined } = PoisonRecord::new(n, pk, &self.scenario.rules.sort_key());
         let pk = item["pk"].as_s().expect("the partition key is text").clone();
         if is_quarantined {
             self.recorder.expect_object(&pk);
@@ -449,4 +448,23 @@ impl<'a> World<'a> {
             unfinished,
         }
     }
+}
+
+/// Returns the entry that sends a message in a batch.
+fn entry(position: usize, message: &Message) -> SendMessageBatchRequestEntry {
+    let mut entry = SendMessageBatchRequestEntry::builder().id(position.to_string()).message_body(&message.body);
+    for Attribute { name, data_type, value } in &message.attributes {
+        let attribute = MessageAttributeValue::builder().data_type(*data_type);
+        let attribute = match *data_type {
+            "Binary" => attribute.binary_value(Blob::new(value.as_bytes())),
+            _ => attribute.string_value(value),
+        };
+        entry = entry.message_attributes(*name, attribute.build().expect("the data type is set"));
+    }
+    if let Some(header) = &message.trace_header {
+        let header = MessageSystemAttributeValue::builder().data_type("String").string_value(header).build();
+        let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+        entry = entry.message_system_attributes(name, header.expect("the data type is set"));
+    }
+    entry.build().expect("id and body are set")
 }

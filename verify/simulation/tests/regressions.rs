@@ -14,7 +14,7 @@ fn replay(seed: u64, messages: &[usize], faults: &[FaultKind]) -> Outcome {
     let shrunk =
         Reproduction { seed, messages: messages.iter().copied().collect(), faults: faults.iter().copied().collect() };
     // These seeds failed before the simulation had batched claims, so their worlds run without batched claims.
-    run(&Scenario { claim_writes: ClaimWrites::Single, ..shrunk.apply(Scenario::from_seed(seed)) })
+    run(&Scenario { claim_writes: ClaimWrites::Single, ..shrunk.apply(Scenario::with_pointer(seed)) })
 }
 
 /// The reference model was wrong here, not the functions. The SDK retries a write whose answer is late. If the claim has

@@ -17,7 +17,7 @@ const CLAIM_ID: &str = "018cc251-f400-7000-8000-000000000000";
 /// Returns a scenario in which a failing message is received every 185 seconds, and becomes a dead letter after 555
 /// seconds.
 fn scenario() -> Scenario {
-    let scenario = Scenario::from_seed(0).with_faults(&BTreeSet::new());
+    let scenario = Scenario::with_pointer(0).with_faults(&BTreeSet::new());
     Scenario { timeout_seconds: 30, batching_window_seconds: 5, skew_ms: 0, ..scenario }
 }
 
@@ -126,6 +126,8 @@ fn record_vanishes_only_while_mapping_is_disabled() {
             ttl: u64::MAX,
             digest: String::new(),
             message_id: "m".to_owned(),
+            sk: "CLAIM".to_owned(),
+            trace_id: String::new(),
         })
     };
     let disabled_for = |until: u64, discarded: &[(&str, &str)]| {

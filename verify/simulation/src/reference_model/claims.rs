@@ -59,7 +59,7 @@ impl<'a> Model<'a> {
     /// must be about the claim's event. `claimed_at`, `ttl` and the time of the write must fit the time in the claim
     /// id. No other claim may hold the event.
     pub(super) fn check_claim(&mut self, at_ms: u64, claim: &'a StoredClaim) {
-        let StoredClaim { pk, claim_id, claimed_at, ttl, message_id, .. } = claim;
+        let StoredClaim { pk, sk, claim_id, claimed_at, ttl, message_id, trace_id, .. } = claim;
         self.table.insert(pk, Some(claim));
         // A retry can store the same claim again if it arrives after TTL has deleted the claim.
         if self.claims.contains_key(claim_id.as_str()) {
@@ -82,6 +82,21 @@ impl<'a> Model<'a> {
             self.judgment.add_violation(
                 Rule::Claim,
                 format!("{claim_id} claims {pk} for message {message_id}, which is not about that event"),
+            );
+        }
+        let expected = self.scenario.rules.sort_key();
+        if *sk != expected {
+            self.judgment
+                .add_violation(Rule::Claim, format!("{claim_id} has the sort key {sk}, but should have {expected}"));
+        }
+        let message = self.accepted.get(message_id.as_str()).map(|accepted| accepted.message);
+        let expected =
+            message.and_then(|message| self.scenario.messages[message].trace_id.as_deref()).unwrap_or_default();
+        let is_of_old_version = self.scenario.rules.has_old_version && trace_id.is_empty();
+        if trace_id != expected && !is_of_old_version {
+            self.judgment.add_violation(
+                Rule::Claim,
+                format!("{claim_id} has the trace id {trace_id:?}, but its message has {expected:?}"),
             );
         }
         let read_ms = id_ms(claim_id);

@@ -44,7 +44,8 @@ impl<'a> Model<'a> {
         else {
             return;
         };
-        if outcomes != items.len() {
+        let is_complete = self.scenario.rules.log_routine_outcomes;
+        if outcomes > items.len() || (is_complete && outcomes < items.len()) {
             self.judgment.add_violation(
                 Rule::Log,
                 format!("#{invocation} logged {outcomes} outcomes for {} items", items.len()),
@@ -77,7 +78,9 @@ impl<'a> Model<'a> {
         for CacheEntry { key, claim_id, digest } in newly_cached {
             let is_confirmed = self.claims.get(claim_id.as_str()).is_some_and(|claim| {
                 let hash = Sha256::digest(claim.pk.trim_start_matches(KEY_PREFIX));
-                claim.digest == *digest && hash.starts_with(key)
+                // A sandbox with another list of ignored members computes another digest from the claim's body.
+                let is_same_digest = claim.digest == *digest || self.scenario.rules.lists.len() > 1;
+                is_same_digest && hash.starts_with(key)
             });
             if !is_confirmed {
                 self.judgment.add_violation(
@@ -109,7 +112,9 @@ impl<'a> Model<'a> {
             _ => false,
         };
         let is_own_message = claim.is_some_and(|claim| claim.message_id == message_id);
+        let is_routine = matches!(outcome, "won" | "duplicate");
         let is_true = match outcome {
+            _ if is_routine && !self.scenario.rules.log_routine_outcomes => false,
             "won" => is_own_claim && is_own_message && self.won.insert(claim_id),
             // A message can be a duplicate of its own claim only if the batch contains the message twice and the other copy
             // won.
