@@ -14,6 +14,7 @@
 //! | [`wru`] | The write request units of a claim |
 
 mod build;
+mod instructions;
 mod measure;
 mod process;
 mod report;
@@ -62,6 +63,12 @@ struct Cli {
 enum Command {
     /// Print the write request units of a claim by the size of its event
     Wru,
+    /// Count the instructions per message of each function with valgrind
+    Instructions {
+        /// Folder of other builds of the functions to compare with
+        #[arg(long, value_name = "DIR")]
+        before: Option<PathBuf>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -73,6 +80,9 @@ fn main() -> anyhow::Result<()> {
         Some(folder) => folder.clone(),
         None => build::build_functions(cli.quick)?,
     };
+    if let Some(Command::Instructions { before }) = &cli.command {
+        return instructions::write(&functions, before.as_deref(), &mut io::stdout().lock());
+    }
     let mut subjects = subject::compiled(&functions);
     if let Err(error) = measure::try_out(subject::named(&subjects, INGEST_BATCH)) {
         print_progress(&format!("leaving out `{INGEST_BATCH}`: {error:#}"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use emulator::Services;
 use emulator::runtime_api::{RuntimeApi, serve_aws};
+use nix::sys::signal::{Signal, kill};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use pipeline::names;
@@ -91,6 +92,13 @@ impl Process {
             .with_context(|| format!("failed to parse the response of {}", self.name))?;
         let none_failed = response["batchItemFailures"].as_array().is_some_and(Vec::is_empty);
         ensure!(none_failed, "{} reported failed messages: {response}", self.name);
+        Ok(())
+    }
+
+    /// Asks the process to end, and waits until it has.
+    pub(crate) async fn terminate(mut self) -> anyhow::Result<()> {
+        kill(Pid::from_raw(self.pid()?), Signal::SIGTERM).context("failed to end the process")?;
+        timeout(PATIENCE, self.child.wait()).await.context("the process did not end in time")??;
         Ok(())
     }
 

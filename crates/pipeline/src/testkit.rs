@@ -33,6 +33,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::names;
 use crate::pipeline::Pipeline;
+use crate::sandboxes::Decorator;
 use crate::settings::PipelineSettings;
 
 /// The time at which a world begins, in seconds since 1970.
@@ -74,6 +75,14 @@ impl World {
     #[must_use]
     pub fn start_on(services: &Arc<Services>, settings: PipelineSettings) -> Self {
         Self { services: Arc::clone(services), pipeline: Some(Pipeline::start(services, settings, SEED)) }
+    }
+
+    /// Starts a pipeline whose sandboxes `decorator` starts, on new services.
+    #[must_use]
+    pub fn start_decorated(settings: PipelineSettings, decorator: impl Decorator) -> Self {
+        let services = services_at(STARTS_AT_SECONDS);
+        let pipeline = Pipeline::start_decorated(&services, settings, SEED, decorator);
+        Self { services, pipeline: Some(pipeline) }
     }
 
     /// Returns the running pipeline.

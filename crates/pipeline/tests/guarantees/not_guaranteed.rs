@@ -1,16 +1,17 @@
 //! Tests of what the README lists as not guaranteed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use archive_fn::DataLake;
+use claim::{ConflictIgnore, DedupKey, EventRules};
 use emulator::function::{Function, sandbox};
 use emulator::sqs::QueueSettings;
 use emulator::stream_mapping::StreamMapping;
 use emulator::{Fault, Service};
 use pipeline::testkit::{STARTS_AT_SECONDS, World, body, services_at, wait_until};
-use pipeline::{PipelineSettings, names};
-use serde_json::json;
+use pipeline::{Blueprint, Decorator, PipelineSettings, WarmSandbox, names};
+use serde_json::{Value, json};
 use tokio::time::advance;
 
 use crate::traffic::{DAY, VISIBILITY, counted};
@@ -105,6 +106,41 @@ async fn another_prefix_starts_another_lake() {
     assert_eq!(keys[0].strip_prefix("events/").unwrap(), keys[1].strip_prefix("other/").unwrap());
 }
 
+/// Starts each sandbox of `ingest-fn` with the rules that are set at that time.
+struct WithRules(Arc<Mutex<EventRules>>);
+
+impl Decorator for WithRules {
+    fn cold_start(&self, mut blueprint: Blueprint) -> WarmSandbox {
+        blueprint.ingest.rules = self.0.lock().unwrap().clone();
+        blueprint.build()
+    }
+}
+
+/// A changed `DEDUP_KEY` starts a new key space, in which earlier events are new.
+#[tokio::test(start_paused = true)]
+async fn another_dedup_key_is_another_key_space() {
+    let rules = Arc::new(Mutex::new(EventRules::default()));
+    let world = World::start_decorated(PipelineSettings::default(), WithRules(Arc::clone(&rules)));
+    let send = |world: &World, id: &str| world.send(&json!({ "event_id": id, "id": id }).to_string());
+    for id in ["a", "a", "b"] {
+        send(&world, id);
+    }
+    world.wait_until_drained().await;
+
+    *rules.lock().unwrap() = EventRules::new(DedupKey::parse("/id").unwrap(), ConflictIgnore::none());
+    world.pipeline().ingest.scale_in();
+    for id in ["a", "a", "c"] {
+        send(&world, id);
+    }
+    world.wait_until_drained().await;
+    assert_eq!(world.outcomes(names::INGEST_FUNCTION), counted(&[("won", 4), ("duplicate", 2)]));
+    let mut archived: Vec<Value> =
+        world.lake().values().map(|lines| serde_json::from_str(&lines[0]).unwrap()).collect();
+    let mut archived: Vec<String> = archived.iter_mut().map(|line| line["event_id"].take().to_string()).collect();
+    archived.sort_unstable();
+    assert_eq!(archived, [r#""a""#, r#""a""#, r#""b""#, r#""c""#]);
+}
+
 /// Warm functions do not notice a manual edit of the table until the claim's `ttl`.
 #[tokio::test(start_paused = true)]
 async fn warm_function_misses_manual_edit() {
@@ -156,4 +192,12 @@ async fn conflicting_body_is_dropped() {
     assert_eq!(conflict["message_id"], other);
     assert!(conflict["digest"].is_string() && conflict["held_digest"].is_string());
     assert_ne!(conflict["digest"], conflict["held_digest"]);
+    // The first sandbox is still warm. The cached claim does not contain the winning body.
+    assert_eq!(conflict["differs"], Value::Null);
+    world.pipeline().ingest.scale_in();
+    let another = world.send(&json!({ "event_id": "a", "says": "another" }).to_string());
+    world.wait_until_drained().await;
+    let lines = world.lines(names::INGEST_FUNCTION);
+    let conflict = lines.iter().find(|line| line["message_id"] == another).unwrap();
+    assert_eq!((&conflict["outcome"], &conflict["differs"]), (&json!("conflict"), &json!(r#"["/says"]"#)));
 }
