@@ -29,7 +29,7 @@ output "visibility_timeout_seconds" {
 }
 
 output "sqs_dlq_url" {
-  description = "URL of the dead-letter queue, which holds messages that failed each of their receives."
+  description = "URL of the dead-letter queue, which holds the messages that failed `max_receive_count` times."
   value       = module.pipeline.sqs_dlq_url
 }
 
@@ -99,7 +99,7 @@ output "dedup_key" {
 }
 
 output "conflict_ignore" {
-  description = "JSON Pointers to members of a body that do not count when two bodies are compared: sorted, without duplicates."
+  description = "JSON Pointers to members of a body that `ingest-fn` ignores when it compares two bodies: sorted, without duplicates."
   value       = module.pipeline.conflict_ignore
 }
 

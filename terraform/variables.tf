@@ -34,19 +34,19 @@ variable "dedup_window_seconds" {
 }
 
 variable "late_duplicates_seconds" {
-  description = "Longest delay between the first copy of an event and a duplicate that a producer still sends. The dedup window must be long enough for such late duplicates. The default is one day."
+  description = "Longest time from the first message of an event to the last duplicate that a producer sends. The dedup window must be long enough for such late duplicates. The default is one day."
   type        = number
   default     = null
 }
 
 variable "dedup_key" {
-  description = "What identifies an event: a JSON Pointer (RFC 6901) to the event id in a message's body, a JSON array of 2 to 8 such pointers, `attribute:NAME` (an SQS message attribute), or `content` (the whole body). Another key is another key space: after a change, a message of an event that was claimed before claims the event again, so a late duplicate is archived again."
+  description = "What identifies an event: a JSON Pointer (RFC 6901) to the event id in a message's body, a JSON array of 2 to 8 such pointers, `attribute:NAME` (an SQS message attribute), or `content` (the whole body). Changing it starts a new key space: a late duplicate of an event that was claimed under the old key is archived again."
   type        = string
   default     = null
 }
 
 variable "conflict_ignore" {
-  description = "JSON Pointers to members of a body that do not count when the bodies of two messages of one event are compared. With the dedup key `content`, another list is also another key space."
+  description = "JSON Pointers to members of a body that `ingest-fn` ignores when it compares the bodies of two messages of one event. With the dedup key `content`, changing the list also starts a new key space."
   type        = list(string)
   default     = null
 }
@@ -109,7 +109,7 @@ variable "ingest_version" {
 }
 
 variable "ingest_enabled" {
-  description = "If false, Lambda does not invoke `ingest-fn`. Messages wait in the queue, and SQS deletes them after `retention.queue_seconds`. The alarms for a pipeline that has stopped stay active."
+  description = "If false, Lambda does not invoke `ingest-fn`. Messages wait in the queue, and SQS deletes them after `retention.queue_seconds`. The alarms that detect a stopped pipeline still fire."
   type        = bool
   default     = null
 }
@@ -121,7 +121,7 @@ variable "archive_version" {
 }
 
 variable "archive_enabled" {
-  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream, which keeps them for 24 hours. The alarms for a pipeline that has stopped stay active."
+  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream. Set it to true again before they are as old as `archive.maximum_record_age_seconds`: the stream mapping discards older ones. The alarms that detect a stopped pipeline still fire."
   type        = bool
   default     = null
 }
@@ -154,7 +154,7 @@ variable "max_receive_count" {
 }
 
 variable "max_message_bytes" {
-  description = "Size of the largest message that the queue accepts. SQS rejects larger messages when they are sent. The default is 256 KiB. The functions accept 1 MiB, the maximum of SQS. More than 256 KiB requires version 6.8 of the AWS provider."
+  description = "Size of the largest message that the queue accepts. SQS rejects larger messages when they are sent. The default is 256 KiB. The functions accept up to 1 MiB, the maximum of SQS, but reject a body that does not fit into a DynamoDB item (400 KB) even compressed. More than 256 KiB requires version 6.8 of the AWS provider."
   type        = number
   default     = null
 }
@@ -216,7 +216,7 @@ variable "permissions_boundary" {
 }
 
 variable "senders" {
-  description = "Sources outside of the account's own roles that may send to the queue."
+  description = "Sources that may send to the queue, in addition to this account's own roles."
 
   type = object({
     sns_topic_arns  = optional(list(string))
@@ -242,7 +242,7 @@ variable "bucket_policy_documents" {
 }
 
 variable "on_demand_throughput" {
-  description = "Limits on the table's throughput, as a brake on its cost. DynamoDB throttles what exceeds them."
+  description = "Limits on the table's throughput, which cap its cost. DynamoDB throttles requests above them."
 
   type = object({
     max_read_request_units  = optional(number)
@@ -254,7 +254,7 @@ variable "on_demand_throughput" {
 }
 
 variable "deletion_protection" {
-  description = "If true, Terraform refuses a plan that would delete the stack, DynamoDB refuses to delete the table, and Terraform does not delete the bucket while it contains objects. If false, `terraform destroy` deletes the stack with all its data. The README's section on `terraform destroy` describes how to change it from true to false."
+  description = "If true, Terraform refuses a plan that would delete the stack, DynamoDB refuses to delete the table, and Terraform does not delete the bucket while it contains objects. If false, `terraform destroy` deletes the stack with all its data. The section `Destroy` of terraform/README.md describes how to change it from true to false."
   type        = bool
   default     = null
 }

@@ -50,26 +50,26 @@ variable "dedup_window_seconds" {
 }
 
 variable "late_duplicates_seconds" {
-  description = "Longest delay between the first copy of an event and a duplicate that a producer still sends. The dedup window must be long enough for such late duplicates. The default is one day."
+  description = "Longest time from the first message of an event to the last duplicate that a producer sends. The dedup window must be long enough for such late duplicates. The default is one day."
   type        = number
   default     = 86400
   nullable    = false
 
   validation {
     condition     = var.late_duplicates_seconds >= 0 && floor(var.late_duplicates_seconds) == var.late_duplicates_seconds
-    error_message = "late_duplicates_seconds must be a whole number of at least 0: it is the longest delay between the first copy of an event and a duplicate that a producer still sends."
+    error_message = "late_duplicates_seconds must be a whole number of at least 0: it is the longest time from the first message of an event to the last duplicate that a producer sends."
   }
 }
 
 variable "dedup_key" {
-  description = "What identifies an event: a JSON Pointer (RFC 6901) to the event id in a message's body, a JSON array of 2 to 8 such pointers, `attribute:NAME` (an SQS message attribute), or `content` (the whole body). Another key is another key space: after a change, a message of an event that was claimed before claims the event again, so a late duplicate is archived again."
+  description = "What identifies an event: a JSON Pointer (RFC 6901) to the event id in a message's body, a JSON array of 2 to 8 such pointers, `attribute:NAME` (an SQS message attribute), or `content` (the whole body). Changing it starts a new key space: a late duplicate of an event that was claimed under the old key is archived again."
   type        = string
   default     = "/event_id"
   nullable    = false
 }
 
 variable "conflict_ignore" {
-  description = "JSON Pointers to members of a body that do not count when the bodies of two messages of one event are compared. With the dedup key `content`, another list is also another key space."
+  description = "JSON Pointers to members of a body that `ingest-fn` ignores when it compares the bodies of two messages of one event. With the dedup key `content`, changing the list also starts a new key space."
   type        = list(string)
   default     = []
   nullable    = false
@@ -124,7 +124,7 @@ variable "ingest" {
 
   validation {
     condition     = (var.ingest.zip == null) != (var.ingest.s3_key == null)
-    error_message = "ingest must have either zip, the path of a zip, or s3_bucket and s3_key, its place in S3: Lambda takes the code from one of the two."
+    error_message = "ingest must have either zip (a local file) or s3_bucket and s3_key (an object in S3): Lambda takes the code from one of the two."
   }
 
   validation {
@@ -134,12 +134,12 @@ variable "ingest" {
 
   validation {
     condition     = var.ingest.s3_key != null || var.ingest.s3_object_version == null && var.ingest.source_code_hash == null
-    error_message = "ingest.s3_object_version and ingest.source_code_hash describe an object in S3, so they need ingest.s3_key. Terraform itself computes the hash of a zip that has a path."
+    error_message = "ingest.s3_object_version and ingest.source_code_hash describe an object in S3, so they need ingest.s3_key. Terraform computes the hash of a local zip itself."
   }
 
   validation {
     condition     = var.ingest.source_code_hash == null || can(regex("^[A-Za-z0-9+/]{43}=$", var.ingest.source_code_hash))
-    error_message = "ingest.source_code_hash must be a SHA-256 in Base64, as Lambda reports it: openssl dgst -sha256 -binary ZIP | base64. SHA256SUMS of a release has the same hash in hexadecimal digits."
+    error_message = "ingest.source_code_hash must be a SHA-256 in Base64, as Lambda reports it: openssl dgst -sha256 -binary ZIP | base64. The file SHA256SUMS of a release has the same hash, but in hexadecimal."
   }
 
   validation {
@@ -149,7 +149,7 @@ variable "ingest" {
 
   validation {
     condition     = var.ingest.batch_size <= 10 || var.ingest.batching_window_seconds >= 1
-    error_message = "ingest.batch_size above 10 requires ingest.batching_window_seconds of at least 1: SQS returns at most 10 messages at a time, and Lambda collects larger batches only within a window."
+    error_message = "ingest.batch_size above 10 requires ingest.batching_window_seconds of at least 1: SQS returns at most 10 messages at a time, and Lambda collects a larger batch only if it has a batching window."
   }
 
   validation {
@@ -162,7 +162,7 @@ variable "ingest" {
       var.ingest.maximum_concurrency == null ? true :
       var.ingest.maximum_concurrency >= 2 && var.ingest.maximum_concurrency <= 1000 && floor(var.ingest.maximum_concurrency) == var.ingest.maximum_concurrency
     )
-    error_message = "ingest.maximum_concurrency must be a whole number from 2 to 1000, the range that Lambda allows. Without a limit, Lambda keeps receiving messages while the function is throttled, and good messages become dead letters."
+    error_message = "ingest.maximum_concurrency must be a whole number from 2 to 1000, the range that Lambda allows. It cannot be unlimited: Lambda would keep receiving messages while the function is throttled, and good messages would become dead letters."
   }
 
   validation {
@@ -176,7 +176,7 @@ variable "ingest" {
       pollers.minimum >= 2 && pollers.minimum <= 200 && floor(pollers.minimum) == pollers.minimum &&
       pollers.maximum <= 2000 && pollers.maximum >= pollers.minimum && floor(pollers.maximum) == pollers.maximum
     ])
-    error_message = "ingest.provisioned_pollers must have a minimum from 2 to 200, and a maximum from the minimum to 2000, both whole numbers: Lambda allows no minimum outside of this range for SQS, and the AWS provider no larger maximum."
+    error_message = "ingest.provisioned_pollers.minimum must be a whole number from 2 to 200, the range that Lambda allows for SQS. ingest.provisioned_pollers.maximum must be a whole number that is not less than the minimum, and at most 2000, the limit of the AWS provider."
   }
 
   validation {
@@ -192,7 +192,7 @@ variable "ingest" {
   # An entry takes at most 150 bytes. The largest batches need up to 64 MB (ingest-fn/tests/compiled.rs).
   validation {
     condition     = var.ingest.claim_cache_entries * 150 <= (var.functions.memory_mb - 64) * 1048576
-    error_message = "ingest.claim_cache_entries must be at most ${floor((var.functions.memory_mb - 64) * 1048576 / 150)} with functions.memory_mb = ${var.functions.memory_mb}: an entry takes 150 bytes, and a batch takes up to 64 MB. Lambda kills a function that runs out of memory, and each time, its messages use up a receive."
+    error_message = "ingest.claim_cache_entries must be at most ${floor((var.functions.memory_mb - 64) * 1048576 / 150)} with functions.memory_mb = ${var.functions.memory_mb}: an entry takes up to 150 bytes, and a batch up to 64 MB. Lambda kills a function that runs out of memory, and each message of the batch loses one of its max_receive_count receives."
   }
 }
 
@@ -230,7 +230,7 @@ variable "archive" {
 
   validation {
     condition     = (var.archive.zip == null) != (var.archive.s3_key == null)
-    error_message = "archive must have either zip, the path of a zip, or s3_bucket and s3_key, its place in S3: Lambda takes the code from one of the two."
+    error_message = "archive must have either zip (a local file) or s3_bucket and s3_key (an object in S3): Lambda takes the code from one of the two."
   }
 
   validation {
@@ -240,12 +240,12 @@ variable "archive" {
 
   validation {
     condition     = var.archive.s3_key != null || var.archive.s3_object_version == null && var.archive.source_code_hash == null
-    error_message = "archive.s3_object_version and archive.source_code_hash describe an object in S3, so they need archive.s3_key. Terraform itself computes the hash of a zip that has a path."
+    error_message = "archive.s3_object_version and archive.source_code_hash describe an object in S3, so they need archive.s3_key. Terraform computes the hash of a local zip itself."
   }
 
   validation {
     condition     = var.archive.source_code_hash == null || can(regex("^[A-Za-z0-9+/]{43}=$", var.archive.source_code_hash))
-    error_message = "archive.source_code_hash must be a SHA-256 in Base64, as Lambda reports it: openssl dgst -sha256 -binary ZIP | base64. SHA256SUMS of a release has the same hash in hexadecimal digits."
+    error_message = "archive.source_code_hash must be a SHA-256 in Base64, as Lambda reports it: openssl dgst -sha256 -binary ZIP | base64. The file SHA256SUMS of a release has the same hash, but in hexadecimal."
   }
 
   validation {
@@ -270,7 +270,7 @@ variable "archive" {
 
   validation {
     condition     = var.archive.maximum_record_age_seconds >= 7200 && var.archive.maximum_record_age_seconds <= 82800 && floor(var.archive.maximum_record_age_seconds) == var.archive.maximum_record_age_seconds
-    error_message = "archive.maximum_record_age_seconds must be a whole number from 7200 to 82800. Below two hours, a short S3 outage makes the mapping discard good records. Above 23 hours, a record may leave the stream, which keeps records for 24 hours, before the mapping discards it and names it in the on-failure queue."
+    error_message = "archive.maximum_record_age_seconds must be a whole number from 7200 to 82800. Below two hours, a short S3 outage makes the mapping discard good records. Above 23 hours, a record may be lost: the stream drops it after 24 hours, possibly before the mapping names it in the on-failure queue."
   }
 }
 
@@ -281,12 +281,12 @@ variable "ingest_version" {
 
   validation {
     condition     = var.ingest_version == null || can(regex("^[1-9][0-9]*$", var.ingest_version))
-    error_message = "ingest_version must be the number of a published version: the unpublished code ($LATEST) changes with every apply."
+    error_message = "ingest_version must be the number of a published version. $LATEST is not one, and its code changes with the next deployment."
   }
 }
 
 variable "ingest_enabled" {
-  description = "If false, Lambda does not invoke `ingest-fn`. Messages wait in the queue, and SQS deletes them after `retention.queue_seconds`. The alarms for a pipeline that has stopped stay active."
+  description = "If false, Lambda does not invoke `ingest-fn`. Messages wait in the queue, and SQS deletes them after `retention.queue_seconds`. The alarms that detect a stopped pipeline still fire."
   type        = bool
   default     = true
   nullable    = false
@@ -299,12 +299,12 @@ variable "archive_version" {
 
   validation {
     condition     = var.archive_version == null || can(regex("^[1-9][0-9]*$", var.archive_version))
-    error_message = "archive_version must be the number of a published version: the unpublished code ($LATEST) changes with every apply."
+    error_message = "archive_version must be the number of a published version. $LATEST is not one, and its code changes with the next deployment."
   }
 }
 
 variable "archive_enabled" {
-  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream, which keeps them for 24 hours. The alarms for a pipeline that has stopped stay active."
+  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream. Set it to true again before they are as old as `archive.maximum_record_age_seconds`: the stream mapping discards older ones. The alarms that detect a stopped pipeline still fire."
   type        = bool
   default     = true
   nullable    = false
@@ -338,7 +338,7 @@ variable "functions" {
 
   validation {
     condition     = var.functions.timeout_seconds >= 5 && var.functions.timeout_seconds <= 900 && floor(var.functions.timeout_seconds) == var.functions.timeout_seconds
-    error_message = "functions.timeout_seconds must be a whole number from 5 to 900. The functions stop one second before their deadline, so a shorter timeout leaves no time to work. Lambda allows at most 900 seconds."
+    error_message = "functions.timeout_seconds must be a whole number from 5 to 900. The functions stop one second before their deadline, so a shorter timeout leaves too little time to work. Lambda allows at most 900 seconds."
   }
 
   validation {
@@ -377,7 +377,7 @@ variable "max_receive_count" {
 }
 
 variable "max_message_bytes" {
-  description = "Size of the largest message that the queue accepts. SQS rejects larger messages when they are sent. The default is 256 KiB. The functions accept 1 MiB, the maximum of SQS. More than 256 KiB requires version 6.8 of the AWS provider."
+  description = "Size of the largest message that the queue accepts. SQS rejects larger messages when they are sent. The default is 256 KiB. The functions accept up to 1 MiB, the maximum of SQS, but reject a body that does not fit into a DynamoDB item (400 KB) even compressed. More than 256 KiB requires version 6.8 of the AWS provider."
   type        = number
   default     = 262144
   nullable    = false
@@ -414,7 +414,7 @@ variable "retention" {
 
   validation {
     condition     = var.retention.queue_seconds >= 2 * var.max_receive_count * (6 * var.functions.timeout_seconds + var.ingest.batching_window_seconds)
-    error_message = "retention.queue_seconds must be at least 2 x max_receive_count x (6 x functions.timeout_seconds + ingest.batching_window_seconds). The part in parentheses is the visibility timeout, and a message that keeps failing becomes a dead letter after max_receive_count of these. If less of its retention is left when it is first received, SQS deletes it before that. The alarm queue-message-age leaves half of the time before that."
+    error_message = "retention.queue_seconds must be at least 2 x max_receive_count x (6 x functions.timeout_seconds + ingest.batching_window_seconds). The part in parentheses is the visibility timeout. A failing message becomes a dead letter max_receive_count visibility timeouts after its first receive, and SQS deletes a message whose retention ends earlier. The factor 2 leaves time for the alarm queue-message-age to fire first."
   }
 
   validation {
@@ -429,12 +429,12 @@ variable "retention" {
 
   validation {
     condition     = var.retention.on_failure_seconds >= 86400 && var.retention.on_failure_seconds <= 1209600
-    error_message = "retention.on_failure_seconds must be from 86400 (a day) to 1209600 (14 days): each message names a claim that exists only in the table, and 14 days is the maximum of SQS."
+    error_message = "retention.on_failure_seconds must be from 86400 (a day) to 1209600 (14 days): each message names a claim that is not in the data lake yet, and an operator needs time to replay it. 14 days is the maximum of SQS."
   }
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.retention.logs_days)
-    error_message = "retention.logs_days must be a period that CloudWatch Logs supports, such as 14, 30, 90 or 365. 0, which keeps lines forever, is refused because its cost never stops growing."
+    error_message = "retention.logs_days must be a period that CloudWatch Logs supports, such as 14, 30, 90 or 365. 0 is refused, because CloudWatch would keep the lines forever, at a cost that never stops growing."
   }
 }
 
@@ -457,7 +457,7 @@ variable "bucket_name" {
 
   validation {
     condition     = var.bucket_name != "" || length("${var.project}-${var.stage}-ingestion-data-123456789012-${local.region}") <= 63
-    error_message = "bucket_name must be set if project, stage and the region are this long: the default name would exceed the 63 characters that S3 allows."
+    error_message = "bucket_name must be set: with this project, stage and region, the default name would exceed the 63 characters that S3 allows."
   }
 }
 
@@ -469,7 +469,7 @@ variable "object_prefix" {
 
   validation {
     condition     = can(regex("^([a-zA-Z0-9!_.'()=-]+/)+$", var.object_prefix)) && length(var.object_prefix) <= 900
-    error_message = "object_prefix must consist of folder names, each followed by /, with only letters, digits and the characters ! - _ . ' ( ) =, and at most 900 characters in all: archive-fn refuses to start with any other prefix, and the roles' policies would treat * as a wildcard."
+    error_message = "object_prefix must consist of folder names, each followed by /, and have at most 900 characters. A folder name may contain letters, digits and ! - _ . ' ( ) =. archive-fn refuses to start with any other prefix, and the roles' policies would treat * as a wildcard."
   }
 
   validation {
@@ -560,7 +560,7 @@ variable "permissions_boundary" {
 
 variable "senders" {
   description = <<-TEXT
-    Sources outside of the account's own roles that may send to the queue.
+    Sources that may send to the queue, in addition to this account's own roles.
     - `sns_topic_arns`: ARNs of SNS topics. Their subscriptions must have raw message delivery.
     - `event_rule_arns`: ARNs of EventBridge rules.
     - `s3_bucket_arns`: ARNs of buckets of this account, whose notifications are events.
@@ -580,12 +580,12 @@ variable "senders" {
   # A wildcard would let topics, rules or buckets of any account send.
   validation {
     condition     = alltrue([for arn in var.senders.sns_topic_arns : can(regex("^arn:[^:*?]+:sns:[^:*?]+:[0-9]{12}:[^:*?]+$", arn))])
-    error_message = "senders.sns_topic_arns must contain ARNs of SNS topics (arn:...:sns:REGION:ACCOUNT:NAME) without wildcards: SNS sends on behalf of any account that subscribes the queue."
+    error_message = "senders.sns_topic_arns must contain ARNs of SNS topics (arn:...:sns:REGION:ACCOUNT:NAME) without wildcards: a wildcard could let topics of other accounts send to the queue."
   }
 
   validation {
     condition     = alltrue([for arn in var.senders.event_rule_arns : can(regex("^arn:[^:*?]+:events:[^:*?]+:[0-9]{12}:rule/[^:*?]+$", arn))])
-    error_message = "senders.event_rule_arns must contain ARNs of EventBridge rules (arn:...:events:REGION:ACCOUNT:rule/..) without wildcards: EventBridge sends on behalf of any account whose rule names the queue."
+    error_message = "senders.event_rule_arns must contain ARNs of EventBridge rules (arn:...:events:REGION:ACCOUNT:rule/..) without wildcards: a wildcard could let rules of other accounts send to the queue."
   }
 
   validation {
@@ -639,7 +639,7 @@ variable "bucket_policy_documents" {
 
 variable "on_demand_throughput" {
   description = <<-TEXT
-    Limits on the table's throughput, as a brake on its cost. DynamoDB throttles what exceeds them.
+    Limits on the table's throughput, which cap its cost. DynamoDB throttles requests above them.
     - `max_read_request_units`: Read request units per second. If null, there is no limit, or the last one stays in force; -1 removes it.
     - `max_write_request_units`: Write request units per second. If null, there is no limit, or the last one stays in force; -1 removes it.
   TEXT
@@ -661,7 +661,7 @@ variable "on_demand_throughput" {
 }
 
 variable "deletion_protection" {
-  description = "If true, Terraform refuses a plan that would delete the stack, DynamoDB refuses to delete the table, and Terraform does not delete the bucket while it contains objects. If false, `terraform destroy` deletes the stack with all its data. The README's section on `terraform destroy` describes how to change it from true to false."
+  description = "If true, Terraform refuses a plan that would delete the stack, DynamoDB refuses to delete the table, and Terraform does not delete the bucket while it contains objects. If false, `terraform destroy` deletes the stack with all its data. The section `Destroy` of terraform/README.md describes how to change it from true to false."
   type        = bool
   default     = true
   nullable    = false
@@ -721,7 +721,7 @@ variable "alarms" {
 
   validation {
     condition     = alltrue([for arn in var.alarms.topic_arns : can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:[^:]+$", arn))])
-    error_message = "alarms.topic_arns must contain ARNs of SNS topics: CloudWatch notifies nothing else here."
+    error_message = "alarms.topic_arns must contain ARNs of SNS topics (arn:...:sns:REGION:ACCOUNT:NAME)."
   }
 
   validation {
@@ -734,12 +734,12 @@ variable "alarms" {
       var.alarms.no_progress_seconds >= var.alarms.period_seconds && var.alarms.no_progress_seconds <= 43200 &&
       var.alarms.no_progress_seconds % var.alarms.period_seconds == 0
     )
-    error_message = "alarms.no_progress_seconds must be a multiple of alarms.period_seconds of at most 43200 (12 hours): CloudWatch counts whole periods, and the stream keeps records for only 24 hours."
+    error_message = "alarms.no_progress_seconds must be a multiple of alarms.period_seconds, and at most 43200 (12 hours): CloudWatch counts whole periods, and the stream keeps records for only 24 hours."
   }
 
   validation {
     condition     = var.alarms.queue_age_seconds >= 60
-    error_message = "alarms.queue_age_seconds must be at least 60: a message waits for Lambda's batching window and for a receive in normal operation."
+    error_message = "alarms.queue_age_seconds must be at least 60: even in normal operation, a message waits for its receive and for Lambda's batching window."
   }
 
   validation {

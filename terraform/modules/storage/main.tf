@@ -71,7 +71,7 @@ resource "aws_s3_bucket" "lake" {
 
     postcondition {
       condition     = self.bucket == local.bucket_name
-      error_message = "The lake's bucket must keep its name, ${self.bucket}: a bucket named ${local.bucket_name} would be a new, empty lake. Set bucket_name to the old name. If the account, the region, project or stage has changed, this is the state of another stack."
+      error_message = "The lake's bucket must keep its name, ${self.bucket}: a bucket named ${local.bucket_name} would be a new, empty lake. If the account, the region, project or stage has changed, this is the state of another stack. Otherwise, set bucket_name to ${self.bucket}."
     }
   }
 }
