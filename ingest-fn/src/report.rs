@@ -159,7 +159,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// What the log states about a message that may be unreadable.
+/// The fields of a log line about a message that may be unreadable.
 struct LogFields<'a> {
     message_id: Option<&'a str>,
     sent_at: Option<&'a str>,

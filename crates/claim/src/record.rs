@@ -289,7 +289,7 @@ impl Claim {
             ttl: item.ttl,
             digest: item.digest.into_vec(),
             message_id: item.message_id.into_owned(),
-            // A malformed id is no reason to refuse the event, but it could break a log line or an S3 header.
+            // A malformed id could break a log line or an S3 header. Leaving it out is better than refusing the event.
             trace_id: item.trace_id.and_then(|id| TraceId::parse(&id)),
             body,
         })

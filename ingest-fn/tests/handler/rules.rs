@@ -102,7 +102,7 @@ async fn another_key_is_another_key_space() {
 
 /// An ignored member makes no conflict, in one batch and across batches, with and without the cache.
 #[tokio::test(start_paused = true)]
-async fn restamped_duplicate_is_no_conflict() {
+async fn restamped_message_is_a_duplicate() {
     for cache in ["10000", "0"] {
         let ignore = ("CONFLICT_IGNORE", r#"["/sent_at","/trace/id"]"#);
         let world = World::new("single", &[ignore, ("CLAIM_CACHE_ENTRIES", cache), ("ON_CONFLICT", "dead-letter")]);
