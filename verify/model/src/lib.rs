@@ -8,8 +8,10 @@
 //! of these properties.
 //!
 //! The model leaves out panics, size limits and bodies that are not valid events, because they are not part of the
-//! protocol. It also leaves out the stream mapping's maximum record age, after which the mapping discards a record and
-//! names it in the on-failure queue.
+//! protocol. It leaves out the settings that decide which messages are one event: claims of different dedup keys have
+//! different sort keys, so they never meet. And it compares contents, not digests, because a digest of another list of
+//! ignored members is never compared. It also leaves out the stream mapping's maximum record age, after which the
+//! mapping discards a record and names it in the on-failure queue.
 //!
 //! The checker is `stateright`, which takes models written in Rust. Its `eventually` properties can miss a counterexample
 //! if two paths lead to the same state, as a "fixme" in its tests says. This model therefore does not use them. Instead, a
