@@ -193,6 +193,9 @@ async fn peak_memory_stays_under_64_mb(writes: &str) {
         assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
     }
 
+    let names = batch((0..5).map(|n| many_names(&format!("other-names{n}"))));
+    assert_eq!(invoke(&api, "names-to-conflict-with", &names).await, nothing_failed);
+
     // Start a sandbox that has not cached these claims.
     let (api, child) = cold_start(&services, writes, LONG).await;
     let mut peaks = Vec::new();
@@ -226,6 +229,9 @@ async fn peak_memory_stays_under_64_mb(writes: &str) {
         assert_eq!(invoke(&api, &format!("conflicts{first}"), &noises(first, 1_000)).await, nothing_failed);
     }
     check("12 conflicts with items that hardly compress");
+    let names = batch((0..5).map(|n| many_names(&format!("other-names{n}")).replacen(":1", ":2", 1)));
+    assert_eq!(invoke(&api, "names-in-conflict", &names).await, nothing_failed);
+    check("5 conflicts of 115,000 names");
     for (what, kb) in &peaks {
         println!("{writes}: peak resident memory after {what}: {kb} kB");
     }
