@@ -67,16 +67,16 @@ pub fn write_line(out: &mut impl Write, line: impl Display) -> io::Result<()> {
 /// Fails if the value cannot be serialized or `out` cannot be written to.
 pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_string_pretty(value)?;
-    // These characters occur only in strings, where JSON allows the escape.
-    for text in json.split_inclusive(|c| c > '\u{1f}' && is_control(c)) {
-        match text.chars().next_back().filter(|c| *c > '\u{1f}' && is_control(*c)) {
-            Some(last) => {
-                write!(out, "{}\\u{:04x}", &text[..text.len() - last.len_utf8()], u32::from(last))?;
-            }
-            None => out.write_all(text.as_bytes())?,
+    let mut escaped = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        // Only strings contain control characters other than line feeds, and in a string JSON allows the escape.
+        if c != '\n' && is_control(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
         }
     }
-    writeln!(out)
+    writeln!(out, "{escaped}")
 }
 
 /// Returns true for the control characters of ASCII and Latin-1, and for those that change the direction of text
@@ -90,6 +90,7 @@ fn is_control(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::ReplayError;
 
     /// Control characters of each kind are escaped. Everything else stays as it is, without a copy.
     #[test]
@@ -136,5 +137,16 @@ mod tests {
             usage_error(&error),
             "error: unexpected argument '-1' found; tip: to pass '-1' as a value, use '-- -1'"
         );
+    }
+
+    /// The error line names the error and its sources. For a profile with single sign-on, it says what to do instead.
+    #[test]
+    fn error_line_has_sources_or_advice() {
+        let error = |source: &str| ReplayError::Describe { table: "claims".to_owned(), source: source.into() };
+        assert_eq!(
+            error_line(&error("the answer has no ARN")),
+            "failed to describe the table claims: the answer has no ARN"
+        );
+        assert_eq!(error_line(&error("required cargo feature(s) enabled: sso")), EXPORT_CREDENTIALS);
     }
 }

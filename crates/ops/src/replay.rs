@@ -9,7 +9,7 @@
 //! 2. It lists each partition that has claims, and compares the sorted listing with the sorted claims. One request lists
 //!    a thousand keys; looking up the same keys one by one would need a thousand requests.
 //!
-//! A comparison keeps only claim ids and event ids in memory, for a few partitions at a time. The replay reads a
+//! A comparison keeps only claim ids and the keys of items in memory, for a few partitions at a time. The replay reads a
 //! claim's whole item only if its object is missing.
 //!
 //! Every step can be repeated safely. A claim determines the key and the content of its object, and the write is
@@ -38,12 +38,11 @@ use std::cell::Cell;
 use archive_fn::DataLake;
 use aws_config::SdkConfig;
 use chrono::Utc;
-use claim::Claim;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lambda_support::error_chain;
 use lambda_support::panic_guard::catch_panic_async;
 
-use claim_table::ClaimTable;
+use claim_table::{ClaimTable, ItemKey};
 use listing::LakeListing;
 use outcome::MAX_CONSECUTIVE_FAILURES;
 use pace::{Progress, RateLimiter};
@@ -177,7 +176,7 @@ impl Replay<'_> {
             .buffer_unordered(OBJECTS_AT_ONCE);
         while let Some((claim, rewritten)) = writing.next().await {
             self.consecutive_failures.set(if rewritten.is_err() { self.consecutive_failures.get() + 1 } else { 0 });
-            let partition_key = || Claim::partition_key(&claim.event_id);
+            let key = || claim.item.to_string();
             match rewritten {
                 Ok(RewriteOutcome::Written) => {
                     outcome.written += 1;
@@ -185,18 +184,18 @@ impl Replay<'_> {
                 }
                 Ok(RewriteOutcome::AlreadyThere) => outcome.already_there += 1,
                 Ok(RewriteOutcome::Gone) => {
-                    outcome.gone.push(partition_key());
+                    outcome.gone.push(key());
                     remaining.push(claim.clone());
                 }
                 Ok(RewriteOutcome::Unusable { reason }) => {
-                    outcome.unusable.push((partition_key(), reason));
+                    outcome.unusable.push((key(), reason));
                     remaining.push(claim.clone());
                 }
                 Err(error) if self.consecutive_failures.get() >= MAX_CONSECUTIVE_FAILURES => {
                     return Err(ReplayError::Outage(error_chain(&error)));
                 }
                 Err(error) => {
-                    outcome.failed.push((partition_key(), error_chain(&error)));
+                    outcome.failed.push((key(), error_chain(&error)));
                     remaining.push(claim.clone());
                 }
             }
@@ -206,37 +205,37 @@ impl Replay<'_> {
     }
 
     /// Writes the objects of unusable items that have been repaired, and copies the other unusable items to the
-    /// quarantine. A dry run only lists them. Returns the partition key and reason of each item that the next run must
+    /// quarantine. A dry run only lists them. Returns the key and reason of each item that the next run must
     /// read again.
     async fn rewrite_unusable(
         &self,
         worklist: &Worklist,
         outcome: &mut ReplayOutcome,
-    ) -> Result<Vec<(String, String)>, ReplayError> {
+    ) -> Result<Vec<(ItemKey, String)>, ReplayError> {
         let mut remaining = Vec::new();
-        for (partition_key, reason) in worklist.read_unusable()? {
+        for (item, reason) in worklist.read_unusable()? {
             if !self.settings.write {
-                outcome.unusable.push((partition_key.clone(), reason.clone()));
-                remaining.push((partition_key, reason));
+                outcome.unusable.push((item.to_string(), reason.clone()));
+                remaining.push((item, reason));
                 continue;
             }
             self.limiter.wait().await;
             let prefix = &self.settings.object_prefix;
-            match rewrite::rewrite_unusable(&self.table, &self.data_lake, prefix, &partition_key).await {
+            match rewrite::rewrite_unusable(&self.table, &self.data_lake, prefix, &item).await {
                 Ok(RewriteOutcome::Written) => outcome.written += 1,
                 Ok(RewriteOutcome::AlreadyThere) => outcome.already_there += 1,
                 // TTL may have deleted the item, and then nothing else would report that its event has no object.
                 Ok(RewriteOutcome::Gone) => {
-                    outcome.gone.push(partition_key.clone());
-                    remaining.push((partition_key, reason));
+                    outcome.gone.push(item.to_string());
+                    remaining.push((item, reason));
                 }
                 Ok(RewriteOutcome::Unusable { reason }) => {
-                    outcome.unusable.push((partition_key.clone(), reason.clone()));
-                    remaining.push((partition_key, reason));
+                    outcome.unusable.push((item.to_string(), reason.clone()));
+                    remaining.push((item, reason));
                 }
                 Err(error) => {
-                    outcome.failed.push((partition_key.clone(), error_chain(&error)));
-                    remaining.push((partition_key, reason));
+                    outcome.failed.push((item.to_string(), error_chain(&error)));
+                    remaining.push((item, reason));
                 }
             }
         }

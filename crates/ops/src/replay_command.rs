@@ -242,3 +242,143 @@ pub(crate) fn note(text: &str) {
     // If standard error is closed, the exit code is all that the caller gets.
     let _ = write_line(&mut io::stderr(), text);
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    fn settings(arguments: &[&str]) -> ReplaySettings {
+        let stack = ["replay", "--table", "claims", "--bucket", "lake"];
+        Cli::try_parse_from(stack.iter().chain(arguments)).unwrap().args.settings()
+    }
+
+    /// Returns the printed lines and the exit code.
+    fn report(outcome: &ReplayOutcome, arguments: &[&str]) -> (Vec<String>, ExitCode) {
+        let mut out = Vec::new();
+        print_outcome(outcome, &settings(arguments), &mut out).unwrap();
+        let lines = String::from_utf8(out).unwrap().lines().map(str::to_owned).collect();
+        (lines, exit_code(outcome, &settings(arguments)))
+    }
+
+    fn outcome(compared: u64, missing: u64) -> ReplayOutcome {
+        let missing = (missing > 0).then(|| ("dt=2026-11-23/hour=09".to_owned(), missing)).into_iter().collect();
+        ReplayOutcome { compared, missing, ..ReplayOutcome::default() }
+    }
+
+    fn items(number: usize) -> Vec<(String, String)> {
+        (1..=number).map(|number| (format!("EVENT#{number}"), "because".to_owned())).collect()
+    }
+
+    const DRY_RUN: &str =
+        "this was a dry run: nothing was written. Run the same command with --write to write the objects";
+    const WRONG_BUCKET: &str = "none of these claims has an object: check that --bucket and --object-prefix are those of this \
+                                table's archive-fn";
+    const LOST: &str = "claims that are gone or unusable have no object, and another run cannot write one";
+
+    /// A dry run prints the partitions and totals. It offers to write only if there is something to write, and suspects
+    /// the wrong bucket only if no claim has an object. The exit code is 1 if anything is left.
+    #[test]
+    fn dry_run_report_is_exact() {
+        const MADE: &str = "made before 1970-01-01T00:00:00Z:";
+        let unusable = |compared| ReplayOutcome { unusable: items(1), ..outcome(compared, 0) };
+        let partition = |claims: &str| format!("dt=2026-11-23/hour=09: {claims} without an object");
+        let totals = |claims: &str, missing: u64| format!("compared {claims} {MADE} {missing} without an object");
+        let item = || "unusable: EVENT#1: because".to_owned();
+        for (outcome, expected, code) in [
+            (outcome(2, 0), vec![totals("2 claims", 0)], ExitCode::SUCCESS),
+            (
+                outcome(2, 1),
+                vec![partition("1 claim"), totals("2 claims", 1), DRY_RUN.to_owned()],
+                ExitCode::from(MISSING),
+            ),
+            (
+                outcome(2, 2),
+                vec![partition("2 claims"), totals("2 claims", 2), WRONG_BUCKET.to_owned(), DRY_RUN.to_owned()],
+                ExitCode::from(MISSING),
+            ),
+            (unusable(1), vec![item(), totals("1 claim", 0), DRY_RUN.to_owned()], ExitCode::from(MISSING)),
+            (
+                unusable(0),
+                vec![
+                    item(),
+                    totals("0 claims", 0),
+                    "no claims matched: check --table, --since and --until".to_owned(),
+                    DRY_RUN.to_owned(),
+                ],
+                ExitCode::from(MISSING),
+            ),
+        ] {
+            assert_eq!(report(&outcome, &[]), (expected, code));
+        }
+    }
+
+    /// A run with `--write` prints what it wrote. It says that claims are lost, and exits with 5, if claims are gone or
+    /// unusable. Failed writes exit with 3, because another run may succeed.
+    #[test]
+    fn write_report_is_exact() {
+        let all = outcome(2, 2);
+        for (outcome, numbers, is_lost, code) in [
+            (ReplayOutcome { written: 2, ..all.clone() }, [2, 0, 0, 0, 0], false, ExitCode::SUCCESS),
+            (ReplayOutcome { already_there: 2, ..all.clone() }, [0, 2, 0, 0, 0], false, ExitCode::SUCCESS),
+            (
+                ReplayOutcome { written: 1, gone: vec!["EVENT#1".to_owned()], ..all.clone() },
+                [1, 0, 1, 0, 0],
+                true,
+                ExitCode::from(NOT_RECOVERABLE),
+            ),
+            (
+                ReplayOutcome { written: 1, unusable: items(1), ..all.clone() },
+                [1, 0, 0, 1, 0],
+                true,
+                ExitCode::from(NOT_RECOVERABLE),
+            ),
+            (ReplayOutcome { written: 1, failed: items(1), ..all.clone() }, [1, 0, 0, 0, 1], false, FAILED.into()),
+            (ReplayOutcome { unusable: items(1), failed: items(1), ..all }, [0, 0, 0, 1, 1], true, FAILED.into()),
+        ] {
+            let [written, there, gone, unusable, failed] = numbers;
+            let numbers = format!(
+                "{written} written, {there} already there, {gone} no longer in the table, {unusable} quarantined, {failed} \
+                 failed"
+            );
+            let (lines, exit_code) = report(&outcome, &["--write"]);
+            assert_eq!(exit_code, code, "{lines:?}");
+            let last = lines.iter().rev().take(1 + usize::from(is_lost)).rev().map(String::as_str).collect::<Vec<_>>();
+            let expected = [numbers.as_str()].into_iter().chain(is_lost.then_some(LOST)).collect::<Vec<_>>();
+            assert_eq!(last, expected);
+        }
+    }
+
+    /// The report lists at most twenty items per category, and counts the others.
+    #[test]
+    fn report_lists_twenty_items() {
+        for (number, listed, more) in [(20, 20, None), (21, 20, Some("failed: and 1 more"))] {
+            let failed = ReplayOutcome { failed: items(number), ..outcome(30, 30) };
+            let (lines, _) = report(&failed, &["--write"]);
+            assert_eq!(lines.iter().filter(|line| line.starts_with("failed: EVENT#")).count(), listed);
+            assert_eq!(lines.iter().find(|line| line.starts_with("failed: and ")).map(String::as_str), more);
+        }
+    }
+
+    /// A time is a day in UTC or a time with an offset.
+    #[test]
+    fn times_are_days_or_rfc_3339() {
+        for (text, expected) in [
+            ("2026-11-23", "2026-11-23T00:00:00+00:00"),
+            ("2026-11-23T09:41:07Z", "2026-11-23T09:41:07+00:00"),
+            ("2026-11-23T09:41:07-03:00", "2026-11-23T12:41:07+00:00"),
+        ] {
+            assert_eq!(parse_time(text).unwrap().to_rfc3339(), expected);
+        }
+        for text in ["", "yesterday", "2026-11-31", "2026-11-23T09:41:07"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+}

@@ -43,7 +43,25 @@ fn region_endpoint(region: &str, is_fips: bool, is_dual_stack: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::region_endpoint;
+    use aws_types::region::Region;
+
+    use super::*;
+
+    /// Without a configured endpoint, the region and the two flags determine the endpoint. A configured endpoint takes
+    /// precedence over them.
+    #[test]
+    fn endpoint_follows_the_configuration() {
+        let config = || SdkConfig::builder().region(Region::new("us-east-1"));
+        for (config, expected) in [
+            (config(), "https://logs.us-east-1.amazonaws.com"),
+            (config().use_fips(true), "https://logs-fips.us-east-1.amazonaws.com"),
+            (config().use_dual_stack(true), "https://logs.us-east-1.api.aws"),
+            (config().use_fips(false).use_dual_stack(false), "https://logs.us-east-1.amazonaws.com"),
+            (config().use_fips(true).endpoint_url("http://127.0.0.1:4566"), "http://127.0.0.1:4566"),
+        ] {
+            assert_eq!(resolve(&config.build(), "CloudWatch Logs"), expected);
+        }
+    }
 
     /// The expected endpoints are those of the endpoint tests in `aws-sdk-cloudwatchlogs` 1.162.
     #[test]

@@ -28,6 +28,13 @@ pub(super) enum RunState {
     Finished,
 }
 
+/// The format of the files in the folder. Without this field, a folder is from a version that skipped the claims of every dedup
+/// key but the default one. Such a folder is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Format {
+    EveryDedupKey,
+}
+
 /// The settings, besides `until`, that must be the same in a run that continues a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Scope {
@@ -39,6 +46,7 @@ struct Scope {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Checkpoint {
+    format: Format,
     scope: Scope,
     pub(super) until: DateTime<Utc>,
     pub(super) positions: Vec<Position>,
@@ -49,6 +57,7 @@ impl Checkpoint {
     /// Returns the checkpoint of a new replay, which covers the claims in `table` that were made before `until`.
     pub(super) fn new(table: TableIdentity, settings: &ReplaySettings, until: DateTime<Utc>) -> Self {
         Self {
+            format: Format::EveryDedupKey,
             scope: Scope {
                 table,
                 bucket: settings.bucket.clone(),
@@ -83,42 +92,65 @@ impl Checkpoint {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
+    use std::time::Duration;
 
-    use chrono::DateTime;
-    use claim::ObjectPrefix;
+    use super::*;
 
-    use super::{Checkpoint, ReplaySettings, TableIdentity};
+    fn checkpoint(arn: &str, id: &str, settings: &ReplaySettings) -> Checkpoint {
+        let table = TableIdentity { arn: arn.to_owned(), id: Some(id.to_owned()) };
+        Checkpoint::new(table, settings, DateTime::UNIX_EPOCH)
+    }
 
     /// A replay does not continue from the checkpoint of another table of the same name: one in another region or account,
     /// or an earlier one that was deleted.
     #[test]
     fn checkpoint_belongs_to_one_table() {
-        let settings = ReplaySettings {
-            table: "claims".to_owned(),
-            bucket: "lake".to_owned(),
-            object_prefix: ObjectPrefix::parse("events/").unwrap(),
-            since: None,
-            until: None,
-            write: true,
-            new_lake: false,
-            rate: NonZeroU32::MIN,
-            segments: NonZeroU32::MIN,
-            scan_rate: NonZeroU32::MIN,
-            checkpoint: "checkpoint".into(),
-        };
-        let checkpoint = |arn: &str, id: &str| {
-            let table = TableIdentity { arn: arn.to_owned(), id: Some(id.to_owned()) };
-            Checkpoint::new(table, &settings, DateTime::UNIX_EPOCH)
-        };
-        let here = checkpoint("arn:aws:dynamodb:sa-east-1:111111111111:table/claims", "1");
+        let settings = ReplaySettings::for_test("checkpoint".into());
+        let here = checkpoint("arn:aws:dynamodb:sa-east-1:111111111111:table/claims", "1", &settings);
         for (arn, id, expected) in [
             ("arn:aws:dynamodb:sa-east-1:111111111111:table/claims", "1", true),
             ("arn:aws:dynamodb:us-east-1:111111111111:table/claims", "1", false),
             ("arn:aws:dynamodb:sa-east-1:222222222222:table/claims", "1", false),
             ("arn:aws:dynamodb:sa-east-1:111111111111:table/claims", "2", false),
         ] {
-            assert_eq!(here.can_continue(&checkpoint(arn, id), &settings), expected, "{arn} {id}");
+            assert_eq!(here.can_continue(&checkpoint(arn, id, &settings), &settings), expected, "{arn} {id}");
         }
+    }
+
+    /// A run with another `until` does not continue a replay that has work left. It can use the folder of a finished one.
+    #[test]
+    fn until_may_change_after_a_finished_run() {
+        let settings = ReplaySettings::for_test("checkpoint".into());
+        let another_lake = ReplaySettings { bucket: "another".to_owned(), ..settings.clone() };
+        let same = DateTime::UNIX_EPOCH;
+        for (state, until, expected) in [
+            (RunState::Unfinished, None, true),
+            (RunState::Unfinished, Some(same), true),
+            (RunState::Unfinished, Some(same + Duration::from_secs(1)), false),
+            (RunState::ReadyToWrite, None, true),
+            (RunState::ReadyToWrite, Some(same), true),
+            (RunState::ReadyToWrite, Some(same + Duration::from_secs(1)), false),
+            (RunState::Finished, None, true),
+            (RunState::Finished, Some(same), true),
+            (RunState::Finished, Some(same + Duration::from_secs(1)), true),
+        ] {
+            let found = Checkpoint { state, ..checkpoint("arn", "1", &settings) };
+            let settings = ReplaySettings { until, ..settings.clone() };
+            assert_eq!(found.can_continue(&found, &settings), expected, "{state:?} {until:?}");
+            let another = checkpoint("arn", "1", &another_lake);
+            assert!(!found.can_continue(&another, &settings), "{state:?} {until:?}");
+        }
+    }
+
+    /// The description names everything that must be the same in a run that continues the replay.
+    #[test]
+    fn description_names_the_scope() {
+        let since = Some(DateTime::UNIX_EPOCH - Duration::from_secs(60));
+        let settings = ReplaySettings { since, ..ReplaySettings::for_test("checkpoint".into()) };
+        assert_eq!(
+            checkpoint("arn:aws:dynamodb:sa-east-1:111111111111:table/claims", "1", &settings).describe(),
+            "the replay of arn:aws:dynamodb:sa-east-1:111111111111:table/claims (table id 1) to s3://lake/events/ of claims \
+             made since 1969-12-31T23:59:00+00:00 and before 1970-01-01T00:00:00+00:00"
+        );
     }
 }

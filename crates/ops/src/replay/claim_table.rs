@@ -1,6 +1,7 @@
 //! Reads single items and pages of a scan from the claim table.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -14,10 +15,25 @@ use serde::{Deserialize, Serialize};
 
 /// Every attribute of a claim except the body. Leaving the bodies out saves their transfer, but no read units, because
 /// DynamoDB charges for whole items.
-const WITHOUT_BODY: &str = "pk, sk, claim_id, claimed_at, #ttl, digest, message_id";
+const WITHOUT_BODY: &str = "pk, sk, layout, claim_id, claimed_at, #ttl, digest, message_id, trace_id";
 
 /// An item as the SDK returns it.
 pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The primary key of an item. One event can have several claims, which differ in their sort keys: one for each dedup key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct ItemKey {
+    pub(super) pk: Box<str>,
+    pub(super) sk: Box<str>,
+}
+
+/// Writes the partition key and, unless it is the default one, the sort key.
+impl fmt::Display for ItemKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pk, sk } = self;
+        if &**sk == SORT_KEY { f.write_str(pk) } else { write!(f, "{pk} ({sk})") }
+    }
+}
 
 /// The identity of a table. The ARN names the region and the account. The id distinguishes the table from an earlier,
 /// deleted table with the same ARN.
@@ -44,14 +60,15 @@ impl ClaimTable {
         Ok(answer.table.and_then(|table| Some(TableIdentity { arn: table.table_arn?, id: table.table_id })))
     }
 
-    /// Returns the whole item of the claim with this partition key, or `None` if the table has no such item.
-    pub(super) async fn get(&self, partition_key: &str) -> Result<Option<Item>, Box<SdkError<GetItemError>>> {
-        let key = key(partition_key.to_owned(), SORT_KEY.to_owned());
+    /// Returns the whole item with this key, or `None` if the table has no such item.
+    pub(super) async fn get(&self, item: &ItemKey) -> Result<Option<Item>, Box<SdkError<GetItemError>>> {
+        let key = key(item.pk.to_string(), item.sk.to_string());
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
         Box::pin(request.send()).await.map(|answer| answer.item).map_err(Box::new)
     }
 
-    /// Returns the claims on one page of a segment, without their bodies. `after` is the `pk` and `sk` at which the
+    /// Returns the claims of all dedup keys on one page of a segment, without their bodies. The page can also have other items
+    /// whose sort key begins with `CLAIM`. `after` is the `pk` and `sk` at which the
     /// previous page ended.
     pub(super) async fn scan_page(
         &self,
@@ -67,7 +84,7 @@ impl ClaimTable {
             .segment(as_number(segment))
             .total_segments(as_number(segments))
             .consistent_read(true)
-            .filter_expression("sk = :claim")
+            .filter_expression("begins_with(sk, :claim)")
             .expression_attribute_values(":claim", AttributeValue::S(SORT_KEY.to_owned()))
             .projection_expression(WITHOUT_BODY)
             .expression_attribute_names("#ttl", "ttl")

@@ -21,19 +21,19 @@ pub struct ReplayOutcome {
     pub written: u64,
     /// Number of objects that were missing from the listing, but existed when this run tried to write them.
     pub already_there: u64,
-    /// Partition keys of claims and unusable items that were deleted or replaced before they could be archived. Each
+    /// Keys of claims and unusable items that were deleted or replaced before they could be archived. Each
     /// later run with [`ReplaySettings::write`] set reports them again, until a dry run starts over.
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub gone: Vec<String>,
-    /// Items that have a claim's sort key but can never be archived: partition key and reason. With
+    /// Items that have a claim's sort key but can never be archived: key and reason. With
     /// [`ReplaySettings::write`] set, the replay copied each of them to the quarantine under `<prefix>_unusable/`. Each
     /// later run with `write` set reports them again, or reports them in [`gone`](Self::gone) if they were deleted. A
     /// dry run does not read bodies: it counts an item whose body is unusable in [`missing`](Self::missing).
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub unusable: Vec<(String, String)>,
-    /// Claims and unusable items that could not be read from the table or written to the lake: partition key and error.
+    /// Claims and unusable items that could not be read from the table or written to the lake: key and error.
     /// The next run with [`ReplaySettings::write`] set tries them again.
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write

@@ -43,3 +43,25 @@ impl<'a> Progress<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Progress is reported every five seconds, however often it is offered.
+    #[tokio::test(start_paused = true)]
+    async fn progress_is_reported_every_five_seconds() {
+        let reports = RefCell::new(Vec::new());
+        let note = |text: &str| reports.borrow_mut().push(text.to_owned());
+        let progress = Progress::new(&note);
+        for second in 0..=15 {
+            for _ in 0..2 {
+                progress.report(|| second.to_string());
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(*reports.borrow(), ["5", "10", "15"]);
+    }
+}

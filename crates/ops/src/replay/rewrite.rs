@@ -10,7 +10,7 @@ use claim::{Claim, ObjectPrefix, object};
 use lambda_support::error_chain;
 use lambda_support::panic_guard::Panicked;
 
-use super::claim_table::{ClaimTable, Item};
+use super::claim_table::{ClaimTable, Item, ItemKey};
 use super::worklist::ClaimRef;
 
 /// A failure after which it is unknown whether the object exists.
@@ -42,7 +42,7 @@ pub(super) async fn rewrite(
     prefix: &ObjectPrefix,
     claim_ref: &ClaimRef,
 ) -> Result<RewriteOutcome, RewriteError> {
-    let Some(item) = get(table, &Claim::partition_key(&claim_ref.event_id)).await? else {
+    let Some(item) = get(table, &claim_ref.item).await? else {
         return Ok(RewriteOutcome::Gone);
     };
     let claim_id = claim_ref.claim_id.to_string();
@@ -59,9 +59,9 @@ pub(super) async fn rewrite_unusable(
     table: &ClaimTable,
     lake: &DataLake,
     prefix: &ObjectPrefix,
-    partition_key: &str,
+    item: &ItemKey,
 ) -> Result<RewriteOutcome, RewriteError> {
-    match get(table, partition_key).await? {
+    match get(table, item).await? {
         Some(item) => archive(lake, prefix, item).await,
         None => Ok(RewriteOutcome::Gone),
     }
@@ -70,7 +70,7 @@ pub(super) async fn rewrite_unusable(
 async fn archive(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<RewriteOutcome, RewriteError> {
     let line = Claim::from_item(item.clone()).and_then(|claim| object::object_line(&claim).map(|line| (claim, line)));
     match line {
-        Ok((claim, line)) => Ok(match lake.put(&prefix.object_key(&claim), line).await? {
+        Ok((claim, line)) => Ok(match lake.put(&prefix.object_key(&claim), line, claim.trace_id.as_ref()).await? {
             PutOutcome::Written => RewriteOutcome::Written,
             PutOutcome::AlreadyThere => RewriteOutcome::AlreadyThere,
         }),
@@ -81,8 +81,8 @@ async fn archive(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<R
     }
 }
 
-async fn get(table: &ClaimTable, partition_key: &str) -> Result<Option<Item>, RewriteError> {
-    table.get(partition_key).await.map_err(|error| RewriteError::Get(partition_key.to_owned(), error))
+async fn get(table: &ClaimTable, item: &ItemKey) -> Result<Option<Item>, RewriteError> {
+    table.get(item).await.map_err(|error| RewriteError::Get(item.to_string(), error))
 }
 
 /// Quarantines an item in the format that `archive-fn` uses for stream records, with the item as the record's new
@@ -93,6 +93,6 @@ async fn put_quarantined(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> 
         item.into_iter().map(|(name, value)| (name, value.into())).collect();
     let record = serde_json::json!({ "dynamodb": { "NewImage": image } }).to_string();
     let key = prefix.quarantine_key(None, &record);
-    lake.put(&key, record.into_bytes()).await?;
+    lake.put(&key, record.into_bytes(), None).await?;
     Ok(())
 }

@@ -3,13 +3,14 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
+use claim::key::is_claim_sort_key;
 use claim::{Claim, ObjectPrefix};
 use futures_util::future::try_join_all;
 use lambda_support::error_chain;
 use tokio::sync::mpsc;
 
 use super::checkpoint::Position;
-use super::claim_table::{ClaimTable, Item};
+use super::claim_table::{ClaimTable, Item, ItemKey};
 use super::outcome::ReplayError;
 use super::pace::{Progress, RateLimiter};
 use super::settings::ReplaySettings;
@@ -20,9 +21,16 @@ const PAGES_WAITING: usize = 8;
 
 /// An item of the table that has a claim's sort key.
 enum ScannedItem {
-    Claim { partition: String, claim: ClaimRef },
-    Unusable { partition_key: String, reason: String },
-    OutOfRange,
+    Claim {
+        partition: String,
+        claim: ClaimRef,
+    },
+    Unusable {
+        item: ItemKey,
+        reason: String,
+    },
+    /// The item is not a claim, or its claim is not in the range of the replay.
+    Other,
 }
 
 /// One page of a segment, and the position of the next page.
@@ -59,8 +67,8 @@ pub(super) async fn scan(
                         claims += 1;
                         worklist.add(&partition, &claim);
                     }
-                    ScannedItem::Unusable { partition_key, reason } => worklist.add_unusable(&partition_key, &reason),
-                    ScannedItem::OutOfRange => {}
+                    ScannedItem::Unusable { item, reason } => worklist.add_unusable(&item, &reason),
+                    ScannedItem::Other => {}
                 }
             }
             worklist.advance(segment, next)?;
@@ -115,21 +123,25 @@ async fn read_segment(
 /// Decodes a scanned item, and finds the partition of its object with the code that `archive-fn` uses. The scan does not
 /// return bodies, so this function decodes the item with an empty body. The object's key does not depend on the body.
 fn classify(mut item: Item, settings: &ReplaySettings, until: DateTime<Utc>) -> ScannedItem {
-    let partition_key = match item.get("pk") {
-        Some(AttributeValue::S(pk)) => pk.clone(),
-        _ => String::new(),
+    let text = |name| match item.get(name) {
+        Some(AttributeValue::S(text)) => text.as_str().into(),
+        _ => Box::default(),
     };
+    let key = ItemKey { pk: text("pk"), sk: text("sk") };
+    if !is_claim_sort_key(&key.sk) {
+        return ScannedItem::Other;
+    }
     item.insert("body".to_owned(), AttributeValue::S(String::new()));
     let claim = match Claim::from_item(item) {
         Ok(claim) => claim,
-        Err(error) => return ScannedItem::Unusable { partition_key, reason: error_chain(&error) },
+        Err(error) => return ScannedItem::Unusable { item: key, reason: error_chain(&error) },
     };
     let time = claim.id_time();
     if time >= until || settings.since.is_some_and(|since| time < since) {
-        return ScannedItem::OutOfRange;
+        return ScannedItem::Other;
     }
     let partition = partition_of(&settings.object_prefix, &claim);
-    let claim = ClaimRef { claim_id: claim.claim_id, event_id: claim.event_id.into() };
+    let claim = ClaimRef { claim_id: claim.claim_id, item: key };
     ScannedItem::Claim { partition, claim }
 }
 

@@ -33,3 +33,23 @@ pub struct ReplaySettings {
     /// Folder in which the replay keeps its progress and the claims that it has found.
     pub checkpoint: PathBuf,
 }
+
+#[cfg(test)]
+impl ReplaySettings {
+    /// Returns the settings of a replay that writes, with its progress in the folder `checkpoint`.
+    pub(super) fn for_test(checkpoint: PathBuf) -> Self {
+        Self {
+            table: "claims".to_owned(),
+            bucket: "lake".to_owned(),
+            object_prefix: ObjectPrefix::parse("events/").expect("the prefix is well formed"),
+            since: None,
+            until: None,
+            write: true,
+            new_lake: false,
+            rate: NonZeroU32::MIN,
+            segments: NonZeroU32::MIN,
+            scan_rate: NonZeroU32::MIN,
+            checkpoint,
+        }
+    }
+}

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::checkpoint::{Checkpoint, Position, RunState};
-use super::claim_table::TableIdentity;
+use super::claim_table::{ItemKey, TableIdentity};
 use super::settings::ReplaySettings;
 
 /// Number of buffered bytes at which the claims and the scan positions are saved. One mebibyte is about ten thousand
@@ -58,11 +58,11 @@ pub enum WorklistError {
     InUse(PathBuf),
 }
 
-/// The two ids of a claim: `claim_id` finds its object in the lake, and `event_id` finds its item in the table.
+/// A claim: `claim_id` finds its object in the lake, and `item` finds its item in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ClaimRef {
     pub(super) claim_id: uuid::Uuid,
-    pub(super) event_id: Box<str>,
+    pub(super) item: ItemKey,
 }
 
 /// An open checkpoint folder, locked against other runs.
@@ -158,11 +158,11 @@ impl Worklist {
     }
 
     pub(super) fn add(&mut self, partition: &str, claim: &ClaimRef) {
-        self.add_line(file_name(partition), &(claim.claim_id, &claim.event_id));
+        self.add_line(file_name(partition), &(claim.claim_id, &claim.item.pk, &claim.item.sk));
     }
 
-    pub(super) fn add_unusable(&mut self, partition_key: &str, reason: &str) {
-        self.add_line(UNUSABLE.to_owned(), &(partition_key, reason));
+    pub(super) fn add_unusable(&mut self, item: &ItemKey, reason: &str) {
+        self.add_line(UNUSABLE.to_owned(), &(item, reason));
     }
 
     fn add_line(&mut self, file: String, line: &impl Serialize) {
@@ -228,8 +228,8 @@ impl Worklist {
     /// Returns the claims of a partition, sorted by claim id. Removes duplicates: a file may contain a claim twice if a run
     /// was killed, or if this run scanned a claim that an earlier run had left in the file.
     pub(super) fn read_claims(&self, partition: &str) -> Result<Vec<ClaimRef>, WorklistError> {
-        let lines: Vec<(uuid::Uuid, Box<str>)> = self.read_lines(&file_name(partition))?;
-        let claims = lines.into_iter().map(|(claim_id, event_id)| ClaimRef { claim_id, event_id });
+        let lines: Vec<(uuid::Uuid, Box<str>, Box<str>)> = self.read_lines(&file_name(partition))?;
+        let claims = lines.into_iter().map(|(claim_id, pk, sk)| ClaimRef { claim_id, item: ItemKey { pk, sk } });
         let mut claims: Vec<ClaimRef> = claims.collect();
         claims.sort_unstable();
         claims.dedup();
@@ -242,21 +242,21 @@ impl Worklist {
         if remaining.is_empty() {
             return self.remove(&name);
         }
-        self.write(&name, &to_lines(remaining.iter().map(|claim| (claim.claim_id, &claim.event_id))))
+        self.write(&name, &to_lines(remaining.iter().map(|claim| (claim.claim_id, &claim.item.pk, &claim.item.sk))))
     }
 
-    /// Returns the partition key of each unusable item, with the reason why the item is unusable.
-    pub(super) fn read_unusable(&self) -> Result<BTreeMap<String, String>, WorklistError> {
+    /// Returns the key of each unusable item, with the reason why the item is unusable.
+    pub(super) fn read_unusable(&self) -> Result<BTreeMap<ItemKey, String>, WorklistError> {
         let exists = self.file_names()?.iter().any(|file| file == UNUSABLE);
         if exists {
-            self.read_lines::<(String, String)>(UNUSABLE).map(|lines| lines.into_iter().collect())
+            self.read_lines::<(ItemKey, String)>(UNUSABLE).map(|lines| lines.into_iter().collect())
         } else {
             Ok(BTreeMap::new())
         }
     }
 
     /// Ends a completed run. Removes the folder if no claim and no unusable item is left.
-    pub(super) fn finish(mut self, unusable_left: &[(String, String)], write: bool) -> Result<(), WorklistError> {
+    pub(super) fn finish(mut self, unusable_left: &[(ItemKey, String)], write: bool) -> Result<(), WorklistError> {
         let nothing_left = unusable_left.is_empty() && self.partitions()?.is_empty();
         self.write(UNUSABLE, &to_lines(unusable_left))?;
         self.checkpoint.state = if write || nothing_left { RunState::Finished } else { RunState::ReadyToWrite };
@@ -265,13 +265,9 @@ impl Worklist {
             self.remove_lines()?;
             self.remove(CHECKPOINT)?;
             self.remove(LOCK)?;
-            // The folder stays if it holds other files.
-            return match fs::remove_dir(&self.folder) {
-                Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
-                    Err(WorklistError::Io(self.folder, error))
-                }
-                _ => Ok(()),
-            };
+            // The folder stays if it cannot be removed, for example because it holds other files or is the current
+            // folder. That does no harm: the next run accepts an empty folder.
+            let _ = fs::remove_dir(&self.folder);
         }
         Ok(())
     }
@@ -312,7 +308,7 @@ impl Worklist {
             let mut text = Vec::new();
             file.read_to_end(&mut text)?;
             let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-            if whole < text.len() { file.set_len(whole as u64) } else { Ok(()) }
+            file.set_len(whole as u64)
         };
         for name in self.file_names()?.iter().filter(|name| parse_partition(name).is_some() || *name == UNUSABLE) {
             let file = self.folder.join(name);
@@ -339,4 +335,128 @@ fn file_name(partition: &str) -> String {
 fn parse_partition(file_name: &str) -> Option<String> {
     let partition = file_name.strip_suffix(".ndjson").filter(|name| name.starts_with("dt="))?;
     Some(partition.replace('_', "/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u128) -> ItemKey {
+        ItemKey { pk: format!("EVENT#{number}").into(), sk: "CLAIM".into() }
+    }
+
+    fn claim(number: u128) -> ClaimRef {
+        ClaimRef { claim_id: uuid::Uuid::from_u128(number), item: key(number) }
+    }
+
+    fn open(settings: &ReplaySettings) -> Result<Worklist, WorklistError> {
+        let table = TableIdentity { arn: "arn".to_owned(), id: None };
+        Worklist::open(table, settings, DateTime::UNIX_EPOCH)
+    }
+
+    /// A killed run can leave an incomplete last line in each file. The next run removes exactly these bytes.
+    #[test]
+    fn torn_lines_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = ReplaySettings::for_test(folder.path().to_owned());
+        let mut worklist = open(&settings).unwrap();
+        for number in 0..3 {
+            worklist.add("dt=2026-11-23/hour=09", &claim(number));
+            worklist.add_unusable(&key(number), "no claim id");
+        }
+        worklist.save().unwrap();
+        drop(worklist);
+        let files = ["dt=2026-11-23_hour=09.ndjson", UNUSABLE].map(|name| folder.path().join(name));
+        let whole = files.clone().map(|file| fs::read(file).unwrap());
+        for file in &files {
+            OpenOptions::new().append(true).open(file).unwrap().write_all(b"[\"half a li").unwrap();
+        }
+        fs::write(folder.path().join("dt=2026-11-23_hour=10.ndjson"), "[\"only half").unwrap();
+
+        let worklist = open(&settings).unwrap();
+        assert_eq!(files.map(|file| fs::read(file).unwrap()), whole);
+        assert_eq!(worklist.read_claims("dt=2026-11-23/hour=09").unwrap(), [0, 1, 2].map(claim));
+        assert_eq!(worklist.read_unusable().unwrap().len(), 3);
+        assert_eq!(worklist.read_claims("dt=2026-11-23/hour=10").unwrap(), []);
+    }
+
+    /// A run that is killed before its first checkpoint leaves a lock and a temporary file. The next run uses the folder.
+    /// It refuses a folder that holds any other file, and does not change that folder.
+    #[test]
+    fn only_leftovers_of_a_replay_are_accepted() {
+        for (names, is_accepted) in [
+            (&[LOCK][..], true),
+            (&[TEMPORARY], true),
+            (&[LOCK, TEMPORARY], true),
+            (&[LOCK, TEMPORARY, "thesis.txt"], false),
+            (&["thesis.txt"], false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for name in names {
+                fs::write(folder.path().join(name), "").unwrap();
+            }
+            let opened = open(&ReplaySettings::for_test(folder.path().to_owned()));
+            let is_refused = matches!(opened, Err(WorklistError::NotACheckpoint(_)));
+            assert_eq!((opened.is_ok(), is_refused), (is_accepted, !is_accepted), "{names:?}");
+            if is_refused {
+                assert_eq!(fs::read_dir(folder.path()).unwrap().count(), names.len(), "{names:?}");
+            }
+        }
+    }
+
+    /// Claims are returned by id and without duplicates, and partitions by time.
+    #[test]
+    fn claims_and_partitions_are_sorted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut worklist = open(&ReplaySettings::for_test(folder.path().to_owned())).unwrap();
+        for number in [3, 1, 2, 3, 1] {
+            worklist.add("dt=2026-11-23/hour=10", &claim(number));
+        }
+        worklist.add("dt=2026-11-23/hour=09", &claim(4));
+        worklist.save().unwrap();
+        assert_eq!(worklist.partitions().unwrap(), ["dt=2026-11-23/hour=09", "dt=2026-11-23/hour=10"]);
+        assert_eq!(worklist.read_claims("dt=2026-11-23/hour=10").unwrap(), [1, 2, 3].map(claim));
+    }
+
+    /// A completed run that leaves nothing to do removes its own files, and nothing else.
+    #[test]
+    fn other_files_outlive_a_finished_replay() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = folder.path().join("checkpoint");
+        let worklist = open(&ReplaySettings::for_test(checkpoint.clone())).unwrap();
+        fs::write(checkpoint.join("thesis.txt"), "my own").unwrap();
+        worklist.finish(&[], true).unwrap();
+        let left: Vec<_> = fs::read_dir(&checkpoint).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["thesis.txt"]);
+    }
+
+    /// Progress is saved after each mebibyte of claims, which is about ten thousand claims with short event ids. A killed
+    /// run repeats only what it has read since then.
+    #[test]
+    fn progress_is_saved_every_mebibyte() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = ReplaySettings::for_test(folder.path().to_owned());
+        let mut worklist = open(&settings).unwrap();
+        // Each line has 1,024 bytes, so eight pages of 128 claims have one mebibyte.
+        let rest = r#"["00000000-0000-0000-0000-000000000000","","CLAIM"]"#.len() + 1;
+        let item = ItemKey { pk: "x".repeat(1_024 - rest).into(), sk: "CLAIM".into() };
+        let mut saves = Vec::new();
+        let mut saved = fs::read(folder.path().join(CHECKPOINT)).unwrap();
+        for page in 1..=17 {
+            for number in 0..128 {
+                let partition = format!("dt=2026-11-23/hour=0{}", number % 2);
+                worklist.add(&partition, &ClaimRef { item: item.clone(), ..claim(page * 128 + number) });
+            }
+            worklist.advance(0, Position::After(format!("page {page}"), String::new())).unwrap();
+            let now = fs::read(folder.path().join(CHECKPOINT)).unwrap();
+            if now != saved {
+                assert!(String::from_utf8_lossy(&now).contains(&format!("\"page {page}\"")));
+                saves.push(page);
+                saved = now;
+            }
+        }
+        assert_eq!(saves, [8, 16]);
+        let claims = |hour| worklist.read_claims(&format!("dt=2026-11-23/hour=0{hour}")).unwrap().len();
+        assert_eq!((claims(0), claims(1)), (16 * 64, 16 * 64));
+    }
 }

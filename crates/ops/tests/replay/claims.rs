@@ -25,11 +25,23 @@ pub(super) fn claim_at(at_ms: u64, number: u32) -> Claim {
 
 /// Returns the same claim as [`claim_at`], but of the event `event_id`.
 pub(super) fn claim_of(event_id: &str, at_ms: u64, number: u32) -> Claim {
-    let body = json!({ "event_id": event_id }).to_string();
-    let event = claim::Event::parse(&body, &claim::EventIdPointer::parse("/event_id").unwrap()).unwrap();
+    claim_with_body(event_id, "", at_ms, number)
+}
+
+/// Returns the same claim as [`claim_of`], but its event also has the text `filler`.
+pub(super) fn claim_with_body(event_id: &str, filler: &str, at_ms: u64, number: u32) -> Claim {
+    let body = json!({ "event_id": event_id, "filler": filler }).to_string();
+    let event = claim::EventRules::default().event(&body, None).unwrap();
     let mut random = [0; 10];
     random[6..].copy_from_slice(&number.to_be_bytes());
-    Claim::new(&event, "m", &body, SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms), DAY, &random).unwrap()
+    Claim::new(
+        &event,
+        &claim::SourceMessage::new("m", &body),
+        SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms),
+        DAY,
+        &random,
+    )
+    .unwrap()
 }
 
 pub(super) async fn put_in_table(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
@@ -46,10 +58,12 @@ pub(super) async fn delete_claim(services: &Arc<Services>, event_id: &str) {
     request.key("sk", text(claim::key::SORT_KEY.to_owned())).send().await.unwrap();
 }
 
-async fn put_in_lake(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
+pub(super) async fn put_in_lake(services: &Arc<Services>, claims: impl IntoIterator<Item = Claim>) {
     let lake = archive_fn::DataLake::new((&services.sdk_config()).into(), names::BUCKET);
     for claim in claims {
-        lake.put(&object_key(&claim), claim::object::object_line(&claim).unwrap()).await.unwrap();
+        lake.put(&object_key(&claim), claim::object::object_line(&claim).unwrap(), claim.trace_id.as_ref())
+            .await
+            .unwrap();
     }
 }
 
@@ -65,12 +79,13 @@ async fn partition_is_listed_to_its_end() {
     let services = services();
     let folder = tempfile::tempdir().unwrap();
     let claims = |numbers: std::ops::Range<u32>| numbers.map(|number| claim_at(HOUR_STARTS_MS, number));
-    put_in_lake(&services, claims(0..999).chain(claims(1_000..2_003))).await;
-    put_in_table(&services, claims(995..1_005).chain(claims(1_995..2_005))).await;
+    // A page of the listing has a thousand keys.
+    put_in_lake(&services, claims(0..999).chain(claims(1_000..1_003))).await;
+    put_in_table(&services, claims(995..1_005)).await;
     let outcome = run(&services, &settings(&services, &folder.path().join("checkpoint"))).await.unwrap();
-    assert_eq!((outcome.compared, outcome.written, outcome.already_there), (20, 3, 0));
-    assert_eq!(lake(&services).len(), 2_005);
-    for number in [999, 2_003, 2_004] {
+    assert_eq!((outcome.compared, outcome.written, outcome.already_there), (10, 3, 0));
+    assert_eq!(lake(&services).len(), 1_005);
+    for number in [999, 1_003, 1_004] {
         assert!(lake(&services).contains_key(&object_key(&claim_at(HOUR_STARTS_MS, number))), "{number}");
     }
 }
@@ -248,20 +263,23 @@ async fn killed_removal_misses_no_claim() {
     assert!(!settings.checkpoint.exists(), "nothing is left to do");
 }
 
-/// A scan that saves several checkpoints can be killed at any of its requests. The next run continues after the last saved
-/// page, so it misses no claim and counts no claim twice.
+/// A scan can be killed at any of its requests. The next run continues after the last saved page, so it misses no claim
+/// and counts no claim twice.
 #[tokio::test(start_paused = true)]
-async fn scan_is_killed_between_checkpoints() {
-    const CLAIMS: u32 = 2_400;
+async fn killed_scan_continues_after_saved_page() {
+    const CLAIMS: u32 = 1_100;
     let services = services();
     let folder = tempfile::tempdir().unwrap();
-    // A checkpoint is saved after 1 MiB of claims, which is about ten thousand claims with short event ids. With ids of
-    // 2,000 bytes, it is about five hundred claims.
-    let claims = (0..CLAIMS).map(|number| claim_of(&format!("{number:x>2000}"), HOUR_STARTS_MS, number));
-    put_in_table(&services, claims).await;
-    put_in_lake(&services, [claim_at(HOUR_STARTS_MS, 0)]).await;
-    let dry_run =
-        ReplaySettings { write: false, segments: NonZeroU32::MIN, ..settings(&services, &folder.path().join("whole")) };
+    // Progress is saved after 1 MiB of claims, which is about ten thousand claims with short event ids. With ids of 2,000
+    // bytes, it is about five hundred claims. A page has more than four hundred of these claims.
+    let claim = |number| claim_of(&format!("{number:x>2000}"), HOUR_STARTS_MS, number);
+    put_in_table(&services, (0..CLAIMS).map(claim)).await;
+    let dry_run = ReplaySettings {
+        write: false,
+        new_lake: true,
+        segments: NonZeroU32::MIN,
+        ..settings(&services, &folder.path().join("whole"))
+    };
     let scans = Arc::new(AtomicUsize::new(0));
     let stop_after = |allowed: usize| {
         let counter = Arc::clone(&scans);
@@ -273,37 +291,153 @@ async fn scan_is_killed_between_checkpoints() {
     };
     stop_after(usize::MAX);
     assert_eq!(run(&services, &dry_run).await.unwrap().compared, u64::from(CLAIMS));
-    let pages = scans.load(Ordering::SeqCst);
-    assert!(pages >= 5, "{pages} pages");
+    assert_eq!(scans.load(Ordering::SeqCst), 3);
 
-    let mut saved_pages = BTreeSet::new();
-    for kill_after in 1..pages {
+    for (kill_after, saved_pages) in [(1, 0), (2, 2)] {
         let checkpoint = folder.path().join(format!("killed-{kill_after}"));
         let settings = ReplaySettings { checkpoint, ..dry_run.clone() };
         stop_after(kill_after);
         timeout(Duration::from_secs(2), run(&services, &settings)).await.expect_err("its last scan request hangs");
         stop_after(usize::MAX);
         let outcome = run(&services, &settings).await.unwrap();
-        assert_eq!(outcome.missing.values().sum::<u64>(), u64::from(CLAIMS) - 1, "killed after {kill_after} pages");
-        saved_pages.insert(pages - scans.load(Ordering::SeqCst));
+        assert_eq!(outcome.missing.values().sum::<u64>(), u64::from(CLAIMS), "killed after {kill_after} pages");
+        assert_eq!(scans.load(Ordering::SeqCst), 3 - saved_pages, "killed after {kill_after} pages");
     }
-    assert!(saved_pages.len() >= 3, "the resumed runs skipped {saved_pages:?} pages of {pages}");
-
-    let outcome = run(&services, &ReplaySettings { write: true, ..dry_run }).await.unwrap();
-    assert_eq!(outcome.written, u64::from(CLAIMS) - 1);
-    assert!(lake(&services).len() == CLAIMS as usize && lake(&services).values().all(|versions| versions.len() == 1));
 }
 
 /// If every write fails, the run ends after 200 of them, and the next run continues.
 #[tokio::test(start_paused = true)]
 async fn failing_bucket_ends_the_run() {
     let services = services();
-    put_claims(&services, 300).await;
+    put_claims(&services, 210).await;
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&services, &folder.path().join("checkpoint"));
     break_s3(&services);
     let error = run(&services, &settings).await.unwrap_err().to_string();
     assert!(error.starts_with("failed to write 200 objects in a row") && error.contains("Unavailable"), "{error}");
     services.faults.clear();
-    assert_eq!(run(&services, &settings).await.unwrap().written, 299);
+    assert_eq!(run(&services, &settings).await.unwrap().written, 209);
+}
+
+/// Without `until`, a replay leaves claims younger than 15 minutes to the stream.
+#[tokio::test(start_paused = true)]
+async fn young_claims_are_left_to_the_stream() {
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    let now_ms = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap();
+    let ages = [(14, "young"), (16, "old")];
+    put_in_table(
+        &services,
+        ages.into_iter().zip(0..).map(|((minutes, id), number)| claim_of(id, now_ms - minutes * 60_000, number)),
+    )
+    .await;
+    let all = ReplaySettings { until: None, new_lake: true, ..settings(&services, &folder.path().join("checkpoint")) };
+    let outcome = run(&services, &all).await.unwrap();
+    assert_eq!((outcome.compared, outcome.written), (1, 1));
+    assert!(lake(&services).values().all(|versions| versions[0].contains("\"old\"")), "{:?}", lake(&services));
+}
+
+/// The progress of the scan, the comparison and the writes is reported at most every five seconds.
+#[tokio::test(start_paused = true)]
+async fn progress_is_reported_in_each_phase() {
+    const HOURS: u32 = 12;
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    let hour_ms = |hour: u32| HOUR_STARTS_MS + u64::from(hour) * 60 * 60 * 1_000;
+    put_in_table(&services, (0..HOURS).map(|hour| claim_at(hour_ms(hour), hour))).await;
+    put_in_lake(&services, [claim_at(hour_ms(0), 0)]).await;
+    let notes = async |settings: &ReplaySettings| {
+        let notes = std::sync::Mutex::new(Vec::new());
+        replay(&services.sdk_config(), settings, &|note| notes.lock().unwrap().push(note.to_owned())).await.unwrap();
+        notes.into_inner().unwrap()
+    };
+    let settings =
+        ReplaySettings { scan_rate: NonZeroU32::MIN, ..settings(&services, &folder.path().join("checkpoint")) };
+
+    // One page per second, and then four listings every two seconds.
+    services.faults.set(|call| {
+        let is_listing = call.service == Service::S3 && call.operation.starts_with("GET");
+        is_listing.then_some(Fault::AnswerDelayed(Duration::from_secs(2)))
+    });
+    let segments = NonZeroU32::new(HOURS).unwrap();
+    let mut dry_run = notes(&ReplaySettings { write: false, segments, ..settings.clone() }).await;
+    assert_eq!(dry_run.pop().unwrap(), "compared 9 of 12 partitions: 8 claims without an object, 0 objects written");
+    let [first, second] = &dry_run[..] else { panic!("{dry_run:?}") };
+    assert!(first.starts_with("scanned ") && first.ends_with(" so far; 6 of 12 segments are done"), "{first}");
+    assert!(second.starts_with("scanned ") && second.ends_with(" so far; 11 of 12 segments are done"), "{second}");
+    let scanned: u32 = second.split(' ').nth(1).unwrap().parse().unwrap();
+    assert!((1..=HOURS).contains(&scanned), "{second}");
+
+    services.faults.clear();
+    let written = notes(&ReplaySettings { rate: NonZeroU32::MIN, ..settings }).await;
+    assert!(written[0].starts_with("resuming the replay of "), "{written:?}");
+    assert_eq!(written[1..], ["6 objects written so far", "11 objects written so far"]);
+}
+
+/// Puts the claims of one event under two dedup keys into the table. One of them has a trace. Returns the claims.
+async fn put_claims_of_two_keys(services: &Arc<Services>) -> Vec<Claim> {
+    let body = json!({ "event_id": "a", "id": "a", "x": 1.5 }).to_string();
+    let trace_id = claim::TraceId::parse("1-5759e988-bd862e3fe1be46a994272793");
+    let claims = ["/event_id", "/id"].iter().zip(0_u8..);
+    let claims = claims.map(|(key, number)| {
+        let rules = claim::EventRules::new(claim::DedupKey::parse(key).unwrap(), claim::ConflictIgnore::none());
+        let event = rules.event(&body, None).unwrap();
+        let message =
+            claim::SourceMessage { id: "m", trace_id: trace_id.as_ref().filter(|_| number == 1), body: &body };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(HOUR_STARTS_MS);
+        Claim::new(&event, &message, now, DAY, &[number; 10]).unwrap()
+    });
+    let claims: Vec<Claim> = claims.collect();
+    put_in_table(services, claims.clone()).await;
+    claims
+}
+
+/// A replay finds the claims of every dedup key, although they belong to one event. The restored object has the trace id as
+/// metadata, as `archive-fn` writes it. Other items whose sort key begins with `CLAIM` are left alone.
+#[tokio::test(start_paused = true)]
+async fn claims_of_every_dedup_key_are_restored() {
+    let services = services();
+    let claims = put_claims_of_two_keys(&services).await;
+    let sort_keys: Vec<_> = claims.iter().map(|claim| claim.sort_key.as_ref()).collect();
+    assert_eq!(sort_keys, ["CLAIM", "CLAIM#03102162"]);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let other = dynamodb.put_item().table_name(names::TABLE).item("pk", text("EVENT#a")).item("sk", text("CLAIMS"));
+    other.send().await.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let dry = ReplaySettings { write: false, new_lake: true, ..settings(&services, folder.path()) };
+    let found = run(&services, &dry).await.unwrap();
+    assert_eq!((found.compared, found.missing.values().sum::<u64>(), found.unusable.len()), (2, 2, 0));
+    // This run takes the claims from the checkpoint folder.
+    let write = ReplaySettings { write: true, ..dry };
+    assert_eq!(run(&services, &write).await.unwrap().written, 2);
+    for claim in &claims {
+        let metadata = services.lakes.metadata(names::BUCKET, &object_key(claim)).unwrap();
+        let trace_id = claim.trace_id.as_ref().map(|id| ("trace-id".to_owned(), id.to_string()));
+        assert_eq!(metadata, trace_id.into_iter().collect());
+    }
+    assert_eq!(services.lakes.versions(names::BUCKET).len(), 2);
+}
+
+/// A claim of another dedup key that is gone or unusable is named with its sort key. A claim of another layout is unusable.
+#[tokio::test(start_paused = true)]
+async fn claim_of_another_key_is_named_with_its_sort_key() {
+    let services = services();
+    let claims = put_claims_of_two_keys(&services).await;
+    let mut item = claims[1].to_item().into_inner();
+    item.insert("layout".to_owned(), serde_dynamo::AttributeValue::S("pack".to_owned()));
+    let dynamodb = aws_sdk_dynamodb::Client::new(&services.sdk_config());
+    let put = dynamodb.put_item().table_name(names::TABLE).set_item(Some(serde_dynamo::Item::from(item).into()));
+    put.send().await.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let dry = ReplaySettings { write: false, new_lake: true, ..settings(&services, folder.path()) };
+    let reason = r#"the item's `layout` is "pack", not object"#;
+    let expected = [("EVENT#a (CLAIM#03102162)".to_owned(), reason.to_owned())];
+    let found = run(&services, &dry).await.unwrap();
+    assert_eq!((found.compared, &found.unusable[..]), (1, &expected[..]));
+    delete_claim(&services, "a").await;
+    let written = run(&services, &ReplaySettings { write: true, ..dry }).await.unwrap();
+    assert_eq!((written.gone, &written.unusable[..]), (vec!["EVENT#a".to_owned()], &expected[..]));
 }

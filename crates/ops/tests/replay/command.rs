@@ -58,23 +58,24 @@ async fn dry_run_counts_and_write_flag_writes() {
 /// After a killed run, the next run writes only the objects that are still missing.
 #[tokio::test]
 async fn killed_process_continues() {
-    let (services, endpoint) = start(300).await;
+    let (services, endpoint) = start(200).await;
     let folder = tempfile::tempdir().unwrap();
     let write = [&STACK[..], &["--write", "--rate", "100"]].concat();
     let mut child = command(folder.path(), &endpoint, &write).stderr(Stdio::null()).spawn().unwrap();
     let until_some_are_written = async {
-        while lake(&services).len() < 50 {
+        while lake(&services).len() < 10 {
             sleep(Duration::from_millis(10)).await;
         }
     };
     timeout(Duration::from_secs(60), until_some_are_written).await.unwrap();
     child.kill().await.unwrap();
     let before = lake(&services).len();
-    assert!((50..300).contains(&before), "{before}");
-    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert!((10..200).contains(&before), "{before}");
+    let fast = [&STACK[..], &["--write", "--rate", "1000"]].concat();
+    let (code, out, err) = run(folder.path(), &endpoint, &fast).await;
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains(&format!("{} written, 0 already there", 300 - before)), "{before} were there: {out}");
-    assert_eq!(lake(&services).len(), 300);
+    assert!(out.contains(&format!("{} written, 0 already there", 200 - before)), "{before} were there: {out}");
+    assert_eq!(lake(&services).len(), 200);
     assert!(lake(&services).values().all(|versions| versions.len() == 1));
 }
 
@@ -82,7 +83,7 @@ async fn killed_process_continues() {
 /// objects.
 #[tokio::test]
 async fn exit_code_reports_failed_writes() {
-    let (services, endpoint) = start(300).await;
+    let (services, endpoint) = start(40).await;
     let folder = tempfile::tempdir().unwrap();
     let write = [&STACK[..], &["--write", "--rate", "1000"]].concat();
     // A claim id ends with the number of its event.
@@ -92,12 +93,12 @@ async fn exit_code_reports_failed_writes() {
     services.faults.set(move |call| is_write_of_a_few(call).then_some(Fault::Refused(403)));
     let (code, out, err) = run(folder.path(), &endpoint, &write).await;
     assert_eq!(code, 3, "{out}{err}");
-    assert!(out.contains("262 written, 0 already there, 0 no longer in the table, 0 quarantined, 37 failed"), "{out}");
-    assert!(out.contains("failed: EVENT#e7: failed to write s3://") && out.contains("failed: and 17 more"), "{out}");
-    assert_eq!(lake(&services).len(), 263);
+    assert!(out.contains("34 written, 0 already there, 0 no longer in the table, 0 quarantined, 5 failed"), "{out}");
+    assert!(out.contains("failed: EVENT#e7: failed to write s3://"), "{out}");
+    assert_eq!(lake(&services).len(), 35);
 
     services.faults.set(|call| call.operation.starts_with("PUT").then_some(Fault::Refused(403)));
-    put_in_table(&services, (300..600).map(|number| claim_at(HOUR_STARTS_MS, number))).await;
+    put_in_table(&services, (40..250).map(|number| claim_at(HOUR_STARTS_MS, number))).await;
     std::fs::remove_dir_all(folder.path().join("replay-checkpoint")).unwrap();
     let (code, out, err) = run(folder.path(), &endpoint, &write).await;
     assert_eq!((code, out.as_str()), (4, ""), "{err}");
@@ -106,7 +107,7 @@ async fn exit_code_reports_failed_writes() {
     services.faults.clear();
     let (code, out, err) = run(folder.path(), &endpoint, &write).await;
     assert_eq!(code, 0, "{out}{err}");
-    assert_eq!(lake(&services).len(), 600);
+    assert_eq!(lake(&services).len(), 250);
     assert!(lake(&services).values().all(|versions| versions.len() == 1));
 }
 
@@ -243,4 +244,48 @@ async fn usage_errors_are_one_line() {
     let too_early = ["--until", "2022-11-15", "--checkpoint", "other"];
     let (_, out, err) = run(folder.path(), &endpoint, &[&STACK[..], &too_early].concat()).await;
     assert!(out.contains("no claims matched"), "{out}{err}");
+}
+
+/// `--help` prints the exit codes to standard output, and exits with 0.
+#[tokio::test]
+async fn help_is_printed_to_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = run(folder.path(), "http://127.0.0.1:1", &["--help"]).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("Exit codes:") && out.contains("--checkpoint <DIR>"), "{out}");
+}
+
+/// If nobody reads the outcome, the exit code is the same. If the outcome cannot be written, the exit code is 3.
+#[tokio::test]
+async fn unprinted_outcome_keeps_the_exit_code() {
+    let (_services, endpoint) = start(2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, closed_pipe) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command_with_closed_pipe = command(folder.path(), &endpoint, &STACK);
+    let output = command_with_closed_pipe.stdout(closed_pipe).stderr(Stdio::piped()).spawn().unwrap();
+    let Output { status, stderr, .. } = output.wait_with_output().await.unwrap();
+    assert_eq!((status.code(), String::from_utf8(stderr).unwrap().as_str()), (Some(1), ""));
+
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    let mut command_with_full_disk = command(folder.path(), &endpoint, &STACK);
+    let output = command_with_full_disk.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let Output { status, stderr, .. } = output.wait_with_output().await.unwrap();
+    let err = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(3), "{err}");
+    assert!(err.contains("error: failed to print the outcome: "), "{err}");
+}
+
+/// The checkpoint may be the current folder, which cannot be removed at the end.
+#[tokio::test]
+async fn checkpoint_may_be_the_current_folder() {
+    let (services, endpoint) = start(2).await;
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let (code, out, err) =
+            run(folder.path(), &endpoint, &[&STACK[..], &["--write", "--checkpoint", "."]].concat()).await;
+        assert_eq!(code, 0, "{out}{err}");
+        assert_eq!(lake(&services).len(), 2);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no file is left");
+    }
 }
