@@ -46,7 +46,7 @@ const NOT_RECOVERABLE: u8 = 5;
 ///   0  No claim is left without its object
 ///   1  Dry run: some claims have no object, or some items cannot be read as claims
 ///   2  The command line or the checkpoint folder cannot be used, or the lake has no objects
-///   3  Some objects could not be written; the next run tries them again
+///   3  Some objects could not be written; the next run with --write tries them again
 ///   4  The table or the bucket cannot be read, or 200 writes in a row failed; the next run continues from the checkpoint
 ///   5  With --write: some claims have no object and cannot get one, because they are no longer in the table ("gone") or
 ///      cannot be read ("unusable"). The next run scans the whole table again and lists these claims again;
