@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use claim::EventIdPointer;
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 
@@ -62,7 +61,7 @@ pub enum Command {
     /// Search the table, the data lake, the queues and the logs for one event, and show its history or where it is stuck
     ///
     /// On AWS, `trace` uses your own credentials, which need these permissions:
-    ///   dynamodb:GetItem        on the table
+    ///   dynamodb:Query          on the table
     ///   s3:ListBucketVersions   on the bucket
     ///   s3:GetObject            on the objects under the prefix
     ///   s3:GetObjectVersion     on the objects under the prefix, to compare the versions of an object that was deleted and restored
@@ -132,14 +131,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "EXPONENT", value_parser = exponent)]
     pub zipf: Option<f64>,
 
-    /// Send the events in this file instead of generated ones; each line is one JSON value and is sent unchanged
+    /// Send the events in this file instead of generated ones; each line is one JSON value and is sent unchanged. With
+    /// `--dedup-key attribute:NAME`, each line is a message as `aws sqs receive-message` prints it: an object whose `Body` and
+    /// `MessageAttributes` are sent
     #[arg(long, value_name = "FILE.ndjson")]
     pub file: Option<PathBuf>,
 
-    /// JSON Pointer (RFC 6901) to the event id in the events of --file [default: from the Terraform outputs, otherwise
-    /// `/event_id`]
-    #[arg(long, value_name = "POINTER", requires = "file", value_parser = EventIdPointer::parse)]
-    pub event_id_pointer: Option<EventIdPointer>,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 
     /// Number of times to send each message; if it is more than 1, --seed decides the order of all messages
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -193,6 +192,25 @@ impl RunArgs {
     }
 }
 
+/// The settings of the functions. They have the same forms as the functions' variables.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SettingsArgs {
+    /// Dedup key: a JSON Pointer, a JSON array of JSON Pointers, `attribute:NAME` or `content` [default: from the Terraform
+    /// outputs, otherwise /event_id]
+    #[arg(long, value_name = "KEY")]
+    pub dedup_key: Option<String>,
+
+    /// Members that do not count when two bodies are compared, as a JSON array of JSON Pointers [default: from the Terraform
+    /// outputs, otherwise []]
+    #[arg(long, value_name = "POINTERS")]
+    pub conflict_ignore: Option<String>,
+
+    /// True if the functions log the outcomes won, duplicate, written, already_there and skipped, false if they do not
+    /// [default: from the Terraform outputs, otherwise true]
+    #[arg(long, value_name = "BOOL")]
+    pub log_routine_outcomes: Option<bool>,
+}
+
 /// Options of `local`.
 #[derive(Clone, Debug, Args)]
 pub struct LocalArgs {
@@ -200,15 +218,14 @@ pub struct LocalArgs {
     #[arg(long, default_value_t = 4566)]
     pub port: u16,
 
-    /// JSON Pointer (RFC 6901) to the event id in a message body
-    #[arg(long, value_name = "POINTER", default_value = "/event_id", value_parser = EventIdPointer::parse)]
-    pub event_id_pointer: EventIdPointer,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 }
 
 /// Options of `trace`: the event, and the stack to search.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
-    /// Event id to look up
+    /// Event id to look up, as in the log: for a dedup key of several pointers, a JSON array such as '["urn:shop-a","7"]'
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub event_id: String,
 
@@ -219,10 +236,8 @@ pub struct TraceArgs {
     #[arg(long, value_name = "URL")]
     pub on_failure_url: Option<String>,
 
-    /// JSON Pointer (RFC 6901) to the event id in a message body [default: from the Terraform outputs, otherwise
-    /// `/event_id`]
-    #[arg(long, value_name = "POINTER", value_parser = EventIdPointer::parse)]
-    pub event_id_pointer: Option<EventIdPointer>,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 
     /// Search the logs from this time on, for example 2026-11-23T09:41:07Z [default: one day before the event was claimed,
     /// or one day ago if it has no claim]

@@ -31,6 +31,8 @@ pub(crate) const MAX_ROUNDS: usize = 11;
 pub(crate) struct DeadLetterSearch<'a> {
     client: &'a PipelineClient,
     url: &'a str,
+    /// Name of the message attribute to receive, if any.
+    attribute: Option<&'a str>,
     /// Maps each message id to the time at which the search last received the message. In a large queue, the search receives
     /// some messages several times, because the first ones become visible again before it has received the last ones.
     received: HashMap<String, Instant>,
@@ -40,8 +42,8 @@ pub(crate) struct DeadLetterSearch<'a> {
 }
 
 impl<'a> DeadLetterSearch<'a> {
-    pub(crate) fn new(client: &'a PipelineClient, url: &'a str) -> Self {
-        Self { client, url, received: HashMap::new(), receives: 0, empty: 0 }
+    pub(crate) fn new(client: &'a PipelineClient, url: &'a str, attribute: Option<&'a str>) -> Self {
+        Self { client, url, attribute, received: HashMap::new(), receives: 0, empty: 0 }
     }
 
     /// Receives all messages of the queue and passes them to `take`, except messages that the previous call still
@@ -89,6 +91,7 @@ impl<'a> DeadLetterSearch<'a> {
             // others.
             let request = self.client.sqs.receive_message().queue_url(self.url).max_number_of_messages(10);
             let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
+            let request = request.set_message_attribute_names(self.attribute.map(|name| vec![name.to_owned()]));
             let request =
                 request.visibility_timeout(HIDDEN_SECONDS.into()).wait_time_seconds(self.client.receive_wait_seconds);
             let answer = request.send().await;

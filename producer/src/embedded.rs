@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use claim::EventIdPointer;
 use emulator::fault_plan::{Delivery, FaultPlan};
 use emulator::{Call, Fault, Service, Services};
 use pipeline::{Pipeline, PipelineSettings, names};
 use tokio::time::Instant;
 
 use crate::scenario::{OUTAGE, Scenario, ScenarioFaults};
+use crate::target::FunctionSettings;
 
 /// Number of times that a message may be received before it becomes a dead letter, in scenarios with injected faults. The
 /// deployed queue allows three. That would be too few here, because the faults make valid messages fail too.
@@ -54,7 +54,7 @@ impl FaultCounts {
 
 impl EmbeddedStack {
     /// Creates the services. `seed` decides the generated ids and which deliveries the faults hit.
-    pub fn new(pointer: &EventIdPointer, scenario: &Scenario, seed: u64) -> anyhow::Result<Self> {
+    pub fn new(function_settings: &FunctionSettings, scenario: &Scenario, seed: u64) -> anyhow::Result<Self> {
         let fault_counts = Arc::new(FaultCounts::default());
         let redelivers = scenario.faults == Some(ScenarioFaults::Redelivery);
         let random = redelivers.then(|| Mutex::new(fastrand::Rng::with_seed(seed)));
@@ -63,7 +63,7 @@ impl EmbeddedStack {
         let services = Services::on_real_clock_with_fault_plan(seed, Arc::new(plan));
         let services = services.context("failed to create the embedded table")?;
         let mut settings = PipelineSettings::default();
-        settings.ingest.event_id_pointer = pointer.clone();
+        function_settings.apply(&mut settings);
         if scenario.faults.is_some() {
             settings.max_receive_count = MAX_RECEIVES;
         }

@@ -6,33 +6,23 @@ mod generated;
 mod plan;
 mod zipf;
 
-use claim::EventIdPointer;
+use std::collections::HashMap;
+
+use claim::EventRules;
 
 use crate::cli::{MAX_BODY_BYTES, MAX_MESSAGES, RunArgs};
 use crate::scenario::{Content, Scenario};
 
-pub use plan::{Message, Plan, PlanError};
-
-/// JSON Pointer to the event id in generated bodies.
-const GENERATED_POINTER: &str = "/event_id";
+pub use plan::{Attribute, Message, Plan, PlanError};
 
 impl Plan {
-    /// Plans the messages that the command line and the scenario ask for. `pointer` is the place of the event id in a body,
+    /// Plans the messages that the command line and the scenario ask for. `rules` say how a message becomes an event,
     /// and `max_bytes` is the size of the largest message that the queue accepts.
-    pub fn new(
-        scenario: &Scenario,
-        args: &RunArgs,
-        pointer: &EventIdPointer,
-        max_bytes: usize,
-    ) -> Result<Self, PlanError> {
+    pub fn new(scenario: &Scenario, args: &RunArgs, rules: &EventRules, max_bytes: usize) -> Result<Self, PlanError> {
         for (flag, is_given) in [("duplicates", args.duplicates.is_some()), ("zipf", args.zipf.is_some())] {
             if is_given && scenario.content != Content::Mixed {
                 return Err(PlanError::NotMixed(flag, scenario.name));
             }
-        }
-        // If the stack expects the event id at another place in the body, `ingest-fn` would reject every generated body.
-        if scenario.content != Content::File && pointer.to_string() != GENERATED_POINTER {
-            return Err(PlanError::OtherPointer(pointer.to_string()));
         }
         let messages = message_count(scenario, args)?;
         let check_count = |messages: u64| match u32::try_from(messages) {
@@ -43,7 +33,8 @@ impl Plan {
         let messages = check_count(messages)?;
         let body_bytes = match scenario.content {
             Content::Sized => max_bytes,
-            // A generated body has fewer than 256 bytes in addition to its event id.
+            Content::CloudEvents | Content::Restamped => args.event_id.len() + 768,
+            // Any other generated body has fewer than 256 bytes in addition to its event id.
             _ => args.event_id.len() + 256,
         } as u64;
         let has_many_bodies = ![Content::File, Content::Same].contains(&scenario.content);
@@ -51,12 +42,19 @@ impl Plan {
             return Err(PlanError::BodiesTooLarge { messages, bytes: body_bytes });
         }
 
-        let mut plan =
-            Self { messages: Vec::new(), event_ids: Vec::new(), messages_of: Vec::new(), rejected_ids: Vec::new() };
+        let mut plan = Self {
+            rules: rules.clone(),
+            messages: Vec::new(),
+            event_ids: Vec::new(),
+            messages_of: Vec::new(),
+            rejected_ids: Vec::new(),
+            index_of_id: HashMap::new(),
+        };
         match &args.file {
-            Some(file) => plan.read_file(file, pointer, max_bytes)?,
-            None => plan.generate(scenario, args, messages, max_bytes),
+            Some(file) => plan.read_file(file, max_bytes)?,
+            None => plan.generate(scenario, args, messages, max_bytes)?,
         }
+        plan.index_of_id = HashMap::new();
         check_count(plan.messages.len() as u64 * u64::from(args.copies))?;
         plan.repeat(args.copies);
         if args.copies > 1 {

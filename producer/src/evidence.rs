@@ -27,6 +27,8 @@ pub struct Evidence<'a> {
     /// True if the scenario injects faults and they occurred: at least one redelivery fault, or one fault in each
     /// outage.
     pub faults_occurred: bool,
+    /// False if the functions do not log routine outcomes.
+    pub log_routine_outcomes: bool,
     /// True if Ctrl-C ended the run early.
     pub is_partial: bool,
 }

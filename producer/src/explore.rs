@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use claim::{EventRules, MessageAttribute};
 use emulator::Services;
 use ops::command_line::printable;
 use pipeline::{Pipeline, PipelineSettings, names};
 
 use crate::cli::LocalArgs;
 use crate::failure::Failure;
+use crate::target::{FunctionSettings, Target};
 
 /// Interval between checks for new log lines.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -21,11 +23,12 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
     let services = Services::on_real_clock(seed).context("failed to create the embedded table");
     let services = services.map_err(Failure::Unreachable)?;
     let mut settings = PipelineSettings::default();
-    settings.ingest.event_id_pointer = args.event_id_pointer.clone();
+    let function_settings = Target::embedded().settings(&args.settings).map_err(Failure::Unusable)?;
+    function_settings.apply(&mut settings);
     let address = emulator::endpoint::serve_aws_on(args.port, services.clone()).await;
     let address = address.with_context(|| format!("cannot bind 127.0.0.1:{}", args.port)).map_err(Failure::Unusable)?;
     let mut pipeline = Pipeline::start(&services, settings, seed);
-    print(&greeting(address));
+    print(&greeting(address, &function_settings));
     let groups = [names::log_group(names::INGEST_FUNCTION), names::log_group(names::ARCHIVE_FUNCTION)];
     let mut shown = [0; 2];
     loop {
@@ -50,8 +53,19 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
     }
 }
 
-fn greeting(address: SocketAddr) -> String {
+fn greeting(address: SocketAddr, settings: &FunctionSettings) -> String {
     let table = names::TABLE;
+    let rules = &settings.rules;
+    let sort_key = rules.sort_key();
+    let key = rules.dedup_key();
+    let sample = r#"{"event_id":"a","x":1.50}"#;
+    let attribute = key.attribute().map(|_| MessageAttribute { data_type: "String", string_value: Some("a") });
+    // Another dedup key may need other members than those of the sample.
+    let (body, id) = rules.event(sample, attribute).map_or(("BODY", "ID".to_owned()), |event| (sample, event.id));
+    let attribute = key.attribute().map_or_else(String::new, |name| {
+        format!(r#" --message-attributes '{{"{name}":{{"DataType":"String","StringValue":"a"}}}}'"#)
+    });
+    let flags = flags(settings);
     let bucket = names::BUCKET;
     let region = emulator::region::REGION;
     let ingest_log = names::log_group(names::INGEST_FUNCTION);
@@ -69,19 +83,37 @@ fn greeting(address: SocketAddr) -> String {
 
 and then try, for example:
 
-    aws sqs send-message --endpoint-url $AWS_ENDPOINT_URL --queue-url $SQS_QUEUE_URL --message-body '{{"event_id":"a","x":1.50}}'
-    aws dynamodb get-item --table-name {table} --key '{{"pk":{{"S":"EVENT#a"}},"sk":{{"S":"CLAIM"}}}}'
+    aws sqs send-message --endpoint-url $AWS_ENDPOINT_URL --queue-url $SQS_QUEUE_URL --message-body '{body}'{attribute}
+    aws dynamodb get-item --table-name {table} --key '{{"pk":{{"S":"EVENT#{id}"}},"sk":{{"S":"{sort_key}"}}}}'
     aws s3 ls --recursive s3://{bucket}/
-    aws logs filter-log-events --log-group-name {archive_log} --filter-pattern '{{ $.event_id = "a" }}'
+    aws logs filter-log-events --log-group-name {archive_log} --filter-pattern '{{ $.event_id = "{id}" }}'
     aws sqs receive-message --endpoint-url $AWS_ENDPOINT_URL --queue-url {dlq}
     aws sqs get-queue-attributes --endpoint-url $AWS_ENDPOINT_URL --queue-url {on_failure} --attribute-names All
-    cargo run -p producer -- trace a --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log} --on-failure-url {on_failure}
-    cargo run -p producer -- run --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log}
+    cargo run -p producer -- trace {id} --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log} --on-failure-url {on_failure}{flags}
+    cargo run -p producer -- run --table {table} --bucket {bucket} --ingest-log-group {ingest_log} --archive-log-group {archive_log}{flags}
 
 (Version 1 of the AWS CLI ignores AWS_ENDPOINT_URL for SQS, so the SQS commands pass --endpoint-url.) As in a deployed
 stack, ingest-fn receives a batch of messages once it is full or 5 s old. Log lines of both functions:
 "#
     )
+}
+
+/// Returns the flags that tell another command the settings of this pipeline, as far as they are not the defaults.
+fn flags(settings: &FunctionSettings) -> String {
+    let FunctionSettings { rules, log_routine_outcomes } = settings;
+    let default = EventRules::default();
+    let quoted = |text: String| format!("'{}'", text.replace('\'', r"'\''"));
+    let mut flags = String::new();
+    if rules.dedup_key() != default.dedup_key() {
+        flags += &format!(" --dedup-key {}", quoted(rules.dedup_key().to_string()));
+    }
+    if rules.conflict_ignore() != default.conflict_ignore() {
+        flags += &format!(" --conflict-ignore {}", quoted(rules.conflict_ignore().to_string()));
+    }
+    if !log_routine_outcomes {
+        flags += " --log-routine-outcomes false";
+    }
+    flags
 }
 
 fn print(text: &str) {

@@ -1,5 +1,6 @@
 //! Reads the logs of `ingest-fn` and `archive-fn`, and collects what they say about this run's messages and events.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -106,6 +107,13 @@ struct IngestLine {
     message_id: String,
     event_id: Option<String>,
     claim_id: Option<String>,
+    /// The text of a JSON array of JSON Pointers.
+    differs: Option<String>,
+}
+
+/// Parses the field `differs` in the log line of a conflict: the text of a JSON array of JSON Pointers.
+pub(crate) fn parse_differs(text: &str) -> Option<Vec<String>> {
+    serde_json::from_str(text).ok()
 }
 
 /// A log line of `archive-fn` about an object.
@@ -126,6 +134,9 @@ pub struct FunctionLogs {
     pub outcomes: HashMap<String, IngestOutcome>,
     /// For each message whose outcome is a conflict, the time at which its last log line was read.
     pub conflicts: HashMap<String, Instant>,
+    /// For each message whose outcome is a conflict, JSON Pointers to the places in which its body differs from the body in
+    /// the claim. Messages whose log lines do not state these places are absent.
+    pub differs: HashMap<String, Vec<String>>,
     /// Number of messages whose outcome is `Duplicate`, `Conflict` or `Won`. `ingest-fn` acknowledged these messages,
     /// except conflicts if it is configured to fail them.
     pub acknowledged: usize,
@@ -148,7 +159,9 @@ impl FunctionLogs {
     /// Records a log line of `ingest-fn`. Ignores lines about events that are not of this run, and lines that are not
     /// about a message.
     pub fn ingest(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
-        let Ok(IngestLine { outcome, message_id, event_id, claim_id }) = serde_json::from_str(line) else { return };
+        let Ok(IngestLine { outcome, message_id, event_id, claim_id, differs }) = serde_json::from_str(line) else {
+            return;
+        };
         if event_id.as_deref().is_some_and(|event_id| !is_ours(event_id)) {
             return;
         }
@@ -159,8 +172,12 @@ impl FunctionLogs {
         self.won += counts(|outcome| outcome == IngestOutcome::Won);
         if best == IngestOutcome::Conflict {
             self.conflicts.insert(message_id.clone(), Instant::now());
+            if let Some(differs) = differs.as_deref().and_then(parse_differs) {
+                self.differs.insert(message_id.clone(), differs);
+            }
         } else {
             self.conflicts.remove(&message_id);
+            self.differs.remove(&message_id);
         }
         self.outcomes.insert(message_id, best);
         if let (Some(event_id), Some(claim_id)) = (event_id, claim_id) {
@@ -197,7 +214,7 @@ pub struct LogReader<'a> {
     pub logs: FunctionLogs,
     /// The error for each log that cannot be read.
     pub unreadable: BTreeMap<Source, String>,
-    progress: &'a Progress,
+    pub(crate) progress: &'a Progress,
     /// True if each line is printed as it arrives.
     show: bool,
 }
@@ -249,9 +266,11 @@ impl<'a> LogReader<'a> {
             }
         }
         let counts = &self.progress.counts;
-        counts.acknowledged.set(self.logs.acknowledged);
-        counts.claimed.set(self.logs.won);
-        counts.archived.set(self.logs.keys.len());
+        // The log may lack lines, and the watch knows more then.
+        let raise = |count: &Cell<usize>, least: usize| count.set(count.get().max(least));
+        raise(&counts.acknowledged, self.logs.acknowledged);
+        raise(&counts.claimed, self.logs.won);
+        raise(&counts.archived, self.logs.keys.len());
         counts.lag_ms.set(self.logs.lag_ms);
     }
 

@@ -4,6 +4,8 @@
 pub mod latency;
 pub mod timeline;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use crate::evidence::Evidence;
@@ -11,6 +13,9 @@ use crate::function_logs::IngestOutcome;
 
 /// Maximum number of [`RepeatedEvent`]s that a report lists.
 const MAX_EVENTS: usize = 20;
+
+/// Maximum number of [`Difference`]s that a report lists.
+const MAX_DIFFERENCES: usize = 20;
 
 /// An event with duplicates or conflicts.
 #[derive(Debug, Serialize)]
@@ -20,6 +25,8 @@ pub struct RepeatedEvent {
     pub duplicates: usize,
     /// Number of the event's messages that `ingest-fn` logged as conflicts.
     pub conflicts: usize,
+    /// JSON Pointers to the places in which the conflicts differ from the event's claim, by the log of `ingest-fn`.
+    pub differs: BTreeSet<String>,
 }
 
 impl RepeatedEvent {
@@ -44,9 +51,37 @@ pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, u
     all.sort_by_key(|(event, duplicates, conflicts)| (std::cmp::Reverse(duplicates + conflicts), *event));
     let named = all.iter().take(MAX_EVENTS).map(|&(event, duplicates, conflicts)| {
         let event_id = evidence.plan.event_ids[event].clone();
-        RepeatedEvent { event_id, duplicates, conflicts }
+        let ids =
+            evidence.plan.messages_of[event].iter().filter_map(|&index| evidence.sent.message_ids[index].as_ref());
+        let differs = ids.filter_map(|id| evidence.seen.logs.differs.get(id)).flatten().cloned().collect();
+        RepeatedEvent { event_id, duplicates, conflicts, differs }
     });
     (named.collect(), all.len())
+}
+
+/// A place in which bodies differ from the claims of their events.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// JSON Pointer to the place, cut to its first 100 characters.
+    pub pointer: String,
+    /// Number of conflicts that differ there.
+    pub conflicts: usize,
+}
+
+/// Returns the places in which this run's conflicts differ from their claims, by the log of `ingest-fn`: at most
+/// [`MAX_DIFFERENCES`], those with the most conflicts first.
+pub(crate) fn differences(evidence: &Evidence<'_>) -> Vec<Difference> {
+    let mut conflicts: BTreeMap<&String, usize> = BTreeMap::new();
+    for id in evidence.sent.confirmed.keys() {
+        for pointer in evidence.seen.logs.differs.get(id).into_iter().flatten() {
+            *conflicts.entry(pointer).or_default() += 1;
+        }
+    }
+    let mut all: Vec<Difference> =
+        conflicts.into_iter().map(|(pointer, conflicts)| Difference { pointer: pointer.clone(), conflicts }).collect();
+    all.sort_by(|a, b| b.conflicts.cmp(&a.conflicts).then_with(|| a.pointer.cmp(&b.pointer)));
+    all.truncate(MAX_DIFFERENCES);
+    all
 }
 
 /// The times, in milliseconds since 1970, at which one event was sent, claimed and archived; `None` if unknown.

@@ -22,9 +22,10 @@ pub struct Counts {
     /// Number of messages that SQS confirmed.
     pub sent: Cell<usize>,
     /// Number of messages that `ingest-fn` logged as winners, duplicates or conflicts. It acknowledges them, except
-    /// conflicts if it is configured to fail them.
+    /// conflicts if it is configured to fail them. If the functions do not log routine outcomes, messages with the content
+    /// of their event's claim count too.
     pub acknowledged: Cell<usize>,
-    /// Number of messages of this run in the dead-letter queue.
+    /// Number of messages of this run in the dead-letter queue, except those in `acknowledged`.
     pub dead_letters: Cell<usize>,
     /// Number of events that `ingest-fn` claimed.
     pub claimed: Cell<usize>,
@@ -35,8 +36,9 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Returns the number of messages that are acknowledged plus the number of dead letters.
-    fn done(&self) -> usize {
+    /// Returns the number of messages that are acknowledged or dead letters.
+    #[must_use]
+    pub fn done(&self) -> usize {
         self.acknowledged.get() + self.dead_letters.get()
     }
 

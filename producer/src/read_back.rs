@@ -10,8 +10,7 @@ use anyhow::Context as _;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{DeleteMarkerEntry, ObjectVersion};
-use claim::key::SORT_KEY;
-use claim::{Claim, Digest, ObjectPrefix};
+use claim::{Claim, ConflictIgnore, ObjectPrefix};
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -81,7 +80,7 @@ async fn read_chunk(
     let keys = by_key.keys().map(|pk| {
         HashMap::from([
             ("pk".to_owned(), AttributeValue::S(pk.clone())),
-            ("sk".to_owned(), AttributeValue::S(SORT_KEY.to_owned())),
+            ("sk".to_owned(), AttributeValue::S(plan.rules.sort_key().to_string())),
         ])
     });
     let keys = KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(true).build()?;
@@ -127,12 +126,17 @@ pub async fn objects(
 /// The content of an object's latest version, and the counts of the object's versions.
 pub(crate) struct StoredObject {
     pub(crate) content: Vec<u8>,
+    /// Trace id in the metadata of the latest version, if it has one.
+    pub(crate) trace_id: Option<String>,
     /// Number of versions, not counting `deleted_versions`.
     pub(crate) versions: usize,
     /// Number of older versions, if all of them are identical to the latest version and each was deleted before the
     /// next was written; otherwise 0. Such versions exist after `replay` has restored an object that someone deleted.
     pub(crate) deleted_versions: usize,
 }
+
+/// Name of the object metadata in which `archive-fn` stores the claim's trace id.
+const TRACE_ID_METADATA: &str = "trace-id";
 
 /// Reads the object under a key and counts its versions. Returns `None` if the object never existed or is deleted.
 pub(crate) async fn read_object(
@@ -148,11 +152,12 @@ pub(crate) async fn read_object(
     if versions.is_empty() || markers.iter().any(|marker| marker.is_latest() == Some(true)) {
         return Ok(None);
     }
-    let content = read_version(client, bucket, key, None).await.with_context(failed)?;
-    let mut object = StoredObject { content, versions: versions.len(), deleted_versions: 0 };
+    let (content, trace_id) = read_version(client, bucket, key, None).await.with_context(failed)?;
+    let mut object = StoredObject { content, trace_id, versions: versions.len(), deleted_versions: 0 };
     if each_was_deleted(&versions, &markers) {
         for older in &versions[1..] {
-            if read_version(client, bucket, key, older.version_id()).await.with_context(failed)? != object.content {
+            let (content, _) = read_version(client, bucket, key, older.version_id()).await.with_context(failed)?;
+            if content != object.content {
                 return Ok(Some(object));
             }
         }
@@ -162,14 +167,17 @@ pub(crate) async fn read_object(
     Ok(Some(object))
 }
 
+/// Returns the content of a version, and the trace id in its metadata.
 async fn read_version(
     client: &PipelineClient,
     bucket: &str,
     key: &str,
     version_id: Option<&str>,
-) -> anyhow::Result<Vec<u8>> {
+) -> anyhow::Result<(Vec<u8>, Option<String>)> {
     let request = client.s3.get_object().bucket(bucket).key(key).set_version_id(version_id.map(str::to_owned));
-    Ok(request.send().await?.body.collect().await?.to_vec())
+    let mut answer = request.send().await?;
+    let trace_id = answer.metadata.as_mut().and_then(|metadata| metadata.remove(TRACE_ID_METADATA));
+    Ok((answer.body.collect().await?.to_vec(), trace_id))
 }
 
 /// Returns true if each version of a key except the latest was hidden by a delete marker before the next version was
@@ -204,18 +212,22 @@ fn is_as_sent(content: &[u8], claim: &Claim, plan: &Plan, event_index: usize, se
         && message_id == claim.message_id;
     // The winning message is unknown if another run sent it, or if its send was not confirmed. The object is then
     // compared with a message of this run whose digest is equal to the claim's. If there is no such message, the object
-    // is compared with the body in the claim.
-    let winner = sent.confirmed.get(&claim.message_id).map(|&index| &plan.messages[index]);
-    let same_event = || plan.messages_of[event_index].iter().map(|&index| &plan.messages[index]);
-    let digest = Digest::from_stored(&claim.digest);
-    let expected = match winner.or_else(|| same_event().find(|message| digest.is_some() && message.digest == digest)) {
-        Some(message) => message.body.to_string(),
-        None => match claim.body_text() {
-            Ok(body) => body.into_owned(),
-            Err(_) => return false,
-        },
+    // is compared with the body in the claim. If members are ignored, perhaps none of the messages with an equal digest has
+    // the body that was claimed.
+    let is_body_of = |&index: &usize| same_json(event.get(), &plan.messages[index].body);
+    let is_claimed_body = || claim.body_text().is_ok_and(|body| same_json(event.get(), &body));
+    let is_as_sent = match sent.confirmed.get(&claim.message_id) {
+        Some(winner) => is_body_of(winner),
+        None => {
+            let digest = claim.comparable_digest(&plan.rules).ok();
+            let is_equal = |index: &&usize| digest.is_some() && plan.messages[**index].digest == digest;
+            let mut equal = plan.messages_of[event_index].iter().filter(is_equal).peekable();
+            let ignores = *plan.rules.conflict_ignore() != ConflictIgnore::none();
+            let is_unknown = equal.peek().is_none();
+            equal.any(is_body_of) || ((is_unknown || ignores) && is_claimed_body())
+        }
     };
-    matches_claim && !has_more_lines && same_json(event.get(), &expected)
+    matches_claim && !has_more_lines && is_as_sent
 }
 
 /// Returns the number of messages in a queue, including delayed messages and messages in flight.

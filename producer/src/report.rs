@@ -17,12 +17,13 @@ use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
-use crate::measures::{self, RepeatedEvent};
+use crate::measures::{self, Difference, RepeatedEvent};
 use crate::source::Source;
 use crate::verdict::{Invariant, Verdict};
 use crate::watch::Observation;
 
-/// The report of a run. A number is `None` if its source could not be read.
+/// The report of a run. A number is `None` if its source could not be read, or if it needs log lines about routine outcomes
+/// and the functions do not write them.
 #[derive(Debug, Serialize)]
 pub struct RunReport {
     pub verdict: Verdict,
@@ -81,12 +82,17 @@ pub struct RunReport {
     /// Seconds from the first send until the pipeline was drained, or until the run stopped waiting for that.
     pub time: f64,
     pub invariants: Vec<Invariant>,
+    /// Names of the invariants that were not checked, because the functions do not log routine outcomes. They do not count
+    /// for the verdict.
+    pub not_checked: &'static [&'static str],
     /// The sources that could not be read, each with the error.
     pub unreadable: BTreeMap<Source, String>,
     pub latency: Latency,
     pub timeline: Timeline,
     /// The events with the most duplicates and conflicts: at most 20.
     pub repeated_events: Vec<RepeatedEvent>,
+    /// The places in which this run's conflicts differ from their claims: at most 20.
+    pub differs: Vec<Difference>,
     /// Number of events with at least one duplicate or conflict.
     pub events_repeated: usize,
     /// Objects written per second in each of ten groups of equal size: the first tenth of the objects in order of time,
@@ -105,6 +111,9 @@ impl RunReport {
         let Evidence { scenario, sent, seen, .. } = *evidence;
         let Observation { logs, claims, objects, dead_letters, .. } = seen;
         let if_known = |sources: &[Source], number: usize| evidence.knows(sources).then_some(number);
+        // These numbers need log lines about routine outcomes.
+        let if_logged =
+            |sources: &[Source], number: usize| if_known(sources, number).filter(|_| evidence.log_routine_outcomes);
         let count = |wanted| sent.confirmed.keys().filter(|id| logs.outcomes.get(*id) == Some(&wanted)).count();
         let invariants = evidence.invariants();
         // No scenario expects SQS to refuse a message. The pipeline never receives a refused message, so the run proves
@@ -136,7 +145,7 @@ impl RunReport {
             events: evidence.events_sent(),
             claims: if_known(&[Source::Table], claims.len()),
             new_claims: if_known(&[Source::Table], claims.values().filter(|claim| evidence.is_new(claim)).count()),
-            duplicates: if_known(&[Source::IngestLog], count(IngestOutcome::Duplicate)),
+            duplicates: if_logged(&[Source::IngestLog], count(IngestOutcome::Duplicate)),
             conflicts: if_known(&[Source::IngestLog], count(IngestOutcome::Conflict)),
             rejected: if_known(&[Source::IngestLog], count(IngestOutcome::Rejected)),
             objects: if_known(&in_lake, objects.len()),
@@ -144,10 +153,12 @@ impl RunReport {
             dead_letters: if_known(&[Source::DeadLetterQueue], dead_letters.len()),
             lost: if_known(&in_lake, evidence.unarchived().filter(|event| evidence.is_done_with(*event)).count()),
             pending: evidence.unarchived().filter(|event| !evidence.is_done_with(*event)).count(),
-            extra: if_known(&[Source::Table, Source::ArchiveLog], evidence.extra().len()),
+            extra: if_logged(&[Source::Table, Source::ArchiveLog], evidence.extra().len()),
             sent_per_second: measures::sent_per_second(&confirmed_ms),
             time: (took.as_secs_f64() * 1_000.0).round() / 1_000.0,
             invariants,
+            not_checked: evidence.not_checked(),
+            differs: measures::differences(evidence),
             unreadable: seen.unreadable.clone(),
             latency: Latency::from_times(&times),
             timeline: Timeline::new(started_ms, &confirmed_ms, &times),

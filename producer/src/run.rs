@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use claim::EventIdPointer;
+use claim::EventRules;
 use ops::command_line::{error_line, write_json};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use crate::progress::Progress;
 use crate::report::{RunReport, page, text};
 use crate::scenario::Scenario;
 use crate::send::{SendSettings, send_all};
-use crate::target::Target;
+use crate::target::{FunctionSettings, Target};
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
@@ -74,7 +74,7 @@ async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Fa
         Target::resolve(&args.target, url_variable).await.map_err(|error| Failure::Unusable(error.into()))?
     };
     progress.print(&target.to_string());
-    let pointer = target.event_id_pointer(args.event_id_pointer.as_ref());
+    let settings = target.settings_of_run(&args.settings, scenario);
     let report = match &target.stack {
         Some(_) if scenario.is_embedded_only() => {
             let name = scenario.name;
@@ -83,11 +83,11 @@ async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Fa
             return Err(Failure::Unusable(anyhow::anyhow!(text)));
         }
         Some(stack) => {
-            let pointer = pointer.map_err(Failure::Unusable)?;
+            let settings = settings.map_err(Failure::Unusable)?;
             let client = PipelineClient::deployed(stack).await.map_err(Failure::Unreachable)?;
-            judge(&client, scenario, args, &pointer, progress).await?
+            judge(&client, scenario, args, &settings, progress).await?
         }
-        None => run_embedded(scenario, args, &pointer.map_err(Failure::Unusable)?, progress).await?,
+        None => run_embedded(scenario, args, &settings.map_err(Failure::Unusable)?, progress).await?,
     };
     Ok(RunReport { target: target.to_string(), ..report })
 }
@@ -96,16 +96,16 @@ async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Fa
 async fn run_embedded(
     scenario: &'static Scenario,
     args: &RunArgs,
-    pointer: &EventIdPointer,
+    settings: &FunctionSettings,
     progress: &Progress,
 ) -> Result<RunReport, Failure> {
     let seed = fastrand::u64(..);
-    let embedded = EmbeddedStack::new(pointer, scenario, seed).map_err(Failure::Unreachable)?;
+    let embedded = EmbeddedStack::new(settings, scenario, seed).map_err(Failure::Unreachable)?;
     let mut pipeline = embedded.start(seed);
     let mut client = PipelineClient::embedded(&embedded);
     client.describe_queue().await.map_err(Failure::Unreachable)?;
     let report = tokio::select! {
-        report = judge(&client, scenario, args, pointer, progress) => report?,
+        report = judge(&client, scenario, args, settings, progress) => report?,
         cause = pipeline.wait_for_failure() => {
             return Err(Failure::Unreachable(anyhow::anyhow!("the embedded pipeline failed: {cause}")));
         }
@@ -124,18 +124,19 @@ pub async fn judge(
     client: &PipelineClient,
     scenario: &'static Scenario,
     args: &RunArgs,
-    pointer: &EventIdPointer,
+    settings: &FunctionSettings,
     progress: &Progress,
 ) -> Result<RunReport, Failure> {
+    let FunctionSettings { rules, log_routine_outcomes } = settings;
     let prefix = client.stack.parse_object_prefix().map_err(Failure::Unusable)?;
-    let plan = build_plan(scenario, args, pointer, client.max_message_bytes, progress).await?;
-    let settings = SendSettings {
+    let plan = build_plan(scenario, args, rules, client.max_message_bytes, progress).await?;
+    let send_settings = SendSettings {
         concurrency: args.concurrency as usize,
         batch_size: args.batch_size.unwrap_or(scenario.batch_size).into(),
         rate: args.rate.or(scenario.rate),
         slack: args.timeout,
     };
-    progress.print(&announcement(&plan, settings, scenario));
+    progress.print(&announcement(&plan, send_settings, scenario));
     let started = Instant::now();
     let started_at = SystemTime::now();
     let since_1970 = (started_at - CLOCK_DIFFERENCE).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -145,7 +146,7 @@ pub async fn judge(
     let observe = async {
         let all_sent = Notify::new();
         let sending = async {
-            let sent = send_all(client, &plan, settings, progress).await;
+            let sent = send_all(client, &plan, send_settings, progress).await;
             all_sent.notify_one();
             sent
         };
@@ -157,7 +158,7 @@ pub async fn judge(
         }
         let sent_in = started.elapsed();
         progress.print(&format!("sent in {:.2} s; waiting for the pipeline to drain", sent_in.as_secs_f64()));
-        let watch = Watch::new(client, prefix.clone(), &plan, &sent, reader);
+        let watch = Watch::new(client, prefix.clone(), &plan, &sent, reader, *log_routine_outcomes);
         let seen = watch.until_drained(args.timeout, progress).await;
         (sent, seen)
     };
@@ -174,6 +175,7 @@ pub async fn judge(
         prefix: &prefix,
         started: started_at,
         faults_occurred: client.faults_occurred(scenario),
+        log_routine_outcomes: *log_routine_outcomes,
         is_partial: progress.is_stopped(),
     };
     Ok(RunReport { seed: args.seed, ..RunReport::new(&evidence, started.elapsed()) })
@@ -184,14 +186,14 @@ pub async fn judge(
 async fn build_plan(
     scenario: &'static Scenario,
     args: &RunArgs,
-    pointer: &EventIdPointer,
+    rules: &EventRules,
     max_bytes: usize,
     progress: &Progress,
 ) -> Result<Plan, Failure> {
     let (done, plan) = oneshot::channel();
     let args = args.clone();
-    let pointer = pointer.clone();
-    thread::spawn(move || drop(done.send(Plan::new(scenario, &args, &pointer, max_bytes))));
+    let rules = rules.clone();
+    thread::spawn(move || drop(done.send(Plan::new(scenario, &args, &rules, max_bytes))));
     tokio::select! {
         plan = plan => {
             let plan = plan.context("failed to build the messages").map_err(Failure::Unusable)?;

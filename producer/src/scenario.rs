@@ -19,6 +19,10 @@ pub enum Content {
     Poisoned,
     /// The bodies are at the size limits of the queue and of a table item. Some of them are too large to be claimed.
     Sized,
+    /// CloudEvents with the same ids from several sources. Each copy of an event has another `time` and `traceparent`.
+    CloudEvents,
+    /// Each copy of an event has another `sent_at`, `attempt` and `trace.id`.
+    Restamped,
     /// Each message is a line of a file.
     File,
 }
@@ -31,6 +35,15 @@ pub enum ScenarioFaults {
     Redelivery,
     /// The table throttles every write for the duration [`OUTAGE`]. After that, S3 refuses every write for as long.
     Outage,
+}
+
+/// The event rules that a scenario requires.
+#[derive(Clone, Copy, Debug)]
+pub struct ScenarioRules {
+    /// Text of the dedup key.
+    pub dedup_key: &'static str,
+    /// Text of the list of ignored members.
+    pub conflict_ignore: &'static str,
 }
 
 /// Duration of each of the two outages in [`ScenarioFaults::Outage`].
@@ -60,6 +73,9 @@ pub struct Scenario {
     /// Faults to inject. A scenario with faults runs only on the embedded pipeline, because the producer cannot inject
     /// faults into a deployed stack.
     pub faults: Option<ScenarioFaults>,
+    /// Event rules without which the scenario has another outcome; `None` if it runs under any rules. The embedded pipeline
+    /// gets these rules, and a deployed stack must have them.
+    pub rules: Option<ScenarioRules>,
     /// Visibility timeout of the embedded queue; `None` for the deployed queue's 185 seconds. SQS redelivers a failed
     /// message only after this time, so a scenario in which messages fail would otherwise take minutes.
     pub hidden_for: Option<Duration>,
@@ -86,6 +102,9 @@ pub fn list(out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{:<12}{}{where_to}", scenario.name, scenario.about)?;
         writeln!(out, "{:<12}sends    {}", "", scenario.sends)?;
         writeln!(out, "{:<12}expects  {}", "", scenario.expects)?;
+        if let Some(ScenarioRules { dedup_key, conflict_ignore }) = scenario.rules {
+            writeln!(out, "{:<12}needs    dedup key {dedup_key}, ignored members {conflict_ignore}", "")?;
+        }
     }
     Ok(())
 }
@@ -101,6 +120,7 @@ const PLAIN: Scenario = Scenario {
     batch_size: 10,
     only_rejected_die: false,
     faults: None,
+    rules: None,
     hidden_for: None,
 };
 
@@ -113,7 +133,7 @@ pub static FILE: Scenario = Scenario {
 };
 
 /// The scenarios that `run` accepts, in the order in which `list` shows them.
-pub static SCENARIOS: [Scenario; 9] = [
+pub static SCENARIOS: [Scenario; 11] = [
     Scenario {
         name: "herd",
         about: "one event, sent many times at once",
@@ -146,6 +166,31 @@ pub static SCENARIOS: [Scenario; 9] = [
         sends: "50 messages of 10 events, shuffled: three messages of each event have one content and two have another",
         expects: "one object for each event; each of the other messages is a duplicate if it matches the claim, and a conflict if it does not",
         content: Content::Conflicting,
+        ..PLAIN
+    },
+    Scenario {
+        name: "cloudevents",
+        about: "the same ids from several sources",
+        sends: "60 CloudEvents, shuffled: 7 ids from each of 3 sources, and every copy of an event has another time and traceparent",
+        expects: "one object for each source and id; all other messages are duplicates",
+        content: Content::CloudEvents,
+        messages: 60,
+        rules: Some(ScenarioRules {
+            dedup_key: r#"["/source","/id"]"#,
+            conflict_ignore: r#"["/time","/traceparent"]"#,
+        }),
+        ..PLAIN
+    },
+    Scenario {
+        name: "restamped",
+        about: "duplicates that were stamped again on their way",
+        sends: "50 messages of 10 events, shuffled: every copy of an event has another sent_at, attempt and trace.id",
+        expects: "one object for each event; all other messages are duplicates",
+        content: Content::Restamped,
+        rules: Some(ScenarioRules {
+            dedup_key: "/event_id",
+            conflict_ignore: r#"["/attempt","/sent_at","/trace/id"]"#,
+        }),
         ..PLAIN
     },
     Scenario {

@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_sqs::error::ProvideErrorMetadata as _;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use futures_util::{StreamExt as _, stream};
 use ops::command_line::error_line;
 use tokio::time::Instant;
 
-use crate::events::Plan;
+use crate::events::{Attribute, Plan};
 use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 
@@ -131,7 +131,7 @@ pub async fn send_all(
 }
 
 /// Splits the messages into requests, in order. Each request has as many messages as the settings and `max_bytes`
-/// allow. `max_bytes` limits the total size of a request's bodies, because SQS applies the size limit of one message to
+/// allow. `max_bytes` limits the total size of a request's messages, because SQS applies the size limit of one message to
 /// a whole batch.
 fn split_into_requests(plan: &Plan, settings: SendSettings, max_bytes: usize) -> Vec<Range<usize>> {
     let in_burst = settings.rate.map_or(usize::MAX, |rate| rate.div_ceil(BURSTS_PER_SECOND) as usize);
@@ -139,12 +139,12 @@ fn split_into_requests(plan: &Plan, settings: SendSettings, max_bytes: usize) ->
     let mut requests: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
     for (index, message) in plan.messages.iter().enumerate() {
-        bytes += message.body.len();
+        bytes += message.bytes();
         match requests.last_mut() {
             Some(last) if last.len() < most && bytes <= max_bytes => last.end = index + 1,
             _ => {
                 requests.push(index..index + 1);
-                bytes = message.body.len();
+                bytes = message.bytes();
             }
         }
     }
@@ -156,8 +156,19 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
     let sqs = &client.sqs;
     let queue_url = &client.stack.queue_url;
     let body = |index: usize| plan.messages[index].body.to_string();
+    let attributes = |index: usize| {
+        let attributes = plan.messages[index].attributes.iter();
+        let attributes: HashMap<String, MessageAttributeValue> = attributes
+            .map(|Attribute { name, data_type, value }| {
+                let value = MessageAttributeValue::builder().data_type(data_type).string_value(value);
+                (name.clone(), value.build().expect("the attribute has a type"))
+            })
+            .collect();
+        (!attributes.is_empty()).then_some(attributes)
+    };
     if messages.len() == 1 {
         let request = sqs.send_message().queue_url(queue_url).message_body(body(messages.start));
+        let request = request.set_message_attributes(attributes(messages.start));
         let outcome = match request.send().await {
             Ok(answer) => confirmed(answer.message_id),
             Err(error) => {
@@ -170,6 +181,7 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
     }
     let entry = |index: usize| {
         let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body(index));
+        let entry = entry.set_message_attributes(attributes(index));
         entry.build().expect("the entry has an id and a body")
     };
     let request =

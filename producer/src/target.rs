@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::Context as _;
-use claim::{EventIdPointer, ObjectPrefix};
-use pipeline::names;
+use claim::{ConflictIgnore, DEFAULT_DEDUP_KEY, DedupKey, EventRules, ObjectPrefix};
+use pipeline::{PipelineSettings, names};
 
-use crate::cli::TargetArgs;
+use crate::cli::{SettingsArgs, TargetArgs};
+use crate::scenario::{Scenario, ScenarioRules};
 use crate::terraform::{Outputs, TerraformError};
 
 /// The reason why no target could be chosen.
@@ -51,8 +52,37 @@ pub struct Stack {
     pub dlq_url: Option<String>,
     /// URL of the stream mapping's on-failure queue.
     pub on_failure_url: Option<String>,
-    /// JSON Pointer to the event id in a message body, if the Terraform outputs contain one.
-    pub event_id_pointer: Option<String>,
+    /// Dedup key of the stack, if the Terraform outputs contain it.
+    pub dedup_key: Option<String>,
+    /// Ignored members of the stack as a JSON array, if the Terraform outputs contain them.
+    pub conflict_ignore: Option<String>,
+    /// True if the functions log routine outcomes, if the Terraform outputs contain this setting.
+    pub log_routine_outcomes: Option<bool>,
+}
+
+/// The settings of the functions on which the outcome of a run and its judgement depend.
+#[derive(Clone, Debug)]
+pub struct FunctionSettings {
+    pub rules: EventRules,
+    /// False if the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and
+    /// `skipped`.
+    pub log_routine_outcomes: bool,
+}
+
+impl FunctionSettings {
+    /// Sets the variables of both functions.
+    pub(crate) fn apply(&self, settings: &mut PipelineSettings) {
+        settings.ingest.rules = self.rules.clone();
+        settings.ingest.log_routine_outcomes = self.log_routine_outcomes;
+        settings.archive.log_routine_outcomes = self.log_routine_outcomes;
+    }
+}
+
+/// The settings of functions whose variables are not set.
+impl Default for FunctionSettings {
+    fn default() -> Self {
+        Self { rules: EventRules::default(), log_routine_outcomes: true }
+    }
 }
 
 impl Stack {
@@ -68,7 +98,9 @@ impl Stack {
             archive_log_group: Some(names::log_group(names::ARCHIVE_FUNCTION)),
             dlq_url: None,
             on_failure_url: Some(emulator::queue_url(names::ON_FAILURE_QUEUE)),
-            event_id_pointer: None,
+            dedup_key: None,
+            conflict_ignore: None,
+            log_routine_outcomes: None,
         }
     }
 }
@@ -121,7 +153,9 @@ impl Target {
             archive_log_group: args.archive_log_group.clone().or_else(|| output("archive_log_group")),
             dlq_url: args.dlq_url.clone().or_else(|| output("sqs_dlq_url")),
             on_failure_url: output("on_failure_queue_url"),
-            event_id_pointer: output("event_id_pointer"),
+            dedup_key: output("dedup_key"),
+            conflict_ignore: same_stack.as_ref().and_then(|outputs| outputs.json("conflict_ignore")),
+            log_routine_outcomes: same_stack.as_ref().and_then(|outputs| outputs.flag("log_routine_outcomes")),
             queue_url,
         };
         Ok(Self { stack: Some(stack), reason })
@@ -129,18 +163,109 @@ impl Target {
 }
 
 impl Target {
-    /// Returns the pointer to the event id: `given`, otherwise the stack's pointer, otherwise `/event_id`.
+    /// Returns the settings of the functions. Each setting is the given one, otherwise the stack's, otherwise the default.
     ///
     /// # Errors
-    /// Fails if the stack's pointer is not valid.
-    pub fn event_id_pointer(&self, given: Option<&EventIdPointer>) -> anyhow::Result<EventIdPointer> {
-        if let Some(pointer) = given {
-            return Ok(pointer.clone());
-        }
-        let of_stack = self.stack.as_ref().and_then(|stack| stack.event_id_pointer.as_deref()).unwrap_or("/event_id");
-        EventIdPointer::parse(of_stack)
-            .with_context(|| format!("failed to parse the stack's event id pointer {of_stack:?}"))
+    /// Fails if a setting is not valid, or if the dedup key and the list of ignored members do not fit together.
+    pub fn settings(&self, given: &SettingsArgs) -> anyhow::Result<FunctionSettings> {
+        let default = ScenarioRules { dedup_key: DEFAULT_DEDUP_KEY, conflict_ignore: "[]" };
+        self.settings_or(given, default)
     }
+
+    /// Returns the settings of the functions for a run of a scenario. On the embedded pipeline, the rules that the scenario
+    /// requires are the default.
+    ///
+    /// # Errors
+    /// Fails in the cases of [`settings`](Self::settings). Also fails if the stack has other settings than the given ones, or
+    /// if the settings are not those that the scenario requires.
+    pub fn settings_of_run(&self, given: &SettingsArgs, scenario: &Scenario) -> anyhow::Result<FunctionSettings> {
+        let settings = match (&self.stack, scenario.rules) {
+            (None, Some(required)) => self.settings_or(given, required)?,
+            _ => self.settings(given)?,
+        };
+        if self.stack.is_some() {
+            let of_stack = self.settings(&SettingsArgs::default())?;
+            self.check_flags(given, &settings, &of_stack)?;
+        }
+        if let Some(required) = scenario.rules {
+            let is_unknown = self.stack.as_ref().is_some_and(|stack| stack.dedup_key.is_none());
+            let hint = if is_unknown {
+                ": give --dedup-key and --conflict-ignore if the stack has these settings"
+            } else {
+                ""
+            };
+            check_scenario(scenario.name, required, &settings.rules, hint)?;
+        }
+        Ok(settings)
+    }
+
+    fn settings_or(&self, given: &SettingsArgs, default: ScenarioRules) -> anyhow::Result<FunctionSettings> {
+        let stack = self.stack.as_ref();
+        let key_output = stack.and_then(|stack| stack.dedup_key.as_deref());
+        let (key, source) = choose("dedup_key", given.dedup_key.as_deref(), key_output, default.dedup_key);
+        let key = DedupKey::parse(key).with_context(|| format!("{source} is {key:?}"))?;
+        let ignore_output = stack.and_then(|stack| stack.conflict_ignore.as_deref());
+        let (ignore, source) =
+            choose("conflict_ignore", given.conflict_ignore.as_deref(), ignore_output, default.conflict_ignore);
+        let ignore = ConflictIgnore::parse(ignore, &key).with_context(|| format!("{source} is {ignore:?}"))?;
+        let logs = given.log_routine_outcomes.or(stack.and_then(|stack| stack.log_routine_outcomes));
+        Ok(FunctionSettings { rules: EventRules::new(key, ignore), log_routine_outcomes: logs.unwrap_or(true) })
+    }
+
+    /// Fails if a flag differs from the stack's Terraform output. A run would be judged by settings that the functions do not
+    /// have.
+    fn check_flags(
+        &self,
+        given: &SettingsArgs,
+        settings: &FunctionSettings,
+        of_stack: &FunctionSettings,
+    ) -> anyhow::Result<()> {
+        let Some(stack) = &self.stack else { return Ok(()) };
+        let texts = |settings: &FunctionSettings| {
+            let rules = &settings.rules;
+            let logs = settings.log_routine_outcomes.to_string();
+            [rules.dedup_key().to_string(), rules.conflict_ignore().to_string(), logs]
+        };
+        let is_given =
+            [given.dedup_key.is_some(), given.conflict_ignore.is_some(), given.log_routine_outcomes.is_some()];
+        let is_output =
+            [stack.dedup_key.is_some(), stack.conflict_ignore.is_some(), stack.log_routine_outcomes.is_some()];
+        for (index, name) in ["dedup-key", "conflict-ignore", "log-routine-outcomes"].into_iter().enumerate() {
+            let given = &texts(settings)[index];
+            let output = &texts(of_stack)[index];
+            if is_given[index] && is_output[index] && given != output {
+                anyhow::bail!("--{name} is {given}, but the stack has {output}: leave out --{name}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the value of a setting, and the words for the place where the value comes from.
+fn choose<'a>(name: &str, given: Option<&'a str>, output: Option<&'a str>, default: &'a str) -> (&'a str, String) {
+    match (given, output) {
+        (Some(value), _) => (value, format!("--{}", name.replace('_', "-"))),
+        (None, Some(value)) => (value, format!("the Terraform output `{name}`")),
+        (None, None) => (default, format!("the default of `{name}`")),
+    }
+}
+
+/// Fails if the rules are not those that a scenario requires. The error ends with `hint`.
+fn check_scenario(name: &str, required: ScenarioRules, rules: &EventRules, hint: &str) -> anyhow::Result<()> {
+    let key = DedupKey::parse(required.dedup_key).context("the scenario has an invalid dedup key")?;
+    let ignore = ConflictIgnore::parse(required.conflict_ignore, &key).context("the scenario has an invalid list")?;
+    if (rules.dedup_key(), rules.conflict_ignore()) == (&key, &ignore) {
+        return Ok(());
+    }
+    // A JSON string is also a string in Terraform's language, as long as it has no `${` or `%{`.
+    let terraform = |key: &DedupKey, ignore: &ConflictIgnore| {
+        format!("dedup_key = {} and conflict_ignore = {ignore}", serde_json::Value::from(key.to_string()))
+    };
+    anyhow::bail!(
+        "cannot run `{name}`: it needs the Terraform settings {}, but the pipeline has {}{hint}",
+        terraform(&key, &ignore),
+        terraform(rules.dedup_key(), rules.conflict_ignore())
+    );
 }
 
 impl Stack {

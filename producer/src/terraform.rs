@@ -98,6 +98,18 @@ impl Outputs {
         Ok((outputs, has_resources))
     }
 
+    /// Returns an output as JSON, if it exists and is not null.
+    #[must_use]
+    pub fn json(&self, name: &str) -> Option<String> {
+        self.0.get(name).filter(|value| !value.is_null()).map(Value::to_string)
+    }
+
+    /// Returns an output, if it exists and is true or false.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.0.get(name)?.as_bool()
+    }
+
     /// Returns an output, if it exists and is a string.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {

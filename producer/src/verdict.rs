@@ -19,6 +19,10 @@ pub enum Verdict {
     Inconclusive,
 }
 
+/// The names of the invariants that can be checked only if the functions log routine outcomes.
+pub(crate) const NEED_ROUTINE_LINES: [&str; 3] =
+    [invariants::EVERY_MESSAGE_ENDED, invariants::NOT_WON_TWICE, invariants::NO_OTHER_OBJECT];
+
 /// A property that must hold after a run, and the result of its check.
 #[derive(Debug, Serialize)]
 pub struct Invariant {

@@ -61,6 +61,8 @@ pub struct Watch<'a> {
     prefix: ObjectPrefix,
     event_of_id: HashMap<&'a str, usize>,
     reader: LogReader<'a>,
+    /// False if the functions do not log routine outcomes. The watch then looks up everything, and does not wait for log lines.
+    log_routine_outcomes: bool,
     /// The search of the dead-letter queue; `None` if the queue is unknown.
     dead_letters: Option<DeadLetterSearch<'a>>,
     seen: Observation,
@@ -68,6 +70,7 @@ pub struct Watch<'a> {
     empty_since: Instant,
     /// Number of looks since the last search of the dead-letter queue.
     looks_since_search: u32,
+    started: Instant,
 }
 
 impl<'a> Watch<'a> {
@@ -79,6 +82,7 @@ impl<'a> Watch<'a> {
         plan: &'a Plan,
         sent: &'a SendResults,
         reader: LogReader<'a>,
+        log_routine_outcomes: bool,
     ) -> Self {
         let mut seen = Observation::default();
         let stack = &client.stack;
@@ -95,7 +99,7 @@ impl<'a> Watch<'a> {
             }
         }
         let event_of_id = plan.event_ids.iter().enumerate().map(|(event, id)| (id.as_str(), event)).collect();
-        let dead_letters = client.dlq_url.as_deref().map(|url| DeadLetterSearch::new(client, url));
+        let dead_letters = client.dlq_url.as_deref().map(|url| DeadLetterSearch::new(client, url, None));
         let empty_since = Instant::now();
         Self {
             client,
@@ -104,11 +108,13 @@ impl<'a> Watch<'a> {
             prefix,
             event_of_id,
             reader,
+            log_routine_outcomes,
             dead_letters,
             seen,
             empty_looks: 0,
             empty_since,
             looks_since_search: 0,
+            started: Instant::now(),
         }
     }
 
@@ -124,6 +130,7 @@ impl<'a> Watch<'a> {
                 // Ctrl-C does not interrupt the last look.
                 () = progress.stopped(), if !last => None,
             };
+            self.count();
             match looked {
                 Some(Err(_elapsed)) => {
                     self.seen.unreadable.insert(Source::Queue, "the stack did not answer in time".to_owned());
@@ -132,12 +139,23 @@ impl<'a> Watch<'a> {
                 Some(Ok(())) if self.seen.drained || last => return self.end(),
                 _ => {}
             }
-            progress.counts.dead_letters.set(self.seen.dead_letters.len());
             tokio::select! {
                 () = tokio::time::sleep(self.client.poll_interval.min(deadline - Instant::now())) => {}
                 () = progress.stopped() => {}
             }
         }
+    }
+
+    /// Updates the live counts.
+    fn count(&self) {
+        let counts = &self.reader.progress.counts;
+        let is_acknowledged = |id: &&String| self.is_acknowledged(id) || self.is_surely_duplicate(id);
+        if !self.log_routine_outcomes {
+            counts.claimed.set(self.seen.claims.len());
+            counts.archived.set(self.seen.objects.len());
+            counts.acknowledged.set(self.sent.confirmed.keys().filter(is_acknowledged).count());
+        }
+        counts.dead_letters.set(self.seen.dead_letters.iter().filter(|id| !is_acknowledged(id)).count());
     }
 
     fn end(mut self) -> Observation {
@@ -147,6 +165,7 @@ impl<'a> Watch<'a> {
 
     async fn look(&mut self, last: bool) {
         self.reader.poll().await;
+        self.count();
         for source in self.reader.tails() {
             match self.reader.unreadable.get(&source) {
                 Some(problem) => self.seen.unreadable.insert(source, problem.clone()),
@@ -163,6 +182,10 @@ impl<'a> Watch<'a> {
             // A run that was not drained is inconclusive anyway, so it does not wait for hidden messages.
             self.read_dead_letters(if self.seen.drained { MAX_ROUNDS } else { 1 }).await;
             self.read_claims(true).await;
+            if !self.log_routine_outcomes {
+                // Without log lines, nothing shows which objects were written again after they were read.
+                self.seen.objects.clear();
+            }
             self.read_objects(true).await;
             self.seen.drained = self.is_drained();
         }
@@ -183,7 +206,7 @@ impl<'a> Watch<'a> {
             self.empty_since = Instant::now();
         }
         self.empty_looks += 1;
-        if self.sent.confirmed.keys().any(|id| !self.is_settled(id)) {
+        if self.sent.confirmed.keys().any(|id| !self.is_settled(id) && !self.is_surely_duplicate(id)) {
             self.read_dead_letters(1).await;
         }
         // Log lines and dead letters may appear with a delay, so the queue is settled only some time after it became
@@ -217,14 +240,14 @@ impl<'a> Watch<'a> {
     }
 
     /// Looks up the claims of events for which no claim was found so far. Looks up only events that the logs show as
-    /// claimed, unless `all` is true, the log of `ingest-fn` cannot be read, or the queue is settled and the
+    /// claimed, unless `all` is true, the log of `ingest-fn` lacks lines or cannot be read, or the queue is settled and the
     /// dead-letter queue was read.
     async fn read_claims(&mut self, all: bool) {
         let Some(table) = &self.client.stack.table else { return };
         // Determine `all_handled` and `acknowledged` before the look-up. Then a claim that the look-up does not find is
         // missing, not late.
         let all_handled = self.seen.queue_settled && self.is_readable(Source::DeadLetterQueue);
-        let all = all || all_handled || !self.is_readable(Source::IngestLog);
+        let all = all || all_handled || !self.log_routine_outcomes || !self.is_readable(Source::IngestLog);
         let acknowledged: HashSet<usize> = {
             let ids = self.sent.confirmed.iter().filter(|(id, _)| self.is_acknowledged(id));
             ids.filter_map(|(_, &index)| self.plan.messages[index].event).collect()
@@ -254,11 +277,11 @@ impl<'a> Watch<'a> {
     }
 
     /// Looks up the objects of claims for which no object was found so far. If a message of this run won the claim,
-    /// skips its object until `archive-fn` has logged the event as archived, unless `all` is true or that log cannot be
-    /// read.
+    /// skips its object until `archive-fn` has logged the event as archived, unless `all` is true, or that log lacks lines
+    /// or cannot be read.
     async fn read_objects(&mut self, all: bool) {
         let Some(bucket) = &self.client.stack.bucket else { return };
-        let all = all || !self.is_readable(Source::ArchiveLog);
+        let all = all || !self.log_routine_outcomes || !self.is_readable(Source::ArchiveLog);
         // An object that was written again after it was read must be read again.
         for event_id in self.reader.logs.written_again.drain() {
             self.event_of_id.get(event_id.as_str()).map(|event| self.seen.objects.remove(event));
@@ -319,10 +342,31 @@ impl<'a> Watch<'a> {
     /// Returns true if SQS will not deliver the message again, because it was acknowledged or is a dead letter.
     fn is_settled(&self, message_id: &str) -> bool {
         // The configuration decides whether a conflict is acknowledged, or redelivered and logged again.
-        let may_be_redelivered = self.reader.logs.conflicts.get(message_id).is_some_and(|logged| {
-            !self.client.shares_queue || logged.elapsed() <= self.client.visibility_timeout + self.client.log_delay
-        });
-        (self.is_acknowledged(message_id) && !may_be_redelivered) || self.seen.dead_letters.contains(message_id)
+        let may_be_redelivered = self
+            .reader
+            .logs
+            .conflicts
+            .get(message_id)
+            .is_some_and(|logged| !self.client.shares_queue || logged.elapsed() <= self.receive_period());
+        (self.is_acknowledged(message_id) && !may_be_redelivered)
+            || self.seen.dead_letters.contains(message_id)
+            || (self.is_surely_duplicate(message_id) && self.started.elapsed() > self.receive_period())
+    }
+
+    /// Returns the longest time from a delivery of a message until the log shows its outcome or its next delivery.
+    fn receive_period(&self) -> Duration {
+        self.client.visibility_timeout + self.client.log_delay
+    }
+
+    /// Returns true if the functions do not log routine outcomes and the message has the content of its event's claim. The
+    /// message has won, or `ingest-fn` acknowledges it as a duplicate on its next delivery. The log will not show which.
+    fn is_surely_duplicate(&self, message_id: &str) -> bool {
+        if self.log_routine_outcomes {
+            return false;
+        }
+        let message = &self.plan.messages[self.sent.confirmed[message_id]];
+        let claim = message.event.and_then(|event| self.seen.claims.get(&event));
+        claim.is_some_and(|claim| message.digest == claim.comparable_digest(&self.plan.rules).ok())
     }
 
     /// Returns true if at least one of the run's messages is not settled, and each such message has an outcome in the

@@ -44,6 +44,7 @@ fn default_run_becomes_one_object() {
         assert_eq!(verdict[name], number, "{name}: {verdict}");
     }
     assert_eq!(verdict["verdict"], "held");
+    assert_eq!(verdict["not_checked"], serde_json::json!([]));
     assert!(verdict["invariants"].as_array().unwrap().iter().all(|invariant| invariant["held"] == true));
 
     let lines = verdict["bill"]["lines"].as_array().unwrap();
@@ -124,7 +125,7 @@ fn copied_file_becomes_one_object_per_event() {
     let folder = tempfile::tempdir().unwrap();
     let line = |n| format!("{{ \"z\": 1.{n}0, \"meta\": {{\"id\": {n}}}, \"a\": [1E2, \"\\u00e9\"] }}\n");
     std::fs::write(folder.path().join("some.ndjson"), (0..1_000).map(line).collect::<String>()).unwrap();
-    let arguments = ["--json", "--file", "some.ndjson", "--event-id-pointer", "/meta/id", "--copies", "3"];
+    let arguments = ["--json", "--file", "some.ndjson", "--dedup-key", "/meta/id", "--copies", "3"];
     let verdict = verdict(folder.path(), &arguments);
     assert_eq!(
         (&verdict["sent"], &verdict["objects"], &verdict["duplicates"]),
@@ -241,7 +242,7 @@ fn file_problems_say_where_and_what_to_do() {
             b"{\n  \"event_id\": 1\n}\n".to_vec(),
             "one JSON object over several lines; nothing was sent: convert it with `jq -c .`\n".to_owned(),
         ),
-        (b"{\"id\":1}\n".to_vec(), "line 1: the body has no event id at `/event_id`\n".to_owned()),
+        (b"{\"id\":1}\n".to_vec(), "line 1: the body has no dedup key at `/event_id`\n".to_owned()),
     ] {
         std::fs::write(folder.path().join("f"), &content).unwrap();
         let output = producer(folder.path(), &["--local", "--file", "f"]);
@@ -251,7 +252,119 @@ fn file_problems_say_where_and_what_to_do() {
     }
     // A JSON array can be a valid event.
     std::fs::write(folder.path().join("f"), "[{\"id\":1}]\n").unwrap();
-    assert_eq!(verdict(folder.path(), &["--json", "--file", "f", "--event-id-pointer", "/0/id"])["objects"], 1);
+    assert_eq!(verdict(folder.path(), &["--json", "--file", "f", "--dedup-key", "/0/id"])["objects"], 1);
+}
+
+/// A setting that is not valid is one line that names its flag, for every command.
+#[test]
+fn bad_settings_name_their_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    for (settings, expected) in [
+        (&["--dedup-key", "id"][..], r#"error: --dedup-key is "id": must be a JSON Pointer such as `/event_id`"#),
+        (&["--dedup-key", r#"["/a"]"#], "--dedup-key is \"[\\\"/a\\\"]\": must have 2 to 8 JSON Pointers, but has 1"),
+        (&["--dedup-key", r#"["/a","b"]"#], "element 2, \"b\""),
+        (&["--dedup-key", "attribute:"], "must name a message attribute"),
+        (&["--conflict-ignore", "/a"], "error: --conflict-ignore is \"/a\": must be a JSON array of strings"),
+        (&["--conflict-ignore", r#"["/event_id"]"#], "element 1, `/event_id`, must not be or contain `/event_id`"),
+        (&["--log-routine-outcomes", "no"], "--log-routine-outcomes"),
+    ] {
+        for command in [&["run", "herd", "--local"][..], &["local", "--port", "0"], &["trace", "a"]] {
+            let output = producer(folder.path(), &[command, settings].concat());
+            let problem = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.code(), problem.lines().count()), (Some(2), 1), "{command:?}: {problem}");
+            assert!(problem.contains(expected), "{expected}: {problem}");
+        }
+    }
+    for (arguments, expected) in [
+        (
+            &["run", "restamped", "--dedup-key", "content"][..],
+            "cannot run `restamped`: it needs the Terraform settings",
+        ),
+        (
+            &["run", "herd", "--dedup-key", "/id"],
+            "cannot send generated events: the body has no dedup key at `/id`: use",
+        ),
+        (&["run", "large", "--dedup-key", r#"["/source","/event_id"]"#], "cannot send generated events"),
+        (
+            &["run", "herd", "--dedup-key", "attribute:a", "--event-id", "a\u{1}"],
+            "as the message attribute `a`: --event-id",
+        ),
+    ] {
+        let output = producer(folder.path(), &[arguments, &["--local"]].concat());
+        let problem = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), problem.lines().count()), (Some(2), 1), "{arguments:?}: {problem}");
+        assert!(problem.contains(expected), "{expected}: {problem}");
+    }
+}
+
+/// The events of a file can have every kind of dedup key, and members that do not count.
+#[test]
+fn file_may_have_every_kind_of_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = |shop, order| format!("{{\"shop\":\"{shop}\",\"order\":{order},\"at\":{}}}\n", fastrand::u32(..));
+    let orders: String = ["7", "\"7\"", "8"].iter().flat_map(|order| [shop("a", order), shop("b", order)]).collect();
+    std::fs::write(folder.path().join("orders"), orders).unwrap();
+    let run = |arguments: &[&str]| {
+        let verdict = verdict(folder.path(), &[&["--json"], arguments].concat());
+        assert_eq!(verdict["verdict"], "held", "{verdict}");
+        ["objects", "duplicates", "conflicts"].map(|name| verdict[name].as_u64().unwrap())
+    };
+    let file = ["--file", "orders", "--copies", "2", "--dedup-key"];
+    let key = r#"["/shop","/order"]"#;
+    // The order numbers 7 and "7" are the same, but the bodies differ.
+    assert_eq!(run(&[&file[..], &[key, "--conflict-ignore", r#"["/at"]"#]].concat()), [4, 4, 4]);
+    assert_eq!(run(&[&file[..], &[key]].concat()), [4, 4, 4]);
+    assert_eq!(run(&[&file[..], &["content"]].concat()), [6, 6, 0]);
+
+    let message = |id: &str, kind: &str, body: &str| {
+        let attributes = serde_json::json!({
+            "order": { "StringValue": id, "DataType": kind }, "traceparent": { "StringValue": "x", "DataType": "String" }
+        });
+        let message = serde_json::json!({ "MessageId": "m", "ReceiptHandle": "r", "Body": body, "MessageAttributes": attributes });
+        format!("{message}\n")
+    };
+    let lines =
+        [message("7", "Number.int", " 1.50 "), message("7", "String", "1.50"), message("8", "String.a", "1.50")];
+    std::fs::write(folder.path().join("messages"), lines.concat()).unwrap();
+    assert_eq!(run(&["--file", "messages", "--dedup-key", "attribute:order"]), [2, 1, 0]);
+
+    let form = "a line must be an object with `Body` and `MessageAttributes`";
+    for (line, expected) in [
+        ("{\"order\":7}\n".to_owned(), form),
+        ("{\"Body\":7}\n".to_owned(), form),
+        ("{\"Body\":\"{}\"}\n".to_owned(), "line 1: the message has no attribute `order`, which is the dedup key\n"),
+        (message("", "String", "1"), "line 1: SQS does not accept the attribute `order`, because it is empty\n"),
+        (message("\u{1}", "String", "1"), "line 1: SQS does not accept U+0001, which is in the attribute `order`\n"),
+        (message("7", "String", "nope"), "line 1: the body is not strict JSON"),
+        (message("7", "String", "\"\u{ffff}\""), "line 1: U+FFFF is a character that SQS does not accept\n"),
+        (
+            message("7", "String", "1").replace("traceparent", "a..b"),
+            "SQS does not accept the attribute name \"a..b\"\n",
+        ),
+        (
+            message("7", "String", "1").replace("\"StringValue\":\"x\"", "\"BinaryValue\":\"eA==\""),
+            "cannot send the attribute `traceparent` of the type String, only strings and numbers\n",
+        ),
+    ] {
+        std::fs::write(folder.path().join("f"), &line).unwrap();
+        let output = producer(folder.path(), &["--local", "--file", "f", "--dedup-key", "attribute:order"]);
+        let problem = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), problem.lines().count()), (Some(2), 1), "{line}: {problem}");
+        assert!(problem.contains(expected), "{expected}: {problem}");
+    }
+}
+
+/// Without log lines about routine outcomes, the text shows which invariants were not checked.
+#[test]
+fn unchecked_invariants_are_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = printed_lines(folder.path(), &["--log-routine-outcomes", "false"]);
+    let [.., passed, first, second, third, verdict, _] = &lines[..] else { panic!("{lines:#?}") };
+    assert_eq!(passed, "PASS  7 of 7 invariants (--json lists them)");
+    assert_eq!(first, "SKIP  each message ended as won, duplicate, conflict or dead letter");
+    assert!(second.starts_with("SKIP  ") && third.starts_with("SKIP  "), "{lines:#?}");
+    assert_eq!(verdict, "verdict: held");
+    assert!(lines.iter().all(|line| line.chars().count() <= 100), "{lines:#?}");
 }
 
 /// Every option that takes a path accepts a file name that is not UTF-8.
@@ -413,7 +526,19 @@ fn report_has_latency_and_timeline() {
 fn scenarios_are_listed_and_validated() {
     let folder = tempfile::tempdir().unwrap();
     let listed = String::from_utf8(producer(folder.path(), &["list"]).stdout).unwrap();
-    for name in ["herd", "distinct", "mixed", "conflicts", "poison", "large", "redelivery", "outage", "soak"] {
+    for name in [
+        "herd",
+        "distinct",
+        "mixed",
+        "conflicts",
+        "cloudevents",
+        "restamped",
+        "poison",
+        "large",
+        "redelivery",
+        "outage",
+        "soak",
+    ] {
         assert!(listed.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name}: {listed}");
     }
     for (arguments, expected) in [

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use claim::{ConflictIgnore, DedupKey, EventRules};
 use emulator::{Fault, Services, queue_url, runtime_api};
 use ops::logs::LogsClient;
 use pipeline::{Pipeline, PipelineSettings, names};
 use producer::function_logs::LogTail;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 /// Runs the producer against the stack at `endpoint`, and returns its exit code and JSON report.
@@ -37,6 +38,129 @@ async fn run_with_bucket(bucket: &str, endpoint: &str, arguments: &[&str]) -> (O
     let problem = String::from_utf8_lossy(&output.stderr);
     let verdict = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {problem}"));
     (output.status.code(), verdict)
+}
+
+/// A folder with the Terraform state of the embedded stack. `settings` are the outputs for the functions' settings.
+fn state_folder(settings: &Value) -> tempfile::TempDir {
+    let mut outputs = json!({
+        "sqs_queue_url": queue_url(names::QUEUE),
+        "sqs_dlq_url": queue_url(names::DEAD_LETTER_QUEUE),
+        "dynamodb_table_name": names::TABLE,
+        "s3_bucket_name": names::BUCKET,
+        "object_prefix": "events/",
+        "ingest_log_group": names::log_group(names::INGEST_FUNCTION),
+        "archive_log_group": names::log_group(names::ARCHIVE_FUNCTION),
+    });
+    outputs.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    let outputs = outputs.as_object().unwrap().iter();
+    let outputs: Value = outputs.map(|(name, value)| (name.clone(), json!({ "value": value }))).collect();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("terraform.tfstate"), json!({ "outputs": outputs }).to_string()).unwrap();
+    folder
+}
+
+/// Runs a command of the producer on the stack that the Terraform state in `folder` describes.
+async fn run_by_state(folder: &tempfile::TempDir, endpoint: &str, arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+    command
+        .args(arguments)
+        .args([std::ffi::OsStr::new("--terraform-dir"), folder.path().as_os_str()])
+        .env_clear()
+        .envs([("AWS_ENDPOINT_URL", endpoint), ("AWS_REGION", emulator::region::REGION)])
+        .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+        .kill_on_drop(true);
+    tokio::time::timeout(Duration::from_secs(200), command.output()).await.unwrap().unwrap()
+}
+
+/// A run and a trace follow the settings in the Terraform outputs.
+#[tokio::test]
+async fn settings_come_from_terraform_outputs() {
+    let services = Services::on_real_clock(1).unwrap();
+    let mut settings = PipelineSettings::default();
+    let key = DedupKey::parse(r#"["/source","/id"]"#).unwrap();
+    let ignore = ConflictIgnore::parse(r#"["/time","/traceparent"]"#, &key).unwrap();
+    settings.ingest.rules = EventRules::new(key, ignore);
+    settings.ingest.log_routine_outcomes = false;
+    settings.archive.log_routine_outcomes = false;
+    let _pipeline = Pipeline::start(&services, settings, 1);
+    let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
+    let folder = state_folder(&json!({
+        "dedup_key": r#"["/source","/id"]"#,
+        "conflict_ignore": ["/time", "/traceparent"],
+        "log_routine_outcomes": false,
+    }));
+    let output = run_by_state(&folder, &endpoint, &["run", "cloudevents", "--json"]).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &report["objects"], &report["conflicts"]),
+        (Some(0), &20.into(), &0.into()),
+        "{report}"
+    );
+    assert_eq!(report["not_checked"].as_array().unwrap().len(), 3, "{report}");
+
+    let id = r#"["urn:grid:north","grid_stress_999-cloudevents-1"]"#;
+    let output = run_by_state(&folder, &endpoint, &["trace", id, "--json"]).await;
+    let story: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &story["place"]), (Some(0), &"archived".into()), "{story}");
+
+    // An event of the earlier run with another stamp is a duplicate, and the object of the earlier run is right.
+    let objects = services.lakes.versions(names::BUCKET);
+    let object: Value = serde_json::from_slice(&objects.values().next().unwrap()[0]).unwrap();
+    let mut event = object["event"].clone();
+    event["time"] = "another time".into();
+    let file = folder.path().join("events.ndjson");
+    std::fs::write(&file, event.to_string()).unwrap();
+    let output = run_by_state(&folder, &endpoint, &["--json", "--file", file.to_str().unwrap()]).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["new_claims"]), (Some(0), &0.into()), "{report:#}");
+}
+
+/// A scenario that needs other settings than the stack has, a flag that differs from the stack's setting, and a setting that
+/// is not valid end the run before it sends a message.
+#[tokio::test]
+async fn other_settings_are_refused_before_sending() {
+    let services = Services::on_real_clock(1).unwrap();
+    let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 1);
+    let endpoint = format!("http://{}", runtime_api::serve_aws(Arc::clone(&services)).await.unwrap());
+    let state = |key: &str, ignore: Value| json!({ "dedup_key": key, "conflict_ignore": ignore });
+    let default = || state("/event_id", json!([]));
+    for (settings, arguments, expected) in [
+        (
+            default(),
+            &["run", "cloudevents"][..],
+            r#"cannot run `cloudevents`: it needs the Terraform settings dedup_key = "[\"/source\",\"/id\"]" and conflict_ignore = ["/time","/traceparent"], but the pipeline has dedup_key = "/event_id" and conflict_ignore = []"#,
+        ),
+        (default(), &["run", "restamped"], r#"conflict_ignore = ["/attempt","/sent_at","/trace/id"], but"#),
+        (
+            default(),
+            &["--dedup-key", "content"],
+            "--dedup-key is content, but the stack has /event_id: leave out --dedup-key",
+        ),
+        (default(), &["--conflict-ignore", r#"["/a"]"#], r#"--conflict-ignore is ["/a"], but the stack has []"#),
+        (
+            state("/id", json!([])),
+            &["run", "herd"],
+            "cannot send generated events: the body has no dedup key at `/id`: use --file",
+        ),
+        (
+            state("id", json!([])),
+            &["run", "herd"],
+            r#"the Terraform output `dedup_key` is "id": must be a JSON Pointer"#,
+        ),
+        (
+            state("/id", json!(["/id"])),
+            &["run", "herd"],
+            r#"the Terraform output `conflict_ignore` is "[\"/id\"]": element 1"#,
+        ),
+    ] {
+        let output = run_by_state(&state_folder(&settings), &endpoint, arguments).await;
+        let problem = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), problem.lines().count()), (Some(2), 1), "{arguments:?}: {problem}");
+        assert!(problem.contains(expected), "{expected}: {problem}");
+    }
+    let counts = services.sqs.counts(names::QUEUE).unwrap();
+    assert_eq!((counts.visible, counts.in_flight), (0, 0));
+    assert!(services.logs.lines_after(&names::log_group(names::INGEST_FUNCTION), 0).is_empty());
 }
 
 /// The verdict of a second run with the same seed on the same stack is `held`: all of its messages are duplicates of

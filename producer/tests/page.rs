@@ -13,9 +13,9 @@ use producer::pipeline_client::PipelineClient;
 use producer::progress::Progress;
 use producer::report::{RunReport, page};
 use producer::run::judge;
+use producer::target::Target;
 use producer::verdict::Verdict;
 
-use claim::EventIdPointer;
 use clap::Parser as _;
 use serde_json::Value;
 
@@ -25,13 +25,13 @@ const HOSTILE: &str = r#"<script>document.title="taken"</script>"><img src=x one
 async fn report(arguments: &[&str]) -> RunReport {
     let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
     let CliCommand::Run(args) = cli.command() else { panic!("{arguments:?} is not a run") };
-    let pointer = EventIdPointer::parse("/event_id").unwrap();
     let scenario = args.chosen_scenario();
-    let stack = EmbeddedStack::new(&pointer, scenario, 7).unwrap();
+    let settings = Target::embedded().settings_of_run(&args.settings, scenario).unwrap();
+    let stack = EmbeddedStack::new(&settings, scenario, 7).unwrap();
     let _pipeline = stack.start(7);
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
-    let mut report = judge(&client, scenario, &args, &pointer, &Progress::new(true)).await.unwrap();
+    let mut report = judge(&client, scenario, &args, &settings, &Progress::new(true)).await.unwrap();
     report.bill = Bill::new(&stack.services.usage(), report.sent + report.unconfirmed, report.events);
     report
 }
@@ -76,6 +76,20 @@ async fn run_without_results_has_a_page() {
     assert!(html.contains("not read") && html.contains("Partial"), "{html}");
 }
 
+/// A page names the invariants that were not checked, because the functions do not log routine outcomes.
+#[tokio::test]
+async fn unchecked_invariants_are_on_the_page() {
+    let report = report(&["run", "mixed", "--messages", "30", "--log-routine-outcomes", "false"]).await;
+    let html = page::render(&report);
+    keep("report-skipped.html", &html);
+    assert_eq!((report.verdict, report.not_checked.len()), (Verdict::Held, 3), "{report:?}");
+    for name in report.not_checked {
+        let name = name.replace('\'', "&#39;");
+        assert!(html.contains(&format!(r#"<span class="mark skip">SKIP</span><div>{name}"#)), "{name}: {html}");
+    }
+    assert!(html.contains("not read or not logged"), "{html}");
+}
+
 /// Returns each text between `start` and the next `end`.
 fn between<'a>(html: &'a str, start: &str, end: &str) -> Vec<&'a str> {
     html.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
@@ -106,6 +120,9 @@ fn expected_rows(json: &Value) -> Vec<Vec<String>> {
     for step in ["sent_to_claimed", "claimed_to_archived", "sent_to_archived"] {
         let cells = ["events", "p50_ms", "p90_ms", "p99_ms", "max_ms"].map(|name| number(&json["latency"][step][name]));
         rows.push([&[step.replace('_', " ")], &cells[..]].concat());
+    }
+    for difference in json["differs"].as_array().unwrap() {
+        rows.push(vec![difference["pointer"].as_str().unwrap().to_owned(), number(&difference["conflicts"])]);
     }
     for event in json["repeated_events"].as_array().unwrap() {
         let id = event["event_id"].as_str().unwrap().to_owned();

@@ -5,23 +5,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
-use claim::{Claim, Event, EventIdPointer, ObjectPrefix};
+use claim::{Claim, ObjectPrefix, SourceMessage};
 use clap::Parser as _;
 use producer::cli::{Cli, Command};
 use producer::events::Plan;
 use producer::evidence::Evidence;
-use producer::function_logs::IngestOutcome;
+use producer::function_logs::{FunctionLogs, IngestOutcome};
 use producer::read_back::Object;
 use producer::report::RunReport;
 use producer::scenario::Scenario;
 use producer::send::SendResults;
 use producer::source::Source;
+use producer::target::Target;
 use producer::verdict::Verdict;
 use producer::watch::Observation;
-
-fn pointer() -> EventIdPointer {
-    EventIdPointer::parse("/event_id").unwrap()
-}
+use serde_json::Value;
 
 fn prefix() -> ObjectPrefix {
     ObjectPrefix::parse("events/").unwrap()
@@ -34,6 +32,7 @@ type Violation = fn(&mut FinishedRun);
 struct FinishedRun {
     scenario: &'static Scenario,
     plan: Plan,
+    log_routine_outcomes: bool,
     sent: SendResults,
     seen: Observation,
 }
@@ -43,7 +42,8 @@ impl FinishedRun {
         let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
         let Command::Run(args) = cli.command() else { panic!("{arguments:?} is not a run") };
         let scenario = args.chosen_scenario();
-        let plan = Plan::new(scenario, &args, &pointer(), 1 << 20).unwrap();
+        let settings = Target::embedded().settings_of_run(&args.settings, scenario).unwrap();
+        let plan = Plan::new(scenario, &args, &settings.rules, 1 << 20).unwrap();
         let mut sent = SendResults { message_ids: vec![None; plan.messages.len()], ..SendResults::default() };
         let mut seen = Observation { queue_settled: true, drained: true, ..Observation::default() };
         for (index, message) in plan.messages.iter().enumerate() {
@@ -63,9 +63,11 @@ impl FinishedRun {
             };
             seen.logs.outcomes.insert(id.clone(), outcome);
             if outcome == IngestOutcome::Won {
-                let event = Event::parse(&message.body, &pointer()).unwrap();
+                let event = plan.rules.event(&message.body, None).unwrap();
                 let window = Duration::from_secs(60);
-                let claim = Claim::new(&event, &id, &message.body, SystemTime::now(), window, &[7; 10]).unwrap();
+                let claim =
+                    Claim::new(&event, &SourceMessage::new(&id, &message.body), SystemTime::now(), window, &[7; 10])
+                        .unwrap();
                 let key = prefix().object_key(&claim);
                 seen.logs.claim_ids.insert(event.id.clone(), Some(claim.claim_id.to_string()));
                 seen.logs.keys.insert(event.id, BTreeMap::from([(key.clone(), 0)]));
@@ -73,7 +75,7 @@ impl FinishedRun {
                 seen.objects.insert(event_index, Object { key, versions: 1, is_as_sent: true });
             }
         }
-        Self { scenario, plan, sent, seen }
+        Self { scenario, plan, log_routine_outcomes: true, sent, seen }
     }
 
     fn report(&self) -> RunReport {
@@ -82,8 +84,9 @@ impl FinishedRun {
 
     fn evidence<'a>(&'a self, prefix: &'a ObjectPrefix, faults_occurred: bool, is_partial: bool) -> Evidence<'a> {
         let started = SystemTime::now() - Duration::from_secs(5);
-        let Self { scenario, plan, sent, seen } = self;
-        Evidence { scenario, plan, sent, seen, prefix, started, faults_occurred, is_partial }
+        let Self { scenario, plan, log_routine_outcomes, sent, seen } = self;
+        let log_routine_outcomes = *log_routine_outcomes;
+        Evidence { scenario, plan, sent, seen, prefix, started, faults_occurred, log_routine_outcomes, is_partial }
     }
 
     /// Returns the verdict and the invariants that did not hold: `Some(false)` if violated, `None` if undecided.
@@ -284,7 +287,19 @@ fn claim_of_earlier_run_is_not_new() {
 
 #[test]
 fn every_scenario_holds_if_successful() {
-    for name in ["herd", "distinct", "mixed", "conflicts", "poison", "large", "redelivery", "outage", "soak"] {
+    for name in [
+        "herd",
+        "distinct",
+        "mixed",
+        "conflicts",
+        "cloudevents",
+        "restamped",
+        "poison",
+        "large",
+        "redelivery",
+        "outage",
+        "soak",
+    ] {
         let run = FinishedRun::new(&["run", name]);
         assert_eq!(run.judge(), (Verdict::Held, vec![]), "{name}");
     }
@@ -379,4 +394,102 @@ fn run_with_unsent_messages_is_never_held() {
     assert!(String::from_utf8(text).unwrap().ends_with("verdict: inconclusive (not all messages were sent)\n"));
     run.seen.objects.get_mut(&0).unwrap().versions = 2;
     assert_eq!(run.judge().0, Verdict::Violated);
+}
+
+/// Returns the text report.
+fn text(report: &RunReport) -> String {
+    let mut text = Vec::new();
+    producer::report::text::write(report, false, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// If the functions do not log routine outcomes, three invariants are not checked and do not count.
+#[test]
+fn unchecked_invariants_do_not_count() {
+    let mut run = FinishedRun::new(&["--messages", "3"]);
+    assert_eq!(serde_json::to_value(run.report()).unwrap()["not_checked"], serde_json::json!([]));
+    assert!(!text(&run.report()).contains("SKIP"));
+    run.log_routine_outcomes = false;
+    run.seen.logs = FunctionLogs::default();
+    assert_eq!(run.judge(), (Verdict::Held, vec![]));
+    let report = run.report();
+    let names = [
+        "each message ended as won, duplicate, conflict or dead letter",
+        "no event was won twice",
+        "no event has an object other than its claim's",
+    ];
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["not_checked"], serde_json::json!(names));
+    let listed: Vec<_> = json["invariants"].as_array().unwrap().iter().map(|invariant| &invariant["name"]).collect();
+    assert!(listed.len() == 7 && names.iter().all(|name| !listed.contains(&&serde_json::json!(name))), "{json}");
+    assert_eq!((&json["duplicates"], &json["extra"], &json["conflicts"]), (&Value::Null, &Value::Null, &0.into()));
+    let skipped: String = names.iter().map(|name| format!("SKIP  {name}\n")).collect();
+    let expected = format!("PASS  7 of 7 invariants (--json lists them)\n{skipped}verdict: held\n");
+    assert!(text(&report).ends_with(&expected), "{}", text(&report));
+}
+
+/// If the functions do not log routine outcomes, a message that differs from its event's claim needs a conflict's log line or
+/// must be a dead letter.
+#[test]
+fn unlogged_message_must_match_its_claim() {
+    let name = "each duplicate matches its event's claim, and each conflict differs from it";
+    let mut run = FinishedRun::new(&["run", "conflicts"]);
+    run.log_routine_outcomes = false;
+    let id = run.seen.logs.outcomes.iter().find(|(_, outcome)| **outcome == IngestOutcome::Conflict).unwrap().0.clone();
+    run.seen.logs.outcomes.retain(|_, outcome| *outcome == IngestOutcome::Conflict);
+    assert_eq!(run.judge(), (Verdict::Held, vec![]));
+    run.seen.logs.outcomes.remove(&id);
+    assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
+    // A failure that was logged before does not decide how the message ended.
+    run.seen.logs.outcomes.insert(id.clone(), IngestOutcome::Failed);
+    assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
+    run.seen.queue_settled = false;
+    assert_eq!(run.judge(), (Verdict::Inconclusive, vec![(name, None)]));
+    run.seen.queue_settled = true;
+    run.seen.dead_letters.insert(id);
+    assert_eq!(run.judge(), (Verdict::Held, vec![]));
+}
+
+/// A claim whose digest was made with another list of ignored members is compared by its body.
+#[test]
+fn claim_under_another_list_is_compared_by_body() {
+    let mut run = FinishedRun::new(&["run", "restamped"]);
+    for claim in run.seen.claims.values_mut() {
+        claim.digest = claim::Digest::of(&claim.body_text().unwrap()).unwrap().to_bytes();
+    }
+    assert_eq!(run.judge(), (Verdict::Held, vec![]));
+    let name = "each duplicate matches its event's claim, and each conflict differs from it";
+    let duplicate = run.seen.logs.outcomes.values_mut().find(|outcome| **outcome == IngestOutcome::Duplicate);
+    *duplicate.unwrap() = IngestOutcome::Conflict;
+    assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
+}
+
+/// The report says in which places the conflicts differ from their claims, by the log of `ingest-fn`.
+#[test]
+fn report_says_where_conflicts_differ() {
+    let mut run = FinishedRun::new(&["run", "conflicts", "--messages", "5"]);
+    assert!(!text(&run.report()).contains("differs at"));
+    let conflicts: Vec<String> = {
+        let outcomes = run.seen.logs.outcomes.iter();
+        outcomes.filter(|(_, outcome)| **outcome == IngestOutcome::Conflict).map(|(id, _)| id.clone()).collect()
+    };
+    for id in &conflicts {
+        let line = format!(
+            r#"{{"outcome":"conflict","message_id":"{id}","event_id":"{}","differs":"[\"/a\",\"/b\\u001b\"]"}}"#,
+            run.plan.event_ids[0]
+        );
+        run.seen.logs.ingest(&line, |_| true);
+    }
+    let malformed = format!(r#"{{"outcome":"conflict","message_id":"{}","differs":"no"}}"#, conflicts[0]);
+    run.seen.logs.ingest(&malformed, |_| true);
+    let report = run.report();
+    let json = serde_json::to_value(&report).unwrap();
+    let count = conflicts.len();
+    let expected = serde_json::json!([
+        { "pointer": "/a", "conflicts": count }, { "pointer": "/b\u{1b}", "conflicts": count }
+    ]);
+    assert_eq!(json["differs"], expected);
+    assert_eq!(json["repeated_events"][0]["differs"], serde_json::json!(["/a", "/b\u{1b}"]));
+    let expected = format!("\ndiffers at /a: {count} conflicts\ndiffers at /b\\u{{1b}}: {count} conflicts\nPASS  ");
+    assert!(text(&report).contains(&expected), "{}", text(&report));
 }

@@ -352,6 +352,7 @@ run "operators_have_what_trace_and_replay_list" {
       ])) == toset([
       "Allow dynamodb:DescribeTable arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
       "Allow dynamodb:GetItem arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
+      "Allow dynamodb:Query arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
       "Allow dynamodb:Scan arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
       "Allow s3:ListBucket arn:aws:s3:::lake",
       "Allow s3:ListBucketVersions arn:aws:s3:::lake",

@@ -1,8 +1,6 @@
 //! Generates message bodies. The same arguments always give the same body.
 
-use claim::{Claim, Digest, Event};
-
-use super::plan::ANY_MESSAGE_ID;
+use claim::Digest;
 
 /// Returns a grid stress reading in the style of ENTSO-E's transparency platform. The same event id and seed give the same
 /// reading, so that a second run sends duplicates and not conflicts.
@@ -19,6 +17,42 @@ pub(super) fn reading(event_id: &str, seed: u64) -> String {
         millivolts % 1_000,
         at.format("%Y-%m-%dT%H:%M:%SZ"),
     )
+}
+
+/// Returns a CloudEvent in structured mode. Its content depends on `source` and `event_id`. `copy` only changes `time` and
+/// `traceparent`, as a transport does that stamps each message.
+pub(super) fn cloud_event(source: u32, event_id: &str, copy: u32, seed: u64) -> String {
+    let source = ["urn:grid:north", "urn:grid:south", "urn:grid:west"][source as usize % 3];
+    let id = quoted(event_id);
+    let time = stamp(copy);
+    let data = reading(&format!("{source}/{event_id}"), seed);
+    let trace = trace_id(event_id, copy, seed);
+    format!(
+        r#"{{"specversion":"1.0","id":{id},"source":"{source}","type":"org.example.grid.stress","time":"{time}","traceparent":"00-{trace}-{:016x}-01","datacontenttype":"application/json","data":{data}}}"#,
+        u64::from(copy) + 1,
+    )
+}
+
+/// Returns a reading as in [`reading`], with the members that a queue's producer stamps on every attempt. `copy` only changes
+/// these members.
+pub(super) fn restamped(event_id: &str, copy: u32, seed: u64) -> String {
+    let reading = reading(event_id, seed);
+    let reading = reading.strip_suffix('}').expect("a reading is an object");
+    let sent_at = stamp(copy);
+    let trace = trace_id(event_id, copy, seed);
+    let attempt = copy + 1;
+    format!(r#"{reading},"sent_at":"{sent_at}","attempt":{attempt},"trace":{{"id":"{trace}","sampled":true}}}}"#)
+}
+
+/// Returns a time that is different for each copy of a message.
+fn stamp(copy: u32) -> String {
+    let at = chrono::DateTime::from_timestamp(1_798_761_600 + i64::from(copy), 0).expect("the time is after 2026");
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Returns the id of a W3C trace that is different for each copy of a message.
+fn trace_id(event_id: &str, copy: u32, seed: u64) -> String {
+    format!("{:024x}{copy:08x}", random(event_id, seed).u128(1..1 << 96))
 }
 
 /// Number of kinds of body that [`poison`] returns.
@@ -53,22 +87,33 @@ pub(super) const SIZES: usize = 5;
 /// 3. An event of random text that is one byte larger.
 /// 4. An event of `max_bytes` with random text.
 ///
-/// If every body that the queue accepts can be claimed, the last three bodies are the same.
-pub(super) fn sized(number: usize, event_id: &str, seed: u64, max_bytes: usize) -> String {
+/// If every body that the queue accepts can be claimed, the last three bodies are the same. `is_claimable` returns true if a
+/// body fits into an item of the table.
+pub(super) fn sized(
+    number: usize,
+    event_id: &str,
+    seed: u64,
+    max_bytes: usize,
+    is_claimable: impl Fn(&str) -> bool,
+) -> String {
     let padded = PaddedEvent::new(event_id, seed, max_bytes);
     match number % SIZES {
-        0 => format!(r#"{{"event_id":{}}}"#, quoted(event_id)),
+        0 => smallest(event_id),
         // Repeated text compresses so well that the event can be claimed.
         1 => PaddedEvent { padding: "400.125 ".repeat(max_bytes / 8 + 1), ..padded }.body(max_bytes),
-        2 => padded.body(padded.largest_claimable(max_bytes)),
-        3 => padded.body((padded.largest_claimable(max_bytes) + 1).min(max_bytes)),
+        2 => padded.body(padded.largest_claimable(max_bytes, is_claimable)),
+        3 => padded.body((padded.largest_claimable(max_bytes, is_claimable) + 1).min(max_bytes)),
         _ => padded.body(max_bytes),
     }
 }
 
+/// Returns the smallest event with this id.
+pub(super) fn smallest(event_id: &str) -> String {
+    format!(r#"{{"event_id":{}}}"#, quoted(event_id))
+}
+
 /// An event that can be padded with text to any size.
 struct PaddedEvent {
-    event_id: String,
     start: String,
     padding: String,
 }
@@ -83,7 +128,7 @@ impl PaddedEvent {
         let mut random = random(event_id, seed);
         let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let padding = (0..max_bytes).map(|_| char::from(letters[random.usize(..letters.len())])).collect();
-        Self { event_id: event_id.to_owned(), start, padding }
+        Self { start, padding }
     }
 
     fn body(&self, bytes: usize) -> String {
@@ -92,10 +137,8 @@ impl PaddedEvent {
     }
 
     /// Returns the size in bytes of the largest body, up to `max_bytes`, that fits into an item of the table.
-    fn largest_claimable(&self, max_bytes: usize) -> usize {
-        let digest = Digest::of("null").expect("null is JSON");
-        let event = Event { id: self.event_id.clone(), digest };
-        let fits = |bytes| Claim::check_size(&event, ANY_MESSAGE_ID, &self.body(bytes)).is_ok();
+    fn largest_claimable(&self, max_bytes: usize, is_claimable: impl Fn(&str) -> bool) -> usize {
+        let fits = |bytes| is_claimable(&self.body(bytes));
         if fits(max_bytes) {
             return max_bytes;
         }
@@ -115,34 +158,59 @@ fn quoted(text: &str) -> String {
 
 fn random(event_id: &str, seed: u64) -> fastrand::Rng {
     let digest = Digest::of(&quoted(event_id)).expect("a string is JSON");
-    let hash = u64::from_be_bytes(*digest.as_bytes()[1..].first_chunk().expect("a digest is longer than 8 bytes"));
+    let hash = u64::from_be_bytes(*digest.to_bytes()[1..].first_chunk().expect("a digest is longer than 8 bytes"));
     fastrand::Rng::with_seed(hash ^ seed)
 }
 
 #[cfg(test)]
 mod tests {
-    use claim::EventIdPointer;
+    use claim::{Claim, ConflictIgnore, DedupKey, EventRules, SourceMessage};
 
     use super::*;
+    use crate::events::plan::ANY_MESSAGE_ID;
+    use crate::scenario::Scenario;
+
+    fn rules_of(scenario: &str) -> EventRules {
+        let rules = Scenario::named(scenario).unwrap().rules.unwrap();
+        let key = DedupKey::parse(rules.dedup_key).unwrap();
+        let ignore = ConflictIgnore::parse(rules.conflict_ignore, &key).unwrap();
+        EventRules::new(key, ignore)
+    }
+
+    /// Copies of an event have different bodies, but the same digest. The same id of another source is another event.
+    #[test]
+    fn copies_differ_only_in_ignored_members() {
+        let body = |source, copy| cloud_event(source, "a", copy, 7);
+        let rules = rules_of("cloudevents");
+        let event = |source, copy| rules.event(&body(source, copy), None).unwrap();
+        assert!(body(0, 1) != body(0, 2) && event(0, 1) == event(0, 2));
+        assert!(event(0, 1).id != event(1, 1).id && event(0, 1).digest != event(1, 1).digest);
+        assert_eq!(event(0, 1).id, r#"["urn:grid:north","a"]"#);
+        let body = |copy| restamped("a", copy, 7);
+        let rules = rules_of("restamped");
+        assert_eq!(rules.event(&body(1), None).unwrap(), rules.event(&body(2), None).unwrap());
+        let differences = EventRules::default().differences(&body(1), &body(2)).unwrap();
+        assert_eq!(differences, ["/attempt", "/sent_at", "/trace/id"]);
+    }
 
     #[test]
     fn poison_is_never_a_valid_event() {
-        let pointer = EventIdPointer::parse("/event_id").unwrap();
+        let rules = EventRules::default();
         for number in 0..POISONS {
             let body = poison(number, "a");
-            assert!(Event::parse(&body, &pointer).is_err(), "{body}");
+            assert!(rules.event(&body, None).is_err(), "{body}");
         }
     }
 
     /// The bodies include the largest one that can be claimed and, if the queue accepts it, one that is a byte larger.
     #[test]
     fn sized_bodies_hit_the_limits() {
-        let pointer = EventIdPointer::parse("/event_id").unwrap();
+        let rules = EventRules::default();
         let is_claimable = |body: &str| {
-            let event = Event::parse(body, &pointer).unwrap();
-            Claim::check_size(&event, ANY_MESSAGE_ID, body).is_ok()
+            let event = rules.event(body, None).unwrap();
+            Claim::check_size(&event, &SourceMessage::new(ANY_MESSAGE_ID, body)).is_ok()
         };
-        let embedded: Vec<String> = (0..SIZES).map(|number| sized(number, "a", 7, 1024 * 1024)).collect();
+        let embedded: Vec<String> = (0..SIZES).map(|number| sized(number, "a", 7, 1024 * 1024, is_claimable)).collect();
         assert_eq!(embedded[0], r#"{"event_id":"a"}"#);
         assert_eq!([embedded[1].len(), embedded[4].len()], [1024 * 1024; 2]);
         assert_eq!(embedded[3].len(), embedded[2].len() + 1);
@@ -150,7 +218,7 @@ mod tests {
         assert_eq!(claimable, [true, true, true, false, false]);
         // If the largest message that the queue accepts fits into an item, every body can be claimed.
         for number in 0..SIZES {
-            let body = sized(number, "a", 7, 256 * 1024);
+            let body = sized(number, "a", 7, 256 * 1024, is_claimable);
             let expected = if number == 0 { embedded[0].len() } else { 256 * 1024 };
             assert!(body.len() == expected && is_claimable(&body), "{number}");
         }

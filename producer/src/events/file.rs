@@ -1,28 +1,54 @@
 //! Reads the events of `--file`.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use claim::{Claim, Event, EventError, EventIdPointer};
+use claim::{Claim, DedupKey, Event, EventError, SourceMessage};
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use struson::reader::{JsonReaderPosition, JsonSyntaxError, ReaderError};
 
-use super::plan::{ANY_MESSAGE_ID, Message, Plan, PlanError};
+use super::plan::{ANY_MESSAGE_ID, Attribute, Plan, PlanError, message_bytes};
 use crate::cli::MAX_BODY_BYTES;
 use crate::send::{code_point, refused_character};
 
 /// Maximum number of invalid lines that an error message lists.
 const MAX_BAD_LINES: usize = 20;
 
+/// Maximum number of attributes of a message (SQS developer guide, "Amazon SQS message metadata").
+const MAX_ATTRIBUTES: usize = 10;
+
+/// A line of a file, as a message.
+struct FileMessage<'a> {
+    body: Cow<'a, str>,
+    attributes: Arc<[Attribute]>,
+    /// True if the line is the body, so that a position in the body is a position in the line.
+    is_line: bool,
+}
+
+/// A message as `aws sqs receive-message` prints it. Other members, for example `MessageId`, are ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ReceivedMessage<'a> {
+    #[serde(borrow)]
+    body: Cow<'a, str>,
+    #[serde(default)]
+    message_attributes: BTreeMap<String, ReceivedAttribute>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ReceivedAttribute {
+    data_type: String,
+    string_value: Option<String>,
+}
+
 impl Plan {
     /// Adds one message for each non-empty line of a file.
-    pub(super) fn read_file(
-        &mut self,
-        file: &Path,
-        pointer: &EventIdPointer,
-        max_bytes: usize,
-    ) -> Result<(), PlanError> {
+    pub(super) fn read_file(&mut self, file: &Path, max_bytes: usize) -> Result<(), PlanError> {
         let unreadable = |source| PlanError::Unreadable { file: file.to_owned(), source };
         let bytes = fs::metadata(file).map_err(unreadable)?.len();
         if bytes > MAX_BODY_BYTES {
@@ -32,7 +58,6 @@ impl Plan {
         if let Some((format, advice)) = other_encoding(&bytes) {
             return Err(PlanError::OtherFormat { file: file.to_owned(), format, advice });
         }
-        let mut index_of_id: HashMap<String, usize> = HashMap::new();
         // Some editors start a file with a byte order mark, which is not part of the first event.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let mut bad = Vec::new();
@@ -41,15 +66,9 @@ impl Plan {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            match check(line, pointer, max_bytes) {
+            match self.read_line(line, max_bytes) {
                 Err(problem) => bad.push(format!("line {number}{problem}")),
-                Ok((body, Event { id, digest })) => {
-                    let event = *index_of_id.entry(id).or_insert_with_key(|id| {
-                        self.event_ids.push(id.clone());
-                        self.event_ids.len() - 1
-                    });
-                    self.messages.push(Message { event: Some(event), digest: Some(digest), body: body.into() });
-                }
+                Ok((FileMessage { body, attributes, .. }, event)) => self.push_event(event, &body, attributes),
             }
         }
         if !bad.is_empty() {
@@ -68,6 +87,70 @@ impl Plan {
             return Err(PlanError::Empty(file.to_owned()));
         }
         Ok(())
+    }
+
+    /// Reads a line. Checks that SQS would accept it as a message, and that `ingest-fn` would accept it as an event. An error
+    /// begins with the column of the problem, if the column is known.
+    fn read_line<'a>(&self, line: &'a [u8], max_bytes: usize) -> Result<(FileMessage<'a>, Event), String> {
+        let text = std::str::from_utf8(line)
+            .map_err(|error| format!(", {}: the line is not UTF-8", column(line, error.valid_up_to())))?;
+        let message = match self.rules.dedup_key().attribute() {
+            None => FileMessage { body: text.into(), attributes: Arc::default(), is_line: true },
+            Some(_) => FileMessage::parse(text)?,
+        };
+        let FileMessage { body, attributes, is_line } = &message;
+        let bytes = message_bytes(body, attributes);
+        if bytes > max_bytes {
+            return Err(format!(": {bytes} bytes exceed the queue's limit of {max_bytes}"));
+        }
+        if let Some(refused) = refused_character(body) {
+            let place = body.find(refused).filter(|_| *is_line).map(|at| format!(", {}", column(line, at)));
+            let refused = code_point(refused);
+            return Err(format!("{}: {refused} is a character that SQS does not accept", place.unwrap_or_default()));
+        }
+        let event = self.event(body, attributes).map_err(|error| match &error {
+            EventError::NotJson(cause) => describe_syntax(is_line.then_some(line), &error, cause),
+            _ => format!(": {error}"),
+        })?;
+        Claim::check_size(&event, &SourceMessage::new(ANY_MESSAGE_ID, body)).map_err(|error| format!(": {error}"))?;
+        Ok((message, event))
+    }
+}
+
+impl<'a> FileMessage<'a> {
+    /// Reads a line that is a message with attributes.
+    fn parse(line: &'a str) -> Result<Self, String> {
+        let ReceivedMessage { body, message_attributes } = serde_json::from_str(line).map_err(|error| {
+            format!(
+                ": with a dedup key `attribute:NAME`, a line must be an object with `Body` and `MessageAttributes`, as `aws sqs \
+                 receive-message` prints a message: {error}"
+            )
+        })?;
+        if message_attributes.len() > MAX_ATTRIBUTES {
+            let count = message_attributes.len();
+            return Err(format!(": {count} attributes exceed the limit of {MAX_ATTRIBUTES}"));
+        }
+        let mut attributes = Vec::with_capacity(message_attributes.len());
+        for (name, ReceivedAttribute { data_type, string_value }) in message_attributes {
+            let Some(value) = string_value else {
+                return Err(format!(
+                    ": cannot send the attribute `{name}` of the type {data_type}, only strings and numbers"
+                ));
+            };
+            // An attribute that can be a dedup key has a name that SQS accepts.
+            if DedupKey::parse(&format!("attribute:{name}")).is_err() {
+                return Err(format!(": SQS does not accept the attribute name {name:?}"));
+            }
+            if value.is_empty() {
+                return Err(format!(": SQS does not accept the attribute `{name}`, because it is empty"));
+            }
+            if let Some(refused) = refused_character(&value) {
+                let refused = code_point(refused);
+                return Err(format!(": SQS does not accept {refused}, which is in the attribute `{name}`"));
+            }
+            attributes.push(Attribute { name, data_type, value });
+        }
+        Ok(Self { body, attributes: attributes.into(), is_line: false })
     }
 }
 
@@ -97,29 +180,9 @@ fn other_json(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Checks that SQS would accept a line as a message, and that `ingest-fn` would accept it as an event. An error begins with
-/// the column of the problem, if the column is known.
-fn check<'a>(line: &'a [u8], pointer: &EventIdPointer, max_bytes: usize) -> Result<(&'a str, Event), String> {
-    let body = std::str::from_utf8(line)
-        .map_err(|error| format!(", {}: the line is not UTF-8", column(line, error.valid_up_to())))?;
-    if body.len() > max_bytes {
-        return Err(format!(": {} bytes exceed the queue's limit of {max_bytes}", body.len()));
-    }
-    if let Some(refused) = refused_character(body) {
-        let column = column(line, body.find(refused).unwrap_or_default());
-        return Err(format!(", {column}: {} is a character that SQS does not accept", code_point(refused)));
-    }
-    let event = Event::parse(body, pointer).map_err(|error| match &error {
-        EventError::NotJson(cause) => describe_syntax(line, &error, cause),
-        _ => format!(": {error}"),
-    })?;
-    Claim::check_size(&event, ANY_MESSAGE_ID, body).map_err(|error| format!(": {error}"))?;
-    Ok((body, event))
-}
-
-/// Describes why a line is not strict JSON. Does not use the parser's own error text, because that text repeats itself and
-/// counts lines from 0.
-fn describe_syntax(line: &[u8], error: &EventError, cause: &ReaderError) -> String {
+/// Describes why a body is not strict JSON. `line` is the line of the file, if it is the body. Does not use the parser's own
+/// error text, because that text repeats itself and counts lines from 0.
+fn describe_syntax(line: Option<&[u8]>, error: &EventError, cause: &ReaderError) -> String {
     let (location, problem) = match cause {
         ReaderError::SyntaxError(JsonSyntaxError { kind, location }) => {
             (Some(location), describe_kind(&kind.to_string()))
@@ -128,7 +191,7 @@ fn describe_syntax(line: &[u8], error: &EventError, cause: &ReaderError) -> Stri
         other => (None, other.to_string()),
     };
     let position = location.and_then(|JsonReaderPosition { data_pos, .. }| usize::try_from((*data_pos)?).ok());
-    let place = position.map_or_else(String::new, |position| format!(", {}", column(line, position)));
+    let place = line.zip(position).map(|(line, position)| format!(", {}", column(line, position))).unwrap_or_default();
     format!("{place}: {error}: {problem}")
 }
 

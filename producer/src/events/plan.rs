@@ -1,9 +1,10 @@
 //! The plan of a run, and the errors that prevent one.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use claim::Digest;
+use claim::{Digest, Event, EventError, EventRules, MessageAttribute};
 
 use crate::cli::{MAX_BODY_BYTES, MAX_MESSAGES};
 
@@ -12,6 +13,8 @@ pub(super) const ANY_MESSAGE_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The messages that a run sends, in order, and the events that they carry.
 pub struct Plan {
+    /// The rules by which the messages become events.
+    pub rules: EventRules,
     /// The messages in sending order. Copies share one body.
     pub messages: Vec<Message>,
     /// The distinct ids of the events that can be claimed.
@@ -20,6 +23,8 @@ pub struct Plan {
     pub messages_of: Vec<Vec<usize>>,
     /// Ids of the events that `ingest-fn` must reject because they are too large to be claimed.
     pub rejected_ids: Vec<String>,
+    /// Maps each id in `event_ids` to its index. Empty once all messages are planned.
+    pub(super) index_of_id: HashMap<String, usize>,
 }
 
 /// A message to send.
@@ -31,6 +36,36 @@ pub struct Message {
     /// Digest of the body; `None` if the body is not an event that can be claimed.
     pub digest: Option<Digest>,
     pub body: Arc<str>,
+    /// The message attributes to send.
+    pub attributes: Arc<[Attribute]>,
+}
+
+/// A message attribute of the type `String` or `Number`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    pub name: String,
+    /// Type with its optional label, for example `Number.int`.
+    pub data_type: String,
+    pub value: String,
+}
+
+impl Attribute {
+    fn bytes(&self) -> usize {
+        self.name.len() + self.data_type.len() + self.value.len()
+    }
+}
+
+impl Message {
+    /// Returns the size of the message in bytes by the rules of SQS, which counts the body and the names, types and values
+    /// of the attributes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        message_bytes(&self.body, &self.attributes)
+    }
+}
+
+pub(super) fn message_bytes(body: &str, attributes: &[Attribute]) -> usize {
+    body.len() + attributes.iter().map(Attribute::bytes).sum::<usize>()
 }
 
 /// The reason why the messages of a run cannot be planned. Nothing was sent.
@@ -55,10 +90,12 @@ pub enum PlanError {
     BodiesTooLarge { messages: u32, bytes: u64 },
     #[error("{file} has {bytes} bytes, which exceeds the limit of {MAX_BODY_BYTES} bytes per run")]
     FileTooLarge { file: PathBuf, bytes: u64 },
-    /// `ingest-fn` would reject every generated body, because the stack is configured with another JSON Pointer to the event
-    /// id.
-    #[error("the stack expects the event id at `{0}`, but generated events have it at `/event_id`: use --file")]
-    OtherPointer(String),
+    /// `ingest-fn` would reject every generated body, because of the dedup key. Boxed because the error is large.
+    #[error("cannot send generated events: {0}: use --file")]
+    OtherKey(Box<EventError>),
+    /// The event id cannot be sent as a message attribute.
+    #[error("cannot send the event id as the message attribute `{0}`: --event-id must not have control characters")]
+    IdInAttribute(String),
     #[error("--{0} applies only to mixed scenarios, not to {1}")]
     NotMixed(&'static str, &'static str),
     #[error("--duration requires --rate: {0} sends as fast as it can")]
@@ -72,12 +109,31 @@ impl Plan {
         self.messages = self.messages.iter().flat_map(|message| (0..times).map(|_| message.clone())).collect();
     }
 
-    pub(super) fn push_event(&mut self, event: usize, body: String) {
-        let digest = Digest::of(&body).expect("a generated event is JSON");
-        self.messages.push(Message { event: Some(event), digest: Some(digest), body: body.into() });
+    /// Reads a message by the rules of the run.
+    pub(super) fn event(&self, body: &str, attributes: &[Attribute]) -> Result<Event, EventError> {
+        let key = self.rules.dedup_key().attribute();
+        let attribute = attributes.iter().find(|attribute| Some(attribute.name.as_str()) == key);
+        let attribute = attribute
+            .map(|Attribute { data_type, value, .. }| MessageAttribute { data_type, string_value: Some(value) });
+        self.rules.event(body, attribute)
     }
 
-    pub(super) fn push_rejected(&mut self, body: String) {
-        self.messages.push(Message { event: None, digest: None, body: body.into() });
+    /// Adds a message with an event that can be claimed.
+    pub(super) fn push_event(&mut self, event: Event, body: &str, attributes: Arc<[Attribute]>) {
+        let Event { id, digest, .. } = event;
+        let event = match self.index_of_id.get(&id) {
+            Some(&event) => event,
+            None => {
+                self.event_ids.push(id.clone());
+                self.index_of_id.insert(id, self.event_ids.len() - 1);
+                self.event_ids.len() - 1
+            }
+        };
+        self.messages.push(Message { event: Some(event), digest: Some(digest), body: body.into(), attributes });
+    }
+
+    /// Adds a message that `ingest-fn` must reject.
+    pub(super) fn push_rejected(&mut self, body: &str, attributes: Arc<[Attribute]>) {
+        self.messages.push(Message { event: None, digest: None, body: body.into(), attributes });
     }
 }

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use ops::command_line::write_line;
 
+use crate::measures::Difference;
 use crate::report::RunReport;
 use crate::verdict::Verdict;
 
-/// Maximum number of offending ids that the text shows per invariant.
+/// Maximum number of offending ids that the text shows per invariant, and of places in which conflicts differ.
 const MAX_SHOWN: usize = 5;
 
 /// Writes the report. If `itemizes` is true, the text includes each item of the bill.
@@ -23,6 +24,7 @@ pub fn write(report: &RunReport, itemizes: bool, out: &mut impl Write) -> io::Re
         writeln!(out)?;
     }
     write_unreadable(report, out)?;
+    write_differences(report, out)?;
     write_invariants(report, out)?;
     write_verdict(report, out)?;
     match &report.bill {
@@ -37,9 +39,14 @@ pub fn write(report: &RunReport, itemizes: bool, out: &mut impl Write) -> io::Re
 }
 
 fn write_numbers(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
+    let unknown = if report.not_checked.is_empty() {
+        "could not be read"
+    } else {
+        "could not be read, or the functions do not log it"
+    };
     let mut row = |name: &str, number: Option<usize>, note: &str| match number {
         Some(number) => writeln!(out, "  {name:<16}{number:>9}   {note}"),
-        None => writeln!(out, "  {name:<16}{:>9}   could not be read", "null"),
+        None => writeln!(out, "  {name:<16}{:>9}   {unknown}", "null"),
     };
     let events = if report.events == 1 { "1 event".to_owned() } else { format!("{} events", report.events) };
     row("sent", Some(report.sent), &format!("messages of {events}"))?;
@@ -105,11 +112,25 @@ fn write_unreadable(report: &RunReport, out: &mut impl Write) -> io::Result<()> 
     Ok(())
 }
 
-/// Writes how many invariants hold. Then writes each other invariant and its first offending ids.
+/// Writes the places in which conflicts differ from their claims.
+fn write_differences(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
+    for Difference { pointer, conflicts } in report.differs.iter().take(MAX_SHOWN) {
+        let plural = if *conflicts == 1 { "" } else { "s" };
+        write_line(out, format_args!("differs at {pointer}: {conflicts} conflict{plural}"))?;
+    }
+    match report.differs.len().saturating_sub(MAX_SHOWN) {
+        0 => Ok(()),
+        more => writeln!(out, "differs at {more} other places (--json lists them)"),
+    }
+}
+
+/// Writes how many invariants hold, and those that were not checked. Then writes each other invariant and its first
+/// offending ids.
 fn write_invariants(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     let all = report.invariants.len();
     let held = report.invariants.iter().filter(|invariant| invariant.held == Some(true)).count();
     writeln!(out, "PASS  {held} of {all} invariants (--json lists them)")?;
+    report.not_checked.iter().try_for_each(|name| writeln!(out, "SKIP  {name}"))?;
     for invariant in &report.invariants {
         let outcome = match invariant.held {
             Some(true) => continue,

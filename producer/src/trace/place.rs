@@ -40,7 +40,11 @@ impl Story {
             }
             Some(Ok(claim)) => self.locate_claimed(claim, record_age, now),
             None if self.is_unreadable("table") => unknown_place("whether the event was claimed"),
-            None => self.locate_unclaimed(),
+            None => {
+                let (place, text) = self.locate_unclaimed();
+                let hint = "; a claim of this id was made under another dedup key: give --dedup-key to trace it";
+                (place, if self.other_claims.is_empty() { text } else { text + hint })
+            }
         }
     }
 
@@ -75,6 +79,7 @@ impl Story {
         let last_log = match last {
             Some(line) => format!("archive-fn last logged: {}", line.error.as_deref().unwrap_or(&line.outcome)),
             None if self.is_unreadable("archive log") => "the log of archive-fn could not be read".to_owned(),
+            None if !self.log_routine_outcomes => "archive-fn has not logged a failure".to_owned(),
             None => "archive-fn has not logged anything about its claim yet".to_owned(),
         };
         let age = format_age(age);

@@ -1,13 +1,13 @@
 //! Searches for one event in the table, logs, lake and dead-letter queue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use chrono::{DateTime, Utc};
-use claim::key::SORT_KEY;
-use claim::{Claim, Event, EventIdPointer, ObjectPrefix, object};
+use claim::key::{SORT_KEY, is_claim_sort_key};
+use claim::{Claim, EventRules, MessageAttribute, ObjectPrefix, object};
 use ops::command_line::error_line;
 use ops::logs::{FilterLogEvents, LogsClient};
 
@@ -28,6 +28,20 @@ pub(super) struct EventSearch<'a> {
     pub(super) unreadable: BTreeMap<&'static str, String>,
 }
 
+/// An item of the table whose sort key is that of a claim.
+pub(super) struct ClaimItem {
+    pub(super) sort_key: String,
+    /// The claim, or the reason why the item is not a valid claim.
+    pub(super) claim: Result<Claim, String>,
+}
+
+impl ClaimItem {
+    fn new(item: HashMap<String, AttributeValue>) -> Option<Self> {
+        let sort_key = item.get("sk")?.as_s().ok().filter(|sort_key| is_claim_sort_key(sort_key))?.clone();
+        Some(Self { sort_key, claim: Claim::from_item(item).map_err(|error| error_line(&error)) })
+    }
+}
+
 impl EventSearch<'_> {
     fn record<T>(&mut self, source: &'static str, read: anyhow::Result<T>) -> Option<T> {
         read.inspect_err(|error| drop(self.unreadable.insert(source, error_line(error.as_ref())))).ok()
@@ -38,19 +52,20 @@ impl EventSearch<'_> {
             .insert(source, format!("its name is unknown: no {flag}, and no Terraform outputs for this queue"));
     }
 
-    /// Reads the event's claim. Returns `None` if the table has no item for the event or cannot be read, and
-    /// `Some(Err(reason))` if the item is not a valid claim.
-    pub(super) async fn claim(&mut self) -> Option<Result<Claim, String>> {
+    /// Reads the items of the event's claims: one for each dedup key under which an event with this id was claimed.
+    pub(super) async fn claims(&mut self) -> Vec<ClaimItem> {
         let Some(table) = &self.client.stack.table else {
             self.record_unknown("table", "--table");
-            return None;
+            return Vec::new();
         };
-        let pk = AttributeValue::S(Claim::partition_key(self.event_id));
-        let request = self.client.dynamodb.get_item().table_name(table).key("pk", pk);
-        let request = request.key("sk", AttributeValue::S(SORT_KEY.to_owned())).consistent_read(true);
-        let answer = request.send().await.with_context(|| format!("failed to read the table {table}"));
-        let item = self.record("table", answer)?.item?;
-        Some(Claim::from_item(item).map_err(|error| error_line(&error)))
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let request = self.client.dynamodb.query().table_name(table).consistent_read(true);
+        let request = request.key_condition_expression("pk = :pk AND begins_with(sk, :sk)");
+        let request = request.expression_attribute_values(":pk", text(&Claim::partition_key(self.event_id)));
+        let request = request.expression_attribute_values(":sk", text(SORT_KEY));
+        let read: Result<Vec<_>, _> = request.into_paginator().items().send().collect().await;
+        let items = self.record("table", read.with_context(|| format!("failed to read the table {table}")));
+        items.into_iter().flatten().filter_map(ClaimItem::new).collect()
     }
 
     pub(super) async fn log_lines(
@@ -97,9 +112,9 @@ impl EventSearch<'_> {
         };
         let key = claim.map(|claim| prefix.object_key(claim)).or_else(named)?;
         let read = read_back::read_object(client, bucket, &key).await;
-        let StoredObject { content, versions, deleted_versions } = self.record("bucket", read)??;
+        let StoredObject { content, trace_id, versions, deleted_versions } = self.record("bucket", read)??;
         let as_claimed = claim.map(|claim| object::object_line(claim).is_ok_and(|line| line == content));
-        Some(ObjectStory { key, versions, deleted_versions, bytes: content.len(), as_claimed })
+        Some(ObjectStory { key, versions, deleted_versions, bytes: content.len(), trace_id, as_claimed })
     }
 
     pub(super) async fn depth(&mut self, source: &'static str, url: Option<&str>) -> Option<u64> {
@@ -111,13 +126,13 @@ impl EventSearch<'_> {
         self.record(source, depth)
     }
 
-    pub(super) async fn dead_letters(&mut self, pointer: &EventIdPointer) -> Vec<DeadLetter> {
+    pub(super) async fn dead_letters(&mut self, rules: &EventRules) -> Vec<DeadLetter> {
         let Some(url) = self.client.dlq_url.clone() else {
             self.record_unknown("dead-letter queue", "--dlq-url, no redrive policy");
             return Vec::new();
         };
         let mut found = Vec::new();
-        let searched = self.search_dead_letters(&url, pointer, &mut found).await;
+        let searched = self.search_dead_letters(&url, rules, &mut found).await;
         self.record("dead-letter queue", searched);
         found
     }
@@ -127,22 +142,28 @@ impl EventSearch<'_> {
     async fn search_dead_letters(
         &self,
         url: &str,
-        pointer: &EventIdPointer,
+        rules: &EventRules,
         found: &mut Vec<DeadLetter>,
     ) -> anyhow::Result<()> {
         let take = |messages: Vec<Message>| {
-            found.extend(messages.into_iter().filter_map(|message| self.dead_letter(message, pointer)));
+            found.extend(messages.into_iter().filter_map(|message| self.dead_letter(message, rules)));
             // A message that only contains the id may belong to another event, so the search continues.
             found.iter().any(|letter| letter.is_event)
         };
-        DeadLetterSearch::new(self.client, url).run(MAX_ROUNDS, take).await
+        DeadLetterSearch::new(self.client, url, rules.dedup_key().attribute()).run(MAX_ROUNDS, take).await
     }
 
     /// Returns the message as a dead letter of the event. Returns `None` if the message is a valid event with another
     /// id, or if it does not contain the event's id.
-    fn dead_letter(&self, message: Message, pointer: &EventIdPointer) -> Option<DeadLetter> {
+    fn dead_letter(&self, message: Message, rules: &EventRules) -> Option<DeadLetter> {
         let body = message.body.as_deref().unwrap_or_default();
-        let is_event = match Event::parse(body, pointer) {
+        let attributes = message.message_attributes.as_ref();
+        let attribute = rules.dedup_key().attribute().and_then(|name| attributes?.get(name));
+        let attribute = attribute.map(|attribute| MessageAttribute {
+            data_type: attribute.data_type(),
+            string_value: attribute.string_value(),
+        });
+        let is_event = match rules.event(body, attribute) {
             Ok(event) if event.id == self.event_id => true,
             // The content of another event may contain the id, for example as a number.
             Ok(_) => return None,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use claim::Claim;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::search::ClaimItem;
+use crate::function_logs::parse_differs;
 
 /// The place of an event in the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -42,8 +45,11 @@ pub struct Story {
     pub place: Place,
     /// A text that explains the place and may say what to do.
     pub explanation: String,
-    /// The event's claim; `None` if the table has no valid claim of the event or cannot be read.
+    /// The event's claim under the stack's dedup key; `None` if the table has no valid claim of the event or cannot be
+    /// read.
     pub claim: Option<ClaimStory>,
+    /// Claims of the same event id that were made under other dedup keys. They are claims of other events.
+    pub other_claims: Vec<OtherClaim>,
     /// The log lines of `ingest-fn` about the event's messages, in order.
     pub ingest: Vec<IngestLine>,
     /// The log lines of `archive-fn` about the event's claims, in order.
@@ -60,6 +66,8 @@ pub struct Story {
     pub on_failure_depth: Option<u64>,
     /// Start of the period for which the logs were searched.
     pub logs_since: String,
+    /// False if the functions do not log the outcomes `won`, `duplicate`, `written` and `already_there`.
+    pub log_routine_outcomes: bool,
     /// The sources that could not be read, each with the error.
     pub unreadable: BTreeMap<&'static str, String>,
 }
@@ -67,11 +75,16 @@ pub struct Story {
 /// The claim of an event.
 #[derive(Debug, Serialize)]
 pub struct ClaimStory {
+    /// Sort key of the claim's item. It depends on the dedup key.
+    pub sort_key: String,
     /// The claim's id, which is also part of the object's key.
     pub claim_id: String,
     pub claimed_at: String,
     /// Id of the SQS message that won the event.
     pub message_id: String,
+    /// Id of the trace that the winning message belongs to, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     /// Send time of the winning message by SQS's clock; `None` if the search found no log line with this time.
     pub sent_at: Option<String>,
     /// The last second in which the claim is valid.
@@ -80,6 +93,17 @@ pub struct ClaimStory {
     pub expired: bool,
     /// Digest of the event's content in hexadecimal, as in the logs.
     pub digest: String,
+}
+
+/// An item that has the event id and the sort key of another dedup key.
+#[derive(Debug, Serialize)]
+pub struct OtherClaim {
+    pub sort_key: String,
+    /// The claim; `None` if the item is not a valid claim.
+    pub claim: Option<ClaimStory>,
+    /// The reason why the item is not a valid claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A log line of `ingest-fn`.
@@ -98,6 +122,12 @@ pub struct IngestLine {
     pub(super) digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) held_digest: Option<String>,
+    /// JSON Pointers to the places in which the body of a conflict differs from the body in the claim.
+    #[serde(default, deserialize_with = "differs", skip_serializing_if = "Option::is_none")]
+    pub differs: Option<Vec<String>>,
+    /// Id of the trace that the message belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
 }
@@ -113,6 +143,9 @@ pub struct ArchiveLine {
     pub(super) key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lag_ms: Option<u64>,
+    /// Id of the trace in the claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
 }
@@ -128,6 +161,9 @@ pub struct ObjectStory {
     pub deleted_versions: usize,
     /// Size of the latest version.
     pub bytes: usize,
+    /// Trace id in the metadata of the latest version, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     /// True if the latest version has exactly the bytes that `archive-fn` writes for the claim in the table; `None` if
     /// the table has no claim of the event.
     pub as_claimed: Option<bool>,
@@ -157,15 +193,33 @@ impl ClaimStory {
         let mut winners = ingest.iter().filter(|line| line.message_id.as_ref() == Some(&claim.message_id));
         let holds_until = i64::try_from(claim.ttl).ok().and_then(|ttl| DateTime::from_timestamp(ttl, 0));
         Self {
+            sort_key: claim.sort_key.to_string(),
             claim_id: claim.claim_id.to_string(),
             claimed_at: claim.claimed_at_text(),
             message_id: claim.message_id.clone(),
+            trace_id: claim.trace_id.as_ref().map(ToString::to_string),
             sent_at: winners.find_map(|line| line.sent_at.clone()),
             holds_until: holds_until.map_or_else(|| claim.ttl.to_string(), rfc3339),
             expired: holds_until.is_some_and(|until| until.timestamp() < now.timestamp()),
             digest: claim.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         }
     }
+}
+
+impl OtherClaim {
+    pub(super) fn new(item: ClaimItem, ingest: &[IngestLine], now: DateTime<Utc>) -> Self {
+        let ClaimItem { sort_key, claim } = item;
+        match claim {
+            Ok(claim) => Self { sort_key, claim: Some(ClaimStory::new(&claim, ingest, now)), problem: None },
+            Err(problem) => Self { sort_key, claim: None, problem: Some(problem) },
+        }
+    }
+}
+
+/// Reads the field `differs` of a log line, the text of a JSON array. A malformed text counts as absent.
+fn differs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.as_deref().and_then(parse_differs))
 }
 
 pub(super) fn rfc3339(time: DateTime<Utc>) -> String {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use ops::command_line::write_line;
 
-use super::story::{ClaimStory, ObjectStory, Story};
+use super::story::{ClaimStory, ObjectStory, OtherClaim, Story};
 
 /// Maximum number of log lines of one function, or of dead letters, that the text shows.
 const MAX_SHOWN: usize = 10;
@@ -21,6 +21,9 @@ impl Story {
         for line in self.ingest.iter().take(MAX_SHOWN) {
             let message_id = line.message_id.as_deref().unwrap_or("without an id");
             let mut text = format!("  {}  ingest-fn: message {message_id}: {}", line.timestamp, line.outcome);
+            if let Some(differs) = &line.differs {
+                text += &format!(", differs at {}", serde_json::to_string(differs).map_err(io::Error::other)?);
+            }
             if let (Some(digest), Some(held)) = (&line.digest, &line.held_digest) {
                 text += &format!(", digest {digest} differs from the claim's {held}");
             }
@@ -30,6 +33,7 @@ impl Story {
             if let Some(sent_at) = line.sent_at.as_ref().filter(|_| !is_winner) {
                 text += &format!(", sent {sent_at}");
             }
+            text += &trace(line.trace_id.as_ref());
             text += &line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
             write_line(out, text)?;
         }
@@ -39,7 +43,11 @@ impl Story {
             let error = line.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
             let stored = line.key.as_ref().filter(|_| line.outcome == "quarantined");
             let stored = stored.map(|key| format!(" under {key}")).unwrap_or_default();
-            write_line(out, format_args!("  {}  archive-fn: {}{stored}{lag}{error}", line.timestamp, line.outcome))?;
+            let trace = trace(line.trace_id.as_ref());
+            write_line(
+                out,
+                format_args!("  {}  archive-fn: {}{stored}{lag}{trace}{error}", line.timestamp, line.outcome),
+            )?;
         }
         write_omitted(out, self.archive.len())?;
         for letter in self.dead_letters.iter().take(MAX_SHOWN) {
@@ -59,24 +67,50 @@ impl Story {
     }
 
     fn write_claim(&self, out: &mut impl Write) -> io::Result<()> {
-        let Some(claim) = &self.claim else { return Ok(()) };
-        match &claim.sent_at {
-            Some(sent_at) => write_line(out, format_args!("  {sent_at}  sent: message {}", claim.message_id))?,
-            None => {
-                let why = "send time unknown: no log line of the winning message was found";
-                write_line(out, format_args!("  {:24}  {why}", ""))?;
+        if let Some(claim) = &self.claim {
+            match &claim.sent_at {
+                Some(sent_at) => write_line(out, format_args!("  {sent_at}  sent: message {}", claim.message_id))?,
+                None => {
+                    let why = if self.log_routine_outcomes {
+                        "no log line of the winning message was found"
+                    } else {
+                        "ingest-fn does not log routine outcomes"
+                    };
+                    write_line(out, format_args!("  {:24}  send time unknown: {why}", ""))?;
+                }
+            }
+            let sort_key = (!self.other_claims.is_empty()).then_some(&claim.sort_key);
+            claim.write(sort_key, out)?;
+        }
+        for OtherClaim { sort_key, claim, problem } in &self.other_claims {
+            match (claim, problem) {
+                (Some(claim), _) => claim.write(Some(sort_key), out)?,
+                (None, problem) => {
+                    let why = problem.as_deref().unwrap_or_default();
+                    write_line(out, format_args!("  {:24}  the item {sort_key} is not a valid claim: {why}", ""))?;
+                }
             }
         }
-        let until = if claim.expired { "was valid until" } else { "valid until" };
-        write_line(out, format_args!("  {}  claimed by message {}", claim.claimed_at, claim.message_id))?;
-        let ClaimStory { claim_id, digest, holds_until, .. } = claim;
-        write_line(out, format_args!("  {:24}  claim {claim_id}, digest {digest}, {until} {holds_until}", ""))
+        Ok(())
+    }
+}
+
+impl ClaimStory {
+    /// Writes the claim. `sort_key` is given if the story has claims with several sort keys.
+    fn write(&self, sort_key: Option<&String>, out: &mut impl Write) -> io::Result<()> {
+        let Self { claim_id, claimed_at, message_id, digest, holds_until, expired, .. } = self;
+        let key = sort_key.map(|sort_key| format!(" under the sort key {sort_key}")).unwrap_or_default();
+        write_line(out, format_args!("  {claimed_at}  claimed by message {message_id}{key}"))?;
+        let until = if *expired { "was valid until" } else { "valid until" };
+        let trace = trace(self.trace_id.as_ref());
+        write_line(out, format_args!("  {:24}  claim {claim_id}, digest {digest}, {until} {holds_until}{trace}", ""))
     }
 }
 
 impl fmt::Display for ObjectStory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, versions, deleted_versions, bytes, as_claimed } = self;
+        let Self { key, versions, deleted_versions, bytes, trace_id, as_claimed } = self;
+        let trace = trace(trace_id.as_ref());
         let content = match as_claimed {
             Some(true) => "content matches the claim",
             Some(false) => "content DOES NOT match the claim",
@@ -87,8 +121,12 @@ impl fmt::Display for ObjectStory {
             0 => String::new(),
             deleted => format!(" and {deleted} deleted with the same content"),
         };
-        write!(f, "  object {key}: {versions} version{plural}{deleted}, {bytes} bytes, {content}")
+        write!(f, "  object {key}: {versions} version{plural}{deleted}, {bytes} bytes, {content}{trace}")
     }
+}
+
+fn trace(trace_id: Option<&String>) -> String {
+    trace_id.map(|trace_id| format!(", trace {trace_id}")).unwrap_or_default()
 }
 
 /// Writes the number of omitted lines, if there are more than [`MAX_SHOWN`] lines.

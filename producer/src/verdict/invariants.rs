@@ -4,19 +4,30 @@ use std::collections::{BTreeSet, HashMap};
 
 use claim::Digest;
 
-use super::{Invariant, MAX_EXAMPLES};
+use super::{Invariant, MAX_EXAMPLES, NEED_ROUTINE_LINES};
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 use crate::read_back::Object;
 use crate::scenario::Content;
 use crate::source::Source;
 
+pub(super) const EVERY_MESSAGE_ENDED: &str = "each message ended as won, duplicate, conflict or dead letter";
+pub(super) const NOT_WON_TWICE: &str = "no event was won twice";
+pub(super) const NO_OTHER_OBJECT: &str = "no event has an object other than its claim's";
+
 impl Evidence<'_> {
-    /// Checks the invariants that every run has, then those that the scenario adds.
+    /// Checks the invariants that every run has, then those that the scenario adds. Leaves out those in
+    /// [`not_checked`](Self::not_checked).
     pub(crate) fn invariants(&self) -> Vec<Invariant> {
         let mut invariants = self.common_invariants();
         invariants.extend(self.scenario_invariants());
+        invariants.retain(|invariant| !self.not_checked().contains(&invariant.name));
         invariants
+    }
+
+    /// Returns the names of the invariants that cannot be checked, because the functions do not log routine outcomes.
+    pub(crate) fn not_checked(&self) -> &'static [&'static str] {
+        if self.log_routine_outcomes { &[] } else { &NEED_ROUTINE_LINES }
     }
 
     fn common_invariants(&self) -> Vec<Invariant> {
@@ -41,7 +52,7 @@ impl Evidence<'_> {
             // If a message has no outcome and is not a dead letter, it is lost once the queue has been empty for long
             // enough.
             judge(
-                "each message ended as won, duplicate, conflict or dead letter",
+                EVERY_MESSAGE_ENDED,
                 self.knows(&[Source::Queue, Source::IngestLog, Source::DeadLetterQueue]),
                 unaccounted.map(|id| (seen.queue_settled, id.clone())),
             ),
@@ -55,14 +66,14 @@ impl Evidence<'_> {
                     .map(|(id, _)| (true, id.clone())),
             ),
             judge(
-                "no event was won twice",
+                NOT_WON_TWICE,
                 self.knows(&[Source::IngestLog]),
                 wins.into_iter().filter(|(_, wins)| *wins > 1).map(|(event, _)| (true, id(event))),
             ),
             judge(
                 "each duplicate matches its event's claim, and each conflict differs from it",
                 self.knows(&[Source::IngestLog, Source::Table]),
-                self.misjudged().map(|id| (true, id.clone())),
+                self.misjudged(),
             ),
             judge(
                 "each event has a claim",
@@ -90,7 +101,7 @@ impl Evidence<'_> {
                 keys_where(|object| !object.is_as_sent).map(|object| (true, object.key.clone())),
             ),
             judge(
-                "no event has an object other than its claim's",
+                NO_OTHER_OBJECT,
                 self.knows(&[Source::Table, Source::ArchiveLog]),
                 self.extra().into_iter().map(|key| (true, key)),
             ),
@@ -149,7 +160,7 @@ impl Evidence<'_> {
             let first = digests.next().flatten();
             // If the claim has the same content as the messages, `ingest-fn` misjudged them. Another invariant reports
             // that.
-            let claimed = seen.claims.get(event).and_then(|claim| Digest::from_stored(&claim.digest));
+            let claimed = seen.claims.get(event).and_then(|claim| claim.comparable_digest(&plan.rules).ok());
             digests.all(|digest| digest == first) && claimed != first
         };
         let is_conflict = |id: &String| seen.logs.outcomes.get(id) == Some(&IngestOutcome::Conflict);
@@ -158,26 +169,45 @@ impl Evidence<'_> {
         events.into_iter().filter(is_claimed_by_others).collect()
     }
 
-    /// Returns the ids of messages that `ingest-fn` logged with a wrong outcome: as won or duplicate although they
-    /// differ from their event's claim, or as a conflict although they match the claim. Skips events whose messages
-    /// were checked against a claim other than the one in the table, which happens at the end of a dedup window.
-    fn misjudged(&self) -> impl Iterator<Item = &String> {
+    /// Returns the ids of messages that `ingest-fn` judged wrongly: as won or duplicate although they differ from their
+    /// event's claim, or as a conflict although they match the claim. Skips events whose messages were checked against
+    /// a claim other than the one in the table, which happens at the end of a dedup window.
+    ///
+    /// If the functions do not log routine outcomes, a message without a conflict's log line that is not a dead letter
+    /// was acknowledged as won or duplicate, or it is lost. If it differs from the claim, it is wrong in both cases,
+    /// certainly once the queue is settled.
+    fn misjudged(&self) -> impl Iterator<Item = (bool, String)> {
         let Self { plan, sent, seen, .. } = *self;
-        let is_misjudged = move |(id, index): &(&String, &usize)| -> Option<bool> {
-            let message = &plan.messages[**index];
-            let claim = seen.claims.get(&message.event?)?;
-            let judging_claim_id = seen.logs.claim_ids.get(&claim.event_id)?.as_ref()?;
-            if *judging_claim_id != claim.claim_id.to_string() {
-                return Some(false);
+        let digests: HashMap<usize, Digest> = seen
+            .claims
+            .iter()
+            .filter_map(|(event, claim)| Some((*event, claim.comparable_digest(&plan.rules).ok()?)))
+            .collect();
+        let misjudged = move |(id, index): (&String, &usize)| -> Option<(bool, String)> {
+            let message = &plan.messages[*index];
+            let event = message.event?;
+            let claim = seen.claims.get(&event)?;
+            let judging_claim_id = seen.logs.claim_ids.get(&claim.event_id);
+            let is_judged_by_claim = match judging_claim_id {
+                Some(only) => *only == Some(claim.claim_id.to_string()),
+                None => !self.log_routine_outcomes,
+            };
+            if !is_judged_by_claim {
+                return None;
             }
-            let matches_claim = message.digest? == Digest::from_stored(&claim.digest)?;
-            Some(match seen.logs.outcomes.get(*id)? {
-                IngestOutcome::Duplicate | IngestOutcome::Won => !matches_claim,
-                IngestOutcome::Conflict => matches_claim,
-                IngestOutcome::Failed | IngestOutcome::Rejected => false,
-            })
+            let matches_claim = message.digest? == *digests.get(&event)?;
+            match seen.logs.outcomes.get(id) {
+                Some(IngestOutcome::Duplicate | IngestOutcome::Won) => !matches_claim,
+                Some(IngestOutcome::Conflict) => matches_claim,
+                Some(IngestOutcome::Rejected) => false,
+                Some(IngestOutcome::Failed) | None => {
+                    let is_silent = !self.log_routine_outcomes && !seen.dead_letters.contains(id);
+                    return (is_silent && !matches_claim).then(|| (seen.queue_settled, id.clone()));
+                }
+            }
+            .then(|| (true, id.clone()))
         };
-        sent.confirmed.iter().filter(move |confirmed| is_misjudged(confirmed) == Some(true)).map(|(id, _)| id)
+        sent.confirmed.iter().filter_map(misjudged)
     }
 }
 

@@ -9,18 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use claim::EventIdPointer;
+use claim::{ConflictIgnore, DedupKey, EventRules};
 use clap::Parser as _;
 use emulator::{Call, Fault, Service, Services};
 use futures_util::FutureExt as _;
+use ingest_fn::OnConflict;
 use mutants::Mutant;
-use pipeline::{Pipeline, names};
+use pipeline::{Pipeline, PipelineSettings, names};
 use producer::cli::{Cli, Command, RunArgs};
 use producer::embedded::EmbeddedStack;
 use producer::pipeline_client::PipelineClient;
 use producer::progress::Progress;
 use producer::report::RunReport;
 use producer::run::judge;
+use producer::scenario::Scenario;
+use producer::target::{FunctionSettings, Target};
 use producer::verdict::Verdict;
 use serde_json::{Value, json};
 
@@ -33,8 +36,9 @@ fn arguments(line: &str) -> Box<RunArgs> {
     args
 }
 
-fn pointer() -> EventIdPointer {
-    EventIdPointer::parse("/event_id").unwrap()
+/// Returns the settings with which the command runs on the embedded pipeline.
+fn settings(args: &RunArgs) -> FunctionSettings {
+    Target::embedded().settings_of_run(&args.settings, args.chosen_scenario()).unwrap()
 }
 
 /// Runs a scenario with the command, asserts that its verdict is `held`, and returns the JSON report.
@@ -74,6 +78,53 @@ fn conflicts_are_counted_apart_from_duplicates() {
     assert!(report["conflicts"].as_u64().unwrap() >= 20);
 }
 
+/// With the rules of their scenarios, ids of several sources are different events, and stamped copies are duplicates.
+#[test]
+fn stamped_copies_are_duplicates() {
+    let cloudevents = run_and_expect_held("cloudevents");
+    assert_numbers(&cloudevents, &[("sent", 60), ("objects", 20), ("duplicates", 40), ("conflicts", 0)]);
+    let restamped = run_and_expect_held("restamped");
+    assert_numbers(&restamped, &[("sent", 50), ("objects", 10), ("duplicates", 40), ("conflicts", 0)]);
+}
+
+/// Generated events can be sent under every kind of dedup key.
+#[test]
+fn every_kind_of_key_is_held() {
+    for key in [r#"["/source","/event_id"]"#, "attribute:order-id", "content"] {
+        let mixed = run_and_expect_held(&format!("mixed --messages 100 --dedup-key {key}"));
+        assert_numbers(&mixed, &[("objects", 50), ("duplicates", 50)]);
+    }
+    let conflicts = run_and_expect_held("conflicts --dedup-key content");
+    assert_numbers(&conflicts, &[("objects", 20), ("conflicts", 0)]);
+    let poison = run_and_expect_held("poison --dedup-key attribute:order-id");
+    assert_numbers(&poison, &[("objects", 40), ("dead_letters", 10)]);
+    // Five of the ten invalid bodies are invalid only because of their event id.
+    let poison = run_and_expect_held("poison --dedup-key content");
+    assert_numbers(&poison, &[("objects", 45), ("dead_letters", 5)]);
+    let large = run_and_expect_held("large --messages 5 --dedup-key attribute:order-id");
+    assert_numbers(&large, &[("objects", 3), ("dead_letters", 2)]);
+}
+
+/// Without log lines about routine outcomes, every scenario still ends and is held. Three invariants are not checked.
+#[test]
+fn scenarios_hold_without_routine_lines() {
+    for (line, objects) in
+        [("mixed --messages 100", 50), ("conflicts", 10), ("poison", 40), ("redelivery", 100), ("restamped", 10)]
+    {
+        let report = run_and_expect_held(&format!("{line} --log-routine-outcomes false"));
+        assert_numbers(&report, &[("objects", objects), ("object_versions", objects)]);
+        assert_eq!((&report["duplicates"], &report["extra"]), (&Value::Null, &Value::Null), "{report:#}");
+        let not_checked = json!([
+            "each message ended as won, duplicate, conflict or dead letter",
+            "no event was won twice",
+            "no event has an object other than its claim's",
+        ]);
+        assert_eq!(report["not_checked"], not_checked, "{report:#}");
+        assert!(report["time"].as_f64().unwrap() < 60.0, "{report:#}");
+    }
+    assert_eq!(run_and_expect_held("herd --messages 3")["not_checked"], json!([]));
+}
+
 #[test]
 fn only_poison_becomes_dead_letters() {
     assert_numbers(
@@ -103,8 +154,19 @@ type ServiceFault = fn(&Arc<Services>, &Call<'_>) -> Option<Fault>;
 
 /// Runs a scenario with a mutant of the functions, a service fault or both, and returns its report.
 async fn run_faulty(line: &str, mutant: Option<Mutant>, service_fault: Option<ServiceFault>) -> RunReport {
+    run_misconfigured(line, |_| {}, mutant, service_fault).await
+}
+
+/// Runs a scenario as [`run_faulty`] does, on a pipeline whose settings `change` has changed.
+async fn run_misconfigured(
+    line: &str,
+    change: impl FnOnce(&mut PipelineSettings),
+    mutant: Option<Mutant>,
+    service_fault: Option<ServiceFault>,
+) -> RunReport {
     let args = arguments(line);
-    let mut stack = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
+    let mut stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), 7).unwrap();
+    change(&mut stack.settings);
     // Switch off the claim cache, because with it the second message of an event seldom reaches the table.
     stack.settings.ingest.claim_cache_entries = None;
     if let Some(service_fault) = service_fault {
@@ -117,8 +179,8 @@ async fn run_faulty(line: &str, mutant: Option<Mutant>, service_fault: Option<Se
     };
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
-    let (pointer, progress) = (pointer(), Progress::new(true));
-    let judged = judge(&client, args.chosen_scenario(), &args, &pointer, &progress);
+    let (settings, progress) = (settings(&args), Progress::new(true));
+    let judged = judge(&client, args.chosen_scenario(), &args, &settings, &progress);
     tokio::time::timeout(Duration::from_secs(120), judged).await.unwrap().unwrap()
 }
 
@@ -284,4 +346,93 @@ async fn tampering_with_services_is_violated() {
             assert_violated(&report, name);
         }
     }
+}
+
+fn rules(dedup_key: &str, conflict_ignore: &str) -> EventRules {
+    let key = DedupKey::parse(dedup_key).unwrap();
+    let ignore = ConflictIgnore::parse(conflict_ignore, &key).unwrap();
+    EventRules::new(key, ignore)
+}
+
+/// Functions that follow other rules than the run violate an invariant.
+#[tokio::test]
+async fn functions_with_other_rules_are_violated() {
+    let no_claim = "each event has a claim";
+    let misjudged = "each duplicate matches its event's claim, and each conflict differs from it";
+    for (line, key, ignore, name) in [
+        ("run cloudevents", "/id", r#"["/time","/traceparent"]"#, no_claim),
+        ("run cloudevents", r#"["/id","/source"]"#, r#"["/time","/traceparent"]"#, no_claim),
+        ("run cloudevents", r#"["/source","/id"]"#, r#"["/time"]"#, misjudged),
+        ("run restamped", "/event_id", "[]", misjudged),
+        ("run restamped", "/event_id", r#"["/attempt","/sent_at"]"#, misjudged),
+        ("run conflicts", "/event_id", r#"["/sensor","/timestamp","/voltage"]"#, misjudged),
+        ("run distinct --messages 5 --dedup-key content", "/event_id", "[]", no_claim),
+        (
+            "run distinct --messages 5 --dedup-key attribute:a --timeout 10",
+            "attribute:b",
+            "[]",
+            "no valid event was rejected",
+        ),
+    ] {
+        let change = |settings: &mut PipelineSettings| settings.ingest.rules = rules(key, ignore);
+        let report = run_misconfigured(line, change, None, None).await;
+        assert_violated(&report, name);
+    }
+}
+
+/// If the log lacks the lines that the run expects, the run does not count them as written.
+#[tokio::test]
+async fn missing_routine_lines_are_violated() {
+    let silent = |settings: &mut PipelineSettings| {
+        settings.ingest.log_routine_outcomes = false;
+        settings.archive.log_routine_outcomes = false;
+    };
+    let report = run_misconfigured("run herd --messages 3 --timeout 15", silent, None, None).await;
+    assert_violated(&report, "each message ended as won, duplicate, conflict or dead letter");
+}
+
+/// Without log lines about routine outcomes, the claims, the lake and the dead-letter queue still show most violations.
+#[tokio::test]
+async fn violations_are_found_without_routine_lines() {
+    let rejected = "each message that cannot be claimed is a dead letter and was not acknowledged";
+    let misjudged = "each duplicate matches its event's claim, and each conflict differs from it";
+    let faults: [(&str, Option<Mutant>, Option<ServiceFault>, &str); 6] = [
+        (
+            "run distinct --messages 5",
+            Some(Mutant::ThrottleIsDuplicate),
+            Some(throttles_first_event),
+            "each event has a claim",
+        ),
+        ("run distinct --messages 5", None, Some(deletes_claims), "each event has a claim"),
+        ("run distinct --messages 5", None, Some(replaces_objects), "each object holds its event as sent"),
+        ("run redelivery", Some(Mutant::PutWithoutIfNoneMatch), None, "each object has exactly one version"),
+        ("run poison --messages 10", Some(Mutant::RejectedAcknowledged), None, rejected),
+        ("run poison --messages 10", None, Some(steals_dead_letters), rejected),
+    ];
+    for (line, mutant, service_fault, name) in faults {
+        let report = run_faulty(&format!("{line} --log-routine-outcomes false"), mutant, service_fault).await;
+        assert_violated(&report, name);
+    }
+    for (ignore, line) in [("[]", "run restamped"), (r#"["/sensor","/timestamp","/voltage"]"#, "run conflicts")] {
+        let change = |settings: &mut PipelineSettings| settings.ingest.rules = rules("/event_id", ignore);
+        let report = run_misconfigured(&format!("{line} --log-routine-outcomes false"), change, None, None).await;
+        assert_violated(&report, misjudged);
+    }
+}
+
+/// A conflict that becomes a dead letter counts as one message in the progress line.
+#[tokio::test]
+async fn dead_conflict_is_counted_once() {
+    let args = arguments("run conflicts");
+    // With the short visibility timeout of `poison`, conflicts become dead letters in seconds.
+    let mut stack = EmbeddedStack::new(&settings(&args), Scenario::named("poison").unwrap(), 7).unwrap();
+    stack.settings.ingest.on_conflict = OnConflict::DeadLetter;
+    let _pipeline = stack.start(7);
+    let mut client = PipelineClient::embedded(&stack);
+    client.describe_queue().await.unwrap();
+    let progress = Progress::new(true);
+    let report = judge(&client, args.chosen_scenario(), &args, &settings(&args), &progress).await.unwrap();
+    assert_eq!(report.verdict, Verdict::Held, "{report:?}");
+    assert!(report.dead_letters.unwrap() >= 20, "{report:?}");
+    assert_eq!(progress.counts.done(), 50);
 }

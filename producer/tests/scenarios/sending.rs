@@ -9,20 +9,20 @@ use super::*;
 
 fn planned(line: &str) -> Plan {
     let args = arguments(line);
-    Plan::new(args.chosen_scenario(), &args, &pointer(), 1024 * 1024).unwrap()
+    Plan::new(args.chosen_scenario(), &args, &settings(&args).rules, 1024 * 1024).unwrap()
 }
 
 /// Runs a scenario while `fault` makes requests fail, and returns the report.
 async fn run_with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) -> RunReport {
     let args = arguments(line);
-    let mut stack = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
+    let mut stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), 7).unwrap();
     // With a batching window, a single message would wait for others.
     stack.settings.sqs_mapping.batching_window = Duration::ZERO;
     stack.services.faults.set(fault);
     let _pipeline = stack.start(7);
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
-    judge(&client, args.chosen_scenario(), &args, &pointer(), &Progress::new(true)).await.unwrap()
+    judge(&client, args.chosen_scenario(), &args, &settings(&args), &Progress::new(true)).await.unwrap()
 }
 
 /// Two plans with the same seed have the same messages. Another seed gives other messages.
@@ -86,7 +86,7 @@ fn rate_and_duration_set_the_number_of_messages() {
 fn bodies_beyond_the_memory_limit_are_refused() {
     let refused = |line: &str| {
         let args = arguments(line);
-        Plan::new(args.chosen_scenario(), &args, &pointer(), 1024 * 1024).map(drop).unwrap_err().to_string()
+        Plan::new(args.chosen_scenario(), &args, &settings(&args).rules, 1024 * 1024).map(drop).unwrap_err().to_string()
     };
     let why = refused("run large --messages 2000000");
     assert!(
@@ -140,7 +140,7 @@ async fn lost_batch_answer_leaves_ten_unconfirmed() {
 #[tokio::test]
 async fn message_refused_by_sqs_is_counted() {
     let args = arguments("run distinct --messages 3");
-    let stack = EmbeddedStack::new(&pointer(), args.chosen_scenario(), 7).unwrap();
+    let stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), 7).unwrap();
     let _pipeline = stack.start(7);
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::time::SystemTime;
 
 use emulator::Clock;
-use pipeline::PipelineSettings;
 use producer::target::Stack;
 use tokio::time::{interval, sleep, timeout};
 
@@ -44,14 +43,18 @@ where
 {
     let args = arguments(line);
     let services = Services::on_clock(Clock::starting_at(SystemTime::now()), 7);
-    let _pipeline = Pipeline::start(&services, PipelineSettings::default(), 7);
+    let function_settings = settings(&args);
+    let mut pipeline_settings = PipelineSettings::default();
+    pipeline_settings.ingest.log_routine_outcomes = function_settings.log_routine_outcomes;
+    pipeline_settings.archive.log_routine_outcomes = function_settings.log_routine_outcomes;
+    let _pipeline = Pipeline::start(&services, pipeline_settings, 7);
     let stack = Stack::embedded("events/".to_owned());
     let mut client = PipelineClient::new(&services.sdk_config(), stack);
     client.describe_queue().await.unwrap();
-    let (pointer, progress) = (pointer(), Progress::new(true));
+    let progress = Progress::new(true);
     tokio::select! {
         () = others(Arc::clone(&services)) => unreachable!("it never ends"),
-        report = timeout(60 * MINUTE, judge(&client, args.chosen_scenario(), &args, &pointer, &progress)) => {
+        report = timeout(60 * MINUTE, judge(&client, args.chosen_scenario(), &args, &function_settings, &progress)) => {
             report.unwrap().unwrap()
         }
     }
@@ -114,4 +117,13 @@ async fn large_dead_letter_queue_is_read() {
     };
     let report = run_beside("run poison --messages 10 --timeout 1800", fill).await;
     assert_eq!((report.verdict, report.dead_letters), (Verdict::Held, Some(2)), "{report:?}");
+}
+
+/// Without log lines about routine outcomes, the run cannot see that its duplicates were acknowledged. If other senders keep
+/// the queue from becoming empty, the run ends when its messages must have been received once more.
+#[tokio::test(start_paused = true)]
+async fn run_without_routine_lines_ends_beside_others() {
+    let report = run_beside_poison_of_others("run herd --timeout 1800 --log-routine-outcomes false").await;
+    assert_eq!((report.verdict, report.objects), (Verdict::Held, Some(1)), "{report:?}");
+    assert!((215.0..300.0).contains(&report.time), "{} s", report.time);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dead_letters;
+mod key_spaces;
 mod objects;
 mod stream_records;
 mod traced_pipeline;
@@ -38,7 +39,7 @@ async fn archived_event_has_its_whole_story() {
         let text = text(&story);
         for expected in [
             "claimed by message",
-            ": conflict, digest ",
+            ": conflict, differs at [\"/x\"], digest ",
             " differs from the claim's ",
             "archive-fn: written",
             "1 version,",
@@ -114,8 +115,8 @@ async fn unreadable_source_leaves_place_unknown() {
     let unarchived = "the event was claimed, but whether it is archived is unknown";
     for (service, operation, source, event_id, place, explanation) in [
         (Service::S3, "GET", "bucket", "a", Unknown, unarchived),
-        (Service::DynamoDb, "GetItem", "table", "a", Archived, "the event is archived"),
-        (Service::DynamoDb, "GetItem", "table", "b", Unknown, "whether the event was claimed is unknown"),
+        (Service::DynamoDb, "Query", "table", "a", Archived, "the event is archived"),
+        (Service::DynamoDb, "Query", "table", "b", Unknown, "whether the event was claimed is unknown"),
         (Service::Logs, "FilterLogEvents", "ingest log", "a", Archived, "the event is archived"),
         (Service::Logs, "FilterLogEvents", "ingest log", "b", Unknown, unclaimed),
         (Service::Sqs, "ReceiveMessage", "dead-letter queue", "b", Unknown, unclaimed),

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use claim::{EventIdPointer, ObjectPrefix};
+use claim::ObjectPrefix;
 use emulator::{Clock, Fault, Service, Services, queue_url};
 use pipeline::{Pipeline, PipelineSettings, names};
 use producer::pipeline_client::PipelineClient;
-use producer::target::Stack;
+use producer::target::{FunctionSettings, Stack};
 use producer::trace::{Story, trace};
 use tokio::time::{sleep, timeout};
 
@@ -22,16 +22,29 @@ pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct TracedPipeline {
     pub(crate) services: Arc<Services>,
     pub(crate) pipeline: Option<Pipeline>,
+    /// Settings that `trace` uses.
+    pub(crate) settings: FunctionSettings,
 }
 
 impl TracedPipeline {
     pub(crate) fn start() -> Self {
+        Self::start_with(PipelineSettings::default())
+    }
+
+    /// Starts a pipeline whose functions do not log routine outcomes.
+    pub(crate) fn start_silent() -> Self {
+        let mut settings = PipelineSettings::default();
+        settings.ingest.log_routine_outcomes = false;
+        settings.archive.log_routine_outcomes = false;
+        Self::start_with(settings)
+    }
+
+    fn start_with(mut settings: PipelineSettings) -> Self {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let services = Services::on_clock(clock, 7);
-        let mut settings = PipelineSettings::default();
         settings.stream_mapping.maximum_record_age = Some(RECORD_AGE);
         let pipeline = Pipeline::start(&services, settings, 7);
-        Self { services, pipeline: Some(pipeline) }
+        Self { services, pipeline: Some(pipeline), settings: FunctionSettings::default() }
     }
 
     pub(crate) fn send(&self, body: &str) {
@@ -58,8 +71,7 @@ impl TracedPipeline {
         let stack = Stack { dlq_url, ..Stack::embedded("events/".to_owned()) };
         let client = PipelineClient::new(&self.services.sdk_config(), stack);
         let prefix = ObjectPrefix::parse("events/").unwrap();
-        let pointer = EventIdPointer::parse("/event_id").unwrap();
-        trace(&client, event_id, &prefix, &pointer, None, RECORD_AGE, self.services.clock.now().into()).await
+        trace(&client, event_id, &prefix, &self.settings, None, RECORD_AGE, self.services.clock.now().into()).await
     }
 
     /// Traces an event, and asserts that every source could be read.

@@ -30,7 +30,7 @@ data "aws_iam_policy_document" "producer" {
 data "aws_iam_policy_document" "operator" {
   statement {
     sid       = "ReadClaims"
-    actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Scan"]
+    actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"]
     resources = [var.table_arn]
   }
 
