@@ -75,16 +75,16 @@ impl ConflictIgnore {
                 error => ConflictIgnoreError::Element { element, text: Excerpt::of(text), error },
             })?;
             if let Some(part) = dedup_key.pointers().iter().find(|part| pointer.contains(part)) {
-                let pointer = pointer.to_string();
-                return Err(ConflictIgnoreError::KeyPart { element, pointer, part: part.to_string() });
+                let pointer = pointer.quotation();
+                return Err(ConflictIgnoreError::KeyPart { element, pointer, part: part.quotation() });
             }
             pointers.push(pointer);
         }
         for (index, inner) in pointers.iter().enumerate() {
             if let Some(outer) = pointers.iter().find(|outer| outer != &inner && outer.contains(inner)) {
                 let element = index + 1;
-                let outer = outer.to_string();
-                return Err(ConflictIgnoreError::Nested { element, inner: inner.to_string(), outer });
+                let outer = outer.quotation();
+                return Err(ConflictIgnoreError::Nested { element, inner: inner.quotation(), outer });
             }
         }
         pointers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));

@@ -107,7 +107,7 @@ impl DedupKey {
             for other in &pointers[index + 1..] {
                 for (outer, inner) in [(one, other), (other, one)] {
                     if outer.contains(inner) {
-                        return Err(DedupKeyError::Nested(outer.to_string(), inner.to_string()));
+                        return Err(DedupKeyError::Nested(outer.quotation(), inner.quotation()));
                     }
                 }
             }

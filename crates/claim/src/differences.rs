@@ -1,6 +1,7 @@
 //! Finds the places in which two bodies differ.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use crate::canonical::unescaped_name;
 
@@ -14,7 +15,8 @@ pub const MAX_DIFFERENCE_CHARS: usize = 100;
 /// are sorted.
 pub(crate) fn differences(a: &[u8], b: &[u8]) -> Vec<String> {
     let mut comparison = Comparison { path: Vec::new(), found: Vec::new() };
-    comparison.compare(&mut Cursor(a), &mut Cursor(b));
+    // Either all differences have been found, or enough of them.
+    let _ = comparison.compare(&mut Cursor(a), &mut Cursor(b));
     comparison.found
 }
 
@@ -33,26 +35,29 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Compares the next values of both forms, and moves behind them. Stops early if enough differences are found. The
-    /// parser limits the nesting, so the recursion is limited too.
-    fn compare(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) {
+    /// Compares the next values of both forms, and moves behind them. Breaks if enough differences are found. The cursors
+    /// are then inside these values, so they must not be moved any more. The parser limits the nesting, so the recursion is
+    /// limited too.
+    fn compare(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) -> ControlFlow<()> {
         match (a.0.first(), b.0.first()) {
             (Some(b'{'), Some(b'{')) => self.compare_objects(a, b),
             (Some(b'['), Some(b'[')) => self.compare_arrays(a, b),
             _ => {
-                if a.take_value() != b.take_value() {
-                    self.add();
+                if a.take_value() == b.take_value() {
+                    ControlFlow::Continue(())
+                } else {
+                    self.add()
                 }
             }
         }
     }
 
-    fn compare_objects(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) {
+    fn compare_objects(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) -> ControlFlow<()> {
         let mut a_name = a.enter().then(|| a.take_name());
         let mut b_name = b.enter().then(|| b.take_name());
-        while !self.is_full() {
+        loop {
             let order = match (a_name, b_name) {
-                (None, None) => break,
+                (None, None) => return ControlFlow::Continue(()),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(a), Some(b)) => unescaped_name(a).cmp(unescaped_name(b)),
@@ -60,9 +65,9 @@ impl<'a> Comparison<'a> {
             let name = if order.is_gt() { b_name } else { a_name };
             self.path.push(Step::Name(name.expect("the name that comes first exists")));
             if order.is_eq() {
-                self.compare(a, b);
+                self.compare(a, b)?;
             } else {
-                self.add();
+                self.add()?;
             }
             self.path.pop();
             if order.is_lt() {
@@ -80,16 +85,16 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn compare_arrays(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) {
+    fn compare_arrays(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) -> ControlFlow<()> {
         let mut in_a = a.enter();
         let mut in_b = b.enter();
         let mut index = 0;
-        while (in_a || in_b) && !self.is_full() {
+        while in_a || in_b {
             self.path.push(Step::Index(index));
             if in_a && in_b {
-                self.compare(a, b);
+                self.compare(a, b)?;
             } else {
-                self.add();
+                self.add()?;
                 if in_a {
                     a.take_value()
                 } else {
@@ -101,14 +106,11 @@ impl<'a> Comparison<'a> {
             in_b = in_b && b.next();
             index += 1;
         }
+        ControlFlow::Continue(())
     }
 
-    fn is_full(&self) -> bool {
-        self.found.len() == MAX_DIFFERENCES
-    }
-
-    /// Adds the pointer to the current value.
-    fn add(&mut self) {
+    /// Adds the pointer to the current value. Breaks if no other difference is needed.
+    fn add(&mut self) -> ControlFlow<()> {
         let mut pointer = String::new();
         for step in &self.path {
             pointer.push('/');
@@ -124,6 +126,7 @@ impl<'a> Comparison<'a> {
             pointer.truncate(end);
         }
         self.found.push(pointer);
+        if self.found.len() == MAX_DIFFERENCES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

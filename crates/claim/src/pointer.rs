@@ -17,9 +17,12 @@ pub enum PointerError {
     /// The text is empty. In RFC 6901, the empty pointer points to the whole body.
     #[error("must not be empty")]
     Empty,
-    /// The text does not begin with `/`, or has a `~` that is not part of `~0` or `~1`.
-    #[error("must be a JSON Pointer (RFC 6901): {0}")]
-    Malformed(jsonptr::ParseError),
+    /// The text does not begin with `/`.
+    #[error("must be a JSON Pointer (RFC 6901), which begins with `/`")]
+    NoSlash,
+    /// The text has a `~` that is not part of `~0` or `~1`.
+    #[error("must be a JSON Pointer (RFC 6901), which has `~` only in `~0` and `~1`")]
+    Tilde,
 }
 
 impl JsonPointer {
@@ -28,13 +31,21 @@ impl JsonPointer {
         if text.is_empty() {
             return Err(PointerError::Empty);
         }
-        let pointer = Pointer::parse(text).map_err(PointerError::Malformed)?;
+        if !text.starts_with('/') {
+            return Err(PointerError::NoSlash);
+        }
+        let pointer = Pointer::parse(text).map_err(|_| PointerError::Tilde)?;
         let tokens = pointer.tokens().map(|token| token.decoded().into_owned()).collect();
         Ok(Self { text: text.to_owned(), tokens })
     }
 
     pub(crate) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Returns the text for an error message, which must be one line: a setting may have line feeds in its JSON strings.
+    pub(crate) fn quotation(&self) -> String {
+        self.text.escape_debug().to_string()
     }
 
     /// Returns true if this pointer points to the value at `other`, or to an array or object around it.

@@ -249,3 +249,32 @@ async fn recorded_claims_hold_their_events() {
         }
     }
 }
+
+/// The recorded queue messages of this version and of the version before become the recorded claims, apart from their times
+/// and ids.
+#[tokio::test(start_paused = true)]
+async fn recorded_messages_become_recorded_claims() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden");
+    let read = |file: String| -> Value {
+        serde_json::from_slice(&fs::read(golden.join(file).with_extension("json")).unwrap()).unwrap()
+    };
+    for (file, key, list) in [
+        ("before/plain", "/event_id", "[]"),
+        ("before/compressed", "/event_id", "[]"),
+        ("current/plain", "/event_id", "[]"),
+        ("current/compressed", "/event_id", "[]"),
+        ("current/traced", "/event_id", "[]"),
+        ("current/ignoring", "/event_id", r#"["/sent_at"]"#),
+        ("current/composite", r#"["/source","/id"]"#, r#"["/time"]"#),
+        ("current/attribute", "attribute:order", "[]"),
+        ("current/content", "content", r#"["/sent_at"]"#),
+    ] {
+        let world = World::new("single", &[("DEDUP_KEY", key), ("CONFLICT_IGNORE", list)]);
+        assert!(world.deliver_records(vec![read(format!("queue/{file}"))]).await.is_empty(), "{file}");
+        let recorded = serde_json::from_value::<serde_dynamo::Item>(read(file.to_owned())).unwrap();
+        let recorded = Claim::from_item(recorded).unwrap();
+        let claim = world.claims().await.pop().unwrap();
+        let Claim { claim_id, claimed_at, ttl, .. } = claim.clone();
+        assert_eq!(claim, Claim { claim_id, claimed_at, ttl, ..recorded }, "{file}");
+    }
+}

@@ -5,10 +5,7 @@ use std::time::{Duration, SystemTime};
 use claim::{Claim, ConflictIgnore, DedupKey, Digest, Event, EventRules, SourceMessage, object};
 use sha2::{Digest as _, Sha256};
 
-use crate::json::Json;
-
-/// Maximum nesting of a valid body.
-const MAX_NESTING: usize = 128;
+use crate::json::{Json, MAX_NESTING};
 
 /// Checks that the input has a digest if and only if every JSON parser reads it the same way. The digest must cover the
 /// input's canonical form. The input must be an event if and only if it also has a valid event id. The event's claim must

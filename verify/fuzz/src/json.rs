@@ -7,6 +7,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Maximum nesting of a valid body.
+pub(crate) const MAX_NESTING: usize = 128;
+
 /// A JSON value that keeps the text of each token as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Json {
@@ -99,6 +102,38 @@ impl Json {
             _ => {}
         }
         rest
+    }
+
+    /// Returns JSON Pointers to all places in which this value and another one differ: members in the order of their names,
+    /// and items in the order of their indexes.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let children = |value: &Self| -> Option<BTreeMap<(usize, String), Self>> {
+            match value {
+                Self::Array(items) => {
+                    let items = items.iter().cloned().enumerate();
+                    Some(items.map(|(index, item)| ((index, index.to_string()), item)).collect())
+                }
+                Self::Object(members) => {
+                    let members = members.iter().cloned();
+                    Some(members.map(|(name, member)| ((0, name.value), member)).collect())
+                }
+                Self::Token(_) | Self::Text(_) => None,
+            }
+        };
+        let is_same_kind = std::mem::discriminant(self) == std::mem::discriminant(other);
+        let (true, Some(mine), Some(others)) = (is_same_kind, children(self), children(other)) else {
+            return if self.canonical() == other.canonical() { Vec::new() } else { vec![String::new()] };
+        };
+        let places: BTreeSet<&(usize, String)> = mine.keys().chain(others.keys()).collect();
+        let differences = places.into_iter().flat_map(|place| {
+            let inside = match (mine.get(place), others.get(place)) {
+                (Some(one), Some(other)) => one.differences(other),
+                _ => vec![String::new()],
+            };
+            let token = place.1.replace('~', "~0").replace('/', "~1");
+            inside.into_iter().map(move |rest| format!("/{token}{rest}"))
+        });
+        differences.collect()
     }
 
     /// Returns the event id if this value is one: a string or an integer of 1 to 2,042 bytes. Otherwise, returns `None`.

@@ -7,12 +7,14 @@
 //! and arrays and objects with its own recursive code. The two parsers are therefore unlikely to make the same mistake.
 
 mod body;
+mod differences;
 mod json;
 mod sqs_envelope;
 mod stream_record;
 mod variables;
 
 pub use body::body;
+pub use differences::differences;
 pub use sqs_envelope::sqs_envelope;
 pub use stream_record::stream_record;
 pub use variables::variables;

@@ -129,6 +129,13 @@ fn body_is_read_strictly_and_kept() {
     check_property("body", 20_000, fuzz::body);
 }
 
+/// The differences of two bodies are the first five that a comparison of the parsed bodies finds, each cut to 100
+/// characters.
+#[test]
+fn differences_match_parsed_bodies() {
+    check_property("differences", 20_000, fuzz::differences);
+}
+
 /// A record with a new claim is archived or quarantined, and no other record is archived.
 #[test]
 fn new_claims_are_archived_or_quarantined() {

@@ -1,24 +1,19 @@
 //! Tests of the claim's DynamoDB item and of its S3 object.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use claim::body::{MAX_BODY_BYTES, WRITE_UNIT_BYTES};
+use claim::key::is_claim_sort_key;
 use claim::record::MAX_ITEM_BYTES;
-use claim::{Body, Claim, ClaimError, EventRules, ObjectPrefix, ObjectPrefixError, SourceMessage, object};
+use claim::{Body, Claim, ClaimError, EventRules, ObjectPrefix, ObjectPrefixError, SourceMessage, TraceId, object};
 use proptest::prelude::*;
 use serde_dynamo::AttributeValue;
 
-const MESSAGE_ID: &str = "059f36b4-87a3-44ab-83d2-661975830a7d";
-const SIXTEEN_DAYS: Duration = Duration::from_secs(1_382_400);
+use crate::{MESSAGE_ID, W3C, XRAY, claim_message, rules};
 
 fn try_claim(body: &str) -> Result<Claim, claim::BodyTooLarge> {
-    let event = EventRules::default().event(body, None).unwrap();
-    // 2026-11-23T23:59:59.999Z
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_478_399_999);
-    Claim::new(&event, &SourceMessage::new(MESSAGE_ID, body), now, SIXTEEN_DAYS, &[7; 10])
+    claim_message(&EventRules::default(), &SourceMessage::new(MESSAGE_ID, body))
 }
 
 fn claim(body: &str) -> Claim {
@@ -60,7 +55,7 @@ fn size_as_dynamodb_counts(item: &serde_dynamo::Item) -> usize {
 /// Returns the id of a claim that is made at `now`.
 fn claim_id(now: SystemTime, random: [u8; 10]) -> uuid::Uuid {
     let event = EventRules::default().event(r#"{"event_id":"a"}"#, None).unwrap();
-    Claim::new(&event, &SourceMessage::new(MESSAGE_ID, r#"{"event_id":"a"}"#), now, SIXTEEN_DAYS, &random)
+    Claim::new(&event, &SourceMessage::new(MESSAGE_ID, r#"{"event_id":"a"}"#), now, Duration::ZERO, &random)
         .unwrap()
         .claim_id
 }
@@ -115,6 +110,82 @@ fn unknown_attribute_is_ignored() {
     let mut item = claim.to_item().into_inner();
     item.insert("note".to_owned(), AttributeValue::S("added by hand".to_owned()));
     assert_eq!(Claim::from_item(item).unwrap(), claim);
+}
+
+/// An item of the version before has no `layout`. It is read as a claim with an object of its own.
+#[test]
+fn layout_can_be_absent() {
+    let claim = claim(r#"{"event_id":"a"}"#);
+    let mut item = claim.to_item().into_inner();
+    assert_eq!(item.remove("layout"), Some(AttributeValue::S("object".to_owned())));
+    assert_eq!(Claim::from_item(item).unwrap(), claim);
+}
+
+/// A claim stores the trace id of its message. A malformed id in an item is left out, because it is not worth losing an event.
+#[test]
+fn malformed_trace_id_is_left_out() {
+    let body = r#"{"event_id":"a"}"#;
+    for id in [XRAY, W3C] {
+        let trace_id = TraceId::parse(id);
+        let message = SourceMessage { id: MESSAGE_ID, trace_id: trace_id.as_ref(), body };
+        let claim = claim_message(&EventRules::default(), &message).unwrap();
+        assert_eq!(claim.to_item()["trace_id"], AttributeValue::S(id.to_owned()));
+        assert_eq!(Claim::from_item(claim.to_item()).unwrap(), claim);
+        for malformed in ["", "x", &"x".repeat(10_000), &id[1..], &format!("{id}\r\nx-amz-meta-a: b")] {
+            let mut item = claim.to_item().into_inner();
+            item.insert("trace_id".to_owned(), AttributeValue::S(malformed.to_owned()));
+            assert_eq!(Claim::from_item(item).unwrap(), Claim { trace_id: None, ..claim.clone() });
+        }
+    }
+    assert!(!claim(body).to_item().contains_key("trace_id"));
+}
+
+/// The sort key of a claim is `CLAIM`, or `CLAIM#` and any tag.
+#[test]
+fn claim_is_recognized_by_its_sort_key() {
+    for (sort_key, expected) in [
+        ("CLAIM", true),
+        ("CLAIM#03102162", true),
+        ("CLAIM#", true),
+        ("CLAIM#of a later version#2", true),
+        ("CLAIMS", false),
+        ("CLAIM ", false),
+        ("CLAI", false),
+        ("claim", false),
+        ("XCLAIM#1", false),
+        ("", false),
+    ] {
+        let mut item = claim(r#"{"event_id":"a"}"#).to_item().into_inner();
+        item.insert("sk".to_owned(), AttributeValue::S(sort_key.to_owned()));
+        assert_eq!(is_claim_sort_key(sort_key), expected, "{sort_key}");
+        assert_eq!(
+            Claim::from_item(item).ok().map(|claim| claim.sort_key.to_string()),
+            expected.then(|| sort_key.into())
+        );
+    }
+}
+
+/// The trace id, the tag and the mark of the ignored members count when the body is compressed to save a write unit.
+#[test]
+fn new_attributes_count_for_the_write_unit() {
+    let trace_id = TraceId::parse(XRAY);
+    for (key, list, trace_id, digest) in [
+        ("/event_id", "[]", None, 33),
+        ("/event_id", r#"["/t"]"#, None, 37),
+        ("/event_id", "[]", trace_id.as_ref(), 33),
+        ("content", r#"["/t"]"#, trace_id.as_ref(), 37),
+    ] {
+        let rules = rules(key, list);
+        let claim = |bytes: usize| {
+            let body = format!(r#"{{"event_id":"a"{}}}"#, " ".repeat(bytes - 16));
+            claim_message(&rules, &SourceMessage { id: MESSAGE_ID, trace_id, body: &body }).unwrap()
+        };
+        let other_bytes = size_as_dynamodb_counts(&claim(16).to_item()) - 16;
+        let fits = claim(WRITE_UNIT_BYTES - other_bytes);
+        assert_eq!((fits.digest.len(), fits.item_bytes()), (digest, WRITE_UNIT_BYTES), "{key} {list}");
+        assert!(matches!(fits.body, Body::Plain(_)), "{key} {list}");
+        assert!(matches!(claim(WRITE_UNIT_BYTES - other_bytes + 1).body, Body::Zstd(_)), "{key} {list}");
+    }
 }
 
 #[test]
@@ -210,6 +281,10 @@ fn decoding_error_names_bad_attribute() {
             other => panic!("{name} = {value:?} gives {other:?}"),
         }
     }
+    let error = with("layout", text("pack")).unwrap_err().to_string();
+    assert_eq!(error, r#"the item's `layout` is "pack", not object"#);
+    let error = with("sk", text("CLAIMS")).unwrap_err().to_string();
+    assert_eq!(error, r#"the item's `sk` is "CLAIMS", not CLAIM or CLAIM#<tag>"#);
     let error = with("claimed_at", text(&"9".repeat(300_000))).unwrap_err().to_string();
     assert!(error.contains("`claimed_at`") && error.len() < 300, "the whole value is quoted: {} bytes", error.len());
     assert!(matches!(with("ttl", Some(AttributeValue::N("-1".into()))), Err(ClaimError::Attributes(_))));
@@ -343,10 +418,20 @@ proptest! {
         prop_assert!(line.ends_with(&ending));
     }
 
+    /// The size of a claim is that of its item, and its item is read as the same claim.
     #[test]
-    fn item_size_follows_dynamodb_rules(id in "\\PC{1,40}", body in "\\PC{0,600}") {
-        let body = serde_json::json!({ "event_id": id, "body": body }).to_string();
-        let claim = claim(&body);
-        prop_assert_eq!(claim.item_bytes(), size_as_dynamodb_counts(&claim.to_item()));
+    fn item_size_follows_dynamodb_rules(
+        id in "\\PC{1,40}",
+        text in "\\PC{0,600}",
+        key in prop::sample::select(vec!["/event_id", r#"["/n","/event_id"]"#, "content"]),
+        list in prop::sample::select(vec!["[]", r#"["/t"]"#]),
+        trace_id in prop::sample::select(vec![None, TraceId::parse(XRAY), TraceId::parse(W3C)]),
+    ) {
+        let body = serde_json::json!({ "event_id": id, "n": 7, "text": text }).to_string();
+        let message = SourceMessage { id: MESSAGE_ID, trace_id: trace_id.as_ref(), body: &body };
+        let claim = claim_message(&rules(key, list), &message).unwrap();
+        let item = claim.to_item();
+        prop_assert_eq!(claim.item_bytes(), size_as_dynamodb_counts(&item));
+        prop_assert_eq!(Claim::from_item(item).unwrap(), claim);
     }
 }
