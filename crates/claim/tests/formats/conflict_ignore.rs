@@ -167,7 +167,7 @@ fn digest_of_another_list_is_recomputed() {
 
 /// A re-stamped duplicate is equal to the claim, whichever list made the claim's digest. Another event is not.
 #[test]
-fn restamped_duplicate_is_no_conflict() {
+fn restamped_message_is_equal() {
     let current = rules("/event_id", r#"["/sent_at"]"#);
     for list in ["[]", r#"["/sent_at"]"#, r#"["/total"]"#] {
         let body = r#"{"event_id":"a","sent_at":1,"total":5}"#;
