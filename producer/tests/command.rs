@@ -297,7 +297,7 @@ fn bad_settings_name_their_flag() {
     }
 }
 
-/// The events of a file can have every kind of dedup key, and members that do not count.
+/// The producer accepts a file of events with any kind of dedup key. Members in `--conflict-ignore` cause no conflicts.
 #[test]
 fn file_may_have_every_kind_of_key() {
     let folder = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ struct Server {
     address: SocketAddr,
     /// Number of connections that clients have opened.
     opened: Arc<AtomicUsize>,
-    /// True while requests are answered.
+    /// While this is false, the server withholds its answers.
     answers: watch::Sender<bool>,
     losses: broadcast::Sender<Loss>,
     /// Text of the last request.
