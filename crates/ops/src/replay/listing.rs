@@ -38,20 +38,18 @@ impl LakeListing {
         let folder = format!("{}{partition}/", self.prefix);
         let mut missing = Vec::new();
         let mut claims = claims.into_iter().peekable();
-        let mut token = None;
-        loop {
-            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(&folder);
-            let request = request.set_continuation_token(token);
-            let answer = Box::pin(request.send()).await.map_err(|error| self.list_error(error))?;
-            for object in answer.contents() {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(&folder);
+        let mut pages = request.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.list_error(error))?;
+            for object in page.contents() {
                 let Some(claim_id) = object.key().and_then(|key| claim_id(key, &folder)) else { continue };
                 while let Some(claim) = claims.next_if(|claim| claim.claim_id < claim_id) {
                     missing.push(claim);
                 }
                 while claims.next_if(|claim| claim.claim_id == claim_id).is_some() {}
             }
-            token = answer.next_continuation_token;
-            if token.is_none() || claims.peek().is_none() {
+            if claims.peek().is_none() {
                 break;
             }
         }
