@@ -21,6 +21,8 @@ FORMER = {
     "module.compute.aws_cloudwatch_log_group.ingest",
     "module.observability.aws_cloudwatch_dashboard.flow",
 }
+# Attributes of these resources whose change replaces the resource. The plan of a mocked provider calls such a change an update.
+NAMES = ("name", "bucket", "dashboard_name")
 
 
 def must(condition: object, text: str) -> None:
@@ -56,6 +58,11 @@ def existing_stack_moves_into_the_module(changes: list[dict]) -> str:
     must(moved == {name: f"module.pipeline.{name}" for name in FORMER}, f"the plan moves {moved}")
     deleted = [change["address"] for change in changes if "delete" in change["change"]["actions"]]
     must(not deleted, f"the plan deletes or replaces {deleted}")
+    renamed = [
+        f"{change['address']}: {name}" for change in changes if change["address"] in moved.values()
+        for name in NAMES if change["change"]["before"].get(name) != change["change"]["after"].get(name)
+    ]
+    must(not renamed, f"the plan replaces resources, because it changes {renamed}")
     return f"{len(moved)} resources move, and none is replaced"
 
 
@@ -68,6 +75,9 @@ def role_of_another_account_may_send(changes: list[dict]) -> str:
     return senders[0][0]["AWS"]
 
 
+KEY = "arn:aws:kms:sa-east-1:123456789012:key"
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+
 # For each resource: its attributes (with the index of a list, or the name of a map's item, after a dot) and their values.
 SETTINGS = {
     "messaging.aws_sqs_queue.queue": {
@@ -75,16 +85,29 @@ SETTINGS = {
         "visibility_timeout_seconds": 6 * 40 + 7,
         "max_message_size": 131_072,
         "redrive_policy.maxReceiveCount": 5,
+        "kms_master_key_id": f"{KEY}/queues",
     },
-    "messaging.aws_sqs_queue.dlq": {"message_retention_seconds": 518_400, "max_message_size": 131_072},
-    "messaging.aws_sqs_queue.on_failure": {"message_retention_seconds": 691_200},
+    "messaging.aws_sqs_queue.dlq": {
+        "message_retention_seconds": 518_400,
+        "max_message_size": 131_072,
+        "kms_master_key_id": f"{KEY}/queues",
+    },
+    "messaging.aws_sqs_queue.on_failure": {"message_retention_seconds": 691_200, "kms_master_key_id": f"{KEY}/queues"},
     "storage.aws_dynamodb_table.claims": {
+        "server_side_encryption.0.kms_key_arn": f"{KEY}/table",
         "on_demand_throughput.0.max_read_request_units": 1001,
         "on_demand_throughput.0.max_write_request_units": 1002,
     },
-    "compute.aws_cloudwatch_log_group.ingest": {"retention_in_days": 90},
-    "compute.aws_cloudwatch_log_group.archive": {"retention_in_days": 90},
+    "storage.aws_s3_bucket_server_side_encryption_configuration.lake": {
+        "rule.0.apply_server_side_encryption_by_default.0.kms_master_key_id": f"{KEY}/bucket",
+    },
+    'storage.aws_glue_catalog_database.lake["lake"]': {"name": "lake"},
+    "iam.aws_iam_role.ingest": {"permissions_boundary": BOUNDARY},
+    "iam.aws_iam_role.archive": {"permissions_boundary": BOUNDARY},
+    "compute.aws_cloudwatch_log_group.ingest": {"retention_in_days": 90, "kms_key_id": f"{KEY}/logs"},
+    "compute.aws_cloudwatch_log_group.archive": {"retention_in_days": 90, "kms_key_id": f"{KEY}/logs"},
     "compute.aws_lambda_function.ingest": {
+        "filename": "versions.tf",
         "timeout": 40,
         "memory_size": 320,
         "architectures": ["arm64"],
@@ -99,6 +122,7 @@ SETTINGS = {
         "environment.0.variables.CLAIM_CACHE_ENTRIES": "1300",
     },
     "compute.aws_lambda_function.archive": {
+        "filename": "main.tf",
         "timeout": 40,
         "memory_size": 320,
         "architectures": ["arm64"],
@@ -136,6 +160,10 @@ SETTINGS = {
         "failed-messages": 23,
         "failed-records": 24,
     }.items()
+} | {
+    'observability.aws_cloudwatch_metric_alarm.math["table-write-throttles"]': {"threshold": 25},
+    'observability.aws_cloudwatch_metric_alarm.math["ingest-fn-no-progress"]': {"evaluation_periods": 10},
+    'observability.aws_cloudwatch_metric_alarm.math["archive-fn-no-progress"]': {"evaluation_periods": 10},
 }
 
 

@@ -21,7 +21,7 @@ run "settings_at_their_limits_are_accepted" {
   variables {
     alarms = {
       email                = "on-call@example.com"
-      topic_arns           = ["arn:aws-us-gov:sns:us-gov-west-1:123456789012:pager"]
+      topic_arns           = ["arn:aws:sns:sa-east-1:210987654321:pager"]
       period_seconds       = 3600
       no_progress_seconds  = 43200
       queue_age_seconds    = 60
@@ -54,6 +54,20 @@ run "topic_of_another_service_is_refused" {
 
   variables {
     alarms = { topic_arns = ["arn:aws:sqs:sa-east-1:123456789012:queue"] }
+  }
+
+  expect_failures = [var.alarms]
+}
+
+run "topic_of_another_region_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    alarms = { topic_arns = ["arn:aws:sns:sa-east-1:123456789012:pager", "arn:aws:sns:eu-west-1:123456789012:pager"] }
   }
 
   expect_failures = [var.alarms]

@@ -19,7 +19,7 @@ run "each_setting_reaches_its_resource" {
       claim_cache_entries     = 1300
     }
     archive = {
-      zip                            = "versions.tf"
+      zip                            = "main.tf"
       batch_size                     = 140
       batching_window_seconds        = 3
       parallelization_factor         = 4
@@ -53,5 +53,11 @@ run "each_setting_reaches_its_resource" {
       throttled_writes     = 25
     }
     on_demand_throughput = { max_read_request_units = 1001, max_write_request_units = 1002 }
+    table_kms_key_arn    = "arn:aws:kms:sa-east-1:123456789012:key/table"
+    bucket_kms_key_arn   = "arn:aws:kms:sa-east-1:123456789012:key/bucket"
+    queue_kms_key_arn    = "arn:aws:kms:sa-east-1:123456789012:key/queues"
+    logs_kms_key_arn     = "arn:aws:kms:sa-east-1:123456789012:key/logs"
+    permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
+    glue_database_name   = "lake"
   }
 }

@@ -725,6 +725,11 @@ variable "alarms" {
   }
 
   validation {
+    condition     = alltrue([for arn in var.alarms.topic_arns : try(split(":", arn)[3], "") == local.region])
+    error_message = "alarms.topic_arns must contain ARNs of topics in ${local.region}, the region of the alarms: CloudWatch refuses an alarm with a topic of another region."
+  }
+
+  validation {
     condition     = var.alarms.period_seconds >= 60 && var.alarms.period_seconds <= 3600 && var.alarms.period_seconds % 60 == 0
     error_message = "alarms.period_seconds must be a multiple of 60 from 60 to 3600: the metrics have one value per minute, and an alarm with a longer period would fire too late."
   }
