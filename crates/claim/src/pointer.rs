@@ -11,7 +11,7 @@ pub(crate) struct JsonPointer {
     tokens: Vec<String>,
 }
 
-/// The reason why a text is not a [`JsonPointer`].
+/// The reason why a text is not a JSON Pointer to a value inside a body.
 #[derive(Debug, thiserror::Error)]
 pub enum PointerError {
     /// The text is empty. In RFC 6901, the empty pointer points to the whole body.
@@ -43,7 +43,8 @@ impl JsonPointer {
         &self.text
     }
 
-    /// Returns the text for an error message, which must be one line: a setting may have line feeds in its JSON strings.
+    /// Returns the text for an error message, which must be one line: a setting may have line feeds in its JSON
+    /// strings.
     pub(crate) fn quotation(&self) -> String {
         self.text.escape_debug().to_string()
     }
