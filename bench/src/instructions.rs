@@ -52,7 +52,7 @@ pub(crate) fn write(functions: &Path, before: Option<&Path>, out: &mut impl Writ
 
 const RELATIONS: [Relation; 2] = [Relation::Distinct, Relation::Duplicates];
 
-/// The functions and settings to count: the function's name, an addition to it in the table, and variables.
+/// The functions and settings to count: the function's name, the text after it in the table, and its variables.
 type Setting = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 const SETTINGS: [Setting; 5] = [
     (INGEST, "", &[]),
@@ -62,7 +62,7 @@ const SETTINGS: [Setting; 5] = [
     (INGEST, ", dedup key `content`", &[("DEDUP_KEY", "content")]),
 ];
 
-/// Returns the instructions per message: the difference between two runs with different numbers of batches.
+/// Returns the instructions per message. Compares a run that only warms up with a run of [`COUNTED`] more batches.
 fn instructions(
     valgrind: &Path,
     folder: &Path,

@@ -60,7 +60,7 @@ pub struct Stack {
     pub log_routine_outcomes: Option<bool>,
 }
 
-/// The settings of the functions on which the outcome of a run and its judgement depend.
+/// The settings of the functions on which the outcome of a run and its verdict depend.
 #[derive(Clone, Debug)]
 pub struct FunctionSettings {
     pub rules: EventRules,

@@ -89,7 +89,7 @@ async fn claims_of_every_key_space_are_archived() {
     assert_eq!(world.outcomes(), ["1 written", "2 written", "3 written", "4 skipped", "5 skipped"]);
 }
 
-/// The recorded stream records of this version and of the version before become the objects that their content demands.
+/// Each recorded stream record, of this version or of the version before, becomes the object of its claim.
 #[tokio::test(start_paused = true)]
 async fn recorded_claims_are_archived() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden/stream");
@@ -112,7 +112,8 @@ async fn recorded_claims_are_archived() {
     assert_eq!(archived, 9);
 }
 
-/// The trace id of a claim is in its log line and in its object's metadata, but not in its line. A malformed id is left out.
+/// The trace id of a claim is in its log line and in its object's metadata, but not in the
+/// object's content. A malformed id is left out.
 #[tokio::test(start_paused = true)]
 async fn trace_id_is_metadata_of_the_object() {
     let world = World::new();
@@ -138,7 +139,8 @@ async fn trace_id_is_metadata_of_the_object() {
     assert!(world.metadata(untraced["key"].as_str().unwrap()).await.is_empty());
 }
 
-/// With `LOG_ROUTINE_OUTCOMES=false`, only `written`, `already_there` and `skipped` have no log line. The metrics stay the same.
+/// With `LOG_ROUTINE_OUTCOMES=false`, only `written`, `already_there` and `skipped` have no log line. The
+/// metrics stay the same.
 #[tokio::test(start_paused = true)]
 async fn routine_outcomes_can_be_silent() {
     let world = World::with(&[("LOG_ROUTINE_OUTCOMES", "false")]);

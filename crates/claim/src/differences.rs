@@ -11,8 +11,8 @@ pub const MAX_DIFFERENCES: usize = 5;
 /// Number of characters after which a pointer to a difference is cut.
 pub const MAX_DIFFERENCE_CHARS: usize = 100;
 
-/// Returns JSON Pointers to the places in which two canonical forms differ. Reads both in one pass, because their members
-/// are sorted.
+/// Returns JSON Pointers to the places in which two canonical forms differ. Reads both in one pass, because their
+/// members are sorted.
 pub(crate) fn differences(a: &[u8], b: &[u8]) -> Vec<String> {
     let mut comparison = Comparison { path: Vec::new(), found: Vec::new() };
     // Either all differences have been found, or enough of them.
@@ -23,7 +23,8 @@ pub(crate) fn differences(a: &[u8], b: &[u8]) -> Vec<String> {
 /// The rest of a canonical form, which has no white space between its tokens.
 struct Cursor<'a>(&'a [u8]);
 
-/// A step from an array or object to one of its values. A name is in quotation marks and escaped, as in the canonical form.
+/// A step from an array or object to one of its values. A name is in quotation marks and escaped, as in the canonical
+/// form.
 enum Step<'a> {
     Name(&'a [u8]),
     Index(usize),
@@ -35,9 +36,9 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Compares the next values of both forms, and moves behind them. Breaks if enough differences are found. The cursors
-    /// are then inside these values, so they must not be moved any more. The parser limits the nesting, so the recursion is
-    /// limited too.
+    /// Compares the next values of both forms, and moves behind them. Breaks if enough differences are found. The
+    /// cursors are then inside these values, so they must not be moved any more. The parser limits the nesting, so the
+    /// recursion is limited too.
     fn compare(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) -> ControlFlow<()> {
         match (a.0.first(), b.0.first()) {
             (Some(b'{'), Some(b'{')) => self.compare_objects(a, b),

@@ -54,7 +54,8 @@ fn malformed_list_is_refused() {
     assert_eq!(long, format!("element 1, \"{}…\", {SLASH}", "é".repeat(100)));
 }
 
-/// Only the dedup key itself and the objects around it must not be ignored. A key outside of the body allows every list.
+/// Only the dedup key itself and the objects around it must not be ignored. A key outside of the body allows every
+/// list.
 #[test]
 fn members_beside_the_key_can_be_ignored() {
     for (key, list) in [
@@ -144,7 +145,8 @@ fn ambiguous_ignored_member_is_refused() {
     }
 }
 
-/// A claim's digest is compared only with one of the same version and list. Otherwise, the digest is computed from the body.
+/// A claim's digest is compared only with one of the same version and list. Otherwise, the digest is computed from the
+/// body.
 #[test]
 fn digest_of_another_list_is_recomputed() {
     let lists = ["[]", r#"["/t"]"#, r#"["/t","/u"]"#];

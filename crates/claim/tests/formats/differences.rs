@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use claim::{EventError, MAX_DIFFERENCE_CHARS, MAX_DIFFERENCES};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::json::{differences, remove, similar_json};
 use crate::rules;
@@ -12,7 +13,8 @@ fn differ(a: &str, b: &str) -> Vec<String> {
     rules("/event_id", r#"["/t"]"#).differences(a, b).unwrap()
 }
 
-/// The differences are JSON Pointers to the values that differ, but not to those inside of a value that only one body has.
+/// The differences are JSON Pointers to the values that differ, but not to those inside of a value that only one body
+/// has.
 #[test]
 fn differences_are_pointers() {
     for (a, b, expected) in [
@@ -52,15 +54,16 @@ fn at_most_five_differences() {
         assert_eq!(differ(&list("1"), &list("2")), expected);
         assert_eq!(differ(&list("1"), "[]"), expected);
     }
-    let nested = |inner: &str| format!(r#"{{"x":{{"y":{inner},"z":1}},"y":[1,2]}}"#);
+    // The search stops inside nested values, and what follows must not be read as a name.
     for (a, b, last) in [
-        ("[0,0,0,0,0,1,2]", "[9,9,9,9,9,1,2]", "/x/y/4"),
-        ("[0,0,0,0,0,12]", "[9,9,9,9,9,12]", "/x/y/4"),
-        ("[[0,0,0],0,[0,1],[1,2]]", "[[9,9,9],9,[9,1],[1,2]]", "/x/y/2/0"),
-        (r#"{"a":0,"b":0,"c":0,"d":0,"e":0,"f":"1,2"}"#, r#"{"f":"1,2"}"#, "/x/y/e"),
-        (r#"{"f":"1,2"}"#, r#"{"a":0,"b":0,"c":0,"d":0,"e":0,"f":"1,2"}"#, "/x/y/e"),
+        (r#"{"x":{"y":[0,0,0,0,0,1,2]}}"#, r#"{"x":{"y":[9,9,9,9,9,1,2]}}"#, "/x/y/4"),
+        (r#"{"x":{"y":{"z":[0,0,0,0,0,12,2]}}}"#, r#"{"x":{"y":{"z":[9,9,9,9,9,12,2]}}}"#, "/x/y/z/4"),
+        (r#"{"x":{"y":[[0,0,0],0,[0,1],[1,2]]}}"#, r#"{"x":{"y":[[9,9,9],9,[9,1],[1,2]]}}"#, "/x/y/2/0"),
+        (r#"{"x":{"a":0,"b":0,"c":0,"d":0,"e":0,"f":"1,2"}}"#, r#"{"x":{"f":"1,2"}}"#, "/x/e"),
+        (r#"{"x":{"f":"1,2"}}"#, r#"{"x":{"a":0,"b":0,"c":0,"d":0,"e":0,"f":"1,2"}}"#, "/x/e"),
+        (r#"{"x":{"y":[0,0,0,0,0,1,2]},"z":"1"}"#, r#"{"x":{"y":[9,9,9,9,9,1,2]},"z":"2"}"#, "/x/y/4"),
     ] {
-        let found = differ(&nested(a), &nested(b));
+        let found = differ(a, b);
         assert_eq!((found.len(), found[4].as_str()), (5, last), "{a} {b}");
     }
 }
@@ -89,38 +92,38 @@ fn invalid_body_has_no_differences() {
     assert!(matches!(rules.differences("{}", r#"{"a":1,"a":1}"#), Err(EventError::RepeatedName(_))));
 }
 
-/// The time is linear in the length of the bodies. A search that reads a part of a body for each member needs more than a
-/// minute for these.
+/// The time is linear in the length of the bodies. A search that reads the rest of a body for each value needs half a
+/// minute for the first two of these.
 #[test]
-fn largest_bodies_are_compared_quickly() {
+fn large_bodies_are_compared_quickly() {
     let items = |value: &str, count: usize| vec![value; count].join(",");
     let members = |start: usize| {
-        let members: Vec<String> = (start..start + 60_000).map(|number| format!(r#""{number:06}":[0]"#)).collect();
+        let members: Vec<String> = (start..start + 30_000).map(|number| format!(r#""{number:05}":[0]"#)).collect();
         format!("{{{}}}", members.join(","))
     };
     let deep = |value: &str| format!("{}{value}{}", "[".repeat(128), "]".repeat(128));
-    let started = Instant::now();
-    for (a, b, found) in [
-        (format!("[{}]", items("0", 500_000)), format!("[{},1]", items("0", 499_999)), 1),
-        (format!("[{}]", items("[[]]", 200_000)), format!("[{},[1]]", items("[[]]", 199_999)), 1),
-        (deep(&items("[]", 300_000).replace("[]", "0")), deep(&items("0", 300_001)), 1),
+    for (a, b, count) in [
+        (format!("[{}]", items("0", 60_000)), format!("[{},1]", items("0", 59_999)), 1),
         (members(0), members(1), 2),
-        (members(0), members(60_000), 5),
+        (format!("[{}]", items("[[]]", 30_000)), format!("[{},[1]]", items("[[]]", 29_999)), 1),
+        (deep(&items("0", 60_000)), deep(&items("0", 60_001)), 1),
+        (members(0), members(30_000), 5),
         (members(0), "{}".to_owned(), 5),
     ] {
-        assert_eq!(differ(&a, &b).len(), found);
+        let started = Instant::now();
+        assert_eq!(differ(&a, &b).len(), count);
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 proptest! {
-    /// The differences are the first five that a comparison of parsed values finds, each cut to 100 characters. Two bodies
-    /// have none only if their digests are equal.
+    /// The differences are the first five that a comparison of parsed values finds, each cut to 100 characters. Two
+    /// bodies have none only if their digests are equal.
     #[test]
     fn differences_match_parsed_values((a, b) in similar_json(), name in "(a|~|/|é){0,40}") {
         let rules = rules("attribute:id", r#"["/a/a","/a/b/0"]"#);
         // A long name around both values tests the cut.
-        let outer = |value: serde_json::Value| serde_json::json!({ name.clone(): { name.clone(): value }, "a": { "a": 1 } });
+        let outer = |value: Value| json!({ name.clone(): { name.clone(): value }, "a": { "a": 1 } });
         for (a, b) in [(a.clone(), b.clone()), (outer(a), outer(b))] {
             let (mut left, mut right) = (a.clone(), b.clone());
             for pointer in ["/a/a", "/a/b/0"] {

@@ -1,10 +1,10 @@
-//! Golden files in `tests/golden`, of this version (`current`) and of the version before (`before`): claims as DynamoDB JSON,
-//! and the `stream` records and `queue` messages that Lambda delivers. Every version must read both, because a deployment and a
-//! roll-back run two versions side by side.
+//! Golden files in `tests/golden`, of this version (`current`) and of the version before (`before`): claims as DynamoDB
+//! JSON, and the `stream` records and `queue` messages that Lambda delivers. Every version must read both, because a
+//! deployment and a roll-back run two versions side by side.
 //!
-//! A change to a form moves the files in `current` to `before`, in place of those there, and adds new ones to `current`. The
-//! failing test prints the new claims. A new file also needs an entry in [`FILES`]. The tests of the functions read these
-//! files, too.
+//! A change to a form moves the files in `current` to `before`, in place of those there, and adds new ones to
+//! `current`. The failing test prints the new claims. A new file also needs an entry in [`FILES`]. The tests of the
+//! functions read these files, too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -73,8 +73,8 @@ fn this_version_writes_the_current_claims() {
     }
 }
 
-/// This version reads the claims of both versions, from the table and from the stream. It finds the event of the message in
-/// each of them.
+/// This version reads the claims of both versions, from the table and from the stream. It finds the event of the
+/// message in each of them.
 #[test]
 fn claims_of_both_versions_are_read() {
     let before = FILES_BEFORE.map(|name| ("before", name, "/event_id", "[]"));
@@ -94,8 +94,8 @@ fn claims_of_both_versions_are_read() {
     }
 }
 
-/// This version treats the claims of the version before as its own: they become the same object, and have the same digest under
-/// every list.
+/// This version treats the claims of the version before as its own: they become the same object, and have the same
+/// digest under every list.
 #[test]
 fn claims_of_the_version_before_are_equal() {
     for name in FILES_BEFORE {
@@ -113,8 +113,8 @@ fn claims_of_the_version_before_are_equal() {
     }
 }
 
-/// The version before reads a claim of this version with the default key: the attributes that it needs are all there, in the
-/// form that it knows.
+/// The version before reads a claim of this version with the default key: the attributes that it needs are all there,
+/// in the form that it knows.
 #[test]
 fn version_before_can_read_this_one() {
     for name in FILES_BEFORE {

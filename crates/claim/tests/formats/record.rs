@@ -121,7 +121,8 @@ fn layout_can_be_absent() {
     assert_eq!(Claim::from_item(item).unwrap(), claim);
 }
 
-/// A claim stores the trace id of its message. A malformed id in an item is left out, because it is not worth losing an event.
+/// A claim stores the trace id of its message. A malformed id in an item is left out, because it is not worth losing an
+/// event.
 #[test]
 fn malformed_trace_id_is_left_out() {
     let body = r#"{"event_id":"a"}"#;
@@ -198,7 +199,8 @@ fn body_is_compressed_only_to_save_units() {
     assert_eq!(one_unit.item_bytes(), WRITE_UNIT_BYTES);
     assert!(matches!(one_byte_more.body, Body::Zstd(_)) && one_byte_more.item_bytes() < WRITE_UNIT_BYTES);
 
-    // Compression makes noise a fifth smaller. That saves no write unit for a body of 1,500 bytes, and one for 1,950 bytes.
+    // Compression makes noise a fifth smaller. That saves no write unit for a body of 1,500 bytes, and one for 1,950
+    // bytes.
     let units = |claim: &Claim| claim.item_bytes().div_ceil(WRITE_UNIT_BYTES);
     let saves_none = claim(&incompressible(1_500));
     let saves_one = claim(&incompressible(1_950));

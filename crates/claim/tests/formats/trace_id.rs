@@ -115,7 +115,8 @@ fn stored_id_has_one_of_two_forms() {
 }
 
 proptest! {
-    /// Every id that is read can be stored and read again. It needs no escape in JSON and no encoding in an HTTP header.
+    /// Every id that is read can be stored and read again. It needs no escape in JSON and no encoding in an HTTP
+    /// header.
     #[test]
     fn every_id_can_be_stored(
         time in "[0-9a-fA-Fg]{7,9}",
@@ -123,7 +124,7 @@ proptest! {
         id in "[0-9a-f]{32}|[0-9a-fA]{31,33}",
         rest in "(-[0-9a-f]{1,2}|-|;| |Root=){0,3}",
     ) {
-        let is_hex = |text: &str, digits: usize| text.len() == digits && text.chars().all(|char| char.is_ascii_hexdigit());
+        let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let header = format!("Sampled=1;Root=1-{time}-{random};{rest}");
         prop_assert_eq!(from_header(&header).is_some(), is_hex(&time, 8) && is_hex(&random, 24));
         let traceparent = format!("00-{id}-00f067aa0ba902b7-01{rest}");

@@ -35,6 +35,10 @@ enum Format {
     EveryDedupKey,
 }
 
+fn every() -> Format {
+    Format::EveryDedupKey
+}
+
 /// The settings, besides `until`, that must be the same in a run that continues a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Scope {
@@ -46,6 +50,7 @@ struct Scope {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Checkpoint {
+    #[serde(default = "every")]
     format: Format,
     scope: Scope,
     pub(super) until: DateTime<Utc>,

@@ -67,9 +67,8 @@ impl ClaimTable {
         Box::pin(request.send()).await.map(|answer| answer.item).map_err(Box::new)
     }
 
-    /// Returns the claims of all dedup keys on one page of a segment, without their bodies. The page can also have other items
-    /// whose sort key begins with `CLAIM`. `after` is the `pk` and `sk` at which the
-    /// previous page ended.
+    /// Returns the claims of all dedup keys on one page of a segment, without their bodies. The page can also have other
+    /// items whose sort key begins with `CLAIM`. `after` is the `pk` and `sk` at which the previous page ended.
     pub(super) async fn scan_page(
         &self,
         segment: usize,

@@ -197,15 +197,20 @@ async fn checkpoint_of_other_version_is_refused() {
     let settings = settings(&services, &folder.path().join("checkpoint"));
     run(&services, &ReplaySettings { write: false, ..settings.clone() }).await.unwrap();
     let file = settings.checkpoint.join("checkpoint.json");
-    let mut checkpoint: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    // An earlier version had the field `compared` instead of `state`.
-    let fields = checkpoint.as_object_mut().unwrap();
-    fields.remove("state");
-    fields.insert("compared".to_owned(), json!(true));
-    std::fs::write(&file, checkpoint.to_string()).unwrap();
-    let refused = run(&services, &settings).await.unwrap_err().to_string();
-    assert!(refused.contains("or from another version of this command"), "{refused}");
-    assert!(refused.contains("delete its folder to start over"), "{refused}");
+    let current: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    // The oldest version had the field `compared` instead of `state`. The next one had no `format`, and skipped the claims
+    // of every dedup key but one. Its folder can be without a line of a claim, so only this field can tell.
+    for (absent, added) in [("state", Some("compared")), ("format", None)] {
+        let mut checkpoint = current.clone();
+        let fields = checkpoint.as_object_mut().unwrap();
+        fields.remove(absent).unwrap();
+        fields.extend(added.map(|name| (name.to_owned(), json!(true))));
+        std::fs::write(&file, checkpoint.to_string()).unwrap();
+        let refused = run(&services, &settings).await.unwrap_err().to_string();
+        assert!(refused.contains("or from another version of this command"), "{absent}: {refused}");
+        assert!(refused.contains("delete its folder to start over"), "{absent}: {refused}");
+    }
+    assert_eq!(lake(&services).len(), 1);
 }
 
 /// If a run with `write` leaves claims without an object, the next run scans the table again, up to a new `until`.
@@ -440,4 +445,57 @@ async fn claim_of_another_key_is_named_with_its_sort_key() {
     delete_claim(&services, "a").await;
     let written = run(&services, &ReplaySettings { write: true, ..dry }).await.unwrap();
     assert_eq!((written.gone, &written.unusable[..]), (vec!["EVENT#a".to_owned()], &expected[..]));
+    let lake = lake(&services);
+    let [(key, versions)] = &lake.iter().collect::<Vec<_>>()[..] else { panic!("{:?}", lake.keys()) };
+    assert!(key.starts_with("events/_unusable/") && versions.len() == 1, "{key}");
+    let record: Value = serde_json::from_str(&versions[0]).unwrap();
+    assert_eq!(record["dynamodb"]["NewImage"]["sk"]["S"], "CLAIM#03102162");
+}
+
+/// A scan that stops between two claims of one event continues there: it misses no claim of the event, and reads no page
+/// twice.
+#[tokio::test(start_paused = true)]
+async fn scan_continues_within_one_event() {
+    const KEYS: usize = 5;
+    let services = services();
+    // A page of the scan has 1 MB, so three claims of this size end the first page.
+    let filler = random_text(7, 350_000);
+    let names: Vec<String> = (0..KEYS).map(|number| format!("id{number}")).collect();
+    let mut body: serde_json::Map<_, _> = names.iter().map(|name| (name.clone(), json!("a"))).collect();
+    body.insert("filler".to_owned(), json!(filler));
+    let body = Value::from(body).to_string();
+    let claims = names.iter().zip(0_u8..).map(|(name, number)| {
+        let key = claim::DedupKey::parse(&format!("/{name}")).unwrap();
+        let event = claim::EventRules::new(key, claim::ConflictIgnore::none()).event(&body, None).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(HOUR_STARTS_MS);
+        Claim::new(&event, &claim::SourceMessage::new("m", &body), now, DAY, &[number; 10]).unwrap()
+    });
+    put_in_table(&services, claims).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ReplaySettings {
+        new_lake: true,
+        segments: NonZeroU32::MIN,
+        ..settings(&services, &folder.path().join("checkpoint"))
+    };
+    let scans = Arc::new(AtomicUsize::new(0));
+    let refuse_from = |first_refused: usize| {
+        let counter = Arc::clone(&scans);
+        counter.store(0, Ordering::SeqCst);
+        services.faults.set(move |call| {
+            let is_refused = call.operation == "Scan" && counter.fetch_add(1, Ordering::SeqCst) >= first_refused;
+            is_refused.then_some(Fault::Refused(403))
+        });
+    };
+    refuse_from(1);
+    let error = run(&services, &settings).await.unwrap_err();
+    assert!(matches!(error, ReplayError::Table { .. }), "{error}");
+    let lines = std::fs::read_to_string(settings.checkpoint.join("dt=2023-11-14_hour=23.ndjson")).unwrap();
+    let scanned = lines.lines().count();
+    assert!((1..KEYS).contains(&scanned), "the first page has {scanned} claims");
+
+    refuse_from(usize::MAX);
+    let outcome = run(&services, &settings).await.unwrap();
+    assert_eq!((outcome.compared, outcome.written, lake(&services).len()), (KEYS as u64, KEYS as u64, KEYS));
+    assert_eq!(scans.load(Ordering::SeqCst), 1, "the first page is not read again");
 }
