@@ -35,10 +35,6 @@ enum Format {
     EveryDedupKey,
 }
 
-fn every() -> Format {
-    Format::EveryDedupKey
-}
-
 /// The settings, besides `until`, that must be the same in a run that continues a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Scope {
@@ -50,7 +46,6 @@ struct Scope {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Checkpoint {
-    #[serde(default = "every")]
     format: Format,
     scope: Scope,
     pub(super) until: DateTime<Utc>,
