@@ -76,7 +76,8 @@ class Emulator:
             "S3_DATA_DIR": str(folder / "s3"),
             "STATE_DIR": str(folder / "state"),
         }
-        self.process = Child([Path(sys.executable).parent / "ministack"], server_env, self.log)
+        server = [sys.executable, "-B", Path(__file__).parent / "ministack_server.py"]
+        self.process = Child(server, server_env, self.log)
 
     def wait_until_ready(self) -> None:
         until("the emulator answers", self._is_ready, seconds=30)

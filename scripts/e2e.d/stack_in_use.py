@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
-from children import run
+from children import Child, run, tail
 from emulator import Emulator
 from waiting import until
 
@@ -48,12 +48,19 @@ class StackInUse:
     def produce(self, name: str, *options: str, expected: dict[str, int]) -> dict:
         """Runs the producer with the Terraform outputs. Its verdict must be `held`, and its counts must be as expected."""
         command = [self.producer_binary, "--terraform-dir", self.module, "--json", "--timeout", "150", *options]
+        child = Child(command, self.emulator.client_env, self.folder / f"producer-{name}.log")
+        code = child.wait(seconds=300)
         # The producer prints the JSON verdict last, after its progress.
-        printed = run(command, self.emulator.client_env, self.folder / f"producer-{name}.log", seconds=300)
-        reading = json.loads(printed[printed.index("\n{") :])
+        progress, start, verdict = child.output().partition("\n{")
+        must(start, f"{child.shown()} exited with code {code} and printed no verdict:\n{tail(progress)}")
+        reading = json.loads(start + verdict)
         expected = expected | {"verdict": "held"} | dict.fromkeys(MUST_BE_ZERO, 0)
         wrong = {name: reading[name] for name in expected if reading[name] != expected[name]}
-        must(not wrong, f"the producer must report {expected}, but reports {wrong}:\n{printed}")
+        violated = [invariant for invariant in reading["invariants"] if not invariant["held"]]
+        must(
+            code == 0 and not wrong,
+            f"{child.shown()} must report {expected}, but exited with code {code} and reports {wrong}, violated {violated}:\n{progress}",
+        )
         return reading
 
     def produce_as_printed(self, command: str) -> str:
