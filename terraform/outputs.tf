@@ -99,7 +99,7 @@ output "dedup_key" {
 }
 
 output "conflict_ignore" {
-  description = "JSON Pointers to members of a body that `ingest-fn` ignores when it compares two bodies: sorted, without duplicates."
+  description = "Sorted JSON Pointers, without duplicates, to members that `ingest-fn` ignores when it compares two bodies."
   value       = module.pipeline.conflict_ignore
 }
 

@@ -63,8 +63,8 @@ impl ConflictIgnore {
     /// pointers and duplicates do not matter.
     ///
     /// # Errors
-    /// Fails if the text is not a JSON array of JSON Pointers. Also fails if a pointer is empty, is inside another one, or
-    /// points to a part of the dedup key or to an object around one.
+    /// Fails if the text is not a JSON array of JSON Pointers. Also fails if a pointer is empty, points into another
+    /// ignored member, or points to a part of the dedup key or to an object that contains such a part.
     pub fn parse(text: &str, dedup_key: &DedupKey) -> Result<Self, ConflictIgnoreError> {
         let elements: Vec<String> = serde_json::from_str(text).map_err(ConflictIgnoreError::Array)?;
         let mut pointers = Vec::with_capacity(elements.len());
@@ -103,7 +103,7 @@ impl ConflictIgnore {
         &self.pointers
     }
 
-    /// Returns the four bytes that mark the digests made by this list; `None` if the list ignores nothing.
+    /// Returns the four bytes that identify this list in a digest; `None` if the list ignores nothing.
     pub(crate) fn mark(&self) -> Option<[u8; 4]> {
         let hash: [u8; 32] = Sha256::digest(&self.text).into();
         (!self.pointers.is_empty()).then(|| *hash.first_chunk().expect("a hash of 32 bytes has 4 bytes"))

@@ -12,7 +12,7 @@ use crate::pointer::{JsonPointer, PointerError};
 /// | `/event_id` | the string or integer at this JSON Pointer in the body |
 /// | `["/source","/id"]` | the strings or integers at two to eight pointers, as a JSON array of strings |
 /// | `attribute:NAME` | the value of this SQS message attribute |
-/// | `content` | `sha256:` and the hash of the body's canonical form |
+/// | `content` | `sha256:` and the hash of the body's canonical form, without the ignored members |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DedupKey {
     text: String,
@@ -54,8 +54,8 @@ pub enum DedupKeyError {
         /// Reason why the text is not a JSON Pointer.
         error: PointerError,
     },
-    /// A pointer of the array occurs twice, or contains another one. A value with another value inside cannot be a part
-    /// of an event id, so every message would be rejected.
+    /// A pointer of the array occurs twice, or contains another one. A pointer that contains another one points to an
+    /// array or an object, which cannot be part of an event id.
     #[error("`{0}` must not be the same as `{1}` or contain it")]
     Nested(String, String),
     /// The name after `attribute:` is not the name of a message attribute.
@@ -153,7 +153,7 @@ pub(crate) fn json_array(pointers: &[JsonPointer]) -> String {
     serde_json::to_string(&texts).expect("strings can always be encoded")
 }
 
-/// Checks a name by the rules in the API reference of `SendMessage` (SQS developer guide, "Amazon SQS message metadata").
+/// Checks the name of a message attribute against the rules in the SQS developer guide ("Amazon SQS message metadata").
 fn is_attribute_name(name: &str) -> bool {
     let lower_case = name.to_ascii_lowercase();
     let is_reserved = lower_case.starts_with("aws.") || lower_case.starts_with("amazon.");

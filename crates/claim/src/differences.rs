@@ -11,7 +11,7 @@ pub const MAX_DIFFERENCES: usize = 5;
 /// Number of characters after which a pointer to a difference is cut.
 pub const MAX_DIFFERENCE_CHARS: usize = 100;
 
-/// Returns JSON Pointers to the places in which two canonical forms differ. Reads both in one pass, because their
+/// Returns JSON Pointers to the places in which two canonical forms differ. One pass over both is enough, because their
 /// members are sorted.
 pub(crate) fn differences(a: &[u8], b: &[u8]) -> Vec<String> {
     let mut comparison = Comparison { path: Vec::new(), found: Vec::new() };
@@ -138,7 +138,7 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Moves into the array or object that comes next. Returns false and moves behind it if it is empty.
+    /// Moves into the array or object that comes next. If it is empty, moves behind it and returns false.
     fn enter(&mut self) -> bool {
         self.take(1);
         let is_empty = matches!(self.0.first(), Some(b']' | b'}'));

@@ -18,7 +18,7 @@ use crate::rules::EventRules;
 /// `CONFLICT_IGNORE` lists. Between its version and its hash, it has the first four bytes of the SHA-256 of this list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest {
-    /// The mark of the list of ignored members; `None` if nothing is ignored.
+    /// The first four bytes of the SHA-256 of the list of ignored members; `None` if nothing is ignored.
     mark: Option<[u8; 4]>,
     hash: [u8; 32],
 }

@@ -57,7 +57,7 @@ pub enum EventError {
         /// Name of the attribute.
         name: String,
     },
-    /// The message attribute cannot be an event id.
+    /// The message attribute is neither a `String` nor a `Number`, so it cannot be an event id.
     #[error("the message attribute `{name}`, which is the dedup key, has the type {data_type:?}, not String or Number")]
     AttributeKind {
         /// Name of the attribute.
@@ -86,9 +86,9 @@ impl From<RepeatedName> for EventError {
 pub struct Event {
     /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. The ids `7` and `"7"` in bodies belong to the same event.
     pub id: String,
-    /// Sort key of the event's claim. It tells dedup keys apart.
+    /// Sort key of the event's claim. It depends on the dedup key.
     pub sort_key: Arc<str>,
-    /// Digest of the body, including the id, without the ignored members.
+    /// Digest of the body without the ignored members.
     pub digest: Digest,
 }
 
@@ -112,7 +112,7 @@ impl Target {
     }
 }
 
-/// Reads a body. Returns its canonical form, and the values at the pointers of the dedup key, which has `key_parts` pointers.
+/// Reads a body. Returns its canonical form, and the value at each of the `key_parts` pointers of the dedup key.
 pub(crate) fn read_body(
     body: &str,
     pointers: &PointerTree,

@@ -1,10 +1,10 @@
 //! The key of a claim's item in DynamoDB: `pk` is `EVENT#<event id>`, and `sk` is `CLAIM` or `CLAIM#<tag>`. The tag depends on
-//! the dedup key, so claims of different dedup keys never meet.
+//! the dedup key, so claims of different dedup keys have different keys.
 
 /// Prefix of every partition key.
 pub const KEY_PREFIX: &str = "EVENT#";
 
-/// Sort key of every claim that was made under the default dedup key, and the beginning of every other sort key.
+/// Sort key of every claim that was made under the default dedup key, and the prefix of all other sort keys.
 pub const SORT_KEY: &str = "CLAIM";
 
 /// Longest partition key that DynamoDB accepts, in bytes.

@@ -112,7 +112,7 @@ impl PointerTree {
 /// The position in a [`PointerTree`] while a body is read.
 pub(crate) struct PointerTracker<'a> {
     tree: &'a PointerTree,
-    /// The nodes of the outermost open arrays and objects, as long as a pointer leads to or through them.
+    /// The nodes of the open arrays and objects, from the outermost to the last one that a pointer leads to or through.
     open_nodes: Vec<usize>,
     /// Number of open arrays and objects.
     depth: usize,

@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | `pk` | S | `EVENT#<event id>` |
 //! | `sk` | S | `CLAIM`, or `CLAIM#<tag>` if the dedup key is not the default one |
-//! | `layout` | S | `object`: the claim is archived as an object of its own. If the attribute is absent, too |
+//! | `layout` | S | `object`: the claim is archived as an object of its own. An absent attribute means the same |
 //! | `claim_id` | S | hyphenated UUIDv7; it begins with the time of the claim |
 //! | `claimed_at` | S | time of the claim in RFC 3339, UTC, with milliseconds |
 //! | `ttl` | N | time of the claim in epoch seconds, plus the dedup window |
@@ -126,8 +126,8 @@ pub struct Claim {
     pub claimed_at: DateTime<Utc>,
     /// Last second in which the claim is valid, in epoch seconds.
     pub ttl: u64,
-    /// The stored digest of the body. If another release or other settings wrote the claim, the digest may not be
-    /// comparable with that of a message.
+    /// The stored digest of the body. If the claim was written by another release or under other settings, this digest
+    /// may not be comparable with that of a message.
     pub digest: Vec<u8>,
     /// Id of the SQS message that won the event.
     pub message_id: String,
@@ -303,8 +303,8 @@ impl Claim {
         self.body.text()
     }
 
-    /// Returns the digest to compare with the digest of another message under `rules`: the stored one if these rules would
-    /// make a digest of the same kind, or else a new one that is computed from the body.
+    /// Returns the claim's digest in the form that can be compared with the digest of a message under `rules`. Returns
+    /// the stored digest if it has this form, and otherwise computes the digest from the body.
     ///
     /// # Errors
     /// Fails if the digest must be computed, but the stored body cannot be read or is not a valid event.

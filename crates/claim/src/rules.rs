@@ -13,7 +13,7 @@ use crate::excerpt::Excerpt;
 use crate::key::{MAX_EVENT_ID_BYTES, SORT_KEY};
 use crate::pointer::{PointerTree, Role};
 
-/// The rules by which a message becomes an event. Both settings belong to one deployment of `ingest-fn`.
+/// The rules by which a message becomes an event: the settings `DEDUP_KEY` and `CONFLICT_IGNORE` of `ingest-fn`.
 #[derive(Clone, Debug)]
 pub struct EventRules {
     dedup_key: DedupKey,
@@ -21,7 +21,7 @@ pub struct EventRules {
     sort_key: Arc<str>,
     /// The pointers of both settings.
     pointers: PointerTree,
-    /// The mark of the ignored members in each digest.
+    /// The bytes in each digest that identify the list of ignored members; `None` if nothing is ignored.
     mark: Option<[u8; 4]>,
 }
 
@@ -59,8 +59,9 @@ impl EventRules {
     }
 
     /// Returns the sort key of the claims that are made under these rules: `CLAIM` for the default dedup key, and
-    /// `CLAIM#<tag>` for every other. The tag consists of the first eight hex digits of the SHA-256 of the dedup key's text. For
-    /// `content`, a newline and the text of the ignored members are hashed too, because they change the event ids.
+    /// `CLAIM#<tag>` for every other. The tag consists of the first eight hex digits of the SHA-256 of the dedup key's
+    /// text. For `content`, a newline and the list of the ignored members are hashed too, because this list changes the
+    /// event ids.
     #[must_use]
     pub fn sort_key(&self) -> &Arc<str> {
         &self.sort_key
@@ -94,8 +95,8 @@ impl EventRules {
         self.canonical(body).map(|canonical| Digest::of_canonical(self.mark, &canonical))
     }
 
-    /// Returns true if a digest was made by the same version and the same list of ignored members as the digests of these
-    /// rules. Only then, the two can be compared.
+    /// Returns true if `digest` can be compared with the digests of these rules, which requires the same version and
+    /// the same list of ignored members.
     #[must_use]
     pub fn can_compare(&self, digest: &Digest) -> bool {
         digest.mark() == self.mark
@@ -103,8 +104,8 @@ impl EventRules {
 
     /// Returns JSON Pointers to the places in which two bodies differ, apart from the ignored members. If a member or an
     /// item exists in only one body, its pointer is returned, and not those of the values inside. At most
-    /// [`MAX_DIFFERENCES`] pointers are returned, each cut to its first [`MAX_DIFFERENCE_CHARS`] characters. They are
-    /// sorted by the names' UTF-8, except that array items are in order.
+    /// [`MAX_DIFFERENCES`] pointers are returned, each cut to its first [`MAX_DIFFERENCE_CHARS`] characters. Members
+    /// are sorted by the UTF-8 of their names, and array items by their index.
     ///
     /// Needs memory for about two canonical forms.
     ///

@@ -8,14 +8,14 @@ use std::fmt;
 pub struct TraceId(String);
 
 impl TraceId {
-    /// Returns the trace id in a text that is nothing but a trace id; `None` if the text has another form.
+    /// Parses a trace id without any text around it. Returns `None` if `text` has another form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         (is_xray_id(text) || is_w3c_id(text)).then(|| Self(text.to_owned()))
     }
 
-    /// Returns the `Root` of an X-Ray tracing header, the system attribute `AWSTraceHeader` of an SQS message; `None` if the
-    /// header has no valid `Root` (X-Ray developer guide, "Tracing header").
+    /// Returns the `Root` of an X-Ray tracing header; `None` if the header has no valid `Root` (X-Ray developer guide,
+    /// "Tracing header"). SQS delivers the header as the system attribute `AWSTraceHeader`.
     #[must_use]
     pub fn from_xray_header(header: &str) -> Option<Self> {
         let root = header.split(';').find_map(|field| field.trim().strip_prefix("Root="))?;
@@ -47,14 +47,14 @@ impl fmt::Display for TraceId {
     }
 }
 
-/// `1-`, eight hex digits of epoch seconds, `-`, and 24 hex digits.
+/// Checks for `1-`, eight hex digits (the epoch seconds), `-`, and 24 hex digits.
 fn is_xray_id(text: &str) -> bool {
     let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let rest = text.strip_prefix("1-").and_then(|rest| rest.split_once('-'));
     rest.is_some_and(|(time, random)| is_hex(time, 8) && is_hex(random, 24))
 }
 
-/// 32 lower-case hex digits that are not all zero.
+/// Checks for 32 lower-case hex digits that are not all zero.
 fn is_w3c_id(text: &str) -> bool {
     is_lower_hex(text, 32) && text.bytes().any(|byte| byte != b'0')
 }

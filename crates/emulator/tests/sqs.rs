@@ -301,7 +301,7 @@ async fn message_attributes_come_back_as_sent() {
     assert_eq!(receive("dlq", &[".*"]).await, (all, Some(sent_digest)), "the dead letter keeps them");
 }
 
-/// A dead letter that is sent again with its content keeps its attributes and its trace header.
+/// If the content of a dead letter is sent again, the new message has the same attributes and the same trace header.
 #[tokio::test(start_paused = true)]
 async fn content_of_dead_letter_can_be_sent_again() {
     let sqs = queue();

@@ -112,9 +112,9 @@ impl<'a> Variables<'a> {
         self.parsed("AWS_LAMBDA_FUNCTION_NAME", default, not_empty)
     }
 
-    /// Returns true if the log must have a line for each routine outcome, from `LOG_ROUTINE_OUTCOMES`. Routine outcomes are
-    /// those of messages and records that were processed as expected, for example `won` and `written`. If the variable is
-    /// not set, they are logged.
+    /// Returns `LOG_ROUTINE_OUTCOMES`, or true if the variable is not set. If it is true, the log has a line for each
+    /// routine outcome. Routine outcomes are those of messages and records that were processed as expected, for example
+    /// `won` and `written`.
     ///
     /// # Errors
     /// Fails if the value is neither `true` nor `false`.

@@ -205,8 +205,8 @@ impl Replay<'_> {
     }
 
     /// Writes the objects of unusable items that have been repaired, and copies the other unusable items to the
-    /// quarantine. A dry run only lists them. Returns the key and reason of each item that the next run must
-    /// read again.
+    /// quarantine. A dry run only lists them. Returns the key of each item that the next run must read again, and the
+    /// reason why the item is unusable.
     async fn rewrite_unusable(
         &self,
         worklist: &Worklist,

@@ -283,8 +283,8 @@ mod tests {
                                 table's archive-fn";
     const LOST: &str = "claims that are gone or unusable have no object, and another run cannot write one";
 
-    /// A dry run prints the partitions and totals. It offers to write only if there is something to write, and suspects
-    /// the wrong bucket only if no claim has an object. The exit code is 1 if anything is left.
+    /// A dry run prints the partitions and totals. It suggests `--write` only if there is something to write, and warns
+    /// of a wrong bucket only if no claim has an object. The exit code is 1 if anything is left.
     #[test]
     fn dry_run_report_is_exact() {
         const MADE: &str = "made before 1970-01-01T00:00:00Z:";
@@ -320,8 +320,8 @@ mod tests {
         }
     }
 
-    /// A run with `--write` prints what it wrote. It says that claims are lost, and exits with 5, if claims are gone or
-    /// unusable. Failed writes exit with 3, because another run may succeed.
+    /// A run with `--write` prints what it wrote. If claims are gone or unusable, it says that they are lost, and exits
+    /// with 5. If any write failed, it exits with 3 instead, because another run may succeed.
     #[test]
     fn write_report_is_exact() {
         let all = outcome(2, 2);

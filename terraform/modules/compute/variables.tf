@@ -94,7 +94,7 @@ variable "dedup_key" {
 }
 
 variable "conflict_ignore" {
-  description = "JSON Pointers to members of a body that do not count when two bodies are compared: sorted, without duplicates."
+  description = "Sorted JSON Pointers, without duplicates, to members that `ingest-fn` ignores when it compares two bodies."
   type        = list(string)
   nullable    = false
 }

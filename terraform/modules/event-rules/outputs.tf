@@ -4,6 +4,6 @@ output "dedup_key" {
 }
 
 output "conflict_ignore" {
-  description = "JSON Pointers to members of a body that do not count when two bodies are compared: sorted, without duplicates."
+  description = "Sorted JSON Pointers, without duplicates, to members that `ingest-fn` ignores when it compares two bodies."
   value       = sort(distinct(var.conflict_ignore))
 }

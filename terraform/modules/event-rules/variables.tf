@@ -62,7 +62,7 @@ variable "dedup_key" {
 }
 
 variable "conflict_ignore" {
-  description = "JSON Pointers to members of a body that do not count when two bodies are compared."
+  description = "JSON Pointers to members that `ingest-fn` ignores when it compares two bodies."
   type        = list(string)
   nullable    = false
 

@@ -304,7 +304,7 @@ variable "archive_version" {
 }
 
 variable "archive_enabled" {
-  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream. Set it to true again before they are as old as `archive.maximum_record_age_seconds`: the stream mapping discards older ones. The alarms that detect a stopped pipeline still fire."
+  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream. Set the variable to true again before the claims are as old as `archive.maximum_record_age_seconds`: the stream mapping discards older claims. The alarms that detect a stopped pipeline still fire."
   type        = bool
   default     = true
   nullable    = false

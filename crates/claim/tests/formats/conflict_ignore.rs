@@ -18,7 +18,8 @@ fn without_ignored(list: &str, canonical: &str) -> Vec<u8> {
     [vec![2], sha256(list)[..4].to_vec(), sha256(canonical)].concat()
 }
 
-/// A malformed list is refused. The error is one line, and says which element is wrong and why.
+/// A malformed list is refused. The error is one line. It gives the reason, and names the element if a single one is
+/// wrong.
 #[test]
 fn malformed_list_is_refused() {
     const SLASH: &str = "must be a JSON Pointer (RFC 6901), which begins with `/`";
@@ -54,8 +55,8 @@ fn malformed_list_is_refused() {
     assert_eq!(long, format!("element 1, \"{}…\", {SLASH}", "é".repeat(100)));
 }
 
-/// Only the dedup key itself and the objects around it must not be ignored. A key outside of the body allows every
-/// list.
+/// Every member can be ignored, except the dedup key and the objects around it. With `attribute:NAME` or `content`,
+/// there is no exception.
 #[test]
 fn members_beside_the_key_can_be_ignored() {
     for (key, list) in [
@@ -110,7 +111,7 @@ fn empty_list_ignores_nothing() {
     }
 }
 
-/// The value of an ignored member can be large, deep, or both.
+/// The value of an ignored member can be large or deep, up to the limit for the nesting of every body.
 #[test]
 fn large_ignored_member_does_not_count() {
     let list = r#"["/t"]"#;
@@ -145,8 +146,8 @@ fn ambiguous_ignored_member_is_refused() {
     }
 }
 
-/// A claim's digest is compared only with one of the same version and list. Otherwise, the digest is computed from the
-/// body.
+/// A claim's stored digest is compared only with one of the same version and list. Otherwise, the claim's digest is
+/// computed from its body.
 #[test]
 fn digest_of_another_list_is_recomputed() {
     let lists = ["[]", r#"["/t"]"#, r#"["/t","/u"]"#];
@@ -167,7 +168,8 @@ fn digest_of_another_list_is_recomputed() {
     }
 }
 
-/// A re-stamped duplicate is equal to the claim, whichever list made the claim's digest. Another event is not.
+/// A duplicate with another `sent_at` is equal to the claim, whichever list the claim's digest was made with. A message
+/// with another `total` is not.
 #[test]
 fn restamped_message_is_equal() {
     let current = rules("/event_id", r#"["/sent_at"]"#);
@@ -181,8 +183,8 @@ fn restamped_message_is_equal() {
 }
 
 proptest! {
-    /// The digest is that of the body without the ignored members, which `serde_json` can remove too. The order and
-    /// duplicates of the list do not matter.
+    /// The digest of a body is computed from what is left after `serde_json` has removed the ignored members. The order
+    /// and duplicates of the list do not matter.
     #[test]
     fn ignored_members_do_not_count(
         value in any_json(),

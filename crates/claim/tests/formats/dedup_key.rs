@@ -21,7 +21,7 @@ fn composite_id_is_a_json_array() {
     assert_eq!(escaped, "[\"é\u{7f}/\\\"\\\\\",\"\\n\\u0001\"]");
 }
 
-/// Order 7 of shop a and order 7 of shop b are two events. An integer is the same part as its text.
+/// Order 7 of shop a and order 7 of shop b are two events. An integer and its text are the same part of an id.
 #[test]
 fn orders_of_two_shops_are_two_events() {
     let shop = rules(r#"["/shop","/order"]"#, "[]");
@@ -47,7 +47,7 @@ fn number_of_pointers_is_limited() {
     }
 }
 
-/// The error names the first part that a message lacks, or whose kind is wrong.
+/// The error names the first part that is missing or has the wrong type.
 #[test]
 fn error_names_the_unusable_part() {
     let rules = rules(r#"["/shop","/order/id"]"#, "[]");
@@ -78,7 +78,7 @@ fn error_names_the_unusable_part() {
     }
 }
 
-/// The longest id of each kind fits into the partition key. The error for a longer one has its length.
+/// The longest id of each kind fits into the partition key. The error for a longer id gives its length.
 #[test]
 fn id_length_is_limited_for_every_kind() {
     let composite = rules(r#"["/a","/b"]"#, "[]");
@@ -102,7 +102,8 @@ fn id_length_is_limited_for_every_kind() {
     );
 }
 
-/// A malformed dedup key is refused. The error is one line, and says which element is wrong and why.
+/// A malformed dedup key is refused. The error is one line. It gives the reason, and names the element if a single one
+/// is wrong.
 #[test]
 fn malformed_dedup_key_is_refused() {
     const FORM: &str = "must be a JSON Pointer such as `/event_id`, a JSON array of 2 to 8 JSON Pointers, \
@@ -167,7 +168,8 @@ fn array_is_normalized() {
     assert_ne!(rules(r#"["/b","/a"]"#, "[]").sort_key(), dense.sort_key());
 }
 
-/// The sort key is `CLAIM` only for the default key. Every other key has a tag: the start of the SHA-256 of its text.
+/// The sort key is `CLAIM` only for the default key. For every other key, it has a tag: the start of the SHA-256 of the
+/// key's text. For `content`, the ignored members are hashed too.
 #[test]
 fn sort_key_has_the_tag_of_the_dedup_key() {
     let tag = |text: &str| format!("CLAIM#{}", hex(&sha256(text)[..4]));
@@ -227,7 +229,7 @@ fn part() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// The ids of two events are equal only if the texts of all their parts are.
+    /// Two events have equal ids only if all their parts have equal texts.
     #[test]
     fn composite_ids_are_injective(parts in prop::collection::vec((part(), part()), 2..=8)) {
         let rules = rules(&key_of(parts.len()), "[]");
@@ -263,7 +265,7 @@ proptest! {
         prop_assert_eq!(of(&a).id == of(&b).id, of(&a).digest == of(&b).digest);
     }
 
-    /// A pointer finds the values that `serde_json` finds, and rejects the others.
+    /// A pointer finds the same value as in `serde_json`. Only non-empty strings and integers are event ids.
     #[test]
     fn event_id_matches_serde_json(
         value in any_json(),

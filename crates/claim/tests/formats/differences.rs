@@ -13,8 +13,8 @@ fn differ(a: &str, b: &str) -> Vec<String> {
     rules("/event_id", r#"["/t"]"#).differences(a, b).unwrap()
 }
 
-/// The differences are JSON Pointers to the values that differ, but not to those inside of a value that only one body
-/// has.
+/// The differences are JSON Pointers to the values that differ. A value that only one body has is one difference,
+/// whatever is inside.
 #[test]
 fn differences_are_pointers() {
     for (a, b, expected) in [
@@ -44,7 +44,7 @@ fn names_are_escaped() {
     assert_eq!(differ(r#"{"":{"":1}}"#, r#"{"":{"":2}}"#), ["//"]);
 }
 
-/// At most five differences are returned: the first ones, wherever the fifth is.
+/// At most five differences are returned: the first ones, however deeply nested the fifth is.
 #[test]
 fn at_most_five_differences() {
     assert_eq!(MAX_DIFFERENCES, 5);
@@ -93,7 +93,7 @@ fn invalid_body_has_no_differences() {
 }
 
 /// The time is linear in the length of the bodies. A search that reads the rest of a body for each value needs half a
-/// minute for the first two of these.
+/// minute for the first two pairs of bodies.
 #[test]
 fn large_bodies_are_compared_quickly() {
     let items = |value: &str, count: usize| vec![value; count].join(",");
@@ -118,7 +118,7 @@ fn large_bodies_are_compared_quickly() {
 
 proptest! {
     /// The differences are the first five that a comparison of parsed values finds, each cut to 100 characters. Two
-    /// bodies have none only if their digests are equal.
+    /// bodies have no differences if and only if their digests are equal.
     #[test]
     fn differences_match_parsed_values((a, b) in similar_json(), name in "(a|~|/|é){0,40}") {
         let rules = rules("attribute:id", r#"["/a/a","/a/b/0"]"#);

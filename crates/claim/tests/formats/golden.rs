@@ -1,10 +1,10 @@
-//! Golden files in `tests/golden`, of this version (`current`) and of the version before (`before`): claims as DynamoDB
-//! JSON, and the `stream` records and `queue` messages that Lambda delivers. Every version must read both, because a
-//! deployment and a roll-back run two versions side by side.
+//! The golden files in `tests/golden`: claims as DynamoDB JSON, and the `stream` records and `queue` messages that
+//! Lambda delivers. The files in `current` are from this version, and those in `before` from the previous version.
+//! Every version must read both, because a deployment and a roll-back run two versions side by side.
 //!
-//! A change to a form moves the files in `current` to `before`, in place of those there, and adds new ones to
-//! `current`. The failing test prints the new claims. A new file also needs an entry in [`FILES`]. The tests of the
-//! functions read these files, too.
+//! If you change a format, replace the files in `before` with those in `current`, and put new ones into `current`. The
+//! failing test prints the new claims. A new file also needs an entry in [`FILES`]. The tests of the functions read
+//! these files, too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -73,8 +73,8 @@ fn this_version_writes_the_current_claims() {
     }
 }
 
-/// This version reads the claims of both versions, from the table and from the stream. It finds the event of the
-/// message in each of them.
+/// This version reads the claims of both versions, from the table and from the stream. Each claim equals the one that
+/// this version makes from the queue message.
 #[test]
 fn claims_of_both_versions_are_read() {
     let before = FILES_BEFORE.map(|name| ("before", name, "/event_id", "[]"));
@@ -113,8 +113,8 @@ fn claims_of_the_version_before_are_equal() {
     }
 }
 
-/// The version before reads a claim of this version with the default key: the attributes that it needs are all there,
-/// in the form that it knows.
+/// The previous version can read a claim that this version made under the default key: the claim has all the attributes
+/// of the previous version, with the same values.
 #[test]
 fn version_before_can_read_this_one() {
     for name in FILES_BEFORE {

@@ -1,4 +1,4 @@
-//! Generated JSON values, and simple versions of what the crate does with them.
+//! Generators of JSON values, and simple reimplementations of what the crate does with these values.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -61,7 +61,7 @@ pub(crate) fn remove(value: &mut Value, pointer: &str) {
     }
 }
 
-/// Returns the pointers to all differences of two values: members by the order of their names, items by their index.
+/// Returns the pointers to all differences of two values. Members are sorted by their names, and items by their index.
 pub(crate) fn differences(a: &Value, b: &Value) -> Vec<String> {
     let pairs: Vec<(String, Option<&Value>, Option<&Value>)> = match (a, b) {
         (Value::Object(a), Value::Object(b)) => {

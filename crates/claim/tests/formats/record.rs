@@ -121,8 +121,8 @@ fn layout_can_be_absent() {
     assert_eq!(Claim::from_item(item).unwrap(), claim);
 }
 
-/// A claim stores the trace id of its message. A malformed id in an item is left out, because it is not worth losing an
-/// event.
+/// A claim stores the trace id of its message. A malformed id in an item is left out: losing the trace is better than
+/// losing the event.
 #[test]
 fn malformed_trace_id_is_left_out() {
     let body = r#"{"event_id":"a"}"#;
@@ -166,7 +166,7 @@ fn claim_is_recognized_by_its_sort_key() {
     }
 }
 
-/// The trace id, the tag and the mark of the ignored members count when the body is compressed to save a write unit.
+/// The trace id, the tag and the longer digest count toward the size that decides whether the body is compressed.
 #[test]
 fn new_attributes_count_for_the_write_unit() {
     let trace_id = TraceId::parse(XRAY);
@@ -420,7 +420,7 @@ proptest! {
         prop_assert!(line.ends_with(&ending));
     }
 
-    /// The size of a claim is that of its item, and its item is read as the same claim.
+    /// A claim has the size of its item, and the item is read as the same claim.
     #[test]
     fn item_size_follows_dynamodb_rules(
         id in "\\PC{1,40}",

@@ -101,7 +101,7 @@ fn traceparent_follows_w3c() {
     }
 }
 
-/// A stored id has one of the two forms.
+/// A stored id is an X-Ray trace id or a W3C trace id.
 #[test]
 fn stored_id_has_one_of_two_forms() {
     for text in [XRAY, W3C] {
@@ -115,8 +115,8 @@ fn stored_id_has_one_of_two_forms() {
 }
 
 proptest! {
-    /// Every id that is read can be stored and read again. It needs no escape in JSON and no encoding in an HTTP
-    /// header.
+    /// Every id from a tracing header or a `traceparent` can be stored and read again. It needs no escape in JSON and
+    /// no encoding in an HTTP header.
     #[test]
     fn every_id_can_be_stored(
         time in "[0-9a-fA-Fg]{7,9}",

@@ -28,8 +28,8 @@ pub(super) enum RunState {
     Finished,
 }
 
-/// The format of the files in the folder. Without this field, a folder is from a version that skipped the claims of every dedup
-/// key but the default one. Such a folder is refused.
+/// The format of the files in the folder. A checkpoint without a format is from a version that skipped all claims
+/// except those of the default dedup key. Its folder is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Format {
     EveryDedupKey,

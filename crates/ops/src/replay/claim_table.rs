@@ -20,14 +20,14 @@ const WITHOUT_BODY: &str = "pk, sk, layout, claim_id, claimed_at, #ttl, digest, 
 /// An item as the SDK returns it.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// The primary key of an item. One event can have several claims, which differ in their sort keys: one for each dedup key.
+/// The primary key of an item. An event can have one claim for each dedup key. These claims differ in their sort keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct ItemKey {
     pub(super) pk: Box<str>,
     pub(super) sk: Box<str>,
 }
 
-/// Writes the partition key and, unless it is the default one, the sort key.
+/// Writes the partition key, and also the sort key if it is not the default one.
 impl fmt::Display for ItemKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pk, sk } = self;

@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    /// Progress is reported every five seconds, however often it is offered.
+    /// Progress is reported every five seconds, however often `report` is called.
     #[tokio::test(start_paused = true)]
     async fn progress_is_reported_every_five_seconds() {
         let reports = RefCell::new(Vec::new());

@@ -404,7 +404,7 @@ mod tests {
         }
     }
 
-    /// Claims are returned by id and without duplicates, and partitions by time.
+    /// Claims are sorted by id and have no duplicates. Partitions are sorted by time.
     #[test]
     fn claims_and_partitions_are_sorted() {
         let folder = tempfile::tempdir().unwrap();
@@ -430,8 +430,8 @@ mod tests {
         assert_eq!(left, ["thesis.txt"]);
     }
 
-    /// Progress is saved after each mebibyte of claims, which is about ten thousand claims with short event ids. A killed
-    /// run repeats only what it has read since then.
+    /// Progress is saved after each mebibyte of claims, which is about ten thousand claims with short event ids. After
+    /// a run was killed, the next run repeats only what was read since the last save.
     #[test]
     fn progress_is_saved_every_mebibyte() {
         let folder = tempfile::tempdir().unwrap();

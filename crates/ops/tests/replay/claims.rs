@@ -342,7 +342,7 @@ async fn young_claims_are_left_to_the_stream() {
     assert!(lake(&services).values().all(|versions| versions[0].contains("\"old\"")), "{:?}", lake(&services));
 }
 
-/// The progress of the scan, the comparison and the writes is reported at most every five seconds.
+/// The scan, the comparison and the writes each report their progress, at most once every five seconds.
 #[tokio::test(start_paused = true)]
 async fn progress_is_reported_in_each_phase() {
     const HOURS: u32 = 12;
@@ -379,7 +379,7 @@ async fn progress_is_reported_in_each_phase() {
     assert_eq!(written[1..], ["6 objects written so far", "11 objects written so far"]);
 }
 
-/// Puts the claims of one event under two dedup keys into the table. One of them has a trace. Returns the claims.
+/// Puts two claims of one event into the table, under two dedup keys. The second has a trace id. Returns both claims.
 async fn put_claims_of_two_keys(services: &Arc<Services>) -> Vec<Claim> {
     let body = json!({ "event_id": "a", "id": "a", "x": 1.5 }).to_string();
     let trace_id = claim::TraceId::parse("1-5759e988-bd862e3fe1be46a994272793");
@@ -397,8 +397,9 @@ async fn put_claims_of_two_keys(services: &Arc<Services>) -> Vec<Claim> {
     claims
 }
 
-/// A replay finds the claims of every dedup key, although they belong to one event. The restored object has the trace id as
-/// metadata, as `archive-fn` writes it. Other items whose sort key begins with `CLAIM` are left alone.
+/// If an event has claims under two dedup keys, a replay writes an object for each. If the claim has a trace id, the
+/// object has it as metadata, as `archive-fn` writes it. The replay ignores an item with the sort key `CLAIMS`, which
+/// is not a claim.
 #[tokio::test(start_paused = true)]
 async fn claims_of_every_dedup_key_are_restored() {
     let services = services();
@@ -425,7 +426,8 @@ async fn claims_of_every_dedup_key_are_restored() {
     assert_eq!(services.lakes.versions(names::BUCKET).len(), 2);
 }
 
-/// A claim of another dedup key that is gone or unusable is named with its sort key. A claim of another layout is unusable.
+/// A replay reports a claim of the default dedup key without its sort key, and any other claim with it. A claim of
+/// another layout is unusable.
 #[tokio::test(start_paused = true)]
 async fn claim_of_another_key_is_named_with_its_sort_key() {
     let services = services();

@@ -255,7 +255,7 @@ async fn help_is_printed_to_standard_output() {
     assert!(out.contains("Exit codes:") && out.contains("--checkpoint <DIR>"), "{out}");
 }
 
-/// If nobody reads the outcome, the exit code is the same. If the outcome cannot be written, the exit code is 3.
+/// A closed pipe on standard output does not change the exit code. If the disk is full, the exit code is 3.
 #[tokio::test]
 async fn unprinted_outcome_keeps_the_exit_code() {
     let (_services, endpoint) = start(2).await;

@@ -85,9 +85,9 @@ async fn outage() -> World {
     world
 }
 
-/// Returns the table and the lake that [`outage`] leaves, without running a pipeline: ten claims `before-<n>` have objects,
-/// thirty claims `during-<n>` of the same hour and twenty of the next hour have none. Each body has `body_length` random
-/// characters.
+/// Returns a world with the table and the lake that [`outage`] leaves, but does not run a pipeline. Ten claims
+/// `before-<n>` have objects. Fifty claims `during-<n>` have none: thirty of the same hour, and twenty of the next
+/// hour. Each body has `body_length` random characters.
 async fn missing_objects(body_length: usize) -> World {
     let mut world = start();
     world.stop();
@@ -339,7 +339,8 @@ async fn repaired_item_is_archived() {
     }
 }
 
-/// If an unusable item was repaired and archived since the scan, the replay counts its object as already there.
+/// The scan finds an item unusable. If the item is then repaired, and its object exists, the replay counts the object
+/// as already there.
 #[tokio::test(start_paused = true)]
 async fn repaired_item_may_have_its_object() {
     let world = missing_objects(100).await;
