@@ -72,8 +72,8 @@ pub enum ClaimTableError {
         /// Reason why the item cannot be read.
         source: ClaimError,
     },
-    /// The digest in the claim that holds the event was made by another version or under other rules, and no new digest can
-    /// be computed from the claim's body.
+    /// The claim that holds the event has a digest of another version or of other rules, and no new digest can be
+    /// computed from the claim's body.
     #[error("event {event_id:?} is held by a claim whose content cannot be compared")]
     IncomparableOldItem {
         /// Id of the event.
@@ -99,7 +99,8 @@ impl HeldClaim {
 }
 
 impl ClaimTable {
-    /// Returns the table `name` in the client's region. The digests of older claims are made comparable under `rules`.
+    /// Returns the table `name` in the client's region. If a claim's digest was made under other rules than `rules`,
+    /// the digest is computed again from the claim's body.
     #[must_use]
     pub fn new(client: Client, name: &str, rules: EventRules) -> Self {
         Self { client, name: name.to_owned(), rules }

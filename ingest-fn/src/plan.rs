@@ -45,7 +45,7 @@ pub(crate) struct Leader {
 pub(crate) struct Follower {
     pub(crate) message: Message,
     pub(crate) digest: Digest,
-    /// The body, if its digest differs from the leader's. A log line may have to say in which places it differs.
+    /// The body, if its digest differs from the leader's. The log line of a conflict needs it to list the differences.
     pub(crate) other_body: Option<String>,
 }
 

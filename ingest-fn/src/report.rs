@@ -123,7 +123,7 @@ impl<'a> Report<'a> {
     }
 
     /// Returns the places in which a body differs from the body in the claim, as a JSON array of JSON Pointers. Returns `None`
-    /// if there is no time left to find them: the outcome of the message does not depend on them.
+    /// if there is no time left or the comparison fails: the outcome of the message does not depend on the places.
     fn differences(&self, held_body: &str, body: &str) -> Option<String> {
         if self.deadline.is_reached() {
             return None;

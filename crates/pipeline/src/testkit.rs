@@ -77,7 +77,7 @@ impl World {
         Self { services: Arc::clone(services), pipeline: Some(Pipeline::start(services, settings, SEED)) }
     }
 
-    /// Starts a pipeline whose sandboxes `decorator` starts, on new services.
+    /// Starts a pipeline on new services. `decorator` starts the sandboxes.
     #[must_use]
     pub fn start_decorated(settings: PipelineSettings, decorator: impl Decorator) -> Self {
         let services = services_at(STARTS_AT_SECONDS);

@@ -1,6 +1,6 @@
-//! Events as producers send them: CloudEvents, GitHub's event format, EventBridge, SNS, S3 notifications, orders and readings
-//! without an id. Each file in `events/` has the settings, the messages in order, and the outcome that its user expects.
-//! `docs/dedup-keys.md` explains the choices.
+//! Events as producers send them: CloudEvents, GitHub's event format, EventBridge, SNS, S3 notifications, orders, and
+//! readings without an id. Each file in `events/` has settings, and messages in order, each with the outcome that a
+//! user expects. `docs/dedup-keys.md` explains the settings.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -138,8 +138,8 @@ async fn users_get_the_outcomes_they_expect() {
     }
 }
 
-/// If all messages of a case are sent at once and the cache is on, as many events are archived, and no duplicate becomes a
-/// conflict. If a case has conflicts, another body of the event can win.
+/// If the messages of a case are sent all at once, with the cache on, the lake gets as many objects as if they are sent
+/// one by one, and no duplicate becomes a conflict. In a case with conflicts, a different body may win.
 #[tokio::test(start_paused = true)]
 async fn batches_archive_the_same_events() {
     for file in cases() {
@@ -165,8 +165,8 @@ async fn batches_archive_the_same_events() {
 const CLOUDEVENTS_IGNORED: [&str; 6] =
     ["/datacontenttype", "/dataschema", "/subject", "/time", "/traceparent", "/tracestate"];
 
-/// CloudEvents with the same source and id are one event, even if their times are written differently. The samples of the
-/// specification's conformance tests are sent twice, the second time with another time and a trace.
+/// CloudEvents with the same source and id are one event, even if their times differ. Each sample of the
+/// specification's conformance tests is sent as it is, and then again with another time and a trace.
 #[tokio::test(start_paused = true)]
 async fn cloudevents_samples_are_one_event_each() {
     let world = start_without_cache(settings(r#"["/source","/id"]"#, &CLOUDEVENTS_IGNORED.map(str::to_owned)));

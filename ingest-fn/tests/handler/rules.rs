@@ -72,7 +72,7 @@ async fn attribute_is_the_event_id() {
     }
 }
 
-/// Under `content`, equal bodies are one event, apart from ignored members. A conflict is impossible.
+/// Under `content`, bodies that are equal apart from ignored members are one event. A conflict is impossible.
 #[tokio::test(start_paused = true)]
 async fn content_is_the_event_id() {
     let world = World::new("single", &[("DEDUP_KEY", "content"), ("CONFLICT_IGNORE", r#"["/sent_at"]"#)]);
@@ -100,7 +100,7 @@ async fn another_key_is_another_key_space() {
     assert_eq!(sort_keys, ["CLAIM", "CLAIM#03102162"]);
 }
 
-/// An ignored member makes no conflict, in one batch and across batches, with and without the cache.
+/// Bodies that differ only in ignored members do not conflict, in one batch or in two, with and without the cache.
 #[tokio::test(start_paused = true)]
 async fn restamped_message_is_a_duplicate() {
     for cache in ["10000", "0"] {
@@ -118,7 +118,7 @@ async fn restamped_message_is_a_duplicate() {
     }
 }
 
-/// A claim whose digest was made by another list of ignored members is compared by its body.
+/// If a claim's digest was made with another list of ignored members, the claim is compared by its body.
 #[tokio::test(start_paused = true)]
 async fn changed_list_makes_no_conflict() {
     let world = World::new("single", &[("CONFLICT_IGNORE", r#"["/sent_at"]"#)]);
@@ -129,8 +129,8 @@ async fn changed_list_makes_no_conflict() {
     assert_eq!(logged(&world, 1, "differs"), r#"["/x"]"#);
 }
 
-/// The log line of a conflict names the places in which the bodies differ, and no values. Only if the claim comes from the
-/// cache, its body is not available.
+/// The log line of a conflict names the places in which the bodies differ, and no values. If the claim comes from the
+/// cache, which holds no bodies, the log line names no places.
 #[tokio::test(start_paused = true)]
 async fn conflict_says_what_differs() {
     let winner = r#"{"event_id":"a","total":1,"items":[{"sku":"x"},{"sku":"secret-1"}],"gone":0}"#;
@@ -215,8 +215,8 @@ async fn routine_outcomes_can_be_silent() {
     assert_eq!(json!(logged), json!([[1, 1, 1, 1, 0], [0, 0, 0, 0, 1]]));
 }
 
-/// A duplicate of a recorded claim, of this version or of the version before, is a duplicate under the rules of the claim. Under
-/// other ignored members, it is one too.
+/// Claims that this version or the previous one recorded hold their events: a copy is a duplicate, even if the list of
+/// ignored members has changed, and a different body is a conflict. Under `content`, a different body is another event.
 #[tokio::test(start_paused = true)]
 async fn recorded_claims_hold_their_events() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden");
@@ -250,8 +250,8 @@ async fn recorded_claims_hold_their_events() {
     }
 }
 
-/// The recorded queue messages of this version and of the version before become the recorded claims, apart from their times
-/// and ids.
+/// The recorded queue messages of this version and the previous one become the recorded claims, except for the claim
+/// ids and times.
 #[tokio::test(start_paused = true)]
 async fn recorded_messages_become_recorded_claims() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden");

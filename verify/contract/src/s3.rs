@@ -19,7 +19,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         behavior!(S3, "A failed creation changes nothing", failed_creation_changes_nothing),
         behavior!(
             S3,
-            "An object has the user metadata of its creation; a failed creation does not change it",
+            "A creation stores the object's user metadata; a later creation that fails does not change it",
             object_has_metadata_of_its_creation
         ),
         behavior!(

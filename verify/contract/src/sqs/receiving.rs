@@ -100,7 +100,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
             "trace header of a batch entry: got None, \
              expected Some(\"Root=1-65a5b2c3-4bf92f3577b34da6a3ce929d;Parent=53995c3f42cd8ad8;Sampled=1\")",
             "We trust the API reference of SendMessageBatchRequestEntry. ministack drops the trace header of batch \
-             entries, so their claims have no trace id on it.",
+             entries, so claims from them have no trace id.",
         ),
         behavior!(
             Sqs,
