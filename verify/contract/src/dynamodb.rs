@@ -65,6 +65,11 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             DynamoDb,
+            "`Query` with `begins_with` returns the claims of one event under every dedup key, and nothing else",
+            query_finds_claims_of_every_key
+        ),
+        behavior!(
+            DynamoDb,
             "`BatchGetItem` accepts 100 keys and omits those that do not exist",
             batch_get_omits_missing_keys
         ),
@@ -285,6 +290,27 @@ async fn partition_key_limit_is_2048_bytes(stage: Arc<Stage>) -> Outcome {
         )?;
     }
     Ok(())
+}
+
+/// `producer trace` uses this request to find the claims of an event under every dedup key.
+async fn query_finds_claims_of_every_key(stage: Arc<Stage>) -> Outcome {
+    let table = stage.claims().await?;
+    let now = now_seconds();
+    let event_id = stage.unique("every-key");
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let stored = item(&claim(&event_id, now + HOUR));
+    for sort_key in ["CLAIM", "CLAIM#0123456789abcdef", "PACK"] {
+        let item = stored.clone().into_iter().chain([("sk".to_owned(), text(sort_key))]).collect();
+        stage.operator.dynamodb.put_item().table_name(&table.name).set_item(Some(item)).send().await?;
+    }
+    put(&stage, table, &claim(&format!("{event_id}-longer"), now + HOUR), now).await?;
+    let request = stage.operator.dynamodb.query().table_name(&table.name).consistent_read(true);
+    let request = request.key_condition_expression("pk = :pk AND begins_with(sk, :sk)");
+    let request = request.expression_attribute_values(":pk", text(&Claim::partition_key(&event_id)));
+    let found = request.expression_attribute_values(":sk", text(SORT_KEY)).send().await?;
+    let sort_keys = found.items().iter().map(|item| item.get("sk").cloned());
+    let expected = ["CLAIM", "CLAIM#0123456789abcdef"].map(|sort_key| Some(text(sort_key)));
+    expect_eq("sort keys found, in order", sort_keys.collect::<Vec<_>>(), expected.to_vec())
 }
 
 /// The producer uses this request to read claims.

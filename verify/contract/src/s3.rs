@@ -49,6 +49,11 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             S3,
+            "Pages of a version list that begin at a marker contain every later version and delete marker once",
+            version_pages_are_complete
+        ),
+        behavior!(
+            S3,
             "An object of slightly more than 1 MiB is read back as it was written",
             object_over_1_mib_is_read_back_unchanged
         ),
@@ -192,7 +197,7 @@ async fn special_characters_in_keys_are_kept(stage: Arc<Stage>) -> Outcome {
     expect_eq("keys listed", listed.into_iter().filter_map(|object| object.key).collect(), keys)
 }
 
-/// The producer uses this request to count an object's versions.
+/// The producer uses this request to count the versions of a single object.
 async fn versions_are_listed_by_full_key(stage: Arc<Stage>) -> Outcome {
     let key = object_key(&stage);
     let longer = format!("{key}.bak");
@@ -202,6 +207,30 @@ async fn versions_are_listed_by_full_key(stage: Arc<Stage>) -> Outcome {
     }
     let listed: HashSet<_> = versions(&stage, &key).await?.into_iter().collect();
     expect_eq("versions", listed, HashSet::from([(key, true), (longer, true)]))
+}
+
+/// The producer lists the versions of many objects at once. It begins after a marker that is not a key itself.
+async fn version_pages_are_complete(stage: Arc<Stage>) -> Outcome {
+    let folder = format!("events/dt=2026-11-23/hour=09/{}", stage.unique("pages"));
+    let [first, second, third] = ["a", "b", "c"].map(|name| format!("{folder}/{name}.json"));
+    for key in [&first, &second, &third] {
+        create(&stage, key, b"a\n").await??;
+    }
+    stage.operator.s3.delete_object().bucket(stage.bucket().await?).key(&second).send().await?;
+    create(&stage, &second, b"b\n").await??;
+
+    let mut listed = Vec::new();
+    let mut begin = (Some(second[..second.len() - 1].to_owned()), None);
+    while let (Some(key), version) = begin {
+        let request = stage.operator.s3.list_object_versions().bucket(stage.bucket().await?).prefix(&folder);
+        let page = request.max_keys(1).key_marker(key).set_version_id_marker(version).send().await?;
+        listed.extend(page.versions.into_iter().flatten().map(|version| (version.key.unwrap_or_default(), true)));
+        listed.extend(page.delete_markers.into_iter().flatten().map(|it| (it.key.unwrap_or_default(), false)));
+        let more = page.is_truncated == Some(true);
+        begin = (page.next_key_marker.filter(|_| more), page.next_version_id_marker);
+    }
+    let expected = vec![(second.clone(), true), (second.clone(), false), (second, true), (third, true)];
+    expect_eq("versions and delete markers", listed, expected)
 }
 
 /// An object is a line of JSON that contains the event's body. It can be slightly longer than the longest body (1 MiB).

@@ -84,3 +84,22 @@ pub(crate) fn keys_under<'a>(
     };
     keys.range::<str, _>((from, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
 }
+
+/// Returns the versions of the keys under a prefix, each with its key and true if it is the key's latest. The keys are in
+/// order, and the versions of a key begin with the latest. Skips everything up to and including the given key, or up to
+/// and including the given version of that key.
+pub(crate) fn versions_under<'a>(
+    keys: &'a Keys,
+    prefix: &'a str,
+    (after_key, after_version): (Option<&'a str>, Option<&'a str>),
+) -> impl Iterator<Item = (&'a String, &'a Version, bool)> {
+    let begun = after_key.and_then(|key| keys.get_key_value(key)).filter(|(key, _)| key.starts_with(prefix));
+    let rest_of_key = begun.into_iter().flat_map(move |(key, versions)| {
+        let listed_to = versions.iter().position(|version| Some(version.id.as_str()) == after_version);
+        versions[..listed_to.unwrap_or(0)].iter().rev().map(move |version| (key, version, false))
+    });
+    let next_keys = keys_under(keys, prefix, after_key).flat_map(|(key, versions)| {
+        versions.iter().rev().enumerate().map(move |(age, version)| (key, version, age == 0))
+    });
+    rest_of_key.chain(next_keys)
+}

@@ -11,7 +11,7 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use crate::checksum::md5_hex;
 use crate::region::REGION;
-use crate::s3::buckets::{Buckets, Content, add_version, current, keys_under};
+use crate::s3::buckets::{Buckets, Content, add_version, current, keys_under, versions_under};
 
 /// The largest number of keys in one answer, from the API reference.
 const MAX_KEYS: usize = 1_000;
@@ -189,44 +189,45 @@ impl S3 for Buckets {
         let buckets = self.lock();
         let bucket = buckets.get(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
         let prefix = input.prefix.clone().unwrap_or_default();
-        let mut keys = keys_under(bucket, &prefix, input.key_marker.as_deref());
-        // A page never ends between two versions of one key, so it can be longer than requested.
+        let after = (input.key_marker.as_deref(), input.version_id_marker.as_deref());
         let max = page_size(input.max_keys);
+        let mut entries = versions_under(bucket, &prefix, after);
         let mut listed = Vec::new();
         let mut markers = Vec::new();
-        let mut last_key = None;
-        for (key, versions) in keys.by_ref() {
-            for (age, version) in versions.iter().rev().enumerate() {
-                let key = Some(key.clone());
-                let version_id = Some(version.id.clone());
-                let is_latest = Some(age == 0);
-                match &version.object {
-                    Some(content) => listed.push(ObjectVersion {
-                        key,
-                        version_id,
-                        is_latest,
-                        size: i64::try_from(content.bytes.len()).ok(),
-                        e_tag: Some(content.etag.clone()),
-                        last_modified: Some(version.written_at.into()),
-                        ..ObjectVersion::default()
-                    }),
-                    None => {
-                        let marker = DeleteMarkerEntry { key, version_id, is_latest, ..DeleteMarkerEntry::default() };
-                        markers.push(marker);
-                    }
-                }
-            }
-            last_key = Some(key.clone());
-            if listed.len() + markers.len() >= max {
-                break;
+        let mut last = None;
+        for (key, version, is_latest) in entries.by_ref().take(max) {
+            last = Some((key.clone(), version.id.clone()));
+            let key = Some(key.clone());
+            let version_id = Some(version.id.clone());
+            let is_latest = Some(is_latest);
+            let last_modified = Some(version.written_at.into());
+            match &version.object {
+                Some(content) => listed.push(ObjectVersion {
+                    key,
+                    version_id,
+                    is_latest,
+                    last_modified,
+                    size: i64::try_from(content.bytes.len()).ok(),
+                    e_tag: Some(content.etag.clone()),
+                    ..ObjectVersion::default()
+                }),
+                None => markers.push(DeleteMarkerEntry {
+                    key,
+                    version_id,
+                    is_latest,
+                    last_modified,
+                    ..DeleteMarkerEntry::default()
+                }),
             }
         }
-        let more = keys.next().is_some();
+        let more = entries.next().is_some();
+        let (next_key_marker, next_version_id_marker) = last.filter(|_| more).unzip();
         let output = ListObjectVersionsOutput {
             versions: Some(listed),
             delete_markers: Some(markers),
             is_truncated: Some(more),
-            next_key_marker: last_key.filter(|_| more),
+            next_key_marker,
+            next_version_id_marker,
             name: Some(input.bucket),
             prefix: input.prefix,
             ..ListObjectVersionsOutput::default()
