@@ -1,5 +1,6 @@
 //! Creates the pipeline's resources on the emulated services and starts its mappings, as Terraform does on AWS.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use emulator::function::Function;
 use emulator::sqs::{QueueSettings, Redrive};
 use emulator::sqs_mapping::SqsMapping;
 use emulator::stream_mapping::StreamMapping;
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::task::JoinSet;
 
 use crate::names;
@@ -27,9 +29,39 @@ pub struct Pipeline {
     /// The ARN of the table's stream.
     pub stream_arn: String,
     mappings: JoinSet<String>,
+    /// The threads of the mappings, if they do not run on the caller's runtime.
+    _threads: Option<[MappingThread; 2]>,
+}
+
+/// A thread with a runtime of its own.
+struct MappingThread(Option<Runtime>);
+
+impl MappingThread {
+    fn start(name: &str) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_time().build();
+        runtime.map(|runtime| Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().expect("the runtime is shut down only on drop").handle().clone()
+    }
+}
+
+impl Drop for MappingThread {
+    fn drop(&mut self) {
+        // Dropping the runtime itself would wait for its thread, which an asynchronous caller must not do.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Pipeline {
+    /// Name of the thread of `ingest-fn` and its mapping in [`Pipeline::start_on_threads`].
+    pub const INGEST_THREAD: &str = "ingest";
+    /// Name of the thread of `archive-fn` and its mapping in [`Pipeline::start_on_threads`].
+    pub const ARCHIVE_THREAD: &str = "archive";
+
     /// Creates the queues, the table and the bucket, and starts both mappings. `seed` determines the random part of claim
     /// ids.
     ///
@@ -38,6 +70,22 @@ impl Pipeline {
     #[must_use]
     pub fn start(services: &Arc<Services>, settings: PipelineSettings, seed: u64) -> Self {
         Self::start_decorated(services, settings, seed, AsDeployed)
+    }
+
+    /// Starts a pipeline as [`Pipeline::start`] does, with each mapping and its function on a thread of its own. The
+    /// operating system then divides the CPU between them, so neither has to wait while the other has a backlog. On
+    /// one runtime, the tasks of `ingest-fn` outnumber those of `archive-fn`. The services must use the real clock.
+    ///
+    /// # Errors
+    /// Fails if a thread cannot be started.
+    ///
+    /// # Panics
+    /// Panics if the table already exists.
+    pub fn start_on_threads(services: &Arc<Services>, settings: PipelineSettings, seed: u64) -> io::Result<Self> {
+        let threads = [MappingThread::start(Self::INGEST_THREAD)?, MappingThread::start(Self::ARCHIVE_THREAD)?];
+        let handles = threads.each_ref().map(MappingThread::handle);
+        let pipeline = Self::start_on(services, settings, seed, AsDeployed, handles);
+        Ok(Self { _threads: Some(threads), ..pipeline })
     }
 
     /// Starts a pipeline as [`Pipeline::start`] does. `decorator` can replace the pipeline's sandboxes and log writers.
@@ -50,6 +98,17 @@ impl Pipeline {
         settings: PipelineSettings,
         seed: u64,
         decorator: impl Decorator,
+    ) -> Self {
+        let handle = Handle::current();
+        Self::start_on(services, settings, seed, decorator, [handle.clone(), handle])
+    }
+
+    fn start_on(
+        services: &Arc<Services>,
+        settings: PipelineSettings,
+        seed: u64,
+        decorator: impl Decorator,
+        [on_ingest, on_archive]: [Handle; 2],
     ) -> Self {
         let Functions { ingest, archive } = Functions::new(services, &settings, seed, decorator);
         let services = Arc::clone(services);
@@ -74,9 +133,11 @@ impl Pipeline {
         let to_archive =
             StreamMapping::new(Arc::clone(&services), &stream_arn, Arc::clone(&archive), settings.stream_mapping);
         let mut mappings = JoinSet::new();
-        mappings.spawn(async move { format!("the queue mapping ended: {:?}", to_ingest.run().await) });
-        mappings.spawn(async move { format!("the stream mapping ended: {:?}", to_archive.run().await) });
-        Self { services, ingest, archive, stream_arn, mappings }
+        let to_ingest = async move { format!("the queue mapping ended: {:?}", to_ingest.run().await) };
+        let to_archive = async move { format!("the stream mapping ended: {:?}", to_archive.run().await) };
+        mappings.spawn_on(to_ingest, &on_ingest);
+        mappings.spawn_on(to_archive, &on_archive);
+        Self { services, ingest, archive, stream_arn, mappings, _threads: None }
     }
 
     /// Waits until a mapping fails, and returns a description of the failure.
