@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Request;
 
 /// An emulated service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
     /// SQS: the queues.
     Sqs,

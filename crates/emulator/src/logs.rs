@@ -22,13 +22,38 @@ use crate::region::{ACCOUNT, REGION};
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1024 * 1024;
 
-type Groups = Arc<Mutex<HashMap<String, Vec<Event>>>>;
+type Groups = Arc<Mutex<HashMap<String, Group>>>;
 
 /// All log groups of a region.
 #[derive(Clone)]
 pub struct Logs {
     clock: Clock,
     groups: Groups,
+}
+
+#[derive(Default)]
+struct Group {
+    events: Vec<Event>,
+    /// What CloudWatch bills for the lines that [`Logs::take_lines`] has removed.
+    taken: Billed,
+}
+
+/// Number of lines, their size in bytes, and the custom metrics in them.
+#[derive(Clone, Default)]
+struct Billed {
+    lines: u64,
+    bytes: u64,
+    metrics: BTreeSet<String>,
+}
+
+impl Billed {
+    fn add(&mut self, event: &Event) {
+        self.lines += 1;
+        self.bytes += event.message.len() as u64;
+        if event.message.contains("\"_aws\"") {
+            self.metrics.extend(metric_names(&event.message));
+        }
+    }
 }
 
 struct Event {
@@ -93,7 +118,7 @@ impl Logs {
         LogWriter::new(move |line| {
             let message = String::from_utf8_lossy(line).trim_end().to_owned();
             let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
-            groups.entry(group.clone()).or_default().push(Event { at_ms: clock.now_ms(), message });
+            groups.entry(group.clone()).or_default().events.push(Event { at_ms: clock.now_ms(), message });
             Ok(())
         })
     }
@@ -108,25 +133,35 @@ impl Logs {
     #[must_use]
     pub fn lines_after(&self, group: &str, skipped: usize) -> Vec<String> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = groups.get(group).and_then(|events| events.get(skipped..)).unwrap_or_default();
+        let new = groups.get(group).and_then(|group| group.events.get(skipped..)).unwrap_or_default();
         new.iter().map(|event| event.message.clone()).collect()
+    }
+
+    /// Removes all lines from a log group and returns them, so that a long run does not need memory for them.
+    #[must_use]
+    pub fn take_lines(&self, group: &str) -> Vec<String> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Group { events, taken }) = groups.get_mut(group) else { return Vec::new() };
+        for event in &*events {
+            taken.add(event);
+        }
+        events.drain(..).map(|event| event.message).collect()
     }
 
     /// Returns the number of lines in all log groups, their size in bytes, and the custom metrics that CloudWatch
     /// extracts from lines in embedded metric format.
     pub(crate) fn billable(&self) -> (u64, u64, BTreeSet<String>) {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lines = 0;
-        let mut bytes = 0;
-        let mut metrics = BTreeSet::new();
-        for event in groups.values().flatten() {
-            lines += 1;
-            bytes += event.message.len() as u64;
-            if event.message.contains("\"_aws\"") {
-                metrics.extend(metric_names(&event.message));
+        let mut all = Billed::default();
+        for Group { events, taken } in groups.values() {
+            all.lines += taken.lines;
+            all.bytes += taken.bytes;
+            all.metrics.extend(taken.metrics.iter().cloned());
+            for event in events {
+                all.add(event);
             }
         }
-        (lines, bytes, metrics)
+        (all.lines, all.bytes, all.metrics)
     }
 
     pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> (u16, Vec<u8>) {
@@ -161,7 +196,7 @@ impl Logs {
         let pattern = pattern.map(Pattern::parse).transpose().map_err(LogsError::InvalidParameter)?;
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = || LogsError::NoSuchGroup(request.log_group_name.clone());
-        let group = groups.get(&request.log_group_name).ok_or_else(missing)?;
+        let group = &groups.get(&request.log_group_name).ok_or_else(missing)?.events;
         let malformed = |token: &str| LogsError::InvalidParameter(format!("{token:?} is not a valid token"));
         let from: usize = match &request.next_token {
             Some(token) => token.parse().map_err(|_| malformed(token))?,

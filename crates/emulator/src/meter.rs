@@ -6,8 +6,11 @@
 //! mappings call the queue directly.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -75,7 +78,14 @@ pub struct Invocations {
 
 /// The counters of a region. All clones share the same counters.
 #[derive(Clone, Default)]
-pub(crate) struct Meter(Arc<Mutex<Usage>>);
+pub(crate) struct Meter {
+    usage: Arc<Mutex<Usage>>,
+    cpu: Arc<Mutex<CpuTimes>>,
+}
+
+/// The CPU time that each service spent on the requests of each thread, by the thread's name and the service. Reads of
+/// the stream by its mapping count as requests to [`Service::DynamoDb`].
+pub type CpuTimes = BTreeMap<(String, Service), Duration>;
 
 impl Meter {
     pub(crate) fn usage(&self) -> Usage {
@@ -83,7 +93,28 @@ impl Meter {
     }
 
     fn lock(&self) -> MutexGuard<'_, Usage> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn cpu_times(&self) -> CpuTimes {
+        self.cpu.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Polls a service's answer to a request and counts the CPU time of each poll.
+    pub(crate) async fn on_cpu<T>(&self, service: Service, answer: impl Future<Output = T>) -> T {
+        let mut answer = pin!(answer);
+        std::future::poll_fn(|context| self.count_cpu(service, || answer.as_mut().poll(context))).await
+    }
+
+    /// Does a part of a service's work and counts its CPU time.
+    pub(crate) fn count_cpu<T>(&self, service: Service, work: impl FnOnce() -> T) -> T {
+        let on_cpu = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from);
+        let began = on_cpu();
+        let done = work();
+        let took = on_cpu().saturating_sub(began);
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        *self.cpu.lock().unwrap_or_else(PoisonError::into_inner).entry((thread, service)).or_default() += took;
+        done
     }
 
     pub(crate) fn connection(&self) {

@@ -7,7 +7,7 @@ use crate::dynamodb::Tables;
 use crate::fault::RequestFaults;
 use crate::fault_plan::{FaultPlan, NoFaults};
 use crate::logs::Logs;
-use crate::meter::{Meter, Usage};
+use crate::meter::{CpuTimes, Meter, Usage};
 use crate::s3::DataLakes;
 use crate::sqs::Sqs;
 
@@ -74,6 +74,12 @@ impl Services {
             fault_plan,
             meter,
         })
+    }
+
+    /// Returns the CPU time that each service has spent so far.
+    #[must_use]
+    pub fn cpu_times(&self) -> CpuTimes {
+        self.meter.cpu_times()
     }
 
     /// Returns the units that AWS would have billed so far, for all services.

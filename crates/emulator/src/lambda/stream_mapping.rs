@@ -20,6 +20,7 @@ use dynoxide::actions::describe_stream::DescribeStreamRequest;
 use dynoxide::errors::DynoxideError;
 use tokio::time::Instant;
 
+use crate::call::Service;
 use crate::fault_plan::Delivery;
 use crate::lambda::batch_response::{Failures, parse_failures};
 use crate::lambda::filter::FilterCriteria;
@@ -160,7 +161,8 @@ impl StreamMapping {
             }
             let mut found_any = false;
             let database = &self.services.tables.database;
-            let read = read_records(database, &self.stream_arn, shard, read_to.as_deref(), limit)?;
+            let read = || read_records(database, &self.stream_arn, shard, read_to.as_deref(), limit);
+            let read = self.services.meter.count_cpu(Service::DynamoDb, read)?;
             for (sequence_number, created_at, mut value) in read {
                 found_any = true;
                 // The emulated stream keeps every record, but the real one has already deleted this one. So the mapping
