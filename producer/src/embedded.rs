@@ -80,9 +80,10 @@ impl EmbeddedStack {
         Ok(Self { services, settings, fault_counts })
     }
 
-    #[must_use]
-    pub fn start(&self, seed: u64) -> Pipeline {
-        Pipeline::start(&self.services, self.settings.clone(), seed)
+    /// Starts the pipeline, with each mapping on a thread of its own.
+    pub fn start(&self, seed: u64) -> anyhow::Result<Pipeline> {
+        let pipeline = Pipeline::start_on_threads(&self.services, self.settings.clone(), seed);
+        pipeline.context("failed to start the threads of the embedded pipeline")
     }
 }
 

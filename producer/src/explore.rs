@@ -27,7 +27,8 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
     function_settings.apply(&mut settings);
     let address = emulator::endpoint::serve_aws_on(args.port, services.clone()).await;
     let address = address.with_context(|| format!("cannot bind 127.0.0.1:{}", args.port)).map_err(Failure::Unusable)?;
-    let mut pipeline = Pipeline::start(&services, settings, seed);
+    let pipeline = Pipeline::start_on_threads(&services, settings, seed);
+    let mut pipeline = pipeline.context("failed to start the threads of the pipeline").map_err(Failure::Unreachable)?;
     print(&greeting(address, &function_settings));
     let groups = [names::log_group(names::INGEST_FUNCTION), names::log_group(names::ARCHIVE_FUNCTION)];
     let mut shown = [0; 2];
@@ -98,7 +99,8 @@ stack, ingest-fn receives a batch of messages once it is full or 5 s old. Log li
     )
 }
 
-/// Returns the flags that tell another command the settings of this pipeline, as far as they are not the defaults.
+/// Returns the flags that pass the settings of this pipeline to another command. Omits settings that have their
+/// defaults.
 fn flags(settings: &FunctionSettings) -> String {
     let FunctionSettings { rules, log_routine_outcomes } = settings;
     let default = EventRules::default();

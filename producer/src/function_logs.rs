@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use emulator::logs::Logs;
 use ops::command_line::error_line;
 use ops::logs::{FilterLogEvents, LogEvent, LogsClient};
 use serde::Deserialize;
@@ -81,6 +82,25 @@ impl LogTail {
     }
 }
 
+/// Reads the new lines of one of the functions' logs.
+enum Tail {
+    CloudWatch(LogTail),
+    /// The log of the embedded pipeline is in this process, so its lines need no request.
+    Embedded {
+        logs: Logs,
+        group: String,
+    },
+}
+
+impl Tail {
+    async fn poll(&mut self, client: &LogsClient) -> anyhow::Result<Vec<String>> {
+        match self {
+            Self::CloudWatch(tail) => tail.poll(client).await,
+            Self::Embedded { logs, group } => Ok(logs.take_lines(group)),
+        }
+    }
+}
+
 /// The outcome that `ingest-fn` logged for a message. If a message has several outcomes because it was delivered
 /// several times, the one that is declared last here counts. A message that won once therefore stays won.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -145,17 +165,19 @@ pub struct FunctionLogs {
     /// Maps each event id to the id of the claim that the event's messages were checked against. The value is `None` if
     /// there were several such claims, which happens around the end of a dedup window.
     pub claim_ids: HashMap<String, Option<String>>,
-    /// Maps each event id to the keys under which `archive-fn` logged the event as archived. The inner map contains the
-    /// time of each key's first log line, by the clock of `archive-fn`, in milliseconds since 1970.
-    pub keys: HashMap<String, BTreeMap<String, i64>>,
-    /// Ids of events for which `archive-fn` logged a second write of the same key. The object may then have another
-    /// version.
-    pub written_again: HashSet<String>,
+    /// Maps each event id to the keys under which `archive-fn` logged the event as archived, each with the time of its
+    /// first log line, by the clock of `archive-fn`, in milliseconds since 1970. Nearly all events have one key.
+    pub keys: HashMap<String, Vec<(String, i64)>>,
     /// The last logged time from a claim to its object, in milliseconds.
     pub lag_ms: Option<u64>,
 }
 
 impl FunctionLogs {
+    /// Returns the time at which `archive-fn` first logged the event as archived under the key.
+    pub(crate) fn archived_ms(&self, event_id: &str, key: &str) -> Option<i64> {
+        self.keys.get(event_id)?.iter().find(|(known, _)| known == key).map(|(_, at_ms)| *at_ms)
+    }
+
     /// Records a log line of `ingest-fn`. Ignores lines about events that are not of this run, and lines that are not
     /// about a message.
     pub fn ingest(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
@@ -196,12 +218,11 @@ impl FunctionLogs {
         {
             self.lag_ms = lag_ms.or(self.lag_ms);
             let at_ms = chrono::DateTime::parse_from_rfc3339(&timestamp).map_or(i64::MAX, |at| at.timestamp_millis());
-            let keys = self.keys.entry(event_id.clone()).or_default();
-            if outcome == "written" && keys.contains_key(&key) {
-                self.written_again.insert(event_id);
+            let keys = self.keys.entry(event_id).or_insert_with(|| Vec::with_capacity(1));
+            match keys.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, first)) => *first = at_ms.min(*first),
+                None => keys.push((key, at_ms)),
             }
-            let first = keys.entry(key).or_insert(at_ms);
-            *first = at_ms.min(*first);
         }
     }
 }
@@ -210,7 +231,7 @@ impl FunctionLogs {
 pub struct LogReader<'a> {
     client: &'a PipelineClient,
     event_ids: HashSet<&'a str>,
-    tails: Vec<(Source, LogTail)>,
+    tails: Vec<(Source, Tail)>,
     pub logs: FunctionLogs,
     /// The error for each log that cannot be read.
     pub unreadable: BTreeMap<Source, String>,
@@ -225,7 +246,10 @@ impl<'a> LogReader<'a> {
     pub fn new(client: &'a PipelineClient, plan: &'a Plan, from_ms: i64, progress: &'a Progress, show: bool) -> Self {
         let stack = &client.stack;
         let groups = [(Source::IngestLog, &stack.ingest_log_group), (Source::ArchiveLog, &stack.archive_log_group)];
-        let tail = |group: &String| LogTail::new(group, from_ms, client.log_delay);
+        let tail = |group: &String| match &client.embedded {
+            Some(services) => Tail::Embedded { logs: services.logs.clone(), group: group.clone() },
+            None => Tail::CloudWatch(LogTail::new(group, from_ms, client.log_delay)),
+        };
         Self {
             client,
             event_ids: plan.event_ids.iter().chain(&plan.rejected_ids).map(String::as_str).collect(),

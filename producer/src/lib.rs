@@ -12,7 +12,7 @@
 //! | [`events`], [`send`] | planning and sending the messages |
 //! | [`progress`] | progress output and Ctrl-C |
 //! | [`watch`] | waiting until the pipeline is drained |
-//! | [`function_logs`], [`read_back`], `dead_letters`, [`same_json`] | reading and comparing the results |
+//! | [`function_logs`], [`read_back`], [`lake`], `dead_letters`, [`same_json`] | reading and comparing the results |
 //! | [`source`] | the places that the producer reads to reach a verdict: queues, table, bucket, logs |
 //! | [`evidence`] | everything that the producer observed in a run |
 //! | [`verdict`], [`measures`] | the verdict and the measurements of a run |
@@ -21,6 +21,7 @@
 
 pub mod bill;
 pub mod cli;
+pub mod cpu;
 mod dead_letters;
 pub mod embedded;
 pub mod events;
@@ -28,6 +29,7 @@ pub mod evidence;
 pub mod explore;
 pub mod failure;
 pub mod function_logs;
+pub mod lake;
 pub mod measures;
 pub mod pipeline_client;
 pub mod prices;

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use ops::command_line::{error_line, usage_error, write_line};
 use producer::cli::{Cli, Command, RunArgs, TraceArgs};
 use producer::failure::Failure;
@@ -16,6 +17,9 @@ const VIOLATED: u8 = 1;
 const UNUSABLE: u8 = 2;
 const INCONCLUSIVE: u8 = 3;
 const UNREACHABLE: u8 = 4;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

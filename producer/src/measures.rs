@@ -25,7 +25,7 @@ pub struct RepeatedEvent {
     pub duplicates: usize,
     /// Number of the event's messages that `ingest-fn` logged as conflicts.
     pub conflicts: usize,
-    /// JSON Pointers to the places in which the conflicts differ from the event's claim, by the log of `ingest-fn`.
+    /// JSON Pointers to the places in which the conflicts differ from the event's claim, as `ingest-fn` logged them.
     pub differs: BTreeSet<String>,
 }
 
@@ -68,8 +68,8 @@ pub struct Difference {
     pub conflicts: usize,
 }
 
-/// Returns the places in which this run's conflicts differ from their claims, by the log of `ingest-fn`: at most
-/// [`MAX_DIFFERENCES`], those with the most conflicts first.
+/// Returns the places in which this run's conflicts differ from their claims, as `ingest-fn` logged them: at most
+/// [`MAX_DIFFERENCES`] places, those with the most conflicts first.
 pub(crate) fn differences(evidence: &Evidence<'_>) -> Vec<Difference> {
     let mut conflicts: BTreeMap<&String, usize> = BTreeMap::new();
     for id in evidence.sent.confirmed.keys() {
@@ -100,8 +100,7 @@ pub(crate) fn times(evidence: &Evidence<'_>) -> Vec<Times> {
     let times = new.map(|(event, claim)| {
         let winner = evidence.sent.confirmed.get(&claim.message_id);
         let object = evidence.seen.objects.get(event);
-        let archived_ms =
-            object.and_then(|object| evidence.seen.logs.keys.get(&claim.event_id)?.get(&object.key).copied());
+        let archived_ms = object.and_then(|object| evidence.seen.logs.archived_ms(&claim.event_id, &object.key));
         Times {
             sent_ms: winner.and_then(|index| *evidence.sent.sent_ms.get(*index)?),
             claimed_ms: claim.claimed_at.timestamp_millis(),

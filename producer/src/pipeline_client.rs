@@ -6,11 +6,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
+use emulator::Services;
 use lambda_support::https;
 use ops::logs::LogsClient;
 
 use crate::embedded::{EmbeddedStack, FaultCounts};
+use crate::lake::LakeRequests;
 use crate::scenario::Scenario;
 use crate::target::Stack;
 
@@ -21,6 +24,8 @@ pub struct PipelineClient {
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub s3: aws_sdk_s3::Client,
     pub logs: LogsClient,
+    /// The services of an embedded pipeline; `None` for a deployed stack.
+    pub(crate) embedded: Option<Arc<Services>>,
     /// Size in bytes of the largest message that the queue accepts; 0 before [`describe_queue`](Self::describe_queue)
     /// is called.
     pub max_message_bytes: usize,
@@ -36,6 +41,8 @@ pub struct PipelineClient {
     pub poll_interval: Duration,
     /// Maximum delay of a log line: it may appear after lines whose timestamps are up to this much later.
     pub log_delay: Duration,
+    /// Numbers of requests that this client has sent to the lake.
+    pub lake_requests: Arc<LakeRequests>,
     /// Counts of the faults injected into the embedded pipeline; `None` for a deployed stack.
     fault_counts: Option<Arc<FaultCounts>>,
 }
@@ -68,7 +75,20 @@ impl PipelineClient {
     #[must_use]
     pub fn embedded(embedded: &EmbeddedStack) -> Self {
         let stack = Stack::embedded(embedded.settings.archive.object_prefix.to_string());
-        let mut client = Self::new(&embedded.services.sdk_config(), stack);
+        // The embedded services check no signatures and lose no bytes, so these clients neither sign nor check.
+        let mut unsigned = embedded.services.sdk_config().into_builder();
+        unsigned.set_credentials_provider(None);
+        let sdk = unsigned
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .build();
+        let mut client = Self::new(&sdk, stack);
+        client.sqs = aws_sdk_sqs::Client::from_conf(aws_sdk_sqs::config::Builder::from(&sdk).allow_no_auth().build());
+        client.dynamodb =
+            aws_sdk_dynamodb::Client::from_conf(aws_sdk_dynamodb::config::Builder::from(&sdk).allow_no_auth().build());
+        client.s3 = aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(&sdk).allow_no_auth().build());
+        client.embedded = Some(Arc::clone(&embedded.services));
         client.fault_counts = Some(Arc::clone(&embedded.fault_counts));
         client.poll_interval = Duration::from_millis(200);
         client.log_delay = Duration::ZERO;
@@ -92,6 +112,7 @@ impl PipelineClient {
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
             s3: aws_sdk_s3::Client::new(sdk),
             logs: LogsClient::new(sdk),
+            embedded: None,
             max_message_bytes: 0,
             dlq_url: stack.dlq_url.clone(),
             shares_queue: true,
@@ -99,6 +120,7 @@ impl PipelineClient {
             visibility_timeout: Duration::ZERO,
             poll_interval: Duration::from_secs(2),
             log_delay: Duration::from_secs(30),
+            lake_requests: Arc::default(),
             fault_counts: None,
             stack,
         }

@@ -7,14 +7,17 @@ mod charts;
 mod cost;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use crate::bill::Bill;
+use crate::cpu::CpuByPart;
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
+use crate::lake::LakeRequests;
 use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
 use crate::measures::{self, Difference, RepeatedEvent};
@@ -98,6 +101,10 @@ pub struct RunReport {
     /// Objects written per second in each of ten groups of equal size: the first tenth of the objects in order of time,
     /// the second tenth, and so on. `[]` if there are fewer than a thousand objects.
     pub objects_per_second_by_tenth: Vec<u64>,
+    /// Numbers of requests with which this run read the lake.
+    pub lake_requests: Arc<LakeRequests>,
+    /// CPU time in milliseconds by part of the embedded pipeline; `None` for a deployed stack.
+    pub cpu_ms: Option<CpuByPart>,
     /// The estimated cost of the run on AWS; `None` for a deployed stack, because only the embedded pipeline meters its
     /// usage.
     pub bill: Option<Bill>,
@@ -167,6 +174,8 @@ impl RunReport {
             objects_per_second_by_tenth: measures::objects_per_second_by_tenth(
                 times.iter().filter_map(|of| of.archived_ms).collect(),
             ),
+            lake_requests: Arc::default(),
+            cpu_ms: None,
             bill: None,
         }
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::bill::Bill;
 use crate::cli::RunArgs;
+use crate::cpu::{self, CpuByPart};
 use crate::embedded::EmbeddedStack;
 use crate::events::Plan;
 use crate::evidence::Evidence;
@@ -101,7 +103,7 @@ async fn run_embedded(
 ) -> Result<RunReport, Failure> {
     let seed = fastrand::u64(..);
     let embedded = EmbeddedStack::new(settings, scenario, seed).map_err(Failure::Unreachable)?;
-    let mut pipeline = embedded.start(seed);
+    let mut pipeline = embedded.start(seed).map_err(Failure::Unreachable)?;
     let mut client = PipelineClient::embedded(&embedded);
     client.describe_queue().await.map_err(Failure::Unreachable)?;
     let report = tokio::select! {
@@ -156,13 +158,14 @@ pub async fn judge(
                 progress.print(&format!("{} messages were {what}; the first error: {problem}", problems.len()));
             }
         }
+        let sending = cpu::of_this_thread();
         let sent_in = started.elapsed();
         progress.print(&format!("sent in {:.2} s; waiting for the pipeline to drain", sent_in.as_secs_f64()));
         let watch = Watch::new(client, prefix.clone(), &plan, &sent, reader, *log_routine_outcomes);
         let seen = watch.until_drained(args.timeout, progress).await;
-        (sent, seen)
+        (sent, seen, sending)
     };
-    let (sent, seen) = tokio::select! {
+    let (sent, seen, sending) = tokio::select! {
         observed = observe => observed,
         () = progress.show(plan.messages.len()) => unreachable!("`show` never returns"),
     };
@@ -178,7 +181,9 @@ pub async fn judge(
         log_routine_outcomes: *log_routine_outcomes,
         is_partial: progress.is_stopped(),
     };
-    Ok(RunReport { seed: args.seed, ..RunReport::new(&evidence, started.elapsed()) })
+    let report = RunReport::new(&evidence, started.elapsed());
+    let cpu_ms = client.embedded.as_deref().map(|services| CpuByPart::new(services, sending));
+    Ok(RunReport { seed: args.seed, lake_requests: Arc::clone(&client.lake_requests), cpu_ms, ..report })
 }
 
 /// Builds the plan in a separate thread, so that Ctrl-C can end the process while a large plan is being built. A

@@ -171,10 +171,10 @@ pub static SCENARIOS: [Scenario; 11] = [
     Scenario {
         name: "cloudevents",
         about: "the same ids from several sources",
-        sends: "60 CloudEvents, shuffled: 7 ids from each of 3 sources, and every copy of an event has another time and traceparent",
+        sends: "63 CloudEvents, shuffled: 7 ids from each of 3 sources, and every copy of an event has another time and traceparent",
         expects: "one object for each source and id; all other messages are duplicates",
         content: Content::CloudEvents,
-        messages: 60,
+        messages: 63,
         rules: Some(ScenarioRules {
             dedup_key: r#"["/source","/id"]"#,
             conflict_ignore: r#"["/time","/traceparent"]"#,

@@ -56,11 +56,11 @@ pub struct Stack {
     pub dedup_key: Option<String>,
     /// Ignored members of the stack as a JSON array, if the Terraform outputs contain them.
     pub conflict_ignore: Option<String>,
-    /// True if the functions log routine outcomes, if the Terraform outputs contain this setting.
+    /// True if the functions log routine outcomes; `None` if the Terraform outputs do not contain this setting.
     pub log_routine_outcomes: Option<bool>,
 }
 
-/// The settings of the functions on which the outcome of a run and its verdict depend.
+/// The functions' settings that affect the outcome and the verdict of a run.
 #[derive(Clone, Debug)]
 pub struct FunctionSettings {
     pub rules: EventRules,

@@ -11,9 +11,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::dead_letters::{DeadLetterSearch, MAX_ROUNDS};
 use crate::events::Plan;
 use crate::function_logs::{FunctionLogs, IngestOutcome, LogReader};
+use crate::lake::{self, Expected, Object};
 use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
-use crate::read_back::{self, LookupResults, Object};
+use crate::read_back::{self, LookupResults};
 use crate::send::SendResults;
 use crate::source::Source;
 
@@ -59,7 +60,10 @@ pub struct Watch<'a> {
     plan: &'a Plan,
     sent: &'a SendResults,
     prefix: ObjectPrefix,
-    event_of_id: HashMap<&'a str, usize>,
+    /// Events for which no claim was found so far.
+    unclaimed: Vec<usize>,
+    /// Events that have a claim, but for which no object was found so far.
+    unread: HashSet<usize>,
     reader: LogReader<'a>,
     /// False if the functions do not log routine outcomes. The watch then looks up everything, and does not wait for log lines.
     log_routine_outcomes: bool,
@@ -98,7 +102,6 @@ impl<'a> Watch<'a> {
                     .insert(source, format!("its name is unknown: no {flag}, and no Terraform outputs for this queue"));
             }
         }
-        let event_of_id = plan.event_ids.iter().enumerate().map(|(event, id)| (id.as_str(), event)).collect();
         let dead_letters = client.dlq_url.as_deref().map(|url| DeadLetterSearch::new(client, url, None));
         let empty_since = Instant::now();
         Self {
@@ -106,7 +109,8 @@ impl<'a> Watch<'a> {
             plan,
             sent,
             prefix,
-            event_of_id,
+            unclaimed: (0..plan.event_ids.len()).collect(),
+            unread: HashSet::new(),
             reader,
             log_routine_outcomes,
             dead_letters,
@@ -173,8 +177,8 @@ impl<'a> Watch<'a> {
             };
         }
         self.look_at_queue().await;
-        self.read_claims(last).await;
-        self.read_objects(last).await;
+        self.read_claims(false).await;
+        self.read_objects().await;
         self.seen.drained = self.is_drained();
         // The earlier looks read only what the logs mention. The final result must not depend on the logs, so look up
         // everything once.
@@ -182,11 +186,7 @@ impl<'a> Watch<'a> {
             // A run that was not drained is inconclusive anyway, so it does not wait for hidden messages.
             self.read_dead_letters(if self.seen.drained { MAX_ROUNDS } else { 1 }).await;
             self.read_claims(true).await;
-            if !self.log_routine_outcomes {
-                // Without log lines, nothing shows which objects were written again after they were read.
-                self.seen.objects.clear();
-            }
-            self.read_objects(true).await;
+            self.look_up_objects(self.seen.claims.keys().copied().collect()).await;
             self.seen.drained = self.is_drained();
         }
     }
@@ -244,22 +244,14 @@ impl<'a> Watch<'a> {
     /// dead-letter queue was read.
     async fn read_claims(&mut self, all: bool) {
         let Some(table) = &self.client.stack.table else { return };
-        // Determine `all_handled` and `acknowledged` before the look-up. Then a claim that the look-up does not find is
-        // missing, not late.
+        // Determine this before the look-up. Then a claim that the look-up does not find is missing, not late.
         let all_handled = self.seen.queue_settled && self.is_readable(Source::DeadLetterQueue);
         let all = all || all_handled || !self.log_routine_outcomes || !self.is_readable(Source::IngestLog);
-        let acknowledged: HashSet<usize> = {
-            let ids = self.sent.confirmed.iter().filter(|(id, _)| self.is_acknowledged(id));
-            ids.filter_map(|(_, &index)| self.plan.messages[index].event).collect()
-        };
         // An unconfirmed message may have won its event. Only the log of `archive-fn` shows that such an event is
         // claimed.
-        let archived: HashSet<usize> =
-            self.reader.logs.keys.keys().filter_map(|id| self.event_of_id.get(id.as_str()).copied()).collect();
-        let wanted: Vec<usize> = (0..self.plan.event_ids.len())
-            .filter(|event| !self.seen.claims.contains_key(event))
-            .filter(|event| all || acknowledged.contains(event) || archived.contains(event))
-            .collect();
+        let is_archived = |event: usize| self.reader.logs.keys.contains_key(&self.plan.event_ids[event]);
+        let is_wanted = |event: &usize| all || self.has_acknowledged(*event) || is_archived(*event);
+        let wanted: Vec<usize> = self.unclaimed.iter().copied().filter(is_wanted).collect();
         let claims = read_back::claims(self.client, table, self.plan, &wanted).await;
         for (event, claim) in self.record_all(Source::Table, claims) {
             let is_dead = self.seen.is_dead(event, self.plan, self.sent);
@@ -267,47 +259,56 @@ impl<'a> Watch<'a> {
                 Some(claim) => {
                     self.seen.missing_claims.remove(&event);
                     self.seen.claims.insert(event, claim);
+                    self.unread.insert(event);
                 }
-                None if acknowledged.contains(&event) || (all_handled && !is_dead && self.is_confirmed(event)) => {
+                None if self.has_acknowledged(event) || (all_handled && !is_dead && self.is_confirmed(event)) => {
                     self.seen.missing_claims.insert(event);
                 }
                 None => {}
             }
         }
+        self.unclaimed.retain(|event| !self.seen.claims.contains_key(event));
+    }
+
+    /// Returns true if the log of `ingest-fn` shows that a message of the event was acknowledged.
+    fn has_acknowledged(&self, event: usize) -> bool {
+        let ids = self.plan.messages_of[event].iter().filter_map(|&index| self.sent.message_ids[index].as_ref());
+        ids.into_iter().any(|id| self.is_acknowledged(id))
     }
 
     /// Looks up the objects of claims for which no object was found so far. If a message of this run won the claim,
-    /// skips its object until `archive-fn` has logged the event as archived, unless `all` is true, or that log lacks lines
-    /// or cannot be read.
-    async fn read_objects(&mut self, all: bool) {
-        let Some(bucket) = &self.client.stack.bucket else { return };
-        let all = all || !self.log_routine_outcomes || !self.is_readable(Source::ArchiveLog);
-        // An object that was written again after it was read must be read again.
-        for event_id in self.reader.logs.written_again.drain() {
-            self.event_of_id.get(event_id.as_str()).map(|event| self.seen.objects.remove(event));
-        }
+    /// skips its object until `archive-fn` has logged the event as archived, unless that log lacks lines or cannot be read.
+    /// Waits until the objects fill a page of S3's list, or nothing else is left to wait for.
+    async fn read_objects(&mut self) {
+        let all = !self.log_routine_outcomes || !self.is_readable(Source::ArchiveLog);
         let is_due = |claim: &Claim| {
             all || self.reader.logs.keys.contains_key(&claim.event_id)
                 || !self.sent.confirmed.contains_key(&claim.message_id)
         };
-        let wanted: Vec<(usize, &Claim)> = self
-            .seen
-            .claims
-            .iter()
-            .filter(|(event, claim)| !self.seen.objects.contains_key(event) && is_due(claim))
-            .map(|(event, claim)| (*event, claim))
-            .collect();
-        let objects = read_back::objects(self.client, bucket, &self.prefix, self.plan, self.sent, &wanted).await;
+        let wanted: Vec<usize> = self.unread.iter().copied().filter(|event| is_due(&self.seen.claims[event])).collect();
+        if wanted.len() >= lake::KEYS_AT_ONCE || self.awaits_only_objects() {
+            self.look_up_objects(wanted).await;
+        }
+    }
+
+    /// Looks up the objects of the given events, which must have claims.
+    async fn look_up_objects(&mut self, wanted: Vec<usize>) {
+        let Some(bucket) = &self.client.stack.bucket else { return };
+        let claims: Vec<(usize, &Claim)> = wanted.iter().map(|event| (*event, &self.seen.claims[event])).collect();
+        let expected = Expected { prefix: &self.prefix, plan: self.plan, sent: self.sent };
+        let objects = lake::objects(self.client, bucket, expected, &claims, &self.seen.objects).await;
         for (event, object) in self.record_all(Source::Bucket, objects) {
             match object {
                 Some(object) => {
                     self.seen.missing_objects.remove(&event);
                     self.seen.objects.insert(event, object);
+                    self.unread.remove(&event);
                 }
                 None => {
+                    self.seen.objects.remove(&event);
+                    self.unread.insert(event);
                     let claim = &self.seen.claims[&event];
-                    let keys = self.reader.logs.keys.get(&claim.event_id);
-                    if keys.is_some_and(|keys| keys.contains_key(&self.prefix.object_key(claim))) {
+                    if self.reader.logs.archived_ms(&claim.event_id, &self.prefix.object_key(claim)).is_some() {
                         self.seen.missing_objects.insert(event);
                     }
                 }
@@ -386,6 +387,12 @@ impl<'a> Watch<'a> {
     }
 
     fn is_drained(&self) -> bool {
+        let is_missing = |event: &usize| self.seen.missing_objects.contains(event);
+        self.awaits_only_objects() && (!self.is_readable(Source::Bucket) || self.unread.iter().all(is_missing))
+    }
+
+    /// Returns true if nothing but the objects of known claims is left to wait for.
+    fn awaits_only_objects(&self) -> bool {
         let all_settled =
             self.is_readable(Source::IngestLog) && self.sent.confirmed.keys().all(|id| self.is_settled(id));
         // Waiting does not help for a message that is in neither a log nor a queue: it is lost.
@@ -399,12 +406,7 @@ impl<'a> Watch<'a> {
                 || self.seen.missing_claims.contains(event)
                 || self.seen.is_dead(*event, self.plan, self.sent)
         };
-        if self.is_readable(Source::Table) && !events.iter().all(is_answered) {
-            return false;
-        }
-        let is_archived =
-            |event: &usize| self.seen.objects.contains_key(event) || self.seen.missing_objects.contains(event);
-        !self.is_readable(Source::Bucket) || self.seen.claims.keys().all(is_archived)
+        !self.is_readable(Source::Table) || events.iter().all(is_answered)
     }
 }
 

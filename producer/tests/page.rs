@@ -28,7 +28,7 @@ async fn report(arguments: &[&str]) -> RunReport {
     let scenario = args.chosen_scenario();
     let settings = Target::embedded().settings_of_run(&args.settings, scenario).unwrap();
     let stack = EmbeddedStack::new(&settings, scenario, 7).unwrap();
-    let _pipeline = stack.start(7);
+    let _pipeline = stack.start(7).unwrap();
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
     let mut report = judge(&client, scenario, &args, &settings, &Progress::new(true)).await.unwrap();

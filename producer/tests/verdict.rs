@@ -11,7 +11,7 @@ use producer::cli::{Cli, Command};
 use producer::events::Plan;
 use producer::evidence::Evidence;
 use producer::function_logs::{FunctionLogs, IngestOutcome};
-use producer::read_back::Object;
+use producer::lake::Object;
 use producer::report::RunReport;
 use producer::scenario::Scenario;
 use producer::send::SendResults;
@@ -70,9 +70,9 @@ impl FinishedRun {
                         .unwrap();
                 let key = prefix().object_key(&claim);
                 seen.logs.claim_ids.insert(event.id.clone(), Some(claim.claim_id.to_string()));
-                seen.logs.keys.insert(event.id, BTreeMap::from([(key.clone(), 0)]));
+                seen.logs.keys.insert(event.id, vec![(key.clone(), 0)]);
                 seen.claims.insert(event_index, claim);
-                seen.objects.insert(event_index, Object { key, versions: 1, is_as_sent: true });
+                seen.objects.insert(event_index, Object { key, versions: 1, is_as_sent: true, version_id: None });
             }
         }
         Self { scenario, plan, log_routine_outcomes: true, sent, seen }
@@ -241,7 +241,7 @@ fn each_violation_is_found() {
         ("each object has exactly one version", |run| run.seen.objects.get_mut(&0).unwrap().versions = 2),
         ("each object holds its event as sent", |run| run.seen.objects.get_mut(&0).unwrap().is_as_sent = false),
         ("no event has an object other than its claim's", |run| {
-            run.seen.logs.keys.get_mut("grid_stress_999").unwrap().insert("events/other.json".to_owned(), 0);
+            run.seen.logs.keys.get_mut("grid_stress_999").unwrap().push(("events/other.json".to_owned(), 0));
         }),
     ];
     for (name, violate) in violations {
@@ -464,7 +464,7 @@ fn claim_under_another_list_is_compared_by_body() {
     assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
 }
 
-/// The report says in which places the conflicts differ from their claims, by the log of `ingest-fn`.
+/// The report lists the places in which conflicts differ from their claims, as `ingest-fn` logged them.
 #[test]
 fn report_says_where_conflicts_differ() {
     let mut run = FinishedRun::new(&["run", "conflicts", "--messages", "5"]);

@@ -19,8 +19,8 @@ pub(super) fn reading(event_id: &str, seed: u64) -> String {
     )
 }
 
-/// Returns a CloudEvent in structured mode. Its content depends on `source` and `event_id`. `copy` only changes `time` and
-/// `traceparent`, as a transport does that stamps each message.
+/// Returns a CloudEvent in structured mode. `copy` changes only `time` and `traceparent`, like a transport that stamps
+/// each message.
 pub(super) fn cloud_event(source: u32, event_id: &str, copy: u32, seed: u64) -> String {
     let source = ["urn:grid:north", "urn:grid:south", "urn:grid:west"][source as usize % 3];
     let id = quoted(event_id);
@@ -33,8 +33,8 @@ pub(super) fn cloud_event(source: u32, event_id: &str, copy: u32, seed: u64) -> 
     )
 }
 
-/// Returns a reading as in [`reading`], with the members that a queue's producer stamps on every attempt. `copy` only changes
-/// these members.
+/// Returns a reading as in [`reading`], with members that a producer sets again on every attempt to send it. `copy`
+/// changes only these members.
 pub(super) fn restamped(event_id: &str, copy: u32, seed: u64) -> String {
     let reading = reading(event_id, seed);
     let reading = reading.strip_suffix('}').expect("a reading is an object");

@@ -180,8 +180,8 @@ fn other_json(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Describes why a body is not strict JSON. `line` is the line of the file, if it is the body. Does not use the parser's own
-/// error text, because that text repeats itself and counts lines from 0.
+/// Describes why a body is not strict JSON. `line` is the line of the file, or `None` if the body is only part of it.
+/// Does not use the parser's own error text, because that text repeats itself and counts lines from 0.
 fn describe_syntax(line: Option<&[u8]>, error: &EventError, cause: &ReaderError) -> String {
     let (location, problem) = match cause {
         ReaderError::SyntaxError(JsonSyntaxError { kind, location }) => {

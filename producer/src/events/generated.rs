@@ -24,11 +24,13 @@ const POISON_EVERY: usize = 5;
 /// another.
 const MESSAGES_IN_CONFLICT: u32 = 5;
 
-/// Number of sources in the scenario `cloudevents`. Each id occurs in every source.
+/// Number of sources in the scenario `cloudevents`. Each id, except perhaps the last one, occurs in every source.
 const SOURCES: u32 = 3;
 
-/// Number of messages of one event in the scenarios `cloudevents` and `restamped`, except of the last event.
+/// Number of messages per event in the scenario `cloudevents`. The last event may have fewer.
 const COPIES_OF_CLOUD_EVENT: u32 = 3;
+
+/// Number of messages per event in the scenario `restamped`. The last event may have fewer.
 const COPIES_OF_RESTAMPED: u32 = 5;
 
 impl Plan {

@@ -8,7 +8,8 @@ use crate::measures::Difference;
 use crate::report::RunReport;
 use crate::verdict::Verdict;
 
-/// Maximum number of offending ids that the text shows per invariant, and of places in which conflicts differ.
+/// Maximum number of offending ids that the text shows per invariant. Also the maximum number of places that it shows
+/// in which conflicts differ.
 const MAX_SHOWN: usize = 5;
 
 /// Writes the report. If `itemizes` is true, the text includes each item of the bill.

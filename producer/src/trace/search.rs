@@ -14,8 +14,9 @@ use ops::logs::{FilterLogEvents, LogsClient};
 use super::mention::mentions;
 use super::story::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
 use crate::dead_letters::{DeadLetterSearch, MAX_ROUNDS};
+use crate::lake::{self, StoredObject};
 use crate::pipeline_client::PipelineClient;
-use crate::read_back::{self, StoredObject};
+use crate::read_back;
 
 /// Maximum number of pages of one log search. CloudWatch serves five pages per second, many of them empty.
 const MAX_PAGES: usize = 500;
@@ -111,7 +112,7 @@ impl EventSearch<'_> {
             archive.iter().rfind(is_object).and_then(|line| line.key.clone())
         };
         let key = claim.map(|claim| prefix.object_key(claim)).or_else(named)?;
-        let read = read_back::read_object(client, bucket, &key).await;
+        let read = lake::read_object(client, bucket, &key).await;
         let StoredObject { content, trace_id, versions, deleted_versions } = self.record("bucket", read)??;
         let as_claimed = claim.map(|claim| object::object_line(claim).is_ok_and(|line| line == content));
         Some(ObjectStory { key, versions, deleted_versions, bytes: content.len(), trace_id, as_claimed })

@@ -7,7 +7,7 @@ use claim::Digest;
 use super::{Invariant, MAX_EXAMPLES, NEED_ROUTINE_LINES};
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
-use crate::read_back::Object;
+use crate::lake::Object;
 use crate::scenario::Content;
 use crate::source::Source;
 

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::process::Command as Process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ use producer::target::{FunctionSettings, Target};
 use producer::verdict::Verdict;
 use serde_json::{Value, json};
 
+mod deployed;
 mod sending;
 mod shared_queue;
 
@@ -82,7 +84,7 @@ fn conflicts_are_counted_apart_from_duplicates() {
 #[test]
 fn stamped_copies_are_duplicates() {
     let cloudevents = run_and_expect_held("cloudevents");
-    assert_numbers(&cloudevents, &[("sent", 60), ("objects", 20), ("duplicates", 40), ("conflicts", 0)]);
+    assert_numbers(&cloudevents, &[("sent", 63), ("objects", 21), ("duplicates", 42), ("conflicts", 0)]);
     let restamped = run_and_expect_held("restamped");
     assert_numbers(&restamped, &[("sent", 50), ("objects", 10), ("duplicates", 40), ("conflicts", 0)]);
 }
@@ -175,7 +177,7 @@ async fn run_misconfigured(
     }
     let _pipeline = match mutant {
         Some(mutant) => Pipeline::start_decorated(&stack.services, stack.settings.clone(), 7, mutant),
-        None => stack.start(7),
+        None => stack.start(7).unwrap(),
     };
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
@@ -231,6 +233,17 @@ fn replaces_objects(services: &Arc<Services>, call: &Call<'_>) -> Option<Fault> 
     if lists_versions(call) {
         change_each_object(services, |url| (http::Request::put(url), Bytes::from_static(b"{}\n")));
     }
+    None
+}
+
+/// Replaces objects that the producer has already read.
+fn replaces_read_objects(services: &Arc<Services>, call: &Call<'_>) -> Option<Fault> {
+    static HAS_READ: AtomicBool = AtomicBool::new(false);
+    if lists_versions(call) && HAS_READ.load(Ordering::Relaxed) {
+        change_each_object(services, |url| (http::Request::put(url), Bytes::from_static(b"{}\n")));
+    }
+    let reads = call.service == Service::S3 && call.operation.starts_with("GET ") && !lists_versions(call);
+    HAS_READ.fetch_or(reads, Ordering::Relaxed);
     None
 }
 
@@ -326,13 +339,13 @@ async fn unconditional_put_violates_soak() {
 /// objects.
 #[tokio::test]
 async fn tampering_with_services_is_violated() {
-    let tampering: [(&str, ServiceFault, &[&str]); 4] = [
+    let replaced = ["each object has exactly one version", "each object holds its event as sent"];
+    let tampering: [(&str, ServiceFault, &[&str]); 6] = [
         ("run distinct --messages 5", deletes_objects, &["each claim has its object"]),
-        (
-            "run large --messages 5",
-            replaces_objects,
-            &["each object has exactly one version", "each object holds its event as sent"],
-        ),
+        // More objects than one page of S3's list.
+        ("run distinct --messages 1200", deletes_objects, &["each claim has its object"]),
+        ("run large --messages 5", replaces_objects, &replaced),
+        ("run distinct --messages 5", replaces_read_objects, &replaced),
         ("run soak --rate 20 --duration 1", deletes_claims, &["each event has a claim"]),
         (
             "run poison --messages 10",
@@ -346,6 +359,33 @@ async fn tampering_with_services_is_violated() {
             assert_violated(&report, name);
         }
     }
+}
+
+/// While messages wait in the queue, claims do not wait for `archive-fn`.
+#[test]
+fn claims_are_archived_while_others_are_made() {
+    let report = run_and_expect_held("distinct --messages 3000");
+    let ms = |latency: &str, figure: &str| report["latency"][latency][figure].as_u64().unwrap();
+    let (last_claim, typical_lag) = (ms("sent_to_claimed", "max_ms"), ms("claimed_to_archived", "p50_ms"));
+    assert!(
+        typical_lag * 4 < last_claim,
+        "the last claim came after {last_claim} ms, but the lag was {typical_lag} ms"
+    );
+}
+
+/// The verdict on a thousand events takes at most 1,010 requests to the lake.
+#[tokio::test]
+async fn verdict_reads_each_object_once() {
+    static REQUESTS: AtomicUsize = AtomicUsize::new(0);
+    let count: ServiceFault = |_, call| {
+        let is_read = call.service == Service::S3 && call.operation.starts_with("GET ");
+        REQUESTS.fetch_add(usize::from(is_read), Ordering::Relaxed);
+        None
+    };
+    let report = run_faulty("run distinct --messages 1000", None, Some(count)).await;
+    assert_eq!((report.verdict, report.objects), (Verdict::Held, Some(1_000)));
+    let requests = REQUESTS.load(Ordering::Relaxed);
+    assert!((1_000..=1_010).contains(&requests), "{requests} requests");
 }
 
 fn rules(dedup_key: &str, conflict_ignore: &str) -> EventRules {
@@ -427,7 +467,7 @@ async fn dead_conflict_is_counted_once() {
     // With the short visibility timeout of `poison`, conflicts become dead letters in seconds.
     let mut stack = EmbeddedStack::new(&settings(&args), Scenario::named("poison").unwrap(), 7).unwrap();
     stack.settings.ingest.on_conflict = OnConflict::DeadLetter;
-    let _pipeline = stack.start(7);
+    let _pipeline = stack.start(7).unwrap();
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
     let progress = Progress::new(true);

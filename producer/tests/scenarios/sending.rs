@@ -19,7 +19,7 @@ async fn run_with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> 
     // With a batching window, a single message would wait for others.
     stack.settings.sqs_mapping.batching_window = Duration::ZERO;
     stack.services.faults.set(fault);
-    let _pipeline = stack.start(7);
+    let _pipeline = stack.start(7).unwrap();
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
     judge(&client, args.chosen_scenario(), &args, &settings(&args), &Progress::new(true)).await.unwrap()
@@ -141,7 +141,7 @@ async fn lost_batch_answer_leaves_ten_unconfirmed() {
 async fn message_refused_by_sqs_is_counted() {
     let args = arguments("run distinct --messages 3");
     let stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), 7).unwrap();
-    let _pipeline = stack.start(7);
+    let _pipeline = stack.start(7).unwrap();
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
     for batch_size in [10, 1] {

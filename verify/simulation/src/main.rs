@@ -7,11 +7,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use mutants::Mutant;
 use simulation::campaign::{self, Totals};
 use simulation::judgment::{Rule, Violation};
 use simulation::shrink::shrink;
 use simulation::{FaultKind, Scenario, history};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Maximum number of failing seeds to print, and maximum number of violations to print for each of them.
 const MAX_SHOWN: usize = 5;
