@@ -31,6 +31,15 @@ pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
     Ok(target.join("release"))
 }
 
+/// Builds the producer with optimization, and returns the program.
+pub(crate) fn build_producer() -> anyhow::Result<PathBuf> {
+    let target = target_folder()?;
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--locked", "--release", "-p", "producer", "--target-dir"]).arg(&target);
+    run(build.current_dir(workspace_folder()))?;
+    Ok(target.join("release/producer"))
+}
+
 /// Prepares a virtual environment with the packages that `python/requirements.txt` pins, and a folder with the packages
 /// that a Powertools function must include in its zip. Later runs reuse both. Returns the interpreter and the folder.
 pub(crate) fn prepare_python() -> anyhow::Result<(PathBuf, PathBuf)> {

@@ -11,11 +11,13 @@
 //! | [`build`], [`size`] | Building the functions, and their sizes |
 //! | [`process`], [`measure`], [`scenario`] | Running and measuring the functions |
 //! | [`results`], [`report`] | Medians, targets and the printed tables |
+//! | [`pipeline`] | Running the whole embedded pipeline |
 //! | [`wru`] | The write request units of a claim |
 
 mod build;
 mod instructions;
 mod measure;
+mod pipeline;
 mod process;
 mod report;
 mod results;
@@ -69,12 +71,28 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         before: Option<PathBuf>,
     },
+    /// Run the whole embedded pipeline with the producer, and measure rate, CPU time, lag and memory
+    Pipeline {
+        /// Number of distinct events in each run
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..=2_000_000))]
+        messages: u64,
+        /// Folder of another build of the producer to compare with
+        #[arg(long, value_name = "DIR")]
+        before: Option<PathBuf>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     if let Some(Command::Wru) = cli.command {
         return Ok(wru::write(&mut io::stdout().lock())?);
+    }
+    let out = cli.out.clone().map_or_else(|| build::target_folder().map(|target| target.join("bench")), Ok)?;
+    std::fs::create_dir_all(&out).with_context(|| format!("failed to create {}", out.display()))?;
+    if let Some(Command::Pipeline { messages, before }) = &cli.command {
+        let mut producers = vec![("this build", build::build_producer()?)];
+        producers.extend(before.as_ref().map(|folder| ("before", folder.join("producer"))));
+        return pipeline::measure(producers, *messages, cli.rounds, &out, &mut io::stdout().lock());
     }
     let functions = match &cli.functions {
         Some(folder) => folder.clone(),
@@ -96,8 +114,6 @@ fn main() -> anyhow::Result<()> {
     results.machine.load[1] = Machine::load();
     results.judge();
 
-    let out = cli.out.clone().map_or_else(|| build::target_folder().map(|target| target.join("bench")), Ok)?;
-    std::fs::create_dir_all(&out).with_context(|| format!("failed to create {}", out.display()))?;
     let json = out.join("results.json");
     std::fs::write(&json, serde_json::to_string_pretty(&results)? + "\n")
         .with_context(|| format!("failed to write {}", json.display()))?;
