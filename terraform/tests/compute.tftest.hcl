@@ -33,7 +33,7 @@ mock_provider "aws" {
 
   override_data {
     target = data.aws_lambda_function.chosen_archive
-    values = { environment = [{ variables = { OBJECT_PREFIX = "raw/events/" } }] }
+    values = { environment = [{ variables = { OBJECT_PREFIX = "raw/events/", LOG_ROUTINE_OUTCOMES = "true" } }] }
   }
 }
 
@@ -405,4 +405,121 @@ run "provisioned_pollers_replace_the_concurrency" {
     condition     = length(aws_lambda_event_source_mapping.ingest.scaling_config) == 0 && length(aws_lambda_event_source_mapping.archive.provisioned_poller_config) == 0
     error_message = "Lambda refuses pollers together with a maximum concurrency, and pollers for a stream of DynamoDB."
   }
+}
+
+# The version was published by a release that had no DEDUP_KEY and no CONFLICT_IGNORE.
+run "roll_back_to_before_dedup_keys_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_version  = 7
+    dedup_key       = "[\"/source\",\"/id\"]"
+    conflict_ignore = ["/sent_at"]
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_ingest
+    values = {
+      environment = [{ variables = { DEDUP_WINDOW_SECONDS = "2000000", EVENT_ID_POINTER = "/event_id", ON_CONFLICT = "dead-letter" } }]
+    }
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+# A version without these settings has their defaults, so a roll-back to it is possible if the stack has the defaults too.
+run "roll_back_to_before_dedup_keys_needs_the_defaults" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_version  = 7
+    archive_version = 8
+    dedup_key       = "/event_id"
+    conflict_ignore = []
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_ingest
+    values = { environment = [{ variables = { DEDUP_WINDOW_SECONDS = "2000000", EVENT_ID_POINTER = "/event_id" } }] }
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_archive
+    values = { environment = [{ variables = { OBJECT_PREFIX = "raw/events/" } }] }
+  }
+
+  assert {
+    condition     = [output.ingest_version, output.archive_version] == ["7", "8"]
+    error_message = "The mappings invoke the versions ${output.ingest_version} and ${output.archive_version}, not the chosen ones."
+  }
+}
+
+run "roll_back_to_another_pointer_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_version  = 7
+    dedup_key       = "/event_id"
+    conflict_ignore = []
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_ingest
+    values = { environment = [{ variables = { EVENT_ID_POINTER = "/id" } }] }
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+run "roll_back_to_before_ignored_members_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_version  = 7
+    dedup_key       = "/event_id"
+    conflict_ignore = ["/sent_at"]
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_ingest
+    values = { environment = [{ variables = { EVENT_ID_POINTER = "/event_id" } }] }
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+# The version of archive-fn would skip the claims of this dedup key.
+run "roll_back_to_archive_that_skips_claims_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    archive_version = 8
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_archive
+    values = { environment = [{ variables = { OBJECT_PREFIX = "raw/events/" } }] }
+  }
+
+  expect_failures = [aws_lambda_alias.archive]
 }

@@ -24,6 +24,11 @@ resource "aws_lambda_alias" "archive" {
       condition     = length(local.stale_archive_settings) == 0
       error_message = "Version ${coalesce(var.archive_version, "?")} of ${local.archive_name} was published with ${join(" and ", local.stale_archive_settings)}. A version keeps its settings: set the Terraform variables to the same values, or choose another version."
     }
+
+    precondition {
+      condition     = !local.archive_skips_claims
+      error_message = "Version ${coalesce(var.archive_version, "?")} of ${local.archive_name} skips claims of the dedup key ${var.dedup_key}: it is older than dedup keys, and reads only claims of /event_id. Choose another version."
+    }
   }
 }
 
@@ -43,11 +48,22 @@ data "aws_lambda_function" "chosen_archive" {
 }
 
 locals {
+  # The settings of the chosen version of ingest-fn. A version that is older than dedup keys has EVENT_ID_POINTER, and ignores no members.
+  chosen_ingest_settings = merge([
+    for version in data.aws_lambda_function.chosen_ingest : merge(
+      {
+        DEDUP_KEY       = try(one(version.environment).variables["EVENT_ID_POINTER"], "/event_id")
+        CONFLICT_IGNORE = "[]"
+      },
+      try(one(version.environment).variables, {}),
+    )
+  ]...)
+
   # With other values of these settings, a roll-back archives events twice, treats duplicates as conflicts or conflicts as
   # duplicates, drops bodies that should become dead letters, or writes to a prefix for which the role has no permission. A version
-  # that lacks a setting is older than the setting, and does not use it.
+  # that lacks another setting is older than the setting, and does not use it.
   stale_ingest_settings = [
-    for name, value in try(one(one(data.aws_lambda_function.chosen_ingest).environment).variables, {}) : "${name} = ${value}"
+    for name, value in local.chosen_ingest_settings : "${name} = ${value}"
     if contains(["DEDUP_WINDOW_SECONDS", "DEDUP_KEY", "CONFLICT_IGNORE", "ON_CONFLICT"], name) && lookup(local.ingest_environment, name, null) != value
   ]
 
@@ -55,4 +71,10 @@ locals {
     for name, value in try(one(one(data.aws_lambda_function.chosen_archive).environment).variables, {}) : "${name} = ${value}"
     if name == "OBJECT_PREFIX" && local.archive_environment[name] != value
   ]
+
+  # A version of archive-fn without this variable is older than dedup keys. It skips every claim whose sort key has a tag, so the events
+  # of these claims would be missing in the lake.
+  archive_skips_claims = var.dedup_key != "/event_id" && anytrue([
+    for version in data.aws_lambda_function.chosen_archive : !can(one(version.environment).variables["LOG_ROUTINE_OUTCOMES"])
+  ])
 }
