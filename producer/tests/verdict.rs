@@ -446,6 +446,11 @@ fn unlogged_message_must_match_its_claim() {
     run.seen.queue_settled = false;
     assert_eq!(run.judge(), (Verdict::Inconclusive, vec![(name, None)]));
     run.seen.queue_settled = true;
+    // If the dead-letter queue cannot be read, the message may be there.
+    run.seen.unreadable.insert(Source::DeadLetterQueue, "no access".to_owned());
+    assert!(run.judge().1.contains(&(name, None)), "{:?}", run.judge());
+    assert_eq!(run.judge().0, Verdict::Inconclusive);
+    run.seen.unreadable.clear();
     run.seen.dead_letters.insert(id);
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
 }

@@ -2,13 +2,26 @@
 
 use std::borrow::Cow;
 
+use claim::DedupKey;
+
 /// Maximum number of times that a text is unescaped. A body may contain JSON inside a JSON string, as a notification
 /// from SNS does.
 const MAX_UNESCAPES: usize = 3;
 
+/// Returns true if the text contains the id. An id of a dedup key of several pointers is a JSON array, and the text must contain
+/// each of its parts.
+pub(super) fn mentions_event(text: &str, event_id: &str, dedup_key: &DedupKey) -> bool {
+    let is_composite = dedup_key.to_string().starts_with('[');
+    let parts: Option<Vec<String>> = if is_composite { serde_json::from_str(event_id).ok() } else { None };
+    match parts {
+        Some(parts) => parts.iter().all(|part| mentions(text, part)),
+        None => mentions(text, event_id),
+    }
+}
+
 /// Returns true if the text contains the id as a JSON string, as a number, or as a word between the punctuation
 /// characters of JSON. The id may be escaped in any way that JSON allows.
-pub(super) fn mentions(text: &str, event_id: &str) -> bool {
+fn mentions(text: &str, event_id: &str) -> bool {
     let quoted = format!("\"{event_id}\"");
     let mut text = Cow::Borrowed(text);
     for _ in 0..=MAX_UNESCAPES {

@@ -121,6 +121,10 @@ impl Story {
             Some(depth) => format!("{unseen}, but may be among the {depth} messages in the queue"),
             None => unseen.to_owned(),
         };
+        // Without these lines, nothing is left of an event whose claim was deleted, except its object.
+        let unlogged =
+            "; or it was archived and its claim has expired, because the functions do not log routine outcomes";
+        let text = if self.log_routine_outcomes { text } else { text + unlogged };
         (Place::NotSeen, format!("{text} (logs since {})", self.logs_since))
     }
 }

@@ -11,7 +11,7 @@ use claim::{Claim, EventRules, MessageAttribute, ObjectPrefix, object};
 use ops::command_line::error_line;
 use ops::logs::{FilterLogEvents, LogsClient};
 
-use super::mention::mentions;
+use super::mention::mentions_event;
 use super::story::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
 use crate::dead_letters::{DeadLetterSearch, MAX_ROUNDS};
 use crate::lake::{self, StoredObject};
@@ -168,7 +168,8 @@ impl EventSearch<'_> {
             Ok(event) if event.id == self.event_id => true,
             // The content of another event may contain the id, for example as a number.
             Ok(_) => return None,
-            Err(_) if mentions(body, self.event_id) => false,
+            Err(_) if attribute.and_then(|attribute| attribute.string_value) == Some(self.event_id) => false,
+            Err(_) if mentions_event(body, self.event_id, rules.dedup_key()) => false,
             Err(_) => return None,
         };
         let sent_at = message.attributes.as_ref().and_then(|attributes| {

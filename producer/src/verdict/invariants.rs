@@ -175,7 +175,7 @@ impl Evidence<'_> {
     ///
     /// If the functions do not log routine outcomes, a message without a conflict's log line that is not a dead letter
     /// was acknowledged as won or duplicate, or it is lost. If it differs from the claim, it is wrong in both cases,
-    /// certainly once the queue is settled.
+    /// certainly once the queue is settled and the dead-letter queue was read.
     fn misjudged(&self) -> impl Iterator<Item = (bool, String)> {
         let Self { plan, sent, seen, .. } = *self;
         let digests: HashMap<usize, Digest> = seen
@@ -202,7 +202,8 @@ impl Evidence<'_> {
                 Some(IngestOutcome::Rejected) => false,
                 Some(IngestOutcome::Failed) | None => {
                     let is_silent = !self.log_routine_outcomes && !seen.dead_letters.contains(id);
-                    return (is_silent && !matches_claim).then(|| (seen.queue_settled, id.clone()));
+                    let is_certain = seen.queue_settled && self.knows(&[Source::DeadLetterQueue]);
+                    return (is_silent && !matches_claim).then(|| (is_certain, id.clone()));
                 }
             }
             .then(|| (true, id.clone()))

@@ -68,6 +68,30 @@ async fn dead_letter_is_found_by_its_attribute() {
     assert_eq!((story.place, is_event.as_slice()), (Place::DeadLetter, &[true][..]), "{}", story.explanation);
 }
 
+/// A dead letter that is not a valid event is found by its attribute, or by all parts of the id.
+#[tokio::test(start_paused = true)]
+async fn invalid_dead_letter_is_found_by_its_key() {
+    for (dedup_key, event_id, others) in [
+        ("attribute:order", "a", ["b", "c"]),
+        (r#"["/shop","/order"]"#, r#"["a","7"]"#, [r#"["a","8"]"#, r#"["b","7"]"#]),
+    ] {
+        let mut traced = TracedPipeline::start();
+        traced.settings = settings(dedup_key);
+        let message = OutgoingMessage::new(r#"{"shop":"a","order":7,"order":7}"#);
+        let message = message.with_attribute("order", MessageAttribute::text("String", "a"));
+        traced.services.sqs.send_message(names::DEAD_LETTER_QUEUE, message).unwrap();
+        let story = traced.trace(event_id).await;
+        let is_event: Vec<bool> = story.dead_letters.iter().map(|letter| letter.is_event).collect();
+        assert_eq!((story.place, is_event.as_slice()), (Place::DeadLetter, &[false][..]), "{}", story.explanation);
+        for other in others {
+            // Wait until the dead letter is visible again.
+            sleep(HOUR).await;
+            let story = traced.trace(other).await;
+            assert_eq!((story.place, story.dead_letters.len()), (Place::NotSeen, 0), "{other}");
+        }
+    }
+}
+
 /// The story has the trace ids of the messages, the claim, the lines of `archive-fn` and the object.
 #[tokio::test(start_paused = true)]
 async fn trace_ids_are_shown() {
@@ -110,4 +134,23 @@ async fn unlogged_event_is_archived() {
     let story = traced.trace("a").await;
     assert_eq!((story.place, story.ingest.len(), story.archive.len()), (Place::Archived, 0, 0));
     assert!(text(&story).contains("send time unknown: ingest-fn does not log routine outcomes"), "{}", text(&story));
+}
+
+/// If the functions do not log routine outcomes, the event may have been archived before its claim expired. The explanation
+/// does not exclude that.
+#[tokio::test(start_paused = true)]
+async fn unlogged_event_without_claim_may_be_archived() {
+    let mut traced = TracedPipeline::start_silent();
+    traced.archive("a").await;
+    traced.pipeline = None;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let client = aws_sdk_dynamodb::Client::new(&traced.services.sdk_config());
+    let request = client.delete_item().table_name(names::TABLE);
+    request.key("pk", text("EVENT#a")).key("sk", text("CLAIM")).send().await.unwrap();
+    let hint = "it was archived and its claim has expired";
+    assert!(!traced.trace("a").await.explanation.contains(hint));
+    traced.settings.log_routine_outcomes = false;
+    let story = traced.trace("a").await;
+    assert_eq!(story.place, Place::NotSeen);
+    assert!(story.explanation.contains(hint), "{}", story.explanation);
 }
