@@ -13,11 +13,18 @@ use crate::claimer::ClaimerError;
 use crate::config::{Config, OnConflict};
 use crate::plan::{Follower, Group, Leader, Message, Rejection};
 
+/// Maximum size of all bodies that a batch compares to find out where they differ, in bytes. The messages of a batch have at most
+/// 6 MB, so the limit only concerns small messages that conflict with large claims. Comparing thousands of them would take all
+/// of the function's time, and the other messages of the batch would fail.
+const MAX_COMPARED_BYTES: usize = 16 * 1_024 * 1_024;
+
 /// The result of a batch: its response, and the number of messages with each outcome.
 pub(crate) struct Report<'a> {
     pub(crate) response: BatchResponse,
     config: &'a Config,
     deadline: Deadline,
+    /// Size of all bodies that were compared so far.
+    compared_bytes: usize,
     won: u64,
     duplicate: u64,
     conflict: u64,
@@ -28,7 +35,17 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     pub(crate) fn new(config: &'a Config, deadline: Deadline) -> Self {
         let response = BatchResponse::default();
-        Self { response, config, deadline, won: 0, duplicate: 0, conflict: 0, rejected: 0, failed: 0 }
+        Self {
+            response,
+            config,
+            deadline,
+            compared_bytes: 0,
+            won: 0,
+            duplicate: 0,
+            conflict: 0,
+            rejected: 0,
+            failed: 0,
+        }
     }
 
     /// Returns the name and the count of each metric.
@@ -123,11 +140,13 @@ impl<'a> Report<'a> {
     }
 
     /// Returns the places in which a body differs from the body in the claim, as a JSON array of JSON Pointers. Returns `None`
-    /// if there is no time left or the comparison fails: the outcome of the message does not depend on the places.
-    fn differences(&self, held_body: &str, body: &str) -> Option<String> {
-        if self.deadline.is_reached() {
+    /// if that would take too much time or the comparison fails: the outcome of the message does not depend on the places.
+    fn differences(&mut self, held_body: &str, body: &str) -> Option<String> {
+        let compared_bytes = self.compared_bytes + held_body.len() + body.len();
+        if self.deadline.is_reached() || compared_bytes > MAX_COMPARED_BYTES {
             return None;
         }
+        self.compared_bytes = compared_bytes;
         let pointers = catch_panic(|| self.config.rules.differences(held_body, body)).ok()?.ok()?;
         serde_json::to_string(&pointers).ok()
     }

@@ -157,6 +157,28 @@ async fn conflict_says_what_differs() {
     assert_eq!((logged(&warm, 0, "outcome"), logged(&warm, 0, "differs")), (json!("conflict"), Value::Null));
 }
 
+/// Many small messages that conflict with one large claim do not use up the function's time: only the first ones say what differs.
+#[tokio::test(start_paused = true)]
+async fn compared_bytes_are_limited() {
+    let world = World::new("single", &[]);
+    // A batch has its own limit.
+    for event_id in ["a", "b"] {
+        let winner = json!({ "event_id": event_id, "x": "x".repeat(1_000_000) }).to_string();
+        let others = (0..30).map(|n| json!({ "event_id": event_id, "n": n }).to_string());
+        let bodies: Vec<String> = [winner].into_iter().chain(others).collect();
+        assert!(world.deliver(&bodies.iter().map(String::as_str).collect::<Vec<_>>()).await.is_empty());
+        // 16 MiB are 16.8 million bytes.
+        for id in 1..=30 {
+            let differs = if id <= 16 { json!(r#"["/n","/x"]"#) } else { Value::Null };
+            assert_eq!(
+                (logged(&world, id, "outcome"), logged(&world, id, "differs")),
+                (json!("conflict"), differs),
+                "{id}"
+            );
+        }
+    }
+}
+
 /// The trace id comes from the X-Ray header, or else from a `traceparent` attribute. It is in the log line of each message and
 /// in the claim of the winner.
 #[tokio::test(start_paused = true)]
