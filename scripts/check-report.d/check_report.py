@@ -9,7 +9,8 @@ from browser import Browser
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "target/tmp"
 SHOTS = ROOT / "target/check-report"
-VERDICTS = ["held", "violated", "inconclusive"]
+# Each page, its verdict, and the number of its charts. If a run claimed nothing, the report has no latency chart.
+REPORTS = {"held": ("held", 2), "violated": ("violated", 2), "inconclusive": ("inconclusive", 1), "skipped": ("held", 2)}
 SIZES = {"desk": (1100, 900), "phone": (390, 844)}
 SCHEMES = ["light", "dark"]
 # Lowest contrast that WCAG 2.2 permits for text of this size.
@@ -42,8 +43,9 @@ LETTERS = """Math.min(...[...document.querySelectorAll("svg text")].filter(text 
   .map(text => text.getBoundingClientRect().height))"""
 
 
-def look(browser: Browser, verdict: str, size: str, scheme: str):
-    page = (PAGES / f"report-{verdict}.html").as_uri()
+def look(browser: Browser, report: str, size: str, scheme: str):
+    page = (PAGES / f"report-{report}.html").as_uri()
+    verdict, charts = REPORTS[report]
     target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
     session = browser.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
     for domain in ["Page", "Runtime", "Log", "Network"]:
@@ -70,9 +72,9 @@ def look(browser: Browser, verdict: str, size: str, scheme: str):
     elements = value("document.scripts.length + document.images.length")
     must(elements == 0, "the page has a script or an image, so an event id was not escaped")
     must(value("document.title").endswith(verdict), "the title does not end with the verdict")
-    # If a run claimed nothing, the report has no latency chart.
-    charts = 1 if verdict == "inconclusive" else 2
     must(value("document.querySelectorAll('svg').length") == charts, "the number of charts is wrong")
+    skipped = value("document.querySelectorAll('.mark.skip').length")
+    must((skipped > 0) == (report == "skipped"), f"{skipped} invariants are marked as not checked")
     overflow = value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     must(overflow <= 0, f"the page is {overflow} px wider than its window")
     illegible = value(CONTRASTS.replace("LEAST", str(CONTRAST)))
@@ -80,7 +82,7 @@ def look(browser: Browser, verdict: str, size: str, scheme: str):
     letters = value(LETTERS)
     must(letters >= 9, f"the smallest letters of a chart are only {letters} px high")
 
-    name = f"{verdict}-{size}-{scheme}"
+    name = f"{report}-{size}-{scheme}"
     shot = browser.ask("Page.captureScreenshot", session, captureBeyondViewport=True, format="png")
     (SHOTS / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
     if size == "desk":
@@ -101,10 +103,10 @@ def main(chromium: str):
     SHOTS.mkdir(parents=True, exist_ok=True)
     browser = Browser(chromium)
     try:
-        for verdict in VERDICTS:
+        for report in REPORTS:
             for size in SIZES:
                 for scheme in SCHEMES:
-                    look(browser, verdict, size, scheme)
+                    look(browser, report, size, scheme)
     finally:
         browser.close()
     print(f"screenshots and PDFs: {SHOTS.relative_to(ROOT)}/")
