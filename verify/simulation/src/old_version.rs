@@ -12,7 +12,8 @@ use emulator::function::Sandbox;
 use pipeline::{Blueprint, Role, WarmSandbox};
 use serde_json::Value;
 
-/// Changes the parts of a sandbox of `ingest-fn`, before it is built. The two versions of `archive-fn` differ only in the
+/// Changes the parts of a sandbox of `ingest-fn`, before it is built. In worlds with an old version, the dedup key is `/event_id`,
+/// because the old `archive-fn` skips claims of other keys. Under this key, the two versions of `archive-fn` differ only in the
 /// metadata of their objects.
 pub(crate) fn change(blueprint: &mut Blueprint) {
     if blueprint.role == Role::Archive {
