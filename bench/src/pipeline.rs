@@ -21,7 +21,7 @@ const PARTS: [&str; 7] = ["send", "ingest", "table", "stream", "archive", "lake"
 /// Number of seconds for which the run at half the rate sends.
 const SECONDS_AT_HALF_RATE: u64 = 20;
 
-/// What the bench reads from `producer --json`. Older builds have neither `cpu_ms` nor `lake_requests`.
+/// The part of `producer --json` that the bench reads. Older builds have neither `cpu_ms` nor `lake_requests`.
 #[derive(Deserialize)]
 struct Report {
     verdict: String,
@@ -63,7 +63,7 @@ struct Run {
     events_per_second: f64,
     /// CPU time of the process in milliseconds per event.
     cpu_ms_per_event: f64,
-    /// The same by part.
+    /// This CPU time by part.
     cpu_ms_per_event_by_part: Option<Vec<(&'static str, f64)>>,
     lag: Lag,
     slowest_tenth_to_median: Option<f64>,

@@ -67,7 +67,7 @@ pub struct LakeRequests {
     pub reads: AtomicU64,
 }
 
-/// What the verdict compares an object with.
+/// The data that the verdict compares an object with.
 #[derive(Clone, Copy)]
 pub(crate) struct Expected<'a> {
     pub(crate) prefix: &'a ObjectPrefix,

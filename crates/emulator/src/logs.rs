@@ -34,7 +34,7 @@ pub struct Logs {
 #[derive(Default)]
 struct Group {
     events: Vec<Event>,
-    /// What CloudWatch bills for the lines that [`Logs::take_lines`] has removed.
+    /// The totals of the lines that [`Logs::take_lines`] has removed.
     taken: Billed,
 }
 
