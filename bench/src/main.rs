@@ -13,8 +13,10 @@
 //! | [`results`], [`report`] | Medians, targets and the printed tables |
 //! | [`pipeline`] | Running the whole embedded pipeline |
 //! | [`wru`] | The write request units of a claim |
+//! | [`capacity`] | A model of a deployed stack under load |
 
 mod build;
+mod capacity;
 mod instructions;
 mod measure;
 mod pipeline;
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
+use crate::capacity::CapacityArgs;
 use crate::results::{Machine, Results, Row};
 use crate::subject::{ARCHIVE, INGEST, INGEST_BATCH, Subject};
 use bench::traffic::{BATCH, Relation, Size};
@@ -65,6 +68,8 @@ struct Cli {
 enum Command {
     /// Print the write request units of a claim by the size of its event
     Wru,
+    /// Print how many events per second a deployed stack can process, according to a model
+    Capacity(CapacityArgs),
     /// Count the instructions per message of each function with valgrind
     Instructions {
         /// Folder of other builds of the functions to compare with
@@ -84,8 +89,10 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    if let Some(Command::Wru) = cli.command {
-        return Ok(wru::write(&mut io::stdout().lock())?);
+    match &cli.command {
+        Some(Command::Wru) => return Ok(wru::write(&mut io::stdout().lock())?),
+        Some(Command::Capacity(args)) => return Ok(capacity::write(args, &mut io::stdout().lock())?),
+        Some(Command::Instructions { .. }) | None => {}
     }
     let out = cli.out.clone().map_or_else(|| build::target_folder().map(|target| target.join("bench")), Ok)?;
     std::fs::create_dir_all(&out).with_context(|| format!("failed to create {}", out.display()))?;
