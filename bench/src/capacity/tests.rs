@@ -1,4 +1,4 @@
-//! Tests of the model.
+//! Tests of the model and of the document.
 
 use pipeline::PipelineSettings;
 
@@ -155,6 +155,18 @@ fn embedded_pipeline_shares_its_cores() {
     let run = simulate(&embedded(&args, 1_500));
     assert_near(number(run.second_half.1) / 30.0, 1_500.0, 0.02, "archived per second");
     assert!(run.lag.percentile(99) < SECOND);
+}
+
+/// The tables in the document are those that the command prints.
+#[test]
+fn document_has_the_current_tables() {
+    let document = include_str!("../../../docs/capacity.md");
+    for (title, table) in tables::all() {
+        assert!(
+            document.contains(&format!("\n\n{table}\n")),
+            "docs/capacity.md does not have this table ({title}). Paste it from `cargo run -p bench -- capacity`:\n{table}"
+        );
+    }
 }
 
 /// The costs agree with those that docs/cost.md has for distinct events, apart from Lambda's, which there has no waits.
