@@ -89,17 +89,20 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    let folder = || -> anyhow::Result<PathBuf> {
+        let folder = cli.out.clone().map_or_else(|| build::target_folder().map(|target| target.join("bench")), Ok)?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
+        Ok(folder)
+    };
     match &cli.command {
         Some(Command::Wru) => return Ok(wru::write(&mut io::stdout().lock())?),
         Some(Command::Capacity(args)) => return Ok(capacity::write(args, &mut io::stdout().lock())?),
+        Some(Command::Pipeline { messages, before }) => {
+            let mut producers = vec![("this build", build::build_producer()?)];
+            producers.extend(before.as_ref().map(|folder| ("before", folder.join("producer"))));
+            return pipeline::measure(producers, *messages, cli.rounds, &folder()?, &mut io::stdout().lock());
+        }
         Some(Command::Instructions { .. }) | None => {}
-    }
-    let out = cli.out.clone().map_or_else(|| build::target_folder().map(|target| target.join("bench")), Ok)?;
-    std::fs::create_dir_all(&out).with_context(|| format!("failed to create {}", out.display()))?;
-    if let Some(Command::Pipeline { messages, before }) = &cli.command {
-        let mut producers = vec![("this build", build::build_producer()?)];
-        producers.extend(before.as_ref().map(|folder| ("before", folder.join("producer"))));
-        return pipeline::measure(producers, *messages, cli.rounds, &out, &mut io::stdout().lock());
     }
     let functions = match &cli.functions {
         Some(folder) => folder.clone(),
@@ -121,7 +124,7 @@ fn main() -> anyhow::Result<()> {
     results.machine.load[1] = Machine::load();
     results.judge();
 
-    let json = out.join("results.json");
+    let json = folder()?.join("results.json");
     std::fs::write(&json, serde_json::to_string_pretty(&results)? + "\n")
         .with_context(|| format!("failed to write {}", json.display()))?;
     report::write(&results, &mut io::stdout().lock())?;

@@ -131,7 +131,7 @@ fn run(producer: &Path, events: u64, rate: Option<u64>, folder: &Path) -> anyhow
         peak_kb = peak_memory_kb(child.id()).unwrap_or(peak_kb).max(peak_kb);
         thread::sleep(Duration::from_millis(20));
     };
-    let cpu = cpu_of_children()? - cpu_before;
+    let cpu = cpu_of_children()?.saturating_sub(cpu_before);
     let report: Report = serde_json::from_slice(&fs::read(&json)?).context("failed to read the producer's report")?;
     ensure!(status.success() && report.verdict == "held", "the producer's verdict is {}: {status}", report.verdict);
 
