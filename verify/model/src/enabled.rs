@@ -36,7 +36,9 @@ fn ingest_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: &
     for (sandbox, Sandbox { work, .. }) in state.sandboxes.iter().enumerate() {
         match work {
             None => {
-                let batches = batches(protocol, state).into_iter();
+                let visible = (0..).zip(&state.messages).filter(|(_, message)| message.place == Place::Visible);
+                let visible: Vec<u8> = visible.map(|(index, _)| index).collect();
+                let batches = batches(&visible, protocol.batch).into_iter();
                 actions.extend(batches.map(|batch| Action::Receive { sandbox, batch }));
             }
             Some(work) => work_actions(sandbox, work.step, may_fail, actions),
@@ -107,12 +109,10 @@ fn archive_actions(protocol: &Protocol, state: &State, may_fail: bool, actions: 
 
 /// Returns every possible batch: each visible message alone and, if a batch may have two messages, each ordered pair of
 /// visible messages. The first message of a pair is the leader.
-fn batches(protocol: &Protocol, state: &State) -> Vec<Vec<u8>> {
-    let visible = (0..).zip(&state.messages).filter(|(_, message)| message.place == Place::Visible);
-    let visible: Vec<u8> = visible.map(|(index, _)| index).collect();
+pub(crate) fn batches(visible: &[u8], batch: usize) -> Vec<Vec<u8>> {
     let mut batches: Vec<Vec<u8>> = visible.iter().map(|&message| vec![message]).collect();
-    if protocol.batch > 1 {
-        for &leader in &visible {
+    if batch > 1 {
+        for &leader in visible {
             batches.extend(visible.iter().filter(|&&other| other != leader).map(|&follower| vec![leader, follower]));
         }
     }

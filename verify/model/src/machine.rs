@@ -37,6 +37,10 @@ impl Model for Protocol {
         Some(next)
     }
 
+    fn format_step(&self, _last_state: &State, action: Action) -> Option<String> {
+        Some(format!("{action:?}"))
+    }
+
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = properties::always();
         properties.extend(properties::sometimes(self));

@@ -1,12 +1,9 @@
 //! Checks that the properties hold in every state of the model, and that every mutant violates one of them.
 
-#![expect(clippy::print_stdout, reason = "people read the number of states")]
-
-use std::collections::BTreeSet;
-use std::time::Instant;
+mod support;
 
 use model::{Mutant, Protocol};
-use stateright::{Checker as _, HasDiscoveries, Model as _};
+use support::{check_every_state, find_violation};
 
 /// Two messages of one event with the same body, enough time for two dedup windows, and at most one fault in a run.
 const DUPLICATES: Protocol = Protocol {
@@ -23,17 +20,6 @@ const DUPLICATES: Protocol = Protocol {
 
 /// Two messages of one event with different bodies, and at most two faults in a run.
 const CONFLICT: Protocol = Protocol { messages: &['a', 'b'], last_second: 2, faults: 2, ..DUPLICATES };
-
-/// Checks the properties in every state. Prints the number of states, which drops if a change removes part of the
-/// model.
-fn check_every_state(name: &str, protocol: Protocol) {
-    let started = Instant::now();
-    let checker = protocol.checker().threads(2).spawn_bfs().join();
-    let states = checker.unique_state_count();
-    let steps = checker.max_depth();
-    println!("{name}: {states} states, up to {steps} steps, {:.1} s", started.elapsed().as_secs_f64());
-    checker.assert_properties();
-}
 
 #[test]
 fn properties_hold_for_duplicates() {
@@ -96,14 +82,7 @@ fn violated_by(mutant: Mutant) -> &'static str {
 fn every_mutant_is_found() {
     for mutant in Mutant::ALL {
         let property = violated_by(mutant);
-        let found = HasDiscoveries::AnyOf(BTreeSet::from([property]));
         let batched = matches!(mutant, Mutant::DuplicateItemIsOwn | Mutant::FreshClaimIdAfterInsert);
-        let protocol = Protocol { batched, mutant: Some(mutant), ..CONFLICT };
-        let checker = protocol.checker().finish_when(found).spawn_bfs().join();
-        let steps = checker.assert_any_discovery(property).into_actions();
-        println!("{mutant:?}: \"{property}\" is violated by");
-        for (number, step) in (1..).zip(steps) {
-            println!("{number:>4}. {step:?}");
-        }
+        find_violation(&mutant, &Protocol { batched, mutant: Some(mutant), ..CONFLICT }, property);
     }
 }
