@@ -13,8 +13,10 @@
 //! ignored members is never compared. It also leaves out the stream mapping's maximum record age, after which the
 //! mapping discards a record and names it in the on-failure queue.
 //!
+//! The module [`packs`] has a model of its own for packs, which put many claims into one object.
+//!
 //! The checker is `stateright`, which takes models written in Rust. Its `eventually` properties can miss a counterexample
-//! if two paths lead to the same state, as a "fixme" in its tests says. This model therefore does not use them. Instead, a
+//! if two paths lead to the same state, as a "fixme" in its tests says. The models therefore do not use them. Instead, a
 //! property such as "in the end, every claim has an object" is checked in every state in which nothing is left to do.
 //! Every run reaches such a state, because every action uses up something that is limited.
 
@@ -25,6 +27,7 @@ mod enabled;
 mod ingest;
 mod machine;
 mod mutant;
+pub mod packs;
 mod properties;
 mod protocol;
 mod state;

@@ -1,0 +1,135 @@
+//! Mutants of the protocol: each breaks one sentence of it, and must violate one of the model's properties.
+
+/// A mistake in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    // The rule: close once, then go by the item.
+    /// The winner finds its pack closed by someone else, and acknowledges all its messages.
+    WinnerIgnoresPack,
+    /// A claim gets a pack of its own although its pack has not been closed.
+    OwnPackWithoutClosing,
+    /// A winner whose close fails reads the pack without `ConsistentRead`, and the read misses it. The winner then puts
+    /// each claim into a pack of its own.
+    StaleReadDecides,
+    /// Someone who settles a claim takes a failed close for "the pack does not list the claim".
+    FailedConditionIsNotListed,
+    /// The pack is put without a condition.
+    PackPutWithoutCondition,
+    /// A retried close has a new pack id.
+    FreshPackIdOnRetry,
+    /// The chunk's pack id is the id of its first claim, so the claim's own pack has the same id.
+    PackIdIsClaimId,
+    /// In addition, a failed put of the claim's own pack is taken for success without a look at the existing item.
+    OwnPackNotChecked,
+    /// A pack lists the claims whose write had an unknown outcome.
+    UnknownOutcomeListed,
+
+    // Acknowledging.
+    /// A won claim is acknowledged before its pack is closed.
+    AcknowledgedBeforeClose,
+    /// A close without an answer is taken for done.
+    UnknownCloseIsDone,
+    /// The followers of a won claim are acknowledged although its pack was not closed.
+    FollowersAcknowledgedBeforeClose,
+    /// A duplicate is acknowledged although its claim's pack does not exist.
+    DuplicateAcknowledgedUnsettled,
+    /// A conflict is acknowledged although its claim's pack does not exist.
+    ConflictAcknowledgedUnsettled,
+    /// A claim is cached when the table confirms it, before it is settled.
+    CachedBeforeSettling,
+    /// A cache entry is used after the claim's `ttl`.
+    CachedPastTtl,
+
+    // Settling.
+    /// An expired claim that was replaced is not settled.
+    ReplacedClaimNotSettled,
+    /// `ingest-fn` settles a replaced claim that is so old that TTL may have deleted its pack.
+    OldReplacedClaimSettled,
+    /// A claim is settled until its pack's `ttl`, without a margin for clocks and late writes.
+    SettledUntilPackTtl,
+    /// `replay` settles a claim that is so old that TTL may have deleted its pack.
+    OldClaimReplayed,
+    /// `replay` settles such a claim after it has looked for it in the object of its pack.
+    OldClaimLookedUpInObject,
+    /// A pack's `ttl` is the latest `ttl` of its claims.
+    PackExpiresWithClaims,
+    /// A pack's line is made from the body of the message that settles the claim.
+    LineOfOtherBody,
+    /// A duplicate of another message closes the pack before `close_by`.
+    DuplicateClosesEarly,
+    /// `replay` settles a claim before its `close_by`.
+    YoungClaimReplayed,
+    /// A redelivered winner does not settle its claim before `close_by`.
+    OwnMessageWaits,
+    /// Only the leader's message id is compared with that of the claim.
+    FollowerIdIgnored,
+    /// A duplicate does not settle the claim even after `close_by`.
+    CloseByIgnored,
+    /// A message's last receive does not settle the claim.
+    LastReceiveFails,
+
+    // Layouts and versions.
+    /// The setting `LAKE_LAYOUT`, and not the claim's layout, decides if a claim is settled.
+    SettingDecides,
+    /// A claim with the layout `object` is settled as if it were packed.
+    ObjectClaimSettled,
+    /// `archive-fn` archives claims with the layout `pack`.
+    PackedClaimArchived,
+    /// The version of `archive-fn` before packs can read a packed claim.
+    VersionBeforeArchivesPackedClaim,
+    /// The version of `ingest-fn` before packs can read a packed claim.
+    VersionBeforeReadsPackedClaim,
+    /// `replay` settles claims, but does not write the missing objects of packs.
+    ReplayOnlySettles,
+    /// `archive-fn` puts objects without `If-None-Match`.
+    NoIfNoneMatch,
+    /// After a restore of the table, `ingest-fn` runs before `replay` has rebuilt the pack items.
+    RestoreWithoutRebuild,
+    /// After a restore of the table, `replay` rebuilds the pack items before `archive-fn` has processed the records of the
+    /// old table.
+    RestoreBeforeArchiving,
+}
+
+impl Mutant {
+    /// All mutants.
+    pub const ALL: [Self; 38] = [
+        Self::WinnerIgnoresPack,
+        Self::OwnPackWithoutClosing,
+        Self::StaleReadDecides,
+        Self::FailedConditionIsNotListed,
+        Self::PackPutWithoutCondition,
+        Self::FreshPackIdOnRetry,
+        Self::PackIdIsClaimId,
+        Self::OwnPackNotChecked,
+        Self::UnknownOutcomeListed,
+        Self::AcknowledgedBeforeClose,
+        Self::UnknownCloseIsDone,
+        Self::FollowersAcknowledgedBeforeClose,
+        Self::DuplicateAcknowledgedUnsettled,
+        Self::ConflictAcknowledgedUnsettled,
+        Self::CachedBeforeSettling,
+        Self::CachedPastTtl,
+        Self::ReplacedClaimNotSettled,
+        Self::OldReplacedClaimSettled,
+        Self::SettledUntilPackTtl,
+        Self::OldClaimReplayed,
+        Self::OldClaimLookedUpInObject,
+        Self::PackExpiresWithClaims,
+        Self::LineOfOtherBody,
+        Self::DuplicateClosesEarly,
+        Self::YoungClaimReplayed,
+        Self::OwnMessageWaits,
+        Self::FollowerIdIgnored,
+        Self::CloseByIgnored,
+        Self::LastReceiveFails,
+        Self::SettingDecides,
+        Self::ObjectClaimSettled,
+        Self::PackedClaimArchived,
+        Self::VersionBeforeArchivesPackedClaim,
+        Self::VersionBeforeReadsPackedClaim,
+        Self::ReplayOnlySettles,
+        Self::NoIfNoneMatch,
+        Self::RestoreWithoutRebuild,
+        Self::RestoreBeforeArchiving,
+    ];
+}
