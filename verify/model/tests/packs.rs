@@ -1,9 +1,16 @@
 //! Checks that the properties hold in every state of the model of packs, and that every mutant violates one of them. Each
-//! configuration combines a few of the things that can happen, because all of them together have too many states.
+//! configuration combines a few of the things that can happen, because all of them together have too many states. Random
+//! walks combine all of them.
+
+#![expect(clippy::print_stdout, reason = "people read the number of states")]
 
 mod support;
 
-use model::packs::{Message, Mutant, Packs, Situation, Writer};
+use std::ops::Range;
+use std::time::Instant;
+
+use model::packs::{Action, Message, Mutant, Packs, Situation, State, Writer};
+use stateright::{Expectation, Model as _};
 use support::{check_every_state, find_violation};
 
 const A: Message = Message { event: 0, body: 'a' };
@@ -216,4 +223,84 @@ fn lookup_in_object_also_doubles() {
         ..CHUNK
     };
     find_violation(&mutant, &protocol, "a claim has at most one copy in the data lake");
+}
+
+/// Almost everything at once: six messages of three events, expiry, clocks apart, redrives and replays.
+const EVERYTHING: Packs = Packs {
+    messages: &[A, B, C, A, A_CONFLICT, B],
+    batched: true,
+    max_receives: 2,
+    redrives: 1,
+    window: 0,
+    pack_extra: 3,
+    skew: 1,
+    last_second: 8,
+    faults: 8,
+    replays: 3,
+    situations: &[],
+    ..CHUNK
+};
+
+/// Follows random paths through the model, and checks the properties in every state. The same seeds give the same paths.
+fn walk(name: &str, protocol: &Packs, seeds: Range<u64>) {
+    let started = Instant::now();
+    let mut properties = protocol.properties();
+    properties.retain(|property| property.expectation == Expectation::Always);
+    let mut steps = 0;
+    for seed in seeds.clone() {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut path = Vec::new();
+        let mut state = protocol.init_states().remove(0);
+        while !state.finished {
+            let action = choose(&mut random, protocol, &state);
+            let next = protocol.next_state(&state, action.clone()).expect("an enabled action leads to a state");
+            path.push((state, action));
+            state = next;
+            if let Some(property) = properties.iter().find(|property| !(property.condition)(protocol, &state)) {
+                let steps = path.iter().filter_map(|(state, action)| protocol.format_step(state, action.clone()));
+                let steps: Vec<String> = steps.collect();
+                panic!("{name}, seed {seed}: \"{}\" is violated by\n{}", property.name, steps.join("\n"));
+            }
+        }
+        steps += path.len();
+    }
+    println!("{name}: {} walks, {steps} steps, {:.1} s", seeds.count(), started.elapsed().as_secs_f64());
+}
+
+/// Chooses the next action. Faults and ticks have fixed probabilities, because most paths would otherwise spend their
+/// faults in their first steps, or end before claims expire.
+fn choose(random: &mut fastrand::Rng, protocol: &Packs, state: &State) -> Action {
+    let mut actions = Vec::new();
+    protocol.actions(state, &mut actions);
+    let (faults, others): (Vec<Action>, Vec<Action>) = actions.into_iter().partition(Action::is_fault);
+    let is_fault = others.is_empty() || !faults.is_empty() && random.u8(..8) == 0;
+    let choices = if is_fault { faults } else { others };
+    if choices.contains(&Action::Tick) && random.u8(..8) == 0 {
+        return Action::Tick;
+    }
+    choices[random.usize(..choices.len())].clone()
+}
+
+fn walk_everywhere(seeds: &Range<u64>) {
+    walk("expiry, redrives and replays", &EVERYTHING, seeds.clone());
+    let layouts = Packs { writers: [Writer::Packs, Writer::Objects], ..EVERYTHING };
+    walk("the same in both layouts", &layouts, seeds.clone());
+    walk("the same with a restore", &Packs { restores: true, ..EVERYTHING }, seeds.clone());
+    // A roll-back of `archive-fn` loses pack records. `replay` must run before TTL deletes the pack items.
+    let writers = [Writer::Packs, Writer::VersionBefore];
+    let before = Packs { writers, records_for_version_before: 3, window: 9, last_second: 3, ..EVERYTHING };
+    walk("both functions of the version before", &before, seeds.clone());
+}
+
+/// The properties hold in every state of seeded random walks.
+#[test]
+fn properties_hold_on_random_walks() {
+    walk_everywhere(&(0..4_000));
+}
+
+/// The properties hold in every state of many more random walks.
+#[test]
+#[ignore = "six million steps take a minute"]
+fn properties_hold_on_many_random_walks() {
+    walk_everywhere(&(0..50_000));
 }
