@@ -42,7 +42,8 @@ pub struct Packs {
     pub invocation: u8,
     /// Number of seconds by which a pack's `ttl` is after the latest `ttl` of its claims.
     pub pack_extra: u8,
-    /// Number of seconds after a claim's `ttl` in which the claim is still settled.
+    /// Number of seconds after a claim's `ttl` in which the claim is still settled. It must be less than `pack_extra`, by at
+    /// least `skew`, `invocation` and the second by which a write can be late.
     pub settle_extra: u8,
     /// Number of seconds by which the clocks of the second sandbox and of TTL are ahead.
     pub skew: u8,
