@@ -39,6 +39,12 @@ struct Member {
     end: usize,
 }
 
+impl Member {
+    fn is_ignored(&self) -> bool {
+        self.end == self.start
+    }
+}
+
 impl CanonicalForm {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self { out: Vec::with_capacity(bytes), open: Vec::new() }
@@ -102,7 +108,7 @@ impl CanonicalForm {
             ContainerKind::Object => {
                 let mut members = closed.members;
                 let is_canonical = members.is_sorted_by(|a, b| self.compare_names(a, b).is_lt())
-                    && members.iter().all(|member| member.end > member.start);
+                    && !members.iter().any(Member::is_ignored);
                 if !is_canonical {
                     self.rewrite_members(&mut members)?;
                 }
@@ -138,7 +144,7 @@ impl CanonicalForm {
             return Err(RepeatedName(Excerpt::of(&String::from_utf8_lossy(&name))));
         }
         let mut sorted = Vec::with_capacity(self.out.len() - start);
-        for member in members.iter().filter(|member| member.end > member.start) {
+        for member in members.iter().filter(|member| !member.is_ignored()) {
             if !sorted.is_empty() {
                 sorted.push(b',');
             }
