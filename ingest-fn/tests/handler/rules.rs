@@ -149,6 +149,10 @@ async fn conflict_says_what_differs() {
     assert_eq!([logged(&world, 0, "differs"), logged(&world, 1, "differs")], differs);
     assert_eq!(logged(&world, 3, "differs"), differs[0]);
     assert_eq!(logged(&world, 2, "differs"), Value::Null);
+    // A follower is compared with the claim even if its leader is a duplicate.
+    world.deliver(&[winner, third]).await;
+    assert_eq!(world.outcomes(), ["m0 duplicate", "m1 conflict"]);
+    assert_eq!(logged(&world, 1, "differs"), differs[1]);
     assert!(!world.services.logs.lines("log").concat().contains("secret"));
 
     let warm = World::new("single", &[]);
