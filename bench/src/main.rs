@@ -53,7 +53,7 @@ struct Cli {
     /// Only check that everything runs: little traffic, unoptimized functions, no Python. The figures are meaningless
     #[arg(long)]
     quick: bool,
-    /// Folder of compiled functions to use instead of building them
+    /// Folder of compiled functions, or of the producer, to use instead of building them
     #[arg(long, value_name = "DIR")]
     functions: Option<PathBuf>,
     /// Leave out the Python functions
@@ -98,7 +98,11 @@ fn main() -> anyhow::Result<()> {
         Some(Command::Wru) => return Ok(wru::write(&mut io::stdout().lock())?),
         Some(Command::Capacity(args)) => return Ok(capacity::write(args, &mut io::stdout().lock())?),
         Some(Command::Pipeline { messages, before }) => {
-            let mut producers = vec![("this build", build::build_producer()?)];
+            let producer = match &cli.functions {
+                Some(folder) => folder.join("producer"),
+                None => build::build_producer()?,
+            };
+            let mut producers = vec![("this build", producer)];
             producers.extend(before.as_ref().map(|folder| ("before", folder.join("producer"))));
             return pipeline::measure(producers, *messages, cli.rounds, &folder()?, &mut io::stdout().lock());
         }
