@@ -1,5 +1,5 @@
-//! Computes and simulates how many events a deployed stack can process, and prints the tables of docs/capacity.md. Nothing
-//! here was measured on AWS.
+//! Computes and simulates how many events a deployed stack can process, and prints the tables of docs/capacity.md. Can
+//! also predict the embedded pipeline. Nothing here was measured on AWS.
 
 mod model;
 mod stack;
@@ -28,7 +28,7 @@ pub(crate) struct CapacityArgs {
     /// CPU time per message of `ingest-fn` and its requests to the table, in microseconds
     #[arg(long, value_name = "US", required_if_eq("embedded", "true"), requires = "embedded")]
     ingest: Option<u64>,
-    /// CPU time per record of reading the stream, `archive-fn` and its requests to the lake, in microseconds
+    /// CPU time per record of `archive-fn`, its requests to the lake and the reads of the stream, in microseconds
     #[arg(long, value_name = "US", required_if_eq("embedded", "true"), requires = "embedded")]
     archive: Option<u64>,
     /// CPU time per batch of `ingest-fn`, in microseconds, in addition to the time per message
@@ -37,13 +37,13 @@ pub(crate) struct CapacityArgs {
     /// CPU time per batch of `archive-fn`, in microseconds, in addition to the time per record
     #[arg(long, value_name = "US", default_value_t = 0, requires = "embedded")]
     archive_batch: u64,
-    /// Number of CPU cores that the pipeline keeps busy when it is overloaded: its CPU time divided by the time of the run
+    /// Number of CPU cores that an overloaded run keeps busy: CPU time of the process divided by elapsed time
     #[arg(long, default_value_t = 2.0, requires = "embedded")]
     cores: f64,
     /// Time between two polls of the empty stream in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..), requires = "embedded")]
     poll_interval: u64,
-    /// Messages per second that are offered; can be repeated
+    /// Messages sent per second; can be repeated
     #[arg(long, default_values_t = [500, 1_500, 10_000], requires = "embedded")]
     rate: Vec<u32>,
     /// Duration of the load in seconds

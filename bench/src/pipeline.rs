@@ -1,5 +1,5 @@
-//! Measures the whole embedded pipeline: the `producer` sends distinct events, and reads and judges the result. Other
-//! builds of the producer can run in turn with this one.
+//! Measures the whole embedded pipeline: the `producer` sends distinct events, and reads and judges the result. Another
+//! build of the producer can take turns with this one.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::results::Machine;
 
-/// The parts of the pipeline in the order of an event's way through it, as `producer --json` names them.
+/// The parts of the pipeline, named as in `producer --json`, in the order in which they process an event.
 const PARTS: [&str; 7] = ["send", "ingest", "table", "stream", "archive", "lake", "verify"];
 
 /// Number of seconds for which the run at half the rate sends.
@@ -59,11 +59,11 @@ struct Run {
     events: u64,
     /// Messages per second; `None` if the producer sent as fast as it could.
     rate: Option<u64>,
-    /// Time from the first send until the verdict, divided by the number of events.
+    /// Number of events divided by the time from the first send until the verdict.
     events_per_second: f64,
     /// CPU time of the process in milliseconds per event.
     cpu_ms_per_event: f64,
-    /// This CPU time by part.
+    /// CPU time of each part in milliseconds per event; `None` if the build does not report it.
     cpu_ms_per_event_by_part: Option<Vec<(&'static str, f64)>>,
     lag: Lag,
     slowest_tenth_to_median: Option<f64>,
@@ -85,9 +85,9 @@ struct Results {
     builds: Vec<Build>,
 }
 
-/// Measures the producers: this build's, and the other one if given. In each round, every producer sends `events` events
-/// as fast as it can. At the end, each one sends at half the rate that this build reached. Prints a table, and writes
-/// `pipeline.json` and `pipeline.svg` to `folder`.
+/// Measures the producers: this build's, and the other one if given. In each round, every producer sends `events`
+/// events as fast as it can. At the end, each one sends at half the rate that this build reached. Prints a table, and
+/// writes `pipeline.json` and `pipeline.svg` to `folder`.
 pub(crate) fn measure(
     producers: Vec<(&'static str, PathBuf)>,
     events: u64,

@@ -1,10 +1,11 @@
 //! A discrete-event model of the two event source mappings. Times are in microseconds.
 //!
 //! Messages arrive in the queue. The queue mapping collects them into batches and runs as many batches at once as its
-//! concurrency allows. Each message of a batch is one write to the table, and each accepted write is one record in a lane
-//! of the stream: shards times parallelization factor. A lane runs one batch at a time, and each record is one PUT to
-//! the lake. Table and lake refuse requests above their rate. The SDK retries a refused request, and then SQS redelivers
-//! the message, or the stream mapping retries the batch from its first failed record.
+//! concurrency allows. Each message of a batch is one write to the table, and each accepted write is one record in a
+//! lane of the stream. A stream shard has as many lanes as the parallelization factor. A lane runs one batch at a time,
+//! and each record is one PUT to the lake. The table and the lake refuse requests above their rates. The SDK retries a
+//! refused request. If all attempts are refused, SQS redelivers the message, or the stream mapping retries the batch
+//! from its first failed record.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,12 +14,13 @@ use crate::capacity::number;
 pub(crate) const MILLISECOND: u64 = 1_000;
 pub(crate) const SECOND: u64 = 1_000_000;
 
-/// Number of attempts of a request, and the upper bound of the SDK's random wait before the second one, which doubles
-/// with each attempt (`lambda_support::function::retries`).
+/// Number of attempts of a request, and the upper bound of the SDK's random wait before the second attempt. The bound
+/// doubles with each further attempt (`lambda_support::function::retries`).
 const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: u64 = 100 * MILLISECOND;
 
-/// Waits of the stream mapping before it retries a batch. AWS does not document Lambda's values. These are the emulator's.
+/// Waits of the stream mapping before it retries a batch. AWS does not document Lambda's values. These are the
+/// emulator's.
 const FIRST_BACKOFF: u64 = 500 * MILLISECOND;
 const LAST_BACKOFF: u64 = 30 * SECOND;
 
@@ -55,7 +57,7 @@ pub(crate) struct Model {
     pub(crate) account_concurrency: u64,
     /// The shortest time for which an invocation occupies its sandbox.
     pub(crate) shortest_slot: u64,
-    /// Number of CPU cores that the sender and both functions share. There are enough if each sandbox has its own CPU.
+    /// Number of CPU cores that the sender and both functions share; `UNLIMITED` if each sandbox has its own CPU.
     pub(crate) cores: u64,
 }
 
@@ -66,7 +68,7 @@ pub(crate) struct Sender {
     pub(crate) cpu_per_message: u64,
 }
 
-/// The batches of a function, and the time that it takes for them.
+/// The parameters of a function's batches, which determine their duration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Function {
     pub(crate) batch_size: usize,
@@ -97,7 +99,7 @@ pub(crate) struct Outcome {
     pub(crate) dead_letters: u64,
     /// Messages claimed, and records archived, in the second half of the load.
     pub(crate) second_half: (u64, u64),
-    /// PUTs of objects that an earlier try of the batch had written.
+    /// PUTs of objects that an earlier invocation for the batch had written.
     pub(crate) repeated_puts: u64,
     pub(crate) ingest: Usage,
     pub(crate) archive: Usage,
@@ -138,7 +140,7 @@ pub(crate) struct Usage {
     pub(crate) refused: u64,
 }
 
-/// Counts of times, in milliseconds.
+/// Counts times: element `n` is the number of times from `n` to `n + 1` milliseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Histogram(Vec<u64>);
 
@@ -200,7 +202,7 @@ struct Item {
     sent_at: u64,
     claimed_at: u64,
     receives: u32,
-    /// True if the service has accepted the request of the current try.
+    /// True if the service has accepted the item's request in the current invocation.
     accepted: bool,
     /// True if the object exists.
     written: bool,
@@ -238,7 +240,7 @@ enum Event {
     Release(Stage),
 }
 
-/// The rate limit of a service. It allows bursts of one second.
+/// The rate limit of a service. It allows bursts of up to one second's requests.
 struct Bucket {
     rate: u64,
     /// Millionths of a request.
@@ -276,7 +278,7 @@ struct Simulation<'a> {
     random: fastrand::Rng,
     now: u64,
     next_arrival: f64,
-    /// The scheduled events by time. The number makes simultaneous events happen in the order in which they were scheduled.
+    /// The scheduled events by time and number. The number keeps simultaneous events in the order of their scheduling.
     timetable: BTreeMap<(u64, u64), Event>,
     unsent: VecDeque<Item>,
     sending: bool,
@@ -286,7 +288,7 @@ struct Simulation<'a> {
     lanes: Vec<Lane>,
     table: Bucket,
     lake: Bucket,
-    /// Jobs that wait for a core, with the CPU time that they need.
+    /// Jobs that wait for a core, with their durations.
     waiting: VecDeque<(Job, u64)>,
     idle_cores: u64,
     outcome: Outcome,
@@ -506,7 +508,7 @@ impl Simulation<'_> {
         }
     }
 
-    /// Redelivers the failed messages of a batch, or retries it from its first failed record.
+    /// Redelivers the failed messages of a queue batch, or retries a stream batch from its first failed record.
     fn fail(&mut self, mut job: Job) {
         let Stage::Archive(lane) = job.stage else {
             for mut item in job.items.into_iter().filter(|item| !item.accepted) {
@@ -528,7 +530,7 @@ impl Simulation<'_> {
         self.schedule(self.now + backoff, Event::Retry(job));
     }
 
-    /// Ends an invocation. Its sandbox stays occupied for at least the shortest time.
+    /// Ends an invocation. Its sandbox stays occupied until `shortest_slot` has passed since the start.
     fn end(&mut self, job: &Job) {
         let duration = self.now - job.started;
         let occupied = duration.max(self.model.shortest_slot);

@@ -1,4 +1,5 @@
-//! The parameters of a deployed stack: AWS's limits, the defaults of `terraform/modules/pipeline`, and measured times.
+//! The parameters of a deployed stack: AWS's limits, the defaults of `terraform/modules/pipeline`, measured CPU times,
+//! and assumed latencies.
 
 use crate::capacity::UNLIMITED;
 use crate::capacity::model::{Function, MILLISECOND, Model, SECOND};
@@ -6,7 +7,7 @@ use crate::capacity::model::{Function, MILLISECOND, Model, SECOND};
 /// Writes per second that a new on-demand table accepts, and the quota of a table.
 pub(crate) const NEW_TABLE_WRITES: u64 = 4_000;
 pub(crate) const TABLE_QUOTA_WRITES: u64 = 40_000;
-/// Time in which the capacity of an on-demand table may double without throttling.
+/// Minutes that the capacity of an on-demand table needs to double.
 pub(crate) const TABLE_GROWTH_MINUTES: u64 = 30;
 /// Writes per second of one partition of a table. The model assumes one stream shard per partition.
 pub(crate) const PARTITION_WRITES: u64 = 1_000;
@@ -24,7 +25,7 @@ pub(crate) const LARGEST_PARALLELIZATION: u64 = 10;
 pub(crate) const MESSAGES_IN_FLIGHT: u64 = 120_000;
 /// The time between two polls of a shard.
 pub(crate) const POLL_INTERVAL: u64 = 250 * MILLISECOND;
-/// The time until DynamoDB answers a write, and until S3 answers a PUT. Nothing was measured on AWS.
+/// The time until DynamoDB answers a write, and until S3 answers a PUT. Both are assumptions.
 pub(crate) const WRITE_LATENCY: u64 = 10 * MILLISECOND;
 pub(crate) const PUT_LATENCY: u64 = 100 * MILLISECOND;
 
@@ -35,7 +36,8 @@ pub(crate) const ARCHIVE_CPU: u64 = 110;
 pub(crate) const MEMORY_MB: u64 = 256;
 pub(crate) const FULL_CORE_MB: u64 = 1_769;
 
-/// Maximum number of requests in flight (`MAX_IN_FLIGHT` in `ingest-fn/src/claimer.rs` and `archive-fn/src/archiver.rs`).
+/// Maximum number of requests in flight (`MAX_IN_FLIGHT` in `ingest-fn/src/claimer.rs` and
+/// `archive-fn/src/archiver.rs`).
 pub(crate) const WRITES_IN_FLIGHT: usize = 10;
 pub(crate) const PUTS_IN_FLIGHT: usize = 8;
 

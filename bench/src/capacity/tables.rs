@@ -28,10 +28,11 @@ mod price {
     pub(super) const TRACE: f64 = 5.00e-6;
 }
 
-/// SQS requests per event: one of each kind for ten messages.
+/// SQS requests per event: one send, one receive and one delete for ten messages.
 const SQS_REQUESTS: f64 = 0.3;
 
-/// GB of log lines per million events, as the bill of 10,000 distinct events on the embedded pipeline states (docs/cost.md).
+/// GB of log lines per million events, as the bill of 10,000 distinct events on the embedded pipeline states
+/// (docs/cost.md).
 const LOG_GB_PER_MILLION: f64 = 0.606;
 
 /// US dollars per million events for 16 days of claims, and for a month of objects (docs/cost.md).
@@ -41,8 +42,8 @@ const OBJECT_STORAGE: f64 = 0.01;
 /// Share of the invocations that X-Ray samples.
 const SAMPLED: f64 = 0.05;
 
-/// The sustained rates, in events per second, each with settings that keep up with it. A table accepts twice the rate,
-/// because on-demand capacity accommodates twice the previous peak.
+/// The sustained rates, in events per second, each with settings that keep up with it. If a new table is too small, the
+/// table accepts twice the rate, because on-demand capacity accommodates twice the previous peak.
 const RATES: [(u32, Settings); 4] = [
     (100, DEFAULTS),
     (1_000, Settings { maximum_concurrency: 20, parallelization_factor: 4, ..DEFAULTS }),
@@ -107,7 +108,7 @@ impl Table {
         self.0 += &format!("| {} |\n", cells.join(" | "));
     }
 
-    /// Writes a quantity of each item.
+    /// Adds a row with a name and one value for each item.
     fn quantity<T>(&mut self, name: &str, items: &[T], value: impl Fn(&T) -> String) {
         let cells: Vec<_> = std::iter::once(name.to_owned()).chain(items.iter().map(value)).collect();
         self.row(&cells);
@@ -205,7 +206,7 @@ struct Limit {
     events_per_second: f64,
     name: &'static str,
     moved_by: &'static str,
-    /// The events per second after that.
+    /// The limit after the change in `moved_by`; empty if nothing moves the limit.
     then: String,
 }
 
@@ -263,7 +264,8 @@ fn default_settings() -> String {
     table.0
 }
 
-/// Formats the growth of a backlog in messages per hour. A twentieth of the inflow may be the randomness of the arrivals.
+/// Formats the growth of a backlog in messages per hour. Growth below a twentieth of the inflow counts as 0, because
+/// messages arrive at random times.
 fn growth_per_hour(inflow: f64, outflow: f64) -> String {
     if outflow > inflow * 0.95 { "0".to_owned() } else { rounded((inflow - outflow) * 3_600.0) }
 }

@@ -83,7 +83,7 @@ fn lag_grows_with_the_backlog() {
 }
 
 /// The mean wait in a queue with one server and a constant service time is that of an M/D/1 queue: ρD / 2(1 - ρ). With
-/// enough servers, a batch occupies rate times duration of them (Little's law).
+/// enough servers, the mean number of busy servers is the rate times the duration of a batch (Little's law).
 #[test]
 fn queue_matches_the_formulas() {
     let single = Function {
@@ -131,7 +131,7 @@ fn batch_waits_for_its_window() {
     assert!(number(many.claimed) / number(many.ingest.batches) > 9.9);
 }
 
-/// Functions that share cores are as fast as the cores allow, and a part of a core counts as a slower core.
+/// Functions that share cores are as fast as the cores allow, and 1.5 cores count as two slower cores.
 #[test]
 fn embedded_pipeline_shares_its_cores() {
     let args = CapacityArgs {
@@ -169,7 +169,8 @@ fn document_has_the_current_tables() {
     }
 }
 
-/// The costs agree with those that docs/cost.md has for distinct events, apart from Lambda's, which there has no waits.
+/// The costs of SQS, DynamoDB, S3 and CloudWatch match those of distinct events in docs/cost.md. Lambda's cost differs,
+/// because the functions do not wait for AWS there.
 #[test]
 fn costs_match_the_cost_document() {
     let document = include_str!("../../../docs/cost.md");
