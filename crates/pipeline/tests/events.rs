@@ -139,7 +139,7 @@ async fn users_get_the_outcomes_they_expect() {
 }
 
 /// If the messages of a case are sent all at once, with the cache on, the lake gets as many objects as if they are sent
-/// one by one, and no duplicate becomes a conflict. In a case with conflicts, a different body may win.
+/// one by one, and no duplicate becomes a conflict. In a case with conflicts, another one of the bodies may be claimed.
 #[tokio::test(start_paused = true)]
 async fn batches_archive_the_same_events() {
     for file in cases() {

@@ -318,7 +318,7 @@ fn bad_compressed_body_is_an_error() {
     assert!(matches!(with(not_text).body_text(), Err(ClaimError::NotText(_))));
 }
 
-/// If the stored digest has another version, the digest to compare is computed from the body.
+/// If a claim's digest was computed by another version of the digest, its comparable digest is computed from the body.
 #[test]
 fn old_digest_is_recomputed() {
     let mut old = claim(r#"{"event_id":"a","x":1}"#);

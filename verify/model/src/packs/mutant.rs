@@ -13,7 +13,7 @@ pub enum Mutant {
     StaleReadDecides,
     /// Someone who settles a claim takes a failed close for "the pack does not list the claim".
     FailedConditionIsNotListed,
-    /// The pack is put without a condition.
+    /// A pack is put even if the table already has an item with its key.
     PackPutWithoutCondition,
     /// A retried close has a new pack id.
     FreshPackIdOnRetry,
