@@ -9,8 +9,8 @@ use emulator::{Service, Services};
 use pipeline::Pipeline;
 use serde::Serialize;
 
-/// CPU time in milliseconds by part of the pipeline. On one thread, a part's time excludes the parts that are listed
-/// separately. Times are known only on Linux, and zero elsewhere.
+/// CPU time in milliseconds by part of the pipeline. If several parts run on one thread, each time covers its own part
+/// only. Times are known only on Linux, and zero elsewhere.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct CpuByPart {
     /// Sending the messages, with the queue's work for the sends.
@@ -36,7 +36,8 @@ pub fn of_this_thread() -> Duration {
 }
 
 impl CpuByPart {
-    /// Returns the times so far. `sending` is the CPU time that the calling thread had used when all messages were sent.
+    /// Returns the times so far. `sending` is the CPU time that the calling thread had used when all messages were
+    /// sent.
     #[must_use]
     pub fn new(services: &Services, sending: Duration) -> Self {
         let threads = by_thread();

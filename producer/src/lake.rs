@@ -1,8 +1,8 @@
 //! Reads the objects of claims from the data lake.
 //!
-//! An object's key consists of its hour and its claim's id, and a claim id begins with its time. So the objects of a run
-//! are neighbors in the lake, and one page of S3's list of versions covers up to a thousand of them. No request lists any
-//! hour but those of the claims, because a lake may hold years of data.
+//! An object's key ends with its hour and its claim's id, and a claim id begins with its time. So the objects of a run
+//! are neighbors in the lake, and one page of S3's list of versions covers up to a thousand of them. No request lists
+//! any hour but those of the claims, because a lake may hold years of data.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +20,8 @@ use crate::read_back::LookupResults;
 use crate::same_json::same_json;
 use crate::send::SendResults;
 
-/// Number of keys that are listed together. A page of S3 has room for one more, which shows that no version of the last
-/// key is missing.
+/// Maximum number of keys in one list. A page of S3 has room for one more entry. If that entry has a later key, no
+/// version of these keys is missing.
 pub(crate) const KEYS_AT_ONCE: usize = 999;
 
 /// Number of lists in progress at once.
@@ -58,7 +58,7 @@ pub(crate) struct StoredObject {
     pub(crate) deleted_versions: usize,
 }
 
-/// Numbers of requests that were sent to the lake, without repetitions by the SDK.
+/// Numbers of requests that were sent to the lake, not counting the SDK's retries.
 #[derive(Debug, Default, Serialize)]
 pub struct LakeRequests {
     /// Number of `ListObjectVersions` requests.
@@ -151,7 +151,8 @@ impl History {
         self.exists() && self.versions.len() == known.versions && self.latest_id() == known.version_id.as_deref()
     }
 
-    /// Returns true if each version except the latest was hidden by a delete marker before the next version was written.
+    /// Returns true if each version except the latest was hidden by a delete marker before the next version was
+    /// written.
     fn each_was_deleted(&self) -> bool {
         let is_hidden = |pair: &[ObjectVersion]| {
             // S3's times are in whole seconds, so a marker may have the same time as a version.
@@ -195,7 +196,7 @@ async fn histories<'a>(
             return Ok(histories);
         }
         let listed_to = page.next_key_marker.context("S3 returned a truncated page without a marker for the next")?;
-        // The page may have ended between two versions of this key.
+        // The page may have ended between two versions of `next`.
         let Some(next) = keys.get(keys.partition_point(|key| **key < *listed_to)) else { return Ok(histories) };
         begin = if *next == listed_to {
             (listed_to, page.next_version_id_marker)
@@ -205,7 +206,7 @@ async fn histories<'a>(
     }
 }
 
-/// Returns a marker after which S3 begins a page with `key`.
+/// Returns a key marker that sorts before `key`. No object has a key between them, because the keys end in `.json`.
 fn just_before(key: &str) -> &str {
     key.char_indices().next_back().map_or("", |(last, _)| &key[..last])
 }
@@ -278,8 +279,8 @@ fn is_as_sent(content: &[u8], claim: &Claim, event_index: usize, Expected { plan
         && message_id == claim.message_id;
     // The winning message is unknown if another run sent it, or if its send was not confirmed. The object is then
     // compared with a message of this run whose digest is equal to the claim's. If there is no such message, the object
-    // is compared with the body in the claim. If members are ignored, perhaps none of the messages with an equal digest has
-    // the body that was claimed.
+    // is compared with the body in the claim. If members are ignored, it may equal either, because messages with an
+    // equal digest can have different bodies.
     let is_body_of = |&index: &usize| same_json(event.get(), &plan.messages[index].body);
     let is_claimed_body = || claim.body_text().is_ok_and(|body| same_json(event.get(), &body));
     let is_as_sent = match sent.confirmed.get(&claim.message_id) {
@@ -309,7 +310,7 @@ mod tests {
 
     const HOUR: &str = "events/dt=2026-11-28/hour=10";
 
-    /// Returns the key of the object with the given number. The numbers have the order of the keys.
+    /// Returns the key of the object with the given number. Keys sort in the order of their numbers.
     fn key(number: usize) -> String {
         format!("{HOUR}/{number:08}.json")
     }
@@ -353,7 +354,8 @@ mod tests {
         }
     }
 
-    /// Neighbors share a page, and keys that are far apart take one page each, however many other keys are between them.
+    /// Neighbors share a page, and keys that are far apart take one page each, however many other keys are between
+    /// them.
     #[tokio::test]
     async fn pages_never_exceed_keys() {
         let lake = Lake::new();

@@ -62,8 +62,8 @@ impl Pipeline {
     /// Name of the thread of `archive-fn` and its mapping in [`Pipeline::start_on_threads`].
     pub const ARCHIVE_THREAD: &str = "archive";
 
-    /// Creates the queues, the table and the bucket, and starts both mappings. `seed` determines the random part of claim
-    /// ids.
+    /// Creates the queues, the table and the bucket, and starts both mappings. `seed` determines the random part of
+    /// claim ids.
     ///
     /// # Panics
     /// Panics if the table already exists.
@@ -73,8 +73,9 @@ impl Pipeline {
     }
 
     /// Starts a pipeline as [`Pipeline::start`] does, with each mapping and its function on a thread of its own. The
-    /// operating system then divides the CPU between them, so neither has to wait while the other has a backlog. On
-    /// one runtime, the tasks of `ingest-fn` outnumber those of `archive-fn`. The services must use the real clock.
+    /// operating system then divides the CPU between them, so neither has to wait while the other has a backlog. On a
+    /// shared runtime, `archive-fn` would wait, because `ingest-fn` has more tasks. The services must use the real
+    /// clock.
     ///
     /// # Errors
     /// Fails if a thread cannot be started.

@@ -1,6 +1,6 @@
-//! Checks that the properties hold in every state of the model of packs, and that every mutant violates one of them. Each
-//! configuration combines a few of the things that can happen, because all of them together have too many states. Random
-//! walks combine all of them.
+//! Checks that the properties hold in every state of the model of packs, and that every mutant violates one of them.
+//! Each configuration combines a few of the things that can happen, because all of them together have too many states.
+//! Random walks combine all of them.
 
 #![expect(clippy::print_stdout, reason = "people read the number of states")]
 
@@ -44,7 +44,8 @@ const CHUNK: Packs = Packs {
 /// A chunk of two claims, with at most one fault in a run, and at most two receives of a message.
 const ONE_FAULT: Packs = Packs { faults: 1, max_receives: 2, ..CHUNK };
 
-/// Claims expire after their second. TTL can delete a pack after three seconds.
+/// Claims expire at the end of the second in which they are made. TTL can delete their pack three seconds after that
+/// second begins.
 const EXPIRY: Packs = Packs {
     window: 0,
     last_second: 3,
@@ -58,7 +59,7 @@ const EXPIRY: Packs = Packs {
     ..ONE_FAULT
 };
 
-/// The properties hold for a chunk of two claims, written one by one or in one request.
+/// The properties hold for a chunk of two claims, with both values of `CLAIM_WRITES`.
 #[test]
 fn properties_hold_for_chunk() {
     check_every_state("a chunk, two faults", CHUNK);
@@ -134,7 +135,7 @@ fn properties_hold_in_large_configurations() {
     check_every_state("the table is restored, with a duplicate", restore);
 }
 
-/// Returns the property that the mutant must violate, and the smallest configuration in which it does.
+/// Returns the property that the mutant must violate, and a small configuration in which it does.
 fn violated_by(mutant: Mutant) -> (&'static str, Packs) {
     let one_copy = "a claim has at most one copy in the data lake";
     let acknowledged = "a message is acknowledged only for a settled claim";
@@ -195,7 +196,8 @@ fn violated_by(mutant: Mutant) -> (&'static str, Packs) {
     }
 }
 
-/// For each mutant, the checker finds a state that violates the expected property. The test prints the steps to that state.
+/// For each mutant, the checker finds a state that violates the expected property. The test prints the steps to that
+/// state.
 #[test]
 fn every_mutant_is_found() {
     for mutant in Mutant::ALL {
@@ -204,7 +206,7 @@ fn every_mutant_is_found() {
     }
 }
 
-/// Without its mutant, each configuration of [`violated_by`] holds. So it is the mutant that violates the property.
+/// The properties hold in each configuration of [`violated_by`] without its mutant. So the mutant causes the violation.
 #[test]
 #[ignore = "600,000 states take ten seconds"]
 fn configurations_of_mutants_hold() {
@@ -214,8 +216,8 @@ fn configurations_of_mutants_hold() {
     }
 }
 
-/// A lookup in the object of an old claim's pack also misses a copy in the claim's own pack, if the records of the pack were
-/// lost.
+/// A lookup in the object of an old claim's pack can also give the claim two copies. If the pack's record was lost, the
+/// pack has no object, and the lookup misses the copy in the claim's own pack.
 #[test]
 #[ignore = "the search takes about a minute"]
 fn lookup_in_object_also_doubles() {
@@ -235,7 +237,7 @@ fn lookup_in_object_also_doubles() {
     find_violation(&mutant, &protocol, "a claim has at most one copy in the data lake");
 }
 
-/// Almost everything at once: six messages of three events, expiry, clocks apart, redrives and replays.
+/// Almost everything at once: six messages of three events, expiry, skewed clocks, redrives and replays.
 const EVERYTHING: Packs = Packs {
     messages: &[A, B, C, A, A_CONFLICT, B],
     batched: true,
@@ -251,7 +253,8 @@ const EVERYTHING: Packs = Packs {
     ..CHUNK
 };
 
-/// Follows random paths through the model, and checks the properties in every state. The same seeds give the same paths.
+/// Follows random paths through the model, and checks the properties in every state. The same seeds give the same
+/// paths.
 fn walk(name: &str, protocol: &Packs, seeds: Range<u64>) {
     let started = Instant::now();
     let mut properties = protocol.properties();
@@ -296,7 +299,8 @@ fn walk_everywhere(seeds: &Range<u64>) {
     let layouts = Packs { writers: [Writer::Packs, Writer::Objects], ..EVERYTHING };
     walk("the same in both layouts", &layouts, seeds.clone());
     walk("the same with a restore", &Packs { restores: true, ..EVERYTHING }, seeds.clone());
-    // A roll-back of `archive-fn` loses pack records. `replay` must run before TTL deletes the pack items.
+    // A roll-back of `archive-fn` loses pack records, and `replay` must run before TTL deletes the pack items. So
+    // claims do not expire in these walks.
     let writers = [Writer::Packs, Writer::VersionBefore];
     let before = Packs { writers, records_for_version_before: 3, window: 9, last_second: 3, ..EVERYTHING };
     walk("both functions of the version before", &before, seeds.clone());

@@ -55,7 +55,7 @@ pub(crate) fn answer(protocol: &Packs, state: &mut State, actor: Actor) {
     deliver_to(protocol, state, actor, &request, &answer);
 }
 
-/// Answers a read that misses an existing pack item.
+/// Answers a read as if the table had no such pack item, although it has one.
 pub(crate) fn miss_pack(protocol: &Packs, state: &mut State, actor: Actor) {
     let request = next_request(protocol, state, actor).expect("only a sender with a request is answered");
     if let Actor::Sandbox(sandbox) = actor {
@@ -277,8 +277,8 @@ pub(crate) fn become_visible(protocol: &Packs, state: &mut State, message: u8) {
     message.place = redeliver_or_dead_letter(protocol, message.receives, true);
 }
 
-/// Moves an unacknowledged message back to the queue or, after the message's last receive, to the dead-letter queue. Does
-/// nothing if the message is no longer in flight in this sandbox.
+/// Moves an unacknowledged message back to the queue or, after the message's last receive, to the dead-letter queue.
+/// Does nothing if the message is no longer in flight in this sandbox.
 fn retry_message(protocol: &Packs, state: &mut State, receive: Receive, sandbox: usize, after_fault: bool) {
     let message = &mut state.messages[usize::from(receive.message)];
     if message.place == Place::InFlight(sandbox) {

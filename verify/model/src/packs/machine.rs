@@ -45,7 +45,7 @@ impl Model for Packs {
         Some(next)
     }
 
-    /// Describes a step. For a request, the text contains the request.
+    /// Describes a step. If the step answers or loses a request, the text contains the request.
     fn format_step(&self, last_state: &State, action: Action) -> Option<String> {
         let request = match action {
             Action::Answer(actor) | Action::MissPack(actor) | Action::Lose(actor, _) => {

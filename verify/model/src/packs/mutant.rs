@@ -4,14 +4,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
     // The rule: close once, then go by the item.
-    /// The winner finds its pack closed by someone else, and acknowledges all its messages.
+    /// A winner whose pack someone else has closed acknowledges its messages, even if the pack does not list its claim.
     WinnerIgnoresPack,
     /// A claim gets a pack of its own although its pack has not been closed.
     OwnPackWithoutClosing,
     /// A winner whose close fails reads the pack without `ConsistentRead`, and the read misses it. The winner then puts
     /// each claim into a pack of its own.
     StaleReadDecides,
-    /// Someone who settles a claim takes a failed close for "the pack does not list the claim".
+    /// After a failed close, someone who settles a claim assumes that the existing pack does not list it.
     FailedConditionIsNotListed,
     /// A pack is put even if the table already has an item with its key.
     PackPutWithoutCondition,
@@ -19,7 +19,8 @@ pub enum Mutant {
     FreshPackIdOnRetry,
     /// The chunk's pack id is the id of its first claim, so the claim's own pack has the same id.
     PackIdIsClaimId,
-    /// In addition, a failed put of the claim's own pack is taken for success without a look at the existing item.
+    /// [`Mutant::PackIdIsClaimId`], and a failed put of the claim's own pack is treated as a success without reading
+    /// the existing item.
     OwnPackNotChecked,
     /// A pack lists the claims whose write had an unknown outcome.
     UnknownOutcomeListed,
@@ -27,7 +28,7 @@ pub enum Mutant {
     // Acknowledging.
     /// A won claim is acknowledged before its pack is closed.
     AcknowledgedBeforeClose,
-    /// A close without an answer is taken for done.
+    /// A close without an answer is treated as done.
     UnknownCloseIsDone,
     /// The followers of a won claim are acknowledged although its pack was not closed.
     FollowersAcknowledgedBeforeClose,
@@ -49,7 +50,7 @@ pub enum Mutant {
     SettledUntilPackTtl,
     /// `replay` settles a claim that is so old that TTL may have deleted its pack.
     OldClaimReplayed,
-    /// `replay` settles such a claim after it has looked for it in the object of its pack.
+    /// Like [`Mutant::OldClaimReplayed`], but `replay` first looks for the claim in the object of its pack.
     OldClaimLookedUpInObject,
     /// A pack's `ttl` is the latest `ttl` of its claims.
     PackExpiresWithClaims,
@@ -69,7 +70,7 @@ pub enum Mutant {
     LastReceiveFails,
 
     // Layouts and versions.
-    /// The setting `LAKE_LAYOUT`, and not the claim's layout, decides if a claim is settled.
+    /// The setting `LAKE_LAYOUT`, not the claim's layout, decides whether a claim is settled.
     SettingDecides,
     /// A claim with the layout `object` is settled as if it were packed.
     ObjectClaimSettled,
@@ -85,8 +86,8 @@ pub enum Mutant {
     NoIfNoneMatch,
     /// After a restore of the table, `ingest-fn` runs before `replay` has rebuilt the pack items.
     RestoreWithoutRebuild,
-    /// After a restore of the table, `replay` rebuilds the pack items before `archive-fn` has processed the records of the
-    /// old table.
+    /// After a restore of the table, `replay` rebuilds the pack items before `archive-fn` has processed the records of
+    /// the old table.
     RestoreBeforeArchiving,
 }
 

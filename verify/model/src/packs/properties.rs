@@ -89,8 +89,8 @@ fn judged_by_valid_claim(protocol: &Packs, state: &State) -> bool {
     })
 }
 
-/// Checks that nobody closes a pack before its winner. Two clocks that differ, a last receive or a redrive may cause that
-/// without a fault.
+/// Checks that nobody closes a pack before its winner. Skewed clocks, a last receive or a redrive may cause an early
+/// close without a fault.
 fn full_packs_without_faults(protocol: &Packs, state: &State) -> bool {
     let has_last_receive = state.messages.iter().any(|message| message.receives >= protocol.max_receives);
     let has_own_pack = packs(state).any(|pack| pack.id.is_own())
@@ -99,7 +99,8 @@ fn full_packs_without_faults(protocol: &Packs, state: &State) -> bool {
 }
 
 /// Checks that a redelivered winner settles its claim without waiting for `close_by`, unless a redrive has changed its
-/// message id. If claims expire, a claim that arrives late can be older than the message's other receives.
+/// message id. Skips configurations in which claims expire, because a claim that arrives late can then be older than
+/// the message's other receives.
 fn winner_settles_at_once(protocol: &Packs, state: &State) -> bool {
     let faults = protocol.faults - state.faults_left;
     let claims_expire = protocol.last_second + protocol.skew > protocol.window;
@@ -125,8 +126,8 @@ fn never_stuck(protocol: &Packs, state: &State) -> bool {
     !actions.is_empty() || state.finished
 }
 
-/// A situation that a configuration must reach. If it could not, its properties would hold only because it does too
-/// little.
+/// A situation that a configuration must reach. Otherwise, the properties might hold only because the configuration
+/// does too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Situation {
     /// A pack lists two claims.
@@ -139,9 +140,9 @@ pub enum Situation {
     Redriven,
     /// An expired claim was replaced, and both claims have a copy.
     ReplacedAndSettled,
-    /// A claim left the table unsettled.
+    /// A claim was never settled, and has no copy.
     Unsettled,
-    /// TTL deleted a pack before its claim.
+    /// No pack item lists a claim in the table, because TTL deleted the pack first or nobody closed it.
     PackDeletedFirst,
     /// A message is acknowledged for the claim of another message with another body.
     Conflict,

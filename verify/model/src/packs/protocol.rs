@@ -19,7 +19,8 @@ pub enum Writer {
     Packs,
     /// `LAKE_LAYOUT=objects`.
     Objects,
-    /// The version before packs. It writes claims with the layout `object`, cannot read packed claims, and does not settle.
+    /// The version before packs. It writes claims with the layout `object`, cannot read packed claims, and does not
+    /// settle.
     VersionBefore,
 }
 
@@ -38,12 +39,12 @@ pub struct Packs {
     pub redrives: u8,
     /// Length of the dedup window, in seconds.
     pub window: u8,
-    /// Maximum duration of an invocation, in seconds. A claim's `close_by` is so long after its `claimed_at`.
+    /// Maximum duration of an invocation, in seconds. A claim's `close_by` is its `claimed_at` plus this.
     pub invocation: u8,
     /// Number of seconds by which a pack's `ttl` is after the latest `ttl` of its claims.
     pub pack_extra: u8,
-    /// Number of seconds after a claim's `ttl` in which the claim is still settled. It must be less than `pack_extra`, by at
-    /// least `skew`, `invocation` and the second by which a write can be late.
+    /// Number of seconds after a claim's `ttl` in which the claim is still settled. If claims expire, `pack_extra` must
+    /// exceed it by at least `skew` plus `invocation`, plus one second for late writes.
     pub settle_extra: u8,
     /// Number of seconds by which the clocks of the second sandbox and of TTL are ahead.
     pub skew: u8,

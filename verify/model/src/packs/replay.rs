@@ -18,7 +18,7 @@ fn is_too_old(protocol: &Packs, claim: Claim, now: u8) -> bool {
     !protocol.may_settle(claim, now) && !replays_old
 }
 
-/// Returns the first step with a claim.
+/// Returns the step in which `replay` starts to settle a claim.
 fn first_step(protocol: &Packs, state: &State, claim: Claim) -> Step {
     if !protocol.has(Mutant::OldClaimLookedUpInObject) || protocol.may_settle(claim, state.second) {
         return Step::Read;
@@ -46,7 +46,8 @@ pub(crate) fn deliver(protocol: &Packs, state: &mut State, answer: &Answer) {
     };
 }
 
-/// Runs `replay` with nothing beside it: it settles every claim in the table, and then writes the missing objects.
+/// Runs `replay` while nothing else runs. It settles every claim that is not too old, and then writes the missing
+/// objects.
 pub(crate) fn finish(protocol: &Packs, state: &mut State) {
     for event in 0..state.claims.len() {
         let Some(claim) = state.claims[event].filter(|claim| claim.pack.is_some()) else { continue };

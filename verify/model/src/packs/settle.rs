@@ -23,8 +23,8 @@ pub(crate) fn build_pack(protocol: &Packs, id: PackId, claims: &[Claim], settled
     Pack { id, lines, ttl }
 }
 
-/// Returns the next request that settles these tasks. A pack is closed with all claims of it that are to be settled.
-/// `leader` is the first message of the batch.
+/// Returns the next request that settles these tasks. A close lists every claim of the pack with the step
+/// `Close`. `leader` is the first message of the batch.
 pub(crate) fn next_request(protocol: &Packs, tasks: &[Task], leader: Option<Receive>) -> Option<Request> {
     let find = |step: Step| tasks.iter().find(|task| task.step == step).map(|task| task.claim);
     if let Some(claim) = find(Step::Read) {
@@ -40,8 +40,8 @@ pub(crate) fn next_request(protocol: &Packs, tasks: &[Task], leader: Option<Rece
     Some(Request::PutPack(build_pack(protocol, protocol.own_pack(claim.id), &[claim], leader)))
 }
 
-/// Returns the step that follows the answer to `request` for a task that the request was about. `may_wait` is true for a
-/// duplicate: someone else may be about to close the pack.
+/// Returns the step that follows the answer to `request` for a task that the request was about. `may_wait` is true for
+/// a duplicate: someone else may be about to close the pack.
 pub(crate) fn after_answer(protocol: &Packs, task: Task, answer: &Answer, may_wait: bool) -> Step {
     let lists = |pack: &Pack| pack.lists(task.claim.id);
     match (task.step, answer) {
@@ -82,7 +82,7 @@ pub(crate) fn after_answer(protocol: &Packs, task: Task, answer: &Answer, may_wa
     }
 }
 
-/// Returns true if the answer to `request` decides about this task of the batch.
+/// Returns true if the answer to `request` decides the next step of this task.
 pub(crate) fn is_about(protocol: &Packs, task: &Task, request: &Request) -> bool {
     match (task.step, request) {
         (Step::Read | Step::Wait, Request::ReadPack(id)) => pack_of(protocol, task.claim) == *id,

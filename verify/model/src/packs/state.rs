@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// One receive of one message. It also identifies the claim that `ingest-fn` creates for the message at this receive, so
-/// it stands for the claim id.
+/// One receive of one message. It also identifies the claim that `ingest-fn` creates for the message at this receive,
+/// so it stands for the claim id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Receive {
     pub message: u8,
@@ -24,10 +24,10 @@ pub struct Claim {
 /// The id of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PackId {
-    /// The pack of a chunk. The receive is that of the chunk's first message. `retry` is the number of times that a mutant
-    /// has replaced the id: always zero in the correct protocol.
+    /// The pack of a chunk. `first` is the receive of the chunk's first message. `retry` is the number of times that a
+    /// mutant has replaced the id: always zero in the correct protocol.
     Chunk { first: Receive, retry: u8 },
-    /// The pack of one claim, whose own pack does not list it.
+    /// The pack of a single claim that the pack of its chunk does not list.
     Own(Receive),
 }
 
@@ -49,8 +49,9 @@ pub struct Pack {
 /// A request to the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Request {
-    /// Writes a claim. An insert is refused if the event has an item, even an expired one, and the answer does not contain
-    /// the item. A conditional put can replace an expired claim, and its answer contains the old item in any case.
+    /// Writes a claim. An insert is refused if the event has an item, even an expired one, and the answer does not
+    /// contain the item. A conditional put can replace an expired claim, and its answer contains the old item in any
+    /// case.
     Claim { claim: Claim, is_insert: bool },
     /// Reads a pack item.
     ReadPack(PackId),
@@ -87,8 +88,8 @@ pub struct State {
     pub lake: Vec<Object>,
     /// Every claim that the table has ever stored, sorted.
     pub written: Vec<Claim>,
-    /// Claims that nobody had settled when they left the table. The protocol does not promise that they are archived, and
-    /// no message was acknowledged for them.
+    /// Claims that left the table or became too old before anyone settled them. The protocol does not promise that they
+    /// are archived, and no message was acknowledged for them.
     pub unsettled: Vec<Receive>,
     /// A copy of the table's claims and packs, for a point-in-time restore.
     pub backup: Option<(Vec<Option<Claim>>, Vec<Pack>)>,
@@ -105,7 +106,7 @@ pub struct Notes {
     pub object_replaced: bool,
     /// The table stored a claim while another claim still held the event.
     pub claimed_within_window: bool,
-    /// A batch reported a message as failed although it met no fault, and started after the claim's `close_by`.
+    /// A batch that met no fault and started after the claim's `close_by` reported a message as failed.
     pub failed_without_cause: bool,
 }
 
@@ -124,7 +125,8 @@ pub enum Place {
     InFlight(usize),
     /// A sandbox acknowledged the message for this claim.
     Acknowledged(Receive),
-    /// The message is in the dead-letter queue. `after_fault` is true if its last receive met a fault.
+    /// The message is in the dead-letter queue. `after_fault` is true if its last receive met a fault or was by
+    /// the version before packs.
     DeadLetter {
         after_fault: bool,
     },
@@ -238,8 +240,8 @@ impl State {
         self.lake.iter().flat_map(|object| &object.lines).filter(|line| line.claim == claim).count()
     }
 
-    /// Returns true if the claim has a line in the data lake, or in an item from which the line will get there: in a stream
-    /// record, or in a pack item that `replay` can still read. A record does not count if another object has its key.
+    /// Returns true if the claim has a line in the data lake, or in a stream record or pack item from which the line
+    /// can still be archived. A pack does not count if the lake already has an object with its key.
     pub(crate) fn is_settled(&self, claim: Receive) -> bool {
         let will_be_written = |pack: &Pack| pack.lists(claim) && self.object(ObjectKey::Pack(pack.id)).is_none();
         self.copies(claim) > 0
@@ -261,7 +263,8 @@ impl State {
         self.sandboxes.iter().all(|sandbox| sandbox.work.is_none()) && self.replay.is_none() && self.late.is_empty()
     }
 
-    /// Remembers that `claim` left the table, or was forgotten by the sandbox that had replaced it, before it was settled.
+    /// Adds a packed claim to `unsettled` if it is not settled. Called when the claim leaves the table, when the
+    /// sandbox that replaced it does not settle it, or when it is too old to settle.
     pub(crate) fn note_if_unsettled(&mut self, claim: Claim) {
         if claim.pack.is_some() && !self.is_settled(claim.id) && !self.unsettled.contains(&claim.id) {
             insert_sorted(&mut self.unsettled, claim.id);

@@ -8,8 +8,8 @@ use super::{archive, replay};
 /// The table's answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// The claim is in the table, and it was written by this request or by an earlier attempt. `replaced` is the expired
-    /// claim that this request replaced.
+    /// The claim is in the table, and it was written by this request or by an earlier attempt. `replaced` is the
+    /// expired claim that this request replaced.
     Won { replaced: Option<Claim> },
     /// Another claim holds the event.
     Held(Claim),
@@ -50,7 +50,7 @@ fn write_claim(protocol: &Packs, state: &mut State, claim: Claim, is_insert: boo
     state.notes.claimed_within_window |= !state.restored && state.written.iter().any(|earlier| holds_event(&earlier));
     state.claims[event] = Some(claim);
     insert_sorted(&mut state.written, claim);
-    // The stream mapping's filter drops packed claims. The filter of the version before does not know the layout.
+    // The stream mapping's filter drops packed claims. The filter of the version before packs passes them.
     let is_filtered =
         claim.pack.is_some() && protocol.records_for_version_before == 0 && !protocol.has(Mutant::PackedClaimArchived);
     if !is_filtered {
@@ -94,8 +94,8 @@ pub(crate) fn delete_pack(state: &mut State, id: PackId) {
     state.packs.retain(|pack| pack.id != id);
 }
 
-/// Restores the table from the backup. Then `replay` rebuilds each missing pack item from its object. Everything that was
-/// in the stream is archived first.
+/// Archives everything in the stream, restores the table from the backup, and lets `replay` rebuild each missing pack
+/// item from its object.
 pub(crate) fn restore(protocol: &Packs, state: &mut State) {
     if !protocol.has(Mutant::RestoreBeforeArchiving) {
         archive::archive_all(protocol, state);
