@@ -63,7 +63,7 @@ const EXPIRY: Packs = Packs {
 #[test]
 fn properties_hold_for_chunk() {
     check_every_state("a chunk, two faults", CHUNK);
-    check_every_state("a chunk, batched, two faults", Packs { batched: true, ..CHUNK });
+    check_every_state("a chunk, CLAIM_WRITES=batch, two faults", Packs { batched: true, ..CHUNK });
 }
 
 /// The properties hold for followers, conflicts and several chunks, and before and after `close_by`.
@@ -74,7 +74,7 @@ fn properties_hold_for_duplicates() {
     check_every_state("three claims", Packs { messages: &[A, B, C], ..ONE_FAULT });
     let situations = &[Situation::Conflict];
     let late = Packs { messages: &[A, A_CONFLICT], last_second: 2, invocation: 1, skew: 1, situations, ..ONE_FAULT };
-    check_every_state("a conflict before and after close_by, clocks apart", late);
+    check_every_state("a conflict before and after close_by, skewed clocks", late);
 }
 
 /// The properties hold if claims expire, are replaced, and are deleted before or after their packs.
@@ -84,7 +84,7 @@ fn properties_hold_when_claims_expire() {
     let situations = &[Situation::Redriven, Situation::DeadLetter];
     let redrives = Packs { redrives: 1, max_receives: 1, situations, ..EXPIRY };
     check_every_state("claims expire, redrives", redrives);
-    check_every_state("claims expire, replay beside", Packs { replays: 1, ..EXPIRY });
+    check_every_state("claims expire, while replay settles", Packs { replays: 1, ..EXPIRY });
 }
 
 /// The properties hold while both layouts are written, and while the version before packs runs.
@@ -114,20 +114,20 @@ fn properties_hold_after_restore() {
 fn properties_hold_in_large_configurations() {
     check_every_state("a chunk, three faults", Packs { faults: 3, max_receives: 2, ..CHUNK });
     check_every_state(
-        "three claims, batched, two faults",
+        "three claims, CLAIM_WRITES=batch, two faults",
         Packs { messages: &[A, B, C], batched: true, max_receives: 2, ..CHUNK },
     );
     let situations = &[Situation::Conflict];
     let late = Packs { messages: &[A, A_CONFLICT], last_second: 2, invocation: 1, skew: 1, situations, ..CHUNK };
-    check_every_state("a conflict before and after close_by, clocks apart, two faults", late);
+    check_every_state("a conflict before and after close_by, skewed clocks, two faults", late);
     check_every_state("a chunk, a duplicate and a conflict", Packs { messages: &[A, B, A, A_CONFLICT], ..ONE_FAULT });
     let skew = Packs { skew: 1, pack_extra: 3, batched: true, situations: &[], ..EXPIRY };
-    check_every_state("claims expire, batched, clocks apart", skew);
+    check_every_state("claims expire, CLAIM_WRITES=batch, skewed clocks", skew);
     let situations = &[Situation::FullPack, Situation::OwnPack, Situation::ReplacedAndSettled, Situation::Unsettled];
     check_every_state("claims expire, two faults", Packs { faults: 2, last_second: 2, situations, ..EXPIRY });
-    check_every_state("claims expire, two replays beside", Packs { replays: 2, ..EXPIRY });
+    check_every_state("claims expire, while two replays settle", Packs { replays: 2, ..EXPIRY });
     check_every_state(
-        "a chunk, two faults, replay beside",
+        "a chunk, two faults, while replay settles",
         Packs { replays: 1, last_second: 1, max_receives: 2, ..CHUNK },
     );
     let restore =
@@ -140,7 +140,7 @@ fn violated_by(mutant: Mutant) -> (&'static str, Packs) {
     let one_copy = "a claim has at most one copy in the data lake";
     let acknowledged = "a message is acknowledged only for a settled claim";
     let acknowledged_copy = "in the end, the claim of every acknowledged message has one copy";
-    let copy = "in the end, every claim has one copy, unless it left the table unsettled";
+    let copy = "in the end, every claim has one copy, unless it left the table unsettled or is too old to settle";
     let full_packs = "without faults, every claim is in the pack of its chunk";
     let chunk = Packs { faults: 1, situations: &[], mutant: Some(mutant), ..CHUNK };
     let duplicate = Packs { messages: &[A, A], ..chunk };
@@ -175,7 +175,7 @@ fn violated_by(mutant: Mutant) -> (&'static str, Packs) {
         Mutant::PackPutWithoutCondition => (acknowledged_copy, chunk),
         Mutant::ReplayOnlySettles => (acknowledged_copy, Packs { records_for_version_before: 1, ..chunk }),
         Mutant::PackIdIsClaimId => (copy, chunk),
-        Mutant::ReplacedClaimNotSettled => (copy, Packs { settle_extra: 1, ..expiry }),
+        Mutant::ReplacedClaimNotSettled => (copy, Packs { settle_extra: 1, pack_extra: 2, ..expiry }),
         Mutant::UnknownOutcomeListed => ("a pack lists only claims that the table has stored", chunk),
         Mutant::CachedBeforeSettling => ("the cache holds only settled claims", chunk),
         Mutant::CachedPastTtl => {

@@ -14,7 +14,10 @@ pub(crate) fn always() -> Properties {
         Property::always("an object never changes", |_, state: &State| !state.notes.object_replaced),
         Property::always("a message is acknowledged only for a settled claim", acknowledged_for_settled_claim),
         Property::always("in the end, the claim of every acknowledged message has one copy", acknowledged_has_copy),
-        Property::always("in the end, every claim has one copy, unless it left the table unsettled", claim_has_copy),
+        Property::always(
+            "in the end, every claim has one copy, unless it left the table unsettled or is too old to settle",
+            claim_has_copy,
+        ),
         Property::always("a pack lists only claims that the table has stored", listed_claim_was_written),
         Property::always("a line has the body of its claim", line_has_body_of_claim),
         Property::always("the cache holds only settled claims", cached_after_settling),
@@ -142,7 +145,7 @@ pub enum Situation {
     ReplacedAndSettled,
     /// A claim was never settled, and has no copy.
     Unsettled,
-    /// No pack item lists a claim in the table, because TTL deleted the pack first or nobody closed it.
+    /// TTL deletes a pack that is in the data lake, and a claim of its chunk is still in the table.
     PackDeletedFirst,
     /// A message is acknowledged for the claim of another message with another body.
     Conflict,
@@ -184,10 +187,8 @@ impl Situation {
             }),
             Self::PackDeletedFirst => {
                 Property::sometimes("TTL deletes a pack before its claims", |_, state: &State| {
-                    let is_gone = |claim: &Claim| claim.pack.is_some_and(|id| state.pack(id).is_none());
-                    let is_in_own_pack = |claim: &Claim| packs(state).any(|pack| pack.lists(claim.id));
-                    state.finished
-                        && state.claims.iter().flatten().any(|claim| is_gone(claim) && !is_in_own_pack(claim))
+                    let is_gone = |id| state.pack(id).is_none() && state.object(ObjectKey::Pack(id)).is_some();
+                    state.finished && state.claims.iter().flatten().any(|claim| claim.pack.is_some_and(is_gone))
                 })
             }
             Self::Conflict => Property::sometimes("a conflict is acknowledged", |protocol, state: &State| {
