@@ -55,8 +55,8 @@ fn malformed_list_is_refused() {
     assert_eq!(long, format!("element 1, \"{}…\", {SLASH}", "é".repeat(100)));
 }
 
-/// Every member can be ignored, except the dedup key and the objects around it. With `attribute:NAME` or `content`,
-/// there is no exception.
+/// Every member can be ignored, except those that the dedup key reads and the objects that contain them. The keys
+/// `attribute:NAME` and `content` read no members.
 #[test]
 fn members_beside_the_key_can_be_ignored() {
     for (key, list) in [
