@@ -42,7 +42,7 @@ pub struct Object {
     pub versions: usize,
     /// True if the latest version consists of one line that contains the claim's event as it was sent.
     pub is_as_sent: bool,
-    /// Id of the latest version, whose content was read.
+    /// Id of the latest version, whose content was read; `None` if the bucket has no versioning.
     pub version_id: Option<String>,
 }
 
@@ -142,13 +142,16 @@ impl History {
         !self.versions.is_empty() && !self.markers.iter().any(|marker| marker.is_latest() == Some(true))
     }
 
+    /// Returns the id of the latest version. Without versioning, every object has the id `null`, which tells nothing
+    /// about its content.
     fn latest_id(&self) -> Option<&str> {
-        self.versions.first().and_then(ObjectVersion::version_id)
+        self.versions.first().and_then(ObjectVersion::version_id).filter(|id| *id != "null")
     }
 
-    /// Returns true if nothing has been written or deleted since `known` was read.
+    /// Returns true if certainly nothing has been written or deleted since `known` was read.
     fn is_still(&self, known: &Object) -> bool {
-        self.exists() && self.versions.len() == known.versions && self.latest_id() == known.version_id.as_deref()
+        let is_latest = known.version_id.as_deref().is_some_and(|id| self.latest_id() == Some(id));
+        self.exists() && self.versions.len() == known.versions && is_latest
     }
 
     /// Returns true if each version except the latest was hidden by a delete marker before the next version was
@@ -352,6 +355,29 @@ mod tests {
             let counts = keys.iter().map(|key| (histories[key].versions.len(), histories[key].markers.len()));
             (counts.collect(), self.lists.load(Ordering::Relaxed) - before)
         }
+    }
+
+    /// An object is read again if it may have changed: if it has another version, another latest version or no
+    /// versioning, or if it was deleted.
+    #[test]
+    fn changed_object_is_read_again() {
+        let version = |id: &str| ObjectVersion::builder().version_id(id).build();
+        let history = |ids: &[&str]| History { versions: ids.iter().map(|id| version(id)).collect(), markers: vec![] };
+        let known = |history: &History| Object {
+            key: key(1),
+            versions: history.versions.len(),
+            is_as_sent: true,
+            version_id: history.latest_id().map(str::to_owned),
+        };
+        let read = history(&["a"]);
+        assert!(read.is_still(&known(&read)));
+        assert!(!history(&["b", "a"]).is_still(&known(&read)));
+        assert!(!history(&["b"]).is_still(&known(&read)));
+        assert!(!history(&[]).is_still(&known(&read)));
+        let deleted = DeleteMarkerEntry::builder().is_latest(true).build();
+        assert!(!History { markers: vec![deleted], ..history(&["a"]) }.is_still(&known(&read)));
+        let unversioned = history(&["null"]);
+        assert!(!unversioned.is_still(&known(&unversioned)));
     }
 
     /// Neighbors share a page, and keys that are far apart take one page each, however many other keys are between
