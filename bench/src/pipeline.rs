@@ -1,6 +1,7 @@
 //! Measures the whole embedded pipeline: the `producer` sends distinct events, and reads and judges the result. Another
 //! build of the producer can take turns with this one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ struct Report {
     time: f64,
     latency: Latency,
     objects_per_second_by_tenth: Vec<u64>,
-    cpu_ms: Option<serde_json::Map<String, serde_json::Value>>,
+    cpu_ms: Option<BTreeMap<String, f64>>,
     lake_requests: Option<LakeRequests>,
 }
 
@@ -121,8 +122,8 @@ fn run(producer: &Path, events: u64, rate: Option<u64>, folder: &Path) -> anyhow
         command.args(["--rate", &rate.to_string()]);
     }
     let cpu_before = cpu_of_children()?;
-    let mut child = command.stdout(File::create(&json)?).stderr(Stdio::null()).current_dir(folder).spawn();
-    let child = child.as_mut().map_err(|error| anyhow::anyhow!("failed to start {}: {error}", producer.display()))?;
+    let child = command.stdout(File::create(&json)?).stderr(Stdio::null()).current_dir(folder).spawn();
+    let mut child = child.with_context(|| format!("failed to start {}", producer.display()))?;
     let mut peak_kb = 0;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -137,10 +138,12 @@ fn run(producer: &Path, events: u64, rate: Option<u64>, folder: &Path) -> anyhow
 
     let count = precise(events);
     let tenths = &report.objects_per_second_by_tenth;
-    let by_part = |times: &serde_json::Map<String, serde_json::Value>| {
-        let of =
-            |part: &'static str| (part, times.get(part).and_then(serde_json::Value::as_f64).unwrap_or(0.0) / count);
-        PARTS.map(of).to_vec()
+    let by_part = |times: BTreeMap<String, f64>| -> anyhow::Result<Vec<(&'static str, f64)>> {
+        let of = |part: &'static str| {
+            let ms = times.get(part).with_context(|| format!("the producer reports no CPU time of {part}"))?;
+            Ok((part, ms / count))
+        };
+        PARTS.into_iter().map(of).collect()
     };
     let requests = report.lake_requests.map(|LakeRequests { lists, reads }| lists + reads);
     Ok(Run {
@@ -148,7 +151,7 @@ fn run(producer: &Path, events: u64, rate: Option<u64>, folder: &Path) -> anyhow
         rate,
         events_per_second: count / report.time,
         cpu_ms_per_event: cpu.as_secs_f64() * 1_000.0 / count,
-        cpu_ms_per_event_by_part: report.cpu_ms.as_ref().map(by_part),
+        cpu_ms_per_event_by_part: report.cpu_ms.map(by_part).transpose()?,
         lag: report.latency.claimed_to_archived,
         slowest_tenth_to_median: slowest_to_median(tenths),
         peak_memory_mb: precise(peak_kb) / 1024.0,
@@ -238,7 +241,7 @@ fn draw(builds: &[Build], file: &Path) -> anyhow::Result<()> {
         .margin(8)
         .x_label_area_size(28)
         .y_label_area_size(52)
-        .build_cartesian_2d(0.0..7.0, 0.0..top)?;
+        .build_cartesian_2d(0.0..precise(PARTS.len() as u64), 0.0..top)?;
     let label = |x: &f64| {
         let part = PARTS.iter().zip(0..).find(|(_, at)| (x - f64::from(*at) - 0.5).abs() < 0.01);
         part.map_or_else(String::new, |(part, _)| (*part).to_owned())
