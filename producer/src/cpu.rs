@@ -13,7 +13,7 @@ use serde::Serialize;
 /// only. Times are known only on Linux, and zero elsewhere.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct CpuByPart {
-    /// Sending the messages, with the queue's work for the sends.
+    /// Sending the messages and meanwhile reading the logs, with the queue's work for the sends.
     pub send: f64,
     /// `ingest-fn`, its mapping, and the queue's work for the receives.
     pub ingest: f64,

@@ -386,6 +386,15 @@ async fn verdict_reads_each_object_once() {
     assert_eq!((report.verdict, report.objects), (Verdict::Held, Some(1_000)));
     let requests = REQUESTS.load(Ordering::Relaxed);
     assert!((1_000..=1_010).contains(&requests), "{requests} requests");
+
+    let report = serde_json::to_value(&report).unwrap();
+    let counted = &report["lake_requests"];
+    assert_eq!((&counted["reads"], &counted["lists"]), (&json!(1_000), &json!(requests - 1_000)));
+    // Only Linux reports CPU times.
+    #[cfg(target_os = "linux")]
+    for part in ["send", "ingest", "table", "stream", "archive", "lake", "verify"] {
+        assert!(report["cpu_ms"][part].as_f64().unwrap() > 0.0, "{part}: {}", report["cpu_ms"]);
+    }
 }
 
 fn rules(dedup_key: &str, conflict_ignore: &str) -> EventRules {
