@@ -84,15 +84,8 @@ impl Evidence<'_> {
             // If the claim has not been read, the right key is unknown, so no key counts as extra. If the claim is known to
             // be missing, every key is extra.
             let is_known = expected.is_some() || self.seen.missing_claims.contains(&event);
-            Some(
-                self.seen
-                    .logs
-                    .keys
-                    .get(id)?
-                    .iter()
-                    .map(|(key, _)| key)
-                    .filter(move |key| is_known && Some(*key) != expected.as_ref()),
-            )
+            let logged = self.seen.logs.keys.get(id)?.iter().map(|(key, _)| key);
+            Some(logged.filter(move |key| is_known && Some(*key) != expected.as_ref()))
         });
         keys.flatten().cloned().collect()
     }

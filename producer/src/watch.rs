@@ -272,8 +272,8 @@ impl<'a> Watch<'a> {
 
     /// Returns true if the log of `ingest-fn` shows that a message of the event was acknowledged.
     fn has_acknowledged(&self, event: usize) -> bool {
-        let ids = self.plan.messages_of[event].iter().filter_map(|&index| self.sent.message_ids[index].as_ref());
-        ids.into_iter().any(|id| self.is_acknowledged(id))
+        let mut ids = self.plan.messages_of[event].iter().filter_map(|&index| self.sent.message_ids[index].as_ref());
+        ids.any(|id| self.is_acknowledged(id))
     }
 
     /// Looks up the objects of claims for which no object was found so far. If a message of this run won the claim,

@@ -39,7 +39,7 @@ struct Group {
 }
 
 /// Number of lines, their size in bytes, and the custom metrics in them.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Billed {
     lines: u64,
     bytes: u64,
