@@ -29,7 +29,7 @@ output "visibility_timeout_seconds" {
 }
 
 output "sqs_dlq_url" {
-  description = "URL of the dead-letter queue, which holds the messages that failed `max_receive_count` times."
+  description = "URL of the dead-letter queue, which holds the messages that were received `max_receive_count` times and never acknowledged."
   value       = module.pipeline.sqs_dlq_url
 }
 
@@ -94,12 +94,12 @@ output "dedup_window_seconds" {
 }
 
 output "dedup_key" {
-  description = "What identifies an event: a JSON Pointer, a JSON array of pointers without white space, `attribute:NAME` or `content`."
+  description = "What identifies an event: a JSON Pointer, a JSON array of pointers (written without white space), `attribute:NAME` or `content`."
   value       = module.pipeline.dedup_key
 }
 
 output "conflict_ignore" {
-  description = "Sorted JSON Pointers, without duplicates, to members that `ingest-fn` ignores when it compares two bodies."
+  description = "JSON Pointers to the members that `ingest-fn` ignores when it compares two bodies, sorted and without duplicates."
   value       = module.pipeline.conflict_ignore
 }
 
@@ -119,12 +119,12 @@ output "archive_function_name" {
 }
 
 output "ingest_version" {
-  description = "Number of the version of `ingest-fn` that the queue mapping invokes."
+  description = "Published version of `ingest-fn` that the queue mapping invokes."
   value       = module.pipeline.ingest_version
 }
 
 output "archive_version" {
-  description = "Number of the version of `archive-fn` that the stream mapping invokes."
+  description = "Published version of `archive-fn` that the stream mapping invokes."
   value       = module.pipeline.archive_version
 }
 

@@ -142,7 +142,7 @@ variable "functions" {
 }
 
 variable "log_routine_outcomes" {
-  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. Metrics, alarms and the lines of all other outcomes stay. The saved queries and `producer trace` then show only what is still logged."
+  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. The setting does not affect metrics, alarms or the lines of other outcomes. The saved queries and `producer trace` cannot show what is not logged."
   type        = bool
   default     = null
 }
@@ -154,13 +154,13 @@ variable "max_receive_count" {
 }
 
 variable "max_message_bytes" {
-  description = "Size of the largest message that the queue accepts. SQS rejects larger messages when they are sent. The default is 256 KiB. The functions accept up to 1 MiB, the maximum of SQS, but reject a body that does not fit into a DynamoDB item (400 KB) even compressed. More than 256 KiB requires version 6.8 of the AWS provider."
+  description = "Size of the largest message that the queue accepts. SQS rejects larger messages when they are sent. The default is 256 KiB. `ingest-fn` accepts up to 1 MiB, the maximum of SQS, but rejects a body that does not fit into a DynamoDB item (400 KB) even after compression. More than 256 KiB requires version 6.8 or later of the AWS provider."
   type        = number
   default     = null
 }
 
 variable "retention" {
-  description = "Times for which queues and log groups keep their contents."
+  description = "Retention periods of the queues and the log groups."
 
   type = object({
     queue_seconds      = optional(number)
@@ -230,13 +230,13 @@ variable "senders" {
 }
 
 variable "queue_policy_documents" {
-  description = "JSON policy documents whose statements are added to the queue's policy. They cannot replace a statement of the module."
+  description = "JSON policy documents whose statements are added to the queue's policy. These statements cannot replace a statement of the module."
   type        = list(string)
   default     = null
 }
 
 variable "bucket_policy_documents" {
-  description = "JSON policy documents whose statements are added to the bucket's policy. They cannot replace a statement of the module."
+  description = "JSON policy documents whose statements are added to the bucket's policy. These statements cannot replace a statement of the module."
   type        = list(string)
   default     = null
 }
@@ -288,7 +288,7 @@ variable "alarms" {
 }
 
 variable "saved_queries" {
-  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions. In the default queries `what happened to event X` and `what happened in trace X`, replace X by an event id or a trace id. Lines that `log_routine_outcomes` leaves out are missing in the results."
+  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions. In the default queries `what happened to event X` and `what happened in trace X`, replace X with an event id or a trace id. If `log_routine_outcomes` is false, the results contain no routine outcomes."
   type        = map(string)
   default     = null
 }

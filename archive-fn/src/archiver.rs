@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 use crate::data_lake::{DataLake, DataLakeError, PutOutcome};
 use crate::record::{Record, RecordError, created_at};
 
-/// Maximum number of writes in flight. Each may hold two copies of a body of 1 MiB, so the limit keeps memory small. It also
-/// limits the number of connections that a cold function opens. Each connection needs a TLS handshake, which runs on a
-/// fraction of a core.
+/// Maximum number of writes in flight. Each may hold two copies of a body of 1 MiB, so the limit keeps memory small. It
+/// also limits the number of connections that a cold function opens. Each connection needs a TLS handshake, and the
+/// function has only a fraction of a CPU core.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
 /// Up to this age, a record that makes our code panic is reported as failed. An older record can be quarantined.
@@ -56,7 +56,7 @@ impl Archiver {
         Self { lake, prefix, clock }
     }
 
-    /// Archives the claim in a record. Returns the outcome. Also returns the claim for the log, if it could be decoded.
+    /// Archives the claim in a record. Returns the outcome and, for the log, the claim if it could be decoded.
     pub(crate) async fn archive(
         &self,
         record: &RawValue,
@@ -78,9 +78,9 @@ impl Archiver {
         }
     }
 
-    /// Returns true if a record that made our code panic is old enough to be quarantined. A younger record is reported as
-    /// failed, because the panic may be transient. If an old record were also reported whenever our code panics on it,
-    /// it could block its shard for 22 hours.
+    /// Returns true if a record that made our code panic is old enough to be quarantined. A younger record is reported
+    /// as failed, because the panic may be transient. If our code panicked on every retry of an old record, reporting
+    /// the record each time could block its shard for 22 hours.
     pub(crate) fn may_quarantine_panic(&self, record: &RawValue) -> bool {
         let age = created_at(record).and_then(|created| self.clock.now().duration_since(created).ok());
         age.is_some_and(|age| age > MAX_PANICKING_AGE)

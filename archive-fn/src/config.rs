@@ -6,7 +6,7 @@ use lambda_support::{VariableError, Variables};
 /// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `BUCKET_NAME`.
+    /// `BUCKET_NAME`: the bucket of the data lake.
     pub bucket_name: String,
     /// `OBJECT_PREFIX`: the prefix of all the lake's keys. Changing it starts a new, empty lake.
     pub object_prefix: ObjectPrefix,

@@ -64,8 +64,8 @@ impl DataLakeError {
 }
 
 impl DataLake {
-    /// Returns the lake in `bucket`. Its client has the settings in `config`. It also retries when S3 answers 409; by
-    /// default, the SDK does not.
+    /// Returns the lake in `bucket`. Its client is built from `config`, and also retries a write that S3 answers with
+    /// 409. By default, the SDK does not retry it.
     #[must_use]
     pub fn new(config: Builder, bucket: &str) -> Self {
         let conflict = HttpStatusCodeClassifier::new_from_codes(&[CONFLICT]);

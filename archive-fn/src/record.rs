@@ -39,7 +39,7 @@ pub enum RecordError {
     Panicked(#[from] Panicked),
 }
 
-/// The fields that decoding a record needs. All other fields are ignored, so they cannot make a record unusable.
+/// The fields that [`Record::decode`] reads. All other fields are ignored, so they cannot make a record unusable.
 #[derive(Deserialize)]
 struct StreamRecord {
     #[serde(rename = "eventName")]
@@ -81,8 +81,8 @@ fn is_new(event_name: &str) -> bool {
     event_name == "INSERT" || event_name == "MODIFY"
 }
 
-/// Returns true if a record that cannot be deserialized may be a new claim. Also returns true for a record that is not even
-/// JSON, so that the record is quarantined and not skipped.
+/// Returns true if a record that cannot be deserialized may be a new claim. Also returns true if the record cannot be
+/// parsed as a JSON value either, so that the record is quarantined and not skipped.
 fn looks_like_new_claim(record: &RawValue) -> bool {
     let Ok(record) = serde_json::from_str::<Value>(record.get()) else { return true };
     let is_claim = record.pointer("/dynamodb/NewImage/sk/S").and_then(Value::as_str).is_some_and(is_claim_sort_key);

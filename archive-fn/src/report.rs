@@ -100,8 +100,8 @@ impl Report {
         }
     }
 
-    /// Reports a record as failed. The response cannot name a record without a sequence number, and the record must not be
-    /// skipped. So it is reported with an empty identifier, which makes Lambda retry the whole batch.
+    /// Reports a record as failed. The response cannot name a record without a sequence number, and such a record must
+    /// not be skipped. So the response gets an empty identifier, which makes Lambda retry the whole batch.
     fn fail_record(&mut self, sequence_number: Option<&str>) {
         self.response.add_failure(sequence_number.unwrap_or_default());
     }

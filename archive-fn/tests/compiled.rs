@@ -13,11 +13,11 @@ use tokio::process::{Child, Command};
 
 const BUCKET: &str = "lake";
 
-/// The file `src/fixtures/example-dynamodb-event.json` of `aws_lambda_events` 1.2.1 (MIT).
+/// A copy of the file `src/fixtures/example-dynamodb-event.json` of `aws_lambda_events` 1.2.1 (MIT).
 const FIXTURE: &str = include_str!("fixtures/example-dynamodb-event.json");
 
-/// Ten times the timeout of the deployed function, because an unoptimized build on a busy machine is slow. No test here
-/// measures speed.
+/// Maximum time of an invocation: ten times the timeout of the deployed function, because an unoptimized build on a
+/// busy machine is slow. No test here measures speed.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Returns the command that runs the function with only the environment variables in `set`.

@@ -22,13 +22,13 @@ pub(crate) struct CapacityArgs {
     /// Predict the embedded pipeline instead of a deployed stack, from times measured on this machine
     #[arg(long)]
     embedded: bool,
-    /// CPU time per message of sending, in microseconds
+    /// CPU time of the sender per message, in microseconds
     #[arg(long, value_name = "US", required_if_eq("embedded", "true"), requires = "embedded")]
     send: Option<u64>,
-    /// CPU time per message of `ingest-fn` and its requests to the table, in microseconds
+    /// CPU time of `ingest-fn` per message, including its requests to the table, in microseconds
     #[arg(long, value_name = "US", required_if_eq("embedded", "true"), requires = "embedded")]
     ingest: Option<u64>,
-    /// CPU time per record of `archive-fn`, its requests to the lake and the reads of the stream, in microseconds
+    /// CPU time of `archive-fn` per record, including its requests to the lake and reads of the stream, in microseconds
     #[arg(long, value_name = "US", required_if_eq("embedded", "true"), requires = "embedded")]
     archive: Option<u64>,
     /// CPU time per batch of `ingest-fn`, in microseconds, in addition to the time per message

@@ -1,5 +1,5 @@
-//! Instructions that a warm function executes in user mode for one message, as `valgrind` counts them. Unlike CPU time, this
-//! figure hardly depends on the machine's load, so small changes are visible.
+//! Counts the instructions that a warm function executes in user mode for one message, with `valgrind`. Unlike CPU
+//! time, this figure hardly depends on the machine's load, so small changes are visible.
 
 use std::io::Write;
 use std::path::Path;
@@ -52,7 +52,7 @@ pub(crate) fn write(functions: &Path, before: Option<&Path>, out: &mut impl Writ
 
 const RELATIONS: [Relation; 2] = [Relation::Distinct, Relation::Duplicates];
 
-/// The functions and settings to count: the function's name, the text after it in the table, and its variables.
+/// A function's name, the text after it in the table, and the environment variables with which it runs.
 type Setting = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 const SETTINGS: [Setting; 5] = [
     (INGEST, "", &[]),

@@ -1,4 +1,4 @@
-//! One run of one function with one kind of traffic. The function starts cold, and uses services of its own.
+//! Measures one function with one kind of traffic. The function starts cold, and has its own emulated services.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Measures the whole embedded pipeline: the `producer` sends distinct events, and reads and judges the result. Another
-//! build of the producer can take turns with this one.
+//! Measures the whole embedded pipeline: the `producer` sends distinct events, and reads and judges the result. Can
+//! also measure another build of the producer, in alternation with this one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -47,7 +47,7 @@ struct Lag {
     max_ms: u64,
 }
 
-/// Requests to the lake with which the producer judged a run.
+/// The requests that the producer sent to the lake to judge a run.
 #[derive(Clone, Copy, Deserialize, Serialize)]
 struct LakeRequests {
     lists: u64,

@@ -95,7 +95,7 @@ impl Process {
         Ok(())
     }
 
-    /// Asks the process to end, and waits until it has.
+    /// Sends SIGTERM to the process, and waits until it exits.
     pub(crate) async fn terminate(mut self) -> anyhow::Result<()> {
         kill(Pid::from_raw(self.pid()?), Signal::SIGTERM).context("failed to end the process")?;
         timeout(PATIENCE, self.child.wait()).await.context("the process did not end in time")??;

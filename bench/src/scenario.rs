@@ -1,4 +1,4 @@
-//! Measurements besides CPU time and cold start: a herd spread over warm sandboxes, a million duplicates, connections,
+//! Measurements besides CPU time and cold start: a herd of identical messages, a million duplicates, connections,
 //! memory under the largest batches, and the rate of one sandbox.
 
 use std::collections::BTreeMap;
@@ -17,8 +17,8 @@ const PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 /// Largest batch size that the queue mapping accepts.
 const LARGEST_BATCH: usize = 10_000;
 
-/// Sends 50 identical messages to two warm sandboxes, in five batches of ten. Returns how many write requests they
-/// cause.
+/// Sends 50 identical messages to two warm sandboxes, in five batches of ten. Returns the number of write requests that
+/// the sandboxes send to DynamoDB.
 pub(crate) fn herd_writes(ingest: &Subject) -> anyhow::Result<u64> {
     on_a_runtime(async {
         let (services, endpoint) = back_end().await?;
@@ -112,7 +112,7 @@ pub(crate) struct Memory {
 }
 
 /// Measures the peak memory with three kinds of large batches: five messages of 1 MiB, ten thousand small messages, and a
-/// stream batch of 6 MB. A process of its own handles each batch `repeats` times.
+/// stream batch of 6 MB. For each kind, a separate process handles the batch `repeats` times.
 pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> anyhow::Result<Vec<Memory>> {
     let large = (0..5).map(|n| {
         // The batch is JSON, so each quote in a body takes one more byte. The filler has no quotes, and it compresses

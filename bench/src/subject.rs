@@ -1,11 +1,11 @@
-//! The functions under measurement.
+//! The functions that the bench measures.
 
 use std::path::{Path, PathBuf};
 
 use bench::traffic::Source;
 use pipeline::names;
 
-/// A function under measurement, and how to start it.
+/// A function that the bench measures, and how to start it.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     /// The function's name in the printed tables.

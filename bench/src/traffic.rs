@@ -171,7 +171,7 @@ pub fn queue_record(message: usize, body: &str) -> Value {
     })
 }
 
-/// Returns the stream record of the claim that `ingest-fn` would write.
+/// Returns the stream record of the claim that `ingest-fn` would write for this message.
 ///
 /// # Panics
 /// Panics if the body is not a valid event or is too large for a claim.

@@ -12,7 +12,6 @@ pub(crate) fn units(item_bytes: usize) -> usize {
     item_bytes.div_ceil(WRITE_UNIT_BYTES)
 }
 
-/// Returns a claim with this body.
 pub(crate) fn claim(body: &str) -> Result<Claim, BodyTooLarge> {
     let event = EventRules::default().event(body, None).expect("the body is a valid event");
     let window = Duration::from_secs(16 * 86_400);
@@ -20,8 +19,8 @@ pub(crate) fn claim(body: &str) -> Result<Claim, BodyTooLarge> {
     Claim::new(&event, &message, SystemTime::now(), window, &[0; 10])
 }
 
-/// Writes a table of the write request units for events of different sizes. Some events are sensor readings, and some
-/// hardly compress.
+/// Writes a table of the write request units for events of different sizes: sensor readings, and random text that
+/// hardly compresses.
 pub(crate) fn write(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| event, bytes | stored plain, WRU | item as written, bytes | body | WRU |")?;
     writeln!(out, "| ---: | ---: | ---: | --- | ---: |")?;

@@ -29,9 +29,9 @@ pub const MAX_STATEMENTS: usize = 25;
 /// Maximum number of insert requests in flight, in addition to the puts.
 const MAX_INSERTS_IN_FLIGHT: usize = 4;
 
-/// Maximum size of all bodies in one insert request, in bytes. The bodies in all insert requests in flight have at most
-/// 1 MiB, as much as the largest body of a single claim. If one body exceeds 256 KiB, the function puts its claim: the
-/// write of so large a claim is so expensive that a separate request makes no difference.
+/// Maximum size of all bodies in one insert request, in bytes. All insert requests in flight together have at most 1
+/// MiB of bodies, as much as the largest body of a single claim. If a body exceeds 256 KiB, the function puts its claim
+/// without an insert request: the write itself is so expensive that sharing a request would save little.
 const MAX_INSERT_BYTES: usize = 256 * 1_024;
 
 /// Maximum duration of an insert request, including the SDK's retries. The SDK has the same limit for one attempt, so
@@ -45,22 +45,23 @@ pub(crate) struct BulkInserter<'a> {
     deadline: Deadline,
 }
 
-/// The first requests for the claims of a batch: insert requests and puts. Groups are identified by their index.
+/// The insert requests and puts with which a batch starts. Unconfirmed claims add puts later. Each number is the index
+/// of a group.
 struct RequestPlan {
     /// One entry for each insert request: the groups whose claims it inserts.
     inserts: VecDeque<Vec<usize>>,
     puts: VecDeque<Put>,
 }
 
-/// A group that needs a put, unless its event's claim is in the cache.
+/// A group whose claim the function puts, with or without an earlier insert request.
 enum Put {
-    /// A group for which no insert request was sent.
+    /// A group for which no insert request was sent. It needs no put if the cache has its event's claim.
     New(usize),
     /// A group whose insert is unconfirmed. Its claim may already be in the table.
     Unconfirmed(usize, Claim),
 }
 
-/// The result of one insert request. Groups are identified by their index.
+/// The result of one insert request. Each `usize` is the index of a group.
 #[derive(Default)]
 struct InsertedBatch {
     outcomes: Vec<(usize, Result<ClaimOutcome, ClaimerError>)>,
@@ -273,13 +274,13 @@ impl ClaimTable {
     /// Tries to insert at most [`MAX_STATEMENTS`] claims of different events in one request. DynamoDB refuses a `PartiQL`
     /// INSERT if the event already has an item, expired or not, and does not return that item.
     ///
-    /// A claim that is not reported as inserted may still be in the table: if the answer to the SDK's first attempt is lost,
-    /// the second attempt is refused because of the items that the first one inserted. So the caller must [put](Self::put)
-    /// each claim that is not reported as inserted.
+    /// A claim that is not reported as inserted may still be in the table. For example, if the answer to the SDK's
+    /// first attempt is lost, DynamoDB refuses the inserts of the second attempt, because the first one inserted the
+    /// items. So the caller must [put](Self::put) each claim that is not reported as inserted.
     ///
     /// # Errors
-    /// Fails if the request fails, or if DynamoDB does not return one answer per claim. Then the outcome of every claim is
-    /// unknown.
+    /// Fails if the request fails, or if DynamoDB does not return one answer per claim. In both cases, the outcome of
+    /// every claim is unknown.
     pub async fn insert(&self, claims: &[Claim]) -> Result<InsertOutcome, InsertError> {
         let statements = claims.iter().map(|claim| self.insertion(claim)).collect();
         let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;

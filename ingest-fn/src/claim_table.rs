@@ -1,4 +1,5 @@
-//! The conditional write of a claim. With `CLAIM_WRITES=single`, the default, the function sends no other requests.
+//! The conditional write of a claim. With `CLAIM_WRITES=single`, the default, this write is the function's only request
+//! to DynamoDB.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::AfterDeserializationInterceptorContextRef;
@@ -38,7 +39,7 @@ pub enum ClaimOutcome {
 pub struct HeldClaim {
     /// Id of the claim.
     pub claim_id: uuid::Uuid,
-    /// Digest of the body in the claim, made under the current rules.
+    /// Digest of the claim's body under the current [`EventRules`].
     pub digest: Digest,
     /// Last second in which the claim is valid, in epoch seconds.
     pub ttl: u64,
@@ -99,8 +100,8 @@ impl HeldClaim {
 }
 
 impl ClaimTable {
-    /// Returns the table `name` in the client's region. If a claim's digest was made under other rules than `rules`,
-    /// the digest is computed again from the claim's body.
+    /// Returns the claim table `name` in the region of `client`. If a claim in the table has a digest of other
+    /// rules than `rules`, [`put`](Self::put) computes the digest again from the claim's body.
     #[must_use]
     pub fn new(client: Client, name: &str, rules: EventRules) -> Self {
         Self { client, name: name.to_owned(), rules }

@@ -1,4 +1,5 @@
-//! Claims an event: looks in the cache for the claim that holds the event, or else writes a claim to the table.
+//! Claims an event. Looks in the cache for the claim that holds the event, and writes a claim to the table only if the
+//! cache has none.
 
 use std::time::Duration;
 
@@ -16,10 +17,11 @@ use crate::random::Random;
 use crate::warm_cache::WarmCache;
 
 /// Maximum number of puts in flight: the default size of a batch. A higher limit would only save milliseconds, but a
-/// cold function would open more connections. Each of them needs a TLS handshake, which runs on a fraction of a core.
+/// cold function would open more connections. Each connection needs a TLS handshake, which runs on a fraction of a
+/// core.
 pub(crate) const MAX_IN_FLIGHT: usize = 10;
 
-/// Maximum size of all bodies in puts in flight, in KiB: two of the largest bodies. Each put needs memory for about
+/// Maximum size of the bodies of all puts in flight, in KiB: twice the largest body. Each put needs memory for about
 /// five bodies. Three are copies of its own body: in the message, the item and the request. If the event is already
 /// claimed, the other two are copies of the body that DynamoDB returns: in the response and in the returned item.
 const MAX_IN_FLIGHT_KIB: u32 = 2 * 1_024;

@@ -7,8 +7,8 @@ use claim::{ConflictIgnore, DEFAULT_DEDUP_KEY, DedupKey, EventRules};
 use lambda_support::{VariableError, Variables};
 
 /// 16 days: one day in which the producer may send duplicates, 14 days that a message may spend in the dead-letter queue,
-/// counted from its first enqueue, and one day in the queue after a redrive. A duplicate must still find the claim after
-/// all of this time.
+/// counted from its first enqueue, and one day in the queue after a redrive. A duplicate that takes all of this time
+/// must still find the claim.
 const DEFAULT_WINDOW_SECONDS: &str = "1382400";
 
 /// 100 years, so that adding the window to the current time cannot overflow `ttl`.
@@ -20,10 +20,10 @@ const DEFAULT_CACHE_ENTRIES: &str = "10000";
 /// A million entries take about 150 MB, so a function of 128 MB must have fewer.
 const MAX_CACHE_ENTRIES: usize = 1_000_000;
 
-/// The treatment of a conflict, which is a message whose event was claimed with another body.
+/// The action on a conflict: a message whose event was claimed with another body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
-    /// Acknowledge the message and log both digests. The body in the claim stays.
+    /// Acknowledge the message and log both digests. The claim keeps its body.
     Acknowledge,
     /// Report the message as failed on each receive, until SQS moves it to the dead-letter queue.
     DeadLetter,
@@ -35,7 +35,8 @@ pub enum ClaimWrites {
     /// One conditional `PutItem` per claim.
     Single,
     /// One `BatchExecuteStatement` for many claims, and then a conditional `PutItem` for each claim whose insert was not
-    /// confirmed. This is cheaper for new events, but more expensive for duplicates, which cost two requests.
+    /// confirmed. Batching is cheaper for new events, but more expensive for duplicates that are not cached, which cost
+    /// two requests.
     Batch,
 }
 
@@ -56,7 +57,7 @@ pub struct Config {
     pub claim_writes: ClaimWrites,
     /// `LOG_ROUTINE_OUTCOMES`: whether each `won` and each `duplicate` has a log line.
     pub log_routine_outcomes: bool,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda: the metrics' dimension `FunctionName` has this value.
+    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the value of the metric dimension `FunctionName`.
     pub function_name: String,
 }
 

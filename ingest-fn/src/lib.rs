@@ -7,10 +7,11 @@
 //! - The function acknowledges a message only if it knows which claim holds the message's event: the table has accepted the
 //!   function's own claim, or has returned an earlier one.
 //! - The messages of one event in a batch share one claim. If that claim fails, all of them fail.
-//! - A message that can never be claimed fails alone on each receive, until SQS moves it to the dead-letter queue.
+//! - A message that the function rejects, for example because its body is not a valid event, fails alone on each
+//!   receive, until SQS moves it to the dead-letter queue.
 //!
-//! The function never deletes items of the table and never accesses S3. It reads an item only if DynamoDB returns the item
-//! with a refused write.
+//! The function never deletes items of the table and never accesses S3. It never reads the table: it sees an item only
+//! if DynamoDB returns the item with a refused write.
 
 mod bulk_insert;
 mod claim_table;

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 pub(crate) struct Plan {
     /// Groups in the order in which their leaders appear in the batch.
     pub(crate) groups: Vec<Group>,
-    /// Messages that can never be claimed.
+    /// Messages that cannot claim an event, even if they are redelivered.
     pub(crate) rejected: Vec<Rejection>,
     /// Messages that the function could not read before the deadline; `None` for a record without a message id.
     pub(crate) unread: Vec<Option<Message>>,
@@ -45,11 +45,12 @@ pub(crate) struct Leader {
 pub(crate) struct Follower {
     pub(crate) message: Message,
     pub(crate) digest: Digest,
-    /// The body, if its digest differs from the leader's. The log line of a conflict needs it to list the differences.
+    /// The body, if its digest differs from the leader's. The log line of a conflict lists the differences, so it needs
+    /// this body.
     pub(crate) other_body: Option<String>,
 }
 
-/// A message that can never be claimed.
+/// A message that cannot claim an event, even if it is redelivered.
 pub(crate) struct Rejection {
     /// `None` if the record has no message id.
     pub(crate) message: Option<Message>,
@@ -57,7 +58,7 @@ pub(crate) struct Rejection {
     pub(crate) error: MessageError,
 }
 
-/// The reason why a message can never be claimed.
+/// The reason why a message cannot claim an event.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MessageError {
     #[error("the record is not an SQS message")]

@@ -13,9 +13,10 @@ use crate::claimer::ClaimerError;
 use crate::config::{Config, OnConflict};
 use crate::plan::{Follower, Group, Leader, Message, Rejection};
 
-/// Maximum size of all bodies that a batch compares to find out where they differ, in bytes. The messages of a batch have at most
-/// 6 MB, so the limit only concerns small messages that conflict with large claims. Comparing thousands of them would take all
-/// of the function's time, and the other messages of the batch would fail.
+/// Maximum size, in bytes, of all bodies that the function compares for one batch to log where conflicts differ. The
+/// messages of a batch have at most 6 MB, so they reach the limit only if many small messages conflict with large
+/// claims. Comparing thousands of them would take all of the function's time, and the other messages of the batch would
+/// fail.
 const MAX_COMPARED_BYTES: usize = 16 * 1_024 * 1_024;
 
 /// The result of a batch: its response, and the number of messages with each outcome.
@@ -23,8 +24,8 @@ pub(crate) struct Report<'a> {
     pub(crate) response: BatchResponse,
     config: &'a Config,
     deadline: Deadline,
-    /// Size of all bodies that were compared so far.
-    compared_bytes: usize,
+    /// Size of the bodies that may still be compared.
+    comparable_bytes: usize,
     won: u64,
     duplicate: u64,
     conflict: u64,
@@ -39,7 +40,7 @@ impl<'a> Report<'a> {
             response,
             config,
             deadline,
-            compared_bytes: 0,
+            comparable_bytes: MAX_COMPARED_BYTES,
             won: 0,
             duplicate: 0,
             conflict: 0,
@@ -139,14 +140,14 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Returns the places in which a body differs from the body in the claim, as a JSON array of JSON Pointers. Returns `None`
-    /// if that would take too much time or the comparison fails: the outcome of the message does not depend on the places.
+    /// Returns the places in which a body differs from the body in the claim, as a JSON array of JSON Pointers. Returns
+    /// `None` if the comparison would take too much time, or if it fails. The outcome of the message does not depend on
+    /// it.
     fn differences(&mut self, held_body: &str, body: &str) -> Option<String> {
-        let compared_bytes = self.compared_bytes + held_body.len() + body.len();
-        if self.deadline.is_reached() || compared_bytes > MAX_COMPARED_BYTES {
+        if self.deadline.is_reached() {
             return None;
         }
-        self.compared_bytes = compared_bytes;
+        self.comparable_bytes = self.comparable_bytes.checked_sub(held_body.len() + body.len())?;
         let pointers = catch_panic(|| self.config.rules.differences(held_body, body)).ok()?.ok()?;
         serde_json::to_string(&pointers).ok()
     }

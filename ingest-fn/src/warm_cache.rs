@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::claim_table::HeldClaim;
 
-/// A cache with the claims that were used most recently. A duplicate of a cached event needs no request to DynamoDB. The
-/// cache is kept as long as its Lambda sandbox.
+/// The most recently used claims. A duplicate of a cached event needs no request to DynamoDB. The cache lives as long
+/// as its Lambda sandbox.
 pub(crate) struct WarmCache(Option<Mutex<LruCache<Key, HeldClaim>>>);
 
 /// The first half of the SHA-256 of the event id. Finding two ids with the same key takes about 2^64 hashes.

@@ -28,15 +28,15 @@ const MONTH_DAYS: f64 = 365.0 / 12.0;
 const CLAIM_DAYS: f64 = 16.0;
 
 /// Share of the invocations that X-Ray's default rule samples (AWS documentation: "Configuring sampling rules"). The
-/// rule also samples the first invocation of each second, which the bill leaves out.
+/// rule also samples the first invocation of each second, but the bill ignores these traces.
 const SAMPLED: f64 = 0.05;
 
 /// Number of empty receives from an idle queue per month. Lambda keeps five long polls of 20 s open (AWS documentation:
 /// "Configuring scaling behavior for SQS event source mappings").
 const IDLE_POLLS: f64 = 5.0 * MONTH_DAYS * 24.0 * 60.0 * 60.0 / 20.0;
 
-/// Number of metrics that the alarms in the Terraform module `modules/observability` watch. AWS charges for each metric of an
-/// alarm, and an expression may have several. `scripts/check-alarms` checks this number.
+/// Number of metrics that the alarms in the Terraform module `modules/observability` watch. AWS charges for each metric
+/// that an alarm watches, and an alarm on an expression may watch several. `scripts/check-alarms` checks this number.
 const ALARM_METRICS: f64 = 27.0;
 
 const GB: f64 = 1024.0 * 1024.0 * 1024.0;
@@ -60,11 +60,11 @@ pub type Usd = BTreeMap<&'static str, Option<f64>>;
 pub struct Bill {
     /// Date of the prices.
     pub prices_looked_up: &'static str,
-    /// Items whose cost grows with the number of events, each with its cost per million events.
+    /// Items whose cost grows with the number of events. Each has its cost per million events.
     pub lines: Vec<Line>,
     /// Sum of `lines`, per million events.
     pub usd_per_million_events: Usd,
-    /// Sum of `lines`, converted to a million messages.
+    /// Sum of `lines`, per million messages.
     pub usd_per_million_messages: Usd,
     /// Items that AWS charges each month regardless of traffic.
     pub monthly: Vec<Line>,
@@ -204,8 +204,8 @@ fn dollars(usd: &Usd, region: &str) -> String {
     usd[region].map_or("-".to_owned(), |usd| format!("{usd:.3}"))
 }
 
-/// Adds up the items in each region, without items that have no units. The sum is `None` for a region in which the
-/// price of one of the remaining items is unknown.
+/// Adds up the items in each region, except items with zero units. The sum is `None` for a region in which the price of
+/// one of the remaining items is unknown.
 fn sum(lines: &[Line]) -> Usd {
     let charged = || lines.iter().filter(|line| line.units > 0.0);
     let sum_in = |region| charged().map(|line| line.usd[region]).sum();
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    /// A million events cost a million times as much as one event, and the sum includes each item once.
+    /// The bill scales the cost of one event to a million events, and the sum includes each item once.
     #[test]
     fn bill_scales_to_a_million_events() {
         let bill = Bill::new(&herd(), 50, 1).expect("messages were sent");

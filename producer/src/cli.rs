@@ -179,7 +179,7 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// Returns the scenario that the command line selects.
+    /// Returns the scenario that the command line selects, or `herd` if it selects none.
     #[must_use]
     pub fn chosen_scenario(&self) -> &'static Scenario {
         let named = |name| Scenario::named(name).expect("SCENARIOS contains this name");
@@ -254,7 +254,7 @@ pub struct TraceArgs {
     pub json: bool,
 }
 
-/// Options that identify a deployed stack, by the names of its parts or by its Terraform outputs.
+/// Options that identify a deployed stack: the names of its resources, or the folder with its Terraform state.
 #[derive(Clone, Debug, Args)]
 pub struct TargetArgs {
     /// URL of the queue that producers send to [default: `SQS_QUEUE_URL`, otherwise from the Terraform outputs]
@@ -292,14 +292,14 @@ pub struct TargetArgs {
 
 impl TargetArgs {
     /// Returns true if the command line names the table, the bucket, the object prefix and both log groups. If the
-    /// queue is given too, the Terraform outputs are not needed. `--dlq-url` may be missing, because the queue's
-    /// redrive policy names the dead-letter queue.
+    /// queue is named too, the producer does not need the Terraform outputs. `--dlq-url` may be missing, because the
+    /// queue's redrive policy names the dead-letter queue.
     pub(crate) fn names_all(&self) -> bool {
         let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, .. } = self;
         [table, bucket, object_prefix, ingest_log_group, archive_log_group].iter().all(|name| name.is_some())
     }
 
-    /// Returns true if the command line names a part of a stack other than its queue.
+    /// Returns true if the command line names any part of a stack except its queue.
     pub(crate) fn names_any(&self) -> bool {
         let Self { table, bucket, object_prefix, ingest_log_group, archive_log_group, dlq_url, .. } = self;
         [table, bucket, object_prefix, ingest_log_group, archive_log_group, dlq_url].iter().any(|name| name.is_some())

@@ -10,22 +10,22 @@ use pipeline::Pipeline;
 use serde::Serialize;
 
 /// CPU time in milliseconds by part of the pipeline. If several parts run on one thread, each time covers its own part
-/// only. Times are known only on Linux, and zero elsewhere.
+/// only. On systems other than Linux, the times are unknown, and therefore zero.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct CpuByPart {
-    /// Sending the messages and meanwhile reading the logs, with the queue's work for the sends.
+    /// Sending the messages and reading the logs during that time, including the emulated queue's work for the sends.
     pub send: f64,
-    /// `ingest-fn`, its mapping, and the queue's work for the receives.
+    /// `ingest-fn` and its event source mapping, including the emulated queue's work for the receives.
     pub ingest: f64,
-    /// The table's work for the claims.
+    /// The emulated table's work for the claims.
     pub table: f64,
-    /// The stream's work for its mapping.
+    /// The emulated stream's work for its event source mapping.
     pub stream: f64,
-    /// `archive-fn` and its mapping.
+    /// `archive-fn` and its event source mapping.
     pub archive: f64,
-    /// The lake's work for the puts.
+    /// The emulated lake's work for the puts.
     pub lake: f64,
-    /// Reading and judging the result, with the services' work for the reads.
+    /// Reading and judging the result, including the emulated services' work for the reads.
     pub verify: f64,
 }
 

@@ -22,7 +22,7 @@ const EMPTY_RECEIVES: usize = 3;
 const HIDDEN_SECONDS: u16 = 20;
 
 /// Maximum number of rounds in which a search waits for messages that other consumers hide. On a deployed stack, each
-/// round ends with [`EMPTY_RECEIVES`] receives that wait one second each. All rounds together thus take longer than
+/// round ends with [`EMPTY_RECEIVES`] receives that wait one second each. So all rounds together take longer than
 /// another search hides the messages ([`HIDDEN_SECONDS`]), and longer than SQS's default visibility timeout of 30
 /// seconds.
 pub(crate) const MAX_ROUNDS: usize = 11;
@@ -46,9 +46,9 @@ impl<'a> DeadLetterSearch<'a> {
         Self { client, url, attribute, received: HashMap::new(), receives: 0, empty: 0 }
     }
 
-    /// Receives all messages of the queue and passes them to `take`, except messages that the previous call still
-    /// hides. `take` returns true once the caller has found enough. If other consumers hide messages, the search takes
-    /// up to `rounds` rounds, but starts no further round once `take` has returned true.
+    /// Receives all messages of the queue and passes them to `take`, except messages that the previous call received
+    /// and that are still hidden. `take` returns true once the caller has found enough. If other consumers hide
+    /// messages, the search takes up to `rounds` rounds, but starts no further round once `take` has returned true.
     ///
     /// # Errors
     /// Fails if the queue cannot be read, or if not all of its messages could be received and `take` never returned

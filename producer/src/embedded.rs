@@ -40,8 +40,8 @@ pub struct FaultCounts {
 }
 
 impl FaultCounts {
-    /// Returns true if `faults` occurred: at least one redelivery fault of any kind, or at least one fault in each of
-    /// the two outages.
+    /// Returns true if `faults` occurred. For [`Redelivery`](ScenarioFaults::Redelivery), one fault of any kind is
+    /// enough. For [`Outage`](ScenarioFaults::Outage), each of the two outages must have caused a fault.
     #[must_use]
     pub fn occurred(&self, faults: ScenarioFaults) -> bool {
         let counters = match faults {
@@ -117,8 +117,8 @@ struct ScenarioFaultPlan {
 }
 
 impl ScenarioFaultPlan {
-    /// Returns true with a probability of 1 in `one_in`, and then counts a fault. Always returns false if the scenario has
-    /// no redelivery faults.
+    /// Returns true with a probability of 1 in `one_in`, and counts a fault if it does. Always returns false if the
+    /// scenario has no redelivery faults.
     fn roll(&self, one_in: u32) -> bool {
         let Some(random) = &self.random else { return false };
         let happens = random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..one_in) == 0;

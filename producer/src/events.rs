@@ -16,8 +16,8 @@ use crate::scenario::{Content, Scenario};
 pub use plan::{Attribute, Message, Plan, PlanError};
 
 impl Plan {
-    /// Plans the messages that the command line and the scenario ask for. `rules` say how a message becomes an event,
-    /// and `max_bytes` is the size of the largest message that the queue accepts.
+    /// Plans the messages that the command line and the scenario ask for. `rules` determine the event id and the digest
+    /// of each message, and `max_bytes` is the size of the largest message that the queue accepts.
     pub fn new(scenario: &Scenario, args: &RunArgs, rules: &EventRules, max_bytes: usize) -> Result<Self, PlanError> {
         for (flag, is_given) in [("duplicates", args.duplicates.is_some()), ("zipf", args.zipf.is_some())] {
             if is_given && scenario.content != Content::Mixed {

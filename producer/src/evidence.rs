@@ -24,8 +24,8 @@ pub struct Evidence<'a> {
     pub prefix: &'a ObjectPrefix,
     /// The time at which sending began.
     pub started: SystemTime,
-    /// True if the scenario injects faults and they occurred: at least one redelivery fault, or one fault in each
-    /// outage.
+    /// True if the scenario's faults occurred, as [`FaultCounts::occurred`](crate::embedded::FaultCounts::occurred)
+    /// defines.
     pub faults_occurred: bool,
     /// False if the functions do not log routine outcomes.
     pub log_routine_outcomes: bool,
@@ -75,8 +75,8 @@ impl Evidence<'_> {
         self.seen.missing_claims.contains(&event) || self.seen.missing_objects.contains(&event)
     }
 
-    /// Returns the keys of extra objects: keys under which `archive-fn` logged an event of this run as archived,
-    /// although the event's claim gives another key or is known to be missing.
+    /// Returns the keys of extra objects. A key is extra if `archive-fn` logged an event of this run as archived under
+    /// it, although the event's claim has a different key or is known to be missing.
     pub(crate) fn extra(&self) -> Vec<String> {
         let ids = self.plan.event_ids.iter().enumerate();
         let keys = ids.filter_map(|(event, id)| {

@@ -29,8 +29,8 @@ pub struct LogTail {
 }
 
 impl LogTail {
-    /// Starts reading at `from_ms`, in milliseconds since 1970. A line may appear late, after lines whose timestamps
-    /// are up to `delay` later.
+    /// Starts reading at `from_ms`, in milliseconds since 1970. A line may become readable only after lines whose
+    /// timestamps are up to `delay` later.
     #[must_use]
     pub fn new(group: &str, from_ms: i64, delay: Duration) -> Self {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
@@ -101,8 +101,8 @@ impl Tail {
     }
 }
 
-/// The outcome that `ingest-fn` logged for a message. If a message has several outcomes because it was delivered
-/// several times, the one that is declared last here counts. A message that won once therefore stays won.
+/// The outcome that `ingest-fn` logged for a message. If a message is delivered several times and has several outcomes,
+/// the one that comes last in this enum counts. So a message that won once stays won.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IngestOutcome {
@@ -146,7 +146,7 @@ struct ArchiveLine {
     lag_ms: Option<u64>,
 }
 
-/// Information about this run that was collected from both functions' logs.
+/// The information about this run in both functions' logs.
 #[derive(Default)]
 pub struct FunctionLogs {
     /// Maps each message id to the message's outcome. Includes messages of other senders if their log line names an
@@ -165,10 +165,10 @@ pub struct FunctionLogs {
     /// Maps each event id to the id of the claim that the event's messages were checked against. The value is `None` if
     /// there were several such claims, which happens around the end of a dedup window.
     pub claim_ids: HashMap<String, Option<String>>,
-    /// Maps each event id to the keys under which `archive-fn` logged the event as archived, each with the time of its
-    /// first log line, by the clock of `archive-fn`, in milliseconds since 1970. Nearly all events have one key.
+    /// Maps each event id to the keys under which `archive-fn` logged the event as archived. Each key has the time of
+    /// its first log line, in milliseconds since 1970, by the clock of `archive-fn`. Nearly all events have one key.
     pub keys: HashMap<String, Vec<(String, i64)>>,
-    /// The last logged time from a claim to its object, in milliseconds.
+    /// The time from a claim to its object that was logged last, in milliseconds.
     pub lag_ms: Option<u64>,
 }
 
@@ -315,7 +315,7 @@ impl<'a> LogReader<'a> {
 mod tests {
     use super::*;
 
-    /// A line that appears up to the delay late is still found, and no line is returned twice.
+    /// A line that becomes readable late, but within the delay, is still found. No line is returned twice.
     #[test]
     fn late_line_is_returned() {
         let mut tail = LogTail::new("group", 0, Duration::from_secs(30));

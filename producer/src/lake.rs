@@ -20,14 +20,14 @@ use crate::read_back::LookupResults;
 use crate::same_json::same_json;
 use crate::send::SendResults;
 
-/// Maximum number of keys in one list. A page of S3 has room for one more entry. If that entry has a later key, no
-/// version of these keys is missing.
+/// Maximum number of keys in one list request. A page of S3 has room for 1,000 entries, one more than these keys. If
+/// the last entry has a later key, the page contains all versions of these keys.
 pub(crate) const KEYS_AT_ONCE: usize = 999;
 
-/// Number of lists in progress at once.
+/// Number of groups of keys that are listed and read at once.
 const LISTS_AT_ONCE: usize = 4;
 
-/// Number of objects that are read at once for each list.
+/// Number of objects that are read at once in each of these groups.
 const READS_AT_ONCE: usize = 16;
 
 /// Name of the object metadata in which `archive-fn` stores the claim's trace id.
@@ -75,7 +75,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) sent: &'a SendResults,
 }
 
-/// Looks up the objects of the given claims. Does not read an object in `known` again unless it has changed.
+/// Looks up the objects of the given claims. Does not read an object in `known` again unless it may have changed.
 pub(crate) async fn objects(
     client: &PipelineClient,
     bucket: &str,
@@ -348,7 +348,8 @@ mod tests {
             self.client.s3.delete_object().bucket(names::BUCKET).key(key).send().await.unwrap();
         }
 
-        /// Returns the numbers of versions and delete markers of each key, and the number of lists that it took.
+        /// Returns the numbers of versions and delete markers of each key, and the number of list requests that were
+        /// sent.
         async fn counts(&self, keys: &[&str]) -> (Vec<(usize, usize)>, usize) {
             let before = self.lists.load(Ordering::Relaxed);
             let histories = histories(&self.client, names::BUCKET, keys).await.unwrap();
@@ -357,8 +358,8 @@ mod tests {
         }
     }
 
-    /// An object is read again if it may have changed: if it has another version, another latest version or no
-    /// versioning, or if it was deleted.
+    /// An object is read again if it may have changed: if its latest version or its number of versions differs, if the
+    /// bucket has no versioning, or if the object was deleted.
     #[test]
     fn changed_object_is_read_again() {
         let version = |id: &str| ObjectVersion::builder().version_id(id).build();
@@ -380,8 +381,8 @@ mod tests {
         assert!(!unversioned.is_still(&known(&unversioned)));
     }
 
-    /// Neighbors share a page, and keys that are far apart take one page each, however many other keys are between
-    /// them.
+    /// Keys that are neighbors share a page. Keys that are far apart take one page each, however many other keys are
+    /// between them.
     #[tokio::test]
     async fn pages_never_exceed_keys() {
         let lake = Lake::new();
@@ -398,7 +399,7 @@ mod tests {
         assert_eq!(lake.counts(&[missing[0].as_str(), missing[1].as_str()]).await, (vec![(1, 0), (0, 0)], 2));
     }
 
-    /// A key's history is complete even if it is divided between pages.
+    /// A key's history is complete even if it spans several pages.
     #[tokio::test]
     async fn history_continues_on_the_next_page() {
         let lake = Lake::new();

@@ -6,13 +6,14 @@
 //! | [`scenario`] | the table of scenarios |
 //! | [`run`](mod@run), [`trace`](mod@trace), [`explore`] | the commands `run`, `trace` and `local` |
 //! | [`failure`] | errors that end a command without a verdict |
-//! | [`target`], [`terraform`] | choosing the pipeline that a command works on |
+//! | [`target`], [`terraform`] | the choice of the pipeline that a command works on |
 //! | [`embedded`] | the embedded pipeline of a run, and the faults that scenarios inject into it |
 //! | [`pipeline_client`] | SDK clients for a deployed stack or the embedded pipeline |
-//! | [`events`], [`send`] | planning and sending the messages |
+//! | [`events`], [`send`] | the plan of the messages, and the code that sends them |
 //! | [`progress`] | progress output and Ctrl-C |
 //! | [`watch`] | waiting until the pipeline is drained |
-//! | [`function_logs`], [`read_back`], [`lake`], `dead_letters`, [`same_json`] | reading and comparing the results |
+//! | [`function_logs`], [`read_back`], [`lake`], `dead_letters`, [`same_json`] | code that reads and compares the
+//! results |
 //! | [`source`] | the places that the producer reads to reach a verdict: queues, table, bucket, logs |
 //! | [`evidence`] | everything that the producer observed in a run |
 //! | [`verdict`], [`measures`] | the verdict and the measurements of a run |

@@ -38,7 +38,7 @@ impl RepeatedEvent {
 }
 
 /// Returns at most [`MAX_EVENTS`] events, those with the most duplicates and conflicts first. Also returns the number
-/// of all events that have any duplicate or conflict.
+/// of all events that have duplicates or conflicts.
 pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, usize) {
     let outcome =
         |index: &usize| evidence.sent.message_ids[*index].as_ref().and_then(|id| evidence.seen.logs.outcomes.get(id));
@@ -64,7 +64,7 @@ pub(crate) fn repeated_events(evidence: &Evidence<'_>) -> (Vec<RepeatedEvent>, u
 pub struct Difference {
     /// JSON Pointer to the place, cut to its first 100 characters.
     pub pointer: String,
-    /// Number of conflicts that differ there.
+    /// Number of conflicts that differ at this place.
     pub conflicts: usize,
 }
 

@@ -31,9 +31,9 @@ pub struct PipelineClient {
     pub max_message_bytes: usize,
     /// URL of the dead-letter queue, if known.
     pub dlq_url: Option<String>,
-    /// True if other senders may use the queue too. Only this run sends to the embedded queue.
+    /// True if other senders may use the queue too. The embedded queue has no other senders.
     pub shares_queue: bool,
-    /// Time in seconds that a receive from the dead-letter queue waits for messages.
+    /// Time in seconds that each receive from the dead-letter queue waits for messages.
     pub receive_wait_seconds: i32,
     /// Time after which the queue redelivers a message that was not acknowledged.
     pub visibility_timeout: Duration,
@@ -97,7 +97,7 @@ impl PipelineClient {
         client
     }
 
-    /// Returns true if the scenario injects faults, and [`FaultCounts::occurred`] returns true for them.
+    /// Returns true if the scenario injects faults, and they occurred ([`FaultCounts::occurred`]).
     #[must_use]
     pub fn faults_occurred(&self, scenario: &Scenario) -> bool {
         let occurred = |faults| self.fault_counts.as_ref().is_some_and(|all| all.occurred(faults));

@@ -4,7 +4,7 @@
 //! X-Ray. The sources for sa-east-1 are public documents that quote the region's AWS Price List files for S3 (published
 //! 2026-09-26), CloudWatch Logs (2026-09-22) and Lambda (read 2026-10-08). If no such document gives a price, the price
 //! is `None`, and a sum that needs it is not computed. KMS has no prices here, because the bill leaves KMS costs out.
-//! It only mentions the price of a key, which is the same in all regions according to the KMS pricing page.
+//! The bill only mentions the price of a key, which is the same in all regions according to the KMS pricing page.
 
 /// Date on which the prices were looked up.
 pub const LOOKED_UP: &str = "2026-11-25";
@@ -35,7 +35,7 @@ pub struct Prices {
     pub trace: Option<f64>,
     /// Price of a custom metric per month, within the first 10,000 metrics.
     pub metric_month: Option<f64>,
-    /// Price of one metric of an alarm of standard resolution per month.
+    /// Price per month of one metric that an alarm of standard resolution watches.
     pub alarm_month: Option<f64>,
     /// Price of a dashboard per month.
     pub dashboard_month: Option<f64>,

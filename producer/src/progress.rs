@@ -21,9 +21,9 @@ const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 pub struct Counts {
     /// Number of messages that SQS confirmed.
     pub sent: Cell<usize>,
-    /// Number of messages that `ingest-fn` logged as winners, duplicates or conflicts. It acknowledges them, except
-    /// conflicts if it is configured to fail them. If the functions do not log routine outcomes, messages with the content
-    /// of their event's claim count too.
+    /// Number of messages that `ingest-fn` logged as winners, duplicates or conflicts. `ingest-fn` acknowledges these
+    /// messages, except conflicts if it is configured to fail them. If the functions do not log routine outcomes,
+    /// messages whose content matches their event's claim count too.
     pub acknowledged: Cell<usize>,
     /// Number of messages of this run in the dead-letter queue, except those in `acknowledged`.
     pub dead_letters: Cell<usize>,
@@ -84,7 +84,7 @@ impl Progress {
         self
     }
 
-    /// Shows the counts of a run of `messages` messages until the future is dropped.
+    /// Shows the counts of a run until the future is dropped. The run sends `messages` messages.
     pub async fn show(&self, messages: usize) {
         let mut next_line = Instant::now() + LINE_INTERVAL;
         loop {

@@ -15,7 +15,7 @@ use crate::pipeline_client::PipelineClient;
 /// Maximum number of keys that DynamoDB allows in one `BatchGetItem`.
 const KEYS_AT_ONCE: usize = 100;
 
-/// Number of look-ups in flight at once.
+/// Maximum number of look-ups in flight.
 const LOOKUPS_AT_ONCE: usize = 16;
 
 /// The results of several look-ups.

@@ -43,7 +43,7 @@ pub struct RunReport {
     pub seed: u64,
     /// The target pipeline, and why the producer chose it.
     pub target: String,
-    /// Time of the first send by the producer's clock, in RFC 3339, UTC.
+    /// Time at which sending began, by the producer's clock, in RFC 3339, UTC.
     pub started_at: String,
     /// Number of messages that SQS confirmed.
     pub sent: usize,
@@ -56,7 +56,7 @@ pub struct RunReport {
     pub unsent: usize,
     /// Number of confirmed messages that `ingest-fn` must reject, so that they become dead letters.
     pub to_be_rejected: usize,
-    /// Number of distinct claimable events that were sent, or may have been sent.
+    /// Number of distinct events that can be claimed and that were sent, or may have been sent.
     pub events: usize,
     /// Number of events that have a claim.
     pub claims: Option<usize>,
@@ -78,11 +78,11 @@ pub struct RunReport {
     pub lost: Option<usize>,
     /// Number of events that were not archived when the run ended, but still may be.
     pub pending: usize,
-    /// Number of objects that the events of this run have in addition to one object per claim.
+    /// Number of objects of this run's events beyond one object per claim.
     pub extra: Option<usize>,
     /// Rate at which the messages were sent; `None` if sending took less than a second.
     pub sent_per_second: Option<f64>,
-    /// Seconds from the first send until the pipeline was drained, or until the run stopped waiting for that.
+    /// Seconds from the first send until the pipeline was drained, or until the run stopped waiting.
     pub time: f64,
     pub invariants: Vec<Invariant>,
     /// Names of the invariants that were not checked, because the functions do not log routine outcomes. They do not count
@@ -98,8 +98,8 @@ pub struct RunReport {
     pub differs: Vec<Difference>,
     /// Number of events with at least one duplicate or conflict.
     pub events_repeated: usize,
-    /// Objects written per second in each of ten groups of equal size: the first tenth of the objects in order of time,
-    /// the second tenth, and so on. `[]` if there are fewer than a thousand objects.
+    /// Objects written per second in each of ten groups of equal size, in order of time. `[]` if there are fewer than a
+    /// thousand objects.
     pub objects_per_second_by_tenth: Vec<u64>,
     /// Numbers of requests with which this run read the lake.
     pub lake_requests: Arc<LakeRequests>,
@@ -111,8 +111,8 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Judges and measures a run from its evidence and its duration. The caller fills in the seed, the target and the
-    /// bill.
+    /// Judges and measures a run from its evidence and its duration. The caller fills in the seed, the target, the
+    /// requests to the lake, the CPU times and the bill.
     #[must_use]
     pub fn new(evidence: &Evidence<'_>, took: Duration) -> Self {
         let Evidence { scenario, sent, seen, .. } = *evidence;

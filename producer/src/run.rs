@@ -30,7 +30,7 @@ use crate::target::{FunctionSettings, Target};
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
-/// Assumed maximum time by which the functions' clocks are behind this machine's clock. The producer starts reading the
+/// Assumed maximum delay of the functions' clocks relative to this machine's clock. The producer starts reading the
 /// logs this long before the start of the run.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
@@ -53,7 +53,7 @@ pub async fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     publish(&report, args, &progress)
 }
 
-/// Stops the run early on the first Ctrl-C, and returns on the second.
+/// On the first Ctrl-C, stops the run early. On the second, returns.
 async fn wait_for_interrupt(progress: &Progress) {
     // If the Ctrl-C handler cannot be installed, Ctrl-C still kills the process.
     if tokio::signal::ctrl_c().await.is_ok() {

@@ -28,8 +28,8 @@ fn normalize(json: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::same_json;
 
-    /// White space and escapes do not matter. Everything else does, such as how a number is written and the order of
-    /// values.
+    /// White space and escapes do not matter. All other differences matter, such as how a number is written and the
+    /// order of values.
     #[test]
     fn same_json_ignores_space_and_escapes() {
         assert!(same_json(r#"{"a":[1.50,"é"]}"#, "{ \"a\" : [1.50 ,\"\\u00e9\"] }\n"));

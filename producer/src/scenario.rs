@@ -19,9 +19,9 @@ pub enum Content {
     Poisoned,
     /// The bodies are at the size limits of the queue and of a table item. Some of them are too large to be claimed.
     Sized,
-    /// CloudEvents with the same ids from several sources. Each copy of an event has another `time` and `traceparent`.
+    /// CloudEvents with the same ids from several sources. The copies of an event differ in `time` and `traceparent`.
     CloudEvents,
-    /// Each copy of an event has another `sent_at`, `attempt` and `trace.id`.
+    /// The copies of an event differ in `sent_at`, `attempt` and `trace.id`.
     Restamped,
     /// Each message is a line of a file.
     File,
@@ -33,7 +33,8 @@ pub enum ScenarioFaults {
     /// Some batches are delivered twice, some responses of the functions are lost, and some messages become visible
     /// again while they are being processed.
     Redelivery,
-    /// The table throttles every write for the duration [`OUTAGE`]. After that, S3 refuses every write for as long.
+    /// The table throttles every write for the duration [`OUTAGE`]. After that, S3 refuses every write for the same
+    /// duration.
     Outage,
 }
 
@@ -67,14 +68,14 @@ pub struct Scenario {
     pub rate: Option<u32>,
     /// Messages per request.
     pub batch_size: u8,
-    /// True if no messages may become dead letters except those that `ingest-fn` must reject. If false, any message
-    /// may.
+    /// True if no messages may become dead letters except those that `ingest-fn` must reject. If false, any message may
+    /// become one.
     pub only_rejected_die: bool,
     /// Faults to inject. A scenario with faults runs only on the embedded pipeline, because the producer cannot inject
     /// faults into a deployed stack.
     pub faults: Option<ScenarioFaults>,
-    /// Event rules without which the scenario has another outcome; `None` if it runs under any rules. The embedded pipeline
-    /// gets these rules, and a deployed stack must have them.
+    /// Event rules that the scenario needs for its expected outcome; `None` if it runs under any rules. The embedded
+    /// pipeline gets these rules, and a deployed stack must have them.
     pub rules: Option<ScenarioRules>,
     /// Visibility timeout of the embedded queue; `None` for the deployed queue's 185 seconds. SQS redelivers a failed
     /// message only after this time, so a scenario in which messages fail would otherwise take minutes.

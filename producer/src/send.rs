@@ -15,7 +15,7 @@ use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 
 /// Number of parts into which one second's messages are divided if there is a rate. A request carries at most one part.
-/// Otherwise, ten messages per second would be sent as one batch of ten each second.
+/// Without this limit, ten messages per second would be sent as one batch of ten each second.
 const BURSTS_PER_SECOND: u32 = 10;
 
 /// Error codes of `SendMessage` that concern the message itself, for example its size or a character outside XML 1.0.
@@ -59,14 +59,14 @@ pub struct SendResults {
 /// Settings for [`send_all`].
 #[derive(Clone, Copy, Debug)]
 pub struct SendSettings {
-    /// Number of requests in flight at once.
+    /// Maximum number of requests in flight.
     pub concurrency: usize,
-    /// Number of messages per request, from 1 to 10.
+    /// Maximum number of messages per request, from 1 to 10.
     pub batch_size: usize,
     /// Number of messages per second; `None` sends as fast as possible.
     pub rate: Option<u32>,
-    /// Time that sending may take in addition to the time that the rate requires. No request starts after the sum of
-    /// the two.
+    /// Time that sending may take in addition to the time that the rate requires. No request starts once both times are
+    /// over.
     pub slack: Duration,
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// The ingestion queue's approximate number of messages.
+    /// The ingestion queue, from which only the approximate number of messages is read.
     Queue,
     /// The claim table.
     Table,

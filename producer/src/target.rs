@@ -30,7 +30,7 @@ pub enum TargetError {
 pub struct Target {
     /// The deployed stack; `None` for the embedded pipeline.
     pub stack: Option<Stack>,
-    /// The setting that selected this target.
+    /// The reason why this target was selected.
     reason: String,
 }
 
@@ -70,7 +70,7 @@ pub struct FunctionSettings {
 }
 
 impl FunctionSettings {
-    /// Sets the variables of both functions.
+    /// Applies these settings to both functions of a pipeline.
     pub(crate) fn apply(&self, settings: &mut PipelineSettings) {
         settings.ingest.rules = self.rules.clone();
         settings.ingest.log_routine_outcomes = self.log_routine_outcomes;
@@ -112,9 +112,9 @@ impl Target {
         Self { stack: None, reason: "--local".to_owned() }
     }
 
-    /// Selects the first of these that exists: the queue in `--queue-url`, the queue in `SQS_QUEUE_URL`, the stack in
-    /// the Terraform state, the embedded pipeline. If the Terraform outputs contain the selected queue, they also
-    /// provide the names that the command line does not give.
+    /// Selects the first of these that is configured: the queue in `--queue-url`, the queue in `SQS_QUEUE_URL`, the
+    /// stack in the Terraform state. If none of them is, selects the embedded pipeline. If the Terraform outputs
+    /// contain the selected queue, they also provide the names that the command line does not give.
     ///
     /// # Errors
     /// Fails if a Terraform state exists but cannot be read or has no queue URL, if there is no state in
@@ -166,7 +166,7 @@ impl Target {
     /// Returns the settings of the functions. Each setting is the given one, otherwise the stack's, otherwise the default.
     ///
     /// # Errors
-    /// Fails if a setting is not valid, or if the dedup key and the list of ignored members do not fit together.
+    /// Fails if a setting is not valid, or if the list of ignored members includes a part of the dedup key.
     pub fn settings(&self, given: &SettingsArgs) -> anyhow::Result<FunctionSettings> {
         let default = ScenarioRules { dedup_key: DEFAULT_DEDUP_KEY, conflict_ignore: "[]" };
         self.settings_or(given, default)
@@ -176,7 +176,7 @@ impl Target {
     /// requires are the default.
     ///
     /// # Errors
-    /// Fails in the cases of [`settings`](Self::settings). Also fails if the stack has other settings than the given ones, or
+    /// Fails in the cases of [`settings`](Self::settings). Also fails if a given setting differs from the stack's, or
     /// if the settings are not those that the scenario requires.
     pub fn settings_of_run(&self, given: &SettingsArgs, scenario: &Scenario) -> anyhow::Result<FunctionSettings> {
         let settings = match (&self.stack, scenario.rules) {
@@ -212,8 +212,8 @@ impl Target {
         Ok(FunctionSettings { rules: EventRules::new(key, ignore), log_routine_outcomes: logs.unwrap_or(true) })
     }
 
-    /// Fails if a flag differs from the stack's Terraform output. A run would be judged by settings that the functions do not
-    /// have.
+    /// Fails if a flag differs from the stack's Terraform output. Otherwise, the producer would judge the run by
+    /// settings that the functions do not have.
     fn check_flags(
         &self,
         given: &SettingsArgs,
@@ -241,7 +241,7 @@ impl Target {
     }
 }
 
-/// Returns the value of a setting, and the words for the place where the value comes from.
+/// Returns the value of a setting, and a description of its source.
 fn choose<'a>(name: &str, given: Option<&'a str>, output: Option<&'a str>, default: &'a str) -> (&'a str, String) {
     match (given, output) {
         (Some(value), _) => (value, format!("--{}", name.replace('_', "-"))),

@@ -23,10 +23,11 @@ pub enum TerraformError {
     /// The file is not a Terraform state.
     #[error("failed to parse the Terraform state {0}")]
     Malformed(PathBuf, #[source] serde_json::Error),
-    /// The state is in a backend or workspace, and `terraform` could not be started.
+    /// The state is in a backend or workspace, which only `terraform` can read, but `terraform` could not be started.
     #[error("failed to run terraform, which is needed to read the state of {0}")]
     NoTerraform(PathBuf, #[source] std::io::Error),
-    /// The state is in a backend or workspace, and `terraform` failed or its output is not valid. The text says why.
+    /// The state is in a backend or workspace, and `terraform` failed or its output is not valid. The text contains the
+    /// reason.
     #[error("terraform failed to read the state of {0}: {1}")]
     Backend(PathBuf, String),
     /// `terraform` did not finish in time.
@@ -35,7 +36,8 @@ pub enum TerraformError {
     /// `terraform apply` failed before it wrote the outputs, or the state belongs to another configuration.
     #[error("the Terraform state of {0} has resources, but no outputs")]
     NoOutputs(PathBuf),
-    /// The folder that the command line names contains no Terraform state. The user expects a deployed stack there.
+    /// The folder that the command line names contains no Terraform state. No fallback is used, because the user
+    /// expects a deployed stack there.
     #[error("there is no Terraform state in {0}")]
     NoState(PathBuf),
     /// The state lacks an output that every stack has, so it belongs to another configuration.

@@ -2,8 +2,8 @@
 //! where the event is stuck.
 //!
 //! The command never receives from the ingestion queue, because SQS counts every receive, and a message becomes a dead
-//! letter after three receives. If the event's message waits in that queue, the command can therefore only say that the
-//! queue is not empty.
+//! letter after three receives. So if the event's message waits in that queue, the command can only say that the queue
+//! is not empty.
 
 mod mention;
 mod place;
@@ -62,9 +62,9 @@ pub async fn run(args: &TraceArgs) -> Result<Story, Failure> {
     }
 }
 
-/// Traces an event. The event's claim is the one under the dedup key in `settings`. The logs are searched from `since` on.
-/// The default of `since` is a day before the event's claim, or a day before `now` if the event has no claim. `record_age`
-/// is the age at which the stream mapping discards a record.
+/// Traces an event. The event's claim is the one under the dedup key in `settings`. `trace` searches the logs from
+/// `since` on. The default of `since` is a day before the event's claim, or a day before `now` if the event has no
+/// claim. `record_age` is the age at which the stream mapping discards a record.
 pub async fn trace(
     client: &PipelineClient,
     event_id: &str,

@@ -28,7 +28,7 @@ pub(crate) const NEED_ROUTINE_LINES: [&str; 3] =
 pub struct Invariant {
     /// The property in one sentence.
     pub name: &'static str,
-    /// True if the invariant held, false if it was violated, `None` if the evidence does not show which.
+    /// True if the invariant held, false if it was violated, `None` if the evidence does not decide it.
     pub held: Option<bool>,
     /// At most a hundred ids of messages, events or objects that violate the invariant, or may violate it if `held` is
     /// `None`. Empty if the invariant held or a source could not be read.

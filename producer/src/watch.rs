@@ -50,7 +50,7 @@ pub struct Observation {
     pub unreadable: BTreeMap<Source, String>,
     /// True if the queue has been empty for so long that every message must be in the log or in the dead-letter queue.
     pub queue_settled: bool,
-    /// True if nothing was left to wait for.
+    /// True if the pipeline was drained, so that nothing was left to wait for.
     pub drained: bool,
 }
 
@@ -239,9 +239,9 @@ impl<'a> Watch<'a> {
         !self.seen.unreadable.contains_key(&source)
     }
 
-    /// Looks up the claims of events for which no claim was found so far. Looks up only events that the logs show as
-    /// claimed, unless `all` is true, the log of `ingest-fn` lacks lines or cannot be read, or the queue is settled and the
-    /// dead-letter queue was read.
+    /// Looks up the claims of events for which no claim was found so far. Looks up all these events if `all` is true, if
+    /// the log of `ingest-fn` lacks routine outcomes or cannot be read, or once the queue is settled and the dead-letter
+    /// queue was read. Otherwise, looks up only those that the logs show as claimed.
     async fn read_claims(&mut self, all: bool) {
         let Some(table) = &self.client.stack.table else { return };
         // Determine this before the look-up. Then a claim that the look-up does not find is missing, not late.
@@ -276,9 +276,10 @@ impl<'a> Watch<'a> {
         ids.any(|id| self.is_acknowledged(id))
     }
 
-    /// Looks up the objects of claims for which no object was found so far. If a message of this run won the claim,
-    /// skips its object until `archive-fn` has logged the event as archived, unless that log lacks lines or cannot be read.
-    /// Waits until the objects fill a page of S3's list, or nothing else is left to wait for.
+    /// Looks up the objects of claims for which no object was found so far. If a confirmed message of this run won the
+    /// claim, skips the object until `archive-fn` has logged the event as archived. Skips no objects if that log lacks
+    /// routine outcomes or cannot be read. Sends no request until the objects fill a page of S3's list, or nothing else
+    /// is left to wait for.
     async fn read_objects(&mut self) {
         let all = !self.log_routine_outcomes || !self.is_readable(Source::ArchiveLog);
         let is_due = |claim: &Claim| {
@@ -317,8 +318,8 @@ impl<'a> Watch<'a> {
     }
 
     /// Searches the dead-letter queue for this run's messages. If other consumers hide messages, waits for them in up
-    /// to `rounds` rounds. If some stay hidden, the queue counts as unreadable, because they may be messages of this
-    /// run.
+    /// to `rounds` rounds. If some messages stay hidden, the queue counts as unreadable, because they may be messages
+    /// of this run.
     async fn read_dead_letters(&mut self, rounds: usize) {
         let Some(search) = &mut self.dead_letters else { return };
         self.looks_since_search = 0;
@@ -359,8 +360,9 @@ impl<'a> Watch<'a> {
         self.client.visibility_timeout + self.client.log_delay
     }
 
-    /// Returns true if the functions do not log routine outcomes and the message has the content of its event's claim. The
-    /// message has won, or `ingest-fn` acknowledges it as a duplicate on its next delivery. The log will not show which.
+    /// Returns true if the functions do not log routine outcomes and the message has the content of its event's claim.
+    /// The message has won, or `ingest-fn` acknowledges it as a duplicate, on its next delivery at the latest. The log
+    /// does not show which of the two is the case.
     fn is_surely_duplicate(&self, message_id: &str) -> bool {
         if self.log_routine_outcomes {
             return false;

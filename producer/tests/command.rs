@@ -255,7 +255,7 @@ fn file_problems_say_where_and_what_to_do() {
     assert_eq!(verdict(folder.path(), &["--json", "--file", "f", "--dedup-key", "/0/id"])["objects"], 1);
 }
 
-/// A setting that is not valid is one line that names its flag, for every command.
+/// If a setting is not valid, every command prints a one-line error that names the flag.
 #[test]
 fn bad_settings_name_their_flag() {
     let folder = tempfile::tempdir().unwrap();
@@ -297,7 +297,8 @@ fn bad_settings_name_their_flag() {
     }
 }
 
-/// The producer accepts a file of events with any kind of dedup key. Members in `--conflict-ignore` cause no conflicts.
+/// The producer accepts a file of events with any kind of dedup key. Members in `--conflict-ignore` do not hide
+/// differences in other members.
 #[test]
 fn file_may_have_every_kind_of_key() {
     let folder = tempfile::tempdir().unwrap();
@@ -499,8 +500,7 @@ fn ctrl_c_interrupts_a_run_before_it_sends() {
     assert!(interrupted.elapsed() < std::time::Duration::from_secs(5), "{:?}", interrupted.elapsed());
 }
 
-/// The JSON report has the latency of each step, the clocks by which the latencies were measured, the timeline and the
-/// repeated events.
+/// The JSON report has the latency of each step, a text about the clocks, the timeline and the repeated events.
 #[test]
 fn report_has_latency_and_timeline() {
     let folder = tempfile::tempdir().unwrap();

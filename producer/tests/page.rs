@@ -76,7 +76,7 @@ async fn run_without_results_has_a_page() {
     assert!(html.contains("not read") && html.contains("Partial"), "{html}");
 }
 
-/// A page names the invariants that were not checked, because the functions do not log routine outcomes.
+/// If the functions do not log routine outcomes, the page names the invariants that were not checked.
 #[tokio::test]
 async fn unchecked_invariants_are_on_the_page() {
     let report = report(&["run", "mixed", "--messages", "30", "--log-routine-outcomes", "false"]).await;
@@ -200,7 +200,8 @@ async fn json_has_everything_on_the_page() {
     }
 }
 
-/// The page loads no other resource. If the report file cannot be written, the run stops before it sends a message.
+/// The page loads no resources, such as scripts, images or style sheets. If the report file cannot be written, the run
+/// stops before it sends a message.
 #[test]
 fn page_is_self_contained() {
     let folder = tempfile::tempdir().unwrap();

@@ -116,7 +116,8 @@ fn acknowledged_message_without_claim_is_lost() {
     assert_eq!(run.report().lost, Some(1));
 }
 
-/// An object that the log of `archive-fn` names but that is not in the lake is lost, and does not count as extra.
+/// If `archive-fn` logged an object that is not in the lake, the event counts as lost, and the object does not count as
+/// extra.
 #[test]
 fn logged_object_missing_from_lake_is_lost() {
     let mut run = FinishedRun::new(&["--messages", "3"]);
@@ -186,8 +187,8 @@ fn rejected_valid_event_is_a_violation() {
     assert_eq!((run.report().dead_letters, run.report().lost), (Some(1), Some(0)));
 }
 
-/// The text shows up to five offending ids of each invariant that does not hold, and the number of invariants that
-/// hold.
+/// The text report shows up to five offending ids for each invariant that does not hold, and the number of invariants
+/// that hold.
 #[test]
 fn failures_are_shown_in_full() {
     let mut run = FinishedRun::new(&["--messages", "7", "--distinct"]);
@@ -318,8 +319,8 @@ fn differing_duplicate_is_a_violation() {
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
 }
 
-/// A message that cannot be claimed is a violation if it is acknowledged or gone, but not while it may still become a
-/// dead letter.
+/// An invariant is violated if a message that cannot be claimed is acknowledged or disappears, but not while it may
+/// still become a dead letter.
 #[test]
 fn poison_must_become_a_dead_letter() {
     let name = "each message that cannot be claimed is a dead letter and was not acknowledged";
@@ -403,7 +404,7 @@ fn text(report: &RunReport) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// If the functions do not log routine outcomes, three invariants are not checked and do not count.
+/// If the functions do not log routine outcomes, the report lists three invariants as skipped, and they do not count.
 #[test]
 fn unchecked_invariants_do_not_count() {
     let mut run = FinishedRun::new(&["--messages", "3"]);
@@ -428,8 +429,8 @@ fn unchecked_invariants_do_not_count() {
     assert!(text(&report).ends_with(&expected), "{}", text(&report));
 }
 
-/// If the functions do not log routine outcomes, a message that differs from its event's claim needs a conflict's log line or
-/// must be a dead letter.
+/// If the functions do not log routine outcomes, a message that differs from its event's claim must be logged as a
+/// conflict or be a dead letter.
 #[test]
 fn unlogged_message_must_match_its_claim() {
     let name = "each duplicate matches its event's claim, and each conflict differs from it";
@@ -455,7 +456,8 @@ fn unlogged_message_must_match_its_claim() {
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
 }
 
-/// A claim whose digest was made with another list of ignored members is compared by its body.
+/// If a claim's digest was computed with another list of ignored members, the verdict compares the claim's body
+/// instead.
 #[test]
 fn claim_under_another_list_is_compared_by_body() {
     let mut run = FinishedRun::new(&["run", "restamped"]);
@@ -469,7 +471,7 @@ fn claim_under_another_list_is_compared_by_body() {
     assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
 }
 
-/// The report lists the places in which conflicts differ from their claims, as `ingest-fn` logged them.
+/// The report lists the JSON Pointers that `ingest-fn` logged for the places where conflicts differ from their claims.
 #[test]
 fn report_says_where_conflicts_differ() {
     let mut run = FinishedRun::new(&["run", "conflicts", "--messages", "5"]);

@@ -1,4 +1,4 @@
-//! Tests of the answers to the put of an object: lost, late, incomplete, and errors.
+//! Tests of the handler when S3's answer to a put is lost, late, incomplete or an error.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

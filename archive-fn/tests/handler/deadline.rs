@@ -39,8 +39,8 @@ async fn batch_without_claims_stops_in_time() {
     assert!((29..40).contains(&skipped), "work must stop after 29 of 30 seconds, but {skipped} records were read");
 }
 
-/// The handler stops one second before the deadline. With the largest batch, it stops two seconds before it, because
-/// reporting ten thousand unfinished records takes longer.
+/// The handler stops one second before the deadline. With the largest batch, it stops two seconds before the deadline,
+/// because reporting ten thousand unfinished records takes longer.
 #[tokio::test(start_paused = true)]
 async fn largest_batch_stops_two_seconds_early() {
     for (records, seconds) in [(5_000, 29), (10_000, 28)] {

@@ -75,7 +75,7 @@ async fn other_records_are_skipped() {
     assert_eq!(world.lake().len(), 2);
 }
 
-/// A claim of any dedup key is archived, whatever its tag.
+/// A claim of any dedup key is archived, whatever the tag in its sort key.
 #[tokio::test(start_paused = true)]
 async fn claims_of_every_key_space_are_archived() {
     let world = World::new();
@@ -89,7 +89,7 @@ async fn claims_of_every_key_space_are_archived() {
     assert_eq!(world.outcomes(), ["1 written", "2 written", "3 written", "4 skipped", "5 skipped"]);
 }
 
-/// Each recorded stream record, of this version or of the version before, becomes the object of its claim.
+/// The stream records that were recorded with this version and with the previous one are archived.
 #[tokio::test(start_paused = true)]
 async fn recorded_claims_are_archived() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden/stream");

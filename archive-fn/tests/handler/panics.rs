@@ -68,8 +68,8 @@ async fn old_records_are_tried_again_one_by_one() {
     assert_eq!(begun.elapsed().as_secs(), 3);
 }
 
-/// One panic does not quarantine an old record. After an outage of more than an hour, even records that never failed
-/// are old.
+/// One panic does not quarantine an old record, because after an outage of more than an hour, even a record that never
+/// failed is old.
 #[tokio::test(start_paused = true)]
 async fn old_record_that_panics_once_is_archived() {
     let world = World::new();

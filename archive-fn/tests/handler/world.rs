@@ -1,4 +1,4 @@
-//! A warm sandbox of the function under test, the emulator's lake, and stream records of claims.
+//! Helpers of the handler's tests: a warm sandbox, the emulator's lake, and stream records of claims.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl World {
         self.services.logs.lines("log").iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Returns `sequence_number outcome` for each record of the last batch, sorted.
+    /// Returns the text `<sequence number> <outcome>` for each record of the last batch, sorted.
     pub(crate) fn outcomes(&self) -> Vec<String> {
         let mut lines = self.lines();
         assert_eq!(lines.pop().unwrap()["message"], "batch done");

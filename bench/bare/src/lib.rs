@@ -13,7 +13,7 @@ pub struct Batch {
 
 #[derive(Deserialize)]
 pub struct Message {
-    /// The message id. It is the key of the item, or part of the key of the object, that the function writes.
+    /// The message id. The function uses it as the item's key, or as part of the object's key.
     #[serde(rename = "messageId")]
     pub message_id: String,
     /// The message body. The function stores it unchanged.

@@ -19,8 +19,8 @@ pub(crate) const SECOND: u64 = 1_000_000;
 const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: u64 = 100 * MILLISECOND;
 
-/// Waits of the stream mapping before it retries a batch. AWS does not document Lambda's values. These are the
-/// emulator's.
+/// The first and the longest wait of the stream mapping before it retries a batch. AWS does not document Lambda's
+/// values. These are the emulator's.
 const FIRST_BACKOFF: u64 = 500 * MILLISECOND;
 const LAST_BACKOFF: u64 = 30 * SECOND;
 
@@ -32,9 +32,9 @@ pub(crate) struct Model {
     pub(crate) rate: u32,
     /// The time for which messages are sent.
     pub(crate) load_time: u64,
-    /// True if the run ends with the load. If false, it ends when every message is archived or a dead letter.
+    /// True if the run ends when the load ends. If false, it ends when every message is archived or a dead letter.
     pub(crate) stops_with_load: bool,
-    /// The sender, if it shares the CPU with the pipeline. Otherwise, messages arrive one by one, at random times.
+    /// The sender, if it shares the CPU with the pipeline. If `None`, messages arrive one by one, at random times.
     pub(crate) sender: Option<Sender>,
     pub(crate) ingest: Function,
     /// Maximum concurrency of the queue mapping.
@@ -153,7 +153,7 @@ impl Histogram {
         self.0[index] += 1;
     }
 
-    /// Returns the time that `percent` of the times do not exceed.
+    /// Returns a percentile of the times, rounded down to whole milliseconds.
     pub(crate) fn percentile(&self, percent: u64) -> u64 {
         let total: u64 = self.0.iter().sum();
         let mut seen = 0;
@@ -224,7 +224,7 @@ struct Job {
     started: u64,
     /// Number of requests that were sent for each remaining item.
     attempts: u32,
-    /// Number of failed invocations.
+    /// Number of failed invocations for this batch.
     failures: u32,
 }
 
@@ -278,7 +278,8 @@ struct Simulation<'a> {
     random: fastrand::Rng,
     now: u64,
     next_arrival: f64,
-    /// The scheduled events by time and number. The number keeps simultaneous events in the order of their scheduling.
+    /// The scheduled events, by time and number. Because of the number, simultaneous events keep the order in which
+    /// they were scheduled.
     timetable: BTreeMap<(u64, u64), Event>,
     unsent: VecDeque<Item>,
     sending: bool,

@@ -13,15 +13,15 @@ pub(crate) const TABLE_GROWTH_MINUTES: u64 = 30;
 pub(crate) const PARTITION_WRITES: u64 = 1_000;
 /// PUT requests per second that S3 supports in one partitioned prefix.
 pub(crate) const PREFIX_PUTS: u64 = 3_500;
-/// Concurrent invocations of an account.
+/// Default quota of an account's concurrent invocations.
 pub(crate) const ACCOUNT_CONCURRENCY: u64 = 1_000;
-/// Invocations per second that one sandbox serves.
+/// Maximum number of invocations per second that one sandbox serves.
 pub(crate) const SANDBOX_RATE: u64 = 10;
 /// The concurrency of a queue mapping at the start, its growth per minute, and the largest `maximum_concurrency`.
 pub(crate) const RAMP: (u64, u64) = (5, 300);
 pub(crate) const LARGEST_CONCURRENCY: u64 = 1_000;
 pub(crate) const LARGEST_PARALLELIZATION: u64 = 10;
-/// Messages of a queue that may be in flight.
+/// Maximum number of messages in flight in a queue.
 pub(crate) const MESSAGES_IN_FLIGHT: u64 = 120_000;
 /// The time between two polls of a shard.
 pub(crate) const POLL_INTERVAL: u64 = 250 * MILLISECOND;
@@ -56,7 +56,7 @@ pub(crate) struct Settings {
     pub(crate) put_latency: u64,
 }
 
-/// The defaults, on a new table.
+/// The default settings of a stack with a new table.
 pub(crate) const DEFAULTS: Settings = Settings {
     ingest_batch_size: 10,
     maximum_concurrency: 10,
@@ -104,7 +104,7 @@ impl Settings {
         Model { ramp: (LARGEST_CONCURRENCY, 0), stops_with_load: true, ..self.burst(rate, seconds) }
     }
 
-    /// Returns a model of the idle stack under a sudden load, until the backlog is gone.
+    /// Returns a model of an idle stack that gets a sudden load. The run ends when the backlog is gone.
     pub(crate) fn burst(&self, rate: u32, seconds: u64) -> Model {
         Model {
             seed: 1,

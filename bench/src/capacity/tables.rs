@@ -11,10 +11,10 @@ use crate::capacity::stack::{
 };
 use crate::capacity::{number, seconds};
 
-/// The simulated duration of a sustained rate, in seconds.
+/// Duration of a simulated run at a sustained rate, in seconds.
 const STEADY_SECONDS: u64 = 30;
 
-/// A million messages in a minute.
+/// A million messages in a minute: messages per second, and seconds.
 const BURST: (u32, u64) = (16_667, 60);
 
 /// List prices of us-east-1 in US dollars, as in `producer/src/prices.rs`.
@@ -31,8 +31,7 @@ mod price {
 /// SQS requests per event: one send, one receive and one delete for ten messages.
 const SQS_REQUESTS: f64 = 0.3;
 
-/// GB of log lines per million events, as the bill of 10,000 distinct events on the embedded pipeline states
-/// (docs/cost.md).
+/// GB of log lines per million events, from the bill of 10,000 distinct events on the embedded pipeline (docs/cost.md).
 const LOG_GB_PER_MILLION: f64 = 0.606;
 
 /// US dollars per million events for 16 days of claims, and for a month of objects (docs/cost.md).
@@ -42,8 +41,9 @@ const OBJECT_STORAGE: f64 = 0.01;
 /// Share of the invocations that X-Ray samples.
 const SAMPLED: f64 = 0.05;
 
-/// The sustained rates, in events per second, each with settings that keep up with it. If a new table is too small, the
-/// table accepts twice the rate, because on-demand capacity accommodates twice the previous peak.
+/// The sustained rates, in events per second, each with settings that keep up with it. If a new table cannot accept the
+/// rate, the settings assume a table that accepts twice the rate, because on-demand capacity accommodates twice the
+/// previous peak.
 const RATES: [(u32, Settings); 4] = [
     (100, DEFAULTS),
     (1_000, Settings { maximum_concurrency: 20, parallelization_factor: 4, ..DEFAULTS }),
@@ -325,7 +325,7 @@ fn settings_that_keep_up() -> String {
     table.0
 }
 
-/// Returns the parts of the cost of an hour in US dollars.
+/// Returns what each service costs for an hour, in US dollars.
 pub(crate) fn cost_per_hour(rate: f64, run: &Outcome) -> [(&'static str, f64); 6] {
     let events = rate * 3_600.0;
     let millions = events / 1e6;

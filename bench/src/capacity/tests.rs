@@ -1,4 +1,4 @@
-//! Tests of the model and of the document.
+//! Tests of the capacity model and of docs/capacity.md.
 
 use pipeline::PipelineSettings;
 
@@ -32,7 +32,7 @@ fn no_message_is_lost() {
     assert_eq!((run.ingest.busy, run.archive.busy), (0, 0));
 }
 
-/// A seed gives one outcome, and another seed gives another one.
+/// A seed gives the same outcome in every run, and another seed gives a different one.
 #[test]
 fn a_run_is_deterministic() {
     let model = fast(500, 10, |model| model.table_rate = 400);
@@ -55,7 +55,7 @@ fn concurrency_stays_within_its_limits() {
     assert_eq!(run.ingest.most_busy, 55);
 }
 
-/// The services accept their rate, and one second of it as a burst.
+/// A service accepts requests at its rate, and in addition a burst of one second's requests.
 #[test]
 fn services_accept_no_more_than_their_rate() {
     let run = simulate(&Model { stops_with_load: true, ..fast(5_000, 30, |model| model.table_rate = 1_000) });
@@ -75,7 +75,7 @@ fn throughput_is_the_capacity() {
     assert_near(number(run.second_half.1) / 30.0, capacities.lanes, 0.02, "archived per second");
 }
 
-/// Twice the backlog of the stream is twice the lag.
+/// If the stream's backlog doubles, the lag doubles too.
 #[test]
 fn lag_grows_with_the_backlog() {
     let lag = |seconds| simulate(&DEFAULTS.steady(900, seconds)).lag.percentile(99);
@@ -108,7 +108,7 @@ fn queue_matches_the_formulas() {
     assert_near(busy(&run(500, 100)), 5.0, 0.02, "the number of busy servers");
 }
 
-/// The defaults of the model are those of the pipeline, which has Terraform's.
+/// The model's defaults are those of the embedded pipeline, which has Terraform's defaults.
 #[test]
 fn defaults_are_those_of_the_pipeline() {
     let pipeline = PipelineSettings::default();
@@ -121,7 +121,7 @@ fn defaults_are_those_of_the_pipeline() {
     assert_eq!(model.archive.window, micros_of(pipeline.stream_mapping.batching_window));
 }
 
-/// A few messages wait for the window, and a full batch does not.
+/// A batch that is not full waits until its window ends. A full batch starts at once.
 #[test]
 fn batch_waits_for_its_window() {
     let few = simulate(&DEFAULTS.steady(1, 600));
@@ -170,7 +170,7 @@ fn document_has_the_current_tables() {
 }
 
 /// The costs of SQS, DynamoDB, S3 and CloudWatch match those of distinct events in docs/cost.md. Lambda's cost differs,
-/// because the functions do not wait for AWS there.
+/// because only the model's functions wait for the services.
 #[test]
 fn costs_match_the_cost_document() {
     let document = include_str!("../../../docs/cost.md");

@@ -31,9 +31,10 @@ struct Container {
     ignores_member: bool,
 }
 
-/// The position of one `"name":value` in the canonical form. It replaces a copy of the name, to save memory: a body of
-/// 1 MiB can have more than a hundred thousand members. A member that the canonical form leaves out has `end == start`. Until
-/// the object is closed, the member's text stays, because a repeated name is an error even if the member is ignored.
+/// The position of one `"name":value` in the canonical form. Storing it instead of a copy of the name saves memory: a
+/// body of 1 MiB can have more than a hundred thousand members. A member that the canonical form leaves out has
+/// `end == start`. Until the object is closed, the member's text stays, because a repeated name is an error even if the
+/// member is ignored.
 struct Member {
     start: usize,
     end: usize,

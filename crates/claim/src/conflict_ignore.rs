@@ -43,10 +43,10 @@ pub enum ConflictIgnoreError {
         element: usize,
         /// The pointer to the inner value.
         inner: String,
-        /// The pointer to the member around it.
+        /// The pointer to the ignored member that contains the inner value.
         outer: String,
     },
-    /// An element points to a part of the dedup key, or to an object around one.
+    /// An element points to a part of the dedup key, or to an object that contains one.
     #[error("element {element}, `{pointer}`, must not be or contain `{part}`, which is part of the dedup key")]
     KeyPart {
         /// Position of the element, counted from 1.

@@ -1,11 +1,11 @@
-//! `DEDUP_KEY`: where a message has its event id.
+//! `DEDUP_KEY`: the part of a message that becomes the event id.
 
 use std::fmt;
 
 use crate::excerpt::Excerpt;
 use crate::pointer::{JsonPointer, PointerError};
 
-/// The setting `DEDUP_KEY`, which says where a message has its event id.
+/// The setting `DEDUP_KEY`, which selects the part of a message that becomes the event id.
 ///
 /// | setting | event id |
 /// | --- | --- |
@@ -73,7 +73,7 @@ impl DedupKey {
     /// Parses the text of the setting. White space in an array does not matter.
     ///
     /// # Errors
-    /// Fails if the text has none of the four forms.
+    /// Fails if the text breaks one of the rules that [`DedupKeyError`] lists.
     pub fn parse(text: &str) -> Result<Self, DedupKeyError> {
         if text == "content" {
             return Ok(Self { text: text.to_owned(), kind: KeyKind::Content });

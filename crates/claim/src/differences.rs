@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::canonical::unescaped_name;
 
-/// Maximum number of differences that are looked for. More would not help to understand a conflict.
+/// Number of differences after which the comparison stops. More would not help to understand a conflict.
 pub const MAX_DIFFERENCES: usize = 5;
 
 /// Number of characters after which a pointer to a difference is cut.
@@ -20,7 +20,7 @@ pub(crate) fn differences(a: &[u8], b: &[u8]) -> Vec<String> {
     comparison.found
 }
 
-/// The rest of a canonical form, which has no white space between its tokens.
+/// The unread rest of a canonical form, which has no white space between its tokens.
 struct Cursor<'a>(&'a [u8]);
 
 /// A step from an array or object to one of its values. A name is in quotation marks and escaped, as in the canonical
@@ -36,9 +36,9 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Compares the next values of both forms, and moves behind them. Breaks if enough differences are found. The
-    /// cursors are then inside these values, so they must not be moved any more. The parser limits the nesting, so the
-    /// recursion is limited too.
+    /// Compares the next values of both forms, and moves both cursors past them. Breaks if enough differences are
+    /// found. The cursors are then inside these values, so the caller must not use them again. The parser limits the
+    /// nesting, so the recursion is limited too.
     fn compare(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) -> ControlFlow<()> {
         match (a.0.first(), b.0.first()) {
             (Some(b'{'), Some(b'{')) => self.compare_objects(a, b),
@@ -110,7 +110,7 @@ impl<'a> Comparison<'a> {
         ControlFlow::Continue(())
     }
 
-    /// Adds the pointer to the current value. Breaks if no other difference is needed.
+    /// Adds the pointer to the current value. Breaks if enough differences are found.
     fn add(&mut self) -> ControlFlow<()> {
         let mut pointer = String::new();
         for step in &self.path {
@@ -138,7 +138,7 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Moves into the array or object that comes next. If it is empty, moves behind it and returns false.
+    /// Moves into the array or object that comes next. If it is empty, moves past it and returns false.
     fn enter(&mut self) -> bool {
         self.take(1);
         let is_empty = matches!(self.0.first(), Some(b']' | b'}'));
@@ -148,19 +148,19 @@ impl<'a> Cursor<'a> {
         !is_empty
     }
 
-    /// Moves behind the comma or the closing bracket that comes next. Returns true if it is a comma.
+    /// Moves past the comma or the closing bracket that comes next. Returns true if it is a comma.
     fn next(&mut self) -> bool {
         self.take(1) == b","
     }
 
-    /// Moves behind a name and its colon. Returns the name.
+    /// Moves past a name and its colon. Returns the name.
     fn take_name(&mut self) -> &'a [u8] {
         let name = self.take(string_end(self.0));
         self.take(1);
         name
     }
 
-    /// Moves behind the value that comes next. Returns the value.
+    /// Moves past the value that comes next. Returns the value.
     fn take_value(&mut self) -> &'a [u8] {
         let mut depth = 0_usize;
         let mut end = 0;
@@ -188,7 +188,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Returns the length of the string at the start of `text`, with its quotation marks.
+/// Returns the length of the JSON string at the start of `text`, including its quotation marks.
 fn string_end(text: &[u8]) -> usize {
     let mut end = 1;
     while text[end] != b'"' {

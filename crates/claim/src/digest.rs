@@ -1,4 +1,4 @@
-//! The digest of an event's content. The event's claim stores it.
+//! The digest of an event's body. The event's claim stores the digest, so that later messages can be compared with it.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use crate::event::EventError;
 use crate::rules::EventRules;
 
-/// The digest of a body: a version byte, and the SHA-256 of the body's canonical form. Two bodies with equal digests have
-/// the same content.
+/// The digest of a body: a version byte, and the SHA-256 of the body's canonical form. Two bodies with equal digests
+/// have the same content, apart from ignored members.
 ///
 /// The canonical form has no white space between tokens. The names in an object are sorted by their unescaped UTF-8, strings
 /// have as few escapes as possible, and numbers keep their text. So reserializing a body keeps its digest, as long as every
@@ -51,7 +51,7 @@ impl Digest {
         EventRules::default().digest(body)
     }
 
-    /// Returns the bytes that a claim stores. The first is the version.
+    /// Returns the bytes that a claim stores. The first byte is the version.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.mark {
@@ -60,7 +60,7 @@ impl Digest {
         }
     }
 
-    /// Returns the number of bytes that a claim stores.
+    /// Returns the number of bytes that a claim stores for this digest.
     pub(crate) fn stored_bytes(&self) -> usize {
         1 + self.mark.map_or(0, |mark| mark.len()) + self.hash.len()
     }

@@ -84,7 +84,7 @@ impl From<RepeatedName> for EventError {
 /// An event: its id, the sort key of its claim, and the digest of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. The ids `7` and `"7"` in bodies belong to the same event.
+    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. Bodies with the ids `7` and `"7"` are the same event.
     pub id: String,
     /// Sort key of the event's claim. It depends on the dedup key.
     pub sort_key: Arc<str>,
@@ -92,7 +92,7 @@ pub struct Event {
     pub digest: Digest,
 }
 
-/// The value at a pointer of the dedup key, or `Missing` if it has not been found.
+/// The value at a pointer of the dedup key, or `Missing` if the reader has not found it.
 #[derive(Clone)]
 pub(crate) enum Target {
     Missing,

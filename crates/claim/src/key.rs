@@ -1,5 +1,5 @@
-//! The key of a claim's item in DynamoDB: `pk` is `EVENT#<event id>`, and `sk` is `CLAIM` or `CLAIM#<tag>`. The tag depends on
-//! the dedup key, so claims of different dedup keys have different keys.
+//! The key of a claim's item in DynamoDB: `pk` is `EVENT#<event id>`, and `sk` is `CLAIM` or `CLAIM#<tag>`. The tag
+//! depends on the dedup key, so claims of different dedup keys are different items.
 
 /// Prefix of every partition key.
 pub const KEY_PREFIX: &str = "EVENT#";

@@ -5,7 +5,7 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | [`rules`] | the rules by which a message becomes an event: the dedup key and the ignored members |
+//! | [`rules`] | the rules that determine a message's event id and digest: the dedup key and the ignored members |
 //! | [`event`] | the strict parser for message bodies |
 //! | [`record`] | the claim as a DynamoDB item: its attributes, encoding and size |
 //! | [`key`] | the key of that item |

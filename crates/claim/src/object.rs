@@ -12,7 +12,7 @@ use crate::record::{Claim, ClaimError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPrefix(String);
 
-/// An invalid object prefix.
+/// The reason why a text is not a valid object prefix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectPrefixError {
     /// The prefix does not end with a slash. With the prefix `events`, keys would begin with `eventsdt=…`, and the IAM

@@ -49,7 +49,7 @@ impl JsonPointer {
         self.text.escape_debug().to_string()
     }
 
-    /// Returns true if this pointer points to the value at `other`, or to an array or object around it.
+    /// Returns true if this pointer points to the value at `other`, or to an array or object that contains this value.
     pub(crate) fn contains(&self, other: &Self) -> bool {
         other.tokens.starts_with(&self.tokens)
     }
@@ -112,11 +112,11 @@ impl PointerTree {
 /// The position in a [`PointerTree`] while a body is read.
 pub(crate) struct PointerTracker<'a> {
     tree: &'a PointerTree,
-    /// The nodes of the open arrays and objects, from the outermost to the last one that a pointer leads to or through.
+    /// The nodes of those open arrays and objects that are on the path of a pointer, the outermost first.
     open_nodes: Vec<usize>,
     /// Number of open arrays and objects.
     depth: usize,
-    /// The node of the next value; `None` if no pointer leads to or through this value.
+    /// The node of the next value; `None` if this value is not on the path of a pointer.
     next: Option<usize>,
 }
 
@@ -152,7 +152,7 @@ impl<'a> PointerTracker<'a> {
         self.open_nodes.truncate(self.depth);
     }
 
-    /// Returns the node of the innermost open array or object; `None` if no pointer leads to or through it.
+    /// Returns the node of the innermost open array or object; `None` if it is not on the path of a pointer.
     fn innermost_node(&self) -> Option<usize> {
         if self.open_nodes.len() == self.depth { self.open_nodes.last().copied() } else { None }
     }

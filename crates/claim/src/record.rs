@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | `pk` | S | `EVENT#<event id>` |
 //! | `sk` | S | `CLAIM`, or `CLAIM#<tag>` if the dedup key is not the default one |
-//! | `layout` | S | `object`: the claim is archived as an object of its own. An absent attribute means the same |
+//! | `layout` | S | `object`: the claim is archived as its own object. If absent, the claim is archived the same way |
 //! | `claim_id` | S | hyphenated UUIDv7; it begins with the time of the claim |
 //! | `claimed_at` | S | time of the claim in RFC 3339, UTC, with milliseconds |
 //! | `ttl` | N | time of the claim in epoch seconds, plus the dedup window |
@@ -44,8 +44,8 @@ pub enum BodyTooLarge {
         /// Size of the item in bytes, by DynamoDB's rules.
         item_bytes: usize,
     },
-    /// The body is longer than SQS allows. Its claim could only store it compressed, and `archive-fn` would refuse to
-    /// decompress it.
+    /// The body is longer than SQS allows. A claim could store such a body only compressed, and `archive-fn` would
+    /// refuse to decompress it.
     #[error("the body has {body_bytes} bytes, more than the {MAX_BODY_BYTES} that SQS allows")]
     Body {
         /// Length of the body in bytes.
@@ -233,8 +233,8 @@ impl Claim {
     /// Decodes an item from the table or its stream. Does not decompress the body.
     ///
     /// # Errors
-    /// Fails if an attribute is missing or has the wrong type, or if a key, the `claim_id` or `claimed_at` has a value
-    /// that `ingest-fn` never writes. Also fails unless the item has one of `body` and `body_zstd`.
+    /// Fails if an attribute is missing or has the wrong type, or if a key, `layout`, `claim_id` or `claimed_at` has a
+    /// value that `ingest-fn` never writes. Also fails unless the item has exactly one of `body` and `body_zstd`.
     pub fn from_item(item: impl Into<serde_dynamo::Item>) -> Result<Self, ClaimError> {
         let item: Item<'static> = serde_dynamo::from_item(item.into()).map_err(ClaimError::Attributes)?;
         if !is_claim_sort_key(&item.sk) {
@@ -339,8 +339,8 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// An arbitrary time for a claim that is only measured. The size does not depend on the time, because `ttl` has ten
-/// digits until 2286.
+/// An arbitrary time for a claim that is built only to compute its size. The size does not depend on the time, because
+/// `ttl` has ten digits until 2286.
 const SAMPLE_TIME_SECONDS: u64 = 1_800_000_000;
 
 /// The only layout that this release writes and reads: one object for each claim.

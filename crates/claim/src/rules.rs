@@ -1,4 +1,4 @@
-//! The rules by which a message becomes an event: the dedup key and the ignored members.
+//! The rules that determine a message's event id and digest: the dedup key and the ignored members.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::excerpt::Excerpt;
 use crate::key::{MAX_EVENT_ID_BYTES, SORT_KEY};
 use crate::pointer::{PointerTree, Role};
 
-/// The rules by which a message becomes an event: the settings `DEDUP_KEY` and `CONFLICT_IGNORE` of `ingest-fn`.
+/// The rules that determine a message's event id and digest: the settings `DEDUP_KEY` and `CONFLICT_IGNORE` of
+/// `ingest-fn`.
 #[derive(Clone, Debug)]
 pub struct EventRules {
     dedup_key: DedupKey,
@@ -95,8 +96,8 @@ impl EventRules {
         self.canonical(body).map(|canonical| Digest::of_canonical(self.mark, &canonical))
     }
 
-    /// Returns true if `digest` can be compared with the digests of these rules, which requires the same version and
-    /// the same list of ignored members.
+    /// Returns true if `digest` can be compared with the digests that these rules make. Both must have the same version
+    /// and the same list of ignored members.
     #[must_use]
     pub fn can_compare(&self, digest: &Digest) -> bool {
         digest.mark() == self.mark

@@ -27,8 +27,8 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Determines a request's service and operation. The JSON protocols name both in the header `x-amz-target`. A request
-    /// without this header is for S3.
+    /// Determines a request's service and operation. In the JSON protocols, the header `x-amz-target` names both. A
+    /// request without this header is for S3.
     pub(crate) fn new(request: &'a Request<Bytes>) -> Self {
         let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
         let (service, operation) = match target.and_then(|target| target.rsplit_once('.')) {

@@ -29,8 +29,8 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Creates DynamoDB without tables, on a clock that the test controls. Each write reads all records of the stream, so
-    /// use this for at most a few thousand records.
+    /// Creates an emulated DynamoDB without tables, on a clock that the test controls. Each write reads all records of
+    /// the stream, so use this for at most a few thousand records.
     ///
     /// # Panics
     /// Panics if `SQLite` cannot open an in-memory database.
@@ -40,8 +40,8 @@ impl Tables {
         Self { database, meter: Meter::default() }
     }
 
-    /// Creates DynamoDB without tables, on the machine's clock. Indexes keep writes fast with any number of stream
-    /// records.
+    /// Creates an emulated DynamoDB without tables, on the machine's clock. It indexes the stream's records, so writes
+    /// stay fast however many records there are.
     ///
     /// # Errors
     /// Fails if `SQLite` cannot open a second connection or create the indexes on the stream's records.

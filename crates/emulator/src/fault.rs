@@ -16,10 +16,11 @@ pub enum Fault {
     /// DynamoDB executes the request. If the request's condition fails, the answer lacks the existing item, even if the
     /// request asked for it.
     OldItemWithheld,
-    /// The service does not execute the request. It answers with its own error code for too many requests.
+    /// The service does not execute the request. It answers with its throttling error.
     Throttled,
-    /// DynamoDB skips the statements whose bit is set (bit 0 is the first statement). Its answer has status 200 and
-    /// reports each skipped statement as throttled. A request without statements is executed normally.
+    /// DynamoDB skips the statements of the batch whose bit is set: bit 0 stands for the first statement. Its answer
+    /// has status 200 and reports each skipped statement as throttled. A request without statements is executed
+    /// normally.
     StatementsThrottled(u32),
     /// DynamoDB executes all statements. Its answer has status 200 and reports an internal error for each statement whose
     /// bit is set. A request without statements is executed normally.
@@ -28,9 +29,10 @@ pub enum Fault {
     /// is set. A request without statements is executed normally.
     StatementsUnanswered(u32),
     /// DynamoDB skips the statements whose bit is set. Its answer has status 200 and reports an error without a code for
-    /// each skipped statement: the API does not require a code. A request without statements is executed normally.
+    /// each skipped statement, because the API allows errors without a code. A request without statements is executed
+    /// normally.
     StatementsUncoded(u32),
-    /// The service executes the request. If it answers with an error, the answer lacks the error's code.
+    /// The service executes the request. If the answer is an error, its code is missing.
     ErrorCodeWithheld,
     /// The service executes the request. The connection breaks in the body of its answer, after the headers.
     AnswerBroken,
@@ -38,7 +40,7 @@ pub enum Fault {
     EmptyAnswer,
     /// The request does not reach the service. A proxy answers it with status 200 and a page of HTML.
     MalformedAnswer,
-    /// The service does not execute the request. It answers with an error and this HTTP status.
+    /// The service does not execute the request. It answers with an error that has this HTTP status.
     Refused(u16),
     /// The service executes the request at once, and its answer arrives after this delay.
     AnswerDelayed(Duration),
@@ -48,13 +50,13 @@ pub enum Fault {
 
 type Hook = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
 
-/// The hook with which a test injects faults. The services call it for every request. It returns the fault to inject, if
-/// any.
+/// Holds a test's hook that chooses the faults of requests. The emulator calls the hook for every request and injects
+/// the fault that it returns, if any.
 #[derive(Clone, Default)]
 pub struct RequestFaults(Arc<Mutex<Option<Arc<Hook>>>>);
 
 impl RequestFaults {
-    /// Makes `hook` choose the fault of each request from now on.
+    /// Sets the hook. From now on, `hook` chooses the fault of each request.
     pub fn set(&self, hook: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
     }

@@ -20,8 +20,8 @@ pub trait FaultPlan: Send + Sync {
         None
     }
 
-    /// Returns the index of the sandbox that takes an invocation. `idle` is the number of idle sandboxes. `None` means a
-    /// cold start.
+    /// Returns the index of the idle sandbox that takes an invocation, or `None` for a cold start. `idle` is the number
+    /// of idle sandboxes.
     fn sandbox(&self, _function: &str, idle: usize) -> Option<usize> {
         idle.checked_sub(1)
     }
@@ -43,8 +43,8 @@ pub trait FaultPlan: Send + Sync {
     }
 
     /// Returns true if the stream mapping must drop the batch that it is delivering, and read the shard again from its
-    /// last checkpoint. The new batches may have other boundaries. The mapping calls this after each try that does
-    /// not finish the batch, unless it bisects the batch.
+    /// last checkpoint. The new batches may have other boundaries. The mapping calls this after each failed or
+    /// partly failed try, unless it bisects the batch.
     fn rereads_from_checkpoint(&self) -> bool {
         false
     }
@@ -71,7 +71,8 @@ pub trait FaultPlan: Send + Sync {
 pub enum Delivery {
     /// The mapping invokes the function once and gets the answer.
     Once,
-    /// The mapping invokes the function a second time, this long after the first invocation began.
+    /// The mapping invokes the function twice with the same batch. The second invocation begins this long after the
+    /// first.
     Twice(Duration),
     /// The mapping invokes the function once and never gets the answer, so it does not know whether the batch succeeded.
     AnswerLost,

@@ -1,8 +1,8 @@
 //! An in-process emulator of the AWS services that the pipeline uses: SQS, DynamoDB, S3, CloudWatch Logs, and Lambda
 //! with its event source mappings.
 //!
-//! Tests run the functions' deployed code, including its SDK clients. Only the SDK's HTTP client is replaced: the
-//! replacement calls this crate. All code takes the time from one [`Clock`], which a test can stop. The exception is
+//! Tests run the functions' deployed code, including its SDK clients. They replace only the SDK's HTTP client, with one
+//! that calls this crate. All code takes the time from one [`Clock`], which a test can stop. The exception is
 //! [`runtime_api`]: it always uses the machine's clock, because it talks to other processes.
 //!
 //! | module | contents |

@@ -18,7 +18,8 @@ use crate::logs::embedded_metrics::metric_names;
 use crate::logs::pattern::Pattern;
 use crate::region::{ACCOUNT, REGION};
 
-/// The limits on the events in one answer of `FilterLogEvents`, from the API reference.
+/// The maximum number of events in one `FilterLogEvents` answer and their maximum size in bytes, from the API
+/// reference.
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1024 * 1024;
 
@@ -137,7 +138,7 @@ impl Logs {
         new.iter().map(|event| event.message.clone()).collect()
     }
 
-    /// Removes all lines from a log group and returns them, so that a long run does not need memory for them.
+    /// Removes all lines from a log group and returns them, so that a long run does not keep them in memory.
     #[must_use]
     pub fn take_lines(&self, group: &str) -> Vec<String> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);

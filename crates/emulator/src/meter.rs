@@ -1,9 +1,9 @@
 //! Counts the units that AWS would bill. The services count the requests that they get, and Lambda's mappings count
 //! their own work, so the functions contain no metering code. Prices are not in this crate.
 //!
-//! The meter counts no billable units for requests by observers: reads of the table, the lake, the logs and the queues'
-//! attributes, and `ReceiveMessage` requests. Only tools that read dead letters send `ReceiveMessage`; Lambda's
-//! mappings call the queue directly.
+//! The meter does not bill requests by observers: reads of the table, the lake, the logs and the queues' attributes,
+//! and `ReceiveMessage` requests. Only tools that read dead letters send `ReceiveMessage`; Lambda's mappings call the
+//! queue directly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -25,8 +25,8 @@ const SQS_CHUNK_BYTES: usize = 64 * 1024;
 /// The units that AWS would bill, counted since the services were created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
-    /// Number of requests that clients sent, by service and operation, billable or not. Requests by Lambda are not
-    /// included.
+    /// Number of requests that clients sent, by service and operation, billable or not. Requests by Lambda's mappings
+    /// are not included.
     pub requests: BTreeMap<String, u64>,
     /// Number of connections that clients opened to the loopback [`endpoint`](crate::endpoint). On AWS, each of them
     /// would need a TLS handshake.
@@ -48,7 +48,7 @@ pub struct Usage {
     pub write_request_units_refused: u64,
     /// Number of S3 PUT requests that wrote an object.
     pub s3_puts: u64,
-    /// Number of S3 PUT requests that S3 refused. S3 charges for these too.
+    /// Number of S3 PUT requests that S3 refused with a status below 500. S3 charges for these too.
     pub s3_puts_refused: u64,
     /// The invocations of each function, by its name.
     pub functions: BTreeMap<String, Invocations>,
@@ -83,8 +83,8 @@ pub(crate) struct Meter {
     cpu: Arc<Mutex<CpuTimes>>,
 }
 
-/// The CPU time that each service spent on the requests of each thread, by the thread's name and the service. Reads of
-/// the stream by its mapping count as requests to [`Service::DynamoDb`].
+/// The CPU time that each service spent on each thread, by the thread's name and the service. Reads of the stream by
+/// its mapping count as requests to [`Service::DynamoDb`].
 pub type CpuTimes = BTreeMap<(String, Service), Duration>;
 
 impl Meter {
@@ -106,7 +106,7 @@ impl Meter {
         std::future::poll_fn(|context| self.count_cpu(service, || answer.as_mut().poll(context))).await
     }
 
-    /// Does a part of a service's work and counts its CPU time.
+    /// Runs `work` for a service and counts its CPU time.
     pub(crate) fn count_cpu<T>(&self, service: Service, work: impl FnOnce() -> T) -> T {
         let on_cpu = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from);
         let began = on_cpu();
@@ -138,7 +138,7 @@ impl Meter {
         }
     }
 
-    /// Counts a receive by Lambda. `bytes` is the size of all returned messages together.
+    /// Counts a receive request by Lambda's mapping. `bytes` is the total size of the returned messages.
     pub(crate) fn received(&self, messages: usize, bytes: usize) {
         let mut usage = self.lock();
         match messages {
@@ -178,7 +178,7 @@ fn chunks(payload_bytes: usize) -> u64 {
 }
 
 /// Returns the size of a request's messages in bytes, with their attributes. If the whole request fits into one chunk,
-/// returns the size of its JSON instead: one chunk is billed in either case, so the request need not be parsed.
+/// returns the size of its JSON instead: SQS bills one chunk in either case, so there is no need to parse the request.
 fn message_bytes(request: &[u8]) -> usize {
     if request.len() <= SQS_CHUNK_BYTES {
         return request.len();

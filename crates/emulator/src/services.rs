@@ -43,7 +43,7 @@ impl Services {
         Self::with(clock, Tables::on_clock(clock), seed, fault_plan)
     }
 
-    /// Creates the services on the machine's clock. Writes to the table stay fast, however many events it holds.
+    /// Creates the services on the machine's clock. Writes to the table stay fast with any number of stream records.
     ///
     /// # Errors
     /// Fails if the table's database cannot be created.

@@ -1,8 +1,8 @@
 //! Standard SQS queues that follow the developer guide: visibility timeout, receive count, redrive, retention, long
 //! polling, and the limits on messages. The wire format is in `protocol`.
 //!
-//! FIFO queues and delays are not supported. SQS promises little about the order of messages and about stale receipt
-//! handles, and these queues promise no more.
+//! FIFO queues and delays are not supported. Like SQS, these queues promise neither an order of messages nor that a
+//! stale receipt handle has an effect.
 
 pub(crate) mod attributes;
 mod error;
@@ -50,7 +50,7 @@ impl Sqs {
         Self::with_fault_plan(clock, seed, Arc::new(NoFaults))
     }
 
-    /// Creates the service without queues, like [`Sqs::new`]. Queues that are created later follow `fault_plan`.
+    /// Creates the service without queues, like [`Sqs::new`]. All its queues follow `fault_plan`.
     #[must_use]
     pub fn with_fault_plan(clock: Clock, seed: u64, fault_plan: Arc<dyn FaultPlan>) -> Self {
         let state = State { queues: HashMap::new(), random: fastrand::Rng::with_seed(seed), next: 0 };
@@ -293,7 +293,7 @@ impl Sqs {
 }
 
 impl State {
-    /// Returns a queue, after deleting the messages whose retention period is over.
+    /// Deletes a queue's messages whose retention period is over, and returns the queue.
     fn queue(&mut self, name: &str) -> Result<&mut Queue, SqsError> {
         let missing = || invalid("QueueDoesNotExist", &format!("The specified queue does not exist: {name}"));
         let queue = self.queues.get_mut(name).ok_or_else(missing)?;

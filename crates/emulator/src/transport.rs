@@ -1,5 +1,5 @@
-//! HTTP between clients and the services: inside the process for functions and tests that use the SDK, over loopback
-//! for all other clients.
+//! HTTP between clients and the services. Functions and tests that use the SDK connect inside the process. All other
+//! clients connect over loopback.
 
 pub mod endpoint;
 mod fault_injection;

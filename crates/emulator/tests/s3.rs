@@ -1,4 +1,4 @@
-//! Buckets follow the rules of the S3 user guide. Each test checks one rule. The contract tests check the others.
+//! Buckets follow the rules of the S3 user guide. Each test checks one rule. The contract tests check the other rules.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn trace(id: &str) -> HashMap<String, String> {
 }
 
 /// `GetObject` and `HeadObject` return the user metadata that `PutObject` sent. A refused `PutObject` does not change
-/// it.
+/// the metadata.
 #[tokio::test(start_paused = true)]
 async fn user_metadata_is_returned_as_sent() {
     let (services, client) = lake();

@@ -30,8 +30,8 @@ fn queue() -> Sqs {
     sqs
 }
 
-/// Sends JSON to queue `q`, because the SDK cannot send every malformed request. Returns the HTTP status and the
-/// answer.
+/// Sends raw JSON to queue `q`, because the SDK refuses to send some malformed requests. Returns the HTTP status and
+/// the answer.
 async fn send_raw(services: &Services, operation: &str, request: &Value) -> (u16, Value) {
     let mut request = request.clone();
     request["QueueUrl"] = queue_url("q").into();
@@ -222,7 +222,7 @@ async fn control_characters_are_refused() {
     );
 }
 
-/// A batch has one to ten entries, whose ids are distinct, and at most 1 MiB in total.
+/// A batch has one to ten entries with distinct ids, and at most 1 MiB in total.
 #[tokio::test(start_paused = true)]
 async fn batch_size_is_limited() {
     let services = Services::on_clock(Clock::real(), 1);

@@ -1,5 +1,5 @@
-//! Stops work shortly before the function's deadline, so that unfinished messages or records are reported as failed.
-//! Otherwise Lambda would kill the function, and the results of the whole batch would be lost.
+//! Stops work shortly before the function's deadline, so that the function can report unfinished messages or records as
+//! failed. Otherwise, Lambda would kill the function, and the results of the whole batch would be lost.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -9,11 +9,11 @@ use tokio::time::{Instant, timeout_at};
 /// Time reserved for the last log lines and the response.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// Time reserved for each message or record. The total for a batch replaces [`RESERVE`] if it is longer. The largest
-/// batch has 10,000 messages.
+/// Time reserved for each message or record. A batch reserves the total for its items or [`RESERVE`], whichever is
+/// longer. The largest batch has 10,000 messages.
 ///
-/// The release builds of both functions use 20 to 65 ms of CPU time to report 10,000 unfinished items, measured with a
-/// service that does not answer. A function of 128 MB has 128/1769 of a vCPU, so it needs 0.3 to 0.9 s. The two seconds
+/// With a service that does not answer, the release builds of both functions use 20 to 65 ms of CPU time to report
+/// 10,000 unfinished items. A function of 128 MB has 128/1769 of a vCPU, so it needs 0.3 to 0.9 s. The two seconds
 /// reserved for 10,000 items leave room for slower CPUs. None of these times has been measured on AWS.
 const RESERVE_PER_ITEM: Duration = Duration::from_micros(200);
 
@@ -27,9 +27,9 @@ pub struct Deadline(Instant);
 pub struct DeadlineReached;
 
 impl Deadline {
-    /// Returns the time one second before Lambda's `deadline`, or earlier for a batch of more than 5,000 `items`. If
-    /// that would leave the work less than half of the time until `deadline`, returns the middle of that time. `now` is
-    /// the wall clock, because Lambda gives the deadline in wall-clock time.
+    /// Returns the time at which work must stop: one second before Lambda's `deadline`, or earlier for a batch of more
+    /// than 5,000 `items`. The work always gets at least half of the time from `now` until `deadline`. `now` is the
+    /// wall clock, because Lambda gives the deadline in wall-clock time.
     #[must_use]
     pub fn before(deadline: SystemTime, now: SystemTime, items: usize) -> Self {
         let left = deadline.duration_since(now).unwrap_or_default();

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A batch: `{"Records": [..]}`, with each record as unparsed JSON. Both functions decode the records one by one,
-/// because a single malformed record would fail a batch that is decoded as a whole.
+/// A batch: `{"Records": [..]}`, with each record as unparsed JSON. Both functions decode the records one by one, so a
+/// malformed record fails alone.
 #[derive(Debug, Deserialize)]
 pub struct Envelope {
     /// Records in the order of the batch.

@@ -19,8 +19,8 @@ use aws_smithy_types::config_bag::ConfigBag;
 /// functions smaller. Like the SDK's default, this client uses the proxy that `HTTPS_PROXY` and `NO_PROXY` select.
 ///
 /// If an attempt gets no answer, the client drops all idle connections, because they may all have died while Lambda
-/// froze the sandbox. The SDK's default client would lose one attempt on each dead connection. With ten of them, a
-/// message could fail three times and become a dead letter.
+/// froze the sandbox. The SDK's default client would lose one attempt on each dead connection. With ten dead
+/// connections, a message could fail three times and become a dead letter.
 #[must_use]
 pub fn client() -> SharedHttpClient {
     SharedHttpClient::new(ReplacingClient { current: Arc::new(Mutex::new(Arc::new(new_pool()))) })
@@ -76,7 +76,7 @@ impl HttpClient for ReplacingClient {
     }
 }
 
-/// A connector that notices attempts without an answer.
+/// A connector that replaces its pool after an attempt without an answer.
 #[derive(Debug)]
 struct WatchedConnector {
     connector: SharedHttpConnector,
@@ -99,7 +99,7 @@ impl HttpConnector for WatchedConnector {
     }
 }
 
-/// An attempt of a request. Dropping it replaces its pool, unless the attempt was answered. At a timeout, the SDK drops
+/// One attempt to send a request. If it is dropped without an answer, it replaces its pool. At a timeout, the SDK drops
 /// the attempt's future, which owns this value.
 struct Attempt {
     pool: Arc<SharedHttpClient>,

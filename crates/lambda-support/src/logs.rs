@@ -53,7 +53,7 @@ impl MakeWriter<'_> for LogWriter {
     }
 }
 
-/// Longest text of an error in a log line, in characters.
+/// Maximum length of an error's text in a log line, in characters.
 const MAX_ERROR_CHARS: usize = 1_000;
 
 /// Formats an error and all its sources for a log line, cut to 1,000 characters. Without the cut, a line could become

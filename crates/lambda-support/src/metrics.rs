@@ -30,7 +30,7 @@ pub struct Batch<'a> {
     pub request_id: &'a str,
     /// Time at which the batch ended.
     pub ended_at: SystemTime,
-    /// Name and value of each counter, including those that are zero, so that alarms have data.
+    /// Name and value of each counter. Counters of zero are included, so that alarms have data.
     pub counts: &'a [(&'static str, u64)],
     /// Longest time from the creation of a claim to the write of its object, in milliseconds; `None` if the batch
     /// archived no claim.

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt as _;
 
-/// The error for a caught panic. If the code that panicked shares state with the caller, it may have left a change half
-/// done. The caller must ensure that the state is still usable.
+/// The error for a caught panic. If the panicking code shares state with the caller, it may have left that state half
+/// changed. The caller must ensure that the state is still usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the function panicked: {0}")]
 pub struct Panicked(String);

@@ -112,9 +112,9 @@ impl<'a> Variables<'a> {
         self.parsed("AWS_LAMBDA_FUNCTION_NAME", default, not_empty)
     }
 
-    /// Returns `LOG_ROUTINE_OUTCOMES`, or true if the variable is not set. If it is true, the log has a line for each
-    /// routine outcome. Routine outcomes are those of messages and records that were processed as expected, for example
-    /// `won` and `written`.
+    /// Returns the value of `LOG_ROUTINE_OUTCOMES`, or true if the variable is not set. If true, the function logs a
+    /// line for each routine outcome. An outcome is routine if the message or record was processed as expected, for
+    /// example `won` or `written`.
     ///
     /// # Errors
     /// Fails if the value is neither `true` nor `false`.

@@ -1,4 +1,4 @@
-//! Tests of the SDK clients' connections, against a server on loopback that can lose them.
+//! Tests the connection pool of the SDK clients against a loopback server that can lose its connections.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,18 +17,18 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// Duration of requests in which one attempt gets no answer, and the next attempt gets one at once.
+/// Duration of requests whose first attempt gets no answer, and whose second attempt is answered at once.
 const ONE_LOST_ATTEMPT: Range<Duration> = Duration::from_millis(3_500)..Duration::from_millis(7_500);
 
 /// Longest duration of requests if all answers arrive, also on a busy machine.
 const QUICK: Duration = Duration::from_secs(3);
 
-/// The end of a connection that was idle.
+/// The way in which an idle connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
-    /// Nothing that the client sends is answered.
+    /// The server stops answering.
     Silent,
-    /// The next bytes from the client are answered with a reset, as a NAT gateway does after 350 idle seconds.
+    /// The server answers the client's next bytes with a reset, as a NAT gateway does after 350 idle seconds.
     Reset,
 }
 
@@ -154,7 +154,7 @@ async fn send_after_loss(loss: Loss, dead: usize, requests: usize) -> Duration {
     took
 }
 
-/// Each request loses one attempt to connections that went silent, however many of them the pool had.
+/// Each request loses only one attempt to silent connections, however many of them are in the pool.
 #[tokio::test]
 async fn silent_connections_cost_one_attempt() {
     let with = async |dead, requests| {
@@ -173,7 +173,7 @@ async fn reset_connections_are_replaced() {
     }
 }
 
-/// A request uses the connection of an earlier request that was answered.
+/// A request reuses the connection of an earlier request that was answered.
 #[tokio::test]
 async fn answered_requests_reuse_connections() {
     let server = Server::start().await;

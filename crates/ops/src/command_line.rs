@@ -38,8 +38,8 @@ pub fn error_line(error: &dyn Error) -> String {
 /// Returns `text` with its control characters escaped, such as `\n` or `\u{1b}`, so that it can be printed on a
 /// terminal.
 ///
-/// Event ids, bodies and error texts come from outside. Unescaped, they could clear the screen, forge a line, or change
-/// the order in which text is displayed.
+/// Event ids, bodies and error texts come from other systems. Without escapes, they could clear the screen, forge a
+/// line, or change the order in which text is displayed.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::replay::ReplayError;
 
-    /// Control characters of each kind are escaped. Everything else stays as it is, without a copy.
+    /// Control characters of each kind are escaped. Other text is returned without a copy.
     #[test]
     fn control_characters_are_escaped() {
         for (text, expected) in [
@@ -139,7 +139,8 @@ mod tests {
         );
     }
 
-    /// The error line names the error and its sources. For a profile with single sign-on, it says what to do instead.
+    /// The error line names the error and its sources. For a profile with single sign-on, it advises the user to export
+    /// the credentials.
     #[test]
     fn error_line_has_sources_or_advice() {
         let error = |source: &str| ReplayError::Describe { table: "claims".to_owned(), source: source.into() };

@@ -1,6 +1,6 @@
-//! A small client for CloudWatch Logs. The AWS SDK's crate for this service would take a minute to compile. This client
-//! speaks the service's JSON protocol and uses the same runtime crates as the AWS SDK's clients. It takes credentials,
-//! timeouts and retries from an `SdkConfig`.
+//! A small client for CloudWatch Logs, used because the AWS SDK's crate for this service takes a minute to compile.
+//! This client speaks the service's JSON protocol and uses the same runtime crates as the AWS SDK's clients. It takes
+//! credentials, timeouts and retries from an `SdkConfig`.
 
 mod endpoint;
 
@@ -102,7 +102,7 @@ pub struct FilterLogEvents<'a> {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogPage {
-    /// The events. A page may be empty although another one follows.
+    /// The events. A page can be empty even if another page follows.
     #[serde(default)]
     pub events: Vec<LogEvent>,
     /// Token of the next page; `None` on the last page.

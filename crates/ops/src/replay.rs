@@ -1,8 +1,8 @@
 //! Finds claims in the table that have no object in the lake, and writes the missing objects with `archive-fn`'s code.
 //! An operator runs a replay after an outage. This code is not part of the deployed functions.
 //!
-//! A lake may hold years of objects and a table tens of millions of claims, so neither can be assumed to fit into
-//! memory. The lake is sorted by time, but the table is not. A replay therefore has two steps:
+//! A lake may hold years of objects, and a table tens of millions of claims. A replay must not assume that either fits
+//! into memory. The lake is sorted by time, but the table is not. A replay therefore has two steps:
 //!
 //! 1. It scans the table once, in parallel segments and without the bodies. It writes the claims to disk, in one file for
 //!    each partition (one hour) of the lake.
@@ -12,9 +12,9 @@
 //! A comparison keeps only claim ids and the keys of items in memory, for a few partitions at a time. The replay reads a
 //! claim's whole item only if its object is missing.
 //!
-//! Every step can be repeated safely. A claim determines the key and the content of its object, and the write is
-//! conditional. If a running `archive-fn` wrote the object first, the replay counts it as already there. So the checkpoint
-//! needs no transactions: the next run repeats the steps that the checkpoint does not record.
+//! A replay can safely repeat every step. A claim determines the key and the content of its object, and the write is
+//! conditional. If a running `archive-fn` wrote the object first, the replay counts it as already there. So the
+//! checkpoint needs no transactions: the next run repeats the steps that the checkpoint does not record.
 //!
 //! | module | task |
 //! | --- | --- |
@@ -53,15 +53,15 @@ pub use outcome::{ReplayError, ReplayOutcome};
 pub use settings::ReplaySettings;
 pub use worklist::WorklistError;
 
-/// Number of partitions compared in parallel. Listing one partition is a sequence of requests, so one at a time would
-/// be slow. More would need more memory, because each keeps its claims until it is compared.
+/// Number of partitions compared in parallel. S3 lists a partition page by page, so one partition at a time would be
+/// slow. More partitions would need more memory, because each keeps its claims in memory until it is compared.
 const PARTITIONS_AT_ONCE: usize = 4;
 
 /// Number of objects written in parallel for each partition. Each write may hold two copies of a 1 MiB body.
 const OBJECTS_AT_ONCE: usize = 8;
 
-/// Minimum age of the claims that a replay handles if [`ReplaySettings::until`] is `None`. Younger claims are left to the
-/// stream.
+/// Minimum age of the claims that a replay handles if [`ReplaySettings::until`] is `None`. The replay leaves younger
+/// claims to the stream.
 const IN_FLIGHT_AGE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
 /// Finds claims without an object, and writes the missing objects if [`ReplaySettings::write`] is set. Calls `note`
@@ -146,7 +146,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Compares a partition of the lake with its claims, and writes the missing objects if the settings say so.
+    /// Compares a partition of the lake with its claims, and writes the missing objects if [`ReplaySettings::write`] is
+    /// set.
     async fn compare_partition(&self, worklist: &Worklist, partition: String) -> Result<ReplayOutcome, ReplayError> {
         let claims = worklist.read_claims(&partition)?;
         let mut outcome = ReplayOutcome { compared: claims.len() as u64, ..ReplayOutcome::default() };
@@ -161,8 +162,8 @@ impl Replay<'_> {
     }
 
     /// Writes the objects of `missing`, and returns the claims that still have no object. It also returns gone and
-    /// unusable claims, which no later run can write: if this run is killed, the next run must not report that every
-    /// claim has its object.
+    /// unusable claims, although no later run can write them. Otherwise, if this run were killed, the next run would
+    /// report that every claim has its object.
     async fn write(&self, missing: &[ClaimRef], outcome: &mut ReplayOutcome) -> Result<Vec<ClaimRef>, ReplayError> {
         let mut remaining = Vec::new();
         let mut writing = stream::iter(missing)

@@ -57,9 +57,9 @@ impl Drop for MappingThread {
 }
 
 impl Pipeline {
-    /// Name of the thread of `ingest-fn` and its mapping in [`Pipeline::start_on_threads`].
+    /// Name of the thread on which [`Pipeline::start_on_threads`] runs `ingest-fn` and its mapping.
     pub const INGEST_THREAD: &str = "ingest";
-    /// Name of the thread of `archive-fn` and its mapping in [`Pipeline::start_on_threads`].
+    /// Name of the thread on which [`Pipeline::start_on_threads`] runs `archive-fn` and its mapping.
     pub const ARCHIVE_THREAD: &str = "archive";
 
     /// Creates the queues, the table and the bucket, and starts both mappings. `seed` determines the random part of

@@ -1,7 +1,8 @@
 //! The sandboxes of both functions. Like a process on Lambda, each sandbox has its own SDK client, retry quota and handler.
 //!
-//! A [`Decorator`] can change a sandbox's surroundings: the simulation skews clocks, kills sandboxes and observes them,
-//! and a mutant changes requests, responses and log lines. The code of the functions is always the deployed code.
+//! A [`Decorator`] can change a sandbox's surroundings. The simulation uses one to skew clocks, and to kill and observe
+//! sandboxes. A mutant uses one to change requests, responses and log lines. The code of the functions is always the
+//! deployed code.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! A test kit that runs the pipeline on a paused clock. Tests send messages, inject faults, and read the table, the lake,
-//! the queues and the logs.
+//! A test kit that runs the pipeline on a paused clock. With it, tests send messages, inject faults, and read the
+//! table, the lake, the queues and the logs.
 //!
 //! A [`World`] needs a paused clock (`#[tokio::test(start_paused = true)]`). The clock jumps ahead whenever all tasks are
 //! waiting, so hours of retries take milliseconds. Two worlds with the same settings and the same messages end with the same
@@ -55,7 +55,7 @@ pub struct World {
     pipeline: Option<Pipeline>,
 }
 
-/// Number of requests that write claims, and number of requests that write objects.
+/// Counts of the requests that write claims and of those that write objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCounts {
     /// Number of requests that write one or more claims.
@@ -230,7 +230,7 @@ impl World {
         }
     }
 
-    /// Puts an item with string attributes into the table. Stands for a manual edit by an operator.
+    /// Puts an item with string attributes into the table. Simulates a manual edit by an operator.
     pub async fn put_item(&self, attributes: &[(&str, &str)]) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let item = |(name, text): &(&str, &str)| ((*name).to_owned(), AttributeValue::S((*text).to_owned()));
@@ -238,8 +238,8 @@ impl World {
         client.put_item().table_name(names::TABLE).set_item(Some(item)).send().await.expect("the item is put");
     }
 
-    /// Updates the claim of an event, like a manual edit by an operator. In `expression`, `:v` stands for `value` and
-    /// `#ttl` for the attribute `ttl`.
+    /// Updates the claim of an event. Simulates a manual edit by an operator. In `expression`, `:v` stands for `value`
+    /// and `#ttl` for the attribute `ttl`.
     pub async fn update_claim(&self, event_id: &str, expression: &str, value: &str) {
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let request = client.update_item().table_name(names::TABLE).update_expression(expression);
@@ -291,7 +291,7 @@ pub fn lake(services: &Services) -> BTreeMap<String, Vec<String>> {
 /// Waits until `condition` holds. `description` ends the panic message: "... waiting until {description}".
 ///
 /// # Panics
-/// Panics if the condition does not hold within two hours of the paused clock.
+/// Panics if the condition does not hold within two hours on the paused clock.
 pub async fn wait_until(description: &str, condition: impl Fn() -> bool) {
     wait_until_within(PATIENCE, description, condition).await;
 }
@@ -309,7 +309,7 @@ pub async fn wait_until_within(limit: Duration, description: &str, condition: im
     timeout(limit, waiting).await.unwrap_or_else(|_| panic!("timed out after {limit:?} waiting until {description}"));
 }
 
-/// Returns true if a request writes one claim or several.
+/// Returns true if a request writes one or more claims.
 #[must_use]
 pub fn writes_claims(call: &Call<'_>) -> bool {
     matches!(call.operation.as_str(), "PutItem" | "BatchExecuteStatement")

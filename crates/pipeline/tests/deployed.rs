@@ -48,7 +48,7 @@ const QUICK: Duration = Duration::from_secs(3);
 /// the same time.
 const BATCH: u32 = 8;
 
-/// A function in one of its configurations.
+/// A function and its configuration.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Ingest { claim_writes: &'static str },
@@ -178,7 +178,7 @@ impl Deployed {
         }
     }
 
-    /// Freezes the process, as Lambda does between batches, and thaws it after it has lost its connections.
+    /// Freezes the process, as Lambda does between batches. Thaws it after the network has lost its connections.
     async fn freeze_and_lose_connections(&self, loss: Loss) {
         self.signal("STOP").await;
         self.network.lose_connections(loss);
@@ -198,7 +198,7 @@ enum Loss {
     /// The network answers the client's next bytes with a reset, as a NAT gateway does if a connection was idle for too
     /// long.
     Reset,
-    /// Nothing that the client sends is answered.
+    /// The network drops everything that the client sends.
     Silent,
 }
 
@@ -422,8 +422,8 @@ async fn expired_cached_claim_is_claimed_again() {
     }
 }
 
-/// While Lambda freezes a sandbox, the wall clock goes on and the monotonic clock may stand still. A claim that expires in
-/// that time is claimed again, and a clock that goes back changes nothing.
+/// While Lambda freezes a sandbox, the wall clock goes on and the monotonic clock may stand still. An event whose claim
+/// expires during the freeze is claimed again. A clock that is set back changes nothing.
 ///
 /// libfaketime changes the wall clock of the process. Without it, the test does nothing.
 #[cfg(target_os = "linux")]

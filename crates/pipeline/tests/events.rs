@@ -1,5 +1,5 @@
 //! Events as producers send them: CloudEvents, GitHub's event format, EventBridge, SNS, S3 notifications, orders, and
-//! readings without an id. Each file in `events/` has settings, and messages in order, each with the outcome that a
+//! readings without an id. Each file in `events/` has settings and a sequence of messages, each with the outcome that a
 //! user expects. `docs/dedup-keys.md` explains the settings.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -87,13 +87,13 @@ fn send(world: &World, message: &Message) -> String {
     world.services.sqs.send_message(names::QUEUE, outgoing).unwrap()
 }
 
-/// Returns the line that `ingest-fn` logged first about each message.
+/// Returns the first line that `ingest-fn` logged about each message.
 fn first_lines(world: &World, ids: &[String]) -> Vec<Value> {
     let lines = world.lines(names::INGEST_FUNCTION);
     ids.iter().map(|id| lines.iter().find(|line| line["message_id"] == id.as_str()).unwrap().clone()).collect()
 }
 
-/// Sends the messages one after the other, and returns the line that `ingest-fn` logged first about each of them.
+/// Sends the messages one after the other, and returns the first line that `ingest-fn` logged about each of them.
 /// Asserts that the lake contains exactly the messages that are expected to win.
 async fn send_in_order(world: &World, messages: &[Message]) -> Vec<Value> {
     let mut ids = Vec::new();
@@ -138,8 +138,8 @@ async fn users_get_the_outcomes_they_expect() {
     }
 }
 
-/// If the messages of a case are sent all at once, with the cache on, the lake gets as many objects as if they are sent
-/// one by one, and no duplicate becomes a conflict. In a case with conflicts, another one of the bodies may be claimed.
+/// Sends all messages of a case at once, with the cache on. The lake gets as many objects as if they were sent one by
+/// one, and no duplicate becomes a conflict. In a case with conflicts, a different body may win.
 #[tokio::test(start_paused = true)]
 async fn batches_archive_the_same_events() {
     for file in cases() {
@@ -161,7 +161,8 @@ async fn batches_archive_the_same_events() {
     }
 }
 
-/// A relay may change the time and the trace. An SDK may write any of the other attributes as null if it is absent.
+/// A relay may change the time and the trace. An SDK may write null for any of the other attributes that the event does
+/// not have.
 const CLOUDEVENTS_IGNORED: [&str; 6] =
     ["/datacontenttype", "/dataschema", "/subject", "/time", "/traceparent", "/tracestate"];
 

@@ -28,7 +28,7 @@ use crate::support::{claims, function_binary, function_command};
 const EVENTS: usize = 300;
 const COPIES: usize = 3;
 
-/// The number of kills after which a function's processes are left alone.
+/// The number of kills after which the test no longer kills a function's processes.
 const KILLS: usize = 20;
 
 /// The time limit of the whole run. A run takes about ten seconds, and longer on a busy machine.
@@ -59,9 +59,9 @@ struct Killer {
 }
 
 impl Killer {
-    /// Returns the delay after which to kill the next invocation, or `None` to let it end. Chooses two of three invocations
-    /// on average. The delay is random, and at most slightly longer than the expected duration of the invocation. If the
-    /// invocation ends first, nothing is killed.
+    /// Returns the delay after which to kill the next invocation, or `None` to let it end. Chooses two of three
+    /// invocations on average. The delay is random, and at most 1.2 times the expected duration of the invocation. If
+    /// the invocation ends first, nothing is killed.
     fn next(&mut self) -> Option<Duration> {
         self.invocations += 1;
         let is_chosen = self.kills < KILLS && self.random.u8(..3) < 2;

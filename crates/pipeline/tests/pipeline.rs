@@ -55,7 +55,7 @@ async fn conflict_is_a_dead_letter_if_configured() {
     assert_eq!(take_dead_letter(&world).await, r#"{"event_id":"a","x":2}"#);
 }
 
-/// The filter of the stream mapping passes the claims of every dedup key. An object's metadata names the trace of its
+/// The filter of the stream mapping passes the claims of every dedup key. An object's metadata has the trace id of its
 /// message.
 #[tokio::test(start_paused = true)]
 async fn claim_of_other_dedup_key_becomes_an_object() {

@@ -28,7 +28,7 @@ fn requests(world: &World) -> (usize, usize) {
     (world.sent("BatchExecuteStatement").len(), world.sent("PutItem").len())
 }
 
-/// The function sends one request for every 25 new events, and none for cached events.
+/// The function inserts up to 25 new events per request, and sends no request for cached events.
 #[tokio::test(start_paused = true)]
 async fn new_events_are_inserted_25_at_a_time() {
     let world = World::batched(&[]);
@@ -60,7 +60,8 @@ async fn batched_claim_equals_single_claim() {
     assert_eq!(batched, scan("single").await);
 }
 
-/// A duplicate or a conflict needs a second request, which returns the claim that holds the event.
+/// For a duplicate or a conflict, DynamoDB refuses the insert, and the put that follows returns the claim that holds
+/// the event.
 #[tokio::test(start_paused = true)]
 async fn duplicates_and_conflicts_need_a_put() {
     let world = World::batched(&[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
@@ -130,9 +131,8 @@ async fn unconfirmed_insert_is_put_with_same_claim() {
     }
 }
 
-/// If the answer to an insert request is lost, the SDK sends the request again, and DynamoDB refuses its inserts
-/// because of the items that the first attempt inserted. The function recognizes these items as its own, so the
-/// claims are won.
+/// If the answer to an insert request is lost, the SDK sends the request again. DynamoDB refuses the second inserts,
+/// because the first attempt inserted the items. The function recognizes these items as its own, so the claims are won.
 #[tokio::test(start_paused = true)]
 async fn retried_insert_is_recognized_as_own() {
     let world = World::batched(&[]);

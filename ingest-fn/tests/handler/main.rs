@@ -272,7 +272,8 @@ async fn unreadable_old_item_is_never_a_duplicate(writes: &str) {
     assert_eq!(world.outcomes(), ["m0 duplicate"]);
 }
 
-/// A later message of the same event in a batch is compared with the confirmed claim, not with the first message.
+/// If an event is already claimed, all its messages in a batch are compared with that claim, and not with the first of
+/// these messages.
 async fn follower_is_compared_with_confirmed_claim(writes: &str) {
     let world = World::new(writes, &[("CLAIM_CACHE_ENTRIES", "0"), ("ON_CONFLICT", "dead-letter")]);
     world.deliver(&[r#"{"event_id":"a","x":1}"#]).await;
@@ -329,8 +330,8 @@ async fn claim_has_documented_item_and_condition() {
     assert_eq!(put["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
 }
 
-/// A log line has the time at which its message was sent, if the SQS record has it. A message without this time is not
-/// rejected.
+/// A log line contains the time at which its message was sent, if the SQS record states this time. A message whose
+/// record does not state it is not rejected.
 #[tokio::test(start_paused = true)]
 async fn log_line_has_sent_time() {
     let world = World::new("single", &[]);
@@ -375,8 +376,8 @@ async fn unanswered_messages_are_reported_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
-/// With the largest batch, the handler stops two seconds before the deadline, because reporting ten thousand messages
-/// takes longer.
+/// With the largest batch, the handler stops two seconds before the deadline instead of one, so that it has time to
+/// report ten thousand messages.
 #[tokio::test(start_paused = true)]
 async fn largest_batch_stops_two_seconds_early() {
     for (messages, seconds) in [(5_000, 29), (10_000, 28)] {
@@ -453,8 +454,8 @@ async fn claims_in_flight_are_limited() {
     }
 }
 
-/// A message wins only if the table has its own claim. If the claim of another message has the same claim id by chance, the
-/// message is a duplicate or a conflict.
+/// A message wins only if the claim in the table is its own. If the claim of another message has the same claim id by
+/// chance, the message is a duplicate or a conflict.
 async fn equal_claim_id_does_not_make_a_winner(writes: &str) {
     let world = World::with(writes, &[("CLAIM_CACHE_ENTRIES", "0")], Box::new(|| [7; 10]));
     for (id, x, outcome) in [("first", 1, "won"), ("second", 1, "duplicate"), ("third", 2, "conflict")] {

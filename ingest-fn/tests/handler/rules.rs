@@ -1,4 +1,4 @@
-//! Tests of the rules by which messages become events: dedup keys, ignored members, and what the log says about them.
+//! Tests of `DEDUP_KEY` and `CONFLICT_IGNORE`, and of the fields that the function logs about messages.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn logged(world: &World, id: usize, field: &str) -> Value {
     line[field].clone()
 }
 
-/// Order 7 of shop A and order 7 of shop B are two events, and the event id names both parts.
+/// Order 7 of shop A and order 7 of shop B are two events, because the event id contains the shop and the order.
 #[tokio::test(start_paused = true)]
 async fn composite_key_keeps_sources_apart() {
     let world = World::new("single", &[("DEDUP_KEY", r#"[ "/shop", "/order" ]"#)]);
@@ -42,7 +42,8 @@ async fn composite_key_keeps_sources_apart() {
     assert_eq!(ids, [r#"["a","7"]"#, r#"["b","7"]"#]);
 }
 
-/// The id comes from a message attribute, as delivered. A message without a usable attribute is rejected alone.
+/// The event id is the value of a message attribute, exactly as Lambda delivers it. A message without a usable
+/// attribute is rejected alone.
 #[tokio::test(start_paused = true)]
 async fn attribute_is_the_event_id() {
     let world = World::new("batch", &[("DEDUP_KEY", "attribute:dedup-id")]);
@@ -85,7 +86,7 @@ async fn content_is_the_event_id() {
     assert_eq!(logged(&world, 0, "event_id"), format!("sha256:{hash}"));
 }
 
-/// A claim that was made under another dedup key holds no event of this key, even if the ids are equal.
+/// A claim that was made under another dedup key does not make a message a duplicate, even if the event ids are equal.
 #[tokio::test(start_paused = true)]
 async fn another_key_is_another_key_space() {
     let world = World::new("single", &[("DEDUP_KEY", "/id")]);
@@ -118,7 +119,8 @@ async fn restamped_message_is_a_duplicate() {
     }
 }
 
-/// If a claim's digest was made with another list of ignored members, the claim is compared by its body.
+/// If a claim's digest was made with another list of ignored members, the function computes a new digest from the
+/// claim's body.
 #[tokio::test(start_paused = true)]
 async fn changed_list_makes_no_conflict() {
     let world = World::new("single", &[("CONFLICT_IGNORE", r#"["/sent_at"]"#)]);
@@ -129,8 +131,8 @@ async fn changed_list_makes_no_conflict() {
     assert_eq!(logged(&world, 1, "differs"), r#"["/x"]"#);
 }
 
-/// The log line of a conflict names the places in which the bodies differ, and no values. If the claim comes from the
-/// cache, which holds no bodies, the log line names no places.
+/// The log line of a conflict names the places in which the bodies differ, but contains no values. If the claim comes
+/// from the cache, which holds no bodies, the log line names no places.
 #[tokio::test(start_paused = true)]
 async fn conflict_says_what_differs() {
     let winner = r#"{"event_id":"a","total":1,"items":[{"sku":"x"},{"sku":"secret-1"}],"gone":0}"#;
@@ -161,7 +163,8 @@ async fn conflict_says_what_differs() {
     assert_eq!((logged(&warm, 0, "outcome"), logged(&warm, 0, "differs")), (json!("conflict"), Value::Null));
 }
 
-/// Many small messages that conflict with one large claim do not use up the function's time: only the first ones say what differs.
+/// Many small messages that conflict with one large claim do not use up the function's time: only the log lines of the
+/// first ones name the differences.
 #[tokio::test(start_paused = true)]
 async fn compared_bytes_are_limited() {
     let world = World::new("single", &[]);
@@ -241,8 +244,9 @@ async fn routine_outcomes_can_be_silent() {
     assert_eq!(json!(logged), json!([[1, 1, 1, 1, 0], [0, 0, 0, 0, 1]]));
 }
 
-/// Claims that this version or the previous one recorded hold their events: a copy is a duplicate, even if the list of
-/// ignored members has changed, and a different body is a conflict. Under `content`, a different body is another event.
+/// Recorded claims of this version and the previous one still hold their events. A copy of the message is a duplicate,
+/// even if the list of ignored members has changed. A message with a different body is a conflict. Under `content`, it
+/// is another event.
 #[tokio::test(start_paused = true)]
 async fn recorded_claims_hold_their_events() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden");
@@ -276,8 +280,8 @@ async fn recorded_claims_hold_their_events() {
     }
 }
 
-/// The recorded queue messages of this version and the previous one become the recorded claims, except for the claim
-/// ids and times.
+/// Each recorded queue message of this version and the previous one becomes the recorded claim, except for its claim id
+/// and times.
 #[tokio::test(start_paused = true)]
 async fn recorded_messages_become_recorded_claims() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden");

@@ -18,10 +18,10 @@ pub(crate) const TABLE: &str = "claims";
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const WINDOW: u64 = 1_000;
 
-/// Message id of the event that is added to each batch if `has_bystander` is true.
+/// Id of the additional message in each batch if `has_bystander` is true.
 const BYSTANDER: &str = "bystander";
 
-/// A warm sandbox of the function, and the services that it calls.
+/// The sandbox, and the services that the function calls.
 pub(crate) struct World {
     pub(crate) services: Arc<Services>,
     handler: Handler,

@@ -19,8 +19,8 @@ pub(super) fn reading(event_id: &str, seed: u64) -> String {
     )
 }
 
-/// Returns a CloudEvent in structured mode. `copy` changes only `time` and `traceparent`, like a transport that stamps
-/// each message.
+/// Returns a CloudEvent in structured mode. Copies of an event differ only in `time` and `traceparent`, as if a
+/// transport had stamped each message.
 pub(super) fn cloud_event(source: u32, event_id: &str, copy: u32, seed: u64) -> String {
     let source = ["urn:grid:north", "urn:grid:south", "urn:grid:west"][source as usize % 3];
     let id = quoted(event_id);
@@ -33,8 +33,8 @@ pub(super) fn cloud_event(source: u32, event_id: &str, copy: u32, seed: u64) -> 
     )
 }
 
-/// Returns a reading as in [`reading`], with members that a producer sets again on every attempt to send it. `copy`
-/// changes only these members.
+/// Returns a [`reading`] with additional members that a producer sets on every attempt to send it. Copies of an event
+/// differ only in these members.
 pub(super) fn restamped(event_id: &str, copy: u32, seed: u64) -> String {
     let reading = reading(event_id, seed);
     let reading = reading.strip_suffix('}').expect("a reading is an object");
@@ -177,7 +177,8 @@ mod tests {
         EventRules::new(key, ignore)
     }
 
-    /// Copies of an event have different bodies, but the same digest. The same id of another source is another event.
+    /// Copies of an event have different bodies, but the same digest. The same id from another source is a different
+    /// event.
     #[test]
     fn copies_differ_only_in_ignored_members() {
         let body = |source, copy| cloud_event(source, "a", copy, 7);

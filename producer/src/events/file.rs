@@ -21,11 +21,11 @@ const MAX_BAD_LINES: usize = 20;
 /// Maximum number of attributes of a message (SQS developer guide, "Amazon SQS message metadata").
 const MAX_ATTRIBUTES: usize = 10;
 
-/// A line of a file, as a message.
+/// The message that one line of a file describes.
 struct FileMessage<'a> {
     body: Cow<'a, str>,
     attributes: Arc<[Attribute]>,
-    /// True if the line is the body, so that a position in the body is a position in the line.
+    /// True if the line is the body itself, so that positions in the body are also positions in the line.
     is_line: bool,
 }
 
@@ -118,7 +118,7 @@ impl Plan {
 }
 
 impl<'a> FileMessage<'a> {
-    /// Reads a line that is a message with attributes.
+    /// Parses a line that describes a message with attributes.
     fn parse(line: &'a str) -> Result<Self, String> {
         let ReceivedMessage { body, message_attributes } = serde_json::from_str(line).map_err(|error| {
             format!(
@@ -195,7 +195,7 @@ fn describe_syntax(line: Option<&[u8]>, error: &EventError, cause: &ReaderError)
     format!("{place}: {error}: {problem}")
 }
 
-/// Returns the name of a kind of syntax error, such as `TrailingCommaNotEnabled`, as words.
+/// Splits the name of a kind of syntax error, such as `TrailingCommaNotEnabled`, into words.
 fn describe_kind(name: &str) -> String {
     let mut words = String::with_capacity(name.len() + 8);
     for c in name.chars() {

@@ -17,7 +17,7 @@ const SHARE_OF_DUPLICATES: f64 = 0.5;
 /// Default of `--zipf`: the exponent in Zipf's original law.
 const EXPONENT: f64 = 1.0;
 
-/// Interval of the invalid messages in the scenario `poison`: every fifth message is not a valid event.
+/// Interval of the invalid messages in the scenario `poison`: every fifth message is invalid.
 const POISON_EVERY: usize = 5;
 
 /// Number of messages of one event in the scenario `conflicts`. Two of them have one content, and the other three have
@@ -149,7 +149,8 @@ impl Plan {
         self.event(body, attributes).map_err(|error| PlanError::OtherKey(Box::new(error)))
     }
 
-    /// Returns the attributes of a generated message: the event id, if the dedup key names an attribute.
+    /// Returns the attributes of a generated message. If the dedup key names an attribute, that attribute has the event
+    /// id.
     fn attributes(&self, id: &str) -> Result<Arc<[Attribute]>, PlanError> {
         let Some(name) = self.rules.dedup_key().attribute() else { return Ok(Arc::default()) };
         if refused_character(id).is_some() {

@@ -1,4 +1,4 @@
-//! The plan of a run, and the errors that prevent one.
+//! The plan of a run, and the errors of planning.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ pub(super) const ANY_MESSAGE_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The messages that a run sends, in order, and the events that they carry.
 pub struct Plan {
-    /// The rules by which the messages become events.
+    /// The rules that determine the event id and the digest of each message.
     pub rules: EventRules,
     /// The messages in sending order. Copies share one body.
     pub messages: Vec<Message>,
@@ -109,7 +109,7 @@ impl Plan {
         self.messages = self.messages.iter().flat_map(|message| (0..times).map(|_| message.clone())).collect();
     }
 
-    /// Reads a message by the rules of the run.
+    /// Determines the event of a message under the rules of the run.
     pub(super) fn event(&self, body: &str, attributes: &[Attribute]) -> Result<Event, EventError> {
         let key = self.rules.dedup_key().attribute();
         let attribute = attributes.iter().find(|attribute| Some(attribute.name.as_str()) == key);

@@ -2,8 +2,8 @@
 
 /// A distribution over ranks `0..n` in which rank `k` has the weight `1 / (k + 1)^exponent`.
 ///
-/// A draw looks up a uniform random number in the running sums of the weights. The sums take 8 bytes per rank, and a run has
-/// at most two million ranks.
+/// To draw a rank, [`sample`](Self::sample) looks up a uniform random number in the running sums of the weights. The
+/// sums take 8 bytes per rank, and a run has at most two million ranks.
 pub(super) struct Zipf {
     running_sums: Vec<f64>,
 }

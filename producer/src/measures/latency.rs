@@ -9,7 +9,7 @@ use super::Times;
 /// thousandth.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// Maximum latency that the histogram can record. No event takes longer, because SQS keeps a message for at most 14
+/// Maximum latency that the histogram can record. An event takes less time, because SQS keeps a message for at most 14
 /// days, and the stream keeps a record for one day.
 const MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
@@ -41,7 +41,7 @@ pub struct Percentiles {
     pub p90_ms: u64,
     pub p99_ms: u64,
     pub max_ms: u64,
-    /// Number of events with a negative latency, which occurs if two clocks differ. Such a latency counts as 0 ms.
+    /// Number of events with a negative latency, which two different clocks can cause. Such a latency counts as 0 ms.
     pub before_start: u64,
     /// The percentiles that the chart shows, in ascending order.
     pub curve: Vec<Point>,

@@ -7,8 +7,8 @@ use plotters::prelude::*;
 use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
 
-/// Width and height of a chart in pixels. A page column on a desktop and a phone's screen are about as wide as a chart,
-/// so the page hardly scales the chart's text.
+/// Width and height of a chart in pixels. A column of the page is about this wide on a desktop and on a phone, so
+/// browsers hardly scale the chart's text.
 const SIZE: (u32, u32) = (440, 260);
 
 const INK: RGBColor = RGBColor(0x57, 0x60, 0x6a);

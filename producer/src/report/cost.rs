@@ -51,7 +51,7 @@ impl Cost {
     }
 }
 
-/// Returns a row for each item whose number of units is not zero.
+/// Returns a row for each item with more than zero units.
 fn rows(lines: &[Line]) -> Vec<Row> {
     let charged = || lines.iter().filter(|line| line.units > 0.0);
     let price = |line: &Line| line.usd.get("us-east-1").copied().flatten().unwrap_or(0.0);

@@ -28,7 +28,7 @@ struct Page<'a> {
 /// A count with its name and a note.
 struct Number {
     name: &'static str,
-    /// The count; `None` if its source could not be read.
+    /// The count; `None` if it is unknown.
     value: Option<usize>,
     note: String,
 }
@@ -96,7 +96,7 @@ impl Page<'_> {
     }
 }
 
-/// Splits the offending ids into those that are always visible and those that the reader can unfold.
+/// Splits the offending ids into those that the page always shows and those that the reader can unfold.
 fn shown(invariant: &Invariant) -> (&[String], &[String]) {
     invariant.examples.split_at(invariant.examples.len().min(MAX_SEEN))
 }

@@ -8,8 +8,8 @@ use crate::measures::Difference;
 use crate::report::RunReport;
 use crate::verdict::Verdict;
 
-/// Maximum number of offending ids that the text shows per invariant. Also the maximum number of places that it shows
-/// in which conflicts differ.
+/// Maximum number of offending ids that the text shows per invariant. The text also shows at most this many places in
+/// which conflicts differ.
 const MAX_SHOWN: usize = 5;
 
 /// Writes the report. If `itemizes` is true, the text includes each item of the bill.
@@ -125,8 +125,8 @@ fn write_differences(report: &RunReport, out: &mut impl Write) -> io::Result<()>
     }
 }
 
-/// Writes how many invariants hold, and those that were not checked. Then writes each other invariant and its first
-/// offending ids.
+/// Writes the number of invariants that held, and the names of those that were not checked. Then writes each invariant
+/// that was violated or is undecided, with its first offending ids.
 fn write_invariants(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
     let all = report.invariants.len();
     let held = report.invariants.iter().filter(|invariant| invariant.held == Some(true)).count();

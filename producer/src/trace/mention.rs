@@ -8,8 +8,8 @@ use claim::DedupKey;
 /// from SNS does.
 const MAX_UNESCAPES: usize = 3;
 
-/// Returns true if the text contains the id. An id of a dedup key of several pointers is a JSON array, and the text must contain
-/// each of its parts.
+/// Returns true if the text contains the id. If the dedup key has several pointers, the id is a JSON array, and the
+/// text must contain each of its elements.
 pub(super) fn mentions_event(text: &str, event_id: &str, dedup_key: &DedupKey) -> bool {
     let is_composite = dedup_key.to_string().starts_with('[');
     let parts: Option<Vec<String>> = if is_composite { serde_json::from_str(event_id).ok() } else { None };
@@ -19,8 +19,8 @@ pub(super) fn mentions_event(text: &str, event_id: &str, dedup_key: &DedupKey) -
     }
 }
 
-/// Returns true if the text contains the id as a JSON string, as a number, or as a word between the punctuation
-/// characters of JSON. The id may be escaped in any way that JSON allows.
+/// Returns true if the text contains the id as a JSON string, as a number, or as a word between JSON's punctuation
+/// characters. The id may be escaped in any way that JSON allows.
 fn mentions(text: &str, event_id: &str) -> bool {
     let quoted = format!("\"{event_id}\"");
     let mut text = Cow::Borrowed(text);

@@ -8,7 +8,8 @@ use claim::Claim;
 use super::story::{ArchiveLine, IngestLine, Place, Story};
 
 impl Story {
-    /// Returns the place of the event and a text that explains it. `item` is what `EventSearch::claim` returned.
+    /// Returns the place of the event and a text that explains it. `item` is the event's claim, or the reason why the
+    /// item in the table is not a valid claim. It is `None` if the table has no such item or cannot be read.
     pub(super) fn locate(
         &self,
         item: Option<&Result<Claim, String>>,

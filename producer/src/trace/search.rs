@@ -29,7 +29,7 @@ pub(super) struct EventSearch<'a> {
     pub(super) unreadable: BTreeMap<&'static str, String>,
 }
 
-/// An item of the table whose sort key is that of a claim.
+/// An item of the table that has the sort key of a claim.
 pub(super) struct ClaimItem {
     pub(super) sort_key: String,
     /// The claim, or the reason why the item is not a valid claim.

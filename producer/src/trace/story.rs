@@ -15,7 +15,8 @@ use crate::function_logs::parse_differs;
 pub enum Place {
     /// The event has an object with one version, not counting [`deleted_versions`](ObjectStory::deleted_versions).
     Archived,
-    /// The event's object has several versions, so something other than this system has written to the lake.
+    /// The event's object has several versions, so something other than `archive-fn` and `replay` has written to the
+    /// lake.
     Overwritten,
     /// The event has a claim but no object yet, and the stream mapping has not discarded the claim's record.
     InStream,
@@ -48,7 +49,7 @@ pub struct Story {
     /// The event's claim under the stack's dedup key; `None` if the table has no valid claim of the event or cannot be
     /// read.
     pub claim: Option<ClaimStory>,
-    /// Claims of the same event id that were made under other dedup keys. They are claims of other events.
+    /// Claims of the same event id that were made under other dedup keys. These are claims of other events.
     pub other_claims: Vec<OtherClaim>,
     /// The log lines of `ingest-fn` about the event's messages, in order.
     pub ingest: Vec<IngestLine>,
@@ -56,8 +57,9 @@ pub struct Story {
     pub archive: Vec<ArchiveLine>,
     /// The event's object, if there is one.
     pub object: Option<ObjectStory>,
-    /// The dead letters that are the event, or that are not valid events but contain its id. Empty if the event has a
-    /// claim and all log lines in `ingest` say `won` or `duplicate`, because `trace` then skips the dead-letter queue.
+    /// The event's dead letters, and dead letters that are not valid events but contain the event's id. Empty if the
+    /// event has a claim and all log lines in `ingest` say `won` or `duplicate`, because `trace` then skips the
+    /// dead-letter queue.
     pub dead_letters: Vec<DeadLetter>,
     /// Number of messages in the ingestion queue, including those of other events.
     pub queue_depth: Option<u64>,
@@ -75,7 +77,7 @@ pub struct Story {
 /// The claim of an event.
 #[derive(Debug, Serialize)]
 pub struct ClaimStory {
-    /// Sort key of the claim's item. It depends on the dedup key.
+    /// Sort key of the claim's item. The sort key depends on the dedup key.
     pub sort_key: String,
     /// The claim's id, which is also part of the object's key.
     pub claim_id: String,
@@ -89,7 +91,7 @@ pub struct ClaimStory {
     pub sent_at: Option<String>,
     /// The last second in which the claim is valid.
     pub holds_until: String,
-    /// True if the claim's dedup window has ended. The item may remain in the table for a while after that.
+    /// True if the claim's dedup window has ended. DynamoDB may delete the item later.
     pub expired: bool,
     /// Digest of the event's content in hexadecimal, as in the logs.
     pub digest: String,
@@ -122,7 +124,7 @@ pub struct IngestLine {
     pub(super) digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) held_digest: Option<String>,
-    /// JSON Pointers to the places in which the body of a conflict differs from the body in the claim.
+    /// JSON Pointers to the places in which a conflict's body differs from the body in the claim.
     #[serde(default, deserialize_with = "differs", skip_serializing_if = "Option::is_none")]
     pub differs: Option<Vec<String>>,
     /// Id of the trace that the message belongs to.
@@ -175,8 +177,7 @@ pub struct DeadLetter {
     pub message_id: String,
     /// Time at which the message was sent to the ingestion queue, by SQS's clock.
     pub sent_at: Option<String>,
-    /// True if the message is a valid event with this id. If false, the id only appears somewhere in the message's
-    /// text.
+    /// True if the message is a valid event with this id. If false, only the text of the message contains the id.
     pub is_event: bool,
 }
 

@@ -129,7 +129,7 @@ fn trace(trace_id: Option<&String>) -> String {
     trace_id.map(|trace_id| format!(", trace {trace_id}")).unwrap_or_default()
 }
 
-/// Writes the number of omitted lines, if there are more than [`MAX_SHOWN`] lines.
+/// If there are more than [`MAX_SHOWN`] lines, writes the number of omitted lines.
 fn write_omitted(out: &mut impl Write, lines: usize) -> io::Result<()> {
     match lines.checked_sub(MAX_SHOWN) {
         Some(omitted @ 1..) => writeln!(out, "  {:24}  and {omitted} more", ""),

@@ -16,7 +16,7 @@ pub(super) const NOT_WON_TWICE: &str = "no event was won twice";
 pub(super) const NO_OTHER_OBJECT: &str = "no event has an object other than its claim's";
 
 impl Evidence<'_> {
-    /// Checks the invariants that every run has, then those that the scenario adds. Leaves out those in
+    /// Checks the invariants that every run has, then those that the scenario adds. Leaves out the invariants in
     /// [`not_checked`](Self::not_checked).
     pub(crate) fn invariants(&self) -> Vec<Invariant> {
         let mut invariants = self.common_invariants();
@@ -173,9 +173,10 @@ impl Evidence<'_> {
     /// event's claim, or as a conflict although they match the claim. Skips events whose messages were checked against
     /// a claim other than the one in the table, which happens at the end of a dedup window.
     ///
-    /// If the functions do not log routine outcomes, a message without a conflict's log line that is not a dead letter
-    /// was acknowledged as won or duplicate, or it is lost. If it differs from the claim, it is wrong in both cases,
-    /// certainly once the queue is settled and the dead-letter queue was read.
+    /// If the functions do not log routine outcomes, a message may have no log line of a conflict or rejection and not
+    /// be a dead letter. Then `ingest-fn` acknowledged it as won or duplicate, or it is lost. If its content differs
+    /// from the claim, both are violations. They are certain once the queue is settled and the dead-letter queue was
+    /// read.
     fn misjudged(&self) -> impl Iterator<Item = (bool, String)> {
         let Self { plan, sent, seen, .. } = *self;
         let digests: HashMap<usize, Digest> = seen

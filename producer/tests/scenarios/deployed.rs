@@ -38,7 +38,8 @@ async fn run_with_bucket(bucket: &str, endpoint: &str, arguments: &[&str]) -> (O
     (output.status.code(), verdict)
 }
 
-/// A folder with the Terraform state of the embedded stack. `settings` are the outputs for the functions' settings.
+/// Creates a folder with the Terraform state of the embedded stack. `settings` are Terraform outputs that state the
+/// functions' settings.
 fn state_folder(settings: &Value) -> tempfile::TempDir {
     let mut outputs = json!({
         "sqs_queue_url": queue_url(names::QUEUE),
@@ -113,8 +114,8 @@ async fn settings_come_from_terraform_outputs() {
     assert_eq!((output.status.code(), &report["new_claims"]), (Some(0), &0.into()), "{report:#}");
 }
 
-/// A scenario that needs other settings than the stack has, a flag that differs from the stack's setting, and a setting that
-/// is not valid end the run before it sends a message.
+/// A run ends before it sends a message if the scenario needs settings that the stack does not have, if a flag differs
+/// from the stack's setting, or if a setting is not valid.
 #[tokio::test]
 async fn other_settings_are_refused_before_sending() {
     let services = Services::on_real_clock(1).unwrap();
@@ -230,7 +231,8 @@ async fn unreadable_lake_is_null_and_exit_code_3() {
     assert!(verdict["unreadable"]["bucket"].is_string(), "{verdict}");
 }
 
-/// Messages that vanish from the queue are a violation. The exit code is 1 even if the report cannot be written.
+/// If messages vanish from the queue, the verdict is `violated`. The exit code is 1 even if the report cannot be
+/// written.
 #[tokio::test]
 async fn vanished_messages_are_exit_code_1() {
     let services = Services::on_real_clock(1).unwrap();

@@ -1,5 +1,5 @@
-//! Each scenario's verdict is `held` on the embedded pipeline. With a mutant or a harmful service fault, the verdict is
-//! `violated`.
+//! Each scenario's verdict is `held` on the embedded pipeline. With a mutant of the functions, or with tampered
+//! services, the verdict is `violated`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -38,7 +38,7 @@ fn arguments(line: &str) -> Box<RunArgs> {
     args
 }
 
-/// Returns the settings with which the command runs on the embedded pipeline.
+/// Returns the function settings that the command uses on the embedded pipeline.
 fn settings(args: &RunArgs) -> FunctionSettings {
     Target::embedded().settings_of_run(&args.settings, args.chosen_scenario()).unwrap()
 }
@@ -80,7 +80,8 @@ fn conflicts_are_counted_apart_from_duplicates() {
     assert!(report["conflicts"].as_u64().unwrap() >= 20);
 }
 
-/// With the rules of their scenarios, ids of several sources are different events, and stamped copies are duplicates.
+/// Copies that differ only in ignored members are duplicates. In `cloudevents`, the same id from two sources is two
+/// events.
 #[test]
 fn stamped_copies_are_duplicates() {
     let cloudevents = run_and_expect_held("cloudevents");
@@ -89,7 +90,7 @@ fn stamped_copies_are_duplicates() {
     assert_numbers(&restamped, &[("sent", 50), ("objects", 10), ("duplicates", 40), ("conflicts", 0)]);
 }
 
-/// Generated events can be sent under every kind of dedup key.
+/// With each kind of dedup key, the scenarios end with the expected objects and dead letters.
 #[test]
 fn every_kind_of_key_is_held() {
     for key in [r#"["/source","/event_id"]"#, "attribute:order-id", "content"] {
@@ -107,7 +108,8 @@ fn every_kind_of_key_is_held() {
     assert_numbers(&large, &[("objects", 3), ("dead_letters", 2)]);
 }
 
-/// Without log lines about routine outcomes, every scenario still ends and is held. Three invariants are not checked.
+/// Without log lines about routine outcomes, these scenarios still end with the verdict `held`, but the command does
+/// not check three invariants.
 #[test]
 fn scenarios_hold_without_routine_lines() {
     for (line, objects) in
@@ -159,7 +161,7 @@ async fn run_faulty(line: &str, mutant: Option<Mutant>, service_fault: Option<Se
     run_misconfigured(line, |_| {}, mutant, service_fault).await
 }
 
-/// Runs a scenario as [`run_faulty`] does, on a pipeline whose settings `change` has changed.
+/// Like [`run_faulty`], but applies `change` to the pipeline's settings first.
 async fn run_misconfigured(
     line: &str,
     change: impl FnOnce(&mut PipelineSettings),
@@ -199,7 +201,7 @@ fn assert_violated(report: &RunReport, name: &str) {
     );
 }
 
-/// Sends a request and returns after the answer. The embedded services answer at once, so no runtime is needed to wait
+/// Sends a request and asserts that it succeeds. The embedded services answer at once, so no runtime is needed to wait
 /// for them.
 fn call_service(services: &Services, request: http::request::Builder, body: impl Into<Bytes>) {
     let answer = services.answer(request.body(body.into()).unwrap()).now_or_never().unwrap().unwrap();
@@ -361,7 +363,7 @@ async fn tampering_with_services_is_violated() {
     }
 }
 
-/// While messages wait in the queue, claims do not wait for `archive-fn`.
+/// `archive-fn` archives claims while `ingest-fn` still has a backlog.
 #[test]
 fn claims_are_archived_while_others_are_made() {
     let report = run_and_expect_held("distinct --messages 3000");
@@ -373,7 +375,7 @@ fn claims_are_archived_while_others_are_made() {
     );
 }
 
-/// The verdict on a thousand events takes at most 1,010 requests to the lake.
+/// To judge a thousand events, the producer sends at most 1,010 requests to the lake.
 #[tokio::test]
 async fn verdict_reads_each_object_once() {
     static REQUESTS: AtomicUsize = AtomicUsize::new(0);
@@ -403,7 +405,7 @@ fn rules(dedup_key: &str, conflict_ignore: &str) -> EventRules {
     EventRules::new(key, ignore)
 }
 
-/// Functions that follow other rules than the run violate an invariant.
+/// If the functions' event rules differ from those of the run, an invariant is violated.
 #[tokio::test]
 async fn functions_with_other_rules_are_violated() {
     let no_claim = "each event has a claim";
@@ -429,7 +431,7 @@ async fn functions_with_other_rules_are_violated() {
     }
 }
 
-/// If the log lacks the lines that the run expects, the run does not count them as written.
+/// If the run expects lines about routine outcomes and the functions do not log them, an invariant is violated.
 #[tokio::test]
 async fn missing_routine_lines_are_violated() {
     let silent = |settings: &mut PipelineSettings| {
@@ -469,7 +471,7 @@ async fn violations_are_found_without_routine_lines() {
     }
 }
 
-/// A conflict that becomes a dead letter counts as one message in the progress line.
+/// The progress line counts a conflict that becomes a dead letter once, not twice.
 #[tokio::test]
 async fn dead_conflict_is_counted_once() {
     let args = arguments("run conflicts");

@@ -66,7 +66,7 @@ async fn seed_determines_the_sent_bodies() {
     assert!(runs[0] == runs[1]);
 }
 
-/// In `soak`, the rate times the duration is the number of messages, unless the command line gives the number. In
+/// In `soak`, the number of messages is the rate times the duration, unless the command line gives the number. In
 /// `mixed`, which has no duration by default, `--rate` alone does not change the number.
 #[test]
 fn rate_and_duration_set_the_number_of_messages() {
@@ -136,7 +136,8 @@ async fn lost_batch_answer_leaves_ten_unconfirmed() {
     assert_eq!(report.verdict, Verdict::Held, "they may or may not have arrived: {report:?}");
 }
 
-/// A message that SQS does not accept, in a batch or alone, counts as refused. The other messages are still sent.
+/// A message that SQS rejects counts as refused, whether it was sent in a batch or alone. The other messages are still
+/// sent.
 #[tokio::test]
 async fn message_refused_by_sqs_is_counted() {
     let args = arguments("run distinct --messages 3");

@@ -24,8 +24,7 @@ async fn run_beside_poison_of_others(line: &str) -> RunReport {
     run_beside(line, send_poison).await
 }
 
-/// Receives the first `most` messages of the dead-letter queue as soon as they arrive, and hides each of them for
-/// `time`.
+/// Receives dead letters as they arrive, until it has received at least `most`, and hides each of them for `time`.
 async fn hide_dead_letters(services: Arc<Services>, time: Duration, most: usize) {
     let mut hidden = 0;
     while hidden < most {
@@ -36,7 +35,7 @@ async fn hide_dead_letters(services: Arc<Services>, time: Duration, most: usize)
     std::future::pending::<()>().await;
 }
 
-/// Runs the command line on a pipeline with the settings of a deployed one, while `others` use its services.
+/// Runs the command line on a pipeline with the default settings of a deployed stack, while `others` use its services.
 async fn run_beside<Others>(line: &str, others: impl FnOnce(Arc<Services>) -> Others) -> RunReport
 where
     Others: Future<Output = ()>,
@@ -60,7 +59,8 @@ where
     }
 }
 
-/// A run ends when its own messages are settled, even if SQS still redelivers rejected messages of other producers.
+/// A run ends when each of its own messages is acknowledged or a dead letter, even if SQS still redelivers rejected
+/// messages of other producers.
 #[tokio::test(start_paused = true)]
 async fn run_does_not_wait_for_messages_of_others() {
     let report = run_beside_poison_of_others("run herd --messages 10 --timeout 1800").await;
@@ -76,8 +76,8 @@ async fn own_poison_is_awaited_beside_that_of_others() {
     assert!((500.0..700.0).contains(&report.time), "{} s", report.time);
 }
 
-/// A conflict is settled if it is not logged again within the visibility timeout plus the log delay, because the log
-/// would have shown a redelivery by then.
+/// A conflict counts as acknowledged if `ingest-fn` does not log it again within the visibility timeout plus the log
+/// delay. By then, the log would have shown a redelivery.
 #[tokio::test(start_paused = true)]
 async fn conflicts_are_settled_beside_messages_of_others() {
     let report = run_beside_poison_of_others("run conflicts --timeout 1800").await;
@@ -103,7 +103,8 @@ async fn briefly_hidden_dead_letters_are_awaited() {
     assert_eq!((report.verdict, report.dead_letters), (Verdict::Held, Some(2)), "{report:?}");
 }
 
-/// A run reads all messages of a large dead-letter queue, although the first ones become visible again meanwhile.
+/// A run reads all messages of a large dead-letter queue, although the first ones become visible again before it has
+/// read the last ones.
 #[tokio::test(start_paused = true)]
 async fn large_dead_letter_queue_is_read() {
     let fill = async |services: Arc<Services>| {
@@ -119,8 +120,9 @@ async fn large_dead_letter_queue_is_read() {
     assert_eq!((report.verdict, report.dead_letters), (Verdict::Held, Some(2)), "{report:?}");
 }
 
-/// Without log lines about routine outcomes, the run cannot see that its duplicates were acknowledged. If other senders keep
-/// the queue from becoming empty, the run ends when its messages must have been received once more.
+/// Without log lines about routine outcomes, the run cannot see that its duplicates were acknowledged. If other senders
+/// keep the queue from becoming empty, the run ends after the visibility timeout plus the log delay. By then, SQS has
+/// redelivered every message that was not acknowledged.
 #[tokio::test(start_paused = true)]
 async fn run_without_routine_lines_ends_beside_others() {
     let report = run_beside_poison_of_others("run herd --timeout 1800 --log-routine-outcomes false").await;

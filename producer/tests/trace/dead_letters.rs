@@ -36,8 +36,7 @@ async fn failed_event_is_in_queue_then_dead_letter() {
     assert_eq!((story.place, story.dead_letters[0].is_event), (Place::DeadLetter, true));
 }
 
-/// `trace` finds a dead letter that is not a valid event, whatever escapes its id contains, and also if the id is an
-/// integer.
+/// `trace` finds a dead letter that is not a valid event even if its id contains JSON escapes or is an integer.
 #[tokio::test(start_paused = true)]
 async fn dead_letter_is_found_in_every_escape() {
     let traced = TracedPipeline::start();
@@ -90,7 +89,8 @@ async fn dead_letter_of_another_event_is_ignored() {
     assert_eq!(traced.trace("b").await.place, Place::DeadLetter);
 }
 
-/// A dead letter that only contains the id does not end the search, because it may belong to another event.
+/// After a dead letter that merely contains the id, `trace` keeps searching, because that message may belong to another
+/// event.
 #[tokio::test(start_paused = true)]
 async fn mention_does_not_end_the_search() {
     let mut traced = TracedPipeline::start();
@@ -107,7 +107,7 @@ async fn mention_does_not_end_the_search() {
 }
 
 /// In a large dead-letter queue, the first messages become visible again before the last ones are received. The search
-/// still ends, and knows that it has received all messages.
+/// still ends once it has received every message.
 #[tokio::test(start_paused = true)]
 async fn large_dead_letter_queue_is_searched() {
     let mut traced = TracedPipeline::start();

@@ -1,4 +1,4 @@
-//! Tests of events whose id was claimed under several dedup keys, of dedup keys in message attributes, and of trace ids.
+//! Tests of ids that were claimed under several dedup keys, of dedup keys in message attributes, and of trace ids.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{ConflictIgnore, DedupKey, EventRules};
@@ -19,8 +19,8 @@ fn settings(dedup_key: &str) -> FunctionSettings {
     FunctionSettings { rules, ..FunctionSettings::default() }
 }
 
-/// The story of an event also shows claims of the same id under other dedup keys, each with its sort key. They do not decide
-/// the event's place.
+/// The story of an event also shows claims of the same id under other dedup keys, each with its sort key. These claims
+/// do not decide the event's place.
 #[tokio::test(start_paused = true)]
 async fn claims_of_other_keys_are_shown() {
     let mut traced = TracedPipeline::start();
@@ -68,7 +68,8 @@ async fn dead_letter_is_found_by_its_attribute() {
     assert_eq!((story.place, is_event.as_slice()), (Place::DeadLetter, &[true][..]), "{}", story.explanation);
 }
 
-/// A dead letter that is not a valid event is found by its attribute, or by all parts of the id.
+/// `trace` finds a dead letter that is not a valid event by its attribute or, with a key of several fields, by the
+/// values of all fields.
 #[tokio::test(start_paused = true)]
 async fn invalid_dead_letter_is_found_by_its_key() {
     for (dedup_key, event_id, others) in [
@@ -136,8 +137,8 @@ async fn unlogged_event_is_archived() {
     assert!(text(&story).contains("send time unknown: ingest-fn does not log routine outcomes"), "{}", text(&story));
 }
 
-/// If the functions do not log routine outcomes, the event may have been archived before its claim expired. The explanation
-/// does not exclude that.
+/// If the functions do not log routine outcomes, the explanation for an event without a claim says that the event may
+/// have been archived before its claim expired.
 #[tokio::test(start_paused = true)]
 async fn unlogged_event_without_claim_may_be_archived() {
     let mut traced = TracedPipeline::start_silent();

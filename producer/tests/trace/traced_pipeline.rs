@@ -22,7 +22,7 @@ pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct TracedPipeline {
     pub(crate) services: Arc<Services>,
     pub(crate) pipeline: Option<Pipeline>,
-    /// Settings that `trace` uses.
+    /// The function settings that `trace` assumes. A test may make them differ from the pipeline's.
     pub(crate) settings: FunctionSettings,
 }
 
@@ -60,7 +60,7 @@ impl TracedPipeline {
         timeout(DAY, waiting).await.expect("the condition is met within a day");
     }
 
-    /// Makes every request with this operation fail with status 503.
+    /// Makes every request to `service` whose operation starts with `operation` fail with status 503.
     pub(crate) fn fail(&self, service: Service, operation: &'static str) {
         let fails = move |call: &emulator::Call<'_>| call.service == service && call.operation.starts_with(operation);
         self.services.faults.set(move |call| fails(call).then_some(Fault::Refused(503)));

@@ -6,7 +6,7 @@ variable "region" {
 }
 
 variable "producers_deployment_role_arn" {
-  description = "ARN of a role in the producers' account. Terraform assumes it to create the role of the producers there."
+  description = "ARN of a role in the producers' account. Terraform assumes this role to create the producers' role."
   type        = string
   nullable    = false
 }

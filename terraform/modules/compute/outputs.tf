@@ -9,12 +9,12 @@ output "archive_function_name" {
 }
 
 output "ingest_version" {
-  description = "Number of the version of `ingest-fn` that the queue mapping invokes."
+  description = "Published version of `ingest-fn` that the queue mapping invokes."
   value       = aws_lambda_alias.ingest.function_version
 }
 
 output "archive_version" {
-  description = "Number of the version of `archive-fn` that the stream mapping invokes."
+  description = "Published version of `archive-fn` that the stream mapping invokes."
   value       = aws_lambda_alias.archive.function_version
 }
 

@@ -88,13 +88,13 @@ variable "dedup_window_seconds" {
 }
 
 variable "dedup_key" {
-  description = "What identifies an event: a JSON Pointer, a JSON array of pointers without white space, `attribute:NAME` or `content`."
+  description = "What identifies an event: a JSON Pointer, a JSON array of pointers (written without white space), `attribute:NAME` or `content`."
   type        = string
   nullable    = false
 }
 
 variable "conflict_ignore" {
-  description = "Sorted JSON Pointers, without duplicates, to members that `ingest-fn` ignores when it compares two bodies."
+  description = "JSON Pointers to the members that `ingest-fn` ignores when it compares two bodies, sorted and without duplicates."
   type        = list(string)
   nullable    = false
 }
@@ -148,7 +148,7 @@ variable "ingest_maximum_concurrency" {
 }
 
 variable "ingest_provisioned_pollers" {
-  description = "Minimum and maximum number of provisioned pollers of the queue mapping. If null, Lambda scales its own pollers, up to `ingest_maximum_concurrency`."
+  description = "Minimum and maximum number of provisioned pollers of the queue mapping. If null, Lambda scales the pollers itself, and `ingest_maximum_concurrency` limits the concurrent invocations."
   type        = object({ minimum = number, maximum = number })
 }
 

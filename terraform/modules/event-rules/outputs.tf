@@ -1,9 +1,9 @@
 output "dedup_key" {
-  description = "What identifies an event: a JSON Pointer, a JSON array of pointers without white space, `attribute:NAME` or `content`."
+  description = "What identifies an event: a JSON Pointer, a JSON array of pointers (written without white space), `attribute:NAME` or `content`."
   value       = local.dedup_key
 }
 
 output "conflict_ignore" {
-  description = "Sorted JSON Pointers, without duplicates, to members that `ingest-fn` ignores when it compares two bodies."
+  description = "JSON Pointers to the members that `ingest-fn` ignores when it compares two bodies, sorted and without duplicates."
   value       = sort(distinct(var.conflict_ignore))
 }

@@ -29,7 +29,7 @@ variable "table_arn" {
 }
 
 variable "claim_writes" {
-  description = "Method by which `ingest-fn` writes claims. With `batch`, its role may also insert them by PartiQL."
+  description = "Method by which `ingest-fn` writes claims. With `batch`, the role of `ingest-fn` may also insert claims by PartiQL."
   type        = string
   nullable    = false
 }

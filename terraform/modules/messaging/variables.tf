@@ -5,13 +5,13 @@ variable "name_prefix" {
 }
 
 variable "account_id" {
-  description = "Id of the account in which the queues are created. Their ARNs are built from it."
+  description = "Id of the account in which the queues are created. It is part of the queues' ARNs."
   type        = string
   nullable    = false
 }
 
 variable "region" {
-  description = "Region in which the queues are created. Their ARNs are built from it."
+  description = "Region in which the queues are created. It is part of the queues' ARNs."
   type        = string
   nullable    = false
 }

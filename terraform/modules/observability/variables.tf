@@ -29,7 +29,7 @@ variable "on_failure_queue_name" {
 }
 
 variable "queue_retention_seconds" {
-  description = "Retention of the queue. The alarm on the age of the oldest message fires while there is still time for `max_receive_count` receives."
+  description = "Retention of the queue. The alarm `queue-message-age` fires while there is still time for `max_receive_count` receives."
   type        = number
   nullable    = false
 }
@@ -47,7 +47,7 @@ variable "visibility_timeout_seconds" {
 }
 
 variable "dlq_retention_seconds" {
-  description = "Retention of the dead-letter queue, counted from a message's first enqueue. An alarm fires when the oldest dead letter has been in the dead-letter queue for half of `dlq_retention_seconds` minus `queue_retention_seconds`."
+  description = "Retention of the dead-letter queue, counted from a message's first enqueue. An alarm fires when the oldest dead letter has been in the dead-letter queue for half of (`dlq_retention_seconds` - `queue_retention_seconds`)."
   type        = number
   nullable    = false
 }
@@ -95,7 +95,7 @@ variable "archive_log_group" {
 }
 
 variable "alarms" {
-  description = "Receivers, periods and thresholds of the alarms. `modules/pipeline` describes each attribute and validates it."
+  description = "Receivers, periods and thresholds of the alarms. The module `pipeline` describes and validates each attribute."
   type = object({
     email                = string
     topic_arns           = list(string)

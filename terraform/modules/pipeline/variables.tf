@@ -45,7 +45,7 @@ variable "dedup_window_seconds" {
 
   validation {
     condition     = var.dedup_window_seconds >= var.retention.on_failure_seconds + 86400
-    error_message = "dedup_window_seconds must be at least retention.on_failure_seconds plus a day (86400): the claim of a discarded record exists only in the table, and the message that names the record arrives up to a day after the claim. Once the window ends, the next message of the event may overwrite the claim."
+    error_message = "dedup_window_seconds must be at least retention.on_failure_seconds plus a day (86400): the event of a discarded record exists only in its claim, and the message that names the record arrives up to a day after the claim. Once the window ends, the next message of the event may overwrite the claim."
   }
 }
 
@@ -92,14 +92,14 @@ variable "ingest" {
     Settings of `ingest-fn` and of the queue mapping, which invokes it.
     - `zip`: Path of the zip of `ingest-fn`, relative to the folder from which Terraform runs. `scripts/package` builds the zip, and a release contains it. Set either `zip` or `s3_bucket` and `s3_key`.
     - `s3_bucket`: Name of the bucket from which Lambda takes the zip. It must be in the stack's region.
-    - `s3_key`: Key of the zip in `s3_bucket`. Terraform notices another key, but not another object under the same key.
-    - `s3_object_version`: Version of the object, if the bucket is versioned. Terraform notices another version.
-    - `source_code_hash`: SHA-256 of the zip in S3, in Base64. With it, Terraform notices that the object has changed.
+    - `s3_key`: Key of the zip in `s3_bucket`. Terraform detects a change of the key, but not a new object under the same key.
+    - `s3_object_version`: Version of the object, if the bucket is versioned. Terraform detects a change of the version.
+    - `source_code_hash`: SHA-256 of the zip in S3, in Base64. Change it together with the object, so that Terraform deploys the new code.
     - `batch_size`: Maximum number of messages in one invocation of `ingest-fn`.
     - `batching_window_seconds`: Maximum time that Lambda waits for a batch of messages to fill. The queue's visibility timeout grows with it.
-    - `maximum_concurrency`: Maximum number of sandboxes of `ingest-fn` that the queue mapping invokes at once. If null, it is 10, or without effect if `provisioned_pollers` is set.
-    - `provisioned_pollers`: Numbers of pollers that Lambda keeps running for the queue mapping: at least `minimum` (2 by default), at most `maximum` (200 by default). Each has a price per hour, and invokes up to 10 sandboxes at once. If null, Lambda scales its own pollers.
-    - `claim_writes`: Method by which `ingest-fn` writes the claims of a batch: `single` writes each claim by itself, `batch` writes many in one request. `batch` costs less for new events and more for duplicates.
+    - `maximum_concurrency`: Maximum number of sandboxes of `ingest-fn` that the queue mapping invokes at once. The default is 10. Lambda accepts either `maximum_concurrency` or `provisioned_pollers`.
+    - `provisioned_pollers`: Number of pollers that Lambda keeps running for the queue mapping: at least `minimum` (2 by default), at most `maximum` (200 by default). AWS charges for each poller by the hour. Each poller invokes up to 10 sandboxes at once. If null, Lambda scales the pollers itself.
+    - `claim_writes`: Method by which `ingest-fn` writes the claims of a batch: `single` writes each claim in its own request, `batch` writes many claims in one request. `batch` costs less for new events and more for duplicates.
     - `claim_cache_entries`: Number of claims that a warm sandbox of `ingest-fn` caches; 0 disables the cache.
   TEXT
 
@@ -201,15 +201,15 @@ variable "archive" {
     Settings of `archive-fn` and of the stream mapping, which invokes it.
     - `zip`: Path of the zip of `archive-fn`, relative to the folder from which Terraform runs. `scripts/package` builds the zip, and a release contains it. Set either `zip` or `s3_bucket` and `s3_key`.
     - `s3_bucket`: Name of the bucket from which Lambda takes the zip. It must be in the stack's region.
-    - `s3_key`: Key of the zip in `s3_bucket`. Terraform notices another key, but not another object under the same key.
-    - `s3_object_version`: Version of the object, if the bucket is versioned. Terraform notices another version.
-    - `source_code_hash`: SHA-256 of the zip in S3, in Base64. With it, Terraform notices that the object has changed.
+    - `s3_key`: Key of the zip in `s3_bucket`. Terraform detects a change of the key, but not a new object under the same key.
+    - `s3_object_version`: Version of the object, if the bucket is versioned. Terraform detects a change of the version.
+    - `source_code_hash`: SHA-256 of the zip in S3, in Base64. Change it together with the object, so that Terraform deploys the new code.
     - `batch_size`: Maximum number of stream records in one invocation of `archive-fn`.
     - `batching_window_seconds`: Maximum time that Lambda waits for a batch of stream records to fill. The default, 0, means no wait and keeps the archive's lag low.
     - `parallelization_factor`: Number of batches of one stream shard that Lambda processes at once. The records of one event stay in order.
     - `bisect_batch_on_function_error`: If true, Lambda splits a batch whose invocation failed as a whole and retries the halves, so that one record cannot make the others fail.
     - `maximum_retry_attempts`: Number of times that Lambda retries a failed record. With -1, it retries until the record reaches `archive.maximum_record_age_seconds`.
-    - `maximum_record_age_seconds`: Age at which the stream mapping discards a record that still fails. A message that names the record is then sent to the on-failure queue. The default is 22 hours.
+    - `maximum_record_age_seconds`: Age at which the stream mapping discards a record that still fails. The mapping then sends a message that names the record to the on-failure queue. The default is 22 hours.
   TEXT
 
   type = object({
@@ -353,12 +353,12 @@ variable "functions" {
 
   validation {
     condition     = contains(["Active", "PassThrough"], var.functions.tracing_mode)
-    error_message = "functions.tracing_mode must be Active or PassThrough, the modes that Lambda has."
+    error_message = "functions.tracing_mode must be Active or PassThrough, the modes that Lambda supports."
   }
 }
 
 variable "log_routine_outcomes" {
-  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. Metrics, alarms and the lines of all other outcomes stay. The saved queries and `producer trace` then show only what is still logged."
+  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. The setting does not affect metrics, alarms or the lines of other outcomes. The saved queries and `producer trace` cannot show what is not logged."
   type        = bool
   default     = true
   nullable    = false
@@ -377,7 +377,7 @@ variable "max_receive_count" {
 }
 
 variable "max_message_bytes" {
-  description = "Size of the largest message that the queue accepts. SQS rejects larger messages when they are sent. The default is 256 KiB. The functions accept up to 1 MiB, the maximum of SQS, but reject a body that does not fit into a DynamoDB item (400 KB) even compressed. More than 256 KiB requires version 6.8 of the AWS provider."
+  description = "Size of the largest message that the queue accepts. SQS rejects larger messages when they are sent. The default is 256 KiB. `ingest-fn` accepts up to 1 MiB, the maximum of SQS, but rejects a body that does not fit into a DynamoDB item (400 KB) even after compression. More than 256 KiB requires version 6.8 or later of the AWS provider."
   type        = number
   default     = 262144
   nullable    = false
@@ -390,11 +390,11 @@ variable "max_message_bytes" {
 
 variable "retention" {
   description = <<-TEXT
-    Times for which queues and log groups keep their contents.
+    Retention periods of the queues and the log groups.
     - `queue_seconds`: Time after which SQS deletes a message that is still in the queue. The default is one day.
     - `dlq_seconds`: Time after which SQS deletes a dead letter, counted from its first enqueue. The default, 14 days, is the maximum of SQS.
     - `on_failure_seconds`: Time after which SQS deletes a message from the on-failure queue. The default, 14 days, is the maximum of SQS.
-    - `logs_days`: Number of days for which CloudWatch Logs keeps the functions' log lines. The default covers the dedup window and two more weeks.
+    - `logs_days`: Number of days for which CloudWatch Logs keeps the functions' log lines. The default covers the default dedup window and two more weeks.
   TEXT
 
   type = object({
@@ -563,7 +563,7 @@ variable "senders" {
     Sources that may send to the queue, in addition to this account's own roles.
     - `sns_topic_arns`: ARNs of SNS topics. Their subscriptions must have raw message delivery.
     - `event_rule_arns`: ARNs of EventBridge rules.
-    - `s3_bucket_arns`: ARNs of buckets of this account, whose notifications are events.
+    - `s3_bucket_arns`: ARNs of buckets of this account that send their notifications to the queue.
     - `account_ids`: Ids of other accounts, whose own policies decide which of their roles may send.
   TEXT
 
@@ -600,7 +600,7 @@ variable "senders" {
 }
 
 variable "queue_policy_documents" {
-  description = "JSON policy documents whose statements are added to the queue's policy. They cannot replace a statement of the module."
+  description = "JSON policy documents whose statements are added to the queue's policy. These statements cannot replace a statement of the module."
   type        = list(string)
   default     = []
   nullable    = false
@@ -619,7 +619,7 @@ variable "queue_policy_documents" {
 }
 
 variable "bucket_policy_documents" {
-  description = "JSON policy documents whose statements are added to the bucket's policy. They cannot replace a statement of the module."
+  description = "JSON policy documents whose statements are added to the bucket's policy. These statements cannot replace a statement of the module."
   type        = list(string)
   default     = []
   nullable    = false
@@ -640,8 +640,8 @@ variable "bucket_policy_documents" {
 variable "on_demand_throughput" {
   description = <<-TEXT
     Limits on the table's throughput, which cap its cost. DynamoDB throttles requests above them.
-    - `max_read_request_units`: Read request units per second. If null, there is no limit, or the last one stays in force; -1 removes it.
-    - `max_write_request_units`: Write request units per second. If null, there is no limit, or the last one stays in force; -1 removes it.
+    - `max_read_request_units`: Read request units per second. If null, a new table has no limit, and an existing table keeps its limit; -1 removes the limit.
+    - `max_write_request_units`: Write request units per second. If null, a new table has no limit, and an existing table keeps its limit; -1 removes the limit.
   TEXT
 
   type = object({
@@ -686,14 +686,14 @@ variable "alarms" {
     - `topic_arns`: ARNs of existing SNS topics that receive the alarms too, for example the topic of a pager.
     - `period_seconds`: Period over which the alarms aggregate their metrics.
     - `no_progress_seconds`: Time without a single processed message or record after which `ingest-fn-no-progress` and `archive-fn-no-progress` fire.
-    - `queue_age_seconds`: Age of the oldest message in the queue above which `queue-message-age` fires. The alarm fires earlier if the queue's retention is so short that a message could not be received `max_receive_count` times afterwards.
+    - `queue_age_seconds`: Age of the oldest message in the queue above which `queue-message-age` fires. The threshold is lower if half of (`retention.queue_seconds` - `max_receive_count` x visibility timeout) is less.
     - `iterator_age_seconds`: Time by which `archive-fn` may be behind the table's stream before `stream-iterator-age` fires.
     - `archive_lag_seconds`: Time from a claim to its object above which `archive-lag` fires.
     - `conflicts`: Number of conflicts in a period above which `conflicts` fires.
     - `rejected_messages`: Number of rejected messages in a period above which `rejected-messages` fires.
-    - `failed_messages`: Number of failed messages in a period above which `failed-messages` fires, if two successive periods have more.
-    - `failed_records`: Number of failed stream records in a period above which `failed-records` fires, if three successive periods have more.
-    - `throttled_writes`: Number of throttled writes to the table in a period above which `table-write-throttles` fires, if two successive periods have more.
+    - `failed_messages`: Threshold for failed messages in a period. `failed-messages` fires if two successive periods exceed it.
+    - `failed_records`: Threshold for failed stream records in a period. `failed-records` fires if three successive periods exceed it.
+    - `throttled_writes`: Threshold for throttled writes to the table in a period. `table-write-throttles` fires if two successive periods exceed it.
   TEXT
 
   type = object({
@@ -763,12 +763,12 @@ variable "alarms" {
         var.alarms.conflicts, var.alarms.rejected_messages, var.alarms.failed_messages, var.alarms.failed_records, var.alarms.throttled_writes,
       ] : count >= 0
     ])
-    error_message = "alarms.conflicts, rejected_messages, failed_messages, failed_records and throttled_writes must be at least 0: an alarm fires above its threshold, and no count is negative, so a lower threshold would always be exceeded."
+    error_message = "alarms.conflicts, rejected_messages, failed_messages, failed_records and throttled_writes must be at least 0: no count is negative, so every count would exceed a lower threshold."
   }
 }
 
 variable "saved_queries" {
-  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions. In the default queries `what happened to event X` and `what happened in trace X`, replace X by an event id or a trace id. Lines that `log_routine_outcomes` leaves out are missing in the results."
+  description = "Queries to save in CloudWatch Logs Insights; each key of the map is a query's name. Each query reads the log groups of both functions. In the default queries `what happened to event X` and `what happened in trace X`, replace X with an event id or a trace id. If `log_routine_outcomes` is false, the results contain no routine outcomes."
   type        = map(string)
   nullable    = false
 

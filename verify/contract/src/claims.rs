@@ -14,8 +14,8 @@ use crate::stage::{Stage, Table};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// One hour in seconds. Claims that live this long do not expire while a test runs. Tests that need an expired claim
-/// send a later time as the current time.
+/// One hour in seconds. Claims that live this long do not expire while a test runs. A test that needs an expired claim
+/// pretends in its next request that the current time is later.
 pub(crate) const HOUR: u64 = 3_600;
 
 /// Number of concurrent requests in a herd. It equals the number of messages in the producer's scenario `herd`.
@@ -28,12 +28,12 @@ pub(crate) fn now_seconds() -> u64 {
     now - u64::from(now.is_multiple_of(10))
 }
 
-/// Returns the id of a trace, as X-Ray writes it.
+/// Returns a random trace id in the format of X-Ray.
 pub(crate) fn trace_id() -> TraceId {
     TraceId::parse(&format!("1-65a5b2c3-{:024x}", fastrand::u64(..))).unwrap()
 }
 
-/// Returns a new claim of the event. The claim holds until `ttl`, and its message belongs to a trace.
+/// Returns a new claim of the event, with the given `ttl` and a random trace id.
 pub(crate) fn claim(event_id: &str, ttl: u64) -> Claim {
     let body = serde_json::json!({ "event_id": event_id, "voltage": 221.50 }).to_string();
     let event = EventRules::default().event(&body, None).unwrap();

@@ -1,4 +1,4 @@
-//! The table: the conditional write of a claim, and the requests that read claims back.
+//! Behaviors of DynamoDB: the conditional write of a claim, and the requests that read claims back.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             DynamoDb,
-            "If a put is sent twice, the second one fails and returns the claim id of the first",
+            "If a claim is put twice, the second put fails and returns the claim id of the first",
             repeated_put_returns_its_own_claim_id
         ),
         behavior!(
@@ -47,7 +47,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
             "A claim holds until its `ttl`, including that second, and can be taken over one second later",
             claim_holds_through_its_ttl_second
         ),
-        behavior!(DynamoDb, "`ttl` is compared as a number, not as text", ttl_is_compared_as_number),
+        behavior!(DynamoDb, "A condition compares `ttl` as a number, not as text", ttl_is_compared_as_number),
         behavior!(DynamoDb, "A takeover does not touch the items of other events", takeover_leaves_other_events_alone),
         behavior!(DynamoDb, "A failed condition changes nothing", failed_condition_changes_nothing),
         behavior!(DynamoDb, "A condition that names `ttl` without a placeholder is rejected", ttl_needs_placeholder),
@@ -91,8 +91,8 @@ fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Opt
     }
 }
 
-/// Because of this behavior, an event has only one claim at a time, as guarantee 1 requires. The test sends the claims
-/// with `ingest-fn`'s own code, all at once.
+/// Guarantee 1 depends on this behavior: an event has only one claim at a time. The test sends the claims with
+/// `ingest-fn`'s own code, all at once.
 async fn herd_claim_has_one_winner(stage: Arc<Stage>) -> Outcome {
     send_herds(&stage, false).await
 }

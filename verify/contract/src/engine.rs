@@ -12,7 +12,7 @@ pub(crate) enum Service {
     Logs,
 }
 
-/// An implementation of the services, or of some of them.
+/// An implementation of some or all of the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
     /// The `emulator` crate of this repository, in the test's own process.

@@ -1,4 +1,5 @@
-//! Log groups. Tests read them with the request that the producer uses to read the functions' logs.
+//! Behaviors of CloudWatch Logs. Tests read log groups with the request that the producer uses to read the functions'
+//! logs.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -24,12 +24,12 @@ impl<E: std::error::Error + 'static> From<E> for Mismatch {
 /// The result of a behavior's body: `Ok` if the behavior holds.
 pub(crate) type Outcome = Result<(), Mismatch>;
 
-/// Fails with both values if `seen` differs from `expected`.
+/// Returns a [`Mismatch`] that contains both values if `seen` differs from `expected`.
 pub(crate) fn expect_eq<T: PartialEq + Debug>(what: impl Display, seen: T, expected: T) -> Outcome {
     if seen == expected { Ok(()) } else { Err(Mismatch(format!("{what}: got {seen:?}, expected {expected:?}"))) }
 }
 
-/// Fails with the text of `mismatch` if `condition` is false.
+/// Returns a [`Mismatch`] with the text from `mismatch` if `condition` is false.
 pub(crate) fn ensure(condition: bool, mismatch: impl FnOnce() -> String) -> Outcome {
     if condition { Ok(()) } else { Err(Mismatch(mismatch())) }
 }

@@ -1,4 +1,4 @@
-//! Batches of `PartiQL` statements: many claims in one request, each with its own outcome.
+//! Behaviors of batched `PartiQL` statements in DynamoDB: one request writes many claims, each with its own outcome.
 
 use std::sync::Arc;
 

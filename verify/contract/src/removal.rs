@@ -1,4 +1,4 @@
-//! Removes everything whose name starts with the name of the run. Prints how many resources of each service it removed,
+//! Removes every resource whose name starts with `CONTRACT_RUN`. Prints how many resources of each service it removed,
 //! and each resource that it could not remove.
 
 use std::process::ExitCode;

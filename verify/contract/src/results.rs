@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-/// The open results file, or nothing if the variable is not set.
+/// The open results file. `None` if `CONTRACT_RESULTS` is not set.
 pub(crate) struct Results(Option<Mutex<File>>);
 
 impl Results {

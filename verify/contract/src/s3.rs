@@ -1,4 +1,4 @@
-//! The data lake: conditional writes to a bucket with versioning.
+//! Behaviors of S3: conditional writes to a bucket with versioning.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,11 @@ use crate::stage::Stage;
 
 pub(crate) fn behaviors() -> Vec<Behavior> {
     vec![
-        behavior!(S3, "A key is created once; further creations fail with 412", key_is_created_once_then_412),
+        behavior!(
+            S3,
+            "A creation (a put with `If-None-Match: *`) succeeds once per key; further ones fail with 412",
+            key_is_created_once_then_412
+        ),
         behavior!(S3, "A failed creation changes nothing", failed_creation_changes_nothing),
         behavior!(
             S3,
@@ -49,7 +53,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             S3,
-            "Pages of a version list that begin at a marker contain every later version and delete marker once",
+            "A paged version list that starts at a key marker contains every later version and delete marker once",
             version_pages_are_complete
         ),
         behavior!(
@@ -93,8 +97,8 @@ async fn content(stage: &Stage, key: &str) -> Result<Vec<u8>, Mismatch> {
     Ok(object.body.collect().await?.to_vec())
 }
 
-/// Lists the versions of all keys that start with `prefix`. Returns each version's key, and true if it is the key's
-/// latest version.
+/// Lists the versions of all keys that start with `prefix`. Returns each version's key, and whether the version is the
+/// key's latest one.
 async fn versions(stage: &Stage, prefix: &str) -> Result<Vec<(String, bool)>, Mismatch> {
     let request = stage.operator.s3.list_object_versions().bucket(stage.bucket().await?).prefix(prefix);
     let listed = request.send().await?.versions.unwrap_or_default();
@@ -209,7 +213,7 @@ async fn versions_are_listed_by_full_key(stage: Arc<Stage>) -> Outcome {
     expect_eq("versions", listed, HashSet::from([(key, true), (longer, true)]))
 }
 
-/// The producer lists the versions of many objects at once. It begins after a marker that is not a key itself.
+/// The producer lists the versions of many objects at once. It starts the list at a marker that is not an existing key.
 async fn version_pages_are_complete(stage: Arc<Stage>) -> Outcome {
     let folder = format!("events/dt=2026-11-23/hour=09/{}", stage.unique("pages"));
     let [first, second, third] = ["a", "b", "c"].map(|name| format!("{folder}/{name}.json"));

@@ -1,5 +1,5 @@
-//! The queues. Tests send messages with the API requests of a producer. They receive and delete messages with the API
-//! requests of the queue mapping.
+//! Behaviors of SQS. Tests send messages with the API requests of a producer. They receive and delete messages with the
+//! API requests of the queue mapping.
 
 mod attributes;
 mod receiving;

@@ -1,5 +1,5 @@
 //! The stage of a run: an engine, its clients, and the tables, buckets, queues and log groups that the run creates. The
-//! names of all these resources start with the name of the run, so that they can be found and removed.
+//! names of all these resources contain the run's prefix, by which the module `removal` finds them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -193,8 +193,8 @@ impl Stage {
         Ok(name)
     }
 
-    /// Creates a queue. If `max_receives` is set, also creates a dead-letter queue, to which a message moves after that
-    /// many receives.
+    /// Creates a queue. If `max_receives` is set, also creates a dead-letter queue, to which SQS moves a message after
+    /// that many receives.
     pub(crate) async fn queue(&self, visibility_seconds: u64, max_receives: Option<u32>) -> Result<Queue, Mismatch> {
         let name = self.unique("queue");
         let dead_letters = max_receives.map(|_| format!("{name}-dlq"));

@@ -1,4 +1,4 @@
-//! The table's stream. Tests read it with the same API requests as the stream mapping.
+//! Behaviors of DynamoDB Streams. Tests read the table's stream with the same API requests as the stream mapping.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -126,8 +126,8 @@ fn claims(records: &[Record]) -> Result<Vec<Claim>, Mismatch> {
     Ok(records.iter().map(claim).collect::<Result<_, _>>()?)
 }
 
-/// Converts a new image from the types of the stream's client to those of the table's client. Claims have only texts,
-/// numbers and bytes. Any other attribute becomes null, so that the item cannot be read as a claim.
+/// Converts a new image from the types of the Streams SDK to those of the DynamoDB SDK. A claim's attributes are only
+/// strings, numbers and binary values. Any other attribute becomes null, so that the item cannot be read as a claim.
 fn item(image: Option<&HashMap<String, StreamValue>>) -> Item {
     let value = |value: &StreamValue| match value {
         StreamValue::S(text) => AttributeValue::S(text.clone()),

@@ -36,8 +36,8 @@ pub fn body(input: &[u8]) {
     check_ignored_members(body, &json, &changed);
 }
 
-/// Checks the digest without ignored members, the event id of the dedup key `content`, and that the differences of two
-/// bodies are complete: there are none only if the digests are equal. `changed` is another valid body.
+/// Checks the digest and the event id for the dedup key `content` and a list of ignored members. Checks that two bodies
+/// have no differences if and only if their digests are equal. `changed` is another valid body.
 fn check_ignored_members(body: &str, json: &Json, changed: &str) {
     let key = DedupKey::parse("content").expect("the key is valid");
     let ignore = ConflictIgnore::parse(r#"["/event_id","/a/0/","/~1"]"#, &key).expect("the list is valid");

@@ -5,8 +5,8 @@ use claim::{ConflictIgnore, DedupKey, EventRules};
 use crate::json::{Json, MAX_NESTING};
 
 /// Reads a list of ignored members and two bodies from the input, one per line; the last body may have more lines.
-/// Checks that the differences are the first five that the comparison of the parsed bodies finds, and that there are
-/// none only if the digests are equal. If a body is not valid, there must be an error.
+/// Checks that the differences are the first five that a comparison of the parsed bodies finds, and that there are none
+/// if and only if the digests are equal. If a body is not valid, the tested code must return an error.
 pub fn differences(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let [list, a, b] = text.splitn(3, '\n').collect::<Vec<_>>()[..] else { return };

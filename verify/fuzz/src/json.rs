@@ -82,7 +82,8 @@ impl Json {
         members.iter().find(|(text, _)| text.value == name).map(|(_, value)| value)
     }
 
-    /// Returns a copy without the member that a JSON Pointer with these unescaped tokens points to, if there is one.
+    /// Returns a copy without the member at the JSON Pointer with these unescaped tokens. If there is no such member,
+    /// returns an equal copy.
     pub(crate) fn without(&self, tokens: &[&str]) -> Self {
         let mut rest = self.clone();
         match (&mut rest, tokens) {
@@ -136,7 +137,7 @@ impl Json {
         differences.collect()
     }
 
-    /// Returns the event id if this value is one: a string or an integer of 1 to 2,042 bytes. Otherwise, returns `None`.
+    /// Returns the event id if this value is a string or an integer of 1 to 2,042 bytes. Otherwise, returns `None`.
     pub(crate) fn as_event_id(&self) -> Option<&str> {
         let id = match self {
             Self::Text(text) => &text.value,

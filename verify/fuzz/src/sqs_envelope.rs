@@ -22,8 +22,8 @@ pub fn sqs_envelope(input: &[u8]) {
     assert_eq!(single, check_batch("batch", input));
 }
 
-/// Handles the input with `CLAIM_WRITES` set to `writes`, and checks the outcome. Returns the bodies of the claims by event
-/// id. Returns `None` if the input is not a batch of messages, or is a batch that this function cannot check.
+/// Handles the input with `CLAIM_WRITES` set to `writes`, and checks the outcome. Returns the bodies of the claims by
+/// event id. Returns `None` if the input is not a batch of messages, or if `Value` cannot represent one of its records.
 fn check_batch(writes: &str, input: &[u8]) -> Option<BTreeMap<String, String>> {
     let (Ok(envelope), Ok(again)) =
         (serde_json::from_slice::<Envelope>(input), serde_json::from_slice::<Envelope>(input))

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use lambda_support::{VariableError, Variables};
 
-/// Reads environment variables from the input, one `NAME=value` per line. Checks that each function accepts them if and
-/// only if all of its own variables are well formed. Otherwise, the function's error must be one line that names a
-/// malformed or missing variable.
+/// Reads environment variables from the input, one `NAME=value` per line. Checks that each Lambda function accepts them
+/// if and only if all of its own variables are well formed. Otherwise, the function's error must be one line that names
+/// a malformed or missing variable.
 pub fn variables(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let set: BTreeMap<&str, &str> = text.split('\n').filter_map(|line| line.split_once('=')).collect();

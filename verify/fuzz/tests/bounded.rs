@@ -1,5 +1,5 @@
-//! Checks the properties for the inputs in `corpus/`, and for a limited number of random changes of them. The random
-//! numbers have a fixed seed, so the inputs are the same in every run.
+//! Checks the properties for the inputs in `corpus/`, and for a limited number of randomly changed copies of them. The
+//! random numbers have a fixed seed, so the inputs are the same in every run.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -142,8 +142,8 @@ fn new_claims_are_archived_or_quarantined() {
     check_property("stream_record", 20_000, fuzz::stream_record);
 }
 
-/// A function starts if and only if its variables are well formed. Otherwise, the function's error names
-/// a malformed or missing variable.
+/// A Lambda function starts if and only if its variables are well formed. Otherwise, its error names a malformed or
+/// missing variable.
 #[test]
 fn malformed_variable_is_named() {
     check_property("variables", 20_000, fuzz::variables);

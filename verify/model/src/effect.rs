@@ -35,7 +35,7 @@ pub(crate) fn apply(protocol: &Protocol, state: &mut State, action: Action) {
     }
 }
 
-/// Returns true if the action is a fault. `Protocol::faults` limits the number of faults in a run.
+/// Returns true if the action counts as one of the faults that `Protocol::faults` limits.
 fn is_fault(action: &Action) -> bool {
     match action {
         Action::ClaimAnswerLost(_)

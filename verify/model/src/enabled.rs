@@ -6,9 +6,9 @@ use crate::state::{Place, RecordState, Sandbox, State, Step};
 
 /// Adds every action that can happen in `state` to `actions`.
 ///
-/// In the model, `archive-fn` starts only after `ingest-fn` has nothing left to do. This order leaves out most states,
-/// but no outcome. `archive-fn` does not read the clock, and its batches may have any size up to the maximum, so
-/// everything that it could do earlier, it can also do later. `ingest-fn` does not depend on `archive-fn`.
+/// In the model, `archive-fn` starts only after `ingest-fn` has nothing left to do. This order removes most states from
+/// the model, but no outcome. `ingest-fn` does not depend on `archive-fn`. `archive-fn` does not read the clock, and
+/// its batches may have any size up to the maximum, so everything that it could do earlier, it can also do later.
 pub(crate) fn actions(protocol: &Protocol, state: &State, actions: &mut Vec<Action>) {
     let may_fail = state.faults_left > 0;
     if state.ingest_is_at_rest() {

@@ -134,7 +134,7 @@ fn write_claim(protocol: &Protocol, state: &mut State, request: ClaimRequest) ->
     }
 }
 
-/// Answers `request`. Each sandbox that waits for this answer learns that the claim `confirmed` holds the event. It then
+/// Answers `request`. Each sandbox that waits for this answer learns that the claim `confirmed` holds the event, and
 /// caches that claim.
 fn deliver_answer(state: &mut State, request: ClaimRequest, confirmed: Claim) {
     for sandbox in &mut state.sandboxes {

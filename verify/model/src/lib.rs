@@ -9,9 +9,9 @@
 //!
 //! The model leaves out panics, size limits and bodies that are not valid events, because they are not part of the
 //! protocol. It leaves out the settings that decide which messages are one event: claims of different dedup keys have
-//! different sort keys, so they never meet. And it compares contents, not digests, because a digest of another list of
-//! ignored members is never compared. It also leaves out the stream mapping's maximum record age, after which the
-//! mapping discards a record and names it in the on-failure queue.
+//! different sort keys, so they never meet. It compares bodies instead of digests, because `ingest-fn` never compares
+//! digests that depend on different lists of ignored members. It also leaves out the stream mapping's maximum record
+//! age, after which the mapping discards a record and names it in the on-failure queue.
 //!
 //! The module [`packs`] has a model of its own for packs, which put many claims into one object.
 //!

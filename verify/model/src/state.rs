@@ -58,7 +58,6 @@ pub struct Message {
     pub place: Place,
 }
 
-/// The place where a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// The message is in the queue, and a sandbox can receive it.

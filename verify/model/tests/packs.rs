@@ -1,6 +1,6 @@
 //! Checks that the properties hold in every state of the model of packs, and that every mutant violates one of them.
 //! Each configuration combines a few of the things that can happen, because all of them together have too many states.
-//! Random walks combine all of them.
+//! Random walks combine almost all of them.
 
 #![expect(clippy::print_stdout, reason = "people read the number of states")]
 
@@ -87,7 +87,7 @@ fn properties_hold_when_claims_expire() {
     check_every_state("claims expire, while replay settles", Packs { replays: 1, ..EXPIRY });
 }
 
-/// The properties hold while both layouts are written, and while the version before packs runs.
+/// The properties hold while both layouts are written, and while a version without support for packs runs.
 #[test]
 fn properties_hold_for_layouts_and_versions() {
     let situations = &[Situation::BothLayouts, Situation::ReplacedAndSettled];
@@ -216,8 +216,8 @@ fn configurations_of_mutants_hold() {
     }
 }
 
-/// A lookup in the object of an old claim's pack can also give the claim two copies. If the pack's record was lost, the
-/// pack has no object, and the lookup misses the copy in the claim's own pack.
+/// The mutant `OldClaimLookedUpInObject` can also give a claim two copies. If the stream record of the claim's pack was
+/// lost, the pack has no object. The lookup in that object then misses the copy in the object of the claim's own pack.
 #[test]
 #[ignore = "the search takes about a minute"]
 fn lookup_in_object_also_doubles() {

@@ -45,8 +45,8 @@ impl Batch {
         Self { digests: records.filter_map(digest).collect(), ..Self::default() }
     }
 
-    /// Keeps the outcome of a log line, if it has one. If the line is the first one about an event, keeps its message
-    /// as the leader.
+    /// Adds a log line to the batch if the line has an outcome. If the line is the first one about an event, its
+    /// message becomes the event's leader.
     pub(crate) fn add_log_line(&mut self, line: &Value) {
         let Ok(line) = LogLine::deserialize(line) else { return };
         if let (Some(event_id), Some(message_id)) = (&line.event_id, &line.message_id) {

@@ -63,7 +63,7 @@ fn drop_modifications(batch: &mut Value) {
     }
 }
 
-/// Returns the identifiers that the mutant reports as failed. `failed` has those that the correct function reported.
+/// Returns the identifiers that the mutant reports as failed. `failed` are those that the correct function reported.
 fn rewrite_failures(mutant: Mutant, role: Role, payload: &Value, batch: &Batch, failed: Vec<String>) -> Vec<String> {
     let acknowledged: BTreeSet<&str> = match (role, mutant) {
         (Role::Ingest, Mutant::AcknowledgedBeforeWrite) => identifiers(batch.lines_with("failed")),

@@ -31,10 +31,10 @@ pub enum Mutant {
     ConflictIsAlreadyThere,
     /// `archive-fn` archives INSERT records but ignores MODIFY records.
     InsertOnly,
-    /// `archive-fn` reports a quarantined record as failed, so that the stream mapping retries the record until the record
-    /// is discarded.
+    /// `archive-fn` reports a quarantined record as failed, so the stream mapping retries the record until it discards
+    /// the record.
     UnusableReported,
-    /// `archive-fn` reports only the failed record with the highest sequence number, so that the stream mapping skips the
+    /// `archive-fn` reports only the failed record with the highest sequence number, so the stream mapping skips the
     /// other failed records.
     CheckpointAtHighestFailure,
 }

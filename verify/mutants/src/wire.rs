@@ -106,7 +106,7 @@ fn rewrite_answer(mutant: Mutant, operation: &str, sent: &Value, answer: &mut Ht
     }
 }
 
-/// Returns `item` with a different claim id. If the id were the same, the function would take the item for its own write.
+/// Returns `item` with a different claim id. With the same id, the function would treat the item as its own write.
 fn with_other_claim_id(item: &Value) -> Value {
     let mut other = item.clone();
     let mut claim_id = item["claim_id"]["S"].as_str().unwrap_or_default().to_owned();

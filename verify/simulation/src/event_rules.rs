@@ -1,5 +1,5 @@
-//! The rules by which the messages of a world become events. The simulation computes ids and sort keys with its own code, so
-//! that a mistake in the crate `claim` is found.
+//! The rules that turn the messages of a world into events. The simulation computes ids and sort keys with its own
+//! code, so that it can find a mistake in the crate `claim`.
 
 use fastrand::Rng;
 use sha2::{Digest as _, Sha256};
@@ -8,10 +8,10 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Debug)]
 pub struct EventRules {
     pub key: DedupKey,
-    /// The lists of ignored members, each as the value of `CONFLICT_IGNORE`. Each sandbox of `ingest-fn` uses one of them, as
-    /// while a new list is deployed.
+    /// The lists of ignored members, each as the value of `CONFLICT_IGNORE`. Each sandbox of `ingest-fn` uses one of
+    /// them, as during the deployment of a new list.
     pub lists: Vec<&'static str>,
-    /// True if some sandboxes run the version before this one, as during a deployment or a roll-back.
+    /// True if some sandboxes run the previous version of `ingest-fn`, as during a deployment or a roll-back.
     pub has_old_version: bool,
     /// `LOG_ROUTINE_OUTCOMES`.
     pub log_routine_outcomes: bool,
@@ -45,7 +45,7 @@ impl EventRules {
         }
     }
 
-    /// Chooses random rules. In half of all cases, the only choice is `pointer`.
+    /// Chooses random rules. In half of all cases, returns the same rules as [`with_pointer`](Self::with_pointer).
     #[must_use]
     pub fn random(random: &mut Rng, pointer: &'static str) -> Self {
         let mut rules = Self::with_pointer(pointer);

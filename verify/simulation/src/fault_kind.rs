@@ -8,8 +8,8 @@ use emulator::{Fault, Service};
 
 /// A kind of fault.
 ///
-/// The position of a variant seeds the random numbers of its kind. A new kind must be added at the end: in any other
-/// place, it would change the worlds of all seeds.
+/// The position of a variant seeds the random numbers of its kind. Add a new kind at the end: in any other place, it
+/// would change the worlds of all seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum FaultKind {
     /// A request never reaches its service.

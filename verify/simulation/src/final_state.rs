@@ -20,7 +20,7 @@ pub struct FinalState {
     pub discarded: Vec<(String, String)>,
     /// Partition keys of the items that were put by hand. The value is true if `archive-fn` must quarantine the item.
     pub put_by_hand: BTreeMap<String, bool>,
-    /// The work that was unfinished two hours after the last fault or the last redrive, and the error of a mapping that
-    /// failed, each as a text. Empty if all work is done and no mapping failed.
+    /// Describes the work that was unfinished two hours after the last fault or the last redrive, and the error of a
+    /// mapping that failed. Empty if all work is done and no mapping failed.
     pub unfinished: Vec<String>,
 }

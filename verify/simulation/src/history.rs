@@ -8,7 +8,6 @@ use emulator::Fault;
 
 use crate::fault_kind::FaultKind;
 
-/// One entry of a history.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     /// A request of the producer ended.
@@ -64,7 +63,7 @@ pub enum Entry {
         /// The invocation that sent the request; `None` for the producer.
         invocation: Option<u64>,
         operation: String,
-        /// The object's key, or the claim's id and partition key. Empty for SQS.
+        /// For S3, the object's key. For DynamoDB, the claim's id and partition key. For other services, empty.
         subject: String,
         fault: Option<Fault>,
     },
@@ -98,7 +97,7 @@ pub enum Entry {
     Enabled(&'static str),
     /// Number of messages in the queue, shortly before the queue mapping was enabled again.
     QueueCounted(usize),
-    /// Ids of the messages in the dead-letter queue, at a time at which the queue of `ingest-fn` was empty.
+    /// Ids of the messages in the dead-letter queue. At that time, the queue of `ingest-fn` was empty.
     DeadLettersListed(BTreeSet<String>),
     /// This number of seconds passed without any activity.
     Idle(u64),

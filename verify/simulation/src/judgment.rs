@@ -33,8 +33,8 @@ pub enum Rule {
     /// No mapping fails. All work finishes within two hours after the last fault, and within two hours after the last
     /// redrive.
     Completion,
-    /// The handlers log one outcome for each message and record, and the outcome of a message is the real one. The
-    /// other rules do not use the logs.
+    /// The handlers log one outcome for each message and record, except routine outcomes if `LOG_ROUTINE_OUTCOMES` is
+    /// false. The logged outcome of a message is correct. The other rules do not use the logs.
     Log,
 }
 

@@ -1,5 +1,5 @@
-//! The version of `ingest-fn` before this one, as far as other functions can see it: its claims have no `layout` and no
-//! `trace_id`, and their digests cover the whole body.
+//! Simulates the previous version of `ingest-fn`, as far as other functions can see the difference: its claims have no
+//! `layout` and no `trace_id`, and their digests cover the whole body.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -12,9 +12,9 @@ use emulator::function::Sandbox;
 use pipeline::{Blueprint, Role, WarmSandbox};
 use serde_json::Value;
 
-/// Changes the parts of a sandbox of `ingest-fn`, before it is built. In worlds with an old version, the dedup key is `/event_id`,
-/// because the old `archive-fn` skips claims of other keys. Under this key, the two versions of `archive-fn` differ only in the
-/// metadata of their objects.
+/// Changes the blueprint of a sandbox of `ingest-fn` to the old version. In worlds with an old version, the dedup key
+/// is `/event_id`, because the old `archive-fn` skips claims of other keys. Under this key, the two versions of
+/// `archive-fn` differ only in the metadata of their objects, so a blueprint of `archive-fn` stays unchanged.
 pub(crate) fn change(blueprint: &mut Blueprint) {
     if blueprint.role == Role::Archive {
         return;
@@ -26,7 +26,7 @@ pub(crate) fn change(blueprint: &mut Blueprint) {
     }
 }
 
-/// Hides the traces of all messages from a sandbox.
+/// Removes the trace contexts from all messages that the sandbox receives.
 pub(crate) fn without_traces(warm: WarmSandbox) -> WarmSandbox {
     let WarmSandbox { sandbox, ingest } = warm;
     let sandbox: Sandbox = Box::new(move |context, payload| {

@@ -13,13 +13,13 @@ pub const BY_HAND: &str = "by hand";
 #[derive(Debug)]
 pub struct PoisonRecord {
     pub item: HashMap<String, AttributeValue>,
-    /// True if the item looks like a claim. `archive-fn` must then quarantine it, and otherwise skip it.
+    /// True if the item looks like a claim, so `archive-fn` must quarantine it. False if `archive-fn` must skip it.
     pub is_quarantined: bool,
 }
 
 impl PoisonRecord {
-    /// Builds a poison record with the partition key `pk` and the sort key of a claim. `kind` may be any number and selects the record's defect.
-    /// For one third of all kinds, the record instead has the sort key `OTHER`, so it is not a claim.
+    /// Builds a poison record with the partition key `pk` and the sort key `sk`. `kind` may be any number and selects
+    /// the record's defect. For one third of all kinds, the sort key is `OTHER` instead, so the record is not a claim.
     #[must_use]
     pub fn new(kind: usize, pk: &str, sk: &str) -> Self {
         let text = |text: &str| AttributeValue::S(text.to_owned());

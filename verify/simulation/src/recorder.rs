@@ -8,7 +8,6 @@ use emulator::Clock;
 
 use crate::history::{Entry, History};
 
-/// Records the history of a world, and tracks the work that is not finished yet.
 pub struct Recorder {
     clock: Clock,
     started_ms: u64,

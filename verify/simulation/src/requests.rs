@@ -41,8 +41,8 @@ pub(crate) fn items(call: &Call<'_>) -> Vec<Value> {
     statements.iter().map(item).collect()
 }
 
-/// Returns the recorder's name of an item: the claim id or, if the item was put by hand, the partition key. `image` is
-/// the new image of the item's stream record.
+/// Returns the name under which the recorder tracks an item: the claim id or, if the item was put by hand, the
+/// partition key. `image` is the new image of the item's stream record.
 pub(crate) fn name_of_image(image: &Value) -> String {
     text(image, if text(image, "message_id", "S") == BY_HAND { "pk" } else { "claim_id" }, "S")
 }

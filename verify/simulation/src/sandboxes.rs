@@ -43,14 +43,14 @@ struct Shared {
     clock: Clock,
     recorder: Arc<Recorder>,
     fault_plan: Arc<SeededFaultPlan>,
-    /// The decorator that makes the functions: a mutant, or `AsDeployed` for the correct functions.
+    /// The decorator that starts the functions: a mutant, or `AsDeployed` for the correct functions.
     functions: Box<dyn Decorator>,
     timeout: Duration,
     /// Maximum difference between a sandbox's clock and the services' clock, in either direction.
     skew_ms: u64,
     invocations: AtomicU64,
     skews: Mutex<fastrand::Rng>,
-    /// The rules of `ingest-fn`, for each list of ignored members. If there is more than one, each sandbox draws one.
+    /// The rules of `ingest-fn` for each list of ignored members. Each sandbox of `ingest-fn` uses one of them.
     rules: Vec<EventRules>,
     has_old_version: bool,
     versions: Mutex<fastrand::Rng>,

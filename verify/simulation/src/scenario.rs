@@ -31,7 +31,7 @@ pub struct Scenario {
     pub epoch: Duration,
     /// `DEDUP_WINDOW_SECONDS`.
     pub window_seconds: u64,
-    /// The rules by which messages become events.
+    /// The rules that turn messages into events.
     pub rules: EventRules,
     /// True if `ingest-fn` reports a conflict as failed, so that the message becomes a dead letter. False if it
     /// acknowledges conflicts.
@@ -69,7 +69,8 @@ pub struct Scenario {
     pub mutant: Option<Mutant>,
 }
 
-/// A step of a world.
+/// A step of a world. A step that is a fault, such as [`Step::Redrive`], does nothing if its kind of fault is not in
+/// [`Scenario::rates`].
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Sends the messages at these positions, with up to ten messages in a request. All requests are sent at the same time.
@@ -105,8 +106,8 @@ impl Scenario {
         Self::derive(seed, true)
     }
 
-    /// Derives a scenario whose dedup key is a JSON Pointer and whose messages have no traces. Otherwise, it is the scenario of
-    /// [`from_seed`](Self::from_seed).
+    /// Derives a scenario whose rules are those of [`EventRules::with_pointer`] and whose messages have no traces.
+    /// Everything that does not depend on the rules is the same as in [`from_seed`](Self::from_seed).
     #[must_use]
     pub fn with_pointer(seed: u64) -> Self {
         Self::derive(seed, false)
@@ -300,7 +301,7 @@ fn rates(random: &mut Rng) -> Rates {
 }
 
 /// Chooses the outages and the record age, in seconds. For one of six seeds, adds an outage of S3 that lasts longer
-/// than the record age. It happens only if the world has the fault `Outage`.
+/// than the record age. Outages happen only if the world has the fault `Outage`.
 fn outages(random: &mut Rng) -> (Vec<Outage>, u64) {
     let services = [Service::DynamoDb, Service::S3, Service::S3, Service::Sqs];
     let mut outages: Vec<Outage> = (0..random.usize(1..4))

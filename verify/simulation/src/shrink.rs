@@ -59,7 +59,7 @@ pub fn shrink(scenario: &Scenario, is_failure: impl Fn(&[Violation]) -> bool) ->
     }
 }
 
-/// Removes parts of `set`, first halves and at last single elements, and returns the remaining elements. A part stays
+/// Removes parts of `set`, first halves and finally single elements, and returns the remaining elements. A part stays
 /// removed if `still_fails` returns true for the elements without it.
 fn remove_parts<T: Ord + Copy>(set: &BTreeSet<T>, still_fails: impl Fn(&BTreeSet<T>) -> bool) -> BTreeSet<T> {
     let mut kept: Vec<T> = set.iter().copied().collect();

@@ -19,7 +19,7 @@ pub struct Message {
     pub attributes: Vec<Attribute>,
     /// The system attribute `AWSTraceHeader`.
     pub trace_header: Option<String>,
-    /// The trace id that the attributes contain.
+    /// The valid trace id in `trace_header` or in `attributes`, if there is one.
     pub trace_id: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Message {
         Self { body, meaning, attributes: Vec::new(), trace_header: None, trace_id: None }
     }
 
-    /// Returns the number of bytes that count towards the limit of SQS.
+    /// Returns the number of bytes that count toward the size limit of SQS.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let attribute =
@@ -316,14 +316,14 @@ fn valid_json() -> Message {
     Message::new("{}".to_owned(), Meaning::Invalid)
 }
 
-/// Generates a body that is not valid, whatever the dedup key is.
+/// Generates a body that is not valid under any dedup key.
 fn invalid_json(random: &mut Rng) -> String {
     let nested = "[".repeat(MAX_NESTING + 1) + &"]".repeat(MAX_NESTING + 1);
     let bodies = ["not json", r#"{"a":1,"a":1}"#, r#"{"a":"\ud800"}"#, "{} {}", &nested];
     bodies[random.usize(..bodies.len())].to_owned()
 }
 
-/// Generates a body that is not a valid event under a dedup key in the body.
+/// Generates a body that is not a valid event if the dedup key is one or more members of the body.
 fn invalid_body(random: &mut Rng) -> String {
     let nested = |depth| format!("{{\"event_id\":\"deep\",\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
     let too_long = "x".repeat(MAX_EVENT_ID_BYTES + 1);

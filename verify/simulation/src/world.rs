@@ -231,7 +231,7 @@ impl<'a> World<'a> {
     }
 
     /// Waits until all work is done, and then advances the clock by `seconds`. If SQS would delete dead letters in that
-    /// time, advances the clock in parts, and redrives the dead letters and waits again between the parts. Stops if the
+    /// time, advances the clock in parts. Between the parts, redrives the dead letters and waits again. Stops if the
     /// work does not finish. Does nothing while a mapping is disabled.
     async fn idle(&mut self, mut seconds: u64) {
         // While a mapping is disabled, only `enable` may let hours pass. Otherwise the mapping would stay disabled for
@@ -450,7 +450,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Returns the entry that sends a message in a batch.
+/// Returns the entry for `message` in a `SendMessageBatch` request. The entry's id is `position`.
 fn entry(position: usize, message: &Message) -> SendMessageBatchRequestEntry {
     let mut entry = SendMessageBatchRequestEntry::builder().id(position.to_string()).message_body(&message.body);
     for Attribute { name, data_type, value } in &message.attributes {

@@ -1,5 +1,5 @@
-//! Proves that the simulation can fail. For every mutant, there is a seed whose world violates a rule other than `Log`,
-//! which means that the mutant produced a wrong result. Without the mutant, the same seed violates nothing.
+//! Proves that the simulation detects mutants. For every mutant, there is a seed whose world violates a rule other than
+//! `Log`, which means that the mutant produced a wrong result. Without the mutant, the same seed violates nothing.
 //!
 //! `cargo test -p simulation --test mutants -- --nocapture` prints these seeds.
 

@@ -17,9 +17,9 @@ fn replay(seed: u64, messages: &[usize], faults: &[FaultKind]) -> Outcome {
     run(&Scenario { claim_writes: ClaimWrites::Single, ..shrunk.apply(Scenario::with_pointer(seed)) })
 }
 
-/// The reference model was wrong here, not the functions. The SDK retries a write whose answer is late. If the claim has
-/// expired and TTL has deleted it by then, the retry writes the same claim again. The claim already has an object and gets
-/// no second one.
+/// This failure was a bug in the reference model, not in the functions. The SDK retries a write whose answer is late.
+/// If the claim has expired and TTL has deleted it by then, the retry writes the same claim again. The claim already
+/// has an object and gets no second one.
 #[test]
 fn late_retry_rewrites_deleted_claim() {
     let outcome = replay(814, &[41, 44], &[FaultKind::AnswerLate, FaultKind::TtlDeletion]);
@@ -33,8 +33,9 @@ fn late_retry_rewrites_deleted_claim() {
     assert!(outcome.judgment.violations.is_empty(), "{:?}", outcome.judgment.violations);
 }
 
-/// The simulation was wrong here, not the functions. It advanced the clock by days while a request of a killed function was
-/// in flight. The claim therefore reached the table days after `ingest-fn` had created it. Real requests do not take days.
+/// This failure was a bug in the simulation, not in the functions. The simulation advanced the clock by days while a
+/// request of a killed function was in flight. The claim therefore reached the table days after `ingest-fn` had created
+/// it. Real requests do not take days.
 #[test]
 fn no_request_is_in_flight_for_days() {
     let messages = [0, 1, 2, 4, 5, 7, 13, 15, 20, 21, 22, 25, 27];

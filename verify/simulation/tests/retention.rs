@@ -44,7 +44,7 @@ fn judge_final_state(history: &History, end: &FinalState, rule: Rule, result: &s
     (violations, judgment.results.get(result).copied().unwrap_or_default())
 }
 
-/// Returns the history entry that says that the queue accepted the test's message with the id `m`.
+/// Returns the history entry for the test's message, which the queue accepted with the id `m`.
 fn accepted() -> Entry {
     Entry::Accepted { message: scenario().messages.len() - 1, id: "m".to_owned() }
 }

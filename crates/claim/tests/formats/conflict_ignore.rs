@@ -8,12 +8,13 @@ use serde_json::json;
 use crate::json::{any_json, pointers, remove};
 use crate::{MESSAGE_ID, claim_message, event_id, parse_rules, rules, sha256};
 
-/// Returns the digest of a body under a list, as a claim stores it.
+/// Returns the digest of a body without the members in `list`, as a claim stores it.
 fn digest(list: &str, body: &str) -> Vec<u8> {
     rules("/event_id", list).digest(body).unwrap().to_bytes()
 }
 
-/// Returns the stored digest of version 2. `list` is the text of the list, and `canonical` is what is left of the body.
+/// Returns the stored digest of version 2. `list` is the text of the list, and `canonical` is the canonical form of the
+/// body without the ignored members.
 fn without_ignored(list: &str, canonical: &str) -> Vec<u8> {
     [vec![2], sha256(list)[..4].to_vec(), sha256(canonical)].concat()
 }
@@ -78,7 +79,8 @@ fn members_beside_the_key_can_be_ignored() {
     }
 }
 
-/// The digest covers what is left of the body. Pointers lead through members and items, but only members are ignored.
+/// The digest leaves out the ignored members. A pointer can lead through object members and array items, but only an
+/// object member can be ignored.
 #[test]
 fn digest_leaves_out_ignored_members() {
     let list = r#"["/a/1/x","/t","/trace/id"]"#;
@@ -111,7 +113,7 @@ fn empty_list_ignores_nothing() {
     }
 }
 
-/// The value of an ignored member can be large or deep, up to the limit for the nesting of every body.
+/// The value of an ignored member can be large or deeply nested. The nesting limit of the body applies to it too.
 #[test]
 fn large_ignored_member_does_not_count() {
     let list = r#"["/t"]"#;
@@ -146,8 +148,8 @@ fn ambiguous_ignored_member_is_refused() {
     }
 }
 
-/// A claim's stored digest is compared only with one of the same version and list. Otherwise, the claim's digest is
-/// computed from its body.
+/// A claim's stored digest is used only if the message's digest has the same version and list. Otherwise, the claim's
+/// digest is computed from its body.
 #[test]
 fn digest_of_another_list_is_recomputed() {
     let lists = ["[]", r#"["/t"]"#, r#"["/t","/u"]"#];
@@ -183,8 +185,8 @@ fn restamped_message_is_equal() {
 }
 
 proptest! {
-    /// The digest of a body is computed from what is left after `serde_json` has removed the ignored members. The order
-    /// and duplicates of the list do not matter.
+    /// The digest of a body is that of the body from which `serde_json` has removed the ignored members. The order and
+    /// duplicates of the list do not matter.
     #[test]
     fn ignored_members_do_not_count(
         value in any_json(),
@@ -223,7 +225,7 @@ proptest! {
         }
     }
 
-    /// A stored digest is read only if its version is known and its length is that of its version.
+    /// A stored digest can be read only if its version is known and its length matches the version.
     #[test]
     fn stored_digest_has_33_or_37_bytes(version in 0..4_u8, rest in prop::collection::vec(any::<u8>(), 30..40)) {
         let stored = [vec![version], rest].concat();

@@ -12,7 +12,7 @@ fn key_of(count: usize) -> String {
     json!((0..count).map(|number| format!("/{number}")).collect::<Vec<_>>()).to_string()
 }
 
-/// A composite id is the JSON array of its parts' texts, escaped as by `serde_json`.
+/// A composite id is the JSON array of its parts' texts, escaped as `serde_json` does.
 #[test]
 fn composite_id_is_a_json_array() {
     let source = rules(r#"["/source","/id"]"#, "[]");
@@ -21,7 +21,7 @@ fn composite_id_is_a_json_array() {
     assert_eq!(escaped, "[\"é\u{7f}/\\\"\\\\\",\"\\n\\u0001\"]");
 }
 
-/// Order 7 of shop a and order 7 of shop b are two events. An integer and its text are the same part of an id.
+/// Order 7 of shop a and order 7 of shop b are two events. The integer `7` and the string `"7"` give the same id.
 #[test]
 fn orders_of_two_shops_are_two_events() {
     let shop = rules(r#"["/shop","/order"]"#, "[]");
@@ -249,8 +249,8 @@ proptest! {
         prop_assert_ne!(separator_in_first, separator_in_second);
     }
 
-    /// Under `content`, the id is the hash of the body without the ignored members. Two bodies have the same id only if
-    /// they have the same digest, so no conflict is possible.
+    /// With the key `content`, the id is the hash of the body without the ignored members. Two bodies have the same id
+    /// only if they have the same digest, so no conflict is possible.
     #[test]
     fn content_has_no_conflicts((a, b) in similar_json(), ignored in prop::option::of("/[ab01]{1,2}")) {
         let list = json!(Vec::from_iter(&ignored)).to_string();
@@ -265,7 +265,7 @@ proptest! {
         prop_assert_eq!(of(&a).id == of(&b).id, of(&a).digest == of(&b).digest);
     }
 
-    /// A pointer finds the same value as in `serde_json`. Only non-empty strings and integers are event ids.
+    /// A pointer finds the value that `serde_json` finds. Only non-empty strings and integers are event ids.
     #[test]
     fn event_id_matches_serde_json(
         value in any_json(),

@@ -36,7 +36,7 @@ fn differences_are_pointers() {
     }
 }
 
-/// A name in a pointer is escaped as by RFC 6901. The order is that of the names, not of their escapes.
+/// A name in a pointer is escaped as RFC 6901 requires. The differences are sorted by name, not by the escaped name.
 #[test]
 fn names_are_escaped() {
     let body = r#"{"a/b":1,"m~n":1,"~1":1,"\n\"":1}"#;

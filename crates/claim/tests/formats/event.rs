@@ -212,7 +212,7 @@ fn names_are_sorted_by_unescaped_utf_8() {
     );
 }
 
-/// Writes `value` as JSON, but orders names, sets white space and escapes characters in another way than `to_string`.
+/// Writes `value` as JSON, but with another order of names, other white space and other escapes than `to_string`.
 fn rewrite(value: &serde_json::Value, out: &mut String) {
     match value {
         serde_json::Value::Array(items) => {
@@ -243,7 +243,7 @@ fn rewrite(value: &serde_json::Value, out: &mut String) {
 }
 
 proptest! {
-    /// A rewritten value keeps its digest, and different values have different digests.
+    /// A value that is written as different JSON text keeps its digest, and different values have different digests.
     #[test]
     fn digests_are_equal_only_for_equal_values(a in any_json(), b in any_json()) {
         let mut rewritten = String::new();

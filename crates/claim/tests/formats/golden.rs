@@ -27,7 +27,7 @@ const FILES: [(&str, &str, &str); 7] = [
     ("traced", "/event_id", "[]"),
 ];
 
-/// The files of the version before. It had only the default settings.
+/// The files of the previous version, which had only the default settings.
 const FILES_BEFORE: [&str; 2] = ["compressed", "plain"];
 
 fn folder(name: &str) -> PathBuf {
@@ -94,8 +94,8 @@ fn claims_of_both_versions_are_read() {
     }
 }
 
-/// This version treats the claims of the version before as its own: they become the same object, and have the same
-/// digest under every list.
+/// This version treats a claim of the previous version like its own claim: both become the same object, and have the
+/// same digest under every list of ignored members.
 #[test]
 fn claims_of_the_version_before_are_equal() {
     for name in FILES_BEFORE {

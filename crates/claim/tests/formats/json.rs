@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::Value;
 
-/// Generates JSON values with few different names and texts, so that two generated values often have the same ones.
+/// Generates JSON values with names and texts from a small set, so that two generated values often share some.
 pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

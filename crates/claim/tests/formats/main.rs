@@ -20,7 +20,7 @@ const MESSAGE_ID: &str = "059f36b4-87a3-44ab-83d2-661975830a7d";
 const XRAY: &str = "1-5759e988-bd862e3fe1be46a994272793";
 const W3C: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Parses both settings. Fails with the text of the error.
+/// Parses both settings. Returns the rules, or the text of the error.
 fn parse_rules(key: &str, ignore: &str) -> Result<EventRules, String> {
     let key = DedupKey::parse(key).map_err(|error| error.to_string())?;
     let ignore = ConflictIgnore::parse(ignore, &key).map_err(|error| error.to_string())?;

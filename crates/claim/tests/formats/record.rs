@@ -60,7 +60,7 @@ fn claim_id(now: SystemTime, random: [u8; 10]) -> uuid::Uuid {
         .claim_id
 }
 
-/// A claim id contains 74 random bits, and any other bits give another claim id at the same time.
+/// A claim id contains 74 random bits. For the same time, different bits give different claim ids.
 #[test]
 fn claim_id_has_74_random_bits() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
@@ -112,7 +112,7 @@ fn unknown_attribute_is_ignored() {
     assert_eq!(Claim::from_item(item).unwrap(), claim);
 }
 
-/// An item of the version before has no `layout`. It is read as a claim with an object of its own.
+/// An item of the previous version has no `layout`. It is read as a claim that is archived as its own object.
 #[test]
 fn layout_can_be_absent() {
     let claim = claim(r#"{"event_id":"a"}"#);
@@ -318,7 +318,7 @@ fn bad_compressed_body_is_an_error() {
     assert!(matches!(with(not_text).body_text(), Err(ClaimError::NotText(_))));
 }
 
-/// If a claim's digest was computed by another version of the digest, its comparable digest is computed from the body.
+/// `comparable_digest` recomputes a stored digest from the body if another version of the algorithm computed it.
 #[test]
 fn old_digest_is_recomputed() {
     let mut old = claim(r#"{"event_id":"a","x":1}"#);
@@ -376,7 +376,8 @@ fn deepest_body_has_a_line() {
     assert!(object::object_line(&claim(&deepest)).is_ok());
 }
 
-/// The key of a quarantined record contains its sequence number, or its SHA-256 if it has no usable sequence number.
+/// A quarantined record's key contains the sequence number. If that is missing or malformed, it contains the record's
+/// SHA-256.
 #[test]
 fn quarantine_key_is_number_or_hash() {
     let prefix = ObjectPrefix::parse("events/").unwrap();
@@ -420,7 +421,7 @@ proptest! {
         prop_assert!(line.ends_with(&ending));
     }
 
-    /// A claim has the size of its item, and the item is read as the same claim.
+    /// `item_bytes` returns the item's size as DynamoDB counts it, and `from_item` restores the claim from its item.
     #[test]
     fn item_size_follows_dynamodb_rules(
         id in "\\PC{1,40}",

@@ -1,4 +1,4 @@
-//! Tests of trace ids.
+//! Trace ids in X-Ray tracing headers, in `traceparent` and in stored claims.
 
 use claim::TraceId;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn from_traceparent(text: &str) -> Option<String> {
     TraceId::from_traceparent(text).map(|id| id.to_string())
 }
 
-/// The id is the `Root` of an X-Ray tracing header, wherever the header has it.
+/// The trace id is the `Root` field of an X-Ray tracing header, at any position in the header.
 #[test]
 fn root_of_the_tracing_header_is_the_id() {
     for header in [
@@ -54,7 +54,7 @@ fn root_of_the_tracing_header_is_the_id() {
     }
 }
 
-/// A `traceparent` of version 00 has exactly four fields. A later version may have more.
+/// A `traceparent` of version 00 has exactly four fields. Later versions may have more fields.
 #[test]
 fn traceparent_follows_w3c() {
     for text in [

@@ -10,8 +10,8 @@ use dynoxide::types::{item_size, write_capacity_units};
 use crate::meter::Meter;
 
 /// Executes a `PutItem` and counts its write units. DynamoDB bills the larger of the old and the new item, even if the
-/// condition fails ("Read and write operations" in its developer guide). If the condition fails and the request does not
-/// ask for the old item, this function does not know that item's size, so it bills the new item.
+/// condition fails ("Read and write operations" in its developer guide). If the condition fails, this function knows
+/// the old item's size only if the request asked for the old item. Otherwise, it counts the new item's size.
 pub(crate) fn put_item(
     meter: &Meter,
     database: &Database,

@@ -13,8 +13,10 @@ pub(crate) enum Failures {
 }
 
 /// Parses an answer. The whole batch succeeds if the answer is null, or if its list of failures is missing, null or
-/// empty. The whole batch fails if the answer is neither null nor a JSON object, if `batchItemFailures` is not a list,
-/// or if a failure's `itemIdentifier` is missing, null, empty, or not the identifier of an item in the batch.
+/// empty. The whole batch fails in each of these cases:
+/// - The answer is neither null nor a JSON object.
+/// - `batchItemFailures` is neither null nor a list.
+/// - A failure's `itemIdentifier` is missing, null, empty, or not the identifier of an item in the batch.
 pub(crate) fn parse_failures(answer: &[u8], in_batch: impl Fn(&str) -> bool) -> Failures {
     let items = match serde_json::from_slice(answer) {
         Ok(Value::Null) => return Failures::Some(Vec::new()),

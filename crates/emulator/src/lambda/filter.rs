@@ -1,5 +1,5 @@
 //! Filter criteria of event source mappings ("Filter rule syntax" in Lambda's developer guide). The emulator supports
-//! only the part of the pattern language that the pipeline uses: a tree of names whose leaves are lists of strings and
+//! only the part of the pattern language that the pipeline uses: nested objects whose leaves are lists of strings and
 //! prefixes.
 
 use serde_json::Value;
@@ -16,9 +16,9 @@ pub struct UnsupportedPattern(Value);
 
 #[derive(Clone, Debug)]
 enum Pattern {
-    /// Each member must match.
+    /// Every member of the object must match.
     Members(Vec<(String, Pattern)>),
-    /// One of the rules must match.
+    /// At least one rule of the list must match.
     AnyOf(Vec<Rule>),
 }
 
@@ -32,7 +32,7 @@ impl FilterCriteria {
     /// Creates criteria from patterns such as `{"dynamodb":{"NewImage":{"sk":{"S":[{"prefix":"CLAIM"}]}}}}`.
     ///
     /// # Errors
-    /// Fails if a pattern contains anything other than names and lists of strings and prefixes, or if an object or a
+    /// Fails if a pattern contains anything other than objects and lists of strings and prefixes, or if an object or a
     /// list is empty.
     pub fn new(patterns: impl IntoIterator<Item = Value>) -> Result<Self, UnsupportedPattern> {
         let parse = |pattern| Pattern::parse(&pattern).ok_or(UnsupportedPattern(pattern));

@@ -1,4 +1,4 @@
-//! A Lambda function as the event source mappings see it: an invocation takes JSON, and returns JSON, fails or times
+//! A Lambda function as the event source mappings see it. An invocation takes JSON. It returns JSON, fails or times
 //! out.
 
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::fault_plan::{FaultPlan, NoFaults};
 use crate::region::{ACCOUNT, REGION};
 
-/// A warm sandbox, the result of one cold start. It handles one invocation at a time.
+/// A warm sandbox, created by one cold start. It handles one invocation at a time.
 pub type Sandbox = Box<dyn Fn(Context, Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
 /// A Lambda function and its sandboxes.

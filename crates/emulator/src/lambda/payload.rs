@@ -1,4 +1,4 @@
-//! The payload of an invocation.
+//! The JSON payload with which a mapping invokes its function.
 
 /// The maximum size of an invocation's payload, in bytes.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;

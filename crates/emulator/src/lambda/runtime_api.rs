@@ -61,8 +61,9 @@ impl RuntimeApi {
         *self.state.first_asked.wait().await
     }
 
-    /// Delivers an event the next time the function asks for one, and waits for the function's reply. If the function's
-    /// process dies, this wait does not end. Returns `None` if another call uses the same `request_id` meanwhile.
+    /// Delivers an event the next time the function asks for one, and waits for the function's reply. The wait never
+    /// ends if the function's process dies. Returns `None` if another call uses the same `request_id` before the reply
+    /// arrives.
     pub async fn invoke(&self, request_id: &str, event: impl Into<Bytes>) -> Option<Reply> {
         let (sender, reply) = oneshot::channel();
         self.state.replies().insert(request_id.to_owned(), sender);

@@ -2,7 +2,7 @@
 //! describes it.
 //!
 //! Lambda runs several pollers in parallel. Here, one poller collects a batch, hands it to the function, and collects
-//! the next batch while the function works. Its requests to the queue have no latency and do not fail.
+//! the next batch while the function works. The poller's requests to the queue have no latency and never fail.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::sqs::attributes;
 use crate::sqs::names::queue_arn;
 use crate::sqs::{Received, SqsError};
 
-/// The longest time that SQS lets a receive wait for a message.
+/// The maximum wait of a long poll in SQS.
 const LONG_POLL: Duration = Duration::from_secs(20);
 
 /// The settings of a queue mapping, as Terraform sets them.

@@ -3,10 +3,10 @@
 //!
 //! The mapping reads each shard in order, one batch at a time. It retries a failed batch until each record has
 //! succeeded or is discarded, and only then reads the next batch of the shard. If the function reports failed records,
-//! the retry starts at the first of them. Otherwise, the mapping retries the whole batch, or its two halves separately.
-//! The only trace of discarded records is a message to the on-failure queue.
+//! the retry starts at the first of them. If the whole batch fails, the mapping retries it, or bisects it and delivers
+//! the halves separately. Only a message to the on-failure queue, if there is one, names discarded records.
 //!
-//! The guide does not say how retries are counted after a partial failure. Here, every retry of the remaining records
+//! The guide does not say how Lambda counts retries after a partial failure. Here, every retry of the remaining records
 //! counts, and each half of a bisected batch inherits the count of the whole batch.
 
 mod on_failure;
@@ -88,15 +88,14 @@ pub enum StreamMappingError {
 /// Records that the mapping delivers together.
 struct Batch {
     records: Vec<Record>,
-    /// Number of failed tries so far, without those after which the mapping bisected the batch.
+    /// Number of failed tries so far. Tries after which the mapping bisected the batch do not count.
     tries: u32,
 }
 
 /// The outcome of one try of a batch.
 enum TryOutcome {
     Done,
-    /// The function reported failed records. This is the number of records before the first failed one. All of them
-    /// succeeded.
+    /// The number of records before the first one that the function reported as failed. All of them succeeded.
     DoneBefore(usize),
     /// The function returned no answer, or an invalid one.
     Failed,
@@ -146,7 +145,7 @@ impl StreamMapping {
     }
 
     /// Returns the next records that match the filter, and the sequence number up to which the shard was read. The list
-    /// of records is empty only if every record that was read has left the stream or does not match the filter.
+    /// is empty if every record that was read has left the stream or does not match the filter.
     async fn next_batch(&self, shard: &str, after: Option<&str>) -> Result<(Vec<Record>, String), StreamMappingError> {
         let mut records = Vec::new();
         let mut payload_bytes = payload(&[]).len();
@@ -202,7 +201,7 @@ impl StreamMapping {
     }
 
     /// Delivers a batch until every record has succeeded or is discarded. Returns false if the fault plan made the
-    /// mapping drop the batch. The mapping must then read the shard again from its last checkpoint.
+    /// mapping drop the batch. The caller must then read the shard again from the last checkpoint.
     async fn process_batch(&self, shard: &str, batch: Batch) -> Result<bool, StreamMappingError> {
         let mut queue = VecDeque::from([batch]);
         while let Some(mut batch) = queue.pop_front() {

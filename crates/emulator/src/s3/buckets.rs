@@ -60,7 +60,8 @@ impl Buckets {
     }
 }
 
-/// Returns the latest version of a key and its content, or `None` if it is a delete marker or missing.
+/// Returns a key's latest version and its content, or `None` if the key has no version or the latest is a delete
+/// marker.
 pub(crate) fn current(versions: &[Version]) -> Option<(&Version, &Content)> {
     let latest = versions.last()?;
     Some((latest, latest.object.as_ref()?))
@@ -85,9 +86,9 @@ pub(crate) fn keys_under<'a>(
     keys.range::<str, _>((from, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
 }
 
-/// Returns the versions of the keys under a prefix, each with its key and true if it is the key's latest. The keys are in
-/// order, and the versions of a key begin with the latest. Skips everything up to and including the given key, or up to
-/// and including the given version of that key.
+/// Returns the versions of the keys under a prefix, each with its key and a flag for the key's latest version. Keys are
+/// in ascending order, and each key's latest version comes first. Skips everything up to and including the given key,
+/// or up to and including the given version of that key.
 pub(crate) fn versions_under<'a>(
     keys: &'a Keys,
     prefix: &'a str,

@@ -13,7 +13,7 @@ use crate::checksum::md5_hex;
 use crate::region::REGION;
 use crate::s3::buckets::{Buckets, Content, add_version, current, keys_under, versions_under};
 
-/// The largest number of keys in one answer, from the API reference.
+/// The maximum number of keys or versions in one page of a listing, from the API reference.
 const MAX_KEYS: usize = 1_000;
 
 /// The largest size of an object's user metadata in bytes, names and values together ("Working with object metadata" in

@@ -30,9 +30,9 @@ pub struct MessageAttribute {
 /// The value of a message attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttributeValue {
-    /// The value of a `String` or a `Number`.
+    /// The value of a `String` or `Number` attribute.
     Text(String),
-    /// The value of a `Binary`.
+    /// The value of a `Binary` attribute.
     Bytes(Vec<u8>),
 }
 
@@ -139,8 +139,8 @@ pub(crate) fn size(attributes: &MessageAttributes) -> usize {
     attributes.iter().map(|(name, it)| name.len() + it.data_type.len() + it.value.bytes().len()).sum()
 }
 
-/// Returns the attributes that a receive asks for. Each element of `requested` is `All`, `.*`, a name, or a prefix such
-/// as `trace.*`.
+/// Returns the attributes that a `ReceiveMessage` request asks for. Each element of `requested` is `All`, `.*`, a name,
+/// or a prefix such as `trace.*`.
 pub(crate) fn select(attributes: &MessageAttributes, requested: &[String]) -> MessageAttributes {
     let is_requested = |name: &str| {
         requested.iter().any(|requested| match requested.strip_suffix(".*") {

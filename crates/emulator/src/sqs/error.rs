@@ -6,7 +6,7 @@
 pub struct SqsError {
     /// The error code, as in the API reference.
     pub code: &'static str,
-    /// A description of the error for people.
+    /// A human-readable description of the error.
     pub message: String,
 }
 

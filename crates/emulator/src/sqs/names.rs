@@ -2,7 +2,7 @@
 
 use crate::region::{ACCOUNT, REGION};
 
-/// Returns the URL of an emulated queue, for in-process clients. No server listens there.
+/// Returns the URL of an emulated queue, for in-process clients. No server listens at this URL.
 #[must_use]
 pub fn queue_url(name: &str) -> String {
     format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}")

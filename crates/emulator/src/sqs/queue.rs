@@ -78,8 +78,8 @@ pub(crate) struct Queue {
     pub(crate) settings: QueueSettings,
     pub(crate) visible: VecDeque<u64>,
     pub(crate) hidden: BTreeSet<(Instant, u64)>,
-    /// The messages by handle, an internal number that ascends in the order in which producers send messages. A dead
-    /// letter keeps its handle, so the oldest message always comes first.
+    /// The messages by handle. Handles are internal numbers that ascend in the order of the sends. A dead letter keeps
+    /// its handle, so the oldest message always comes first.
     pub(crate) messages: BTreeMap<u64, Message>,
     pub(crate) changed: Arc<Notify>,
 }
@@ -122,7 +122,7 @@ impl OutgoingMessage {
 }
 
 impl Received {
-    /// Returns the message as it was sent. A redrive sends exactly this message again.
+    /// Returns the message as it was sent. To redrive a dead letter, send exactly this message to the source queue.
     #[must_use]
     pub fn content(&self) -> OutgoingMessage {
         OutgoingMessage {
@@ -170,7 +170,7 @@ impl Queue {
     }
 
     /// Returns the key in `messages` for the message that a receipt handle identifies. Returns `None` if the message
-    /// has been deleted, or if a later receive has made the receipt handle stale.
+    /// has left the queue, or if a later receive has made the receipt handle stale.
     pub(crate) fn current_handle(&self, receipt_handle: &str) -> Result<Option<u64>, SqsError> {
         let parsed = receipt_handle
             .split_once('-')

@@ -1,5 +1,5 @@
 //! All emulated services behind one loopback address, for the AWS CLI, boto3 and every other client that supports
-//! `AWS_ENDPOINT_URL`. Signatures are not verified.
+//! `AWS_ENDPOINT_URL`. The endpoint does not verify signatures.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub async fn serve_aws(services: Arc<Services>) -> std::io::Result<SocketAddr> {
     serve_aws_on(0, services).await
 }
 
-/// Serves the emulated services on a port of 127.0.0.1 until the runtime ends. Port 0 stands for a free port. Returns
-/// the address for `AWS_ENDPOINT_URL`.
+/// Serves the emulated services on a port of 127.0.0.1 until the runtime ends. Port 0 selects a free port. Returns the
+/// address for `AWS_ENDPOINT_URL`.
 ///
 /// # Errors
 /// Fails if it cannot bind the port.
@@ -62,7 +62,8 @@ async fn answer(services: &Arc<Services>, request: Request<Bytes>) -> Response<B
 
 /// Decodes a body in S3's `aws-chunked` encoding, which the CLI and boto3 use for files. Other requests stay unchanged.
 /// Each chunk is a line `<hex size>[;signature]` and then the data. A chunk of size 0 ends the body, and a checksum may
-/// follow. Returns `None` if the body is malformed. s3s itself decodes this encoding only when it verifies signatures.
+/// follow. Returns `None` if the body is malformed. s3s cannot do this here, because it decodes the encoding only when
+/// it verifies signatures.
 fn decode_chunked(request: Request<Bytes>) -> Option<Request<Bytes>> {
     let content_hash = request.headers().get("x-amz-content-sha256").and_then(|value| value.to_str().ok());
     if !content_hash.is_some_and(|hash| hash.starts_with("STREAMING-")) {

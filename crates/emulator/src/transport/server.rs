@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 
 use crate::transport::response::empty_response;
 
-/// Starts an HTTP/1.1 server on a loopback port and returns its address. Port 0 stands for a free port. The server
-/// calls `connected` for each new connection, and runs until the runtime ends.
+/// Starts an HTTP/1.1 server on a loopback port and returns its address. Port 0 selects a free port. The server calls
+/// `connected` for each new connection, and runs until the runtime ends.
 pub(crate) async fn serve<F>(
     port: u16,
     connected: impl Fn() + Send + 'static,

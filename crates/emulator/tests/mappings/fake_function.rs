@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const FAR: Duration = Duration::from_secs(7 * 86_400);
 
-/// A test's closure that returns the fake function's answer to a batch with these ids.
+/// A test's closure. It gets the ids of a batch and returns the fake function's answer.
 pub(crate) type Answer = dyn Fn(&[String]) -> Result<Value, String> + Send + Sync;
 
 /// The batches that a function received: the arrival time and the ids of each. The id is the attribute `n` of a record,

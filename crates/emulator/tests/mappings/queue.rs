@@ -1,4 +1,4 @@
-//! Tests of the queue mapping.
+//! The queue mapping: batches, records, concurrency and redelivery.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Tests of the stream mapping.
+//! The stream mapping: batches, retries, bisecting, discarded records and filters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -140,7 +140,7 @@ async fn payload_is_at_most_6_mb() {
     assert_eq!(ids(&batches), [&names[..15], &names[15..]]);
 }
 
-/// The mapping retries a batch from its lowest failed record on, and only then continues with the shard.
+/// The mapping retries a batch from its lowest failed record on. It reads further records only after the batch is done.
 #[tokio::test(start_paused = true)]
 async fn retry_begins_at_the_lowest_failed_record() {
     let tries = AtomicUsize::new(0);
@@ -184,7 +184,8 @@ async fn no_bisect_retries_whole_batch() {
     }
 }
 
-/// If the function reports failed records, the mapping retries from the lowest of them, whatever `bisect_on_error` is.
+/// If the function reports failed records, the mapping retries from the lowest of them, with or without
+/// `bisect_on_error`.
 #[tokio::test(start_paused = true)]
 async fn bisecting_does_not_affect_reported_failures() {
     for bisect_on_error in [true, false] {

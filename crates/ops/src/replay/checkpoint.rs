@@ -29,7 +29,7 @@ pub(super) enum RunState {
 }
 
 /// The format of the files in the folder. A checkpoint without a format is from a version that skipped all claims
-/// except those of the default dedup key. Its folder is refused.
+/// except those of the default dedup key. A replay refuses its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Format {
     EveryDedupKey,
@@ -101,8 +101,8 @@ mod tests {
         Checkpoint::new(table, settings, DateTime::UNIX_EPOCH)
     }
 
-    /// A replay does not continue from the checkpoint of another table of the same name: one in another region or account,
-    /// or an earlier one that was deleted.
+    /// A replay does not continue from the checkpoint of another table of the same name. That table may be in another
+    /// region or account, or may be an earlier, deleted table.
     #[test]
     fn checkpoint_belongs_to_one_table() {
         let settings = ReplaySettings::for_test("checkpoint".into());
@@ -117,7 +117,8 @@ mod tests {
         }
     }
 
-    /// A run with another `until` does not continue a replay that has work left. It can use the folder of a finished one.
+    /// A run with another `until` does not continue a replay that has work left. It can use the folder of a finished
+    /// replay.
     #[test]
     fn until_may_change_after_a_finished_run() {
         let settings = ReplaySettings::for_test("checkpoint".into());

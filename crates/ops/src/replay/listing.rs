@@ -28,8 +28,8 @@ impl LakeListing {
     }
 
     /// Returns the claims of a partition that have no object. `claims` and the result are sorted by claim id. S3 lists
-    /// keys in UTF-8 order, and lower-case UUIDs in UTF-8 order are in the order of the ids. So one pass over the
-    /// listing and the claims is enough.
+    /// keys in UTF-8 order. For lower-case UUIDs, this is the order of the ids, so one pass over the listing and the
+    /// claims is enough.
     pub(super) async fn claims_without_object(
         &self,
         partition: &str,
@@ -62,7 +62,7 @@ impl LakeListing {
     }
 }
 
-/// Parses the claim id from an object key. Returns `None` if `archive-fn` cannot have written an object with this key.
+/// Parses the claim id from an object key. Returns `None` for a key that `archive-fn` never writes.
 fn claim_id(key: &str, folder: &str) -> Option<Uuid> {
     let name = key.strip_prefix(folder)?.strip_suffix(".json")?;
     Uuid::try_parse(name).ok().filter(|claim_id| claim_id.to_string() == name)

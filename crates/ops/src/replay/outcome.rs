@@ -10,7 +10,7 @@ use super::worklist::WorklistError;
 /// down. Trying the remaining writes could take days, and they would fail too.
 pub(super) const MAX_CONSECUTIVE_FAILURES: u32 = 200;
 
-/// The outcome of a replay. The numbers cover this run only. They do not include an earlier run that this run continued.
+/// The outcome of a replay. The numbers cover only this run, not the earlier run that it may have continued.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayOutcome {
     /// Number of claims that were compared with the lake.
@@ -26,10 +26,11 @@ pub struct ReplayOutcome {
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub gone: Vec<String>,
-    /// Items that have a claim's sort key but can never be archived: key and reason. With
+    /// Items that have a claim's sort key but cannot be archived as they are: key and reason. With
     /// [`ReplaySettings::write`] set, the replay copied each of them to the quarantine under `<prefix>_unusable/`. Each
-    /// later run with `write` set reports them again, or reports them in [`gone`](Self::gone) if they were deleted. A
-    /// dry run does not read bodies: it counts an item whose body is unusable in [`missing`](Self::missing).
+    /// later run with `write` set reports them again, unless someone has repaired them. It reports deleted items in
+    /// [`gone`](Self::gone). A dry run does not read bodies: it counts an item whose body is unusable in
+    /// [`missing`](Self::missing).
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub unusable: Vec<(String, String)>,

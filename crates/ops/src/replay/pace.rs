@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-/// Shortest time between two progress reports.
+/// Minimum time between two progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Allows a fixed number of requests per second, evenly spaced.
@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    /// Progress is reported every five seconds, however often `report` is called.
+    /// Progress is reported once every five seconds, even if `report` is called more often.
     #[tokio::test(start_paused = true)]
     async fn progress_is_reported_every_five_seconds() {
         let reports = RefCell::new(Vec::new());

@@ -30,7 +30,7 @@ pub(super) enum RewriteOutcome {
     AlreadyThere,
     /// The table no longer holds this claim.
     Gone,
-    /// The item can never be archived. It was copied to the quarantine.
+    /// The item cannot be archived as it is. It was copied to the quarantine.
     Unusable {
         reason: String,
     },
@@ -54,7 +54,7 @@ pub(super) async fn rewrite(
 }
 
 /// Rereads an item that the scan could not read as a claim. If somebody has repaired the item since the scan, writes
-/// its object. Otherwise copies the item to the quarantine.
+/// its object. If the item is still unusable, copies it to the quarantine.
 pub(super) async fn rewrite_unusable(
     table: &ClaimTable,
     lake: &DataLake,

@@ -19,7 +19,7 @@ use super::worklist::{ClaimRef, Worklist};
 /// Maximum number of pages that are read but not yet added to the worklist.
 const PAGES_WAITING: usize = 8;
 
-/// An item of the table that has a claim's sort key.
+/// A scanned item: a claim to compare, an unusable item, or an item to skip.
 enum ScannedItem {
     Claim {
         partition: String,
@@ -29,7 +29,7 @@ enum ScannedItem {
         item: ItemKey,
         reason: String,
     },
-    /// The item is not a claim, or its claim is not in the range of the replay.
+    /// The item is not a claim, or its claim is outside the replay's time range.
     Other,
 }
 

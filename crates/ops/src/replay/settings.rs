@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use claim::ObjectPrefix;
 
-/// The settings of a replay.
+/// The table and the lake that a replay compares, and the options of the run.
 #[derive(Clone, Debug)]
 pub struct ReplaySettings {
     /// Name of the claim table.

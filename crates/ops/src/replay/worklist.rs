@@ -18,8 +18,8 @@ use super::checkpoint::{Checkpoint, Position, RunState};
 use super::claim_table::{ItemKey, TableIdentity};
 use super::settings::ReplaySettings;
 
-/// Number of buffered bytes at which the claims and the scan positions are saved. One mebibyte is about ten thousand
-/// claims.
+/// Number of buffered bytes at which the worklist saves the claims and the scan positions. One mebibyte is about ten
+/// thousand claims.
 const SAVE_AT_BYTES: usize = 1024 * 1024;
 
 const CHECKPOINT: &str = "checkpoint.json";
@@ -58,7 +58,7 @@ pub enum WorklistError {
     InUse(PathBuf),
 }
 
-/// A claim: `claim_id` finds its object in the lake, and `item` finds its item in the table.
+/// A claim: `claim_id` identifies its object in the lake, and `item` identifies its item in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ClaimRef {
     pub(super) claim_id: uuid::Uuid,
@@ -272,8 +272,8 @@ impl Worklist {
         Ok(())
     }
 
-    /// Removes every file of the replay except the checkpoint and the lock. Without the checkpoint, `open` would refuse
-    /// the folder if this run were killed before it has removed the other files.
+    /// Removes every file of the replay except the checkpoint and the lock. The checkpoint must stay until the other
+    /// files are gone, because `open` refuses a folder that has such files but no checkpoint.
     fn remove_lines(&self) -> Result<(), WorklistError> {
         for partition in self.partitions()? {
             self.remove(&file_name(&partition))?;
@@ -380,8 +380,8 @@ mod tests {
         assert_eq!(worklist.read_claims("dt=2026-11-23/hour=10").unwrap(), []);
     }
 
-    /// A run that is killed before its first checkpoint leaves a lock and a temporary file. The next run uses the folder.
-    /// It refuses a folder that holds any other file, and does not change that folder.
+    /// A run that is killed before its first checkpoint leaves a lock and a temporary file. The next run uses this
+    /// folder. A run refuses a folder that holds any other file, and does not change that folder.
     #[test]
     fn only_leftovers_of_a_replay_are_accepted() {
         for (names, is_accepted) in [
@@ -431,7 +431,7 @@ mod tests {
     }
 
     /// Progress is saved after each mebibyte of claims, which is about ten thousand claims with short event ids. After
-    /// a run was killed, the next run repeats only what was read since the last save.
+    /// a killed run, the next run repeats only the reads since the last save.
     #[test]
     fn progress_is_saved_every_mebibyte() {
         let folder = tempfile::tempdir().unwrap();

@@ -67,7 +67,7 @@ pub(super) async fn put_in_lake(services: &Arc<Services>, claims: impl IntoItera
     }
 }
 
-/// Puts this many claims of a past hour into the table, and the object of the first claim into the lake.
+/// Puts `claims` claims of one past hour into the table, and the object of the first claim into the lake.
 pub(super) async fn put_claims(services: &Arc<Services>, claims: u32) {
     put_in_table(services, (0..claims).map(|number| claim_at(HOUR_STARTS_MS, number))).await;
     put_in_lake(services, [claim_at(HOUR_STARTS_MS, 0)]).await;
@@ -188,7 +188,7 @@ async fn damaged_checkpoint_is_refused() {
     }
 }
 
-/// If a checkpoint has the format of another version, the error says so.
+/// A replay refuses a checkpoint in the format of another version, and the error says so.
 #[tokio::test(start_paused = true)]
 async fn checkpoint_of_other_version_is_refused() {
     let services = services();
@@ -214,7 +214,7 @@ async fn checkpoint_of_other_version_is_refused() {
 }
 
 /// If a run with `write` leaves claims without an object, the next run scans the table again, up to a new `until`.
-/// Later runs also write or report the claims that were left, even if a run in between was killed.
+/// Later runs also write or report the claims that the first run left, even if a run in between was killed.
 #[tokio::test(start_paused = true)]
 async fn left_claims_do_not_replace_the_scan() {
     const LATER_MS: u64 = HOUR_STARTS_MS + 2 * 60 * 60 * 1_000;
@@ -310,7 +310,7 @@ async fn killed_scan_continues_after_saved_page() {
     }
 }
 
-/// If every write fails, the run ends after 200 of them, and the next run continues.
+/// If every write fails, the run ends after 200 failed writes, and the next run continues.
 #[tokio::test(start_paused = true)]
 async fn failing_bucket_ends_the_run() {
     let services = services();
@@ -397,9 +397,8 @@ async fn put_claims_of_two_keys(services: &Arc<Services>) -> Vec<Claim> {
     claims
 }
 
-/// If an event has claims under two dedup keys, a replay writes an object for each. If the claim has a trace id, the
-/// object has it as metadata, as `archive-fn` writes it. The replay ignores an item with the sort key `CLAIMS`, which
-/// is not a claim.
+/// If an event has claims under two dedup keys, a replay writes an object for each. A claim's trace id becomes metadata
+/// of its object, as in `archive-fn`. The replay ignores an item with the sort key `CLAIMS`, which is not a claim.
 #[tokio::test(start_paused = true)]
 async fn claims_of_every_dedup_key_are_restored() {
     let services = services();
@@ -426,8 +425,8 @@ async fn claims_of_every_dedup_key_are_restored() {
     assert_eq!(services.lakes.versions(names::BUCKET).len(), 2);
 }
 
-/// A replay reports a claim of the default dedup key without its sort key, and any other claim with it. A claim of
-/// another layout is unusable.
+/// A replay names a claim of the default dedup key by its partition key alone, and any other claim by its partition key
+/// and sort key. A claim with an unknown `layout` is unusable.
 #[tokio::test(start_paused = true)]
 async fn claim_of_another_key_is_named_with_its_sort_key() {
     let services = services();

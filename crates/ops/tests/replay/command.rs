@@ -276,7 +276,7 @@ async fn unprinted_outcome_keeps_the_exit_code() {
     assert!(err.contains("error: failed to print the outcome: "), "{err}");
 }
 
-/// The checkpoint may be the current folder, which cannot be removed at the end.
+/// The checkpoint may be the current folder. A run that leaves nothing to do empties this folder, but cannot remove it.
 #[tokio::test]
 async fn checkpoint_may_be_the_current_folder() {
     let (services, endpoint) = start(2).await;

@@ -168,8 +168,8 @@ async fn discarded_records_are_written() {
     assert_eq!((again.compared, again.missing.len(), again.written), (60, 0, 0));
 }
 
-/// A replay that is killed at any request continues where it stopped, and no object gets a second version. The number of
-/// segments may change in between: a resumed scan keeps those of its checkpoint.
+/// A replay that is killed at any request continues where it stopped, and no object gets a second version. The number
+/// of segments may change between runs: a resumed scan uses the number in its checkpoint.
 #[tokio::test(start_paused = true)]
 async fn killed_replay_continues() {
     // One segment of the scan has several pages.
@@ -247,7 +247,7 @@ async fn expired_claims_are_written() {
     assert_eq!((outcome.written, outcome.gone.len(), outcome.failed.len()), (0, 30, 0));
 }
 
-/// If a new claim replaces a claim without an object after the scan, the replay leaves the new claim to the stream.
+/// If, after the scan, a new claim replaces a claim without an object, the replay leaves the new claim to the stream.
 #[tokio::test(start_paused = true)]
 async fn replaced_claim_is_left_to_stream() {
     let world = missing_objects(100).await;
@@ -292,8 +292,8 @@ async fn checkpoint_of_a_namesake_is_refused() {
     assert_eq!(run(&here.services, &settings).await.unwrap().written, 50, "the checkpoint still serves its own table");
 }
 
-/// Every later run with `write` reports gone claims again, until a dry run compares the whole table. So a run after a
-/// killed run does not report that every claim has its object.
+/// Every later run with `write` reports gone claims again, until a dry run compares the whole table. So even after a
+/// killed run, the next run does not report that every claim has its object.
 #[tokio::test(start_paused = true)]
 async fn gone_claims_are_reported_again() {
     let world = missing_objects(100).await;
@@ -356,7 +356,7 @@ async fn repaired_item_may_have_its_object() {
     world.assert_exactly_once().await;
 }
 
-/// A prefix without objects is refused unless the lake is declared new.
+/// A replay refuses a prefix without objects, unless `new_lake` is set.
 #[tokio::test(start_paused = true)]
 async fn empty_prefix_requires_new_lake() {
     let world = missing_objects(100).await;
@@ -372,7 +372,7 @@ async fn empty_prefix_requires_new_lake() {
     assert!(world.lake().keys().filter(|key| key.starts_with("event/dt=")).count() == 60);
 }
 
-/// Items that can never be archived are listed. Each is copied to the quarantine as a whole, and only once.
+/// A replay lists the items that it cannot archive. It copies each to the quarantine as a whole, and only once.
 #[tokio::test(start_paused = true)]
 async fn unusable_items_are_quarantined_once() {
     let world = missing_objects(1_000).await;

@@ -103,9 +103,9 @@ async fn one_object_with_one_version_per_claim(writes: ClaimWrites) {
     unread_record_leaves_its_claim_in_the_table(writes).await;
 }
 
-/// A message that is first received early enough for all its receives (`max_receive_count` visibility timeouts before its
-/// retention ends) ends as an object, as a duplicate of one, as a conflict acknowledged by configuration, or in the
-/// dead-letter queue.
+/// A message ends as an object, as a duplicate of one, as a conflict acknowledged by configuration, or in the
+/// dead-letter queue, if it is first received at least `max_receive_count` visibility timeouts before its retention
+/// ends.
 async fn no_message_is_lost(writes: ClaimWrites) {
     let mut fates = BTreeMap::<_, usize>::new();
     for seed in 0..4 {

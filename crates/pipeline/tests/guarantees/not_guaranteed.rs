@@ -16,8 +16,9 @@ use tokio::time::advance;
 
 use crate::traffic::{DAY, VISIBILITY, counted};
 
-/// A duplicate that is processed after the dedup window (16 days) may be archived twice. It is processed in time, even through the
-/// dead-letter queue once, if it is sent within `late_duplicates_seconds` (one day), less one visibility timeout, of its event.
+/// If a duplicate is processed after the dedup window (16 days), its event may be archived again. It is processed in
+/// time, even after one redrive from the dead-letter queue, if it is sent within `late_duplicates_seconds` (one day),
+/// less one visibility timeout, of its event.
 #[tokio::test(start_paused = true)]
 async fn event_is_new_after_the_window() {
     let world = World::start(PipelineSettings::default());
@@ -106,7 +107,7 @@ async fn another_prefix_starts_another_lake() {
     assert_eq!(keys[0].strip_prefix("events/").unwrap(), keys[1].strip_prefix("other/").unwrap());
 }
 
-/// Starts each sandbox of `ingest-fn` with the rules that are set at that time.
+/// Starts each sandbox of `ingest-fn` with the rules that the mutex contains at that time.
 struct WithRules(Arc<Mutex<EventRules>>);
 
 impl Decorator for WithRules {
@@ -116,7 +117,7 @@ impl Decorator for WithRules {
     }
 }
 
-/// A changed `DEDUP_KEY` starts a new key space, in which earlier events are new.
+/// A changed `DEDUP_KEY` starts a new key space, in which earlier events count as new.
 #[tokio::test(start_paused = true)]
 async fn another_dedup_key_is_another_key_space() {
     let rules = Arc::new(Mutex::new(EventRules::default()));
@@ -141,7 +142,7 @@ async fn another_dedup_key_is_another_key_space() {
     assert_eq!(archived, [r#""a""#, r#""a""#, r#""b""#, r#""c""#]);
 }
 
-/// Warm functions do not notice a manual edit of the table until the claim's `ttl`.
+/// Warm functions that have cached a claim do not notice a manual edit of its item until the claim's `ttl`.
 #[tokio::test(start_paused = true)]
 async fn warm_function_misses_manual_edit() {
     let world = World::start(PipelineSettings::default());

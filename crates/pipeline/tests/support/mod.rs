@@ -1,8 +1,8 @@
 //! The compiled functions that the tests run as child processes, and the claims that the functions leave in the table.
 //!
 //! Cargo does not tell a test where the binaries of other packages are. The tests expect them in the folder into which
-//! `cargo test --workspace` puts all binaries. A narrower command can leave outdated binaries there. A test fails if it
-//! finds an outdated binary. To test the packaged binaries instead, `scripts/check-package` sets the variable
+//! `cargo test --workspace` puts all binaries. A narrower `cargo` command can leave outdated binaries there, so a test
+//! fails if it finds one. To test the packaged binaries instead, `scripts/check-package` sets the variable
 //! `FUNCTION_BINARIES` to their folder.
 
 use std::net::SocketAddr;
@@ -39,7 +39,8 @@ pub(crate) fn function_binary(name: &str) -> PathBuf {
     binary
 }
 
-/// Returns the command that runs a function, with the variables that both functions need. The caller adds the others.
+/// Returns the command that runs a function, with the variables that both functions need. The caller adds the other
+/// variables.
 pub(crate) fn function_command(binary: &Path, api: &RuntimeApi, aws: SocketAddr) -> Command {
     let mut command = Command::new(binary);
     command

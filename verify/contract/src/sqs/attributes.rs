@@ -62,8 +62,8 @@ async fn queue_reports_its_depth(stage: Arc<Stage>) -> Outcome {
     depth("2", "0").await
 }
 
-/// The producer refuses to send a message that exceeds the reported limit. Terraform sets a lower limit for the deployed
-/// queue.
+/// The producer refuses to send a message that exceeds the reported limit. The deployed queue has a lower limit by
+/// default.
 async fn queue_reports_its_message_size_limit(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let reported = queue_attributes(&stage, &queue.url).await?.remove(&QueueAttributeName::MaximumMessageSize);

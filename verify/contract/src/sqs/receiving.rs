@@ -33,7 +33,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
         ),
         behavior!(
             Sqs,
-            "The receives of a message are counted; after three, it moves to the dead-letter queue",
+            "A message's receives are counted; after three, the message moves to the dead-letter queue",
             message_is_dead_letter_after_three_receives
         ),
         behavior!(
@@ -293,7 +293,7 @@ async fn system_attributes_come_on_request(stage: Arc<Stage>) -> Outcome {
     ensure(attributes == 0, || "attributes were returned that were not requested".to_owned())
 }
 
-/// The attributes of a message that has each type, without and with a label.
+/// Returns message attributes of each data type, without and with a custom label.
 fn all_types() -> Result<HashMap<String, MessageAttributeValue>, Mismatch> {
     let value = |data_type: &str| MessageAttributeValue::builder().data_type(data_type);
     Ok(HashMap::from([
@@ -306,8 +306,8 @@ fn all_types() -> Result<HashMap<String, MessageAttributeValue>, Mismatch> {
     ]))
 }
 
-/// The digest of [`all_types`], calculated by hand as the developer guide describes. Some SDKs verify the digest in the
-/// answer.
+/// The MD5 digest of [`all_types`], calculated by hand as the developer guide describes. Some SDKs verify the digest in
+/// SQS's response.
 const DIGEST_OF_ALL_TYPES: &str = "92bc0e877bae8de86ad49a92bdc5124a";
 
 const TRACE_HEADER: &str = "Root=1-65a5b2c3-4bf92f3577b34da6a3ce929d;Parent=53995c3f42cd8ad8;Sampled=1";
@@ -350,7 +350,7 @@ async fn message_attributes_come_back_as_sent(stage: Arc<Stage>) -> Outcome {
     Ok(())
 }
 
-/// `ingest-fn` reads the trace id from this attribute. Producers that X-Ray traces send it.
+/// Producers that use X-Ray send this attribute. `ingest-fn` reads the trace id from it.
 async fn trace_header_is_a_system_attribute(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(600, None).await?;
     let request = stage.operator.sqs.send_message().queue_url(&queue.url).message_body("a");

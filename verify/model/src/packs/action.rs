@@ -41,7 +41,7 @@ pub enum Action {
     Lose(Actor, Loss),
     /// A write reaches the table after its sender stopped waiting.
     ArriveLate(Request, u8),
-    /// A sandbox stops waiting for someone else to close the pack of a duplicate.
+    /// A sandbox with a duplicate stops waiting for another sandbox or `replay` to close the pack of the event's claim.
     StopWaiting { sandbox: usize },
     /// The sandbox responds, and the queue mapping deletes the acknowledged messages.
     Respond { sandbox: usize },
@@ -64,7 +64,7 @@ pub enum Action {
     Restore,
     /// `archive-fn` archives the next record. If `again` is true, the stream mapping delivers the record once more.
     Archive { again: bool },
-    /// The version of `archive-fn` before packs processes the next record.
+    /// A version of `archive-fn` without support for packs processes the next record.
     ArchiveByVersionBefore,
     /// `replay` runs after everything else is done.
     Finish,

@@ -24,8 +24,8 @@ pub(crate) fn archive_all(protocol: &Packs, state: &mut State) {
     }
 }
 
-/// The version before packs skips pack records, and quarantines a packed claim, because the item has no body that this
-/// version knows.
+/// Processes the next record as a version without support for packs. This version skips pack records, and quarantines a
+/// packed claim, because it finds no body in the item.
 pub(crate) fn archive_by_version_before(protocol: &Packs, state: &mut State) {
     state.records_for_version_before -= 1;
     if let Record::Claim(claim) = state.stream.remove(0)

@@ -102,7 +102,7 @@ fn work_actions(protocol: &Packs, state: &State, sandbox: usize, work: &Work, ac
     }
 }
 
-/// Adds the outcomes of the sender's next request.
+/// Adds the actions that answer or lose the sender's next request.
 fn request_actions(protocol: &Packs, state: &State, actor: Actor, actions: &mut Vec<Action>) {
     let Some(request) = ingest::next_request(protocol, state, actor) else { return };
     actions.push(Action::Answer(actor));
@@ -152,7 +152,7 @@ fn archive_actions(protocol: &Packs, state: &State, actions: &mut Vec<Action>) {
 }
 
 impl Action {
-    /// Returns true if the action is a fault. [`Packs::faults`] limits the number of faults in a run.
+    /// Returns true if the action counts as one of the faults that [`Packs::faults`] limits.
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {

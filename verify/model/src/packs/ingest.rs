@@ -38,7 +38,6 @@ fn receive_message(state: &mut State, sandbox: usize, index: u8) -> Receive {
     Receive { message: index, number: message.receives }
 }
 
-/// Returns the sender's next request.
 pub(crate) fn next_request(protocol: &Packs, state: &State, actor: Actor) -> Option<Request> {
     match actor {
         Actor::Sandbox(sandbox) => {
@@ -183,7 +182,8 @@ fn deliver_claim_answer(protocol: &Packs, state: &mut State, sandbox: usize, cla
     }
 }
 
-/// Returns the step of a duplicate or conflict. The claim's layout decides, not the setting.
+/// Returns the step that follows when the claim `held` holds the event. It depends on the layout of `held`, not on the
+/// sandbox's setting `LAKE_LAYOUT`.
 fn step_of_duplicate(protocol: &Packs, writer: Writer, leader: Receive, held: Claim) -> Step {
     let is_conflict = protocol.body(leader) != protocol.body(held.id);
     let is_packed = held.pack.is_some();
@@ -199,7 +199,7 @@ fn step_of_duplicate(protocol: &Packs, writer: Writer, leader: Receive, held: Cl
     }
 }
 
-/// Starts to settle an expired claim that `claim` has replaced, unless TTL may have deleted its pack already.
+/// Starts to settle `old`, an expired claim that `claim` has replaced, unless TTL may already have deleted its pack.
 fn settle_replaced(protocol: &Packs, state: &mut State, sandbox: usize, claim: Claim, old: Claim, now: u8) {
     let writer = protocol.writers[sandbox];
     if protocol.has(Mutant::ReplacedClaimNotSettled)

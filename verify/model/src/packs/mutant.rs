@@ -1,4 +1,4 @@
-//! Mutants of the protocol: each breaks one sentence of it, and must violate one of the model's properties.
+//! Mutants of the protocol: each breaks one rule, and must violate one of the model's properties.
 
 /// A mistake in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Mutant {
     /// A winner whose close fails reads the pack without `ConsistentRead`, and the read misses it. The winner then puts
     /// each claim into a pack of its own.
     StaleReadDecides,
-    /// After a failed close, someone who settles a claim assumes that the existing pack does not list it.
+    /// After the failed close of a claim's pack, a sandbox or `replay` assumes that the existing pack does not list it.
     FailedConditionIsNotListed,
     /// A pack is put even if the table already has an item with its key.
     PackPutWithoutCondition,
@@ -19,8 +19,8 @@ pub enum Mutant {
     FreshPackIdOnRetry,
     /// The chunk's pack id is the id of its first claim, so the claim's own pack has the same id.
     PackIdIsClaimId,
-    /// [`Mutant::PackIdIsClaimId`], and a failed put of the claim's own pack is treated as a success without reading
-    /// the existing item.
+    /// Adds a mistake to [`Mutant::PackIdIsClaimId`]: if the put of a claim's own pack fails, the claim is treated as
+    /// settled, although the existing item may not list it.
     OwnPackNotChecked,
     /// A pack lists the claims whose write had an unknown outcome.
     UnknownOutcomeListed,
@@ -62,7 +62,7 @@ pub enum Mutant {
     YoungClaimReplayed,
     /// A redelivered winner does not settle its claim before `close_by`.
     OwnMessageWaits,
-    /// Only the leader's message id is compared with that of the claim.
+    /// Only the leader's message id is compared with the claim's message id. Those of the followers are not.
     FollowerIdIgnored,
     /// A duplicate does not settle the claim even after `close_by`.
     CloseByIgnored,
@@ -76,9 +76,9 @@ pub enum Mutant {
     ObjectClaimSettled,
     /// `archive-fn` archives claims with the layout `pack`.
     PackedClaimArchived,
-    /// The version of `archive-fn` before packs can read a packed claim.
+    /// An `archive-fn` without support for packs can read a packed claim.
     VersionBeforeArchivesPackedClaim,
-    /// The version of `ingest-fn` before packs can read a packed claim.
+    /// An `ingest-fn` without support for packs can read a packed claim.
     VersionBeforeReadsPackedClaim,
     /// `replay` settles claims, but does not write the missing objects of packs.
     ReplayOnlySettles,

@@ -92,8 +92,8 @@ fn judged_by_valid_claim(protocol: &Packs, state: &State) -> bool {
     })
 }
 
-/// Checks that nobody closes a pack before its winner. Skewed clocks, a last receive or a redrive may cause an early
-/// close without a fault.
+/// Checks that without faults, no one else closes a pack before its winner. Skips states in which skewed clocks, a last
+/// receive or a redrive may have caused an early close.
 fn full_packs_without_faults(protocol: &Packs, state: &State) -> bool {
     let has_last_receive = state.messages.iter().any(|message| message.receives >= protocol.max_receives);
     let has_own_pack = packs(state).any(|pack| pack.id.is_own())
@@ -145,11 +145,11 @@ pub enum Situation {
     ReplacedAndSettled,
     /// A claim was never settled, and has no copy.
     Unsettled,
-    /// TTL deletes a pack that is in the data lake, and a claim of its chunk is still in the table.
+    /// TTL deletes a pack item whose object is in the data lake, while a claim of its chunk is still in the table.
     PackDeletedFirst,
     /// A message is acknowledged for the claim of another message with another body.
     Conflict,
-    /// The data lake has both kinds of objects.
+    /// The data lake has an object of a single claim and an object of a pack.
     BothLayouts,
     /// The table was restored.
     Restored,

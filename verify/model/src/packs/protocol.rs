@@ -19,8 +19,8 @@ pub enum Writer {
     Packs,
     /// `LAKE_LAYOUT=objects`.
     Objects,
-    /// The version before packs. It writes claims with the layout `object`, cannot read packed claims, and does not
-    /// settle.
+    /// A version without support for packs. It writes claims with the layout `object`, cannot read packed claims, and
+    /// does not settle claims.
     VersionBefore,
 }
 
@@ -39,22 +39,22 @@ pub struct Packs {
     pub redrives: u8,
     /// Length of the dedup window, in seconds.
     pub window: u8,
-    /// Maximum duration of an invocation, in seconds. A claim's `close_by` is its `claimed_at` plus this.
+    /// Maximum duration of an invocation, in seconds. A claim's `close_by` is its `claimed_at` plus this duration.
     pub invocation: u8,
-    /// Number of seconds by which a pack's `ttl` is after the latest `ttl` of its claims.
+    /// Number of seconds from the latest `ttl` of a pack's claims to the `ttl` of the pack.
     pub pack_extra: u8,
-    /// Number of seconds after a claim's `ttl` in which the claim is still settled. If claims expire, `pack_extra` must
-    /// exceed it by at least `skew` plus `invocation`, plus one second for late writes.
+    /// Number of seconds after a claim's `ttl` during which the claim may still be settled. If claims expire,
+    /// `pack_extra` must exceed this number by at least `skew` plus `invocation`, plus one second for late writes.
     pub settle_extra: u8,
-    /// Number of seconds by which the clocks of the second sandbox and of TTL are ahead.
+    /// Number of seconds by which the clocks of the second sandbox and of TTL are ahead of the real time.
     pub skew: u8,
     /// The second at which the clock stops. Other actions can still happen.
     pub last_second: u8,
     /// Maximum number of faults in a run.
     pub faults: u8,
-    /// Number of claims that `replay` may settle before the end.
+    /// Number of claims that `replay` may settle before its final run.
     pub replays: u8,
-    /// Number of records that the version of `archive-fn` before packs may process.
+    /// Number of records that a version of `archive-fn` without support for packs may process.
     pub records_for_version_before: u8,
     /// True if the table may be restored from a backup.
     pub restores: bool,
@@ -81,7 +81,7 @@ impl Packs {
         self.messages[usize::from(receive.message)].body
     }
 
-    /// Returns the SQS message id at this receive, which a redrive changes.
+    /// Returns the message's SQS id at this receive. A redrive changes the id.
     pub(crate) fn message_id(&self, receive: Receive) -> (u8, u8) {
         (receive.message, (receive.number - 1) / self.max_receives)
     }
@@ -106,7 +106,7 @@ impl Packs {
         state.second + self.skew
     }
 
-    /// Returns true if the claim's pack cannot have been deleted by TTL yet, so the claim may be settled.
+    /// Returns true if TTL cannot have deleted the claim's pack yet, so the claim may be settled.
     pub(crate) fn may_settle(&self, claim: Claim, now: u8) -> bool {
         let extra = if self.has(Mutant::SettledUntilPackTtl) { self.pack_extra } else { self.settle_extra };
         now <= self.ttl(claim) + extra

@@ -6,7 +6,7 @@ use super::state::{Claim, Object, ObjectKey, Pack, State, Step, Task, insert_sor
 use super::table::{self, Answer};
 use super::{archive, settle};
 
-/// Returns true if `replay` settles this claim now.
+/// Returns true if `replay` may settle this claim now.
 pub(crate) fn may_replay(protocol: &Packs, state: &State, claim: Claim) -> bool {
     let now = state.second;
     let is_young = now <= protocol.close_by(claim) && !protocol.has(Mutant::YoungClaimReplayed);

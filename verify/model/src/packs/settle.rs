@@ -1,4 +1,4 @@
-//! Settling: how `ingest-fn` and `replay` find out where a claim's line is, or decide it.
+//! Settling: how `ingest-fn` and `replay` find the pack that contains a claim's line, or put such a pack.
 
 use super::mutant::Mutant;
 use super::protocol::Packs;
@@ -23,8 +23,8 @@ pub(crate) fn build_pack(protocol: &Packs, id: PackId, claims: &[Claim], settled
     Pack { id, lines, ttl }
 }
 
-/// Returns the next request that settles these tasks. A close lists every claim of the pack with the step
-/// `Close`. `leader` is the first message of the batch.
+/// Returns the next request that settles these tasks. A request that closes a pack lists every claim of the pack whose
+/// step is `Close`. `leader` is the first message of the batch.
 pub(crate) fn next_request(protocol: &Packs, tasks: &[Task], leader: Option<Receive>) -> Option<Request> {
     let find = |step: Step| tasks.iter().find(|task| task.step == step).map(|task| task.claim);
     if let Some(claim) = find(Step::Read) {
@@ -40,8 +40,8 @@ pub(crate) fn next_request(protocol: &Packs, tasks: &[Task], leader: Option<Rece
     Some(Request::PutPack(build_pack(protocol, protocol.own_pack(claim.id), &[claim], leader)))
 }
 
-/// Returns the step that follows the answer to `request` for a task that the request was about. `may_wait` is true for
-/// a duplicate: someone else may be about to close the pack.
+/// Returns the next step of `task` after the answer to a request about it. `may_wait` is true for a duplicate: someone
+/// else may be about to close the pack.
 pub(crate) fn after_answer(protocol: &Packs, task: Task, answer: &Answer, may_wait: bool) -> Step {
     let lists = |pack: &Pack| pack.lists(task.claim.id);
     match (task.step, answer) {
@@ -94,8 +94,8 @@ pub(crate) fn is_about(protocol: &Packs, task: &Task, request: &Request) -> bool
     }
 }
 
-/// Returns true if the batch may close the pack of a duplicate's claim, although someone else may be about to close it:
-/// a message of the group made the claim, or the claim's `close_by` has passed, or a message has its last receive.
+/// Returns true if the batch need not wait for someone else to close the pack of a duplicate's claim: a message of the
+/// group made the claim, the claim's `close_by` has passed, or a message of the group has its last receive.
 pub(crate) fn may_close(protocol: &Packs, receives: &[Receive], claim: Claim, now: u8) -> bool {
     let is_own = |receive: &Receive| protocol.message_id(*receive) == protocol.message_id(claim.id);
     let is_own_message = match protocol.mutant {

@@ -21,7 +21,6 @@ pub struct Claim {
     pub pack: Option<PackId>,
 }
 
-/// The id of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PackId {
     /// The pack of a chunk. `first` is the receive of the chunk's first message. `retry` is the number of times that a
@@ -50,8 +49,8 @@ pub struct Pack {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Request {
     /// Writes a claim. An insert is refused if the event has an item, even an expired one, and the answer does not
-    /// contain the item. A conditional put can replace an expired claim, and its answer contains the old item in any
-    /// case.
+    /// contain the item. A conditional put can replace an expired claim. Its answer contains the old item, whether the
+    /// put succeeds or fails.
     Claim { claim: Claim, is_insert: bool },
     /// Reads a pack item.
     ReadPack(PackId),
@@ -71,18 +70,18 @@ pub struct State {
     pub sandboxes: [Sandbox; 2],
     /// The claim that `replay` is settling.
     pub replay: Option<Task>,
-    /// Number of claims that `replay` may still settle before the end.
+    /// Number of claims that `replay` may still settle before its final run.
     pub replays_left: u8,
     /// Writes that will reach the table although their sender has stopped waiting, each with the second in which it was
     /// sent. Sorted.
     pub late: Vec<(Request, u8)>,
-    /// The claim in each event's item.
+    /// For each event, the claim in its item, or `None` if the table has no item for the event.
     pub claims: Vec<Option<Claim>>,
     /// The pack items, sorted.
     pub packs: Vec<Pack>,
     /// The stream records that `archive-fn` has not processed, sorted. The protocol does not depend on their order.
     pub stream: Vec<Record>,
-    /// Number of records that the version of `archive-fn` before packs may still process.
+    /// Number of records that a version of `archive-fn` without support for packs may still process.
     pub records_for_version_before: u8,
     /// The objects, sorted by key.
     pub lake: Vec<Object>,
@@ -99,7 +98,7 @@ pub struct State {
     pub finished: bool,
 }
 
-/// Violations that a step noticed, and that later states do not show.
+/// Violations that a step must record when they happen, because later states do not show them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Notes {
     /// `PutObject` replaced an object.
@@ -117,7 +116,6 @@ pub struct Delivery {
     pub place: Place,
 }
 
-/// The place where a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     Visible,
@@ -125,8 +123,8 @@ pub enum Place {
     InFlight(usize),
     /// A sandbox acknowledged the message for this claim.
     Acknowledged(Receive),
-    /// The message is in the dead-letter queue. `after_fault` is true if its last receive met a fault or was by
-    /// the version before packs.
+    /// The message is in the dead-letter queue. `after_fault` is true if its last receive met a fault, or if the
+    /// receiving sandbox ran a version without support for packs.
     DeadLetter {
         after_fault: bool,
     },
@@ -163,14 +161,14 @@ pub struct Group {
     pub replaced: Option<Task>,
 }
 
-/// A claim, and the progress with it.
+/// A claim that a sandbox or `replay` works on, and its progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
     pub claim: Claim,
     pub step: Step,
 }
 
-/// The progress with a claim.
+/// The progress of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// The claim must be written.
@@ -205,7 +203,6 @@ pub struct Object {
     pub lines: Vec<Line>,
 }
 
-/// The key of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKey {
     /// The object of a claim with the layout `object`.
@@ -273,7 +270,7 @@ impl State {
 }
 
 impl Work {
-    /// Returns every claim that the batch works with.
+    /// Returns the tasks of all claims that the batch works on.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.groups.iter().flat_map(|group| std::iter::once(&group.task).chain(&group.replaced))
     }

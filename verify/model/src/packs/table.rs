@@ -19,7 +19,7 @@ pub(crate) enum Answer {
     Pack(Option<Pack>),
     /// The pack item was written.
     PackWritten,
-    /// A pack item with this id existed.
+    /// A pack item with this id already existed, so the put failed.
     PackExists(Pack),
 }
 

@@ -24,7 +24,7 @@ where
     checker.assert_properties();
 }
 
-/// Finds a state of the mutant that violates `property`, and prints the steps to it.
+/// Finds a state of the mutant's model that violates `property`, and prints the steps to that state.
 pub(crate) fn find_violation<M>(mutant: &dyn Debug, model: &M, property: &'static str)
 where
     M: Model<Action: Clone + Debug + PartialEq, State: Clone + Debug + Hash + PartialEq + Send + Sync>,

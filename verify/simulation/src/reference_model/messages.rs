@@ -134,7 +134,7 @@ impl<'a> Model<'a> {
 
     /// Checks that every message was acknowledged, or is a dead letter, or expired in a way that no guarantee covers.
     /// All dead letters were redriven after the faults had ended. A message that is still a dead letter must therefore
-    /// have a lasting reason: it is not a valid event, or it is a conflict, or a poison record blocks its event.
+    /// have a permanent cause: it is not a valid event, or it is a conflict, or a poison record blocks its event.
     pub(super) fn check_messages(&mut self, final_state: &FinalState) {
         for id in final_state.dead_letters.iter().filter(|id| !self.accepted.contains_key(id.as_str())) {
             self.judgment.add_violation(Rule::Message, format!("dead letter {id} was never sent"));

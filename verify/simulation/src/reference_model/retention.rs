@@ -9,10 +9,11 @@ use crate::world::STREAM_RETENTION;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// The queue deletes a message that was sent this long ago.
+/// Age at which the queue deletes a message.
 const QUEUE_RETENTION_MS: u64 = DAY_MS;
 
-/// The dead-letter queue deletes a message that was first sent this long ago.
+/// Age at which the dead-letter queue deletes a message. The age counts from the time at which the message was first
+/// sent.
 const DEAD_LETTER_RETENTION_MS: u64 = 14 * DAY_MS;
 
 /// Number of receives after which a message becomes a dead letter.
@@ -22,8 +23,8 @@ const MAX_RECEIVE_COUNT: u64 = 3;
 /// a record's time down to a second, and a disabled mapping checks only once a second whether it has been enabled.
 const TOLERANCE_MS: u64 = 3_000;
 
-/// Maximum time that a visible message waits for its next receive while the queue mapping runs. Functions that run into
-/// their timeouts can occupy the whole concurrency.
+/// Maximum time that a visible message waits for its next receive while the queue mapping runs. Invocations that run
+/// into their timeouts can use up the maximum concurrency.
 const MAX_RECEIVE_DELAY_MS: u64 = 5 * 60 * 1_000;
 
 /// Maximum time for which a record is retried after the stream mapping was enabled.
@@ -77,7 +78,7 @@ impl<'a> Model<'a> {
     }
 
     /// Checks the contents of the dead-letter queue. A letter of the previous listing must still be there until its
-    /// retention ends, unless it was redriven. After that, it must be gone.
+    /// retention ends, unless it was redriven. After its retention, it must be gone.
     pub(super) fn check_dead_letters(&mut self, at_ms: u64, ids: &'a BTreeSet<String>) {
         for id in std::mem::take(&mut self.listed_letters) {
             let Some(accepted) = self.accepted.get_mut(id) else { continue };

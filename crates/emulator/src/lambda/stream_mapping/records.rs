@@ -18,7 +18,7 @@ pub(crate) struct Record {
 }
 
 /// Reads at most `limit` records of a shard. Starts after the sequence number `after`, or at the shard's beginning.
-/// Returns the sequence number, creation time and JSON of each.
+/// Returns each record's sequence number, creation time and JSON.
 pub(crate) fn read_records(
     database: &Database,
     stream_arn: &str,
