@@ -64,7 +64,7 @@ pub struct Stack {
 #[derive(Clone, Debug)]
 pub struct FunctionSettings {
     pub rules: EventRules,
-    /// False if the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and
+    /// True if the functions also write log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and
     /// `skipped`.
     pub log_routine_outcomes: bool,
 }

@@ -37,7 +37,7 @@ pub enum EventError {
         /// JSON Pointer to the dedup key, or to a part of it.
         pointer: String,
     },
-    /// The value at a pointer of the dedup key cannot be part of an event id.
+    /// The value at one of the dedup key's pointers is neither a non-empty string nor an integer.
     #[error("the dedup key at `{pointer}` is {found}, not a non-empty string or an integer")]
     KeyKind {
         /// JSON Pointer to the dedup key, or to a part of it.

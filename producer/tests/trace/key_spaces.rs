@@ -93,7 +93,7 @@ async fn invalid_dead_letter_is_found_by_its_key() {
     }
 }
 
-/// The story has the trace ids of the messages, the claim, the lines of `archive-fn` and the object.
+/// The story shows a trace id for each message, for the claim, for each log line of `archive-fn` and for the object.
 #[tokio::test(start_paused = true)]
 async fn trace_ids_are_shown() {
     let traced = TracedPipeline::start();

@@ -89,7 +89,7 @@ variable "queue_kms_key_arn" {
 }
 
 variable "tracing_mode" {
-  description = "Tracing mode of both functions. The roles may send X-Ray segments only with `Active`."
+  description = "Tracing mode of both functions. Only with `Active` do the roles have the permission to send X-Ray segments."
   type        = string
   nullable    = false
 }

@@ -45,7 +45,7 @@ impl Message {
         self.body.len() + self.attributes.iter().map(attribute).sum::<usize>()
     }
 
-    /// Adds the context of a trace in one of the forms that producers use, or in a malformed one.
+    /// Adds a trace context, either malformed or in one of the forms that producers use.
     pub fn add_trace(&mut self, random: &mut Rng) {
         let id = format!("{:032x}", random.u128(1..));
         let xray = format!("1-{}-{}", &id[..8], &id[8..]);

@@ -1,4 +1,4 @@
-//! Receiving, hiding and deleting messages, tested with the requests of the queue mapping.
+//! Receiving, hiding and deleting messages, tested with the requests that the queue mapping sends.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -87,7 +87,8 @@ async fn empty_message_is_rejected(stage: Arc<Stage>) -> Outcome {
     expect_eq("an empty message", response_code(&sent).as_str(), "MissingParameter")
 }
 
-/// The API reference of `SendMessage` allows #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD and #x10000 to #x10FFFF.
+/// The API reference of `SendMessage` allows only the characters #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD and
+/// #x10000 to #x10FFFF.
 async fn characters_outside_xml_are_rejected(stage: Arc<Stage>) -> Outcome {
     let queue = stage.queue(30, None).await?;
     let mut seen = Vec::new();
