@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 /// A decoded stream record.
 pub enum Record {
-    /// The record is not a new claim: it is a deletion, it belongs to an item that is not a claim, or its event name is
-    /// unknown.
+    /// The record is not a new claim with an object of its own: it is a deletion, it belongs to a packed claim or to an
+    /// item that is not a claim, or its event name is unknown.
     Other,
     /// The record is a new claim.
     Claim {
@@ -72,6 +72,10 @@ impl Record {
             return Ok(Self::Other);
         }
         let claim = Claim::from_item(image)?;
+        // The claim's line is in a pack. With an object of its own, the event would be archived twice.
+        if claim.layout.pack().is_some() {
+            return Ok(Self::Other);
+        }
         let line = object::object_line(&claim)?;
         Ok(Self::Claim { claim: Box::new(claim), line })
     }

@@ -89,7 +89,28 @@ async fn claims_of_every_key_space_are_archived() {
     assert_eq!(world.outcomes(), ["1 written", "2 written", "3 written", "4 skipped", "5 skipped"]);
 }
 
-/// The stream records that were recorded with this version and with the previous one are archived.
+/// The line of a packed claim is in a pack, so its record is skipped. Without a pack, the claim is quarantined.
+#[tokio::test(start_paused = true)]
+async fn packed_claims_are_skipped() {
+    let world = World::new();
+    let with = |number, pack_id: Option<&str>| {
+        let mut record = record(number, "{}");
+        let image = &mut record["dynamodb"]["NewImage"];
+        image["packed_body"] = image["body"].take();
+        image.as_object_mut().unwrap().remove("body");
+        image["layout"] = json!({ "S": "pack" });
+        image["close_by"] = json!({ "N": "1800000030123" });
+        if let Some(pack_id) = pack_id {
+            image["pack_id"] = json!({ "S": pack_id });
+        }
+        record
+    };
+    let batch = [with(1, Some("01a3185c-4a24-7101-8101-010101010101")), with(2, None), with(3, Some("x"))];
+    assert!(world.deliver(&batch).await.is_empty());
+    assert_eq!(world.outcomes(), ["1 skipped", "2 quarantined", "3 quarantined"]);
+}
+
+/// Each recorded stream record, of this version or of the version before, becomes the object of its claim.
 #[tokio::test(start_paused = true)]
 async fn recorded_claims_are_archived() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden/stream");

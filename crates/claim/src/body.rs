@@ -15,7 +15,7 @@ pub const WRITE_UNIT_BYTES: usize = 1024;
 
 /// zstd's default level. For a body of 1 KB, higher levels make the frame a few percent smaller, but take several times
 /// the CPU time.
-const ZSTD_LEVEL: i32 = 3;
+pub(crate) const ZSTD_LEVEL: i32 = 3;
 
 thread_local! {
     // Kept for reuse, because creating a zstd context takes longer than compressing a small event.
@@ -61,6 +61,14 @@ impl Body {
                 let body = zstd::bulk::decompress(frame, MAX_BODY_BYTES).map_err(ClaimError::Decompress)?;
                 String::from_utf8(body).map(Cow::Owned).map_err(ClaimError::NotText)
             }
+        }
+    }
+
+    /// Returns the size in bytes of the body as it is stored.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        match self {
+            Self::Plain(body) => body.len(),
+            Self::Zstd(frame) => frame.len(),
         }
     }
 

@@ -11,6 +11,7 @@
 //! | [`key`] | the key of that item |
 //! | [`body`] | the event's body in that item, compressed if that saves write units |
 //! | [`object`] | the S3 object: its key and its one line of JSON |
+//! | [`pack`] | the pack: many lines in one DynamoDB item, which become one S3 object |
 
 #![warn(missing_docs)]
 
@@ -22,8 +23,11 @@ mod differences;
 mod digest;
 pub mod event;
 mod excerpt;
+mod item;
 pub mod key;
+mod layout;
 pub mod object;
+pub mod pack;
 mod pointer;
 pub mod record;
 pub mod rules;
@@ -36,7 +40,9 @@ pub use differences::{MAX_DIFFERENCE_CHARS, MAX_DIFFERENCES};
 pub use digest::Digest;
 pub use event::{Event, EventError};
 pub use excerpt::Excerpt;
+pub use layout::{Layout, PackRef};
 pub use object::{ObjectPrefix, ObjectPrefixError};
+pub use pack::{ClaimIds, Pack, PackBuilder, PackError, PackTooLarge};
 pub use pointer::PointerError;
 pub use record::{BodyTooLarge, Claim, ClaimError, DigestError, SourceMessage};
 pub use rules::{EventRules, MessageAttribute};

@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
-use crate::record::{Claim, ClaimError};
+use crate::record::{Claim, ClaimError, id_time};
 
 /// The prefix of all the lake's keys, for example `events/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,13 @@ impl ObjectPrefix {
     /// `claimed_at`.
     #[must_use]
     pub fn object_key(&self, claim: &Claim) -> String {
-        format!("{}{}/{}.json", self.0, claim.id_time().format("dt=%Y-%m-%d/hour=%H"), claim.claim_id)
+        format!("{}{}/{}.json", self.0, partition(claim.claim_id), claim.claim_id)
+    }
+
+    /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<pack_id>.json.gz`. The date and hour (UTC) come from the time in the pack id.
+    #[must_use]
+    pub fn pack_key(&self, pack_id: Uuid) -> String {
+        format!("{}{}/{pack_id}.json.gz", self.0, partition(pack_id))
     }
 
     /// Returns `<prefix>_unusable/<sequence number>.json`, the key under which a quarantined stream record is stored. If the
@@ -71,6 +78,11 @@ impl ObjectPrefix {
         );
         format!("{}_unusable/{number_or_hash}.json", self.0)
     }
+}
+
+/// Returns `dt=YYYY-MM-DD/hour=HH` for the time in an id.
+fn partition(id: Uuid) -> impl fmt::Display {
+    id_time(id).format("dt=%Y-%m-%d/hour=%H")
 }
 
 impl fmt::Display for ObjectPrefix {

@@ -1,4 +1,4 @@
-//! A claim and the DynamoDB item that stores it.
+//! A claim, and the size of the DynamoDB item that stores it.
 //!
 //! All times in a claim are derived from one clock reading, the time of the claim.
 //!
@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | `pk` | S | `EVENT#<event id>` |
 //! | `sk` | S | `CLAIM`, or `CLAIM#<tag>` if the dedup key is not the default one |
-//! | `layout` | S | `object`: the claim is archived as its own object. If absent, the claim is archived the same way |
+//! | `layout` | S | `object`: the claim is archived as an object of its own. An absent attribute means the same. `pack`: the claim's line is in a pack |
 //! | `claim_id` | S | hyphenated UUIDv7; it begins with the time of the claim |
 //! | `claimed_at` | S | time of the claim in RFC 3339, UTC, with milliseconds |
 //! | `ttl` | N | time of the claim in epoch seconds, plus the dedup window |
@@ -14,20 +14,29 @@
 //! | `message_id` | S | id of the SQS message that won the event |
 //! | `trace_id` | S | id of the trace of that message, see [`TraceId`]; absent if the message has none |
 //! | `body` or `body_zstd` | S or B | the body as received, compressed if that saves write units |
+//!
+//! With the layout `pack`, the item has these attributes instead of `body` or `body_zstd`. A version that does not know
+//! packs finds no body, so it does not archive the claim.
+//!
+//! | attribute | type | content |
+//! | --- | --- | --- |
+//! | `pack_id` | S | hyphenated UUIDv7; the id of the [pack](crate::pack) |
+//! | `close_by` | N | epoch milliseconds; the deadline of the invocation that made the claim |
+//! | `packed_body` or `packed_body_zstd` | S or B | the body as received, compressed if that saves write units |
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::body::{Body, MAX_BODY_BYTES, plain_attribute_bytes};
 use crate::digest::Digest;
 use crate::event::{Event, EventError};
 use crate::excerpt::Excerpt;
-use crate::key::{KEY_PREFIX, is_claim_sort_key};
+use crate::key::KEY_PREFIX;
+use crate::layout::{Layout, PackRef};
 use crate::rules::EventRules;
 use crate::trace_id::TraceId;
 
@@ -72,6 +81,12 @@ pub enum ClaimError {
     /// The item has both `body` and `body_zstd`, or neither.
     #[error("the item must have one of `body` and `body_zstd`, but has {0}")]
     Bodies(&'static str),
+    /// The item has the layout `pack`, and both `packed_body` and `packed_body_zstd`, or neither.
+    #[error("the item must have one of `packed_body` and `packed_body_zstd`, but has {0}")]
+    PackedBodies(&'static str),
+    /// The item has the layout `pack`, but does not name its pack.
+    #[error("the item has the layout `pack`, but no `{0}`")]
+    NoPack(&'static str),
     /// `body_zstd` is not a zstd frame, or its content is longer than [`MAX_BODY_BYTES`].
     #[error("`body_zstd` does not decompress")]
     Decompress(#[source] std::io::Error),
@@ -133,13 +148,15 @@ pub struct Claim {
     pub message_id: String,
     /// Id of the trace that the message belongs to, if it has one.
     pub trace_id: Option<TraceId>,
+    /// Place of the claim's line in the data lake.
+    pub layout: Layout,
     /// The body as received, possibly compressed.
     pub body: Body,
 }
 
 impl Claim {
-    /// Creates a claim that is valid for `window`, starting at `now`. All its times are derived from `now`, and `random` is
-    /// the random part of its id.
+    /// Creates a claim with an object of its own. The claim is valid for `window`, starting at `now`. All its times are
+    /// derived from `now`, and `random` is the random part of its id.
     ///
     /// # Errors
     /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds [`MAX_BODY_BYTES`].
@@ -152,6 +169,35 @@ impl Claim {
         now: SystemTime,
         window: Duration,
         random: &[u8; 10],
+    ) -> Result<Self, BodyTooLarge> {
+        Self::with_layout(event, message, now, window, random, Layout::Object)
+    }
+
+    /// Creates a claim as [`Claim::new`] does, but in a pack.
+    ///
+    /// # Errors
+    /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds [`MAX_BODY_BYTES`].
+    ///
+    /// # Panics
+    /// Panics if `now` is before 1970.
+    pub fn new_packed(
+        event: &Event,
+        message: &SourceMessage<'_>,
+        now: SystemTime,
+        window: Duration,
+        random: &[u8; 10],
+        pack: PackRef,
+    ) -> Result<Self, BodyTooLarge> {
+        Self::with_layout(event, message, now, window, random, Layout::Pack(pack))
+    }
+
+    fn with_layout(
+        event: &Event,
+        message: &SourceMessage<'_>,
+        now: SystemTime,
+        window: Duration,
+        random: &[u8; 10],
+        layout: Layout,
     ) -> Result<Self, BodyTooLarge> {
         let body = message.body;
         if body.len() > MAX_BODY_BYTES {
@@ -169,7 +215,8 @@ impl Claim {
             digest: event.digest.to_bytes(),
             message_id: message.id.to_owned(),
             trace_id: message.trace_id.cloned(),
-            body: Body::cheapest(body, item_bytes_without_body(event, message)),
+            layout,
+            body: Body::cheapest(body, item_bytes_without_body(event, message, layout)),
         };
         let item_bytes = claim.item_bytes();
         if item_bytes > MAX_ITEM_BYTES {
@@ -184,7 +231,7 @@ impl Claim {
     /// # Errors
     /// Fails if [`Claim::new`] would fail.
     pub fn check_size(event: &Event, message: &SourceMessage<'_>) -> Result<(), BodyTooLarge> {
-        let plain = item_bytes_without_body(event, message) + plain_attribute_bytes(message.body);
+        let plain = item_bytes_without_body(event, message, Layout::Object) + plain_attribute_bytes(message.body);
         if plain <= MAX_ITEM_BYTES {
             return Ok(());
         }
@@ -203,96 +250,9 @@ impl Claim {
     /// digits, plus one byte.
     #[must_use]
     pub fn item_bytes(&self) -> usize {
-        other_bytes(&self.event_id, &self.sort_key, self.digest.len(), &self.message_id, self.trace_id.as_ref())
+        let trace_id = self.trace_id.as_ref();
+        other_bytes(&self.event_id, &self.sort_key, self.digest.len(), &self.message_id, trace_id, self.layout)
             + self.body.attribute_bytes()
-    }
-
-    /// Encodes the claim as the item in the table.
-    #[must_use]
-    pub fn to_item(&self) -> serde_dynamo::Item {
-        let (body, body_zstd) = match &self.body {
-            Body::Plain(body) => (Some(Cow::Borrowed(body.as_str())), None),
-            Body::Zstd(frame) => (None, Some(serde_bytes::ByteBuf::from(frame.as_slice()))),
-        };
-        serde_dynamo::to_item(Item {
-            pk: Self::partition_key(&self.event_id),
-            sk: Cow::Borrowed(&self.sort_key),
-            layout: Some(Cow::Borrowed(OBJECT_LAYOUT)),
-            claim_id: self.claim_id.to_string(),
-            claimed_at: self.claimed_at_text(),
-            ttl: self.ttl,
-            digest: serde_bytes::ByteBuf::from(self.digest.as_slice()),
-            message_id: Cow::Borrowed(&self.message_id),
-            trace_id: self.trace_id.as_ref().map(|id| Cow::Borrowed(id.as_str())),
-            body,
-            body_zstd,
-        })
-        .expect("strings, bytes and a number can be encoded")
-    }
-
-    /// Decodes an item from the table or its stream. Does not decompress the body.
-    ///
-    /// # Errors
-    /// Fails if an attribute is missing or has the wrong type, or if a key, `layout`, `claim_id` or `claimed_at` has a
-    /// value that `ingest-fn` never writes. Also fails unless the item has exactly one of `body` and `body_zstd`.
-    pub fn from_item(item: impl Into<serde_dynamo::Item>) -> Result<Self, ClaimError> {
-        let item: Item<'static> = serde_dynamo::from_item(item.into()).map_err(ClaimError::Attributes)?;
-        if !is_claim_sort_key(&item.sk) {
-            let expected = "CLAIM or CLAIM#<tag>";
-            return Err(ClaimError::Value { attribute: "sk", value: Excerpt::of(&item.sk), expected });
-        }
-        if let Some(layout) = item.layout.filter(|layout| layout != OBJECT_LAYOUT) {
-            let expected = OBJECT_LAYOUT;
-            return Err(ClaimError::Value { attribute: "layout", value: Excerpt::of(&layout), expected });
-        }
-        let event_id = match item.pk.strip_prefix(KEY_PREFIX) {
-            Some(event_id) if !event_id.is_empty() => event_id.to_owned(),
-            _ => {
-                return Err(ClaimError::Value {
-                    attribute: "pk",
-                    value: Excerpt::of(&item.pk),
-                    expected: "EVENT#<event id>",
-                });
-            }
-        };
-        let claim_id = match Uuid::try_parse(&item.claim_id) {
-            // Another spelling of the same UUID would result in another object key.
-            Ok(claim_id) if is_version_7(claim_id) && claim_id.to_string() == item.claim_id => claim_id,
-            _ => {
-                let expected = "a UUIDv7 in its hyphenated form";
-                return Err(ClaimError::Value { attribute: "claim_id", value: Excerpt::of(&item.claim_id), expected });
-            }
-        };
-        let claimed_at = match DateTime::parse_from_rfc3339(&item.claimed_at).map(|time| time.to_utc()) {
-            // Another spelling of the same time would result in another line in the object.
-            Ok(claimed_at) if rfc3339(claimed_at) == item.claimed_at => claimed_at,
-            _ => {
-                let expected = "a time in RFC 3339, UTC, with milliseconds";
-                return Err(ClaimError::Value {
-                    attribute: "claimed_at",
-                    value: Excerpt::of(&item.claimed_at),
-                    expected,
-                });
-            }
-        };
-        let body = match (item.body, item.body_zstd) {
-            (Some(body), None) => Body::Plain(body.into_owned()),
-            (None, Some(frame)) => Body::Zstd(frame.into_vec()),
-            (Some(_), Some(_)) => return Err(ClaimError::Bodies("both")),
-            (None, None) => return Err(ClaimError::Bodies("neither")),
-        };
-        Ok(Self {
-            event_id,
-            sort_key: item.sk.into(),
-            claim_id,
-            claimed_at,
-            ttl: item.ttl,
-            digest: item.digest.into_vec(),
-            message_id: item.message_id.into_owned(),
-            // A malformed id could break a log line or an S3 header. Leaving it out is better than refusing the event.
-            trace_id: item.trace_id.and_then(|id| TraceId::parse(&id)),
-            body,
-        })
     }
 
     /// Returns the body as received.
@@ -318,9 +278,7 @@ impl Claim {
     /// Returns the time in the claim id. This time equals `claimed_at`, unless someone edited the item by hand.
     #[must_use]
     pub fn id_time(&self) -> DateTime<Utc> {
-        // A UUIDv7 begins with 48 bits of milliseconds.
-        let milliseconds = i64::try_from(self.claim_id.as_u128() >> 80).expect("48 of 128 bits are left");
-        DateTime::from_timestamp_millis(milliseconds).expect("48 bits of milliseconds end in the year 10889")
+        id_time(self.claim_id)
     }
 
     /// Returns `claimed_at` as the item stores it: `2026-11-23T09:41:07.123Z`.
@@ -330,12 +288,14 @@ impl Claim {
     }
 }
 
-/// Returns true for a UUIDv7, which contains the time that the object's key needs.
-fn is_version_7(id: Uuid) -> bool {
-    id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122
+/// Returns the time in a UUIDv7.
+pub(crate) fn id_time(id: Uuid) -> DateTime<Utc> {
+    // A UUIDv7 begins with 48 bits of milliseconds.
+    let milliseconds = i64::try_from(id.as_u128() >> 80).expect("48 of 128 bits are left");
+    DateTime::from_timestamp_millis(milliseconds).expect("48 bits of milliseconds end in the year 10889")
 }
 
-fn rfc3339(time: DateTime<Utc>) -> String {
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
@@ -343,11 +303,8 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 /// `ttl` has ten digits until 2286.
 const SAMPLE_TIME_SECONDS: u64 = 1_800_000_000;
 
-/// The only layout that this release writes and reads: one object for each claim.
-const OBJECT_LAYOUT: &str = "object";
-
-fn item_bytes_without_body(event: &Event, message: &SourceMessage<'_>) -> usize {
-    other_bytes(&event.id, &event.sort_key, event.digest.stored_bytes(), message.id, message.trace_id)
+fn item_bytes_without_body(event: &Event, message: &SourceMessage<'_>, layout: Layout) -> usize {
+    other_bytes(&event.id, &event.sort_key, event.digest.stored_bytes(), message.id, message.trace_id, layout)
 }
 
 fn other_bytes(
@@ -356,9 +313,9 @@ fn other_bytes(
     digest_bytes: usize,
     message_id: &str,
     trace_id: Option<&TraceId>,
+    layout: Layout,
 ) -> usize {
     const PK: usize = "pk".len() + KEY_PREFIX.len();
-    const LAYOUT: usize = "layout".len() + OBJECT_LAYOUT.len();
     const CLAIM_ID: usize = "claim_id".len() + 36;
     const CLAIMED_AT: usize = "claimed_at".len() + "2026-11-23T09:41:07.123Z".len();
     const TTL: usize = "ttl".len() + 10 / 2 + 1;
@@ -367,24 +324,5 @@ fn other_bytes(
     let digest = "digest".len() + digest_bytes;
     let message_id = "message_id".len() + message_id.len();
     let trace_id = trace_id.map_or(0, |id| "trace_id".len() + id.as_str().len());
-    pk + sk + LAYOUT + CLAIM_ID + CLAIMED_AT + TTL + digest + message_id + trace_id
-}
-
-#[derive(Serialize, Deserialize)]
-struct Item<'a> {
-    pk: String,
-    sk: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    layout: Option<Cow<'a, str>>,
-    claim_id: String,
-    claimed_at: String,
-    ttl: u64,
-    digest: serde_bytes::ByteBuf,
-    message_id: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_zstd: Option<serde_bytes::ByteBuf>,
+    pk + sk + layout.bytes() + CLAIM_ID + CLAIMED_AT + TTL + digest + message_id + trace_id
 }

@@ -8,6 +8,7 @@ mod differences;
 mod event;
 mod golden;
 mod json;
+mod pack;
 mod record;
 mod trace_id;
 

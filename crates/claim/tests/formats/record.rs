@@ -42,7 +42,7 @@ fn incompressible(bytes: usize) -> String {
 }
 
 /// Returns the size of an item by DynamoDB's rules, computed from the item's attributes and not from the claim.
-fn size_as_dynamodb_counts(item: &serde_dynamo::Item) -> usize {
+pub(crate) fn size_as_dynamodb_counts(item: &serde_dynamo::Item) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::B(bytes) => bytes.len(),
@@ -266,7 +266,7 @@ fn decoding_error_names_bad_attribute() {
         ("pk", "event"),
         ("sk", "OTHER"),
         ("sk", "CLAIMS"),
-        ("layout", "pack"),
+        ("layout", "packs"),
         ("layout", ""),
         ("claim_id", "../../escape"),
         ("claim_id", "{019AB347-C93F-7707-8707-070707070707}"),
@@ -283,8 +283,8 @@ fn decoding_error_names_bad_attribute() {
             other => panic!("{name} = {value:?} gives {other:?}"),
         }
     }
-    let error = with("layout", text("pack")).unwrap_err().to_string();
-    assert_eq!(error, r#"the item's `layout` is "pack", not object"#);
+    let error = with("layout", text("packs")).unwrap_err().to_string();
+    assert_eq!(error, r#"the item's `layout` is "packs", not object or pack"#);
     let error = with("sk", text("CLAIMS")).unwrap_err().to_string();
     assert_eq!(error, r#"the item's `sk` is "CLAIMS", not CLAIM or CLAIM#<tag>"#);
     let error = with("claimed_at", text(&"9".repeat(300_000))).unwrap_err().to_string();

@@ -1,0 +1,102 @@
+//! Builds packs.
+
+use std::io::Write as _;
+
+use uuid::Uuid;
+
+use super::{ClaimIds, KEY_PREFIX, MAX_LINES_BYTES, PACK_EXTRA_SECONDS, Pack, SORT_KEY};
+use crate::body::ZSTD_LEVEL;
+use crate::object::object_line;
+use crate::record::{Claim, ClaimError, MAX_ITEM_BYTES};
+
+/// Builds a pack. Compresses each line as it is added, so the builder does not hold the lines.
+pub struct PackBuilder {
+    claim_ids: ClaimIds,
+    lines: zstd::stream::write::Encoder<'static, Vec<u8>>,
+    lines_bytes: usize,
+    claims_ttl: u64,
+}
+
+/// A pack that is too large. With fewer claims, it can be built.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PackTooLarge {
+    /// The item does not fit into DynamoDB.
+    #[error("the pack item has {item_bytes} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB stores")]
+    Item {
+        /// Size of the item in bytes, by DynamoDB's rules.
+        item_bytes: usize,
+    },
+    /// The lines are so long that `archive-fn` would refuse to decompress them.
+    #[error("the pack's lines have {lines_bytes} bytes, more than {MAX_LINES_BYTES}")]
+    Lines {
+        /// Length of the lines in bytes.
+        lines_bytes: usize,
+    },
+}
+
+impl PackBuilder {
+    /// Returns the builder of a pack without claims.
+    ///
+    /// # Panics
+    /// Panics if memory cannot be allocated.
+    #[must_use]
+    pub fn new() -> Self {
+        let lines = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).expect("zstd has the memory to compress");
+        Self { claim_ids: ClaimIds::default(), lines, lines_bytes: 0, claims_ttl: 0 }
+    }
+
+    /// Adds a claim and its line.
+    ///
+    /// # Errors
+    /// Fails if the claim has no line. The builder can still be used.
+    ///
+    /// # Panics
+    /// Panics if memory cannot be allocated.
+    pub fn push(&mut self, claim: &Claim) -> Result<(), ClaimError> {
+        let line = object_line(claim)?;
+        self.lines.write_all(&line).expect("zstd has the memory to compress");
+        self.lines_bytes += line.len();
+        self.claim_ids.push(claim.claim_id);
+        self.claims_ttl = self.claims_ttl.max(claim.ttl);
+        Ok(())
+    }
+
+    /// Returns the pack with this id.
+    ///
+    /// # Errors
+    /// Fails if the item is too large for DynamoDB, or if the lines exceed [`MAX_LINES_BYTES`].
+    ///
+    /// # Panics
+    /// Panics if memory cannot be allocated.
+    pub fn finish(self, pack_id: Uuid) -> Result<Pack, PackTooLarge> {
+        let Self { claim_ids, lines, lines_bytes, claims_ttl } = self;
+        if lines_bytes > MAX_LINES_BYTES {
+            return Err(PackTooLarge::Lines { lines_bytes });
+        }
+        let lines_zstd = lines.finish().expect("zstd has the memory to compress");
+        let item_bytes = item_bytes(claim_ids.len(), lines_zstd.len());
+        if item_bytes > MAX_ITEM_BYTES {
+            return Err(PackTooLarge::Item { item_bytes });
+        }
+        Ok(Pack { pack_id, claim_ids, lines_zstd, ttl: claims_ttl.saturating_add(PACK_EXTRA_SECONDS) })
+    }
+
+    /// Returns true if no claim was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.claim_ids.is_empty()
+    }
+}
+
+impl Default for PackBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Returns the size of a pack's item by DynamoDB's rules. `ttl` has ten digits until 2286.
+pub(super) fn item_bytes(claims: usize, lines_zstd_bytes: usize) -> usize {
+    const KEYS: usize = "pk".len() + KEY_PREFIX.len() + 36 + "sk".len() + SORT_KEY.len();
+    const TTL: usize = "ttl".len() + 10 / 2 + 1;
+    KEYS + TTL + "claim_ids".len() + 16 * claims + "lines_zstd".len() + lines_zstd_bytes
+}
