@@ -1,6 +1,6 @@
 //! Filter criteria of event source mappings ("Filter rule syntax" in Lambda's developer guide). The emulator supports
-//! only the part of the pattern language that the pipeline uses: nested objects whose leaves are lists of strings and
-//! prefixes.
+//! only the part of the pattern language that the pipeline uses: a tree of names whose leaves are lists of strings,
+//! prefixes and `{"exists": false}`.
 
 use serde_json::Value;
 
@@ -11,7 +11,10 @@ pub struct FilterCriteria(Vec<Pattern>);
 
 /// The error for a filter pattern that the emulator does not support.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot use the filter pattern {0}: the emulator supports only lists of strings and prefixes under names")]
+#[error(
+    "cannot use the filter pattern {0}: the emulator supports only lists of strings, prefixes and `exists: false` under \
+    names"
+)]
 pub struct UnsupportedPattern(Value);
 
 #[derive(Clone, Debug)]
@@ -26,14 +29,16 @@ enum Pattern {
 enum Rule {
     Equals(String),
     Prefix(String),
+    /// There is no value. Lambda checks this only at a leaf.
+    Absent,
 }
 
 impl FilterCriteria {
     /// Creates criteria from patterns such as `{"dynamodb":{"NewImage":{"sk":{"S":[{"prefix":"CLAIM"}]}}}}`.
     ///
     /// # Errors
-    /// Fails if a pattern contains anything other than objects and lists of strings and prefixes, or if an object or a
-    /// list is empty.
+    /// Fails if a pattern contains anything other than names and lists of strings, prefixes and `{"exists": false}`, or
+    /// if an object or a list is empty.
     pub fn new(patterns: impl IntoIterator<Item = Value>) -> Result<Self, UnsupportedPattern> {
         let parse = |pattern| Pattern::parse(&pattern).ok_or(UnsupportedPattern(pattern));
         patterns.into_iter().map(parse).collect::<Result<_, _>>().map(Self)
@@ -63,9 +68,7 @@ impl Pattern {
             Self::Members(members) => {
                 members.iter().all(|(name, pattern)| pattern.matches(value.and_then(|value| value.get(name))))
             }
-            Self::AnyOf(rules) => {
-                value.and_then(Value::as_str).is_some_and(|text| rules.iter().any(|rule| rule.matches(text)))
-            }
+            Self::AnyOf(rules) => rules.iter().any(|rule| rule.matches(value)),
         }
     }
 }
@@ -74,17 +77,21 @@ impl Rule {
     fn parse(rule: &Value) -> Option<Self> {
         match rule {
             Value::String(text) => Some(Self::Equals(text.clone())),
-            Value::Object(operator) if operator.len() == 1 => {
-                operator.get("prefix")?.as_str().map(|prefix| Self::Prefix(prefix.to_owned()))
-            }
+            Value::Object(operator) if operator.len() == 1 => match operator.iter().next()? {
+                (name, Value::String(prefix)) if name == "prefix" => Some(Self::Prefix(prefix.clone())),
+                (name, Value::Bool(false)) if name == "exists" => Some(Self::Absent),
+                _ => None,
+            },
             _ => None,
         }
     }
 
-    fn matches(&self, text: &str) -> bool {
+    fn matches(&self, value: Option<&Value>) -> bool {
+        let text = value.and_then(Value::as_str);
         match self {
-            Self::Equals(expected) => text == expected,
-            Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
+            Self::Equals(expected) => text == Some(expected),
+            Self::Prefix(prefix) => text.is_some_and(|text| text.starts_with(prefix.as_str())),
+            Self::Absent => value.is_none(),
         }
     }
 }
@@ -124,6 +131,25 @@ mod tests {
             assert!(!criteria.matches(&record), "{record}");
         }
         assert!(FilterCriteria::default().matches(&json!({})));
+    }
+
+    /// The patterns of a pipeline with packs pass single claims and packs, and drop packed claims. An absent `layout` means
+    /// a single claim.
+    #[test]
+    fn absent_value_matches_exists_false() {
+        let claim = |layout: Value| {
+            let image = json!({ "sk": { "S": [{ "prefix": "CLAIM" }] }, "layout": { "S": [layout] } });
+            json!({ "dynamodb": { "NewImage": image } })
+        };
+        let pack = json!({ "dynamodb": { "NewImage": { "sk": { "S": ["PACK"] } } } });
+        let criteria = FilterCriteria::new([claim(json!({ "exists": false })), claim(json!("object")), pack]).unwrap();
+        let matches = |image: Value| criteria.matches(&json!({ "dynamodb": { "NewImage": image } }));
+        assert!(matches(json!({ "sk": { "S": "CLAIM" } })));
+        assert!(matches(json!({ "sk": { "S": "CLAIM#1" }, "layout": { "S": "object" } })));
+        assert!(matches(json!({ "sk": { "S": "PACK" } })));
+        assert!(!matches(json!({ "sk": { "S": "CLAIM" }, "layout": { "S": "pack" } })));
+        assert!(!matches(json!({ "sk": { "S": "PACKS" } })));
+        assert!(!criteria.matches(&json!({ "dynamodb": { "Keys": { "sk": { "S": "PACK" } } } })));
     }
 
     #[test]
