@@ -5,22 +5,23 @@
 //! dedup window, finds conflicts and recognizes our own writes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::batch_execute_statement::BatchExecuteStatementError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse,
 };
-use claim::{BodyTooLarge, Claim};
+use claim::Claim;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lambda_support::panic_guard::{Panicked, catch_panic, catch_panic_async};
 use lambda_support::{Deadline, logs};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use crate::chunk::{Chunks, NewClaim};
 use crate::claim_table::{ClaimOutcome, ClaimTable, HeldClaim};
-use crate::claimer::{Claimer, ClaimerError, MAX_IN_FLIGHT};
+use crate::claimer::{Claimed, Claimer, ClaimerError, MAX_IN_FLIGHT, OnClaimed};
 use crate::plan::{Group, Leader};
 
 /// Maximum number of statements in a `BatchExecuteStatement` (API reference: "Maximum number of 25 items").
@@ -42,6 +43,7 @@ const MAX_INSERT_TIME: Duration = Duration::from_secs(4);
 pub(crate) struct BulkInserter<'a> {
     claimer: &'a Claimer,
     groups: &'a [Group],
+    chunks: Option<&'a Chunks>,
     deadline: Deadline,
 }
 
@@ -58,13 +60,13 @@ enum Put {
     /// A group for which no insert request was sent. It needs no put if the cache has its event's claim.
     New(usize),
     /// A group whose insert is unconfirmed. Its claim may already be in the table.
-    Unconfirmed(usize, Claim),
+    Unconfirmed(usize, Box<NewClaim>),
 }
 
 /// The result of one insert request. Each `usize` is the index of a group.
 #[derive(Default)]
 struct InsertedBatch {
-    outcomes: Vec<(usize, Result<ClaimOutcome, ClaimerError>)>,
+    outcomes: Vec<(usize, Result<Claimed, ClaimerError>)>,
     unconfirmed: Vec<Put>,
 }
 
@@ -124,13 +126,17 @@ enum UnconfirmedError {
 }
 
 impl<'a> BulkInserter<'a> {
-    pub(crate) fn new(claimer: &'a Claimer, groups: &'a [Group], deadline: Deadline) -> Self {
-        Self { claimer, groups, deadline }
+    pub(crate) fn new(
+        claimer: &'a Claimer,
+        groups: &'a [Group],
+        chunks: Option<&'a Chunks>,
+        deadline: Deadline,
+    ) -> Self {
+        Self { claimer, groups, chunks, deadline }
     }
 
-    /// Claims the events of all groups. Calls `on_outcome` with the index of each group and the outcome of its leader's
-    /// claim, as soon as this outcome is known. At the deadline, the caller drops this future, which cancels its requests.
-    pub(crate) async fn claim_groups(&self, mut on_outcome: impl FnMut(usize, Result<ClaimOutcome, ClaimerError>)) {
+    /// Claims the events of all groups. Calls `on_claimed` as [`Claimer::claim_groups`] does.
+    pub(crate) async fn claim_groups(&self, on_claimed: &mut OnClaimed<'_>) {
         let RequestPlan { mut inserts, mut puts } = self.plan_requests();
         let mut inserts_in_flight = FuturesUnordered::new();
         let mut puts_in_flight = FuturesUnordered::new();
@@ -148,10 +154,10 @@ impl<'a> BulkInserter<'a> {
             tokio::select! {
                 biased;
                 Some(batch) = inserts_in_flight.next() => {
-                    batch.outcomes.into_iter().for_each(|(index, outcome)| on_outcome(index, outcome));
+                    batch.outcomes.into_iter().for_each(|(index, outcome)| on_claimed(index, outcome));
                     puts.extend(batch.unconfirmed);
                 }
-                Some((index, outcome)) = puts_in_flight.next() => on_outcome(index, outcome),
+                Some((index, outcome)) = puts_in_flight.next() => on_claimed(index, outcome),
                 else => return,
             }
         }
@@ -200,7 +206,7 @@ impl<'a> BulkInserter<'a> {
         let mut indices = Vec::new();
         let mut claims = Vec::new();
         for index in request {
-            match catch_panic(|| self.new_claim(&self.groups[index].leader, now)) {
+            match catch_panic(|| self.claimer.new_claim(&self.groups[index].leader, self.chunks, now)) {
                 Ok(Ok(claim)) => {
                     indices.push(index);
                     claims.push(claim);
@@ -210,33 +216,29 @@ impl<'a> BulkInserter<'a> {
             }
         }
         let inserted = self.insert(&claims).await;
-        for ((index, claim), inserted) in indices.into_iter().zip(claims).zip(inserted) {
+        for ((index, new), inserted) in indices.into_iter().zip(claims).zip(inserted) {
             if inserted {
-                let event = &self.groups[index].leader.event;
-                let held = HeldClaim::new(&claim, event.digest);
-                self.claimer.cache.remember(&event.id, held);
-                batch.outcomes.push((index, Ok(ClaimOutcome::Won(held))));
+                let leader = &self.groups[index].leader;
+                let outcome = ClaimOutcome::Won(HeldClaim::new(&new.claim, leader.event.digest));
+                // An insert never replaces an item.
+                batch.outcomes.push((index, Ok(self.claimer.claimed(leader, new, outcome, None))));
             } else {
-                batch.unconfirmed.push(Put::Unconfirmed(index, claim));
+                batch.unconfirmed.push(Put::Unconfirmed(index, Box::new(new)));
             }
         }
         batch
     }
 
-    fn new_claim(&self, leader: &Leader, now: SystemTime) -> Result<Claim, BodyTooLarge> {
-        let Claimer { window, random, .. } = self.claimer;
-        Claim::new(&leader.event, &leader.source(), now, *window, &random())
-    }
-
     /// Sends an insert request. Returns, for each claim, whether this request certainly inserted it. Logs a warning if
     /// claims are unconfirmed for a reason other than an existing item. For example, a role without
     /// `dynamodb:PartiQLInsert` causes a warning in every batch.
-    async fn insert(&self, claims: &[Claim]) -> Vec<bool> {
+    async fn insert(&self, claims: &[NewClaim]) -> Vec<bool> {
         let none = || vec![false; claims.len()];
         if claims.is_empty() || self.deadline.is_reached() {
             return none();
         }
-        let request = catch_panic_async(self.claimer.table.insert(claims));
+        let claims: Vec<&Claim> = claims.iter().map(|new| &new.claim).collect();
+        let request = catch_panic_async(self.claimer.table.insert(&claims));
         let (inserted, error) = match timeout(MAX_INSERT_TIME.min(self.deadline.left() / 2), request).await {
             Ok(Ok(Ok(InsertOutcome { inserted, refusal }))) => (inserted, refusal.map(UnconfirmedError::Refused)),
             Ok(Ok(Err(error))) => (none(), Some(UnconfirmedError::Insert(error))),
@@ -251,22 +253,19 @@ impl<'a> BulkInserter<'a> {
         inserted
     }
 
-    async fn put(&self, put: Put) -> (usize, Result<ClaimOutcome, ClaimerError>) {
+    async fn put(&self, put: Put) -> (usize, Result<Claimed, ClaimerError>) {
         match put {
-            Put::New(index) => (index, self.claimer.claim(&self.groups[index].leader, self.deadline).await),
-            Put::Unconfirmed(index, claim) => (index, self.put_unconfirmed(&self.groups[index].leader, &claim).await),
+            Put::New(index) => {
+                (index, self.claimer.claim(&self.groups[index].leader, self.chunks, self.deadline).await)
+            }
+            Put::Unconfirmed(index, claim) => (index, self.put_unconfirmed(&self.groups[index].leader, *claim).await),
         }
     }
 
     /// Puts a claim that may already be in the table. The answer to the put says which claim holds the event.
-    async fn put_unconfirmed(&self, leader: &Leader, claim: &Claim) -> Result<ClaimOutcome, ClaimerError> {
+    async fn put_unconfirmed(&self, leader: &Leader, claim: NewClaim) -> Result<Claimed, ClaimerError> {
         let _memory = self.claimer.acquire_memory(leader, self.deadline).await?;
-        catch_panic_async(async {
-            let outcome = self.claimer.table.put(claim).await?;
-            self.claimer.cache.remember(&leader.event.id, outcome.held_claim());
-            Ok(outcome)
-        })
-        .await?
+        catch_panic_async(self.claimer.put(leader, claim)).await?
     }
 }
 
@@ -279,9 +278,9 @@ impl ClaimTable {
     /// items. So the caller must [put](Self::put) each claim that is not reported as inserted.
     ///
     /// # Errors
-    /// Fails if the request fails, or if DynamoDB does not return one answer per claim. In both cases, the outcome of
-    /// every claim is unknown.
-    pub async fn insert(&self, claims: &[Claim]) -> Result<InsertOutcome, InsertError> {
+    /// Fails if the request fails, or if DynamoDB does not return one answer per claim. Then the outcome of every claim is
+    /// unknown.
+    pub async fn insert(&self, claims: &[&Claim]) -> Result<InsertOutcome, InsertError> {
         let statements = claims.iter().map(|claim| self.insertion(claim)).collect();
         let answer = self.client.batch_execute_statement().set_statements(Some(statements)).send().await;
         let responses = match answer {

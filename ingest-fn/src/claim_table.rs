@@ -1,13 +1,15 @@
-//! The conditional write of a claim. With `CLAIM_WRITES=single`, the default, this write is the function's only request
-//! to DynamoDB.
+//! The conditional write of a claim. With `CLAIM_WRITES=single` and without packs, the default, the function sends no other
+//! requests.
+
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use claim::{Body, Claim, ClaimError, Digest, DigestError, EventError, EventRules};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use claim::{Body, Claim, ClaimError, Digest, DigestError, EventError, EventRules, Layout, PACK_LAYOUT};
 
 /// Condition of the write: the event has no claim, or its claim has expired. DynamoDB may delete an expired item days late,
 /// so the dedup window is enforced by this condition and not by the deletion.
@@ -29,9 +31,19 @@ pub enum ClaimOutcome {
     Lost {
         /// That claim.
         held: HeldClaim,
-        /// The body in that claim; `None` if the claim comes from the cache.
+        /// The body in that claim; `None` if the claim comes from the cache, or if it must be settled first.
         body: Option<Body>,
     },
+}
+
+/// The table's answer to the put of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutAnswer {
+    /// The outcome, with the claim that now holds the event.
+    pub outcome: ClaimOutcome,
+    /// A packed claim that must be settled before a message of the event is acknowledged: the earlier claim that holds the
+    /// event, or the expired claim that this put has replaced.
+    pub unsettled: Option<Box<Claim>>,
 }
 
 /// The claim that holds an event, confirmed by the table.
@@ -68,6 +80,15 @@ pub enum ClaimTableError {
     /// The condition failed because of an item that cannot be read as a claim.
     #[error("event {event_id:?} is held by an item that cannot be read as a claim")]
     UnreadableOldItem {
+        /// Id of the event.
+        event_id: String,
+        /// Reason why the item cannot be read.
+        source: ClaimError,
+    },
+    /// The put has replaced an expired packed claim that cannot be read, so that claim cannot be settled. The new claim is
+    /// in the table.
+    #[error("the claim of event {event_id:?} has replaced an expired packed claim that cannot be read")]
+    UnreadableReplacedItem {
         /// Id of the event.
         event_id: String,
         /// Reason why the item cannot be read.
@@ -112,7 +133,7 @@ impl ClaimTable {
     ///
     /// # Errors
     /// Fails if it is unknown which claim holds the event.
-    pub async fn put(&self, claim: &Claim) -> Result<ClaimOutcome, ClaimTableError> {
+    pub async fn put(&self, claim: &Claim) -> Result<PutAnswer, ClaimTableError> {
         let now = claim.claimed_at.timestamp();
         let result = self
             .client
@@ -123,6 +144,8 @@ impl ClaimTable {
             // `ttl` is a reserved word in DynamoDB.
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
+            // With any setting, the put can replace an expired packed claim, which this function must settle.
+            .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .customize()
             .interceptor(BodyCheck)
@@ -131,7 +154,13 @@ impl ClaimTable {
 
         let event_id = || claim.event_id.clone();
         let old_item = match result {
-            Ok(_) => return Ok(ClaimOutcome::Won(self.held_claim(claim)?)),
+            Ok(answer) => {
+                let outcome = ClaimOutcome::Won(self.held_claim(claim)?);
+                let unsettled = answer.attributes.map_or(Ok(None), replaced_packed_claim);
+                let unsettled = unsettled
+                    .map_err(|source| ClaimTableError::UnreadableReplacedItem { event_id: event_id(), source })?;
+                return Ok(PutAnswer { outcome, unsettled });
+            }
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => refused.item().cloned(),
                 // After a throttle, a 5xx or a lost answer, the claim may or may not be in the table.
@@ -147,9 +176,15 @@ impl ClaimTable {
         // The claim id alone is not enough: in theory, another message of the event can have got the same random bits.
         if old == *claim {
             // This is the item that we wrote ourselves: an answer was lost, and a later request found the item.
-            return Ok(ClaimOutcome::Won(self.held_claim(claim)?));
+            return Ok(PutAnswer { outcome: ClaimOutcome::Won(self.held_claim(claim)?), unsettled: None });
         }
-        Ok(ClaimOutcome::Lost { held: self.held_claim(&old)?, body: Some(old.body) })
+        let held = self.held_claim(&old)?;
+        Ok(match old.layout {
+            Layout::Object => PutAnswer { outcome: ClaimOutcome::Lost { held, body: Some(old.body) }, unsettled: None },
+            Layout::Pack(_) => {
+                PutAnswer { outcome: ClaimOutcome::Lost { held, body: None }, unsettled: Some(Box::new(old)) }
+            }
+        })
     }
 
     fn held_claim(&self, claim: &Claim) -> Result<HeldClaim, ClaimTableError> {
@@ -166,10 +201,16 @@ impl ClaimTable {
     }
 }
 
+/// Returns the claim in a replaced item if it is packed. A claim with an object of its own needs no more work.
+fn replaced_packed_claim(item: HashMap<String, AttributeValue>) -> Result<Option<Box<Claim>>, ClaimError> {
+    let is_packed = matches!(item.get("layout"), Some(AttributeValue::S(layout)) if layout == PACK_LAYOUT);
+    if is_packed { Claim::from_item(item).map(|claim| Some(Box::new(claim))) } else { Ok(None) }
+}
+
 /// Turns a successful answer without a body into an error. DynamoDB always sends a JSON object, but a proxy that answers in
 /// its place may send an empty body. The SDK would report such an answer as a success.
 #[derive(Debug)]
-struct BodyCheck;
+pub(crate) struct BodyCheck;
 
 impl Intercept for BodyCheck {
     fn name(&self) -> &'static str {

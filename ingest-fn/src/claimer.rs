@@ -1,19 +1,23 @@
 //! Claims an event. Looks in the cache for the claim that holds the event, and writes a claim to the table only if the
 //! cache has none.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::SharedTimeSource;
 use claim::{BodyTooLarge, Claim};
+use futures_util::{StreamExt as _, stream};
 use lambda_support::Deadline;
 use lambda_support::deadline::DeadlineReached;
 use lambda_support::panic_guard::{Panicked, catch_panic_async};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::claim_table::{ClaimOutcome, ClaimTable, ClaimTableError};
-use crate::config::Config;
-use crate::plan::Leader;
+use crate::bulk_insert::BulkInserter;
+use crate::chunk::{Chunks, NewClaim, Slot};
+use crate::claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, PutAnswer};
+use crate::config::{ClaimWrites, Config};
+use crate::plan::{Group, Leader};
 use crate::random::Random;
+use crate::settle::{SettleError, Settler};
 use crate::warm_cache::WarmCache;
 
 /// Maximum number of puts in flight: the default size of a batch. A higher limit would only save milliseconds, but a
@@ -33,7 +37,18 @@ pub(crate) struct Claimer {
     pub(crate) clock: SharedTimeSource,
     pub(crate) window: Duration,
     pub(crate) random: Random,
+    pub(crate) settler: Settler,
+    claim_writes: ClaimWrites,
     memory: Semaphore,
+}
+
+/// A claim that holds a leader's event. Its messages can be acknowledged if both other fields are `None`.
+pub(crate) struct Claimed {
+    pub(crate) outcome: ClaimOutcome,
+    /// The new claim if it was won and is packed. The pack of its chunk must be closed first.
+    pub(crate) new: Option<(Claim, Slot)>,
+    /// An older packed claim that must be settled first.
+    pub(crate) unsettled: Option<Box<Claim>>,
 }
 
 /// A failed attempt to claim an event. It is unknown which claim holds the event, so all messages of the event must be
@@ -47,32 +62,109 @@ pub(crate) enum ClaimerError {
     #[error(transparent)]
     Panicked(#[from] Panicked),
     #[error(transparent)]
+    Settle(#[from] SettleError),
+    #[error(transparent)]
     Late(#[from] DeadlineReached),
+}
+
+/// Receives the answer about each leader's claim, with the index of its group in the batch.
+pub(crate) type OnClaimed<'a> = dyn FnMut(usize, Result<Claimed, ClaimerError>) + Send + 'a;
+
+impl Claimed {
+    fn settled(outcome: ClaimOutcome) -> Self {
+        Self { outcome, new: None, unsettled: None }
+    }
 }
 
 impl Claimer {
     pub(crate) fn new(config: &Config, table: ClaimTable, clock: SharedTimeSource, random: Random) -> Self {
         let cache = WarmCache::new(config.claim_cache_entries);
         let memory = Semaphore::new(MAX_IN_FLIGHT_KIB as usize);
-        Self { table, cache, clock, window: config.window, random, memory }
+        let settler = Settler::new(clock.clone());
+        let claim_writes = config.claim_writes;
+        Self { table, cache, clock, window: config.window, random, settler, claim_writes, memory }
+    }
+
+    /// Claims the events of all groups. Calls `on_claimed` with the index of each group, as soon as the answer about its
+    /// leader's claim is known. The new claims are packed if there are `chunks`. At the deadline, the caller drops this
+    /// future, which cancels its requests.
+    pub(crate) async fn claim_groups(
+        &self,
+        groups: &[Group],
+        chunks: Option<&Chunks>,
+        deadline: Deadline,
+        on_claimed: &mut OnClaimed<'_>,
+    ) {
+        match self.claim_writes {
+            ClaimWrites::Single => {
+                let mut outcomes = stream::iter(0..groups.len())
+                    .map(|index| async move { (index, self.claim(&groups[index].leader, chunks, deadline).await) })
+                    .buffer_unordered(MAX_IN_FLIGHT);
+                while let Some((index, claimed)) = outcomes.next().await {
+                    on_claimed(index, claimed);
+                }
+            }
+            ClaimWrites::Batch => {
+                BulkInserter::new(self, groups, chunks, deadline).claim_groups(on_claimed).await;
+            }
+        }
     }
 
     /// Claims the leader's event, unless the cache has a claim that holds this event. Adds a claim to the cache only after
     /// the table has confirmed it.
-    pub(crate) async fn claim(&self, leader: &Leader, deadline: Deadline) -> Result<ClaimOutcome, ClaimerError> {
+    pub(crate) async fn claim(
+        &self,
+        leader: &Leader,
+        chunks: Option<&Chunks>,
+        deadline: Deadline,
+    ) -> Result<Claimed, ClaimerError> {
         let _memory = self.acquire_memory(leader, deadline).await?;
         catch_panic_async(async {
             let now = self.clock.now();
-            let event = &leader.event;
-            if let Some(held) = self.cache.get(&event.id, now) {
-                return Ok(ClaimOutcome::Lost { held, body: None });
+            if let Some(held) = self.cache.get(&leader.event.id, now) {
+                return Ok(Claimed::settled(ClaimOutcome::Lost { held, body: None }));
             }
-            let claim = Claim::new(event, &leader.source(), now, self.window, &(self.random)())?;
-            let outcome = self.table.put(&claim).await?;
-            self.cache.remember(&event.id, outcome.held_claim());
-            Ok(outcome)
+            self.put(leader, self.new_claim(leader, chunks, now)?).await
         })
         .await?
+    }
+
+    /// Creates the claim of the leader's event.
+    pub(crate) fn new_claim(
+        &self,
+        leader: &Leader,
+        chunks: Option<&Chunks>,
+        now: SystemTime,
+    ) -> Result<NewClaim, BodyTooLarge> {
+        match chunks {
+            Some(chunks) => chunks.new_claim(leader, now, self.window, &self.random),
+            None => {
+                let claim = Claim::new(&leader.event, &leader.source(), now, self.window, &(self.random)())?;
+                Ok(NewClaim { claim, slot: None })
+            }
+        }
+    }
+
+    pub(crate) async fn put(&self, leader: &Leader, new: NewClaim) -> Result<Claimed, ClaimerError> {
+        let PutAnswer { outcome, unsettled } = self.table.put(&new.claim).await?;
+        Ok(self.claimed(leader, new, outcome, unsettled))
+    }
+
+    /// Returns the claim that holds the leader's event. Adds it to the cache, unless a packed claim must be settled first.
+    pub(crate) fn claimed(
+        &self,
+        leader: &Leader,
+        new: NewClaim,
+        outcome: ClaimOutcome,
+        unsettled: Option<Box<Claim>>,
+    ) -> Claimed {
+        let NewClaim { claim, slot } = new;
+        let is_won = matches!(outcome, ClaimOutcome::Won(_));
+        let new = slot.filter(|_| is_won).map(|slot| (claim, slot));
+        if new.is_none() && unsettled.is_none() {
+            self.cache.remember(&leader.event.id, outcome.held_claim());
+        }
+        Claimed { outcome, new, unsettled }
     }
 
     /// Waits until the claims in flight leave enough memory for the leader's claim. Dropping the permit releases the memory.

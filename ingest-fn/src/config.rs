@@ -17,6 +17,9 @@ const MAX_WINDOW_SECONDS: u64 = 100 * 366 * 86_400;
 /// An entry takes about 150 bytes, so ten thousand entries take 1.5 MB of memory. The smallest function has 128 MB.
 const DEFAULT_CACHE_ENTRIES: &str = "10000";
 
+/// The default of the Terraform module, and so of its queue. If the number is too low, packs only become smaller.
+const DEFAULT_RECEIVES: &str = "3";
+
 /// A million entries take about 150 MB, so a function of 128 MB must have fewer.
 const MAX_CACHE_ENTRIES: usize = 1_000_000;
 
@@ -40,6 +43,15 @@ pub enum ClaimWrites {
     Batch,
 }
 
+/// The layout of the data lake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LakeLayout {
+    /// One object per event.
+    Objects,
+    /// Packs of many events.
+    Packs,
+}
+
 /// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -55,6 +67,10 @@ pub struct Config {
     pub claim_cache_entries: Option<NonZeroUsize>,
     /// `CLAIM_WRITES`.
     pub claim_writes: ClaimWrites,
+    /// `LAKE_LAYOUT`: the layout of new claims. Claims in the table keep theirs.
+    pub lake_layout: LakeLayout,
+    /// `MAX_RECEIVE_COUNT`: the number of receives after which the queue moves a message to the dead-letter queue.
+    pub max_receive_count: u32,
     /// `LOG_ROUTINE_OUTCOMES`: whether each `won` and each `duplicate` has a log line.
     pub log_routine_outcomes: bool,
     /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the value of the metric dimension `FunctionName`.
@@ -96,6 +112,12 @@ impl Config {
             })?,
             claim_cache_entries: NonZeroUsize::new(entries),
             claim_writes,
+            lake_layout: variables.parsed("LAKE_LAYOUT", "objects", |value| match value {
+                "objects" => Ok(LakeLayout::Objects),
+                "packs" => Ok(LakeLayout::Packs),
+                _ => Err("must be `objects` or `packs`"),
+            })?,
+            max_receive_count: variables.number("MAX_RECEIVE_COUNT", DEFAULT_RECEIVES, 1..=1_000)?,
             log_routine_outcomes: variables.log_routine_outcomes()?,
             function_name: variables.function_name("ingest-fn")?,
         })
@@ -121,6 +143,9 @@ mod tests {
         assert_eq!(config.on_conflict, OnConflict::Acknowledge);
         assert_eq!(config.claim_cache_entries.unwrap().get(), 10_000);
         assert_eq!(config.claim_writes, ClaimWrites::Single);
+        assert_eq!(config.lake_layout, LakeLayout::Objects);
+        assert_eq!(config.max_receive_count, 3);
+        assert_eq!(read(&[("TABLE_NAME", "t"), ("LAKE_LAYOUT", "packs")]).unwrap().lake_layout, LakeLayout::Packs);
         assert_eq!(read(&[("TABLE_NAME", "t"), ("CLAIM_CACHE_ENTRIES", "0")]).unwrap().claim_cache_entries, None);
         let century = read(&[("TABLE_NAME", "t"), ("DEDUP_WINDOW_SECONDS", "3162240000")]).unwrap();
         assert_eq!(century.window.as_secs(), 3_162_240_000);
@@ -145,6 +170,8 @@ mod tests {
             ("CLAIM_CACHE_ENTRIES", "-1"),
             ("CLAIM_CACHE_ENTRIES", "1000001"),
             ("CLAIM_WRITES", "batched"),
+            ("LAKE_LAYOUT", "pack"),
+            ("MAX_RECEIVE_COUNT", "0"),
         ] {
             let error = read(&[("TABLE_NAME", "t"), (variable, value)]).unwrap_err();
             assert!(error.starts_with(&format!("environment variable {variable} is {value:?}: ")), "{error}");

@@ -3,16 +3,14 @@
 use std::convert::Infallible;
 
 use aws_smithy_async::time::SharedTimeSource;
-use futures_util::StreamExt as _;
-use futures_util::stream;
 use lambda_runtime::LambdaEvent;
 use lambda_support::deadline::DeadlineReached;
 use lambda_support::{BatchResponse, Deadline, Envelope, LogWriter, Summary, metrics};
 
-use crate::bulk_insert::BulkInserter;
 use crate::claim_table::{ClaimOutcome, ClaimTable};
-use crate::claimer::{Claimer, ClaimerError, MAX_IN_FLIGHT};
-use crate::config::{ClaimWrites, Config};
+use crate::claimer::{Claimer, ClaimerError};
+use crate::config::{Config, LakeLayout};
+use crate::packs::PackWork;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::Report;
@@ -57,21 +55,20 @@ impl Handler {
             report.add_group(&groups[index], &outcome);
         };
         let claiming = async {
-            match self.config.claim_writes {
-                ClaimWrites::Single => {
-                    let mut outcomes = stream::iter(0..groups.len())
-                        .map(|index| async move { (index, self.claimer.claim(&groups[index].leader, deadline).await) })
-                        .buffer_unordered(MAX_IN_FLIGHT);
-                    while let Some((index, outcome)) = outcomes.next().await {
-                        on_outcome(index, outcome);
-                    }
+            let mut packs = PackWork::new(&self.claimer, groups, deadline, self.config.max_receive_count);
+            let claimed = match self.config.lake_layout {
+                LakeLayout::Objects => {
+                    let mut on_claimed = |index, claimed| packs.add(index, claimed, &mut on_outcome);
+                    self.claimer.claim_groups(groups, None, deadline, &mut on_claimed).await;
+                    Ok(())
                 }
-                ClaimWrites::Batch => {
-                    BulkInserter::new(&self.claimer, groups, deadline).claim_groups(on_outcome).await;
-                }
-            }
+                LakeLayout::Packs => packs.claim_groups(event.context.deadline, &mut on_outcome).await,
+            };
+            // Even with the layout `objects`, the table can have packed claims.
+            packs.settle(&mut on_outcome).await;
+            claimed
         };
-        let in_time = deadline.limit(claiming).await;
+        let in_time = deadline.limit(claiming).await.and_then(|claimed| claimed);
         debug_assert!(in_time.is_err() || done.iter().all(|done| *done), "only the deadline leaves events undecided");
         for (group, _) in groups.iter().zip(done).filter(|(_, done)| !done) {
             report.add_group(group, &Err(DeadlineReached.into()));
@@ -90,5 +87,16 @@ impl Handler {
     #[must_use]
     pub fn cached_claims(&self) -> Vec<CachedClaim> {
         self.claimer.cache.claims()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The emulator runs the handler on several threads.
+    #[expect(dead_code, reason = "this function only needs to compile")]
+    fn future_can_be_sent(handler: &Handler, event: LambdaEvent<Envelope>) -> impl Future + Send {
+        handler.handle(event)
     }
 }

@@ -10,22 +10,29 @@
 //! - A message that the function rejects, for example because its body is not a valid event, fails alone on each
 //!   receive, until SQS moves it to the dead-letter queue.
 //!
-//! The function never deletes items of the table and never accesses S3. It never reads the table: it sees an item only
-//! if DynamoDB returns the item with a refused write.
+//! - The function acknowledges a message of a packed claim only if it knows that the claim's line is in a pack.
+//!
+//! The function never deletes items of the table and never accesses S3. It reads packs. It reads any other item only if
+//! DynamoDB returns the item with a write.
 
 mod bulk_insert;
+mod chunk;
 mod claim_table;
 mod claimer;
 mod config;
 mod handler;
+mod pack_table;
+mod packs;
 mod plan;
 mod random;
 mod report;
+mod settle;
 mod warm_cache;
 
 pub use bulk_insert::{InsertError, InsertOutcome, InsertRefusal, MAX_STATEMENTS};
-pub use claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim};
-pub use config::{ClaimWrites, Config, OnConflict};
+pub use claim_table::{ClaimOutcome, ClaimTable, ClaimTableError, HeldClaim, PutAnswer};
+pub use config::{ClaimWrites, Config, LakeLayout, OnConflict};
 pub use handler::Handler;
+pub use pack_table::{CloseOutcome, PackTableError};
 pub use random::{Random, os_random};
 pub use warm_cache::CachedClaim;

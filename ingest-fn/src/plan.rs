@@ -32,8 +32,10 @@ pub(crate) struct Group {
 pub(crate) struct Message {
     pub(crate) id: String,
     /// Time at which the message was sent, in RFC 3339; `None` if SQS does not state it.
-    pub(crate) sent_at: Option<String>,
+    pub(crate) sent_at: Option<Box<str>>,
     pub(crate) trace_id: Option<TraceId>,
+    /// Number of receives so far, this one included; `None` if SQS does not state it.
+    pub(crate) receive_count: Option<u32>,
 }
 
 pub(crate) struct Leader {
@@ -72,6 +74,13 @@ pub(crate) enum MessageError {
     TooLarge(#[from] BodyTooLarge),
     #[error(transparent)]
     Panicked(#[from] Panicked),
+}
+
+impl Group {
+    /// Returns all messages of the event.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Message> {
+        std::iter::once(&self.leader.message).chain(self.followers.iter().map(|follower| &follower.message))
+    }
 }
 
 impl Plan {
@@ -205,17 +214,20 @@ impl Message {
             sent: Option<String>,
             #[serde(rename = "AWSTraceHeader")]
             xray_header: Option<String>,
+            #[serde(rename = "ApproximateReceiveCount")]
+            receive_count: Option<String>,
         }
         let id = id.filter(|id| !id.is_empty())?;
         let attributes = attributes.and_then(|text| serde_json::from_str::<Attributes>(text.get()).ok());
-        let Attributes { sent, xray_header } = attributes.unwrap_or_default();
-        let sent_at = sent.and_then(|sent| logs::rfc3339_from_ms(&sent));
+        let Attributes { sent, xray_header, receive_count } = attributes.unwrap_or_default();
+        let sent_at = sent.and_then(|sent| logs::rfc3339_from_ms(&sent)).map(String::into_boxed_str);
         let from_traceparent = || {
             let traceparent = message_attributes.get("traceparent")?.string_value?;
             TraceId::from_traceparent(&traceparent)
         };
         let trace_id = xray_header.and_then(|header| TraceId::from_xray_header(&header)).or_else(from_traceparent);
-        Some(Self { id, sent_at, trace_id })
+        let receive_count = receive_count.and_then(|count| count.parse().ok());
+        Some(Self { id, sent_at, trace_id, receive_count })
     }
 
     /// Reads the id and the attributes of a record, even if its other fields are malformed.

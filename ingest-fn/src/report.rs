@@ -77,7 +77,7 @@ impl<'a> Report<'a> {
                 self.won += 1;
                 if self.config.log_routine_outcomes {
                     let claim_id = display(held.claim_id);
-                    let Message { id: message_id, sent_at, trace_id } = &leader.message;
+                    let Message { id: message_id, sent_at, trace_id, .. } = &leader.message;
                     let trace_id = trace_id.as_ref().map(display);
                     tracing::info!(outcome = "won", event_id, claim_id, message_id, sent_at, trace_id);
                 }
@@ -110,7 +110,7 @@ impl<'a> Report<'a> {
         held_body: Option<&str>,
     ) {
         let event_id = leader.event.id.as_str();
-        let Message { id: message_id, sent_at, trace_id } = message;
+        let Message { id: message_id, sent_at, trace_id, .. } = message;
         let claim_id = display(held.claim_id);
         let trace_id = trace_id.as_ref().map(display);
         if digest == held.digest {

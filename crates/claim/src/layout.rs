@@ -28,8 +28,8 @@ pub struct PackRef {
 /// Value of `layout` for a claim with an object of its own. An absent attribute means the same.
 pub(crate) const OBJECT: &str = "object";
 
-/// Value of `layout` for a claim in a pack.
-pub(crate) const PACK: &str = "pack";
+/// Value of the attribute `layout` of a packed claim.
+pub const PACK_LAYOUT: &str = "pack";
 
 /// The difference between the names `packed_body` and `body`.
 const PACKED_PREFIX: &str = "packed_";
@@ -43,7 +43,7 @@ impl Layout {
     ) -> Result<Self, ClaimError> {
         match layout {
             None | Some(OBJECT) => Ok(Self::Object),
-            Some(PACK) => {
+            Some(PACK_LAYOUT) => {
                 let pack_id = pack_id.ok_or(ClaimError::NoPack("pack_id"))?;
                 let close_by_ms = close_by_ms.ok_or(ClaimError::NoPack("close_by"))?;
                 Ok(Self::Pack(PackRef { pack_id: parse_id("pack_id", pack_id)?, close_by_ms }))
@@ -59,7 +59,7 @@ impl Layout {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Object => OBJECT,
-            Self::Pack(_) => PACK,
+            Self::Pack(_) => PACK_LAYOUT,
         }
     }
 

@@ -40,7 +40,7 @@ pub use differences::{MAX_DIFFERENCE_CHARS, MAX_DIFFERENCES};
 pub use digest::Digest;
 pub use event::{Event, EventError};
 pub use excerpt::Excerpt;
-pub use layout::{Layout, PackRef};
+pub use layout::{Layout, PACK_LAYOUT, PackRef};
 pub use object::{ObjectPrefix, ObjectPrefixError};
 pub use pack::{ClaimIds, Pack, PackBuilder, PackError, PackTooLarge};
 pub use pointer::PointerError;

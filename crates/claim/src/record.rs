@@ -203,15 +203,13 @@ impl Claim {
         if body.len() > MAX_BODY_BYTES {
             return Err(BodyTooLarge::Body { body_bytes: body.len() });
         }
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).expect("the wall clock is past 1970");
-        let now_ms = u64::try_from(now.as_millis()).expect("the wall clock is before the year 500,000,000");
+        let claim_id = Self::id_at(now, random);
         let claim = Self {
             event_id: event.id.clone(),
             sort_key: Arc::clone(&event.sort_key),
-            claim_id: uuid::Builder::from_unix_timestamp_millis(now_ms, random).into_uuid(),
-            claimed_at: DateTime::from_timestamp_millis(now_ms.cast_signed())
-                .expect("the wall clock is before the year 262,000"),
-            ttl: now.as_secs() + window.as_secs(),
+            claim_id,
+            claimed_at: id_time(claim_id),
+            ttl: since_1970(now).as_secs() + window.as_secs(),
             digest: event.digest.to_bytes(),
             message_id: message.id.to_owned(),
             trace_id: message.trace_id.cloned(),
@@ -223,6 +221,16 @@ impl Claim {
             return Err(BodyTooLarge::Item { item_bytes });
         }
         Ok(claim)
+    }
+
+    /// Returns the id of a claim or a pack that is made at `now`. `random` is the random part of the id.
+    ///
+    /// # Panics
+    /// Panics if `now` is before 1970.
+    #[must_use]
+    pub fn id_at(now: SystemTime, random: &[u8; 10]) -> Uuid {
+        let now_ms = u64::try_from(since_1970(now).as_millis()).expect("the wall clock is before the year 500,000,000");
+        uuid::Builder::from_unix_timestamp_millis(now_ms, random).into_uuid()
     }
 
     /// Checks that a claim with this body fits into DynamoDB. Builds and measures the claim only if its body would have to
@@ -286,6 +294,10 @@ impl Claim {
     pub fn claimed_at_text(&self) -> String {
         rfc3339(self.claimed_at)
     }
+}
+
+fn since_1970(now: SystemTime) -> Duration {
+    now.duration_since(SystemTime::UNIX_EPOCH).expect("the wall clock is past 1970")
 }
 
 /// Returns the time in a UUIDv7.

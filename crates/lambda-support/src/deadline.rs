@@ -46,6 +46,13 @@ impl Deadline {
         timeout_at(self.0, work).await.map_err(|_elapsed| DeadlineReached)
     }
 
+    /// Returns a deadline that is earlier by `reserve`, or by half of the time until this deadline if that is shorter.
+    #[must_use]
+    pub fn earlier(self, reserve: Duration) -> Self {
+        let left = self.left();
+        Self(Instant::now() + left - reserve.min(left / 2))
+    }
+
     /// Returns the time until the deadline, or zero after it.
     #[must_use]
     pub fn left(self) -> Duration {
@@ -99,6 +106,16 @@ mod tests {
         let deadline = Deadline::before(now + Duration::from_secs(3), now, 10);
         assert_eq!(deadline.limit(async { 7 }).await, Ok(7));
         assert!(!deadline.is_reached());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn earlier_deadline_leaves_half_of_the_time() {
+        let now = SystemTime::now();
+        let deadline = Deadline::before(now + Duration::from_secs(30), now, 10);
+        assert_eq!(deadline.earlier(Duration::from_secs(5)).left(), Duration::from_secs(24));
+        assert_eq!(deadline.earlier(Duration::from_secs(25)).left(), Duration::from_millis(14_500));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(deadline.earlier(Duration::from_secs(5)).left(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

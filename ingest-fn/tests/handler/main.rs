@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod batched;
+mod packs;
 mod rules;
+mod settling;
 mod world;
 
 use std::io::Write as _;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use claim::{Claim, EventRules, SourceMessage};
+use aws_sdk_dynamodb::types::AttributeValue;
+use claim::{Claim, EventRules, Pack, SourceMessage, pack};
 use emulator::{Clock, Fault, Service, Services};
 use ingest_fn::{CachedClaim, ClaimTable, Config, Handler};
 use serde_json::{Value, json};
@@ -54,6 +55,17 @@ impl World {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
         let services = Services::on_clock(clock, 1);
         let _ = services.tables.create_claim_table(TABLE);
+        Self::on(services, writes, set, random)
+    }
+
+    /// Returns a new sandbox that uses the same services as this one.
+    pub(crate) fn beside(&self, writes: &str, set: &[(&str, &str)]) -> Self {
+        let calls = AtomicUsize::new(100);
+        let random = move || [u8::try_from(calls.fetch_add(1, Ordering::SeqCst) % 256).unwrap(); 10];
+        Self::on(Arc::clone(&self.services), writes, set, Box::new(random))
+    }
+
+    fn on(services: Arc<Services>, writes: &str, set: &[(&str, &str)], random: ingest_fn::Random) -> Self {
         let look_up = |variable: &str| match variable {
             "TABLE_NAME" => Some(TABLE.to_owned()),
             "DEDUP_WINDOW_SECONDS" => Some(WINDOW.to_string()),
@@ -64,8 +76,8 @@ impl World {
         let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
         let table = ClaimTable::new(client, TABLE, config.rules.clone());
         let log = services.logs.writer("log");
-        let handler = Handler::new(config, table, log.clone(), clock.shared(), random);
-        let has_bystander = writes == "batch";
+        let handler = Handler::new(config, table, log.clone(), services.clock.shared(), random);
+        let has_bystander = writes == "batch" && !set.contains(&("LAKE_LAYOUT", "packs"));
         let delivered = AtomicUsize::new(0);
         let world = Self { services, handler, log, has_bystander, delivered, sent: Arc::default() };
         world.fail(|_| None);
@@ -79,18 +91,24 @@ impl World {
 
     /// From now on, injects `fault(operation, n)` into request `n`, counted from 0.
     pub(crate) fn fail_on(&self, fault: impl Fn(&str, usize) -> Option<Fault> + Send + Sync + 'static) {
+        self.fail_requests(move |operation, _, n| fault(operation, n));
+    }
+
+    /// From now on, injects `fault(operation, body, n)` into request `n`, counted from 0.
+    pub(crate) fn fail_requests(&self, fault: impl Fn(&str, &Value, usize) -> Option<Fault> + Send + Sync + 'static) {
         let sent = Arc::clone(&self.sent);
         let count = AtomicUsize::new(0);
         self.services.faults.set(move |call| {
             assert_eq!(call.service, Service::DynamoDb);
             match call.operation.as_str() {
-                "PutItem" | "BatchExecuteStatement" => {}
+                "PutItem" | "BatchExecuteStatement" | "GetItem" => {}
                 "Scan" => return None, // sent by a test
                 other => panic!("unexpected operation {other}"),
             }
-            let body = serde_json::from_slice(call.request.body()).unwrap();
+            let body: Value = serde_json::from_slice(call.request.body()).unwrap();
+            let fault = fault(&call.operation, &body, count.fetch_add(1, Ordering::SeqCst));
             sent.lock().unwrap().push((call.operation.clone(), body));
-            fault(&call.operation, count.fetch_add(1, Ordering::SeqCst))
+            fault
         });
     }
 
@@ -126,11 +144,29 @@ impl World {
 
     /// Returns the claims in the table, sorted by event id.
     pub(crate) async fn claims(&self) -> Vec<Claim> {
-        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
-        let items = client.scan().table_name(TABLE).send().await.unwrap().items.unwrap();
-        let mut claims: Vec<Claim> = items.into_iter().map(|item| Claim::from_item(item).unwrap()).collect();
+        let items = self.items().await;
+        let claims = items.into_iter().filter(|item| item.get("sk") != Some(&AttributeValue::S(pack::SORT_KEY.into())));
+        let mut claims: Vec<Claim> = claims.map(|item| Claim::from_item(item).unwrap()).collect();
         claims.sort_by(|one, other| one.event_id.cmp(&other.event_id));
         claims
+    }
+
+    /// Returns the packs in the table, sorted by id.
+    pub(crate) async fn packs(&self) -> Vec<Pack> {
+        let mut packs: Vec<Pack> =
+            self.items().await.into_iter().filter_map(|item| Pack::from_item(item).ok()).collect();
+        packs.sort_by_key(|pack| pack.pack_id);
+        packs
+    }
+
+    async fn items(&self) -> Vec<HashMap<String, AttributeValue>> {
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let mut pages = client.scan().table_name(TABLE).into_paginator().items().send();
+        let mut items = Vec::new();
+        while let Some(item) = pages.next().await {
+            items.push(item.unwrap());
+        }
+        items
     }
 
     /// Returns the claims in the sandbox's warm cache.

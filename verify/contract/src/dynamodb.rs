@@ -116,7 +116,7 @@ async fn send_herds(stage: &Stage, over_expired_claim: bool) -> Outcome {
         let claims: Vec<_> = (0..HERD).map(|_| late(claim(&event_id, now + 3 * HOUR))).collect();
         let outcomes = run_concurrently(claims.clone().into_iter().map(|claim| {
             let claim_table = Arc::clone(&claim_table);
-            async move { claim_table.put(&claim).await }
+            async move { claim_table.put(&claim).await.map(|answer| answer.outcome) }
         }))
         .await;
         let outcomes: Vec<_> = outcomes.into_iter().collect::<Result<_, _>>()?;

@@ -31,6 +31,8 @@ pub fn variables(input: &[u8]) {
             },
             is_set("TABLE_NAME"),
             is_valid("CLAIM_WRITES", |value| value == "single" || value == "batch"),
+            is_valid("LAKE_LAYOUT", |value| value == "objects" || value == "packs"),
+            is_valid("MAX_RECEIVE_COUNT", |value| is_number(value, 1, 1_000)),
             is_valid("DEDUP_WINDOW_SECONDS", |value| is_number(value, 1, 100 * 366 * 86_400)),
             is_valid("DEDUP_KEY", |value| key_pointers(value).is_some()),
             ("CONFLICT_IGNORE", set.get("CONFLICT_IGNORE").is_none_or(|list| is_ignore_list(list, &key))),

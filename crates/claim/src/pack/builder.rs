@@ -9,6 +9,9 @@ use crate::body::ZSTD_LEVEL;
 use crate::object::object_line;
 use crate::record::{Claim, ClaimError, MAX_ITEM_BYTES};
 
+/// Base-two logarithm of the window: 512 KiB. Few packs have longer lines, and a larger window would only need more memory.
+const WINDOW_LOG: u32 = 19;
+
 /// Builds a pack. Compresses each line as it is added, so the builder does not hold the lines.
 pub struct PackBuilder {
     claim_ids: ClaimIds,
@@ -41,7 +44,9 @@ impl PackBuilder {
     /// Panics if memory cannot be allocated.
     #[must_use]
     pub fn new() -> Self {
-        let lines = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).expect("zstd has the memory to compress");
+        let mut lines =
+            zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).expect("zstd has the memory to compress");
+        lines.window_log(WINDOW_LOG).expect("zstd accepts windows of 1 KiB to 128 MiB");
         Self { claim_ids: ClaimIds::default(), lines, lines_bytes: 0, claims_ttl: 0 }
     }
 

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::{MAX_LINES_BYTES, Pack, PackError};
 
-/// Base-two logarithm of the largest window that a frame may have: 8 MiB. `ingest-fn` compresses with windows of 2 MiB.
+/// Base-two logarithm of the largest window that a frame may have: 8 MiB. [`PackBuilder`](super::PackBuilder) compresses with
+/// windows of 512 KiB.
 const MAX_WINDOW_LOG: u32 = 23;
 
 type Frame<'a> = zstd::stream::read::Decoder<'a, BufReader<&'a [u8]>>;
