@@ -3,19 +3,25 @@
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::SharedTimeSource;
-use claim::{Claim, ObjectPrefix};
+use claim::{Claim, ObjectPrefix, Pack};
 use lambda_support::Deadline;
 use lambda_support::deadline::DeadlineReached;
 use lambda_support::panic_guard::{Panicked, catch_panic, catch_panic_async};
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 
 use crate::data_lake::{DataLake, DataLakeError, PutOutcome};
+use crate::pack_object::{LineIds, PackObject};
 use crate::record::{Record, RecordError, created_at};
 
 /// Maximum number of writes in flight. Each may hold two copies of a body of 1 MiB, so the limit keeps memory small. It
 /// also limits the number of connections that a cold function opens. Each connection needs a TLS handshake, and the
 /// function has only a fraction of a CPU core.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
+
+/// Maximum number of objects of packs in memory. Such an object can be longer than all bodies of a batch of SQS, because gzip
+/// finds fewer repetitions than zstd.
+const MAX_PACKS_IN_FLIGHT: usize = 2;
 
 /// Up to this age, a record that makes our code panic is reported as failed. An older record can be quarantined.
 const MAX_PANICKING_AGE: Duration = Duration::from_secs(60 * 60);
@@ -25,6 +31,7 @@ pub(crate) struct Archiver {
     lake: DataLake,
     prefix: ObjectPrefix,
     clock: SharedTimeSource,
+    packs: Semaphore,
 }
 
 /// The outcome of one record.
@@ -33,9 +40,17 @@ pub(crate) enum ArchiveOutcome {
     Skipped,
     /// The claim's object is in the lake.
     Archived { put: PutOutcome, key: String, lag_ms: u64 },
+    /// The object of the pack is in the lake.
+    PackArchived { put: PutOutcome, key: String, bytes: usize, claims: Vec<ArchivedClaim> },
     /// The text of the record is stored in the lake, because the record is unusable or because our code panicked on it
     /// twice. After two panics, the claim in the table is still valid, and `replay` can archive it once the code is fixed.
     Quarantined { key: String, reason: RecordError },
+}
+
+/// A claim whose line is in the object of a pack.
+pub(crate) struct ArchivedClaim {
+    pub(crate) ids: LineIds,
+    pub(crate) lag_ms: u64,
 }
 
 /// A failed attempt to archive a record. It is unknown whether the claim's object exists, so Lambda must retry the record.
@@ -53,10 +68,10 @@ pub(crate) enum ArchiverError {
 
 impl Archiver {
     pub(crate) fn new(lake: DataLake, prefix: ObjectPrefix, clock: SharedTimeSource) -> Self {
-        Self { lake, prefix, clock }
+        Self { lake, prefix, clock, packs: Semaphore::new(MAX_PACKS_IN_FLIGHT) }
     }
 
-    /// Archives the claim in a record. Returns the outcome and, for the log, the claim if it could be decoded.
+    /// Archives the claim or the pack in a record. Returns the outcome. Also returns the claim for the log, if it could be decoded.
     pub(crate) async fn archive(
         &self,
         record: &RawValue,
@@ -72,6 +87,10 @@ impl Archiver {
             Ok(Ok(Record::Claim { claim, line })) => {
                 let outcome = catch_panic_async(self.write(&claim, line)).await;
                 (Some(claim), outcome.unwrap_or_else(|panic| Err(panic.into())))
+            }
+            Ok(Ok(Record::Pack(pack))) => {
+                let outcome = catch_panic_async(self.write_pack(&pack, record, sequence_number)).await;
+                (None, outcome.unwrap_or_else(|panic| Err(panic.into())))
             }
             Ok(Err(reason)) => (None, self.quarantine(record, sequence_number, reason).await),
             Err(panic) => (None, Err(panic.into())),
@@ -106,9 +125,31 @@ impl Archiver {
     async fn write(&self, claim: &Claim, line: Vec<u8>) -> Result<ArchiveOutcome, ArchiverError> {
         let key = self.prefix.object_key(claim);
         let put = self.lake.put(&key, line, claim.trace_id.as_ref()).await?;
-        let lag = self.clock.now().duration_since(SystemTime::from(claim.claimed_at)).unwrap_or_default();
-        let lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
-        Ok(ArchiveOutcome::Archived { put, key, lag_ms })
+        Ok(ArchiveOutcome::Archived { put, key, lag_ms: self.lag_ms(claim.claimed_at.into()) })
+    }
+
+    async fn write_pack(
+        &self,
+        pack: &Pack,
+        record: &RawValue,
+        sequence_number: Option<&str>,
+    ) -> Result<ArchiveOutcome, ArchiverError> {
+        let _permit = self.packs.acquire().await.expect("the semaphore is never closed");
+        let PackObject { gzip, lines } = match PackObject::build(pack) {
+            Ok(object) => object,
+            Err(error) => return self.quarantine(record, sequence_number, error.into()).await,
+        };
+        let key = self.prefix.pack_key(pack.pack_id);
+        let bytes = gzip.len();
+        let put = self.lake.put_pack(&key, gzip, lines.len()).await?;
+        let claims = lines.into_iter().map(|ids| ArchivedClaim { lag_ms: self.lag_ms(ids.claimed_at.into()), ids });
+        Ok(ArchiveOutcome::PackArchived { put, key, bytes, claims: claims.collect() })
+    }
+
+    /// Returns the time since the claim, in milliseconds.
+    fn lag_ms(&self, claimed_at: SystemTime) -> u64 {
+        let lag = self.clock.now().duration_since(claimed_at).unwrap_or_default();
+        u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Stores the text of a record that is unusable or that made our code panic twice. A stored record is not reported as

@@ -82,6 +82,27 @@ impl DataLake {
         content: Vec<u8>,
         trace_id: Option<&TraceId>,
     ) -> Result<PutOutcome, DataLakeError> {
+        let metadata = trace_id.map(|id| HashMap::from([("trace-id".to_owned(), id.to_string())]));
+        self.put_object(key, content, "application/json", metadata).await
+    }
+
+    /// Creates the object of a pack, unless the key already has one. The number of lines becomes the object's metadata
+    /// `count`. The object has no `Content-Encoding`, so that clients return it as it is stored.
+    ///
+    /// # Errors
+    /// Fails if it is unknown whether the key has an object.
+    pub async fn put_pack(&self, key: &str, gzip: Vec<u8>, count: usize) -> Result<PutOutcome, DataLakeError> {
+        let metadata = HashMap::from([("count".to_owned(), count.to_string())]);
+        self.put_object(key, gzip, "application/gzip", Some(metadata)).await
+    }
+
+    async fn put_object(
+        &self,
+        key: &str,
+        content: Vec<u8>,
+        content_type: &str,
+        metadata: Option<HashMap<String, String>>,
+    ) -> Result<PutOutcome, DataLakeError> {
         let request = self
             .client
             .put_object()
@@ -89,8 +110,8 @@ impl DataLake {
             .key(key)
             // With this header, S3 answers 412 if the key already has an object.
             .if_none_match("*")
-            .content_type("application/json")
-            .set_metadata(trace_id.map(|id| HashMap::from([("trace-id".to_owned(), id.to_string())])))
+            .content_type(content_type)
+            .set_metadata(metadata)
             .body(ByteStream::from(content));
         // Boxed because the SDK's future has 19 KB, which would be part of each caller's future.
         let answer = Box::pin(request.send()).await;

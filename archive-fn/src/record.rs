@@ -1,9 +1,9 @@
-//! Decodes stream records into claims and the content of the claims' objects.
+//! Decodes stream records into claims, the content of the claims' objects, and packs.
 
 use std::time::{Duration, SystemTime};
 
 use claim::key::{KEY_PREFIX, is_claim_sort_key};
-use claim::{Claim, ClaimError, TraceId, object};
+use claim::{Claim, ClaimError, Pack, PackError, TraceId, object, pack};
 use lambda_support::panic_guard::Panicked;
 use serde::Deserialize;
 use serde_dynamo::{AttributeValue, Item};
@@ -22,9 +22,11 @@ pub enum Record {
         /// Content of the claim's object: one line of JSON and a newline.
         line: Vec<u8>,
     },
+    /// The record is a new pack.
+    Pack(Box<Pack>),
 }
 
-/// The reason why the record of a claim is quarantined.
+/// The reason why the record of a claim or a pack is quarantined.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The record cannot be deserialized.
@@ -33,6 +35,9 @@ pub enum RecordError {
     /// The new image is not a valid claim, or the claim's body is not valid.
     #[error(transparent)]
     Claim(#[from] ClaimError),
+    /// The new image is not a valid pack, or the pack's lines are not valid.
+    #[error(transparent)]
+    Pack(#[from] PackError),
     /// The record is over an hour old, and our code panicked on it twice in one invocation. The claim in the table is
     /// valid and may be the only copy of its event.
     #[error(transparent)]
@@ -55,22 +60,27 @@ struct Change {
 
 impl Record {
     /// Decodes a record. A new claim appears as an INSERT, or as a MODIFY if it replaces an expired claim that DynamoDB has
-    /// not deleted yet.
+    /// not deleted yet. Does not read the lines of a pack.
     ///
     /// # Errors
-    /// Fails if the record belongs to a claim but can never be archived.
+    /// Fails if the record belongs to a claim or a pack but can never be archived.
     pub fn decode(record: &RawValue) -> Result<Self, RecordError> {
         let typed: StreamRecord = match serde_json::from_str(record.get()) {
             Ok(typed) => typed,
-            Err(error) if looks_like_new_claim(record) => return Err(RecordError::NotStreamRecord(error)),
+            Err(error) if looks_archivable(record) => return Err(RecordError::NotStreamRecord(error)),
             Err(_) => return Ok(Self::Other),
         };
-        let is_claim =
-            |image: &Item| matches!(image.inner().get("sk"), Some(AttributeValue::S(sk)) if is_claim_sort_key(sk));
-        let Some(image) = typed.dynamodb.new_image.filter(is_claim) else { return Ok(Self::Other) };
-        if !is_new(&typed.event_name) {
+        let Some(image) = typed.dynamodb.new_image.filter(|_| is_new(&typed.event_name)) else {
             return Ok(Self::Other);
+        };
+        match image.inner().get("sk") {
+            Some(AttributeValue::S(sk)) if is_claim_sort_key(sk) => Self::decode_claim(image),
+            Some(AttributeValue::S(sk)) if sk == pack::SORT_KEY => Ok(Self::Pack(Box::new(Pack::from_item(image)?))),
+            _ => Ok(Self::Other),
         }
+    }
+
+    fn decode_claim(image: Item) -> Result<Self, RecordError> {
         let claim = Claim::from_item(image)?;
         // The claim's line is in a pack. With an object of its own, the event would be archived twice.
         if claim.layout.pack().is_some() {
@@ -85,13 +95,14 @@ fn is_new(event_name: &str) -> bool {
     event_name == "INSERT" || event_name == "MODIFY"
 }
 
-/// Returns true if a record that cannot be deserialized may be a new claim. Also returns true if the record cannot be
-/// parsed as a JSON value either, so that the record is quarantined and not skipped.
-fn looks_like_new_claim(record: &RawValue) -> bool {
+/// Returns true if a record that cannot be deserialized may be a new claim or a new pack. Also returns true for a record that
+/// is not even JSON, so that the record is quarantined and not skipped.
+fn looks_archivable(record: &RawValue) -> bool {
     let Ok(record) = serde_json::from_str::<Value>(record.get()) else { return true };
-    let is_claim = record.pointer("/dynamodb/NewImage/sk/S").and_then(Value::as_str).is_some_and(is_claim_sort_key);
-    // A missing or malformed event name may be the reason why a claim's record cannot be deserialized.
-    is_claim && record.get("eventName").and_then(Value::as_str).is_none_or(is_new)
+    let sort_key = record.pointer("/dynamodb/NewImage/sk/S").and_then(Value::as_str);
+    let is_archivable = sort_key.is_some_and(|sk| is_claim_sort_key(sk) || sk == pack::SORT_KEY);
+    // A missing or malformed event name may be the reason why a record cannot be deserialized.
+    is_archivable && record.get("eventName").and_then(Value::as_str).is_none_or(is_new)
 }
 
 /// The ids that a record contains, for the log. Each is `None` if the record does not have it.

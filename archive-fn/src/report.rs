@@ -3,13 +3,15 @@
 use claim::Claim;
 use lambda_support::{BatchResponse, logs};
 use serde_json::value::RawValue;
+use tracing::field::display;
 
-use crate::archiver::{ArchiveOutcome, ArchiverError};
+use crate::archiver::{ArchiveOutcome, ArchivedClaim, ArchiverError};
 use crate::data_lake::PutOutcome;
+use crate::pack_object::LineIds;
 use crate::record::RecordIds;
 
 /// The result of a batch: its response, the longest lag between a claim and its object, and the number of records with
-/// each outcome.
+/// each outcome. A pack counts as `written` or `already_there` once for each of its claims.
 pub(crate) struct Report {
     pub(crate) response: BatchResponse,
     log_routine_outcomes: bool,
@@ -19,6 +21,8 @@ pub(crate) struct Report {
     skipped: u64,
     quarantined: u64,
     failed: u64,
+    packs: u64,
+    pack_bytes: u64,
 }
 
 impl Report {
@@ -32,18 +36,40 @@ impl Report {
             skipped: 0,
             quarantined: 0,
             failed: 0,
+            packs: 0,
+            pack_bytes: 0,
         }
     }
 
-    /// Returns the metric name and the count of each outcome.
-    pub(crate) fn counts(&self) -> [(&'static str, u64); 5] {
-        [
+    /// Returns the metric name and the count of each outcome. Also returns the number of packs that this batch has written
+    /// and their size, unless there are none: without packs, the metrics would only cost money.
+    pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
+        let mut counts = vec![
             ("Written", self.written),
             ("AlreadyThere", self.already_there),
             ("Skipped", self.skipped),
             ("Quarantined", self.quarantined),
             ("Failed", self.failed),
-        ]
+        ];
+        if self.packs > 0 {
+            counts.extend([("Packs", self.packs), ("PackBytes", self.pack_bytes)]);
+        }
+        counts
+    }
+
+    /// Counts a claim whose object is in the lake. Returns the name of the outcome.
+    fn add_archived(&mut self, put: PutOutcome, lag_ms: u64) -> &'static str {
+        self.lag_max_ms = self.lag_max_ms.max(Some(lag_ms));
+        match put {
+            PutOutcome::Written => {
+                self.written += 1;
+                "written"
+            }
+            PutOutcome::AlreadyThere => {
+                self.already_there += 1;
+                "already_there"
+            }
+        }
     }
 
     /// Logs and counts the outcome of a record. If the record failed, names it in the response. `claim` is the claim in
@@ -58,7 +84,9 @@ impl Report {
         let RecordIds { event_id, claim_id, trace_id } = match (claim, outcome) {
             (Some(claim), _) => RecordIds::of_claim(claim),
             // Thousands of records can be unfinished at the deadline. Reading their ids would take too long.
-            (None, Ok(ArchiveOutcome::Skipped) | Err(ArchiverError::Late(_))) => RecordIds::default(),
+            (None, Ok(ArchiveOutcome::Skipped | ArchiveOutcome::PackArchived { .. }) | Err(ArchiverError::Late(_))) => {
+                RecordIds::default()
+            }
             (None, _) => RecordIds::read(record),
         };
         match outcome {
@@ -69,20 +97,23 @@ impl Report {
                 }
             }
             Ok(ArchiveOutcome::Archived { put, key, lag_ms }) => {
-                let outcome = match put {
-                    PutOutcome::Written => {
-                        self.written += 1;
-                        "written"
-                    }
-                    PutOutcome::AlreadyThere => {
-                        self.already_there += 1;
-                        "already_there"
-                    }
-                };
-                self.lag_max_ms = self.lag_max_ms.max(Some(*lag_ms));
+                let outcome = self.add_archived(*put, *lag_ms);
                 if self.log_routine_outcomes {
                     let message_id = claim.map(|claim| claim.message_id.as_str());
                     tracing::info!(outcome, event_id, claim_id, message_id, trace_id, sequence_number, key, lag_ms);
+                }
+            }
+            Ok(ArchiveOutcome::PackArchived { put, key, bytes, claims }) => {
+                if *put == PutOutcome::Written {
+                    self.packs += 1;
+                    self.pack_bytes += *bytes as u64;
+                }
+                for ArchivedClaim { ids: LineIds { event_id, claim_id, message_id, .. }, lag_ms } in claims {
+                    let outcome = self.add_archived(*put, *lag_ms);
+                    if self.log_routine_outcomes {
+                        let claim_id = display(claim_id);
+                        tracing::info!(outcome, event_id, claim_id, message_id, sequence_number, key, lag_ms);
+                    }
                 }
             }
             Ok(ArchiveOutcome::Quarantined { key, reason }) => {

@@ -71,6 +71,36 @@ fn claim(number: u32, body: &str) -> Value {
     record
 }
 
+/// Returns the stream record of a new pack with one claim for each text.
+#[cfg(target_os = "linux")]
+fn pack(number: u32, texts: impl Iterator<Item = String>) -> Value {
+    let mut builder = claim::PackBuilder::new();
+    for (n, text) in (0..).zip(texts) {
+        let image = claim(number * 100 + n, &json!({ "event_id": "a", "x": text }).to_string());
+        let item: serde_dynamo::Item = serde_json::from_value(image["dynamodb"]["NewImage"].clone()).unwrap();
+        builder.push(&claim::Claim::from_item(item).unwrap()).unwrap();
+    }
+    let mut record = claim(number, r#"{"event_id":"a"}"#);
+    let id = serde_json::from_value(record["dynamodb"]["NewImage"]["claim_id"]["S"].clone());
+    let id: String = id.unwrap();
+    let pack = builder.finish(id.parse().unwrap()).unwrap();
+    record["dynamodb"]["NewImage"] = serde_json::to_value(pack.to_item()).unwrap();
+    record
+}
+
+/// Returns text that hardly compresses.
+#[cfg(target_os = "linux")]
+fn noise(seed: u32, chars: usize) -> String {
+    let mut state = u64::from(2 * seed + 1);
+    let next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state % 64) as usize])
+    };
+    std::iter::repeat_with(next).take(chars).collect()
+}
+
 /// The compiled function archives the claim that is added to the fixture, and skips the fixture's own records.
 #[tokio::test]
 async fn compiled_function_handles_a_real_event() {
@@ -122,6 +152,13 @@ async fn largest_batches_stay_under_64_mb() {
         assert_eq!(invoke(&api, &format!("small{round}"), &small).await, json!({ "batchItemFailures": [] }));
     }
     assert_eq!(services.lakes.versions(BUCKET).len(), 4_100);
+    // Batches of packs that are as large as possible, with lines that gzip cannot compress or that decompress to 6 MB each.
+    let noisy = (5_000..5_014).map(|n| pack(n, (0..2).map(|m| noise(n * 2 + m, 160_000))));
+    let long = (6_000..6_014).map(|n| pack(n, (0..6).map(|m| format!("{}{m}", noise(n, 10_000).repeat(100)))));
+    for (name, packs) in [("noisy", noisy.collect::<Vec<_>>()), ("long", long.collect())] {
+        assert_eq!(invoke(&api, name, &json!({ "Records": packs })).await, json!({ "batchItemFailures": [] }));
+    }
+    assert_eq!(services.lakes.versions(BUCKET).len(), 4_128);
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak_kb: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();

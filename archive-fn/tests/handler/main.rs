@@ -4,6 +4,7 @@
 
 mod answers;
 mod deadline;
+mod packs;
 mod panics;
 mod quarantine;
 mod world;
@@ -84,7 +85,7 @@ async fn claims_of_every_key_space_are_archived() {
         record["dynamodb"]["NewImage"]["sk"]["S"] = sort_key.into();
         record
     };
-    let batch = [with(1, "CLAIM"), with(2, "CLAIM#03102162"), with(3, "CLAIM#?"), with(4, "CLAIMS"), with(5, "PACK")];
+    let batch = [with(1, "CLAIM"), with(2, "CLAIM#03102162"), with(3, "CLAIM#?"), with(4, "CLAIMS"), with(5, "PACKS")];
     assert!(world.deliver(&batch).await.is_empty());
     assert_eq!(world.outcomes(), ["1 written", "2 written", "3 written", "4 skipped", "5 skipped"]);
 }

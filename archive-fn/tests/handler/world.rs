@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber as _;
 use tracing::level_filters::LevelFilter;
 
-const BUCKET: &str = "lake";
+pub(crate) const BUCKET: &str = "lake";
 
 pub(crate) const NOW: u64 = 1_800_000_000;
 

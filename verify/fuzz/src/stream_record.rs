@@ -1,6 +1,7 @@
 //! The properties of the code that decodes stream records.
 
 use archive_fn::Record;
+use claim::Pack;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -22,7 +23,17 @@ pub fn stream_record(input: &[u8]) {
         _ => true,
     };
     match decoded {
-        Ok(Record::Other) => assert!(!(is_claim && is_new), "a claim was skipped: {record}"),
+        Ok(Record::Other) => {
+            assert!(!(is_claim && is_new) || image("layout", "S") == Some("pack"), "a claim was skipped: {record}");
+        }
+        Ok(Record::Pack(pack)) => {
+            assert!(image("sk", "S") == Some("PACK") && is_new, "archived but not a new pack: {record}");
+            assert_eq!(image("pk", "S"), Some(Pack::partition_key(pack.pack_id).as_str()));
+            let mut lines = pack.lines();
+            while let Ok(Some(line)) = lines.next_line() {
+                assert!(pack.claim_ids.contains(line.claim_id) && line.text.ends_with(b"\n"));
+            }
+        }
         Err(error) => assert!(!error.to_string().is_empty()),
         Ok(Record::Claim { claim, line }) => {
             assert!(is_claim && is_new, "archived but not a new claim: {record}");

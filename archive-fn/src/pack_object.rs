@@ -1,0 +1,44 @@
+//! The object of a pack: its lines, compressed with gzip. Each attempt to archive the pack builds the same bytes.
+
+use std::io::Write as _;
+
+use chrono::{DateTime, Utc};
+use claim::pack::PackLine;
+use claim::{Pack, PackError};
+use flate2::{Compression, GzBuilder};
+use uuid::Uuid;
+
+/// Default level of gzip. A higher level takes much more CPU time and saves little.
+const LEVEL: u32 = 6;
+
+/// The object of a pack.
+pub(crate) struct PackObject {
+    /// Content of the object.
+    pub(crate) gzip: Vec<u8>,
+    /// Ids of the lines, in their order.
+    pub(crate) lines: Vec<LineIds>,
+}
+
+/// The ids and the time in one line, for the log.
+pub(crate) struct LineIds {
+    pub(crate) event_id: String,
+    pub(crate) claim_id: Uuid,
+    pub(crate) message_id: String,
+    pub(crate) claimed_at: DateTime<Utc>,
+}
+
+impl PackObject {
+    /// Compresses the lines one at a time, so that only one of them is in memory.
+    pub(crate) fn build(pack: &Pack) -> Result<Self, PackError> {
+        // The header has neither a time nor a file name, which would differ from attempt to attempt.
+        let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(LEVEL));
+        let mut ids = Vec::with_capacity(pack.claim_ids.len());
+        let mut lines = pack.lines();
+        while let Some(PackLine { event_id, claim_id, claimed_at, message_id, text }) = lines.next_line()? {
+            gzip.write_all(text).expect("memory can always be written to");
+            let event_id = event_id.into_owned();
+            ids.push(LineIds { event_id, claim_id, message_id: message_id.into_owned(), claimed_at });
+        }
+        Ok(Self { gzip: gzip.finish().expect("memory can always be written to"), lines: ids })
+    }
+}
