@@ -111,7 +111,7 @@ async fn packed_claims_are_skipped() {
     assert_eq!(world.outcomes(), ["1 skipped", "2 quarantined", "3 quarantined"]);
 }
 
-/// Each recorded stream record, of this version or of the version before, becomes the object of its claim.
+/// The stream records that were recorded with this version and with the previous one are archived.
 #[tokio::test(start_paused = true)]
 async fn recorded_claims_are_archived() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden/stream");
