@@ -156,6 +156,11 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["queue_url", "table", "bucket", "object_prefix", "ingest_log_group", "archive_log_group", "dlq_url", "terraform_dir"])]
     pub local: bool,
 
+    /// Archive many events in one object: the embedded pipeline runs with `LAKE_LAYOUT=packs`, larger batches, and a filter that
+    /// passes packs
+    #[arg(long)]
+    pub packs: bool,
+
     /// Time limit for the pipeline to drain after the last send. Sending may take the time that --rate requires plus this
     /// timeout
     #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = seconds)]
@@ -220,6 +225,11 @@ pub struct LocalArgs {
 
     #[command(flatten)]
     pub settings: SettingsArgs,
+
+    /// Archive many events in one object: the embedded pipeline runs with `LAKE_LAYOUT=packs`, larger batches, and a filter that
+    /// passes packs
+    #[arg(long)]
+    pub packs: bool,
 }
 
 /// Options of `trace`: the event, and the stack to search.

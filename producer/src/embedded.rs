@@ -71,6 +71,8 @@ impl EmbeddedStack {
             // A redelivered message may be alone in the queue. With the default batching window, the queue mapping would
             // wait for more messages until the visibility timeout of the redelivered message has expired.
             settings.sqs_mapping.batching_window = Duration::ZERO;
+            // Lambda does not accept a larger batch without a batching window.
+            settings.sqs_mapping.batch_size = settings.sqs_mapping.batch_size.min(10);
         }
         if scenario.faults == Some(ScenarioFaults::Outage) {
             let begun = OnceLock::new();

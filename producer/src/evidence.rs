@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use claim::{Claim, ObjectPrefix};
 
 use crate::events::Plan;
+use crate::lake;
 use crate::scenario::Scenario;
 use crate::send::SendResults;
 use crate::source::Source;
@@ -76,16 +77,16 @@ impl Evidence<'_> {
     }
 
     /// Returns the keys of extra objects. A key is extra if `archive-fn` logged an event of this run as archived under
-    /// it, although the event's claim has a different key or is known to be missing.
+    /// it, although it is not a key of the event's claim, or the claim is known to be missing.
     pub(crate) fn extra(&self) -> Vec<String> {
         let ids = self.plan.event_ids.iter().enumerate();
         let keys = ids.filter_map(|(event, id)| {
-            let expected = self.seen.claims.get(&event).map(|claim| self.prefix.object_key(claim));
+            let expected = self.seen.claims.get(&event).map(|claim| lake::keys(self.prefix, claim));
             // If the claim has not been read, the right key is unknown, so no key counts as extra. If the claim is known to
             // be missing, every key is extra.
             let is_known = expected.is_some() || self.seen.missing_claims.contains(&event);
             let logged = self.seen.logs.keys.get(id)?.iter().map(|(key, _)| key);
-            Some(logged.filter(move |key| is_known && Some(*key) != expected.as_ref()))
+            Some(logged.filter(move |key| is_known && !expected.as_ref().is_some_and(|keys| keys.contains(key))))
         });
         keys.flatten().cloned().collect()
     }

@@ -24,6 +24,7 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
     let services = services.map_err(Failure::Unreachable)?;
     let mut settings = PipelineSettings::default();
     let function_settings = Target::embedded().settings(&args.settings).map_err(Failure::Unusable)?;
+    let function_settings = FunctionSettings { packs: args.packs, ..function_settings };
     function_settings.apply(&mut settings);
     let address = emulator::endpoint::serve_aws_on(args.port, services.clone()).await;
     let address = address.with_context(|| format!("cannot bind 127.0.0.1:{}", args.port)).map_err(Failure::Unusable)?;
@@ -102,7 +103,7 @@ stack, ingest-fn receives a batch of messages once it is full or 5 s old. Log li
 /// Returns the flags that pass the settings of this pipeline to another command. Omits settings that have their
 /// defaults.
 fn flags(settings: &FunctionSettings) -> String {
-    let FunctionSettings { rules, log_routine_outcomes } = settings;
+    let FunctionSettings { rules, log_routine_outcomes, .. } = settings;
     let default = EventRules::default();
     let quoted = |text: String| format!("'{}'", text.replace('\'', r"'\''"));
     let mut flags = String::new();

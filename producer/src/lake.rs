@@ -4,6 +4,8 @@
 //! are neighbors in the lake, and one page of S3's list of versions covers up to a thousand of them. No request lists
 //! any hour but those of the claims, because a lake may hold years of data.
 
+pub(crate) mod packs;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +16,7 @@ use claim::{Claim, ConflictIgnore, ObjectPrefix};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use self::packs::{PackedClaim, packed_lines};
 use crate::events::Plan;
 use crate::pipeline_client::PipelineClient;
 use crate::read_back::LookupResults;
@@ -33,14 +36,16 @@ const READS_AT_ONCE: usize = 16;
 /// Name of the object metadata in which `archive-fn` stores the claim's trace id.
 const TRACE_ID_METADATA: &str = "trace-id";
 
-/// The object of one claim.
+/// The object that contains the line of one claim.
 #[derive(Clone, Debug)]
 pub struct Object {
+    /// Key of the object. If a packed claim has lines in several objects, the key of one of them.
     pub key: String,
     /// Number of versions of the object. If someone deleted it and `replay` restored it, the identical versions count
-    /// as one.
+    /// as one. If a packed claim has several lines, the total number of versions that contain them.
     pub versions: usize,
-    /// True if the latest version consists of one line that contains the claim's event as it was sent.
+    /// True if the claim's line, or each of its lines, contains the event as it was sent. A single object must contain
+    /// only this line.
     pub is_as_sent: bool,
     /// Id of the latest version, whose content was read; `None` if the bucket has no versioning.
     pub version_id: Option<String>,
@@ -75,8 +80,38 @@ pub(crate) struct Expected<'a> {
     pub(crate) sent: &'a SendResults,
 }
 
+/// Returns the keys under which the line of a claim may be.
+pub(crate) fn keys(prefix: &ObjectPrefix, claim: &Claim) -> Vec<String> {
+    match claim.layout.pack() {
+        None => vec![prefix.object_key(claim)],
+        Some(pack) => vec![prefix.pack_key(pack.pack_id), prefix.pack_key(claim.claim_id)],
+    }
+}
+
 /// Looks up the objects of the given claims. Does not read an object in `known` again unless it may have changed.
 pub(crate) async fn objects(
+    client: &PipelineClient,
+    bucket: &str,
+    expected: Expected<'_>,
+    claims: &[(usize, &Claim)],
+    known: &HashMap<usize, Object>,
+) -> LookupResults<Object> {
+    let mut single = Vec::new();
+    let mut packed = Vec::new();
+    for &(event, claim) in claims {
+        match claim.layout.pack() {
+            None => single.push((event, claim)),
+            Some(pack) => packed.push(PackedClaim { event, claim, pack }),
+        }
+    }
+    let mut found = single_objects(client, bucket, expected, &single, known).await;
+    let packed = packed_lines(client, bucket, expected, packed, known).await;
+    found.found.extend(packed.found);
+    found.problem = found.problem.or(packed.problem);
+    found
+}
+
+async fn single_objects(
     client: &PipelineClient,
     bucket: &str,
     expected: Expected<'_>,
@@ -209,7 +244,7 @@ async fn histories<'a>(
     }
 }
 
-/// Returns a key marker that sorts before `key`. No object has a key between them, because the keys end in `.json`.
+/// Returns a key marker that sorts before `key`. No object has a key between them, because the keys end in `.json` or `.json.gz`.
 fn just_before(key: &str) -> &str {
     key.char_indices().next_back().map_or("", |(last, _)| &key[..last])
 }

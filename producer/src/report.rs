@@ -6,7 +6,7 @@ pub mod text;
 mod charts;
 mod cost;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::cpu::CpuByPart;
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 use crate::lake::LakeRequests;
+use crate::lake::packs::is_pack;
 use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
 use crate::measures::{self, Difference, RepeatedEvent};
@@ -68,9 +69,13 @@ pub struct RunReport {
     pub conflicts: Option<usize>,
     /// Number of messages that `ingest-fn` rejected.
     pub rejected: Option<usize>,
-    /// Number of claims that have an object.
+    /// Number of claims that have an object or a line in a pack.
+    pub archived: Option<usize>,
+    /// Number of claims that have an object of their own.
     pub objects: Option<usize>,
-    /// Total number of versions that the claims' objects have.
+    /// Number of packs that contain lines of the claims.
+    pub packs: Option<usize>,
+    /// Total number of versions that contain the claims: at least one for each archived claim.
     pub object_versions: Option<usize>,
     /// Number of this run's messages in the dead-letter queue.
     pub dead_letters: Option<usize>,
@@ -103,6 +108,8 @@ pub struct RunReport {
     pub objects_per_second_by_tenth: Vec<u64>,
     /// Numbers of requests with which this run read the lake.
     pub lake_requests: Arc<LakeRequests>,
+    /// Number of `PutObject` requests that the lake received, including refused ones; `None` for a deployed stack.
+    pub put_requests: Option<u64>,
     /// CPU time in milliseconds by part of the embedded pipeline; `None` for a deployed stack.
     pub cpu_ms: Option<CpuByPart>,
     /// The estimated cost of the run on AWS; `None` for a deployed stack, because only the embedded pipeline meters its
@@ -129,6 +136,7 @@ impl RunReport {
             !sent.confirmed.is_empty() && sent.unsent == 0 && sent.refused.is_empty() && !evidence.is_partial;
         let verdict = Verdict::new(&invariants, is_complete);
         let in_lake = [Source::Table, Source::Bucket];
+        let packs: HashSet<&String> = objects.values().map(|object| &object.key).filter(|key| is_pack(key)).collect();
         let times = measures::times(evidence);
         let confirmed_ms = sent.confirmed.values().filter_map(|&index| *sent.sent_ms.get(index)?);
         let confirmed_ms: Vec<i64> = confirmed_ms.collect();
@@ -155,7 +163,9 @@ impl RunReport {
             duplicates: if_logged(&[Source::IngestLog], count(IngestOutcome::Duplicate)),
             conflicts: if_known(&[Source::IngestLog], count(IngestOutcome::Conflict)),
             rejected: if_known(&[Source::IngestLog], count(IngestOutcome::Rejected)),
-            objects: if_known(&in_lake, objects.len()),
+            archived: if_known(&in_lake, objects.len()),
+            objects: if_known(&in_lake, objects.values().filter(|object| !is_pack(&object.key)).count()),
+            packs: if_known(&in_lake, packs.len()),
             object_versions: if_known(&in_lake, objects.values().map(|object| object.versions).sum()),
             dead_letters: if_known(&[Source::DeadLetterQueue], dead_letters.len()),
             lost: if_known(&in_lake, evidence.unarchived().filter(|event| evidence.is_done_with(*event)).count()),
@@ -175,6 +185,7 @@ impl RunReport {
                 times.iter().filter_map(|of| of.archived_ms).collect(),
             ),
             lake_requests: Arc::default(),
+            put_requests: None,
             cpu_ms: None,
             bill: None,
         }

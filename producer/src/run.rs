@@ -84,12 +84,18 @@ async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Fa
                 format!("cannot run `{name}` on a deployed stack, because it needs injected faults: give --local");
             return Err(Failure::Unusable(anyhow::anyhow!(text)));
         }
+        Some(_) if args.packs => {
+            return Err(Failure::Unusable(anyhow::anyhow!("cannot use --packs on a deployed stack: give --local")));
+        }
         Some(stack) => {
             let settings = settings.map_err(Failure::Unusable)?;
             let client = PipelineClient::deployed(stack).await.map_err(Failure::Unreachable)?;
             judge(&client, scenario, args, &settings, progress).await?
         }
-        None => run_embedded(scenario, args, &settings.map_err(Failure::Unusable)?, progress).await?,
+        None => {
+            let settings = FunctionSettings { packs: args.packs, ..settings.map_err(Failure::Unusable)? };
+            run_embedded(scenario, args, &settings, progress).await?
+        }
     };
     Ok(RunReport { target: target.to_string(), ..report })
 }
@@ -113,8 +119,9 @@ async fn run_embedded(
         }
     };
     // The bill counts unconfirmed messages as sent, because the metered usage may include them.
-    let bill = Bill::new(&embedded.services.usage(), report.sent + report.unconfirmed, report.events);
-    Ok(RunReport { bill, ..report })
+    let usage = embedded.services.usage();
+    let bill = Bill::new(&usage, report.sent + report.unconfirmed, report.events);
+    Ok(RunReport { bill, put_requests: Some(usage.s3_puts + usage.s3_puts_refused), ..report })
 }
 
 /// Sends the messages, waits until the pipeline is drained or the timeout expires, and judges the result.
@@ -129,7 +136,7 @@ pub async fn judge(
     settings: &FunctionSettings,
     progress: &Progress,
 ) -> Result<RunReport, Failure> {
-    let FunctionSettings { rules, log_routine_outcomes } = settings;
+    let FunctionSettings { rules, log_routine_outcomes, .. } = settings;
     let prefix = client.stack.parse_object_prefix().map_err(Failure::Unusable)?;
     let plan = build_plan(scenario, args, rules, client.max_message_bytes, progress).await?;
     let send_settings = SendSettings {

@@ -6,11 +6,15 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use claim::{ConflictIgnore, DEFAULT_DEDUP_KEY, DedupKey, EventRules, ObjectPrefix};
+use ingest_fn::LakeLayout;
 use pipeline::{PipelineSettings, names};
 
 use crate::cli::{SettingsArgs, TargetArgs};
 use crate::scenario::{Scenario, ScenarioRules};
 use crate::terraform::{Outputs, TerraformError};
+
+/// Number of messages in a batch of `ingest-fn` with packs. Each batch makes at least one pack.
+const PACKS_BATCH_SIZE: usize = 1_000;
 
 /// The reason why no target could be chosen.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,8 @@ pub struct FunctionSettings {
     /// True if the functions also write log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and
     /// `skipped`.
     pub log_routine_outcomes: bool,
+    /// True if the embedded pipeline archives many events in one object.
+    pub packs: bool,
 }
 
 impl FunctionSettings {
@@ -75,13 +81,18 @@ impl FunctionSettings {
         settings.ingest.rules = self.rules.clone();
         settings.ingest.log_routine_outcomes = self.log_routine_outcomes;
         settings.archive.log_routine_outcomes = self.log_routine_outcomes;
+        if self.packs {
+            settings.ingest.lake_layout = LakeLayout::Packs;
+            settings.sqs_mapping.batch_size = PACKS_BATCH_SIZE;
+            settings.stream_mapping.filter = PipelineSettings::pack_filter();
+        }
     }
 }
 
 /// The settings of functions whose variables are not set.
 impl Default for FunctionSettings {
     fn default() -> Self {
-        Self { rules: EventRules::default(), log_routine_outcomes: true }
+        Self { rules: EventRules::default(), log_routine_outcomes: true, packs: false }
     }
 }
 
@@ -209,7 +220,8 @@ impl Target {
             choose("conflict_ignore", given.conflict_ignore.as_deref(), ignore_output, default.conflict_ignore);
         let ignore = ConflictIgnore::parse(ignore, &key).with_context(|| format!("{source} is {ignore:?}"))?;
         let logs = given.log_routine_outcomes.or(stack.and_then(|stack| stack.log_routine_outcomes));
-        Ok(FunctionSettings { rules: EventRules::new(key, ignore), log_routine_outcomes: logs.unwrap_or(true) })
+        let log_routine_outcomes = logs.unwrap_or(true);
+        Ok(FunctionSettings { rules: EventRules::new(key, ignore), log_routine_outcomes, packs: false })
     }
 
     /// Fails if a flag differs from the stack's Terraform output. Otherwise, the producer would judge the run by

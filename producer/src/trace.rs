@@ -75,7 +75,7 @@ pub async fn trace(
     now: DateTime<Utc>,
 ) -> Story {
     let mut search = EventSearch { client, event_id, unreadable: BTreeMap::new() };
-    let FunctionSettings { rules, log_routine_outcomes } = settings;
+    let FunctionSettings { rules, log_routine_outcomes, .. } = settings;
     let (mut current, others): (Vec<ClaimItem>, Vec<ClaimItem>) =
         search.claims().await.into_iter().partition(|item| item.sort_key == **rules.sort_key());
     let item = current.pop().map(|item| item.claim);

@@ -309,7 +309,8 @@ impl<'a> Watch<'a> {
                     self.seen.objects.remove(&event);
                     self.unread.insert(event);
                     let claim = &self.seen.claims[&event];
-                    if self.reader.logs.archived_ms(&claim.event_id, &self.prefix.object_key(claim)).is_some() {
+                    let is_logged = |key: &String| self.reader.logs.archived_ms(&claim.event_id, key).is_some();
+                    if lake::keys(&self.prefix, claim).iter().any(is_logged) {
                         self.seen.missing_objects.insert(event);
                     }
                 }

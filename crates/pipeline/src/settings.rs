@@ -5,7 +5,7 @@ use std::time::Duration;
 use emulator::filter::FilterCriteria;
 use emulator::sqs_mapping::SqsMappingSettings;
 use emulator::stream_mapping::StreamMappingSettings;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::names;
 
@@ -24,6 +24,28 @@ pub struct PipelineSettings {
     pub ingest: ingest_fn::Config,
     /// The configuration of `archive-fn`. It contains the bucket's name.
     pub archive: archive_fn::Config,
+}
+
+impl PipelineSettings {
+    /// Returns the filter of the stream mapping for a table with packs: it passes packs and claims with objects of their
+    /// own, and drops packed claims.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn pack_filter() -> FilterCriteria {
+        let claim = |layout: Value| {
+            let image = json!({ "sk": { "S": [{ "prefix": "CLAIM" }] }, "layout": { "S": [layout] } });
+            json!({ "dynamodb": { "NewImage": image } })
+        };
+        // A claim of the first version has no layout.
+        let patterns = [
+            claim(json!({ "exists": false })),
+            claim(json!("object")),
+            json!({ "dynamodb": { "NewImage": { "sk": { "S": ["PACK"] } } } }),
+        ];
+        FilterCriteria::new(patterns).expect("the emulator supports these patterns")
+    }
 }
 
 impl Default for PipelineSettings {

@@ -83,6 +83,9 @@ fn numbers(report: &RunReport) -> Vec<Number> {
         number("dead letters", report.dead_letters, ""),
         number("lost", report.lost, ""),
     ]);
+    if let Some(packs) = report.packs.filter(|packs| *packs > 0) {
+        numbers.extend([number("packs", Some(packs), ""), number("archived", report.archived, "")]);
+    }
     numbers.extend(if_any("pending", report.pending, "not archived when the run ended"));
     numbers.push(number("extra", report.extra, ""));
     numbers

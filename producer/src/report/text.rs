@@ -72,8 +72,15 @@ fn write_numbers(report: &RunReport, out: &mut impl Write) -> io::Result<()> {
         messages => format!(" ({messages} expected)"),
     };
     row("rejected", report.rejected, &format!("messages that are not valid events{expected}"))?;
-    row("objects", report.objects, "claims archived in the data lake")?;
-    row("object versions", report.object_versions, "versions of these objects; one each if none was overwritten")?;
+    if report.packs.is_some_and(|packs| packs > 0) {
+        row("archived", report.archived, "claims archived in the data lake")?;
+        row("packs", report.packs, "objects with the lines of many claims")?;
+        row("objects", report.objects, "objects of a single claim")?;
+        row("copies", report.object_versions, "copies of these claims in the lake; one each if none was doubled")?;
+    } else {
+        row("objects", report.objects, "claims archived in the data lake")?;
+        row("object versions", report.object_versions, "versions of these objects; one each if none was overwritten")?;
+    }
     row("dead letters", report.dead_letters, "messages in the dead-letter queue")?;
     row("lost", report.lost, "events with neither an object nor a dead letter")?;
     if report.pending > 0 {

@@ -29,6 +29,7 @@ use producer::verdict::Verdict;
 use serde_json::{Value, json};
 
 mod deployed;
+mod packs;
 mod sending;
 mod shared_queue;
 
@@ -40,7 +41,8 @@ fn arguments(line: &str) -> Box<RunArgs> {
 
 /// Returns the function settings that the command uses on the embedded pipeline.
 fn settings(args: &RunArgs) -> FunctionSettings {
-    Target::embedded().settings_of_run(&args.settings, args.chosen_scenario()).unwrap()
+    let settings = Target::embedded().settings_of_run(&args.settings, args.chosen_scenario()).unwrap();
+    FunctionSettings { packs: args.packs, ..settings }
 }
 
 /// Runs a scenario with the command, asserts that its verdict is `held`, and returns the JSON report.

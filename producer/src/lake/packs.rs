@@ -1,0 +1,169 @@
+//! Reads the lines of packed claims from the data lake.
+//!
+//! A packed claim's line is in the object of its pack or in the object of a pack of its own, whose id is the claim id. It
+//! must be in exactly one of them, and the claim must not have a single object beside it.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+
+use claim::{Claim, PackRef};
+use flate2::read::MultiGzDecoder;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{
+    Expected, History, KEYS_AT_ONCE, LISTS_AT_ONCE, Object, READS_AT_ONCE, StoredObject, histories, hour, is_as_sent,
+    read,
+};
+use crate::pipeline_client::PipelineClient;
+use crate::read_back::LookupResults;
+
+/// Number of claims after which a group of packs is full. Each claim has three keys, so a group needs about one list
+/// request.
+const CLAIMS_AT_ONCE: usize = KEYS_AT_ONCE / 3;
+
+/// Maximum size of a pack's decompressed object in bytes. `archive-fn` writes at most 16 MiB.
+const MAX_TEXT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A claim that names a pack.
+#[derive(Clone, Copy)]
+pub(super) struct PackedClaim<'a> {
+    pub(super) event: usize,
+    pub(super) claim: &'a Claim,
+    pub(super) pack: PackRef,
+}
+
+/// Looks up the lines of the given claims. Does not read a line in `known` again unless it may have changed.
+pub(super) async fn packed_lines(
+    client: &PipelineClient,
+    bucket: &str,
+    expected: Expected<'_>,
+    mut claims: Vec<PackedClaim<'_>>,
+    known: &HashMap<usize, Object>,
+) -> LookupResults<Object> {
+    claims.sort_unstable_by_key(|claim| (claim.pack.pack_id, claim.claim.claim_id));
+    let mut groups: Vec<Vec<PackedClaim<'_>>> = Vec::new();
+    for pack in claims.chunk_by(|a, b| a.pack.pack_id == b.pack.pack_id) {
+        match groups.last_mut().filter(|group| group.len() < CLAIMS_AT_ONCE) {
+            Some(group) => group.extend(pack),
+            None => groups.push(pack.to_vec()),
+        }
+    }
+    let lookups = groups.iter().map(|group| lines_of_group(client, bucket, expected, group, known));
+    LookupResults::collect(lookups, LISTS_AT_ONCE).await
+}
+
+async fn lines_of_group(
+    client: &PipelineClient,
+    bucket: &str,
+    expected: Expected<'_>,
+    claims: &[PackedClaim<'_>],
+    known: &HashMap<usize, Object>,
+) -> anyhow::Result<Vec<(usize, Option<Object>)>> {
+    let keys_of: Vec<[String; 3]> = claims.iter().map(|packed| keys(expected, packed)).collect();
+    let mut keys: Vec<&str> = keys_of.iter().flatten().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut existing: HashMap<&str, History> = HashMap::new();
+    for keys in keys.chunk_by(|a, b| hour(a) == hour(b)).flat_map(|keys| keys.chunks(KEYS_AT_ONCE)) {
+        existing.extend(histories(client, bucket, keys).await?.into_iter().filter(|(_, history)| history.exists()));
+    }
+
+    let is_unchanged = |event: &usize, keys: &[String; 3]| {
+        let mut places = keys.iter().filter_map(|key| Some((key, existing.get(key.as_str())?)));
+        let known = known.get(event)?;
+        let (key, history) = places.next()?;
+        (places.next().is_none() && *key == known.key && history.is_still(known)).then(|| known.clone())
+    };
+    let unchanged: Vec<Option<Object>> =
+        claims.iter().zip(&keys_of).map(|(packed, keys)| is_unchanged(&packed.event, keys)).collect();
+    let mut changed: Vec<&str> = keys_of
+        .iter()
+        .zip(&unchanged)
+        .filter(|(_, known)| known.is_none())
+        .flat_map(|(keys, _)| keys)
+        .map(String::as_str)
+        .collect();
+    changed.sort_unstable();
+    changed.dedup();
+    let reads = changed.into_iter().filter_map(|key| Some((key, existing.get(key)?)));
+    let reads = reads.map(|(key, history)| async move {
+        anyhow::Ok(
+            read(client, bucket, key, history)
+                .await?
+                .map(|stored| (key, history, LinesByClaim::parse(key, &stored), stored)),
+        )
+    });
+    let objects: Vec<_> = stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await?;
+
+    let found = |(packed, known): (&PackedClaim<'_>, Option<Object>)| {
+        let copies = objects.iter().flatten().flat_map(|(key, history, lines, stored)| {
+            let lines = lines.0.get(&packed.claim.claim_id).into_iter().flatten();
+            lines.map(move |line| (*key, *history, line, stored))
+        });
+        let object = known.or_else(|| {
+            copies.fold(None, |object: Option<Object>, (key, history, line, StoredObject { versions, .. })| {
+                let is_as_sent = is_as_sent(line, packed.claim, packed.event, expected);
+                Some(match object {
+                    Some(other) => Object {
+                        versions: other.versions + versions,
+                        is_as_sent: other.is_as_sent && is_as_sent,
+                        ..other
+                    },
+                    None => Object {
+                        key: key.to_owned(),
+                        versions: *versions,
+                        is_as_sent,
+                        version_id: history.latest_id().map(str::to_owned),
+                    },
+                })
+            })
+        });
+        (packed.event, object)
+    };
+    Ok(claims.iter().zip(unchanged).map(found).collect())
+}
+
+/// Returns the keys under which the line of a packed claim may be: that of its pack, that of its own pack, and that of a
+/// single object, where it must not be.
+fn keys(expected: Expected<'_>, PackedClaim { claim, pack, .. }: &PackedClaim<'_>) -> [String; 3] {
+    let prefix = expected.prefix;
+    [prefix.pack_key(pack.pack_id), prefix.pack_key(claim.claim_id), prefix.object_key(claim)]
+}
+
+/// The lines of an object, by the ids of their claims.
+struct LinesByClaim(HashMap<Uuid, Vec<Vec<u8>>>);
+
+impl LinesByClaim {
+    /// Parses an object. Ignores lines that have no claim id. An object that does not decompress has no lines, so its
+    /// claims count as not archived.
+    fn parse(key: &str, stored: &StoredObject) -> Self {
+        #[derive(Deserialize)]
+        struct OnlyId<'a> {
+            claim_id: Uuid,
+            #[serde(borrow, rename = "event")]
+            _event: &'a RawValue,
+        }
+        let mut text = Vec::new();
+        let is_readable = if is_pack(key) {
+            MultiGzDecoder::new(stored.content.as_slice()).take(MAX_TEXT_BYTES).read_to_end(&mut text).is_ok()
+        } else {
+            text.clone_from(&stored.content);
+            true
+        };
+        let mut lines: HashMap<Uuid, Vec<Vec<u8>>> = HashMap::new();
+        for line in text.split_inclusive(|byte| *byte == b'\n').filter(|_| is_readable) {
+            if let Ok(OnlyId { claim_id, .. }) = serde_json::from_slice(line) {
+                lines.entry(claim_id).or_default().push(line.to_vec());
+            }
+        }
+        Self(lines)
+    }
+}
+
+/// Returns true if the key is that of a pack's object.
+pub(crate) fn is_pack(key: &str) -> bool {
+    key.ends_with(".json.gz")
+}
