@@ -10,7 +10,6 @@ use claim::{Claim, PackRef};
 use flate2::read::MultiGzDecoder;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
@@ -93,7 +92,7 @@ async fn lines_of_group(
         anyhow::Ok(
             read(client, bucket, key, history)
                 .await?
-                .map(|stored| (key, history, LinesByClaim::parse(key, &stored), stored)),
+                .map(|stored| (key, history, LinesByClaim::parse(key, &stored.content), stored)),
         )
     });
     let objects: Vec<_> = stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await?;
@@ -137,30 +136,36 @@ fn keys(expected: Expected<'_>, PackedClaim { claim, pack, .. }: &PackedClaim<'_
 struct LinesByClaim(HashMap<Uuid, Vec<Vec<u8>>>);
 
 impl LinesByClaim {
-    /// Parses an object. Ignores lines that have no claim id. An object that does not decompress has no lines, so its
-    /// claims count as not archived.
-    fn parse(key: &str, stored: &StoredObject) -> Self {
-        #[derive(Deserialize)]
-        struct OnlyId<'a> {
-            claim_id: Uuid,
-            #[serde(borrow, rename = "event")]
-            _event: &'a RawValue,
-        }
-        let mut text = Vec::new();
-        let is_readable = if is_pack(key) {
-            MultiGzDecoder::new(stored.content.as_slice()).take(MAX_TEXT_BYTES).read_to_end(&mut text).is_ok()
-        } else {
-            text.clone_from(&stored.content);
-            true
-        };
-        let mut lines: HashMap<Uuid, Vec<Vec<u8>>> = HashMap::new();
-        for line in text.split_inclusive(|byte| *byte == b'\n').filter(|_| is_readable) {
-            if let Ok(OnlyId { claim_id, .. }) = serde_json::from_slice(line) {
-                lines.entry(claim_id).or_default().push(line.to_vec());
+    fn parse(key: &str, content: &[u8]) -> Self {
+        let mut by_claim: HashMap<Uuid, Vec<Vec<u8>>> = HashMap::new();
+        for line in lines(key, content) {
+            if let Some(claim_id) = claim_id(&line) {
+                by_claim.entry(claim_id).or_default().push(line);
             }
         }
-        Self(lines)
+        Self(by_claim)
     }
+}
+
+/// Returns the lines of an object, each with its newline. An object that does not decompress has no lines, so its claims
+/// count as not archived.
+pub(crate) fn lines(key: &str, content: &[u8]) -> Vec<Vec<u8>> {
+    let mut text = Vec::new();
+    if !is_pack(key) {
+        text.extend_from_slice(content);
+    } else if MultiGzDecoder::new(content).take(MAX_TEXT_BYTES).read_to_end(&mut text).is_err() {
+        text.clear();
+    }
+    text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+}
+
+/// Returns the claim id in a line; `None` if it has none.
+pub(crate) fn claim_id(line: &[u8]) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        claim_id: Uuid,
+    }
+    serde_json::from_slice(line).ok().map(|OnlyId { claim_id }| claim_id)
 }
 
 /// Returns true if the key is that of a pack's object.

@@ -14,6 +14,7 @@ use ops::logs::{FilterLogEvents, LogsClient};
 use super::mention::mentions_event;
 use super::story::{ArchiveLine, DeadLetter, ObjectStory, rfc3339};
 use crate::dead_letters::{DeadLetterSearch, MAX_ROUNDS};
+use crate::lake::packs::{self, is_pack};
 use crate::lake::{self, StoredObject};
 use crate::pipeline_client::PipelineClient;
 use crate::read_back;
@@ -94,7 +95,7 @@ impl EventSearch<'_> {
         }
     }
 
-    /// Reads the object under the claim's key. If `claim` is `None`, reads the object under the last key that
+    /// Reads the object that contains the claim's line. If `claim` is `None`, reads the object under the last key that
     /// `archive-fn` logged as archived.
     pub(super) async fn object(
         &mut self,
@@ -107,15 +108,30 @@ impl EventSearch<'_> {
             self.record_unknown("bucket", "--bucket");
             return None;
         };
-        let named = || {
+        let (keys, claim_id) = if let Some(claim) = claim {
+            (lake::keys(prefix, claim), Some(claim.claim_id))
+        } else {
             let is_object = |line: &&ArchiveLine| ["written", "already_there"].contains(&line.outcome.as_str());
-            archive.iter().rfind(is_object).and_then(|line| line.key.clone())
+            let last = archive.iter().rfind(is_object)?;
+            (last.key.iter().cloned().collect(), last.claim_id.as_ref().and_then(|id| id.parse().ok()))
         };
-        let key = claim.map(|claim| prefix.object_key(claim)).or_else(named)?;
-        let read = lake::read_object(client, bucket, &key).await;
-        let StoredObject { content, trace_id, versions, deleted_versions } = self.record("bucket", read)??;
-        let as_claimed = claim.map(|claim| object::object_line(claim).is_ok_and(|line| line == content));
-        Some(ObjectStory { key, versions, deleted_versions, bytes: content.len(), trace_id, as_claimed })
+        for key in keys {
+            let read = lake::read_object(client, bucket, &key).await;
+            let Some(stored) = self.record("bucket", read)? else { continue };
+            let StoredObject { content, trace_id, versions, deleted_versions } = stored;
+            let bytes = content.len();
+            let (line, content) = if is_pack(&key) {
+                let mut lines = packs::lines(&key, &content).into_iter().enumerate();
+                let found = lines.find(|(_, line)| claim_id.is_some() && packs::claim_id(line) == claim_id);
+                let Some((index, content)) = found else { continue };
+                (Some(index + 1), content)
+            } else {
+                (None, content)
+            };
+            let as_claimed = claim.map(|claim| object::object_line(claim).is_ok_and(|line| line == content));
+            return Some(ObjectStory { key, line, versions, deleted_versions, bytes, trace_id, as_claimed });
+        }
+        None
     }
 
     pub(super) async fn depth(&mut self, source: &'static str, url: Option<&str>) -> Option<u64> {

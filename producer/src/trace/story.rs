@@ -156,6 +156,9 @@ pub struct ArchiveLine {
 #[derive(Debug, Serialize)]
 pub struct ObjectStory {
     pub key: String,
+    /// Position of the event's line in a pack, counted from 1; `None` for a single object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
     /// Number of versions of the key, not counting `deleted_versions`.
     pub versions: usize,
     /// Number of older versions, if all of them are identical to the latest version and each was deleted before the
@@ -166,8 +169,8 @@ pub struct ObjectStory {
     /// Trace id in the metadata of the latest version, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
-    /// True if the latest version has exactly the bytes that `archive-fn` writes for the claim in the table; `None` if
-    /// the table has no claim of the event.
+    /// True if the latest version, or the event's line in it, has exactly the bytes that `archive-fn` writes for the claim
+    /// in the table; `None` if the table has no claim of the event.
     pub as_claimed: Option<bool>,
 }
 

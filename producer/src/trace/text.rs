@@ -109,7 +109,8 @@ impl ClaimStory {
 
 impl fmt::Display for ObjectStory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, versions, deleted_versions, bytes, trace_id, as_claimed } = self;
+        let Self { key, line, versions, deleted_versions, bytes, trace_id, as_claimed } = self;
+        let place = line.map_or_else(|| format!("object {key}"), |line| format!("line {line} of the pack {key}"));
         let trace = trace(trace_id.as_ref());
         let content = match as_claimed {
             Some(true) => "content matches the claim",
@@ -121,7 +122,7 @@ impl fmt::Display for ObjectStory {
             0 => String::new(),
             deleted => format!(" and {deleted} deleted with the same content"),
         };
-        write!(f, "  object {key}: {versions} version{plural}{deleted}, {bytes} bytes, {content}{trace}")
+        write!(f, "  {place}: {versions} version{plural}{deleted}, {bytes} bytes, {content}{trace}")
     }
 }
 

@@ -1,6 +1,5 @@
 //! Tests of events that have an object, with or without a claim.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use pipeline::names;
 use producer::trace::Place;
 use tokio::time::sleep;
@@ -13,16 +12,7 @@ async fn archived_event_is_found_without_its_claim() {
     let traced = TracedPipeline::start();
     traced.send(r#"{"event_id":"a"}"#);
     traced.until(|services| services.lakes.versions(names::BUCKET).len() == 1).await;
-    let client = aws_sdk_dynamodb::Client::new(&traced.services.sdk_config());
-    let key = |text: &str| AttributeValue::S(text.to_owned());
-    client
-        .delete_item()
-        .table_name(names::TABLE)
-        .key("pk", key("EVENT#a"))
-        .key("sk", key("CLAIM"))
-        .send()
-        .await
-        .unwrap();
+    traced.delete_claim("a").await;
     let story = traced.trace("a").await;
     assert_eq!((story.place, story.object.unwrap().as_claimed), (Place::Archived, None));
 }
@@ -93,4 +83,38 @@ async fn repeated_object_is_overwritten() {
     let client = aws_sdk_s3::Client::new(&traced.services.sdk_config());
     client.put_object().bucket(names::BUCKET).key(&key).body(versions[0].to_vec().into()).send().await.unwrap();
     assert_eq!(traced.trace("a").await.place, Place::Overwritten);
+}
+
+/// The story of a packed event names the pack and the line.
+#[tokio::test(start_paused = true)]
+async fn packed_event_is_found_in_its_pack() {
+    let mut traced = TracedPipeline::start_packed();
+    for event_id in ["a", "b", "c"] {
+        traced.send(&format!(r#"{{"event_id":"{event_id}"}}"#));
+    }
+    traced.until(|services| services.lakes.versions(names::BUCKET).len() == 1).await;
+    let key = traced.services.lakes.versions(names::BUCKET).into_keys().next().unwrap();
+    for (event_id, line) in [("a", 1), ("b", 2), ("c", 3)] {
+        let story = traced.trace(event_id).await;
+        let object = story.object.as_ref().unwrap();
+        assert_eq!((story.place, object.line, object.as_claimed), (Place::Archived, Some(line), Some(true)));
+        let expected = format!("line {line} of the pack {key}: 1 version, ");
+        assert!(text(&story).contains(&expected), "{}", text(&story));
+    }
+    traced.pipeline = None;
+    traced.delete_claim("b").await;
+    let story = traced.trace("b").await;
+    assert_eq!((story.place, story.object.map(|object| object.line)), (Place::Archived, Some(Some(2))));
+}
+
+/// A claim whose pack does not list it is in a pack of its own, or on its way there.
+#[tokio::test(start_paused = true)]
+async fn unlisted_event_is_not_in_the_pack() {
+    let traced = TracedPipeline::start_packed();
+    traced.send(r#"{"event_id":"a"}"#);
+    traced.until(|services| services.lakes.versions(names::BUCKET).len() == 1).await;
+    // Another claim of the same pack, whose winner died before the close.
+    traced.copy_claim("a", "b").await;
+    let story = traced.trace("b").await;
+    assert!(story.place == Place::InStream && story.object.is_none(), "{}", text(&story));
 }

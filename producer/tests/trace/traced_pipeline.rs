@@ -1,11 +1,13 @@
 //! The embedded pipeline whose events the tests trace.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::ObjectPrefix;
 use emulator::{Clock, Fault, Service, Services, queue_url};
+use ingest_fn::LakeLayout;
 use pipeline::{Pipeline, PipelineSettings, names};
 use producer::pipeline_client::PipelineClient;
 use producer::target::{FunctionSettings, Stack};
@@ -36,6 +38,13 @@ impl TracedPipeline {
         let mut settings = PipelineSettings::default();
         settings.ingest.log_routine_outcomes = false;
         settings.archive.log_routine_outcomes = false;
+        Self::start_with(settings)
+    }
+
+    pub(crate) fn start_packed() -> Self {
+        let mut settings = PipelineSettings::default();
+        settings.ingest.lake_layout = LakeLayout::Packs;
+        settings.stream_mapping.filter = PipelineSettings::pack_filter();
         Self::start_with(settings)
     }
 
@@ -88,13 +97,37 @@ impl TracedPipeline {
         self.until(|services| services.lakes.versions(names::BUCKET).len() > objects).await;
     }
 
+    pub(crate) async fn delete_claim(&self, event_id: &str) {
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let request = client.delete_item().table_name(names::TABLE);
+        request.set_key(Some(claim_key(event_id))).send().await.unwrap();
+    }
+
+    /// Writes a claim of `to` that differs from the claim of `from` only in its event and its id.
+    pub(crate) async fn copy_claim(&self, from: &str, to: &str) {
+        let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
+        let claim = client.get_item().table_name(names::TABLE).set_key(Some(claim_key(from))).send().await.unwrap();
+        let mut claim = claim.item.unwrap();
+        claim.extend(claim_key(to));
+        let id = claim["claim_id"].as_s().unwrap();
+        let other_id = format!("{}{}", &id[..id.len() - 1], if id.ends_with('0') { '1' } else { '0' });
+        claim.insert("claim_id".to_owned(), AttributeValue::S(other_id));
+        client.put_item().table_name(names::TABLE).set_item(Some(claim)).send().await.unwrap();
+    }
+
     pub(crate) async fn set_in_claim(&self, event_id: &str, update: &str, value: &str) {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
         let client = aws_sdk_dynamodb::Client::new(&self.services.sdk_config());
         let request = client.update_item().table_name(names::TABLE).update_expression(update);
-        let request = request.key("pk", text(&format!("EVENT#{event_id}"))).key("sk", text("CLAIM"));
-        request.expression_attribute_values(":v", text(value)).send().await.unwrap();
+        let request = request.set_key(Some(claim_key(event_id)));
+        let value = AttributeValue::S(value.to_owned());
+        request.expression_attribute_values(":v", value).send().await.unwrap();
     }
+}
+
+/// Returns the key of the claim of an event.
+fn claim_key(event_id: &str) -> HashMap<String, AttributeValue> {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    HashMap::from([("pk".to_owned(), text(&format!("EVENT#{event_id}"))), ("sk".to_owned(), text("CLAIM"))])
 }
 
 pub(crate) fn outcomes(story: &Story) -> Vec<&str> {
