@@ -117,9 +117,10 @@ pub(crate) async fn run(args: ReplayArgs) -> ExitCode {
         Err(error) => {
             note(&format!("error: {}", error_line(&error)));
             match error {
-                ReplayError::NewLake { .. } | ReplayError::EmptyTimeRange { .. } | ReplayError::Worklist(_) => {
-                    UNUSABLE.into()
-                }
+                ReplayError::NewLake { .. }
+                | ReplayError::EmptyTimeRange { .. }
+                | ReplayError::Worklist(_)
+                | ReplayError::Packed { .. } => UNUSABLE.into(),
                 ReplayError::Describe { .. }
                 | ReplayError::Table { .. }
                 | ReplayError::Bucket { .. }

@@ -98,6 +98,14 @@ pub enum ReplayError {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The table has a packed claim. This version of `replay` would write a second copy of it.
+    #[error("cannot replay the table {table}: the claim {claim} is packed, which this version does not support")]
+    Packed {
+        /// Name of the table.
+        table: String,
+        /// Key of the claim.
+        claim: String,
+    },
     /// Too many writes in a row failed. Carries the last error.
     #[error(
         "failed to write {MAX_CONSECUTIVE_FAILURES} objects in a row, so the remaining ones were not tried; the last error: {0}"

@@ -6,7 +6,7 @@ use archive_fn::{DataLake, DataLakeError, PutOutcome};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use claim::{Claim, ObjectPrefix, object};
+use claim::{Claim, ObjectPrefix, PACK_LAYOUT, object};
 use lambda_support::error_chain;
 use lambda_support::panic_guard::Panicked;
 
@@ -68,6 +68,10 @@ pub(super) async fn rewrite_unusable(
 }
 
 async fn archive(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<RewriteOutcome, RewriteError> {
+    if matches!(item.get("layout"), Some(AttributeValue::S(layout)) if layout == PACK_LAYOUT) {
+        // The event has been claimed again since the scan, and the line of the new claim is in a pack.
+        return Ok(RewriteOutcome::Gone);
+    }
     let line = Claim::from_item(item.clone()).and_then(|claim| object::object_line(&claim).map(|line| (claim, line)));
     match line {
         Ok((claim, line)) => Ok(match lake.put(&prefix.object_key(&claim), line, claim.trace_id.as_ref()).await? {

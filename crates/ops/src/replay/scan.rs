@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use claim::key::is_claim_sort_key;
-use claim::{Claim, ObjectPrefix};
+use claim::{Claim, ObjectPrefix, PACK_LAYOUT};
 use futures_util::future::try_join_all;
 use lambda_support::error_chain;
 use tokio::sync::mpsc;
@@ -29,6 +29,8 @@ enum ScannedItem {
         item: ItemKey,
         reason: String,
     },
+    /// The line of the claim is in a pack.
+    Packed(ItemKey),
     /// The item is not a claim, or its claim is outside the replay's time range.
     Other,
 }
@@ -68,6 +70,9 @@ pub(super) async fn scan(
                         worklist.add(&partition, &claim);
                     }
                     ScannedItem::Unusable { item, reason } => worklist.add_unusable(&item, &reason),
+                    ScannedItem::Packed(item) => {
+                        return Err(ReplayError::Packed { table: table.name.clone(), claim: item.to_string() });
+                    }
                     ScannedItem::Other => {}
                 }
             }
@@ -130,6 +135,9 @@ fn classify(mut item: Item, settings: &ReplaySettings, until: DateTime<Utc>) -> 
     let key = ItemKey { pk: text("pk"), sk: text("sk") };
     if !is_claim_sort_key(&key.sk) {
         return ScannedItem::Other;
+    }
+    if matches!(item.get("layout"), Some(AttributeValue::S(layout)) if layout == PACK_LAYOUT) {
+        return ScannedItem::Packed(key);
     }
     item.insert("body".to_owned(), AttributeValue::S(String::new()));
     let claim = match Claim::from_item(item) {

@@ -500,3 +500,19 @@ async fn scan_continues_within_one_event() {
     assert_eq!((outcome.compared, outcome.written, lake(&services).len()), (KEYS as u64, KEYS as u64, KEYS));
     assert_eq!(scans.load(Ordering::SeqCst), 1, "the first page is not read again");
 }
+
+/// A replay refuses a table with packed claims, because it would archive them a second time. It writes nothing.
+#[tokio::test(start_paused = true)]
+async fn packed_claims_are_refused() {
+    let services = services();
+    let folder = tempfile::tempdir().unwrap();
+    put_in_table(&services, [claim_at(HOUR_STARTS_MS, 1)]).await;
+    let mut packed = claim_at(HOUR_STARTS_MS, 2);
+    let pack_id = packed.claim_id;
+    packed.layout = claim::Layout::Pack(claim::PackRef { pack_id, close_by_ms: HOUR_STARTS_MS });
+    put_in_table(&services, [packed]).await;
+    let settings = ReplaySettings { new_lake: true, ..settings(&services, &folder.path().join("checkpoint")) };
+    let error = run(&services, &settings).await.unwrap_err();
+    assert!(matches!(&error, ReplayError::Packed { claim, .. } if claim == "EVENT#e2"), "{error}");
+    assert!(lake(&services).is_empty());
+}
