@@ -69,7 +69,7 @@ output "dynamodb_table_arn" {
 }
 
 output "dynamodb_stream_arn" {
-  description = "ARN of the stream of the table of claims."
+  description = "ARN of the claims table's stream."
   value       = module.pipeline.dynamodb_stream_arn
 }
 
@@ -104,7 +104,7 @@ output "conflict_ignore" {
 }
 
 output "log_routine_outcomes" {
-  description = "False if the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`."
+  description = "True if the functions log the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`."
   value       = module.pipeline.log_routine_outcomes
 }
 

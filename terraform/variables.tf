@@ -9,7 +9,7 @@ variable "region" {
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]+$", var.region))
-    error_message = "region must be an AWS region code such as sa-east-1: ARNs and the bucket's name are built from it."
+    error_message = "region must be an AWS region code such as sa-east-1: Terraform builds ARNs and the bucket's name from it."
   }
 }
 
@@ -46,7 +46,7 @@ variable "dedup_key" {
 }
 
 variable "conflict_ignore" {
-  description = "JSON Pointers to members of a body that `ingest-fn` ignores when it compares the bodies of two messages of one event. With the dedup key `content`, changing the list also starts a new key space."
+  description = "JSON Pointers to the members that `ingest-fn` ignores when it compares the bodies of two messages of one event. With the dedup key `content`, changing the list also starts a new key space."
   type        = list(string)
   default     = null
 }
@@ -121,7 +121,7 @@ variable "archive_version" {
 }
 
 variable "archive_enabled" {
-  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream. Set the variable to true again before the claims are as old as `archive.maximum_record_age_seconds`: the stream mapping discards older claims. The alarms that detect a stopped pipeline still fire."
+  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream. Set the variable to true again before the oldest of them reaches `archive.maximum_record_age_seconds`: the stream mapping discards older records. The alarms that detect a stopped pipeline still fire."
   type        = bool
   default     = null
 }
@@ -142,7 +142,7 @@ variable "functions" {
 }
 
 variable "log_routine_outcomes" {
-  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. The setting does not affect metrics, alarms or the lines of other outcomes. The saved queries and `producer trace` cannot show what is not logged."
+  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. The setting does not affect metrics, alarms or the lines of other outcomes. The saved queries and `producer trace` do not show outcomes that are not logged."
   type        = bool
   default     = null
 }
@@ -230,13 +230,13 @@ variable "senders" {
 }
 
 variable "queue_policy_documents" {
-  description = "JSON policy documents whose statements are added to the queue's policy. These statements cannot replace a statement of the module."
+  description = "JSON policy documents. Terraform adds their statements to the queue's policy. These statements cannot replace a statement of the module."
   type        = list(string)
   default     = null
 }
 
 variable "bucket_policy_documents" {
-  description = "JSON policy documents whose statements are added to the bucket's policy. These statements cannot replace a statement of the module."
+  description = "JSON policy documents. Terraform adds their statements to the bucket's policy. These statements cannot replace a statement of the module."
   type        = list(string)
   default     = null
 }

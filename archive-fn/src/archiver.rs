@@ -14,9 +14,9 @@ use crate::data_lake::{DataLake, DataLakeError, PutOutcome};
 use crate::pack_object::{LineIds, PackObject};
 use crate::record::{Record, RecordError, created_at};
 
-/// Maximum number of writes in flight. Each may hold two copies of a body of 1 MiB, so the limit keeps memory small. It
-/// also limits the number of connections that a cold function opens. Each connection needs a TLS handshake, and the
-/// function has only a fraction of a CPU core.
+/// Maximum number of writes in flight. Each write may hold two copies of a body of 1 MiB, so the limit keeps memory
+/// small. It also limits the number of connections that a cold function opens. Each connection needs a TLS handshake,
+/// and the function has only a fraction of a CPU core.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
 /// Maximum number of objects of packs in memory. Such an object can be longer than all bodies of a batch of SQS, because gzip
@@ -71,7 +71,8 @@ impl Archiver {
         Self { lake, prefix, clock, packs: Semaphore::new(MAX_PACKS_IN_FLIGHT) }
     }
 
-    /// Archives the claim or the pack in a record. Returns the outcome. Also returns the claim for the log, if it could be decoded.
+    /// Archives the claim or the pack in a record. Returns the outcome. For the log, also returns the claim if it could be
+    /// decoded.
     pub(crate) async fn archive(
         &self,
         record: &RawValue,
@@ -98,8 +99,8 @@ impl Archiver {
     }
 
     /// Returns true if a record that made our code panic is old enough to be quarantined. A younger record is reported
-    /// as failed, because the panic may be transient. If our code panicked on every retry of an old record, reporting
-    /// the record each time could block its shard for 22 hours.
+    /// as failed, because the panic may be transient. An old record must not be reported again and again, because it
+    /// could block its shard for 22 hours.
     pub(crate) fn may_quarantine_panic(&self, record: &RawValue) -> bool {
         let age = created_at(record).and_then(|created| self.clock.now().duration_since(created).ok());
         age.is_some_and(|age| age > MAX_PANICKING_AGE)

@@ -64,8 +64,8 @@ impl DataLakeError {
 }
 
 impl DataLake {
-    /// Returns the lake in `bucket`. Its client is built from `config`, and also retries a write that S3 answers with
-    /// 409. By default, the SDK does not retry it.
+    /// Returns the lake in `bucket`. Its client is built from `config`. Unlike the SDK by default, the client retries a
+    /// write that S3 answers with 409.
     #[must_use]
     pub fn new(config: Builder, bucket: &str) -> Self {
         let conflict = HttpStatusCodeClassifier::new_from_codes(&[CONFLICT]);

@@ -95,8 +95,8 @@ fn is_new(event_name: &str) -> bool {
     event_name == "INSERT" || event_name == "MODIFY"
 }
 
-/// Returns true if a record that cannot be deserialized may be a new claim or a new pack. Also returns true for a record that
-/// is not even JSON, so that the record is quarantined and not skipped.
+/// Returns true if a record that cannot be deserialized may be a new claim or a new pack. Also returns true if the record
+/// is not valid JSON at all, so that the record is quarantined and not skipped.
 fn looks_archivable(record: &RawValue) -> bool {
     let Ok(record) = serde_json::from_str::<Value>(record.get()) else { return true };
     let sort_key = record.pointer("/dynamodb/NewImage/sk/S").and_then(Value::as_str);

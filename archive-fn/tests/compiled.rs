@@ -55,7 +55,8 @@ async fn invoke(api: &RuntimeApi, request_id: &str, event: &Value) -> Value {
     serde_json::from_slice(&reply.unwrap().unwrap().unwrap()).unwrap()
 }
 
-/// Returns the fixture's first record, with the sequence number `number` and with a claim of `body` as its new image.
+/// Returns the fixture's first record, changed to an INSERT with the sequence number `number`. Its new image is a claim
+/// with the body `body`.
 fn claim(number: u32, body: &str) -> Value {
     let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
     let mut record = fixture["Records"][0].clone();

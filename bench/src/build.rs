@@ -31,7 +31,7 @@ pub(crate) fn build_functions(quick: bool) -> anyhow::Result<PathBuf> {
     Ok(target.join("release"))
 }
 
-/// Builds the producer with optimization, and returns the program.
+/// Builds the producer with optimization, and returns its path.
 pub(crate) fn build_producer() -> anyhow::Result<PathBuf> {
     let target = target_folder()?;
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -28,7 +28,8 @@ pub(crate) struct CapacityArgs {
     /// CPU time of `ingest-fn` per message, including its requests to the table, in microseconds
     #[arg(long, value_name = "US", required_if_eq("embedded", "true"), requires = "embedded")]
     ingest: Option<u64>,
-    /// CPU time of `archive-fn` per record, including its requests to the lake and reads of the stream, in microseconds
+    /// CPU time of `archive-fn` per record, including its requests to the lake and the reads of the stream, in
+    /// microseconds
     #[arg(long, value_name = "US", required_if_eq("embedded", "true"), requires = "embedded")]
     archive: Option<u64>,
     /// CPU time per batch of `ingest-fn`, in microseconds, in addition to the time per message
@@ -40,13 +41,13 @@ pub(crate) struct CapacityArgs {
     /// Number of CPU cores that an overloaded run keeps busy: CPU time of the process divided by elapsed time
     #[arg(long, default_value_t = 2.0, requires = "embedded")]
     cores: f64,
-    /// Time between two polls of the empty stream in milliseconds
+    /// Time between two polls of the empty stream, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..), requires = "embedded")]
     poll_interval: u64,
     /// Messages sent per second; can be repeated
     #[arg(long, default_values_t = [500, 1_500, 10_000], requires = "embedded")]
     rate: Vec<u32>,
-    /// Duration of the load in seconds
+    /// Duration of the load, in seconds
     #[arg(long, default_value_t = 60, requires = "embedded")]
     seconds: u64,
 }

@@ -52,7 +52,7 @@ pub(crate) fn write(functions: &Path, before: Option<&Path>, out: &mut impl Writ
 
 const RELATIONS: [Relation; 2] = [Relation::Distinct, Relation::Duplicates];
 
-/// A function's name, the text after it in the table, and the environment variables with which it runs.
+/// A function's name, the text that the table adds to the name, and the function's additional environment variables.
 type Setting = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 const SETTINGS: [Setting; 5] = [
     (INGEST, "", &[]),
@@ -62,7 +62,8 @@ const SETTINGS: [Setting; 5] = [
     (INGEST, ", dedup key `content`", &[("DEDUP_KEY", "content")]),
 ];
 
-/// Returns the instructions per message. Compares a run that only warms up with a run of [`COUNTED`] more batches.
+/// Returns the instructions per message. Runs the function twice, once only with the warm-up batches and once with
+/// [`COUNTED`] more, and subtracts the counts.
 fn instructions(
     valgrind: &Path,
     folder: &Path,

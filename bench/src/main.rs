@@ -2,8 +2,9 @@
 //! that a user might write. The functions run one after another, each with its own Runtime API and its own emulated
 //! services.
 //!
-//! CPU time and memory are those of the function's process alone. Each round measures every function, so that other load
-//! on the machine affects all functions alike. The figures are medians. Targets for times are ratios within one run.
+//! CPU time and memory are those of the function's process alone. Each round measures every function, so that other
+//! load on the machine affects all functions alike. The figures are medians. A target for a time is a ratio between two
+//! functions in the same run.
 //!
 //! | module | purpose |
 //! | --- | --- |

@@ -14,8 +14,8 @@ use bench::traffic::{BATCH, Relation, Size, Traffic};
 /// their CPU time does not count.
 const WARM_UP: usize = 20;
 
-/// Number of cold starts in a run. The run reports the median of their times, because a single time varies too much on a
-/// busy machine.
+/// Number of cold starts in a run. The run reports the median of their times, because a single time varies too much on
+/// a busy machine.
 const STARTS: usize = 5;
 
 /// The figures of one run.
@@ -23,8 +23,8 @@ const STARTS: usize = 5;
 pub(crate) struct Sample {
     /// Time from process start to the first request for an event, in milliseconds.
     pub(crate) cold_ms: f64,
-    /// Time from process start to the response to the first batch, in milliseconds. The batch is available as soon as the
-    /// function asks for it.
+    /// Time from process start to the response to the first batch, in milliseconds. The batch is available as soon as
+    /// the function asks for it.
     pub(crate) first_batch_ms: f64,
     /// CPU time of the warm function per message, in microseconds.
     pub(crate) cpu_us: f64,

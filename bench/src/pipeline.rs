@@ -19,7 +19,7 @@ use crate::results::Machine;
 /// The parts of the pipeline, named as in `producer --json`, in the order in which they process an event.
 const PARTS: [&str; 7] = ["send", "ingest", "table", "stream", "archive", "lake", "verify"];
 
-/// Number of seconds for which the run at half the rate sends.
+/// Number of seconds for which the producer sends in the run at half the rate.
 const SECONDS_AT_HALF_RATE: u64 = 20;
 
 /// The part of `producer --json` that the bench reads. Older builds have neither `cpu_ms` nor `lake_requests`.

@@ -1,5 +1,5 @@
-//! A function as a child process. The kernel reports its CPU time, in nanoseconds, and its peak memory. The services run
-//! in the process of the bench, so these figures do not include them.
+//! A function as a child process. The kernel reports its CPU time, in nanoseconds, and its peak memory. The services
+//! run in the bench's own process, so these figures do not include them.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ pub(crate) struct Process {
     requests: usize,
 }
 
-/// Starts emulated AWS services that contain the table and the bucket. Returns the services and their loopback endpoint.
+/// Starts emulated AWS services that contain the table and the bucket. Returns the services and their loopback
+/// endpoint.
 pub(crate) async fn back_end() -> anyhow::Result<(Arc<Services>, String)> {
     let services = Services::on_real_clock(1)?;
     let _ = services.tables.create_claim_table(names::TABLE);

@@ -111,8 +111,8 @@ pub(crate) struct Memory {
     pub(crate) peak_mb: f64,
 }
 
-/// Measures the peak memory with three kinds of large batches: five messages of 1 MiB, ten thousand small messages, and a
-/// stream batch of 6 MB. For each kind, a separate process handles the batch `repeats` times.
+/// Measures the peak memory with three kinds of large batches: five messages of 1 MiB, ten thousand small messages, and
+/// a stream batch of 6 MB. For each kind, a separate process handles the batch `repeats` times.
 pub(crate) fn memory(ingest: &Subject, archive: &Subject, repeats: usize) -> anyhow::Result<Vec<Memory>> {
     let large = (0..5).map(|n| {
         // The batch is JSON, so each quote in a body takes one more byte. The filler has no quotes, and it compresses

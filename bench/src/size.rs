@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::subject::{Artifact, Subject};
 
-/// Bytes of the two headers of each entry in a zip. An entry also contains its name twice.
+/// Size in bytes of the two headers of a zip entry, without the name that each of them repeats.
 const ZIP_ENTRY_BYTES: u64 = 30 + 46;
 /// Bytes of the record at the end of a zip.
 const ZIP_END_BYTES: u64 = 22;

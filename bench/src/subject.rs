@@ -51,8 +51,8 @@ pub(crate) const BOTO3: &str = "Python, boto3";
 pub(crate) const POWERTOOLS: &str = "Python, Powertools";
 
 impl Subject {
-    /// Returns true if the function is also measured with duplicates. Of the bare functions, only the baseline of
-    /// `ingest-fn` is measured with duplicates. `archive-fn` never receives a duplicate.
+    /// Returns true if the function is also measured with duplicates. The only bare function that is measured with
+    /// duplicates is [`BARE_PUT`], with which `ingest-fn` is compared. `archive-fn` never receives a duplicate.
     pub(crate) fn knows_duplicates(&self) -> bool {
         self.name == BARE_PUT || !(self.name.starts_with("bare") || self.source == Source::Stream)
     }

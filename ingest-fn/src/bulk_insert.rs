@@ -83,9 +83,7 @@ pub struct InsertOutcome {
 #[derive(Debug, thiserror::Error)]
 #[error("an insert was refused: {code}: {message}")]
 pub struct InsertRefusal {
-    /// Error code from DynamoDB.
     pub code: String,
-    /// Error message from DynamoDB.
     pub message: String,
 }
 
@@ -97,7 +95,6 @@ pub enum InsertError {
     Request {
         /// Number of claims in the request.
         claims: usize,
-        /// Name of the table.
         table: String,
         /// Boxed because it is large.
         source: Box<SdkError<BatchExecuteStatementError>>,
@@ -107,7 +104,6 @@ pub enum InsertError {
     Answers {
         /// Number of claims in the request.
         claims: usize,
-        /// Number of answers.
         answers: usize,
     },
 }

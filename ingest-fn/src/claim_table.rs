@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use claim::{Body, Claim, ClaimError, Digest, DigestError, EventError, EventRules, Layout, PACK_LAYOUT};
 
-/// Condition of the write: the event has no claim, or its claim has expired. DynamoDB may delete an expired item days late,
-/// so the dedup window is enforced by this condition and not by the deletion.
+/// Condition of the write: the event has no claim, or its claim has expired. DynamoDB may delete an expired item days
+/// late, so this condition, and not the deletion, enforces the dedup window.
 const CLAIM_CONDITION: &str = "attribute_not_exists(pk) OR #ttl < :now";
 
 /// The table of claims.
@@ -49,7 +49,6 @@ pub struct PutAnswer {
 /// The claim that holds an event, confirmed by the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldClaim {
-    /// Id of the claim.
     pub claim_id: uuid::Uuid,
     /// Digest of the claim's body under the current [`EventRules`].
     pub digest: Digest,
@@ -64,23 +63,17 @@ pub enum ClaimTableError {
     /// The request failed or was throttled, or its answer was lost. The claim may or may not be in the table.
     #[error("failed to claim event {event_id:?} in table {table:?}")]
     Request {
-        /// Id of the event.
         event_id: String,
-        /// Name of the table.
         table: String,
         /// Boxed because it is large.
         source: Box<SdkError<PutItemError>>,
     },
     /// The condition failed, but DynamoDB did not return the item.
     #[error("event {event_id:?} is held by a claim that the table did not return")]
-    NoOldItem {
-        /// Id of the event.
-        event_id: String,
-    },
+    NoOldItem { event_id: String },
     /// The condition failed because of an item that cannot be read as a claim.
     #[error("event {event_id:?} is held by an item that cannot be read as a claim")]
     UnreadableOldItem {
-        /// Id of the event.
         event_id: String,
         /// Reason why the item cannot be read.
         source: ClaimError,
@@ -94,11 +87,10 @@ pub enum ClaimTableError {
         /// Reason why the item cannot be read.
         source: ClaimError,
     },
-    /// The claim that holds the event has a digest of another version or of other rules, and no new digest can be
-    /// computed from the claim's body.
+    /// The digest in the claim that holds the event comes from another version or from other rules, and no new digest
+    /// can be computed from the claim's body.
     #[error("event {event_id:?} is held by a claim whose content cannot be compared")]
     IncomparableOldItem {
-        /// Id of the event.
         event_id: String,
         /// Reason why no digest can be computed.
         source: EventError,
@@ -121,8 +113,8 @@ impl HeldClaim {
 }
 
 impl ClaimTable {
-    /// Returns the claim table `name` in the region of `client`. If a claim in the table has a digest of other
-    /// rules than `rules`, [`put`](Self::put) computes the digest again from the claim's body.
+    /// Returns the claim table `name` in the region of `client`. If a claim in the table has a digest that was made
+    /// with other rules than `rules`, [`put`](Self::put) computes the digest again from the claim's body.
     #[must_use]
     pub fn new(client: Client, name: &str, rules: EventRules) -> Self {
         Self { client, name: name.to_owned(), rules }

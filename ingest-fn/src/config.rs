@@ -37,9 +37,9 @@ pub enum OnConflict {
 pub enum ClaimWrites {
     /// One conditional `PutItem` per claim.
     Single,
-    /// One `BatchExecuteStatement` for many claims, and then a conditional `PutItem` for each claim whose insert was not
-    /// confirmed. Batching is cheaper for new events, but more expensive for duplicates that are not cached, which cost
-    /// two requests.
+    /// One `BatchExecuteStatement` for many claims, and then a conditional `PutItem` for each claim whose insert was
+    /// not confirmed. Batching is cheaper for new events, but more expensive for duplicates that are not cached: each
+    /// costs two requests.
     Batch,
 }
 
@@ -178,8 +178,8 @@ mod tests {
         }
     }
 
-    /// With batched claims, an ARN is refused, and so is a name with a quotation mark. The quotation mark could end the
-    /// quoted name in the `PartiQL` statement.
+    /// With batched claims, `TABLE_NAME` must be a table name. An ARN is refused, and so is a quotation mark, which
+    /// could end the quoted name in the `PartiQL` statement.
     #[test]
     fn batched_claims_require_a_table_name() {
         let arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims";

@@ -200,8 +200,8 @@ impl Attribute {
 }
 
 impl Message {
-    /// Returns `None` if the id is missing or empty, because the response can name a message only by its id. `attributes`
-    /// may be malformed, because the outcome of the message does not depend on them.
+    /// Returns `None` if the id is missing or empty, because the response can name a message only by its id. The system
+    /// attributes in `attributes` may be malformed, because the outcome of the message does not depend on them.
     fn new(
         id: Option<String>,
         attributes: Option<&RawValue>,

@@ -60,8 +60,9 @@ impl<'a> Report<'a> {
         ]
     }
 
-    /// Adds all messages of one event. `outcome` is the outcome of the leader's claim. The followers' bodies are compared
-    /// with the claim that holds the event. If that claim is unknown, none of the messages may be acknowledged.
+    /// Adds all messages of one event. `outcome` is the outcome of the leader's claim. The followers' bodies are
+    /// compared with the claim that holds the event. If it is unknown which claim holds the event, none of the messages
+    /// may be acknowledged.
     pub(crate) fn add_group(&mut self, group: &Group, outcome: &Result<ClaimOutcome, ClaimerError>) {
         let Group { leader, followers } = group;
         let event_id = leader.event.id.as_str();

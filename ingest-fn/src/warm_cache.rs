@@ -17,12 +17,10 @@ pub(crate) struct WarmCache(Option<Mutex<LruCache<Key, HeldClaim>>>);
 /// The first half of the SHA-256 of the event id. Finding two ids with the same key takes about 2^64 hashes.
 type Key = [u8; 16];
 
-/// One entry of the warm cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachedClaim {
     /// The first half of the SHA-256 of the event id.
     pub event_id_hash: [u8; 16],
-    /// The claim that holds the event.
     pub held: HeldClaim,
 }
 

@@ -204,8 +204,8 @@ fn dollars(usd: &Usd, region: &str) -> String {
     usd[region].map_or("-".to_owned(), |usd| format!("{usd:.3}"))
 }
 
-/// Adds up the items in each region, except items with zero units. The sum is `None` for a region in which the price of
-/// one of the remaining items is unknown.
+/// Adds up the items in each region, except items with zero units. A region's sum is `None` if the price of one of its
+/// remaining items is unknown.
 fn sum(lines: &[Line]) -> Usd {
     let charged = || lines.iter().filter(|line| line.units > 0.0);
     let sum_in = |region| charged().map(|line| line.usd[region]).sum();

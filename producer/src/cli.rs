@@ -197,7 +197,7 @@ impl RunArgs {
     }
 }
 
-/// The settings of the functions. They have the same forms as the functions' variables.
+/// The settings of the functions, each in the form of the function's environment variable.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SettingsArgs {
     /// Dedup key: a JSON Pointer, a JSON array of JSON Pointers, `attribute:NAME` or `content` [default: from the Terraform

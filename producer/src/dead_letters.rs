@@ -51,8 +51,8 @@ impl<'a> DeadLetterSearch<'a> {
     /// messages, the search takes up to `rounds` rounds, but starts no further round once `take` has returned true.
     ///
     /// # Errors
-    /// Fails if the queue cannot be read, or if not all of its messages could be received and `take` never returned
-    /// true.
+    /// Fails if the queue cannot be read. Unless `take` has returned true, also fails if some messages could not be
+    /// received.
     pub(crate) async fn run(
         &mut self,
         rounds: usize,

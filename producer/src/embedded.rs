@@ -53,7 +53,7 @@ impl FaultCounts {
 }
 
 impl EmbeddedStack {
-    /// Creates the services. `seed` decides the generated ids and which deliveries the faults hit.
+    /// Creates the services. `seed` decides the generated ids, and which deliveries have faults.
     pub fn new(function_settings: &FunctionSettings, scenario: &Scenario, seed: u64) -> anyhow::Result<Self> {
         let fault_counts = Arc::new(FaultCounts::default());
         let redelivers = scenario.faults == Some(ScenarioFaults::Redelivery);
@@ -119,8 +119,8 @@ struct ScenarioFaultPlan {
 }
 
 impl ScenarioFaultPlan {
-    /// Returns true with a probability of 1 in `one_in`, and counts a fault if it does. Always returns false if the
-    /// scenario has no redelivery faults.
+    /// Returns true with a probability of 1 in `one_in`, and then counts a fault. Always returns false if the scenario
+    /// has no redelivery faults.
     fn roll(&self, one_in: u32) -> bool {
         let Some(random) = &self.random else { return false };
         let happens = random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..one_in) == 0;

@@ -43,7 +43,7 @@ async fn unanswered_write_fails_after_12_seconds() {
     assert_eq!((world.outcomes(), world.lake()[0].1), (vec!["1 already_there".to_owned()], 1));
 }
 
-/// An answer that reports success but has no `ETag` header does not come from S3, and does not count as a write.
+/// An answer that reports success but has no `ETag` header is not from S3, so it does not count as a write.
 #[tokio::test(start_paused = true)]
 async fn success_without_etag_is_not_written() {
     for fault in [Fault::EmptyAnswer, Fault::MalformedAnswer] {

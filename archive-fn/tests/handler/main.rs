@@ -111,7 +111,7 @@ async fn packed_claims_are_skipped() {
     assert_eq!(world.outcomes(), ["1 skipped", "2 quarantined", "3 quarantined"]);
 }
 
-/// The stream records that were recorded with this version and with the previous one are archived.
+/// Stream records of claims from this version and from the previous version are archived.
 #[tokio::test(start_paused = true)]
 async fn recorded_claims_are_archived() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden/stream");
@@ -134,8 +134,8 @@ async fn recorded_claims_are_archived() {
     assert_eq!(archived, 9);
 }
 
-/// The trace id of a claim is in its log line and in its object's metadata, but not in the
-/// object's content. A malformed id is left out.
+/// The trace id of a claim is in its log line and in its object's metadata, but not in the object's content. A
+/// malformed trace id is left out.
 #[tokio::test(start_paused = true)]
 async fn trace_id_is_metadata_of_the_object() {
     let world = World::new();

@@ -55,8 +55,8 @@ impl World {
         requests
     }
 
-    /// From now on, the code panics when it writes the object of record 2, but only the first `panics` times. All other
-    /// requests get `fault`. Returns a counter of the attempts to write the object of record 2.
+    /// From now on, the code panics when it writes the object of record 2, but only the first `panics` times. Every
+    /// request that does not panic gets `fault`. Returns a counter of the attempts to write the object of record 2.
     pub(crate) fn panic_on_record_2(&self, panics: usize, fault: Option<Fault>) -> Arc<AtomicUsize> {
         let tries = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&tries);

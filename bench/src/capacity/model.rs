@@ -14,8 +14,8 @@ use crate::capacity::number;
 pub(crate) const MILLISECOND: u64 = 1_000;
 pub(crate) const SECOND: u64 = 1_000_000;
 
-/// Number of attempts of a request, and the upper bound of the SDK's random wait before the second attempt. The bound
-/// doubles with each further attempt (`lambda_support::function::retries`).
+/// Maximum number of attempts per request, and the upper bound of the SDK's random wait before the second attempt. The
+/// bound doubles with each further attempt (`lambda_support::function::retries`).
 const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: u64 = 100 * MILLISECOND;
 
@@ -42,7 +42,7 @@ pub(crate) struct Model {
     /// Concurrency of the queue mapping at the start, and its growth per minute.
     pub(crate) ramp: (u64, u64),
     pub(crate) visibility_timeout: u64,
-    /// Maximum number of messages that are received and not yet deleted or visible again.
+    /// Maximum number of messages in flight: received, but neither deleted nor visible again.
     pub(crate) maximum_in_flight: u64,
     pub(crate) max_receive_count: u32,
     /// Writes per second that the table accepts.
@@ -77,12 +77,13 @@ pub(crate) struct Function {
     pub(crate) cpu_per_message: u64,
     /// The time until a service answers a request.
     pub(crate) latency: u64,
-    /// Maximum number of requests of a batch in flight.
+    /// Maximum number of requests that a batch has in flight.
     pub(crate) in_flight: usize,
 }
 
 impl Function {
-    /// Returns the duration of a batch. Either the CPU limits it, or the number of requests in flight.
+    /// Returns the duration of a batch. The slower of two limits determines it: the CPU, or the number of requests in
+    /// flight.
     pub(crate) fn duration(&self, messages: usize) -> u64 {
         let cpu = messages as u64 * self.cpu_per_message + self.latency;
         let rounds = messages.div_ceil(self.in_flight) as u64 * (self.cpu_per_message + self.latency);
@@ -99,7 +100,7 @@ pub(crate) struct Outcome {
     pub(crate) dead_letters: u64,
     /// Messages claimed, and records archived, in the second half of the load.
     pub(crate) second_half: (u64, u64),
-    /// PUTs of objects that an earlier invocation for the batch had written.
+    /// Number of PUTs whose object already existed, because an earlier invocation with the same batch had written it.
     pub(crate) repeated_puts: u64,
     pub(crate) ingest: Usage,
     pub(crate) archive: Usage,
@@ -140,7 +141,7 @@ pub(crate) struct Usage {
     pub(crate) refused: u64,
 }
 
-/// Counts times: element `n` is the number of times from `n` to `n + 1` milliseconds.
+/// A histogram of durations: element `n` counts the durations from `n` to `n + 1` milliseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Histogram(Vec<u64>);
 
@@ -153,7 +154,7 @@ impl Histogram {
         self.0[index] += 1;
     }
 
-    /// Returns a percentile of the times, rounded down to whole milliseconds.
+    /// Returns a percentile of the durations, rounded down to whole milliseconds.
     pub(crate) fn percentile(&self, percent: u64) -> u64 {
         let total: u64 = self.0.iter().sum();
         let mut seen = 0;
@@ -222,7 +223,7 @@ struct Job {
     stage: Stage,
     items: Vec<Item>,
     started: u64,
-    /// Number of requests that were sent for each remaining item.
+    /// Number of requests sent so far for each item that is not yet accepted.
     attempts: u32,
     /// Number of failed invocations for this batch.
     failures: u32,

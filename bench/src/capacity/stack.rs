@@ -99,7 +99,7 @@ impl Settings {
         }
     }
 
-    /// Returns a model of the stack under a load that starts when the queue mapping has scaled up.
+    /// Returns a model of the stack under a load that starts after the queue mapping has scaled up.
     pub(crate) fn steady(&self, rate: u32, seconds: u64) -> Model {
         Model { ramp: (LARGEST_CONCURRENCY, 0), stops_with_load: true, ..self.burst(rate, seconds) }
     }

@@ -14,7 +14,7 @@ use crate::capacity::{number, seconds};
 /// Duration of a simulated run at a sustained rate, in seconds.
 const STEADY_SECONDS: u64 = 30;
 
-/// A million messages in a minute: messages per second, and seconds.
+/// A burst of a million messages in a minute: its rate in messages per second, and its duration in seconds.
 const BURST: (u32, u64) = (16_667, 60);
 
 /// List prices of us-east-1 in US dollars, as in `producer/src/prices.rs`.
@@ -28,7 +28,7 @@ mod price {
     pub(super) const TRACE: f64 = 5.00e-6;
 }
 
-/// SQS requests per event: one send, one receive and one delete for ten messages.
+/// SQS requests per event. One send, one receive and one delete request handle ten messages each.
 const SQS_REQUESTS: f64 = 0.3;
 
 /// GB of log lines per million events, from the bill of 10,000 distinct events on the embedded pipeline (docs/cost.md).
@@ -42,8 +42,7 @@ const OBJECT_STORAGE: f64 = 0.01;
 const SAMPLED: f64 = 0.05;
 
 /// The sustained rates, in events per second, each with settings that keep up with it. If a new table cannot accept the
-/// rate, the settings assume a table that accepts twice the rate, because on-demand capacity accommodates twice the
-/// previous peak.
+/// rate, the settings assume a table whose previous peak was this rate. Such a table accepts twice its previous peak.
 const RATES: [(u32, Settings); 4] = [
     (100, DEFAULTS),
     (1_000, Settings { maximum_concurrency: 20, parallelization_factor: 4, ..DEFAULTS }),
@@ -87,7 +86,7 @@ pub(crate) fn all() -> [(&'static str, String); 6] {
 pub(crate) struct Table(String);
 
 impl Table {
-    /// Starts a table. `right` is the alignment of each column: true for numbers.
+    /// Starts a table. `right` states for each column whether it is aligned to the right, as numbers are.
     pub(crate) fn new(head: &[&str], right: &[bool]) -> Self {
         let mut table = Self(String::new());
         table.row(head);
@@ -121,7 +120,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// The events per second that parts of a stack can process.
+/// The events per second that each part of a stack can process.
 pub(crate) struct Capacities {
     pub(crate) lanes: f64,
     pub(crate) queue_mapping: f64,

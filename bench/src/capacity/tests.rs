@@ -7,7 +7,8 @@ use crate::capacity::stack::{DEFAULTS, Settings};
 use crate::capacity::tables::{self, Capacities};
 use crate::capacity::{CapacityArgs, UNLIMITED, embedded, micros_of, number};
 
-/// Returns a stack whose concurrency is 1,000, so that only `change` limits it.
+/// Returns a model with a maximum concurrency of 1,000 and no rate limits of the table and the lake. `change` adds the
+/// limits that a test needs.
 fn fast(rate: u32, seconds: u64, change: impl FnOnce(&mut Model)) -> Model {
     let settings = Settings { maximum_concurrency: 1_000, parallelization_factor: 10, ..DEFAULTS };
     let mut model = Model { table_rate: UNLIMITED, lake_rate: UNLIMITED, ..settings.burst(rate, seconds) };
@@ -170,7 +171,7 @@ fn document_has_the_current_tables() {
 }
 
 /// The costs of SQS, DynamoDB, S3 and CloudWatch match those of distinct events in docs/cost.md. Lambda's cost differs,
-/// because only the model's functions wait for the services.
+/// because the model's functions wait for the services and those of docs/cost.md do not.
 #[test]
 fn costs_match_the_cost_document() {
     let document = include_str!("../../../docs/cost.md");

@@ -5,12 +5,12 @@ use std::cell::RefCell;
 
 use crate::record::ClaimError;
 
-/// Largest body that can be claimed, in bytes: 1 MiB, the limit of SQS since August 2025. Decompressing a stored body fails
-/// if the result is longer than this.
+/// Largest body that can be claimed, in bytes: 1 MiB, the limit of SQS since August 2025. Decompressing a stored body
+/// fails if the result is longer than this.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Number of item bytes per write unit. DynamoDB rounds the size of an item up to whole units (developer guide, "Read and
-/// write operations").
+/// Number of item bytes per write unit. DynamoDB rounds the size of an item up to whole units (developer guide, "Read
+/// and write operations").
 pub const WRITE_UNIT_BYTES: usize = 1024;
 
 /// zstd's default level. For a body of 1 KB, higher levels make the frame a few percent smaller, but take several times
@@ -32,12 +32,12 @@ pub enum Body {
 }
 
 impl Body {
-    /// Compresses `body` if that saves write units, and copies it otherwise. `other_bytes` is the size of the item without
-    /// its body.
+    /// Compresses `body` if that saves write units, and copies it otherwise. `other_bytes` is the size of the item
+    /// without its body.
     ///
     /// If the item fits into one write unit, its body stays plain, so that people can read it in the DynamoDB console.
-    /// Compressing such a body would save only storage (a few thousandths of a cent per thousand events) and would take
-    /// a sixth of the CPU time that a small claim needs with `CLAIM_WRITES=batch`.
+    /// Compressing such a body would save only a few thousandths of a cent of storage per thousand events. It would be
+    /// a sixth of the CPU time of a small claim with `CLAIM_WRITES=batch`.
     #[must_use]
     pub fn cheapest(body: &str, other_bytes: usize) -> Self {
         let units = |bytes: usize| (other_bytes + bytes).div_ceil(WRITE_UNIT_BYTES);

@@ -7,8 +7,8 @@ use crate::excerpt::Excerpt;
 /// The error for a name that occurs twice in one JSON object.
 pub(crate) struct RepeatedName(pub(crate) Excerpt);
 
-/// The canonical form of a body, as far as the body has been read. While an object is open, its members are in the order of
-/// the input. Closing the object sorts them.
+/// The canonical form of a body, as far as the body has been read. While an object is open, its members are in the
+/// order of the input. Closing the object sorts them.
 pub(crate) struct CanonicalForm {
     out: Vec<u8>,
     open: Vec<Container>,
@@ -31,10 +31,10 @@ struct Container {
     ignores_member: bool,
 }
 
-/// The position of one `"name":value` in the canonical form. Storing it instead of a copy of the name saves memory: a
-/// body of 1 MiB can have more than a hundred thousand members. A member that the canonical form leaves out has
-/// `end == start`. Until the object is closed, the member's text stays, because a repeated name is an error even if the
-/// member is ignored.
+/// The position of one `"name":value` in the canonical form. Storing positions instead of copies of the names saves
+/// memory: a body of 1 MiB can have more than a hundred thousand members. An ignored member has `end == start`. Its
+/// text stays in the buffer until the object is closed, because a repeated name is an error even if the member is
+/// ignored.
 struct Member {
     start: usize,
     end: usize,
@@ -75,7 +75,8 @@ impl CanonicalForm {
         index
     }
 
-    /// Begins the member `name` of the innermost open object. If `is_ignored`, the canonical form leaves the member out.
+    /// Begins the member `name` of the innermost open object. If `is_ignored`, the canonical form leaves the member
+    /// out.
     pub(crate) fn begin_member(&mut self, name: &str, is_ignored: bool) {
         let object = self.open.last_mut().expect("an object is open");
         object.ignores_member = is_ignored;
@@ -100,8 +101,8 @@ impl CanonicalForm {
         self.end_value();
     }
 
-    /// Closes the innermost open array or object. Sorts the members of an object first, removes the ignored ones, and fails
-    /// if two members have the same name.
+    /// Closes the innermost open array or object. Sorts the members of an object first, removes the ignored ones, and
+    /// fails if two members have the same name.
     pub(crate) fn leave(&mut self) -> Result<(), RepeatedName> {
         let closed = self.open.pop().expect("only an open array or object is closed");
         match closed.kind {

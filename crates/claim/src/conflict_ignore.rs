@@ -46,7 +46,7 @@ pub enum ConflictIgnoreError {
         /// The pointer to the ignored member that contains the inner value.
         outer: String,
     },
-    /// An element points to a part of the dedup key, or to an object that contains one.
+    /// An element points to a part of the dedup key, or to an object that contains such a part.
     #[error("element {element}, `{pointer}`, must not be or contain `{part}`, which is part of the dedup key")]
     KeyPart {
         /// Position of the element, counted from 1.
@@ -59,8 +59,8 @@ pub enum ConflictIgnoreError {
 }
 
 impl ConflictIgnore {
-    /// Parses the text of the setting, a JSON array such as `["/sent_at","/trace/id"]`. White space, the order of the
-    /// pointers and duplicates do not matter.
+    /// Parses the text of the setting, a JSON array such as `["/sent_at","/trace/id"]`. White space, order and
+    /// duplicates do not matter.
     ///
     /// # Errors
     /// Fails if the text is not a JSON array of JSON Pointers. Also fails if a pointer is empty, points into another
@@ -110,7 +110,7 @@ impl ConflictIgnore {
     }
 }
 
-/// Writes the list as a JSON array: sorted, without duplicates and white space.
+/// Writes the list as a sorted JSON array, without duplicates or white space.
 impl fmt::Display for ConflictIgnore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -54,8 +54,8 @@ pub enum DedupKeyError {
         /// Reason why the text is not a JSON Pointer.
         error: PointerError,
     },
-    /// A pointer of the array occurs twice, or contains another one. A pointer that contains another one points to an
-    /// array or an object, which cannot be part of an event id.
+    /// A pointer occurs twice in the array, or points to an array or object that contains the value of another pointer.
+    /// An array or object cannot be part of an event id.
     #[error("`{0}` must not be the same as `{1}` or contain it")]
     Nested(String, String),
     /// The name after `attribute:` is not the name of a message attribute.

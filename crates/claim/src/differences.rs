@@ -36,9 +36,9 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Compares the next values of both forms, and moves both cursors past them. Breaks if enough differences are
-    /// found. The cursors are then inside these values, so the caller must not use them again. The parser limits the
-    /// nesting, so the recursion is limited too.
+    /// Compares the next values of both forms, and moves both cursors past them. Returns `Break` as soon as enough
+    /// differences are found. The cursors are then inside these values, so the caller must not use them again. The
+    /// parser limits the nesting, so the recursion is limited too.
     fn compare(&mut self, a: &mut Cursor<'a>, b: &mut Cursor<'a>) -> ControlFlow<()> {
         match (a.0.first(), b.0.first()) {
             (Some(b'{'), Some(b'{')) => self.compare_objects(a, b),
@@ -110,7 +110,7 @@ impl<'a> Comparison<'a> {
         ControlFlow::Continue(())
     }
 
-    /// Adds the pointer to the current value. Breaks if enough differences are found.
+    /// Adds the pointer to the current value. Returns `Break` if this makes enough differences.
     fn add(&mut self) -> ControlFlow<()> {
         let mut pointer = String::new();
         for step in &self.path {

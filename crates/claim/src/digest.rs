@@ -10,9 +10,9 @@ use crate::rules::EventRules;
 /// The digest of a body: a version byte, and the SHA-256 of the body's canonical form. Two bodies with equal digests
 /// have the same content, apart from ignored members.
 ///
-/// The canonical form has no white space between tokens. The names in an object are sorted by their unescaped UTF-8, strings
-/// have as few escapes as possible, and numbers keep their text. So reserializing a body keeps its digest, as long as every
-/// number keeps its text: `1.0` and `1` have different digests.
+/// The canonical form has no white space between tokens. The names in an object are sorted by their unescaped UTF-8,
+/// strings have as few escapes as possible, and numbers keep their text. So reserializing a body keeps its digest, as
+/// long as every number keeps its text: `1.0` and `1` have different digests.
 ///
 /// A digest of version 1 covers the whole body, and has 33 bytes. A digest of version 2 leaves out the members that
 /// `CONFLICT_IGNORE` lists. Between its version and its hash, it has the first four bytes of the SHA-256 of this list.

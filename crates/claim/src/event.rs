@@ -1,11 +1,12 @@
 //! The strict parser for message bodies.
 //!
-//! A valid body is one JSON value that every JSON parser reads the same way. As RFC 7493 (I-JSON) demands, no object repeats
-//! a name and no string has an unpaired surrogate. Arrays and objects are nested at most [`MAX_NESTING`] levels deep.
+//! A valid body is one JSON value that every JSON parser reads the same way. As RFC 7493 (I-JSON) demands, no object
+//! repeats a name and no string has an unpaired surrogate. Arrays and objects are nested at most [`MAX_NESTING`] levels
+//! deep.
 //!
-//! One pass over the tokens finds the parts of the event id and builds the canonical form, from which the digest is computed.
-//! The parser does not recurse, so no input can exhaust the stack. The parser needs at most twice the body's length in
-//! memory, plus a few machine words for each name in the objects that are still open.
+//! One pass over the tokens finds the parts of the event id and builds the canonical form, from which the digest is
+//! computed. The parser does not recurse, so no input can exhaust the stack. The parser needs at most twice the body's
+//! length in memory, plus a few machine words for each name in the objects that are still open.
 
 use std::sync::Arc;
 
@@ -84,7 +85,7 @@ impl From<RepeatedName> for EventError {
 /// An event: its id, the sort key of its claim, and the digest of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. Bodies with the ids `7` and `"7"` are the same event.
+    /// A non-empty string of at most [`MAX_EVENT_ID_BYTES`]. The JSON values `7` and `"7"` give the same id.
     pub id: String,
     /// Sort key of the event's claim. It depends on the dedup key.
     pub sort_key: Arc<str>,
@@ -142,8 +143,8 @@ struct BodyReader<'a> {
 
 impl<'a> BodyReader<'a> {
     fn new(body: &'a str, pointers: &'a PointerTree, key_parts: usize) -> Self {
-        // The parser accepts numbers of any size, because the canonical form keeps their text. Path tracking is off, because
-        // it would only add a path to each error message, and costs one allocation per name.
+        // The parser accepts numbers of any size, because the canonical form keeps their text. Path tracking is off,
+        // because it would only add a path to each error message, and costs one allocation per name.
         let settings = ReaderSettings {
             max_nesting_depth: Some(MAX_NESTING),
             restrict_number_values: false,

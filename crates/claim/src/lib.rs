@@ -1,5 +1,5 @@
-//! The data formats that `ingest-fn` and `archive-fn` share: valid message bodies, the claim record in DynamoDB, and the S3
-//! object that archives a claim.
+//! The data formats that `ingest-fn` and `archive-fn` share: valid message bodies, the claim record in DynamoDB, and
+//! the S3 object that archives a claim.
 //!
 //! This crate calls no service and reads no clock. Time and randomness are arguments, so equal inputs give equal bytes.
 //!

@@ -1,5 +1,5 @@
-//! The S3 object that archives a claim. Its key and content depend only on the claim and the prefix. So every attempt to
-//! archive the claim writes the same bytes to the same key.
+//! The S3 object that archives a claim. Its key and content depend only on the claim and the prefix. So every attempt
+//! to archive the claim writes the same bytes to the same key.
 
 use std::fmt;
 
@@ -52,8 +52,8 @@ impl ObjectPrefix {
         }
     }
 
-    /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<claim_id>.json`. The date and hour (UTC) come from the time in the claim id.
-    /// The key depends only on the prefix and the claim id, so a claim keeps its object even if somebody edits its
+    /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<claim_id>.json`. The date and hour (UTC) come from the time in the claim
+    /// id. The key depends only on the prefix and the claim id, so a claim keeps its object even if somebody edits its
     /// `claimed_at`.
     #[must_use]
     pub fn object_key(&self, claim: &Claim) -> String {
@@ -66,9 +66,9 @@ impl ObjectPrefix {
         format!("{}{}/{pack_id}.json.gz", self.0, partition(pack_id))
     }
 
-    /// Returns `<prefix>_unusable/<sequence number>.json`, the key under which a quarantined stream record is stored. If the
-    /// sequence number is missing or malformed, the SHA-256 of the record takes its place. Athena and Spark ignore folders
-    /// that begin with `_`.
+    /// Returns `<prefix>_unusable/<sequence number>.json`, the key under which a quarantined stream record is stored.
+    /// If the sequence number is missing or malformed, the SHA-256 of the record takes its place. Athena and Spark
+    /// ignore folders that begin with `_`.
     #[must_use]
     pub fn quarantine_key(&self, sequence_number: Option<&str>, record: &str) -> String {
         let usable = |number: &&str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -91,8 +91,8 @@ impl fmt::Display for ObjectPrefix {
     }
 }
 
-/// Returns the object's content: one line of JSON and a newline. The line's `event` is the body as sent, but without white
-/// space between tokens. Names, their order, escapes and the text of numbers stay as they are.
+/// Returns the object's content: one line of JSON and a newline. The line's `event` is the body as sent, but without
+/// white space between tokens. Names, their order, escapes and the text of numbers stay as they are.
 ///
 /// # Errors
 /// Fails if the body does not decompress or is not JSON.

@@ -43,8 +43,8 @@ impl JsonPointer {
         &self.text
     }
 
-    /// Returns the text for an error message, which must be one line: a setting may have line feeds in its JSON
-    /// strings.
+    /// Returns the text with line feeds and other special characters escaped, so that an error message stays on one
+    /// line.
     pub(crate) fn quotation(&self) -> String {
         self.text.escape_debug().to_string()
     }
@@ -112,7 +112,7 @@ impl PointerTree {
 /// The position in a [`PointerTree`] while a body is read.
 pub(crate) struct PointerTracker<'a> {
     tree: &'a PointerTree,
-    /// The nodes of those open arrays and objects that are on the path of a pointer, the outermost first.
+    /// The node of each open array or object that lies on the path of a pointer, the outermost first.
     open_nodes: Vec<usize>,
     /// Number of open arrays and objects.
     depth: usize,

@@ -40,8 +40,8 @@ use crate::layout::{Layout, PackRef};
 use crate::rules::EventRules;
 use crate::trace_id::TraceId;
 
-/// Largest item that DynamoDB stores, in bytes, including the attributes' names: 400 KB (developer guide, "Service, account,
-/// and table quotas").
+/// Largest item that DynamoDB stores, in bytes, including the attributes' names: 400 KB (developer guide, "Service,
+/// account, and table quotas").
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 
 /// A body that is too large to be claimed.
@@ -141,8 +141,8 @@ pub struct Claim {
     pub claimed_at: DateTime<Utc>,
     /// Last second in which the claim is valid, in epoch seconds.
     pub ttl: u64,
-    /// The stored digest of the body. If the claim was written by another release or under other settings, this digest
-    /// may not be comparable with that of a message.
+    /// The stored digest of the body. It can be compared with the digest of a message only if both have the same
+    /// version and the same list of ignored members.
     pub digest: Vec<u8>,
     /// Id of the SQS message that won the event.
     pub message_id: String,
@@ -159,7 +159,8 @@ impl Claim {
     /// derived from `now`, and `random` is the random part of its id.
     ///
     /// # Errors
-    /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds [`MAX_BODY_BYTES`].
+    /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds
+    /// [`MAX_BODY_BYTES`].
     ///
     /// # Panics
     /// Panics if `now` is before 1970.
@@ -233,8 +234,8 @@ impl Claim {
         uuid::Builder::from_unix_timestamp_millis(now_ms, random).into_uuid()
     }
 
-    /// Checks that a claim with this body fits into DynamoDB. Builds and measures the claim only if its body would have to
-    /// be compressed to fit.
+    /// Checks that a claim with this body fits into DynamoDB. Builds and measures the claim only if its body would have
+    /// to be compressed to fit.
     ///
     /// # Errors
     /// Fails if [`Claim::new`] would fail.

@@ -61,15 +61,15 @@ impl EventRules {
 
     /// Returns the sort key of the claims that are made under these rules: `CLAIM` for the default dedup key, and
     /// `CLAIM#<tag>` for every other. The tag consists of the first eight hex digits of the SHA-256 of the dedup key's
-    /// text. For `content`, a newline and the list of the ignored members are hashed too, because this list changes the
-    /// event ids.
+    /// text. For `content`, the hash also covers a newline and the list of the ignored members, because this list
+    /// changes the event ids.
     #[must_use]
     pub fn sort_key(&self) -> &Arc<str> {
         &self.sort_key
     }
 
-    /// Parses a message's body and determines its event id and its digest. `attribute` is the message attribute that the
-    /// dedup key names, if the message has it.
+    /// Parses a message's body and determines its event id and its digest. `attribute` is the message attribute that
+    /// the dedup key names, if the message has it.
     ///
     /// # Errors
     /// Fails if the body breaks the rules in the documentation of the module [`event`](crate::event), or if the message
@@ -88,7 +88,7 @@ impl EventRules {
         Ok(Event { id, sort_key: Arc::clone(&self.sort_key), digest })
     }
 
-    /// Computes the digest of a body. The message needs no event id.
+    /// Computes the digest of a body, which does not need an event id.
     ///
     /// # Errors
     /// Fails if the body breaks the rules in the documentation of the module [`event`](crate::event).
@@ -103,9 +103,9 @@ impl EventRules {
         digest.mark() == self.mark
     }
 
-    /// Returns JSON Pointers to the places in which two bodies differ, apart from the ignored members. If a member or an
-    /// item exists in only one body, its pointer is returned, and not those of the values inside. At most
-    /// [`MAX_DIFFERENCES`] pointers are returned, each cut to its first [`MAX_DIFFERENCE_CHARS`] characters. Members
+    /// Returns JSON Pointers to the places in which two bodies differ, apart from the ignored members. For a member or
+    /// an item that exists in only one body, returns its own pointer but not the pointers of the values inside it.
+    /// Returns at most [`MAX_DIFFERENCES`] pointers, each cut to its first [`MAX_DIFFERENCE_CHARS`] characters. Members
     /// are sorted by the UTF-8 of their names, and array items by their index.
     ///
     /// Needs memory for about two canonical forms.

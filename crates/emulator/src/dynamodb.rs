@@ -52,7 +52,8 @@ impl Tables {
         // The unique name lets a second connection open the same in-memory database.
         let name = format!("file:claims-{:016x}?mode=memory&cache=shared", fastrand::u64(..));
         let database = Database::new(&name).expect("a database in memory can be opened");
-        // dynoxide looks up the stream's highest sequence number on every write. Without an index it reads every record.
+        // dynoxide looks up the stream's highest sequence number on every write. Without an index it reads every
+        // record.
         rusqlite::Connection::open(&name)?.execute_batch(
             "CREATE INDEX stream_order ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
              CREATE INDEX shard_order ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));",
@@ -60,8 +61,8 @@ impl Tables {
         Ok(Self { database, meter: Meter::default() })
     }
 
-    /// Creates the table of claims as Terraform does: keys `pk` and `sk`, on-demand capacity, TTL on `ttl`, and a stream of
-    /// new images. Returns the stream's ARN.
+    /// Creates the table of claims as Terraform does: keys `pk` and `sk`, on-demand capacity, TTL on `ttl`, and a
+    /// stream of new images. Returns the stream's ARN.
     ///
     /// # Panics
     /// Panics if the table already exists.

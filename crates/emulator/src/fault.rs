@@ -1,4 +1,4 @@
-//! Faults of a single request between a client and a service. For faults of queues and mappings, see
+//! Faults that affect a single request from a client to a service. For faults of queues and mappings, see
 //! [`fault_plan`](crate::fault_plan).
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::call::Call;
 
-/// A fault of one request.
+/// A fault that affects one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The connection breaks before the service has seen the request.
@@ -18,19 +18,19 @@ pub enum Fault {
     OldItemWithheld,
     /// The service does not execute the request. It answers with its throttling error.
     Throttled,
-    /// DynamoDB skips the statements of the batch whose bit is set: bit 0 stands for the first statement. Its answer
+    /// DynamoDB skips the statements whose bit is set. Bit 0 stands for the first statement of the batch. Its answer
     /// has status 200 and reports each skipped statement as throttled. A request without statements is executed
     /// normally.
     StatementsThrottled(u32),
-    /// DynamoDB executes all statements. Its answer has status 200 and reports an internal error for each statement whose
-    /// bit is set. A request without statements is executed normally.
+    /// DynamoDB executes all statements. Its answer has status 200 and reports an internal error for each statement
+    /// whose bit is set. A request without statements is executed normally.
     StatementsUnknown(u32),
-    /// DynamoDB executes all statements. Its answer has status 200 and leaves out the results of the statements whose bit
-    /// is set. A request without statements is executed normally.
+    /// DynamoDB executes all statements. Its answer has status 200 and leaves out the results of the statements whose
+    /// bit is set. A request without statements is executed normally.
     StatementsUnanswered(u32),
-    /// DynamoDB skips the statements whose bit is set. Its answer has status 200 and reports an error without a code for
-    /// each skipped statement, because the API allows errors without a code. A request without statements is executed
-    /// normally.
+    /// DynamoDB skips the statements whose bit is set. Its answer has status 200 and reports an error without a code
+    /// for each skipped statement, because the API allows errors without a code. A request without statements is
+    /// executed normally.
     StatementsUncoded(u32),
     /// The service executes the request. If the answer is an error, its code is missing.
     ErrorCodeWithheld,
@@ -50,8 +50,8 @@ pub enum Fault {
 
 type Hook = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
 
-/// Holds a test's hook that chooses the faults of requests. The emulator calls the hook for every request and injects
-/// the fault that it returns, if any.
+/// Holds the hook with which a test chooses the fault of each request. The emulator calls the hook for every request
+/// and injects the fault that it returns, if any.
 #[derive(Clone, Default)]
 pub struct RequestFaults(Arc<Mutex<Option<Arc<Hook>>>>);
 

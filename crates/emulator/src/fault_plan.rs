@@ -1,5 +1,6 @@
-//! Faults of queues and mappings: rare behavior that the documentation of SQS and Lambda allows. With a [`FaultPlan`], a
-//! test decides when such a fault happens. For faults of single requests, see [`RequestFaults`](crate::RequestFaults).
+//! Faults of queues and mappings: rare behavior that the documentation of SQS and Lambda allows. With a [`FaultPlan`],
+//! a test decides when such a fault happens. For faults of single requests, see
+//! [`RequestFaults`](crate::RequestFaults).
 
 use std::time::Duration;
 
@@ -55,14 +56,14 @@ pub trait FaultPlan: Send + Sync {
         0
     }
 
-    /// Returns how long the stream mapping waits before it polls an empty shard again. The default is Lambda's own rate:
-    /// four polls of each shard per second.
+    /// Returns how long the stream mapping waits before it polls an empty shard again. The default is Lambda's own
+    /// rate: four polls of each shard per second.
     fn poll_interval(&self) -> Duration {
         Duration::from_millis(250)
     }
 
     /// Observes a request after a service has executed it. `status` and `answer` are the answer's HTTP status and body.
-    /// An injected fault may keep the answer from the client.
+    /// The client may not get this answer if a test injects a fault into the request.
     fn answered(&self, _call: &Call<'_>, _status: u16, _answer: &[u8]) {}
 }
 
@@ -74,7 +75,8 @@ pub enum Delivery {
     /// The mapping invokes the function twice with the same batch. The second invocation begins this long after the
     /// first.
     Twice(Duration),
-    /// The mapping invokes the function once and never gets the answer, so it does not know whether the batch succeeded.
+    /// The mapping invokes the function once and never gets the answer, so it does not know whether the batch
+    /// succeeded.
     AnswerLost,
 }
 

@@ -138,7 +138,8 @@ impl Logs {
         new.iter().map(|event| event.message.clone()).collect()
     }
 
-    /// Removes all lines from a log group and returns them, so that a long run does not keep them in memory.
+    /// Removes all lines from a log group and returns them, so that the emulator does not keep the lines of a long run
+    /// in memory.
     #[must_use]
     pub fn take_lines(&self, group: &str) -> Vec<String> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,8 @@
 //! Counts the units that AWS would bill. The services count the requests that they get, and Lambda's mappings count
 //! their own work, so the functions contain no metering code. Prices are not in this crate.
 //!
-//! The meter does not bill requests by observers: reads of the table, the lake, the logs and the queues' attributes,
-//! and `ReceiveMessage` requests. Only tools that read dead letters send `ReceiveMessage`; Lambda's mappings call the
+//! The meter does not bill requests by observers: `ReceiveMessage` requests, and reads of the table, the lake, the logs
+//! and the queues' attributes. Only tools that read dead letters send `ReceiveMessage`; Lambda's mappings call the
 //! queue directly.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,10 +40,10 @@ pub struct Usage {
     pub sqs_deletes: u64,
     /// Number of SQS requests by Lambda that returned no message.
     pub sqs_idle_polls: u64,
-    /// DynamoDB write request units of the `PutItem` requests and the `BatchExecuteStatement` statements that wrote an
+    /// DynamoDB write request units consumed by `PutItem` requests and `BatchExecuteStatement` statements that wrote an
     /// item.
     pub write_request_units: u64,
-    /// DynamoDB write request units of the `PutItem` requests whose condition failed, and of the statements that
+    /// DynamoDB write request units consumed by `PutItem` requests whose condition failed, and by statements that
     /// failed.
     pub write_request_units_refused: u64,
     /// Number of S3 PUT requests that wrote an object.
@@ -83,8 +83,8 @@ pub(crate) struct Meter {
     cpu: Arc<Mutex<CpuTimes>>,
 }
 
-/// The CPU time that each service spent on each thread, by the thread's name and the service. Reads of the stream by
-/// its mapping count as requests to [`Service::DynamoDb`].
+/// The CPU time that each service spent on each thread, by the thread's name and the service. The CPU time for the
+/// stream mapping's reads counts toward [`Service::DynamoDb`].
 pub type CpuTimes = BTreeMap<(String, Service), Duration>;
 
 impl Meter {

@@ -1,8 +1,8 @@
 //! Standard SQS queues that follow the developer guide: visibility timeout, receive count, redrive, retention, long
 //! polling, and the limits on messages. The wire format is in `protocol`.
 //!
-//! FIFO queues and delays are not supported. Like SQS, these queues promise neither an order of messages nor that a
-//! stale receipt handle has an effect.
+//! FIFO queues and delays are not supported. As in SQS, messages can arrive in any order, and a stale receipt handle
+//! may have no effect.
 
 pub(crate) mod attributes;
 mod error;

@@ -130,8 +130,8 @@ async fn expired_message_is_not_a_dead_letter() {
     assert!(receive(&sqs, "dlq").await.is_empty());
 }
 
-/// After the retention period, SQS deletes a message even if it is in flight or was never received. SQS no longer
-/// counts deleted messages.
+/// After the retention period, SQS deletes a message even if it is in flight or was never received. The queue's message
+/// counts no longer include it.
 #[tokio::test(start_paused = true)]
 async fn retention_deletes_visible_and_in_flight() {
     let sqs = Sqs::new(Clock::real(), 1);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// The partial batch response: the messages or stream records that failed. SQS redelivers only the failed messages. The
-/// stream mapping retries the batch from the failed record with the lowest sequence number on.
+/// stream mapping retries the batch, starting at the failed record with the lowest sequence number.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {

@@ -58,9 +58,9 @@ pub async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// Returns the timeouts of a request. A `PutItem` or a `PutObject` of one event takes about ten milliseconds, so an
-/// attempt without an answer after four seconds counts as lost. All attempts together end after at most 12 seconds,
-/// well before the function's timeout of 30 seconds.
+/// Returns the timeouts of a request. A `PutItem` of one event takes about ten milliseconds, and a `PutObject` about a
+/// hundred, so an attempt without an answer after four seconds counts as lost. All attempts together end after at most
+/// 12 seconds, well before the function's timeout of 30 seconds.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()

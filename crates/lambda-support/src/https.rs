@@ -99,8 +99,9 @@ impl HttpConnector for WatchedConnector {
     }
 }
 
-/// One attempt to send a request. If it is dropped without an answer, it replaces its pool. At a timeout, the SDK drops
-/// the attempt's future, which owns this value.
+/// One attempt to send a request. If it is dropped without an answer, it replaces the connection pool that it used,
+/// unless another attempt has replaced that pool already. At a timeout, the SDK drops the attempt's future, which owns
+/// this value.
 struct Attempt {
     pool: Arc<SharedHttpClient>,
     current: CurrentPool,

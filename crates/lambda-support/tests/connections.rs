@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 /// Duration of requests whose first attempt gets no answer, and whose second attempt is answered at once.
 const ONE_LOST_ATTEMPT: Range<Duration> = Duration::from_millis(3_500)..Duration::from_millis(7_500);
 
-/// Longest duration of requests if all answers arrive, also on a busy machine.
+/// Longest duration of requests if all answers arrive, even on a busy machine.
 const QUICK: Duration = Duration::from_secs(3);
 
 /// The way in which an idle connection is lost.

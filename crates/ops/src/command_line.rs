@@ -9,7 +9,7 @@ use lambda_support::error_chain;
 use serde::Serialize;
 
 /// The error for a profile with single sign-on, a login session or a credential process. The tools do not support such
-/// profiles, because that would add two more SDKs.
+/// profiles, because the support would need two more SDK crates.
 const EXPORT_CREDENTIALS: &str =
     "cannot use the profile's credentials: run eval \"$(aws configure export-credentials --format env)\" first";
 

@@ -1,16 +1,16 @@
 //! Finds claims in the table that have no object in the lake, and writes the missing objects with `archive-fn`'s code.
 //! An operator runs a replay after an outage. This code is not part of the deployed functions.
 //!
-//! A lake may hold years of objects, and a table tens of millions of claims. A replay must not assume that either fits
-//! into memory. The lake is sorted by time, but the table is not. A replay therefore has two steps:
+//! A lake may hold years of objects, and a table tens of millions of claims. A replay must not assume that the lake or
+//! the table fits into memory. The lake is sorted by time, but the table is not. A replay therefore has two steps:
 //!
 //! 1. It scans the table once, in parallel segments and without the bodies. It writes the claims to disk, in one file for
 //!    each partition (one hour) of the lake.
 //! 2. It lists each partition that has claims, and compares the sorted listing with the sorted claims. One request lists
 //!    a thousand keys; looking up the same keys one by one would need a thousand requests.
 //!
-//! A comparison keeps only claim ids and the keys of items in memory, for a few partitions at a time. The replay reads a
-//! claim's whole item only if its object is missing.
+//! For the comparison, the replay holds only claim ids and item keys in memory, for a few partitions at a time. It
+//! reads a claim's whole item only if the claim's object is missing.
 //!
 //! A replay can safely repeat every step. A claim determines the key and the content of its object, and the write is
 //! conditional. If a running `archive-fn` wrote the object first, the replay counts it as already there. So the
@@ -206,8 +206,8 @@ impl Replay<'_> {
     }
 
     /// Writes the objects of unusable items that have been repaired, and copies the other unusable items to the
-    /// quarantine. A dry run only lists them. Returns the key of each item that the next run must read again, and the
-    /// reason why the item is unusable.
+    /// quarantine. A dry run only lists the unusable items. Returns the key of each item that the next run must read
+    /// again, and the reason why the item is unusable.
     async fn rewrite_unusable(
         &self,
         worklist: &Worklist,

@@ -155,9 +155,9 @@ fn parse_time(value: &str) -> Result<DateTime<Utc>, String> {
     day().or_else(time).ok_or("must be a day such as 2026-11-23 or a time such as 2026-11-23T09:41:07Z".to_owned())
 }
 
-/// Loads the SDK configuration, with longer timeouts and more retries than the functions have. A replay has no
-/// deadline, a page of the scan has 1 MB and may arrive over a slow line, and a write should survive a minute of errors
-/// from S3.
+/// Loads the SDK configuration. The timeouts are longer than those of the functions, because a replay has no deadline
+/// and a scan page of 1 MB may arrive over a slow line. It allows more retries than the functions do, so that a write
+/// survives a minute of errors from S3.
 async fn sdk_config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))

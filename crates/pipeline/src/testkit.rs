@@ -45,7 +45,7 @@ const SEED: u64 = 1;
 /// The default time limit of a wait. It exceeds the hour after which a record that always panics is quarantined.
 const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The time that [`World::wait_until_drained`] waits at its end, so that delayed requests still arrive.
+/// The time that [`World::wait_until_drained`] waits after its last check, so that delayed requests still arrive.
 const LATE: Duration = Duration::from_secs(60);
 
 /// A pipeline and its services on a paused clock.

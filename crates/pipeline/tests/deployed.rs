@@ -44,8 +44,7 @@ const ALL_ATTEMPTS: Range<Duration> = Duration::from_secs(11)..Duration::from_se
 /// Longest expected duration of a batch if all answers arrive. Even a busy machine needs less.
 const QUICK: Duration = Duration::from_secs(3);
 
-/// Number of messages or records in a batch: as many as `archive-fn` handles at the same time. `ingest-fn` handles more at
-/// the same time.
+/// Number of messages or records in a batch. `archive-fn` handles this many concurrently, and `ingest-fn` handles more.
 const BATCH: u32 = 8;
 
 /// A function and its configuration.
@@ -344,8 +343,8 @@ async fn thawed_process_replaces_reset_connections() {
     .await;
 }
 
-/// Idle connections go silent while the process is frozen. The next batch loses one attempt, and the batch after that loses
-/// none.
+/// Idle connections go silent while the process is frozen. The next batch waits for one failed attempt, and the batch
+/// after that is not delayed.
 #[tokio::test]
 async fn thawed_process_replaces_silent_connections() {
     with_each(|kind| async move {
@@ -361,8 +360,8 @@ async fn thawed_process_replaces_silent_connections() {
     .await;
 }
 
-/// A function opens as many connections as it can, and then all of them go silent. The next batch loses one attempt,
-/// but does not fail.
+/// A function opens as many connections as it can, and then all of them go silent. The next batch waits for one failed
+/// attempt, but does not fail.
 #[tokio::test]
 async fn many_silent_connections_cost_one_attempt() {
     let with = |kind: Kind, connections: u32, messages: u32| async move {
@@ -423,7 +422,8 @@ async fn expired_cached_claim_is_claimed_again() {
 }
 
 /// While Lambda freezes a sandbox, the wall clock goes on and the monotonic clock may stand still. An event whose claim
-/// expires during the freeze is claimed again. A clock that is set back changes nothing.
+/// expires during the freeze is claimed again. If the wall clock is then set back, the function still uses the new
+/// claim.
 ///
 /// libfaketime changes the wall clock of the process. Without it, the test does nothing.
 #[cfg(target_os = "linux")]

@@ -161,8 +161,8 @@ async fn batches_archive_the_same_events() {
     }
 }
 
-/// A relay may change the time and the trace. An SDK may write null for any of the other attributes that the event does
-/// not have.
+/// A relay may change the time and the trace. An SDK may write null for any of the other attributes if the event does
+/// not have it.
 const CLOUDEVENTS_IGNORED: [&str; 6] =
     ["/datacontenttype", "/dataschema", "/subject", "/time", "/traceparent", "/tracestate"];
 

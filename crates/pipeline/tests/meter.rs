@@ -5,8 +5,8 @@ use std::time::Duration;
 use pipeline::testkit::World;
 use pipeline::{PipelineSettings, names};
 
-/// For fifty copies of one event, AWS bills the queue requests and log lines of all fifty messages, but only one write to
-/// the table and one S3 PUT request.
+/// For fifty copies of one event, the emulator counts the queue requests and log lines of all fifty messages, but only
+/// one successful write to the table and one S3 PUT request.
 #[tokio::test(start_paused = true)]
 async fn herd_is_billed_for_one_event() {
     let world = World::start(PipelineSettings::default());

@@ -427,7 +427,8 @@ async fn slow_reading_stops_at_the_deadline() {
     assert!(outcomes.iter().any(|outcome| outcome.ends_with(" failed")), "the handler read all messages: {outcomes:?}");
 }
 
-/// If building the claims takes long, the handler sends no request for an event whose turn comes after the deadline.
+/// If building the claims takes long, the handler sends no request for an event that it reaches only after the
+/// deadline.
 #[tokio::test(start_paused = true)]
 async fn slow_claims_stop_at_the_deadline() {
     let slow_claim = || {
@@ -441,7 +442,7 @@ async fn slow_claims_stop_at_the_deadline() {
     assert_eq!(world.requests(), 6, "the sixth claim is ready after 30 seconds, and work must stop after 29");
 }
 
-/// At most ten claims, with at most 2 MiB of bodies, are in flight at once.
+/// At most ten puts, with at most 2 MiB of bodies, are in flight at once.
 #[tokio::test(start_paused = true)]
 async fn claims_in_flight_are_limited() {
     for (filler_bytes, at_once) in [(1_000_000, 2), (500_000, 4), (10, 10)] {

@@ -245,8 +245,8 @@ async fn routine_outcomes_can_be_silent() {
 }
 
 /// Recorded claims of this version and the previous one still hold their events. A copy of the message is a duplicate,
-/// even if the list of ignored members has changed. A message with a different body is a conflict. Under `content`, it
-/// is another event.
+/// even if the list of ignored members has changed. A message with a different body is a conflict or, under `content`,
+/// another event.
 #[tokio::test(start_paused = true)]
 async fn recorded_claims_hold_their_events() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claim/tests/golden");

@@ -1,4 +1,4 @@
-//! The plan of a run, and the errors of planning.
+//! The plan of a run, and the reasons why planning can fail.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -36,7 +36,6 @@ pub struct Message {
     /// Digest of the body; `None` if the body is not an event that can be claimed.
     pub digest: Option<Digest>,
     pub body: Arc<str>,
-    /// The message attributes to send.
     pub attributes: Arc<[Attribute]>,
 }
 

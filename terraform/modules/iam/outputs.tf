@@ -1,11 +1,11 @@
 output "ingest_role_arn" {
-  description = "ARN of the role of `ingest-fn`. Terraform returns the ARN only after creating the role's policy, because Lambda refuses to create an event source mapping if the role may not read the source."
+  description = "ARN of the role of `ingest-fn`. Terraform returns the ARN only after creating the role's policy. Without that policy, Lambda would refuse to create the event source mapping."
   value       = aws_iam_role.ingest.arn
   depends_on  = [aws_iam_role_policy.ingest]
 }
 
 output "archive_role_arn" {
-  description = "ARN of the role of `archive-fn`. Terraform returns the ARN only after creating the role's policy, because Lambda refuses to create an event source mapping if the role may not read the source."
+  description = "ARN of the role of `archive-fn`. Terraform returns the ARN only after creating the role's policy. Without that policy, Lambda would refuse to create the event source mapping."
   value       = aws_iam_role.archive.arn
   depends_on  = [aws_iam_role_policy.archive]
 }

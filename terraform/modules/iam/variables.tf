@@ -29,7 +29,7 @@ variable "table_arn" {
 }
 
 variable "claim_writes" {
-  description = "Method by which `ingest-fn` writes claims. With `batch`, the role of `ingest-fn` may also insert claims by PartiQL."
+  description = "Method by which `ingest-fn` writes claims. With `batch`, the role of `ingest-fn` may also insert claims with PartiQL."
   type        = string
   nullable    = false
 }
@@ -89,7 +89,7 @@ variable "queue_kms_key_arn" {
 }
 
 variable "tracing_mode" {
-  description = "Tracing mode of both functions. Only with `Active` do the roles have the permission to send X-Ray segments."
+  description = "Tracing mode of both functions. The roles may send X-Ray segments only if it is `Active`."
   type        = string
   nullable    = false
 }

@@ -65,7 +65,7 @@ variable "kms_key_arn" {
 }
 
 variable "senders" {
-  description = "Topics, rules, buckets and other accounts that may send to the queue. The module `pipeline` describes the attributes."
+  description = "SNS topics, EventBridge rules, S3 buckets and other accounts that may send to the queue. The module `pipeline` describes the attributes."
   nullable    = false
 
   type = object({
@@ -77,7 +77,7 @@ variable "senders" {
 }
 
 variable "queue_policy_documents" {
-  description = "JSON policy documents whose statements are added to the queue's policy."
+  description = "JSON policy documents. Terraform adds their statements to the queue's policy."
   type        = list(string)
   nullable    = false
 }

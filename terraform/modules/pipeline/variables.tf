@@ -35,7 +35,7 @@ variable "dedup_window_seconds" {
 
   validation {
     condition     = var.dedup_window_seconds <= 3162240000 && floor(var.dedup_window_seconds) == var.dedup_window_seconds
-    error_message = "dedup_window_seconds must be a whole number of at most 3162240000 (a century): ingest-fn refuses to start with anything else."
+    error_message = "dedup_window_seconds must be a whole number of at most 3162240000 (a century): ingest-fn rejects anything else when it starts."
   }
 
   validation {
@@ -69,7 +69,7 @@ variable "dedup_key" {
 }
 
 variable "conflict_ignore" {
-  description = "JSON Pointers to members of a body that `ingest-fn` ignores when it compares the bodies of two messages of one event. With the dedup key `content`, changing the list also starts a new key space."
+  description = "JSON Pointers to the members that `ingest-fn` ignores when it compares the bodies of two messages of one event. With the dedup key `content`, changing the list also starts a new key space."
   type        = list(string)
   default     = []
   nullable    = false
@@ -83,14 +83,14 @@ variable "on_conflict" {
 
   validation {
     condition     = contains(["acknowledge", "dead-letter"], var.on_conflict)
-    error_message = "on_conflict must be acknowledge or dead-letter: ingest-fn refuses to start with anything else."
+    error_message = "on_conflict must be acknowledge or dead-letter: ingest-fn rejects anything else when it starts."
   }
 }
 
 variable "ingest" {
   description = <<-TEXT
     Settings of `ingest-fn` and of the queue mapping, which invokes it.
-    - `zip`: Path of the zip of `ingest-fn`, relative to the folder from which Terraform runs. `scripts/package` builds the zip, and a release contains it. Set either `zip` or `s3_bucket` and `s3_key`.
+    - `zip`: Path of the zip of `ingest-fn`, relative to the folder from which Terraform runs. `scripts/package` builds the zip, and a release contains it. Set either `zip`, or both `s3_bucket` and `s3_key`.
     - `s3_bucket`: Name of the bucket from which Lambda takes the zip. It must be in the stack's region.
     - `s3_key`: Key of the zip in `s3_bucket`. Terraform detects a change of the key, but not a new object under the same key.
     - `s3_object_version`: Version of the object, if the bucket is versioned. Terraform detects a change of the version.
@@ -99,7 +99,7 @@ variable "ingest" {
     - `batching_window_seconds`: Maximum time that Lambda waits for a batch of messages to fill. The queue's visibility timeout grows with it.
     - `maximum_concurrency`: Maximum number of sandboxes of `ingest-fn` that the queue mapping invokes at once. The default is 10. Lambda accepts either `maximum_concurrency` or `provisioned_pollers`.
     - `provisioned_pollers`: Number of pollers that Lambda keeps running for the queue mapping: at least `minimum` (2 by default), at most `maximum` (200 by default). AWS charges for each poller by the hour. Each poller invokes up to 10 sandboxes at once. If null, Lambda scales the pollers itself.
-    - `claim_writes`: Method by which `ingest-fn` writes the claims of a batch: `single` writes each claim in its own request, `batch` writes many claims in one request. `batch` costs less for new events and more for duplicates.
+    - `claim_writes`: Method by which `ingest-fn` writes the claims of a batch: `single` writes each claim in its own request, `batch` writes many claims in one request. `batch` costs less than `single` for new events, and more for duplicates.
     - `claim_cache_entries`: Number of claims that a warm sandbox of `ingest-fn` caches; 0 disables the cache.
   TEXT
 
@@ -124,7 +124,7 @@ variable "ingest" {
 
   validation {
     condition     = (var.ingest.zip == null) != (var.ingest.s3_key == null)
-    error_message = "ingest must have either zip (a local file) or s3_bucket and s3_key (an object in S3): Lambda takes the code from one of the two."
+    error_message = "ingest must have either zip (a local file), or both s3_bucket and s3_key (an object in S3): Lambda takes the code from one of the two."
   }
 
   validation {
@@ -162,7 +162,7 @@ variable "ingest" {
       var.ingest.maximum_concurrency == null ? true :
       var.ingest.maximum_concurrency >= 2 && var.ingest.maximum_concurrency <= 1000 && floor(var.ingest.maximum_concurrency) == var.ingest.maximum_concurrency
     )
-    error_message = "ingest.maximum_concurrency must be a whole number from 2 to 1000, the range that Lambda allows. It cannot be unlimited: Lambda would keep receiving messages while the function is throttled, and good messages would become dead letters."
+    error_message = "ingest.maximum_concurrency must be a whole number from 2 to 1000, the range that Lambda allows. There is no value for unlimited: Lambda would keep receiving messages while the function is throttled, and good messages would become dead letters."
   }
 
   validation {
@@ -181,12 +181,12 @@ variable "ingest" {
 
   validation {
     condition     = contains(["single", "batch"], var.ingest.claim_writes)
-    error_message = "ingest.claim_writes must be single or batch: ingest-fn refuses to start with anything else."
+    error_message = "ingest.claim_writes must be single or batch: ingest-fn rejects anything else when it starts."
   }
 
   validation {
     condition     = var.ingest.claim_cache_entries >= 0 && var.ingest.claim_cache_entries <= 1000000 && floor(var.ingest.claim_cache_entries) == var.ingest.claim_cache_entries
-    error_message = "ingest.claim_cache_entries must be a whole number from 0 to 1000000: ingest-fn refuses to start with anything else."
+    error_message = "ingest.claim_cache_entries must be a whole number from 0 to 1000000: ingest-fn rejects anything else when it starts."
   }
 
   # An entry takes at most 150 bytes. The largest batches need up to 64 MB (ingest-fn/tests/compiled.rs).
@@ -199,13 +199,13 @@ variable "ingest" {
 variable "archive" {
   description = <<-TEXT
     Settings of `archive-fn` and of the stream mapping, which invokes it.
-    - `zip`: Path of the zip of `archive-fn`, relative to the folder from which Terraform runs. `scripts/package` builds the zip, and a release contains it. Set either `zip` or `s3_bucket` and `s3_key`.
+    - `zip`: Path of the zip of `archive-fn`, relative to the folder from which Terraform runs. `scripts/package` builds the zip, and a release contains it. Set either `zip`, or both `s3_bucket` and `s3_key`.
     - `s3_bucket`: Name of the bucket from which Lambda takes the zip. It must be in the stack's region.
     - `s3_key`: Key of the zip in `s3_bucket`. Terraform detects a change of the key, but not a new object under the same key.
     - `s3_object_version`: Version of the object, if the bucket is versioned. Terraform detects a change of the version.
     - `source_code_hash`: SHA-256 of the zip in S3, in Base64. Change it together with the object, so that Terraform deploys the new code.
     - `batch_size`: Maximum number of stream records in one invocation of `archive-fn`.
-    - `batching_window_seconds`: Maximum time that Lambda waits for a batch of stream records to fill. The default, 0, means no wait and keeps the archive's lag low.
+    - `batching_window_seconds`: Maximum time that Lambda waits for a batch of stream records to fill. With the default, 0, Lambda does not wait, which keeps the archive's lag low.
     - `parallelization_factor`: Number of batches of one stream shard that Lambda processes at once. The records of one event stay in order.
     - `bisect_batch_on_function_error`: If true, Lambda splits a batch whose invocation failed as a whole and retries the halves, so that one record cannot make the others fail.
     - `maximum_retry_attempts`: Number of times that Lambda retries a failed record. With -1, it retries until the record reaches `archive.maximum_record_age_seconds`.
@@ -230,7 +230,7 @@ variable "archive" {
 
   validation {
     condition     = (var.archive.zip == null) != (var.archive.s3_key == null)
-    error_message = "archive must have either zip (a local file) or s3_bucket and s3_key (an object in S3): Lambda takes the code from one of the two."
+    error_message = "archive must have either zip (a local file), or both s3_bucket and s3_key (an object in S3): Lambda takes the code from one of the two."
   }
 
   validation {
@@ -304,7 +304,7 @@ variable "archive_version" {
 }
 
 variable "archive_enabled" {
-  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream. Set the variable to true again before the claims are as old as `archive.maximum_record_age_seconds`: the stream mapping discards older claims. The alarms that detect a stopped pipeline still fire."
+  description = "If false, Lambda does not invoke `archive-fn`. Claims wait in the stream. Set the variable to true again before the oldest of them reaches `archive.maximum_record_age_seconds`: the stream mapping discards older records. The alarms that detect a stopped pipeline still fire."
   type        = bool
   default     = true
   nullable    = false
@@ -317,7 +317,7 @@ variable "functions" {
     - `timeout_seconds`: Timeout of one invocation of either function. The queue's visibility timeout is derived from it.
     - `memory_mb`: Memory of each function in MB. A function's share of a CPU grows with its memory.
     - `log_level`: Lowest level of the log lines that the functions write: `INFO` or `DEBUG`.
-    - `tracing_mode`: `Active` lets Lambda sample invocations and send them to X-Ray, which has a price per trace. `PassThrough` sends nothing to X-Ray.
+    - `tracing_mode`: `Active` lets Lambda send traces of a sample of the invocations to X-Ray, which charges per trace. `PassThrough` sends nothing to X-Ray.
   TEXT
 
   type = object({
@@ -358,7 +358,7 @@ variable "functions" {
 }
 
 variable "log_routine_outcomes" {
-  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. The setting does not affect metrics, alarms or the lines of other outcomes. The saved queries and `producer trace` cannot show what is not logged."
+  description = "If false, the functions write no log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`. The setting does not affect metrics, alarms or the lines of other outcomes. The saved queries and `producer trace` do not show outcomes that are not logged."
   type        = bool
   default     = true
   nullable    = false
@@ -469,12 +469,12 @@ variable "object_prefix" {
 
   validation {
     condition     = can(regex("^([a-zA-Z0-9!_.'()=-]+/)+$", var.object_prefix)) && length(var.object_prefix) <= 900
-    error_message = "object_prefix must consist of folder names, each followed by /, and have at most 900 characters. A folder name may contain letters, digits and ! - _ . ' ( ) =. archive-fn refuses to start with any other prefix, and the roles' policies would treat * as a wildcard."
+    error_message = "object_prefix must consist of folder names, each followed by /, and have at most 900 characters. A folder name may contain letters, digits and ! - _ . ' ( ) =. archive-fn rejects any other prefix when it starts, and the roles' policies would treat * as a wildcard."
   }
 
   validation {
     condition     = !can(regex("(^|/)[.]{1,2}/", var.object_prefix))
-    error_message = "object_prefix must not have . or .. as a folder name: S3 stores such keys, but many clients resolve them like a path and then read or write another key."
+    error_message = "object_prefix must not have . or .. as a folder name: S3 stores such keys, but many clients resolve them like paths and then read or write another key."
   }
 }
 
@@ -561,7 +561,7 @@ variable "permissions_boundary" {
 variable "senders" {
   description = <<-TEXT
     Sources that may send to the queue, in addition to this account's own roles.
-    - `sns_topic_arns`: ARNs of SNS topics. Their subscriptions must have raw message delivery.
+    - `sns_topic_arns`: ARNs of SNS topics. Their subscriptions must use raw message delivery.
     - `event_rule_arns`: ARNs of EventBridge rules.
     - `s3_bucket_arns`: ARNs of buckets of this account that send their notifications to the queue.
     - `account_ids`: Ids of other accounts, whose own policies decide which of their roles may send.
@@ -590,7 +590,7 @@ variable "senders" {
 
   validation {
     condition     = alltrue([for arn in var.senders.s3_bucket_arns : can(regex("^arn:[^:*?]+:s3:::[^:*?/]+$", arn))])
-    error_message = "senders.s3_bucket_arns must contain ARNs of buckets (arn:...:s3:::NAME) without wildcards, and not of objects: a notification names its bucket as its source."
+    error_message = "senders.s3_bucket_arns must contain ARNs of buckets (arn:...:s3:::NAME), not of objects, without wildcards: a notification names its bucket as its source."
   }
 
   validation {
@@ -600,7 +600,7 @@ variable "senders" {
 }
 
 variable "queue_policy_documents" {
-  description = "JSON policy documents whose statements are added to the queue's policy. These statements cannot replace a statement of the module."
+  description = "JSON policy documents. Terraform adds their statements to the queue's policy. These statements cannot replace a statement of the module."
   type        = list(string)
   default     = []
   nullable    = false
@@ -619,7 +619,7 @@ variable "queue_policy_documents" {
 }
 
 variable "bucket_policy_documents" {
-  description = "JSON policy documents whose statements are added to the bucket's policy. These statements cannot replace a statement of the module."
+  description = "JSON policy documents. Terraform adds their statements to the bucket's policy. These statements cannot replace a statement of the module."
   type        = list(string)
   default     = []
   nullable    = false
@@ -685,7 +685,7 @@ variable "alarms" {
     - `email`: E-mail address that receives alarms through an SNS topic, once its owner has confirmed the subscription. If empty, no topic is created.
     - `topic_arns`: ARNs of existing SNS topics that receive the alarms too, for example the topic of a pager.
     - `period_seconds`: Period over which the alarms aggregate their metrics.
-    - `no_progress_seconds`: Time without a single processed message or record after which `ingest-fn-no-progress` and `archive-fn-no-progress` fire.
+    - `no_progress_seconds`: Time after which `ingest-fn-no-progress` fires without a processed message, and `archive-fn-no-progress` without a processed record.
     - `queue_age_seconds`: Age of the oldest message in the queue above which `queue-message-age` fires. The threshold is lower if half of (`retention.queue_seconds` - `max_receive_count` x visibility timeout) is less.
     - `iterator_age_seconds`: Time by which `archive-fn` may be behind the table's stream before `stream-iterator-age` fires.
     - `archive_lag_seconds`: Time from a claim to its object above which `archive-lag` fires.
@@ -739,7 +739,7 @@ variable "alarms" {
       var.alarms.no_progress_seconds >= var.alarms.period_seconds && var.alarms.no_progress_seconds <= 43200 &&
       var.alarms.no_progress_seconds % var.alarms.period_seconds == 0
     )
-    error_message = "alarms.no_progress_seconds must be a multiple of alarms.period_seconds, and at most 43200 (12 hours): CloudWatch counts whole periods, and the stream keeps records for only 24 hours."
+    error_message = "alarms.no_progress_seconds must be a multiple of alarms.period_seconds, and at most 43200 (12 hours): CloudWatch counts whole periods. The stream keeps records for 24 hours, and the alarm must leave time to act."
   }
 
   validation {
@@ -749,12 +749,12 @@ variable "alarms" {
 
   validation {
     condition     = var.alarms.iterator_age_seconds >= 60 && var.alarms.iterator_age_seconds <= 43200
-    error_message = "alarms.iterator_age_seconds must be from 60 to 43200 (12 hours): the stream keeps records for only 24 hours."
+    error_message = "alarms.iterator_age_seconds must be from 60 to 43200 (12 hours): the stream keeps records for 24 hours, and the alarm must leave time to act."
   }
 
   validation {
     condition     = var.alarms.archive_lag_seconds >= 1 && var.alarms.archive_lag_seconds <= 43200
-    error_message = "alarms.archive_lag_seconds must be from 1 to 43200 (12 hours): the stream keeps records for only 24 hours."
+    error_message = "alarms.archive_lag_seconds must be from 1 to 43200 (12 hours): the stream keeps records for 24 hours, and the alarm must leave time to act."
   }
 
   validation {

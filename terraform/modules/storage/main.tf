@@ -180,8 +180,7 @@ data "aws_iam_policy_document" "lake" {
 
   # Prevents overwriting an object, even by mistake: S3 refuses writes without If-None-Match. This applies to the whole bucket, so the
   # objects under a former object_prefix stay protected. The second condition exempts the parts of a multipart upload, which cannot have
-  # this header; the request that completes the upload must have it. Copies cannot have the header either, so S3 refuses copies into the
-  # bucket.
+  # this header; the request that completes the upload must have it. AWS documents that a bucket with such a policy accepts no copies.
   statement {
     sid       = "DenyWriteWithoutIfNoneMatch"
     effect    = "Deny"

@@ -63,7 +63,7 @@ variable "on_demand_throughput" {
 }
 
 variable "bucket_policy_documents" {
-  description = "JSON policy documents whose statements are added to the bucket's policy."
+  description = "JSON policy documents. Terraform adds their statements to the bucket's policy."
   type        = list(string)
   nullable    = false
 }

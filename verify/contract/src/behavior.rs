@@ -28,7 +28,7 @@ pub(crate) struct Behavior {
     pub(crate) not_on: Vec<(Engine, &'static str)>,
 }
 
-/// A known disagreement of one engine with a behavior.
+/// A known difference between an engine and a behavior.
 struct Difference {
     engine: Engine,
     /// The exact text of the [`Mismatch`] that the body must return for this engine.
@@ -59,7 +59,7 @@ impl Behavior {
         }
     }
 
-    /// Records that `engine` is known to disagree with the behavior.
+    /// Records a known difference between `engine` and the behavior.
     pub(crate) fn differs(mut self, engine: Engine, observed: &'static str, explanation: &'static str) -> Self {
         self.differences.push(Difference { engine, observed, explanation });
         self

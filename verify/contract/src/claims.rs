@@ -15,7 +15,7 @@ use crate::stage::{Stage, Table};
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// One hour in seconds. Claims that live this long do not expire while a test runs. A test that needs an expired claim
-/// pretends in its next request that the current time is later.
+/// passes a later `now` to its next request.
 pub(crate) const HOUR: u64 = 3_600;
 
 /// Number of concurrent requests in a herd. It equals the number of messages in the producer's scenario `herd`.

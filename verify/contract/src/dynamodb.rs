@@ -82,7 +82,7 @@ pub(crate) fn behaviors() -> Vec<Behavior> {
     ]
 }
 
-/// Returns the item, if any, in the error of a put. Fails unless the put's condition failed.
+/// Returns the item that the put's `ConditionalCheckFailedException` contains, if any. Fails on any other result.
 fn old_item(result: Result<PutItemOutput, SdkError<PutItemError>>) -> Result<Option<Item>, Mismatch> {
     match result.map_err(SdkError::into_service_error) {
         Err(PutItemError::ConditionalCheckFailedException(failed)) => Ok(failed.item),
@@ -156,7 +156,7 @@ async fn failed_condition_omits_item_by_default(stage: Arc<Stage>) -> Outcome {
     expect_eq("returned item", old_item(result)?, None)
 }
 
-/// The SDK repeats a put whose response was lost.
+/// The SDK retries a put whose response was lost.
 async fn repeated_put_returns_its_own_claim_id(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let now = now_seconds();

@@ -11,7 +11,7 @@
 //! | `CONTRACT_ENGINE` | Engine to test: `embedded` (default), `dynamodb-local`, `elasticmq`, `ministack` or `aws` |
 //! | `CONTRACT_RUN` | Prefix of the names of all resources that the run creates (default: random); log group names have a `/` before it |
 //! | `CONTRACT_RESULTS` | File to which the run appends one line of JSON for each behavior |
-//! | `CONTRACT_INGEST_ROLE`, `CONTRACT_ARCHIVE_ROLE` | ARNs of roles for the functions' requests (default: your own identity) |
+//! | `CONTRACT_INGEST_ROLE`, `CONTRACT_ARCHIVE_ROLE` | ARNs of the roles that the tests assume for the functions' requests (default: your own identity) |
 //! | `CONTRACT_REMOVE` | If set, the run tests nothing and removes everything whose name starts with `CONTRACT_RUN` |
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

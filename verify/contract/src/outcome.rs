@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 /// observation: they take up to a minute to settle.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A description of how an engine differs from what the behavior expects.
+/// A description of how an engine differs from the behavior.
 #[derive(Debug)]
 pub(crate) struct Mismatch(pub(crate) String);
 

@@ -125,7 +125,8 @@ async fn failed_creation_changes_nothing(stage: Arc<Stage>) -> Outcome {
     expect_eq("versions", versions(&stage, &key).await?, vec![(key, true)])
 }
 
-/// An operator finds the trace of an object's message in this metadata. The test writes with `archive-fn`'s own code.
+/// In this metadata, an operator finds the trace id of the message that an object comes from. The test writes with
+/// `archive-fn`'s own code.
 async fn object_has_metadata_of_its_creation(stage: Arc<Stage>) -> Outcome {
     let lake = DataLake::new((&stage.archive.config).into(), stage.bucket().await?);
     let key = object_key(&stage);
@@ -141,7 +142,7 @@ async fn object_has_metadata_of_its_creation(stage: Arc<Stage>) -> Outcome {
     Ok(())
 }
 
-/// The test writes with `archive-fn`'s own code, all requests at once and each with its own content.
+/// The test sends all requests at once, each with its own content, with `archive-fn`'s own code.
 async fn herd_creation_has_one_winner(stage: Arc<Stage>) -> Outcome {
     let lake = Arc::new(DataLake::new((&stage.archive.config).into(), stage.bucket().await?));
     for _ in 0..8 {

@@ -1,5 +1,5 @@
-//! Behaviors of SQS. Tests send messages with the API requests of a producer. They receive and delete messages with the
-//! API requests of the queue mapping.
+//! Behaviors of SQS. Tests send messages with the API requests that a producer sends, and receive and delete them with
+//! those that the queue mapping sends.
 
 mod attributes;
 mod receiving;

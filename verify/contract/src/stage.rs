@@ -67,9 +67,9 @@ pub(crate) struct Stage {
     pub(crate) run: String,
     /// Clients that send messages, read data back and clean up, as producers and operators do.
     pub(crate) operator: Clients,
-    /// Clients for the requests of `ingest-fn` and the queue mapping.
+    /// Clients for the requests that `ingest-fn` and the queue mapping send.
     pub(crate) ingest: Clients,
-    /// Clients for the requests of `archive-fn` and the stream mapping.
+    /// Clients for the requests that `archive-fn` and the stream mapping send.
     pub(crate) archive: Clients,
     embedded: Option<Arc<Services>>,
     claims: OnceCell<Table>,

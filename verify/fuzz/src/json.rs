@@ -1,5 +1,5 @@
-//! A strict JSON parser, whose results the tested parser must match. It is simple and slow. Single tokens are parsed by
-//! `serde_json`.
+//! A strict JSON parser, whose results the tested parser must match. It is simple and slow: `serde_json` splits one
+//! array or object at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -3,8 +3,9 @@
 //! `tests/bounded.rs` calls them with a limited number of inputs, which are the same in every run.
 //!
 //! The tested JSON parser is in the crate `claim`. It parses everything in one pass with `struson`, without recursion.
-//! The expected results come from an independent parser, the module `json`. It parses single tokens with `serde_json`,
-//! and arrays and objects with its own recursive code. The two parsers are therefore unlikely to make the same mistake.
+//! The expected results come from an independent parser, the module `json`. It lets `serde_json` split one array or
+//! object at a time into raw values, and recurses into these. The two parsers are therefore unlikely to make the same
+//! mistake.
 
 mod body;
 mod differences;

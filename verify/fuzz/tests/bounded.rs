@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Fragments of JSON, stream records and variables. [`Change::Insert`] inserts one of them into an input.
+/// Fragments of JSON, of stream records and of environment variables. [`Change::Insert`] inserts one of them into an
+/// input.
 const PIECES: [&str; 38] = [
     "{",
     "}",

@@ -8,12 +8,13 @@
 //! of these properties.
 //!
 //! The model leaves out panics, size limits and bodies that are not valid events, because they are not part of the
-//! protocol. It leaves out the settings that decide which messages are one event: claims of different dedup keys have
-//! different sort keys, so they never meet. It compares bodies instead of digests, because `ingest-fn` never compares
-//! digests that depend on different lists of ignored members. It also leaves out the stream mapping's maximum record
-//! age, after which the mapping discards a record and names it in the on-failure queue.
+//! protocol. It leaves out the settings that decide which messages are one event: claims of different dedup keys are
+//! different items, so they do not affect each other. It compares bodies instead of digests. The result is the same,
+//! because `ingest-fn` compares two digests only if both depend on the same list of ignored members. It also leaves out
+//! the stream mapping's maximum record age, after which the mapping discards a record and names it in the on-failure
+//! queue.
 //!
-//! The module [`packs`] has a model of its own for packs, which put many claims into one object.
+//! The module [`packs`] is a separate model, for a protocol that puts many claims into one object.
 //!
 //! The checker is `stateright`, which takes models written in Rust. Its `eventually` properties can miss a counterexample
 //! if two paths lead to the same state, as a "fixme" in its tests says. The models therefore do not use them. Instead, a

@@ -13,8 +13,8 @@ pub enum Mutant {
     UnknownIsDuplicate,
     /// `ingest-fn` caches a claim when it sends the claim request, before the table has confirmed the claim.
     CachedBeforeConfirmation,
-    /// A cache entry is used after the claim's `ttl`. This happens if the entry's timer stops while Lambda freezes the
-    /// sandbox.
+    /// `ingest-fn` uses a cache entry after the claim's `ttl`. This happens if a timer limits the entry's life, because
+    /// the timer stops while Lambda freezes the sandbox.
     CachedPastTtl,
     /// A retry of a claim request uses a new claim id.
     FreshClaimIdOnRetry,

@@ -77,9 +77,9 @@ fn never_stuck(protocol: &Protocol, state: &State) -> bool {
     !actions.is_empty() || state.is_at_rest()
 }
 
-/// Returns situations, each of which must occur in at least one state in which nothing is left to do. If one of them
-/// never occurred, the other properties might hold only because the model does too little. A message can become a dead
-/// letter only if a run may have `max_receives` faults.
+/// Returns the situations that must occur. Each must occur in at least one state in which nothing is left to do. If one
+/// never occurred, the other properties might hold only because the model leaves too much out. The situations with dead
+/// letters are included only if a run may have `max_receives` faults: with fewer, no message becomes a dead letter.
 pub(crate) fn sometimes(protocol: &Protocol) -> Properties {
     let mut properties = vec![
         Property::<Protocol>::sometimes("a claim replaces an expired one", |_, state| {

@@ -6,12 +6,12 @@ use crate::state::{Claim, State};
 /// The parameters of the model.
 #[derive(Clone, Debug)]
 pub struct Protocol {
-    /// The body of each message, as one letter. All messages have the same event id, so equal letters are duplicates, and
-    /// different letters are a conflict.
+    /// The body of each message, as one letter. All messages have the same event id, so messages with equal letters are
+    /// duplicates, and messages with different letters conflict.
     pub messages: &'static [char],
     /// Length of the dedup window, in seconds.
     pub window: u8,
-    /// The second at which the clock stops. Other actions can still happen.
+    /// The second at which the clock stops. Actions that do not advance the clock can still happen afterwards.
     pub last_second: u8,
     /// Number of seconds by which the second sandbox's clock is ahead of the first one's.
     pub skew: u8,

@@ -65,7 +65,7 @@ pub enum Place {
     /// The sandbox with this index has received the message. The other sandbox cannot receive it.
     InFlight(usize),
     /// The queue mapping deleted the message, because a sandbox acknowledged it for the claim `by`. `is_duplicate` is
-    /// false if the sandbox found that the message's body differs from the claim's body.
+    /// true if the sandbox found that the message's body equals the claim's body.
     Acknowledged { by: Claim, is_duplicate: bool },
     /// The message is in the dead-letter queue.
     DeadLetter,
@@ -98,7 +98,7 @@ pub struct Work {
 pub enum Step {
     /// The sandbox has sent a claim request and waits for its answer.
     AwaitingAnswer { retries_left: u8, is_insert: bool },
-    /// The sandbox's latest claim request got no answer, or an error after which the SDK may retry.
+    /// The sandbox's latest claim request got no answer, or it got an error after which the SDK may retry.
     Unanswered { retries_left: u8, is_insert: bool },
     /// The sandbox knows which claim holds the event.
     Confirmed,

@@ -1,6 +1,6 @@
 //! Checks that the properties hold in every state of the model of packs, and that every mutant violates one of them.
-//! Each configuration combines a few of the things that can happen, because all of them together have too many states.
-//! Random walks combine almost all of them.
+//! Each configuration enables only a few features, such as faults, expiry and replays, because all features together
+//! have too many states. Random walks combine almost all features.
 
 #![expect(clippy::print_stdout, reason = "people read the number of states")]
 
@@ -19,7 +19,7 @@ const A_CONFLICT: Message = Message { event: 0, body: 'x' };
 const B: Message = Message { event: 1, body: 'b' };
 const C: Message = Message { event: 2, body: 'c' };
 
-/// A chunk of two claims in a window that does not end, and at most two faults in a run.
+/// A chunk of two claims whose dedup window does not end during a run, and at most two faults in a run.
 const CHUNK: Packs = Packs {
     messages: &[A, B],
     writers: [Writer::Packs, Writer::Packs],
@@ -66,7 +66,7 @@ fn properties_hold_for_chunk() {
     check_every_state("a chunk, CLAIM_WRITES=batch, two faults", Packs { batched: true, ..CHUNK });
 }
 
-/// The properties hold for followers, conflicts and several chunks, and before and after `close_by`.
+/// The properties hold with followers, with conflicts and with several chunks, both before and after `close_by`.
 #[test]
 fn properties_hold_for_duplicates() {
     let situations = &[Situation::FullPack, Situation::OwnPack, Situation::Conflict];
@@ -216,8 +216,9 @@ fn configurations_of_mutants_hold() {
     }
 }
 
-/// The mutant `OldClaimLookedUpInObject` can also give a claim two copies. If the stream record of the claim's pack was
-/// lost, the pack has no object. The lookup in that object then misses the copy in the object of the claim's own pack.
+/// The mutant `OldClaimLookedUpInObject` can also give a claim two copies. The mutant looks for an old claim in the
+/// object of the pack that the claim names. If the stream record of that pack was lost, the object does not exist. The
+/// lookup then misses the copy in the object of the claim's own pack.
 #[test]
 #[ignore = "the search takes about a minute"]
 fn lookup_in_object_also_doubles() {

@@ -71,7 +71,7 @@ impl Batch {
     }
 
     /// Returns the log line that `ingest-fn` would have written instead of `line` if it compared followers with their
-    /// leader. Returns `None` if `line` is about a leader, or is not about a duplicate or a conflict.
+    /// leader. Returns `None` if `line` is about a leader, or has an outcome other than `duplicate` and `conflict`.
     pub(crate) fn judged_by_leader(&self, line: &Value) -> Option<Value> {
         let outcome = LogLine::deserialize(line).ok()?;
         if !["duplicate", "conflict"].contains(&outcome.outcome.as_str()) {

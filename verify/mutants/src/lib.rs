@@ -1,6 +1,5 @@
 //! Mutants: versions of `ingest-fn` and `archive-fn`, each with one mistake made on purpose. They test the simulation
-//! and the verdicts of the producer: a check that does not catch a mutant would not catch the same mistake in the real
-//! code.
+//! and the verdicts of the producer: a check that misses a mutant would also miss the same mistake in the real code.
 //!
 //! A [`Mutant`] is a [`Decorator`](pipeline::Decorator) around the deployed functions. It does not change their code. It
 //! rewrites the functions' requests to AWS, the answers to these requests, the payloads or answers of invocations, or

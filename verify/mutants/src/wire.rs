@@ -1,4 +1,4 @@
-//! Mutants that rewrite the functions' requests to AWS, or the answers before the function reads them.
+//! Mutants that rewrite the functions' requests to AWS, or the answers to these requests.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -116,7 +116,7 @@ fn with_other_claim_id(item: &Value) -> Value {
     other
 }
 
-/// Turns the errors of single statements into successes if `is_dropped` returns true for the error code.
+/// Turns the error of each statement into a success if `is_dropped` returns true for the error code.
 fn drop_errors(answer: &mut HttpResponse, is_dropped: impl Fn(&str) -> bool) {
     let mut body = json_body(answer.body());
     for response in body["Responses"].as_array_mut().into_iter().flatten() {

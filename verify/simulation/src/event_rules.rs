@@ -4,7 +4,7 @@
 use fastrand::Rng;
 use sha2::{Digest as _, Sha256};
 
-/// The settings of a world that decide which messages are one event, and what the functions log.
+/// The settings of a world that decide which messages belong to one event, and what the functions log.
 #[derive(Clone, Debug)]
 pub struct EventRules {
     pub key: DedupKey,
@@ -69,8 +69,8 @@ impl EventRules {
             // Another list would be another key space.
             rules.lists.truncate(1);
         }
-        // The version before knows only JSON Pointers. Under any other key than the default one, it would use another sort
-        // key.
+        // The previous version supports only JSON Pointers as the dedup key. With any key other than the default, it
+        // would use another sort key.
         if rules.key == DedupKey::Pointer("/event_id") && random.bool() {
             rules.has_old_version = true;
             rules.lists.push(NOTHING);
@@ -79,7 +79,7 @@ impl EventRules {
         rules
     }
 
-    /// Returns true if every sandbox ignores this member: `/sent_at` or `/trace/id`.
+    /// Returns true if every sandbox ignores the member at `pointer`, which is `/sent_at` or `/trace/id`.
     #[must_use]
     pub fn is_ignored(&self, pointer: &str) -> bool {
         self.lists.iter().all(|list| list.contains(pointer))

@@ -106,8 +106,8 @@ impl SeededFaultPlan {
         self.lock().sources.iter().map(|(kind, source)| (*kind, source.count)).collect()
     }
 
-    /// Chooses the fault of a request, if any, and records the request. Panics if the fault `Panic` happens now. Skips
-    /// a DynamoDB request that no invocation has sent, because the world itself sends such requests.
+    /// Chooses a fault for a request, if any, and records the request. Panics if the fault `Panic` happens now. Ignores
+    /// a DynamoDB request that no invocation has sent: it comes from the world itself and must not fail.
     pub fn fault(&self, call: &Call<'_>) -> Option<Fault> {
         let invocation = current_invocation();
         if invocation.is_none() && call.service == Service::DynamoDb {
@@ -176,8 +176,7 @@ impl SeededFaultPlan {
         })
     }
 
-    /// Returns a delay of some milliseconds for a request without a fault, so that concurrent requests arrive in random
-    /// order.
+    /// Returns a delay of 1 to 29 ms for a request without a fault, so that concurrent requests arrive in random order.
     fn draw_latency(&self) -> Option<Fault> {
         let mut state = self.lock();
         if state.has_ended {

@@ -10,7 +10,7 @@ use crate::fault_kind::FaultKind;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
-    /// A request of the producer ended.
+    /// A request that the producer sent to the queue ended.
     Sent {
         /// Positions of the request's messages in `Scenario::messages`.
         messages: Vec<usize>,
@@ -24,7 +24,7 @@ pub enum Entry {
         /// Message id that the queue assigned.
         id: String,
     },
-    /// A dead letter was moved back to the queue, which gave it a new message id.
+    /// Someone moved a dead letter back to the queue, and the queue gave it a new message id.
     Redriven { old_id: String, new_id: String },
     /// A mapping invoked a function.
     Invoked {
@@ -123,7 +123,7 @@ pub struct StoredClaim {
     pub digest: String,
     /// Id of the message that won the event.
     pub message_id: String,
-    /// Id of the trace of that message. Empty if the claim has none.
+    /// Trace id of that message. Empty if the claim has none.
     pub trace_id: String,
 }
 

@@ -21,7 +21,7 @@ pub enum Rule {
     /// mapping was disabled for so long that the message's retention could end before its last receive. SQS may delete
     /// a dead letter only at the end of its retention.
     Message,
-    /// Every claim has one object in one version, with the content of the message that won. The object may be missing
+    /// Every claim has one object, with one version and the content of the message that won. The object may be missing
     /// only if the on-failure queue names the claim's record as discarded, if the record left the stream while the
     /// stream mapping was disabled, or if `archive-fn` quarantined the record. `archive-fn` may quarantine a claim's
     /// record only if the record was over an hour old and `archive-fn` panicked on it twice in one invocation. There
@@ -30,8 +30,8 @@ pub enum Rule {
     /// At the end, the table holds the last item stored under each key, unless TTL deleted that item. It holds no other
     /// items.
     Table,
-    /// No mapping fails. All work finishes within two hours after the last fault, and within two hours after the last
-    /// redrive.
+    /// No mapping fails. All work finishes within two hours after the last fault. Then the dead letters are redriven,
+    /// and all work finishes within another two hours.
     Completion,
     /// The handlers log one outcome for each message and record, except routine outcomes if `LOG_ROUTINE_OUTCOMES` is
     /// false. The logged outcome of a message is correct. The other rules do not use the logs.

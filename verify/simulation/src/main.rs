@@ -58,7 +58,7 @@ struct Cli {
     /// Send only the messages at these positions (counted from 0). The last message is always sent
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_messages: Option<Vec<String>>,
-    /// Remove all kinds of faults that the seed selects, except those in this list
+    /// Limit the faults that the seed selects to the kinds in this list
     #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 0.., requires = "seed")]
     only_faults: Option<Vec<String>>,
 }

@@ -1,4 +1,4 @@
-//! Records what the services did with each request. From these entries of the history, the reference model learns which
+//! Records in the history what the services did with each request. From these entries, the reference model learns which
 //! messages the queue accepted and which claims the table stored.
 
 use emulator::{Call, Service};

@@ -54,8 +54,8 @@ impl Recorder {
     }
 
     /// Notes that the table holds an item that must become an object. `name` is the claim id, or the partition key of a
-    /// poison record. Ignores an item that already has an object: after TTL has deleted a claim, a late retry can write the
-    /// claim again.
+    /// poison record. Ignores an item that already has an object: a late retry can write a claim again after TTL has
+    /// deleted it.
     pub fn expect_object(&self, name: &str) {
         let now_ms = self.elapsed_ms();
         let mut state = self.lock();

@@ -206,7 +206,8 @@ impl Shared {
         self.skews.lock().unwrap_or_else(PoisonError::into_inner).i64(-max_ms..=max_ms)
     }
 
-    /// Gives a sandbox of `ingest-fn` one of the lists of ignored members. Returns true if the sandbox runs the old version.
+    /// Chooses a list of ignored members for a sandbox of `ingest-fn`. Returns true if the sandbox must run the old
+    /// version.
     fn draw_version(&self, blueprint: &mut Blueprint) -> bool {
         if blueprint.role == Role::Archive {
             return false;

@@ -13,7 +13,7 @@ use crate::fault_kind::{self, FaultKind, Outage, Rates};
 use crate::workload::{self, Message, Mix};
 
 /// Earliest start of a world, in seconds since 1970: one second before 08:00 UTC on January 15, 2027. Every world
-/// starts within a second of this time, so the hour in the object keys changes during the run.
+/// starts less than a second after this time, so the hour in the object keys changes during the run.
 const EPOCH_SECONDS: u64 = 1_799_999_999;
 
 const MINUTE_MS: u64 = 60_000;
@@ -264,8 +264,8 @@ impl Scenario {
     }
 }
 
-/// Chooses the kinds of faults and their rates. Leaves out about half of the kinds, because worlds in which all kinds
-/// happen would reveal less.
+/// Chooses the kinds of faults and their rates. Leaves out about half of the kinds, because a world with all kinds
+/// would hide some mistakes.
 fn rates(random: &mut Rng) -> Rates {
     let intensity = [0.1, 0.4, 1.0, 1.0][random.usize(..4)];
     let choose = |kind: &FaultKind| {
@@ -300,7 +300,7 @@ fn rates(random: &mut Rng) -> Rates {
     fault_kind::all().iter().filter(|kind| !chosen_elsewhere.contains(kind)).filter_map(choose).collect()
 }
 
-/// Chooses the outages and the record age, in seconds. For one of six seeds, adds an outage of S3 that lasts longer
+/// Chooses the outages and the record age, in seconds. In one of six worlds, adds an outage of S3 that lasts longer
 /// than the record age. Outages happen only if the world has the fault `Outage`.
 fn outages(random: &mut Rng) -> (Vec<Outage>, u64) {
     let services = [Service::DynamoDb, Service::S3, Service::S3, Service::Sqs];
@@ -365,7 +365,7 @@ fn steps(random: &mut Rng, messages: usize, window_seconds: u64) -> Vec<Step> {
 }
 
 /// In five of twelve worlds, adds steps that let messages, stream records or dead letters grow about as old as their
-/// retention allows. Returns the kind of fault of these steps, or `None` if this function adds none.
+/// retention allows. Returns the kind of fault that these steps cause, or `None` if this function adds no steps.
 fn add_retention_end(steps: &mut Vec<Step>, random: &mut Rng) -> Option<FaultKind> {
     let kind = match random.u8(..12) {
         0..2 => FaultKind::IngestDisabled,

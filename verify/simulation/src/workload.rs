@@ -11,7 +11,7 @@ const MAX_EVENT_ID_BYTES: usize = 2_042;
 /// Maximum nesting of a valid body.
 const MAX_NESTING: usize = 128;
 
-/// A message of the producer.
+/// A message that the producer sends.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub body: String,
@@ -96,8 +96,8 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// Chooses a random mix for this number of messages. The maximum number of events is one, two to
-    /// five, or the number of messages.
+    /// Chooses a random mix for this number of messages. The maximum number of events is 1, a number from 2 to 5, or
+    /// the number of messages.
     #[must_use]
     pub fn random(random: &mut Rng, messages: usize) -> Self {
         let events = match random.u8(..4) {

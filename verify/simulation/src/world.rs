@@ -33,7 +33,7 @@ use crate::scenario::{Scenario, Step};
 use crate::settings::settings;
 use crate::workload::{Attribute, Meaning, Message};
 
-/// Maximum time between the sending and the arrival of a request. The fault `RequestLate` delays a request by at most a
+/// Every request arrives within this time after it was sent. The fault `RequestLate` delays a request by at most a
 /// minute.
 const MAX_REQUEST_DELAY: Duration = Duration::from_secs(70);
 
@@ -51,9 +51,9 @@ const MAX_WAIT_WITHOUT_FAULTS: Duration = Duration::from_secs(2 * 60 * 60);
 /// Maximum wait of a step for all work to finish. Faults continue during this wait, so some work may never finish.
 const MAX_WAIT_WITH_FAULTS: Duration = Duration::from_secs(20 * 60);
 
-/// Maximum idle time between two redrives. SQS deletes a dead letter 14 days after the message was first sent. The 14th
-/// day is left for the other steps of the world. A mapping stays disabled for about a day, so `disable` first redrives
-/// the dead letters if less than two days are left until this maximum.
+/// Maximum idle time between two redrives. SQS deletes a dead letter 14 days after the message was sent to the queue.
+/// The 14th day is left for the other steps of the world. A mapping stays disabled for about a day, so `disable` first
+/// redrives the dead letters if less than two days are left until this maximum.
 const MAX_IDLE_SECONDS: u64 = 13 * 86_400;
 
 /// The outcome of one world.
@@ -92,7 +92,8 @@ struct World<'a> {
     fault_plan: Arc<SeededFaultPlan>,
     pipeline: Pipeline,
     producer: aws_sdk_sqs::Client,
-    /// A client whose requests never fail. It puts poison records into the table and reads the final table.
+    /// A client whose requests never fail. It puts poison records into the table and reads the final contents of the
+    /// table.
     dynamodb: aws_sdk_dynamodb::Client,
     /// The producer's requests that are in flight.
     sends: JoinSet<()>,
@@ -402,8 +403,8 @@ impl<'a> World<'a> {
         numbers
     }
 
-    /// Ends all faults and waits until all work is done. Then redrives the dead letters, waits again, and judges the final
-    /// state.
+    /// Ends all faults, sends the last message, and waits until all work is done. Then redrives the dead letters, waits
+    /// again, and judges the final state.
     async fn finish(mut self) -> Outcome {
         self.fault_plan.enable();
         self.fault_plan.end();

@@ -34,8 +34,8 @@ fn late_retry_rewrites_deleted_claim() {
 }
 
 /// This failure was a bug in the simulation, not in the functions. The simulation advanced the clock by days while a
-/// request of a killed function was in flight. The claim therefore reached the table days after `ingest-fn` had created
-/// it. Real requests do not take days.
+/// request that a killed function had sent was in flight. The claim therefore reached the table days after `ingest-fn`
+/// had created it. Real requests do not take days.
 #[test]
 fn no_request_is_in_flight_for_days() {
     let messages = [0, 1, 2, 4, 5, 7, 13, 15, 20, 21, 22, 25, 27];

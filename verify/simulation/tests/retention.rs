@@ -58,7 +58,8 @@ fn listed(ids: &[&str]) -> Entry {
     Entry::DeadLettersListed(ids.iter().map(|id| (*id).to_owned()).collect())
 }
 
-/// A message may vanish only if its retention ends while the queue mapping is disabled.
+/// While the queue mapping is disabled, a message must vanish at the end of its retention, and not earlier. If the
+/// mapping was never disabled, no message may vanish.
 #[test]
 fn message_vanishes_only_after_its_retention() {
     let disabled_for = |until: u64, in_queue: usize| {

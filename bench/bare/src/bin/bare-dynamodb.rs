@@ -1,5 +1,5 @@
-//! Writes each message as an item, with up to ten `PutItem` requests at once. This is the baseline for `ingest-fn`. With
-//! `BARE_WRITES=execute`, the function sends one `BatchExecuteStatement` for every 25 messages instead.
+//! Writes each message as an item, with up to ten `PutItem` requests at once. This is the baseline for `ingest-fn`.
+//! With `BARE_WRITES=execute`, the function sends one `BatchExecuteStatement` for up to 25 messages instead.
 
 use std::env;
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::json::{any_json, pointers, remove};
 use crate::{MESSAGE_ID, claim_message, event_id, parse_rules, rules, sha256};
 
-/// Returns the digest of a body without the members in `list`, as a claim stores it.
+/// Returns the digest that a claim of `body` stores if the members in `list` are ignored.
 fn digest(list: &str, body: &str) -> Vec<u8> {
     rules("/event_id", list).digest(body).unwrap().to_bytes()
 }
@@ -185,8 +185,8 @@ fn restamped_message_is_equal() {
 }
 
 proptest! {
-    /// The digest of a body is that of the body from which `serde_json` has removed the ignored members. The order and
-    /// duplicates of the list do not matter.
+    /// A body has the same digest as a copy from which `serde_json` has removed the ignored members. The order of the
+    /// list and duplicates in it do not matter.
     #[test]
     fn ignored_members_do_not_count(
         value in any_json(),

@@ -36,7 +36,7 @@ fn differences_are_pointers() {
     }
 }
 
-/// A name in a pointer is escaped as RFC 6901 requires. The differences are sorted by name, not by the escaped name.
+/// A name in a pointer is escaped as RFC 6901 requires. The differences are sorted by the unescaped names.
 #[test]
 fn names_are_escaped() {
     let body = r#"{"a/b":1,"m~n":1,"~1":1,"\n\"":1}"#;
@@ -92,8 +92,8 @@ fn invalid_body_has_no_differences() {
     assert!(matches!(rules.differences("{}", r#"{"a":1,"a":1}"#), Err(EventError::RepeatedName(_))));
 }
 
-/// The time is linear in the length of the bodies. A search that reads the rest of a body for each value needs half a
-/// minute for the first two pairs of bodies.
+/// The time is linear in the length of the bodies. A search that read the rest of a body for each value would need half
+/// a minute for the first two pairs of bodies.
 #[test]
 fn large_bodies_are_compared_quickly() {
     let items = |value: &str, count: usize| vec![value; count].join(",");

@@ -195,8 +195,8 @@ fn names_are_sorted_by_unescaped_utf_8() {
         digest(r#"{"\u0011":1,"\u0002":2,"\u001e":5,"\u0010":3,"\u0000":4,"\u001b":7,"\u0001":6}"#),
         digest(r#"{"\u0000":4,"\u0001":6,"\u0002":2,"\u0010":3,"\u0011":1,"\u001b":7,"\u001e":5}"#)
     );
-    // The output of `sha256sum` for the canonical form. Its members have the values 12, 1, 6, 0, 3, 4, 5, 7, 2, 8, 11, 9,
-    // 13, 10, 14 and 15, in this order.
+    // The output of `sha256sum` for the canonical form. Its members have the values 12, 1, 6, 0, 3, 4, 5, 7, 2, 8, 11,
+    // 9, 13, 10, 14 and 15, in this order.
     let every_escape = concat!(
         r#"{"\t":0,"\u0001":1," ":2,"\n":3,"\f":4,"\r":5,"\b":6,"\u001f":7,"#,
         r#""\"":8,"\\":9,"a":10,"/":11,"":12,"]":13,"o":14,"z":15}"#

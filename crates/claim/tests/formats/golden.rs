@@ -125,7 +125,7 @@ fn version_before_can_read_this_one() {
     }
 }
 
-/// Every golden file is read by these tests: each version has the same files in all three folders, and no others.
+/// These tests read every golden file: each version has the same files in all three folders, and no others.
 #[test]
 fn no_golden_file_is_left_out() {
     let expected: BTreeMap<&str, Vec<&str>> =

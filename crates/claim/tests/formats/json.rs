@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::Value;
 
-/// Generates JSON values with names and texts from a small set, so that two generated values often share some.
+/// Generates JSON values with names and texts from a small set, so that two generated values often share a name or a
+/// text.
 pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -121,8 +121,8 @@ fn layout_can_be_absent() {
     assert_eq!(Claim::from_item(item).unwrap(), claim);
 }
 
-/// A claim stores the trace id of its message. A malformed id in an item is left out: losing the trace is better than
-/// losing the event.
+/// A claim stores the trace id of its message. Decoding an item leaves out a malformed trace id: losing the trace is
+/// better than losing the event.
 #[test]
 fn malformed_trace_id_is_left_out() {
     let body = r#"{"event_id":"a"}"#;
@@ -318,7 +318,8 @@ fn bad_compressed_body_is_an_error() {
     assert!(matches!(with(not_text).body_text(), Err(ClaimError::NotText(_))));
 }
 
-/// `comparable_digest` recomputes a stored digest from the body if another version of the algorithm computed it.
+/// If another version of the algorithm computed the stored digest, `comparable_digest` computes a new one from the
+/// body.
 #[test]
 fn old_digest_is_recomputed() {
     let mut old = claim(r#"{"event_id":"a","x":1}"#);
@@ -376,8 +377,8 @@ fn deepest_body_has_a_line() {
     assert!(object::object_line(&claim(&deepest)).is_ok());
 }
 
-/// A quarantined record's key contains the sequence number. If that is missing or malformed, it contains the record's
-/// SHA-256.
+/// A quarantined record's key contains the sequence number. If the number is missing or malformed, the key contains the
+/// record's SHA-256 instead.
 #[test]
 fn quarantine_key_is_number_or_hash() {
     let prefix = ObjectPrefix::parse("events/").unwrap();

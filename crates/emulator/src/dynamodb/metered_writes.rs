@@ -36,7 +36,7 @@ pub(crate) fn put_item(
     answer
 }
 
-/// Executes a `BatchExecuteStatement` of INSERTs and counts the write units of each statement, even of the statements
+/// Executes a `BatchExecuteStatement` of INSERTs and counts the write units of each statement, including statements
 /// that fail.
 pub(crate) fn batch_execute_statement(
     meter: &Meter,

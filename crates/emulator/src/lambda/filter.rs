@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// The deployed pattern looks only at the new image: the record's event name and the item's keys do not matter.
+    /// The deployed pattern looks only at the new image, not at the record's `eventName` or `Keys`.
     #[test]
     fn deployed_pattern_passes_only_new_claims() {
         let pattern = json!({ "dynamodb": { "NewImage": { "sk": { "S": [{ "prefix": "CLAIM" }] } } } });

@@ -56,7 +56,8 @@ impl RuntimeApi {
         Ok(Self { address, events, state })
     }
 
-    /// Waits until the function asks for its first event, which ends its cold start. Returns the time of that request.
+    /// Waits until the function asks for its first event. This request ends the cold start. Returns the time of the
+    /// request.
     pub async fn first_asked(&self) -> Instant {
         *self.state.first_asked.wait().await
     }

@@ -4,7 +4,8 @@
 //! The mapping reads each shard in order, one batch at a time. It retries a failed batch until each record has
 //! succeeded or is discarded, and only then reads the next batch of the shard. If the function reports failed records,
 //! the retry starts at the first of them. If the whole batch fails, the mapping retries it, or bisects it and delivers
-//! the halves separately. Only a message to the on-failure queue, if there is one, names discarded records.
+//! the halves separately. If the mapping has an on-failure queue, it sends a message there that names the discarded
+//! records. Nothing else names them.
 //!
 //! The guide does not say how Lambda counts retries after a partial failure. Here, every retry of the remaining records
 //! counts, and each half of a bisected batch inherits the count of the whole batch.

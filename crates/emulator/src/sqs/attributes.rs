@@ -134,7 +134,7 @@ fn is_valid_name(name: &str) -> bool {
         && !lower.starts_with("amazon.")
 }
 
-/// Returns the size of all names, types and values in bytes. This size counts towards the size of the message.
+/// Returns the size of all names, types and values in bytes. This size counts toward the size of the message.
 pub(crate) fn size(attributes: &MessageAttributes) -> usize {
     attributes.iter().map(|(name, it)| name.len() + it.data_type.len() + it.value.bytes().len()).sum()
 }

@@ -78,8 +78,8 @@ pub(crate) struct Queue {
     pub(crate) settings: QueueSettings,
     pub(crate) visible: VecDeque<u64>,
     pub(crate) hidden: BTreeSet<(Instant, u64)>,
-    /// The messages by handle. Handles are internal numbers that ascend in the order of the sends. A dead letter keeps
-    /// its handle, so the oldest message always comes first.
+    /// The messages by handle, an internal number that grows with each message sent. A dead letter keeps its handle, so
+    /// the oldest message always comes first.
     pub(crate) messages: BTreeMap<u64, Message>,
     pub(crate) changed: Arc<Notify>,
 }
@@ -115,7 +115,7 @@ impl OutgoingMessage {
         self
     }
 
-    /// Returns the number of bytes that count towards the maximum size of a message. The trace header does not count.
+    /// Returns the number of bytes that count toward the maximum size of a message. The trace header does not count.
     pub(crate) fn size(&self) -> usize {
         self.body.len() + attributes::size(&self.attributes)
     }
@@ -132,7 +132,7 @@ impl Received {
         }
     }
 
-    /// Returns the number of bytes that count towards the maximum size of a message.
+    /// Returns the number of bytes that count toward the maximum size of a message.
     pub(crate) fn size(&self) -> usize {
         self.body.len() + attributes::size(&self.attributes)
     }

@@ -60,10 +60,10 @@ async fn answer(services: &Arc<Services>, request: Request<Bytes>) -> Response<B
     }
 }
 
-/// Decodes a body in S3's `aws-chunked` encoding, which the CLI and boto3 use for files. Other requests stay unchanged.
-/// Each chunk is a line `<hex size>[;signature]` and then the data. A chunk of size 0 ends the body, and a checksum may
-/// follow. Returns `None` if the body is malformed. s3s cannot do this here, because it decodes the encoding only when
-/// it verifies signatures.
+/// Decodes a body in S3's `aws-chunked` encoding, which the CLI and boto3 use for files. Returns other requests
+/// unchanged. Each chunk is a line `<hex size>[;signature]` and then the data. A chunk of size 0 ends the body, and a
+/// checksum may follow. Returns `None` if the body is malformed. s3s does not do this here, because it decodes only
+/// requests whose signature it verifies.
 fn decode_chunked(request: Request<Bytes>) -> Option<Request<Bytes>> {
     let content_hash = request.headers().get("x-amz-content-sha256").and_then(|value| value.to_str().ok());
     if !content_hash.is_some_and(|hash| hash.starts_with("STREAMING-")) {

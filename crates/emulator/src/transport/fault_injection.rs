@@ -13,8 +13,7 @@ use crate::services::Services;
 use crate::transport::faulty_statements::FaultyStatements;
 use crate::transport::response::{empty_response, json_response, refused, throttled, without_code, without_item};
 
-/// Marks a response for the in-process client, which makes its body unreadable. The loopback endpoint ignores this
-/// mark.
+/// Marks a response whose body the in-process client must make unreadable. The loopback endpoint ignores this mark.
 #[derive(Clone, Copy)]
 pub(crate) struct BrokenBody;
 

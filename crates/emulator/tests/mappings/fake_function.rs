@@ -22,7 +22,8 @@ pub(crate) fn services() -> Arc<Services> {
     Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)), 1)
 }
 
-/// Creates a function that takes `duration` for each batch. Returns it with the list in which it records its batches.
+/// Creates a function that takes `duration` for each batch. Returns the function, and the list to which it adds its
+/// batches.
 pub(crate) fn function(services: &Arc<Services>, duration: Duration, answer: Arc<Answer>) -> (Arc<Function>, Batches) {
     let batches = Batches::default();
     let seen = Arc::clone(&batches);

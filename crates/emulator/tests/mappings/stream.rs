@@ -140,7 +140,8 @@ async fn payload_is_at_most_6_mb() {
     assert_eq!(ids(&batches), [&names[..15], &names[15..]]);
 }
 
-/// The mapping retries a batch from its lowest failed record on. It reads further records only after the batch is done.
+/// The mapping retries a batch, starting at its lowest failed record. It reads further records only after the batch is
+/// done.
 #[tokio::test(start_paused = true)]
 async fn retry_begins_at_the_lowest_failed_record() {
     let tries = AtomicUsize::new(0);

@@ -3,8 +3,8 @@
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
-/// AWS partitions: the prefix of their region names, and the endpoint suffixes without and with dual stack. The first
-/// entry whose prefix matches applies.
+/// AWS partitions: the prefix of a partition's region names, its endpoint suffix, and its endpoint suffix for dual
+/// stack. The first entry whose prefix matches applies.
 const PARTITIONS: [(&str, &str, &str); 7] = [
     ("cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
     ("eusc-", "amazonaws.eu", "api.amazonwebservices.eu"),

@@ -20,7 +20,7 @@ pub(super) enum Position {
 pub(super) enum RunState {
     /// The run was interrupted, or is still running. The next run continues it.
     Unfinished,
-    /// A dry run has compared every partition, and claims without an object or unusable items are left. The next run
+    /// A dry run has compared every partition, and has found claims without an object or unusable items. The next run
     /// with `write` takes them from the folder and does not scan the table.
     ReadyToWrite,
     /// The run is complete. The files contain only the claims and unusable items that it could not archive. The next
@@ -29,7 +29,7 @@ pub(super) enum RunState {
 }
 
 /// The format of the files in the folder. A checkpoint without a format is from a version that skipped all claims
-/// except those of the default dedup key. A replay refuses its folder.
+/// except those of the default dedup key. A replay refuses the folder of such a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Format {
     EveryDedupKey,

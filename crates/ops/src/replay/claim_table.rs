@@ -13,8 +13,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use claim::key::SORT_KEY;
 use serde::{Deserialize, Serialize};
 
-/// Every attribute of a claim except the body. Leaving the bodies out saves their transfer, but no read units, because
-/// DynamoDB charges for whole items.
+/// Every attribute of a claim except the body. Without the bodies, a scan transfers less data but costs the same read
+/// units, because DynamoDB charges for whole items.
 const WITHOUT_BODY: &str = "pk, sk, layout, claim_id, claimed_at, #ttl, digest, message_id, trace_id";
 
 /// An item as the SDK returns it.

@@ -28,7 +28,7 @@ pub struct ReplayOutcome {
     pub gone: Vec<String>,
     /// Items that have a claim's sort key but cannot be archived as they are: key and reason. With
     /// [`ReplaySettings::write`] set, the replay copied each of them to the quarantine under `<prefix>_unusable/`. Each
-    /// later run with `write` set reports them again, unless someone has repaired them. It reports deleted items in
+    /// later run with `write` set reports them again, unless someone has repaired them. A run reports deleted items in
     /// [`gone`](Self::gone). A dry run does not read bodies: it counts an item whose body is unusable in
     /// [`missing`](Self::missing).
     ///

@@ -1,5 +1,5 @@
-//! The checkpoint folder. It contains the claims to compare, in one file per partition of the lake, and the progress of
-//! the scan. If a run is killed, the next run continues from this folder. A run that leaves nothing to do removes the
+//! The checkpoint folder. It contains the progress of the scan, and the claims to compare, in one file per partition of
+//! the lake. If a run is killed, the next run continues from this folder. A run that leaves nothing to do removes the
 //! folder.
 //!
 //! Each claim is written to disk before the scan position that follows it. If a run is killed in between, the next run
@@ -300,8 +300,8 @@ impl Worklist {
         lines.map_err(|error| WorklistError::Malformed(file, error))
     }
 
-    /// Cuts off the incomplete last line that a killed run can leave in a file. The scan will find the claim of this line
-    /// again, because the scan position is saved only after the line.
+    /// Cuts off the incomplete last line that a killed run can leave in a file. The scan will find the item of this
+    /// line again, because the scan position is saved only after the line.
     fn drop_torn_lines(&self) -> Result<(), WorklistError> {
         let drop_torn_line = |file: &Path| {
             let mut file = OpenOptions::new().read(true).write(true).open(file)?;

@@ -17,8 +17,8 @@ fn services() -> Arc<Services> {
     services
 }
 
-/// Returns a claim of the event `e<number>`, made at `at_ms`. Among claims of the same time, a higher `number` has a
-/// higher id.
+/// Returns a claim of the event `e<number>`, made at `at_ms`. If two claims have the same time, the one with the higher
+/// `number` has the higher id.
 pub(super) fn claim_at(at_ms: u64, number: u32) -> Claim {
     claim_of(&format!("e{number}"), at_ms, number)
 }
@@ -453,8 +453,8 @@ async fn claim_of_another_key_is_named_with_its_sort_key() {
     assert_eq!(record["dynamodb"]["NewImage"]["sk"]["S"], "CLAIM#03102162");
 }
 
-/// A scan that stops between two claims of one event continues there: it misses no claim of the event, and reads no page
-/// twice.
+/// If a scan stops between two claims of one event, the next run continues there: it misses no claim of the event, and
+/// reads no page twice.
 #[tokio::test(start_paused = true)]
 async fn scan_continues_within_one_event() {
     const KEYS: usize = 5;

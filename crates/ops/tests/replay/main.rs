@@ -57,9 +57,9 @@ fn break_s3(services: &Services) {
     services.faults.set(move |call| is_write(call).then_some(Fault::Refused(503)));
 }
 
-/// Sends ten events, then thirty, and twenty more in the next clock hour. Messages to the on-failure queue also use up
-/// message ids, so all events are sent before the stream mapping discards the first record. Each event then has the
-/// same message id with and without an outage.
+/// Sends ten events, then thirty, and twenty more in the next clock hour. All events are sent before the stream mapping
+/// discards the first record, because each message to the on-failure queue takes the next message id. So each event has
+/// the same message id with and without an outage.
 async fn send_all(s3_breaks: bool) -> World {
     let world = start();
     send(&world, "before", 0..10);
@@ -339,8 +339,8 @@ async fn repaired_item_is_archived() {
     }
 }
 
-/// The scan finds an item unusable. If the item is then repaired, and its object exists, the replay counts the object
-/// as already there.
+/// If somebody repairs an item that the scan found unusable, and its object already exists, the replay counts the
+/// object as already there.
 #[tokio::test(start_paused = true)]
 async fn repaired_item_may_have_its_object() {
     let world = missing_objects(100).await;

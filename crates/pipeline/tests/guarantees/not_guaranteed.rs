@@ -107,7 +107,7 @@ async fn another_prefix_starts_another_lake() {
     assert_eq!(keys[0].strip_prefix("events/").unwrap(), keys[1].strip_prefix("other/").unwrap());
 }
 
-/// Starts each sandbox of `ingest-fn` with the rules that the mutex contains at that time.
+/// Starts each sandbox of `ingest-fn` with the rules that the mutex contains at the cold start.
 struct WithRules(Arc<Mutex<EventRules>>);
 
 impl Decorator for WithRules {

@@ -320,8 +320,8 @@ fn trace_header(message: &Message) -> Option<&str> {
     message.attributes()?.get(&MessageSystemAttributeName::AwsTraceHeader).map(String::as_str)
 }
 
-/// Waits for a message and receives it with all its system attributes. Receives the message attributes too if they are
-/// `requested`.
+/// Waits for a message and receives it with all its system attributes. If `requested` is true, also receives the
+/// message attributes.
 async fn receive_attributes(stage: &Stage, url: &str, requested: bool) -> Result<Message, Mismatch> {
     eventually("the message", async || {
         let request = stage.ingest.sqs.receive_message().queue_url(url).wait_time_seconds(1);

@@ -1,4 +1,4 @@
-//! Limits of a message and of a batch, tested with the requests of producers.
+//! Limits of a message and of a batch, tested with the requests that producers send.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -75,8 +75,8 @@ fn ingest_actions(protocol: &Packs, state: &State, actions: &mut Vec<Action>) {
     restore_actions(state, actions);
 }
 
-/// Returns true if the clock may advance. A batch ends before its deadline, unless its sandbox is killed, and a late
-/// write reaches the table at most one second after it was sent.
+/// Returns true if the clock may advance. It waits for a batch that has reached its deadline, for `replay`, and for a
+/// late write from an earlier second.
 fn may_tick(protocol: &Packs, state: &State) -> bool {
     let has_time = |sandbox: usize| {
         let work = state.sandboxes[sandbox].work.as_ref();

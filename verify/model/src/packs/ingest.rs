@@ -182,8 +182,8 @@ fn deliver_claim_answer(protocol: &Packs, state: &mut State, sandbox: usize, cla
     }
 }
 
-/// Returns the step that follows when the claim `held` holds the event. It depends on the layout of `held`, not on the
-/// sandbox's setting `LAKE_LAYOUT`.
+/// Returns the step that follows when the claim `held` holds the event. The step depends on the layout of `held`, not
+/// on the sandbox's setting `LAKE_LAYOUT`.
 fn step_of_duplicate(protocol: &Packs, writer: Writer, leader: Receive, held: Claim) -> Step {
     let is_conflict = protocol.body(leader) != protocol.body(held.id);
     let is_packed = held.pack.is_some();

@@ -21,8 +21,9 @@
 //! - If the pack exists and does not list the claim, the reader puts a pack that lists only this claim. If that pack
 //!   already exists and lists the claim, the claim is settled too.
 //! - If the pack does not exist, the reader closes it with this claim. If the condition of this put fails, the reader
-//!   relies on the existing item. A reader whose message is a duplicate of another message first waits until
-//!   `close_by`, because the winner may be about to close the pack. At the message's last receive, it does not wait.
+//!   continues with the existing item, as above. A reader whose message is a duplicate of another message first waits
+//!   until `close_by`, because the winner may be about to close the pack. At the message's last receive, it does not
+//!   wait.
 //!
 //! A put that replaces an expired packed claim returns the old claim, and the batch that sent the put settles the old
 //! claim. The old claim remains unsettled if the answer is lost, or if the invocation ends earlier. No message was
@@ -31,8 +32,8 @@
 //! Nobody settles a claim that expired more than [`Packs::settle_extra`] ago. A pack lives [`Packs::pack_extra`] longer
 //! than its claims. `pack_extra` exceeds `settle_extra` by enough for skewed clocks and late writes. So if a pack is
 //! missing while its claims may be settled, it was never closed. (If a stale read misses an existing pack, the
-//! condition of the put fails.) Without this limit, TTL could delete the pack before its claims. Someone would then
-//! close it a second time, and a claim that only the first item lists would get a second copy.
+//! condition of the put fails.) Without the limit `settle_extra`, TTL could delete the pack before its claims. Someone
+//! would then close it a second time, and a claim that only the first item lists would get a second copy.
 //!
 //! A claim's layout is `pack` if it names a pack, and `object` otherwise. The claim's layout, not the sandbox's
 //! setting, decides how its duplicates are handled. Versions without support for packs cannot read packed claims. Their
@@ -53,13 +54,13 @@
 //! one of the properties in the module `properties`.
 //!
 //! The single-object model in the parent module checks claims, retries and `archive-fn` in more detail. This model
-//! leaves out what packs do not change:
+//! simplifies what packs do not change:
 //!
 //! - The answer to a request arrives in the step in which the table executes the request, unless the answer is lost.
 //! - `archive-fn` starts only after `ingest-fn` has nothing left to do. It does not read the clock, and `ingest-fn`
 //!   does not read the lake, so everything that `archive-fn` could do earlier, it can also do later.
 //! - Each claim is written by its own request, even if `ingest-fn` would insert several claims in one request. The loss
-//!   of such a request counts as several faults.
+//!   of a request with several claims therefore counts as several faults.
 //! - A batch has one *chunk*: the claims that name the same pack. Several chunks of one batch would share nothing.
 //!   Other chunks come from the other sandbox and from redelivered messages.
 //! - An invocation ends before its deadline or is killed, and a late write reaches the table at most one second later.
@@ -74,8 +75,8 @@
 //!
 //! 1. Every message is acknowledged or a dead letter, no invocation and no `replay` is running, and no request is on
 //!    its way.
-//! 2. Then every stream record has been processed: `archive-fn` has written its object, or the version of `archive-fn`
-//!    before packs has quarantined or skipped it.
+//! 2. Then every stream record has been processed: `archive-fn` has written its object, or a version of `archive-fn`
+//!    without support for packs has quarantined or skipped it.
 //! 3. Then `replay` has run once while nothing else ran. It settles the claims that are not too old, and writes missing
 //!    objects.
 //!

@@ -11,7 +11,8 @@ pub enum Mutant {
     /// A winner whose close fails reads the pack without `ConsistentRead`, and the read misses it. The winner then puts
     /// each claim into a pack of its own.
     StaleReadDecides,
-    /// After the failed close of a claim's pack, a sandbox or `replay` assumes that the existing pack does not list it.
+    /// After the failed close of a claim's pack, a sandbox or `replay` assumes that the existing pack does not list the
+    /// claim.
     FailedConditionIsNotListed,
     /// A pack is put even if the table already has an item with its key.
     PackPutWithoutCondition,
@@ -22,15 +23,15 @@ pub enum Mutant {
     /// Adds a mistake to [`Mutant::PackIdIsClaimId`]: if the put of a claim's own pack fails, the claim is treated as
     /// settled, although the existing item may not list it.
     OwnPackNotChecked,
-    /// A pack lists the claims whose write had an unknown outcome.
+    /// A pack also lists the claims whose write had an unknown outcome.
     UnknownOutcomeListed,
 
     // Acknowledging.
-    /// A won claim is acknowledged before its pack is closed.
+    /// `ingest-fn` acknowledges the messages of a won claim before it closes the claim's pack.
     AcknowledgedBeforeClose,
     /// A close without an answer is treated as done.
     UnknownCloseIsDone,
-    /// The followers of a won claim are acknowledged although its pack was not closed.
+    /// `ingest-fn` acknowledges the followers of a won claim although the claim's pack is not closed.
     FollowersAcknowledgedBeforeClose,
     /// A duplicate is acknowledged although its claim's pack does not exist.
     DuplicateAcknowledgedUnsettled,
@@ -38,7 +39,7 @@ pub enum Mutant {
     ConflictAcknowledgedUnsettled,
     /// A claim is cached when the table confirms it, before it is settled.
     CachedBeforeSettling,
-    /// A cache entry is used after the claim's `ttl`.
+    /// `ingest-fn` uses a cache entry after the claim's `ttl`.
     CachedPastTtl,
 
     // Settling.
@@ -46,7 +47,7 @@ pub enum Mutant {
     ReplacedClaimNotSettled,
     /// `ingest-fn` settles a replaced claim that is so old that TTL may have deleted its pack.
     OldReplacedClaimSettled,
-    /// A claim is settled until its pack's `ttl`, without a margin for clocks and late writes.
+    /// A claim may be settled until its pack's `ttl`, without a margin for skewed clocks and late writes.
     SettledUntilPackTtl,
     /// `replay` settles a claim that is so old that TTL may have deleted its pack.
     OldClaimReplayed,
@@ -54,7 +55,7 @@ pub enum Mutant {
     OldClaimLookedUpInObject,
     /// A pack's `ttl` is the latest `ttl` of its claims.
     PackExpiresWithClaims,
-    /// A pack's line is made from the body of the message that settles the claim.
+    /// A pack's line has the body of the message that settles the claim, instead of the claim's body.
     LineOfOtherBody,
     /// A duplicate of another message closes the pack before `close_by`.
     DuplicateClosesEarly,
@@ -62,11 +63,11 @@ pub enum Mutant {
     YoungClaimReplayed,
     /// A redelivered winner does not settle its claim before `close_by`.
     OwnMessageWaits,
-    /// Only the leader's message id is compared with the claim's message id. Those of the followers are not.
+    /// `ingest-fn` compares only the leader's message id, not those of the followers, with the claim's message id.
     FollowerIdIgnored,
     /// A duplicate does not settle the claim even after `close_by`.
     CloseByIgnored,
-    /// A message's last receive does not settle the claim.
+    /// A duplicate does not settle the claim even at its last receive.
     LastReceiveFails,
 
     // Layouts and versions.

@@ -92,8 +92,8 @@ fn judged_by_valid_claim(protocol: &Packs, state: &State) -> bool {
     })
 }
 
-/// Checks that without faults, no one else closes a pack before its winner. Skips states in which skewed clocks, a last
-/// receive or a redrive may have caused an early close.
+/// Checks that, without faults, the sandbox that won a pack's claims is the first to close the pack. Skips states in
+/// which skewed clocks, a last receive or a redrive may have caused an early close.
 fn full_packs_without_faults(protocol: &Packs, state: &State) -> bool {
     let has_last_receive = state.messages.iter().any(|message| message.receives >= protocol.max_receives);
     let has_own_pack = packs(state).any(|pack| pack.id.is_own())
@@ -102,8 +102,8 @@ fn full_packs_without_faults(protocol: &Packs, state: &State) -> bool {
 }
 
 /// Checks that a redelivered winner settles its claim without waiting for `close_by`, unless a redrive has changed its
-/// message id. Skips configurations in which claims expire, because a claim that arrives late can then be older than
-/// the message's other receives.
+/// message id. Skips configurations in which claims expire, because a late write can then store the claim of an earlier
+/// receive.
 fn winner_settles_at_once(protocol: &Packs, state: &State) -> bool {
     let faults = protocol.faults - state.faults_left;
     let claims_expire = protocol.last_second + protocol.skew > protocol.window;

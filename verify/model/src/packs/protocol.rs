@@ -8,11 +8,12 @@ use super::state::{Claim, PackId, Receive, State};
 #[derive(Clone, Copy, Debug)]
 pub struct Message {
     pub event: u8,
-    /// The body, as one letter. Equal letters are duplicates, and different letters are a conflict.
+    /// The body, as one letter. Messages of one event are duplicates if their letters are equal, and otherwise
+    /// conflict.
     pub body: char,
 }
 
-/// The version and the setting of a sandbox of `ingest-fn`.
+/// The version and the `LAKE_LAYOUT` of a sandbox of `ingest-fn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
     /// `LAKE_LAYOUT=packs`.

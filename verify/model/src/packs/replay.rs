@@ -18,7 +18,7 @@ fn is_too_old(protocol: &Packs, claim: Claim, now: u8) -> bool {
     !protocol.may_settle(claim, now) && !replays_old
 }
 
-/// Returns the step in which `replay` starts to settle a claim.
+/// Returns the first step in which `replay` settles a claim.
 fn first_step(protocol: &Packs, state: &State, claim: Claim) -> Step {
     if !protocol.has(Mutant::OldClaimLookedUpInObject) || protocol.may_settle(claim, state.second) {
         return Step::Read;

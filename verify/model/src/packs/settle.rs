@@ -6,7 +6,7 @@ use super::state::{Claim, Line, Pack, PackId, Receive, Request, Step, Task, Work
 use super::table::Answer;
 
 /// Returns the pack that a packed claim names. Under the mutant [`Mutant::ObjectClaimSettled`], a claim with the layout
-/// `object` names its own pack.
+/// `object` counts as naming its own pack.
 pub(crate) fn pack_of(protocol: &Packs, claim: Claim) -> PackId {
     claim.pack.unwrap_or_else(|| protocol.own_pack(claim.id))
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// One receive of one message. It also identifies the claim that `ingest-fn` creates for the message at this receive,
-/// so it stands for the claim id.
+/// One receive of one message. It identifies the claim that `ingest-fn` creates for the message at this receive, so the
+/// model uses it as the claim id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Receive {
     pub message: u8,
@@ -15,7 +15,7 @@ pub struct Receive {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Claim {
     pub id: Receive,
-    /// The claim's `claimed_at`, by the clock of its sandbox.
+    /// The claim's `claimed_at`, by the clock of the sandbox that made the claim.
     pub at: u8,
     /// The pack that the claim names, or `None` if the claim has the layout `object`.
     pub pack: Option<PackId>,
@@ -157,7 +157,7 @@ pub struct Group {
     pub receives: Vec<Receive>,
     /// The claim that the group tries to write and, after the table's answer, the claim that holds the event.
     pub task: Task,
-    /// The expired claim that the group's claim replaced, if it must be settled.
+    /// The expired claim that the group's claim replaced and that must be settled, if any.
     pub replaced: Option<Task>,
 }
 
@@ -185,7 +185,7 @@ pub enum Step {
     PutOwn,
     /// The claim is settled.
     Settled,
-    /// The outcome is unknown, or someone else may still close the pack.
+    /// The outcome of a request is unknown, or someone else may still close the pack.
     Failed,
 }
 
@@ -260,8 +260,8 @@ impl State {
         self.sandboxes.iter().all(|sandbox| sandbox.work.is_none()) && self.replay.is_none() && self.late.is_empty()
     }
 
-    /// Adds a packed claim to `unsettled` if it is not settled. Called when the claim leaves the table, when the
-    /// sandbox that replaced it does not settle it, or when it is too old to settle.
+    /// Adds a packed claim to `unsettled` if it is not settled. Call it when the claim leaves the table, when the
+    /// sandbox that replaced the claim does not settle it, or when the claim is too old to settle.
     pub(crate) fn note_if_unsettled(&mut self, claim: Claim) {
         if claim.pack.is_some() && !self.is_settled(claim.id) && !self.unsettled.contains(&claim.id) {
             insert_sorted(&mut self.unsettled, claim.id);

@@ -8,8 +8,7 @@ use super::{archive, replay};
 /// The table's answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// The claim is in the table, and it was written by this request or by an earlier attempt. `replaced` is the
-    /// expired claim that this request replaced.
+    /// This request or an earlier attempt wrote the claim. `replaced` is the expired claim that this request replaced.
     Won { replaced: Option<Claim> },
     /// Another claim holds the event.
     Held(Claim),
@@ -78,7 +77,8 @@ pub(crate) fn arrive_late(protocol: &Packs, state: &mut State, request: &Request
     execute_unanswered(protocol, state, request);
 }
 
-/// Executes a request whose sender does not receive the answer. The sender then does not learn which claim it replaced.
+/// Executes a request whose sender does not receive the answer. So the sender cannot settle the claim that the request
+/// replaced.
 pub(crate) fn execute_unanswered(protocol: &Packs, state: &mut State, request: &Request) {
     if let Answer::Won { replaced: Some(old) } = execute(protocol, state, request) {
         state.note_if_unsettled(old);

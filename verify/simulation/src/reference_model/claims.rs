@@ -56,8 +56,9 @@ impl<'a> Model<'a> {
     }
 
     /// Checks a claim that the table has stored. The queue must have accepted the claim's message, and this message
-    /// must be about the claim's event. `claimed_at`, `ttl` and the time of the write must fit the time in the claim
-    /// id. No other claim may hold the event.
+    /// must be about the claim's event. `claimed_at` and `ttl` must match the time in the claim id. The write must
+    /// arrive within the maximum write delay after that time, give or take the clock skew. No other claim may hold the
+    /// event.
     pub(super) fn check_claim(&mut self, at_ms: u64, claim: &'a StoredClaim) {
         let StoredClaim { pk, sk, claim_id, claimed_at, ttl, message_id, trace_id, .. } = claim;
         self.table.insert(pk, Some(claim));

@@ -64,8 +64,8 @@ pub(super) struct Model<'a> {
     pub(super) disabled: Vec<Disablement>,
     /// Ids of the messages in the latest listing of the dead-letter queue.
     pub(super) listed_letters: BTreeSet<&'a str>,
-    /// Items that the table should contain at this point of the history, by partition key. An item that was put by hand is
-    /// `None`.
+    /// Items that the table should contain at this point of the history, by partition key. The value is `None` for an
+    /// item that was put by hand.
     pub(super) table: BTreeMap<&'a str, Option<&'a StoredClaim>>,
 }
 

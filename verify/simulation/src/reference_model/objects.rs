@@ -49,8 +49,8 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Checks that the table contains every claim that TTL has not deleted, every item that was put by hand, and nothing
-    /// else.
+    /// Checks that the table contains the last item that was stored under each key, unless TTL deleted that item, and
+    /// nothing else.
     pub(super) fn check_table(&mut self, final_state: &FinalState) {
         let expected: BTreeMap<&str, Option<&str>> =
             self.table.iter().map(|(pk, claim)| (*pk, claim.map(|claim| claim.claim_id.as_str()))).collect();
@@ -74,8 +74,8 @@ impl<'a> Model<'a> {
     }
 
     /// Checks that every claim has one object in one version with the right content, that every poison record that
-    /// looks like a claim is quarantined, and that there are no other objects. Exceptions apply to records that were
-    /// discarded, left the stream, or were quarantined after a panic.
+    /// looks like a claim is quarantined, and that there are no other objects. An object may be missing if its record
+    /// was discarded, left the stream, or was quarantined after a panic.
     pub(super) fn check_objects(&mut self, final_state: &FinalState) {
         let expected = self.expected_objects(final_state);
         self.check_found(&expected, final_state);

@@ -12,8 +12,8 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Age at which the queue deletes a message.
 const QUEUE_RETENTION_MS: u64 = DAY_MS;
 
-/// Age at which the dead-letter queue deletes a message. The age counts from the time at which the message was first
-/// sent.
+/// Age at which the dead-letter queue deletes a message. The age counts from the time at which the queue accepted the
+/// message.
 const DEAD_LETTER_RETENTION_MS: u64 = 14 * DAY_MS;
 
 /// Number of receives after which a message becomes a dead letter.
@@ -23,8 +23,8 @@ const MAX_RECEIVE_COUNT: u64 = 3;
 /// a record's time down to a second, and a disabled mapping checks only once a second whether it has been enabled.
 const TOLERANCE_MS: u64 = 3_000;
 
-/// Maximum time that a visible message waits for its next receive while the queue mapping runs. Invocations that run
-/// into their timeouts can use up the maximum concurrency.
+/// Maximum time that a visible message waits for its next receive while the queue mapping runs. It waits while
+/// invocations that run into their timeouts use up the maximum concurrency.
 const MAX_RECEIVE_DELAY_MS: u64 = 5 * 60 * 1_000;
 
 /// Maximum time for which a record is retried after the stream mapping was enabled.
