@@ -85,7 +85,7 @@ fn pack(number: u32, texts: impl Iterator<Item = String>) -> Value {
     let id = serde_json::from_value(record["dynamodb"]["NewImage"]["claim_id"]["S"].clone());
     let id: String = id.unwrap();
     let pack = builder.finish(id.parse().unwrap()).unwrap();
-    record["dynamodb"]["NewImage"] = serde_json::to_value(pack.to_item()).unwrap();
+    record["dynamodb"]["NewImage"] = serde_json::to_value(pack.clone().into_item()).unwrap();
     record
 }
 

@@ -39,6 +39,7 @@ pub(crate) struct Chunk {
 pub(crate) struct WonClaim {
     /// Index of the claim's group in the batch.
     pub(crate) index: usize,
+    /// The claim, without its body.
     pub(crate) claim: Claim,
     pub(crate) held: HeldClaim,
     /// The expired packed claim that this claim has replaced.

@@ -1,6 +1,7 @@
 //! Claims an event. Looks in the cache for the claim that holds the event, and writes a claim to the table only if the
 //! cache has none.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::SharedTimeSource;
@@ -28,7 +29,7 @@ pub(crate) const MAX_IN_FLIGHT: usize = 10;
 /// Maximum size of the bodies of all puts in flight, in KiB: twice the largest body. Each put needs memory for about
 /// five bodies. Three are copies of its own body: in the message, the item and the request. If the event is already
 /// claimed, the other two are copies of the body that DynamoDB returns: in the response and in the returned item.
-const MAX_IN_FLIGHT_KIB: u32 = 2 * 1_024;
+pub(crate) const MAX_IN_FLIGHT_KIB: u32 = 2 * 1_024;
 
 /// Claims one event per call. A claimer lives as long as its Lambda sandbox.
 pub(crate) struct Claimer {
@@ -39,7 +40,7 @@ pub(crate) struct Claimer {
     pub(crate) random: Random,
     pub(crate) settler: Settler,
     claim_writes: ClaimWrites,
-    memory: Semaphore,
+    memory: Arc<Semaphore>,
 }
 
 /// A claim that holds a leader's event. Its messages can be acknowledged if both other fields are `None`.
@@ -79,8 +80,8 @@ impl Claimed {
 impl Claimer {
     pub(crate) fn new(config: &Config, table: ClaimTable, clock: SharedTimeSource, random: Random) -> Self {
         let cache = WarmCache::new(config.claim_cache_entries);
-        let memory = Semaphore::new(MAX_IN_FLIGHT_KIB as usize);
-        let settler = Settler::new(clock.clone());
+        let memory = Arc::new(Semaphore::new(MAX_IN_FLIGHT_KIB as usize));
+        let settler = Settler::new(clock.clone(), Arc::clone(&memory));
         let claim_writes = config.claim_writes;
         Self { table, cache, clock, window: config.window, random, settler, claim_writes, memory }
     }
@@ -145,6 +146,7 @@ impl Claimer {
         }
     }
 
+    /// Puts a claim.
     pub(crate) async fn put(&self, leader: &Leader, new: NewClaim) -> Result<Claimed, ClaimerError> {
         let PutAnswer { outcome, unsettled } = self.table.put(&new.claim).await?;
         Ok(self.claimed(leader, new, outcome, unsettled))

@@ -67,13 +67,13 @@ impl ClaimTable {
     ///
     /// # Errors
     /// Fails if it is unknown which claims the pack lists.
-    pub async fn close_pack(&self, pack: &Pack) -> Result<CloseOutcome, PackTableError> {
+    pub async fn close_pack(&self, pack: Pack) -> Result<CloseOutcome, PackTableError> {
         let pack_id = pack.pack_id;
         let request = self
             .client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(pack.to_item().into()))
+            .set_item(Some(pack.into_item().into()))
             .condition_expression(CLOSE_CONDITION)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .customize()

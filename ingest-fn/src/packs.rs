@@ -1,24 +1,24 @@
 //! Acknowledges packed claims only when they are settled. With `LAKE_LAYOUT=packs`, closes the pack of each chunk. With
 //! either layout, settles the packed claims that duplicates, conflicts and replaced claims refer to.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use claim::{Claim, PackRef};
+use claim::{Body, Claim, PackRef};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lambda_support::Deadline;
 use lambda_support::deadline::DeadlineReached;
 use lambda_support::panic_guard::catch_panic_async;
-use tokio::sync::mpsc::unbounded_channel;
 use uuid::Uuid;
 
 use crate::chunk::{Chunk, Chunks, WonClaim};
 use crate::claim_table::ClaimOutcome;
 use crate::claimer::{Claimed, Claimer, ClaimerError};
 use crate::plan::Group;
-use crate::settle::{Candidate, Closing};
+use crate::settle::{Candidate, Closing, Line};
 
 /// Time reserved for closing packs and settling, after the last claim. It is enough for one slow attempt of a put.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
@@ -53,6 +53,13 @@ struct Unsettled {
     closing: Closing,
 }
 
+impl Unsettled {
+    fn candidate(&self) -> Candidate<'_> {
+        let line = self.claim.as_deref().map(|claim| Line { claim, body: None });
+        Candidate { claim_id: self.claim_id, line }
+    }
+}
+
 impl<'a> PackWork<'a> {
     pub(crate) fn new(claimer: &'a Claimer, groups: &'a [Group], deadline: Deadline, max_receive_count: u32) -> Self {
         Self { claimer, groups, deadline, max_receive_count, unsettled: Vec::new(), unsettled_bytes: 0 }
@@ -69,13 +76,15 @@ impl<'a> PackWork<'a> {
         on_outcome: &mut OnOutcome<'_>,
     ) -> Result<(), DeadlineReached> {
         let Self { claimer, groups, deadline, .. } = *self;
-        let (sender, mut claimed) = unbounded_channel();
         let (chunks, mut started) = Chunks::new(close_by_ms);
+        // An outcome is added as soon as it is known, because it can contain a large body.
+        let state = Mutex::new((self, on_outcome));
+        let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
         let claiming = async move {
             let deadline = deadline.earlier(CLOSE_TIME);
             let mut on_claimed = |index, claimed| {
-                // The receiver lives as long as this future.
-                let _ = sender.send((index, claimed));
+                let (work, on_outcome) = &mut *lock();
+                work.add(index, claimed, *on_outcome);
             };
             // Claims in flight at the deadline have an unknown outcome, so their packs are closed without them.
             deadline.limit(claimer.claim_groups(groups, Some(&chunks), deadline, &mut on_claimed)).await
@@ -86,11 +95,11 @@ impl<'a> PackWork<'a> {
         loop {
             tokio::select! {
                 biased;
-                Some((index, claimed)) = claimed.recv() => self.add(index, claimed, on_outcome),
-                Some(chunk) = started.recv() => closing.push(close(claimer, chunk)),
+                Some(chunk) = started.recv() => closing.push(close(claimer, groups, chunk)),
                 Some(closed) = closing.next() => {
+                    let (work, on_outcome) = &mut *lock();
                     for (won, result) in closed {
-                        self.add_closed(won, result, on_outcome);
+                        work.add_closed(won, result, *on_outcome);
                     }
                 }
                 result = &mut claiming, if in_time.is_none() => in_time = Some(result),
@@ -105,6 +114,8 @@ impl<'a> PackWork<'a> {
             Err(error) => on_outcome(index, Err(error)),
             Ok(Claimed { outcome, new: Some((claim, slot)), unsettled: replaced }) => {
                 let held = outcome.held_claim();
+                // The leader contains the body, too.
+                let claim = Claim { body: Body::Plain(String::new()), ..claim };
                 slot.fill(WonClaim { index, claim, held, replaced });
             }
             Ok(Claimed { outcome, new: None, unsettled: Some(claim) }) => {
@@ -163,7 +174,8 @@ impl<'a> PackWork<'a> {
 
     /// Settles all claims that were added. Calls `on_outcome` for their groups.
     pub(crate) async fn settle(mut self, on_outcome: &mut OnOutcome<'_>) {
-        let mut packs: HashMap<Uuid, Vec<Unsettled>> = HashMap::new();
+        // Sorted, so that a simulated world depends on its seed alone.
+        let mut packs: BTreeMap<Uuid, Vec<Unsettled>> = BTreeMap::new();
         for unsettled in std::mem::take(&mut self.unsettled) {
             packs.entry(unsettled.pack.pack_id).or_default().push(unsettled);
         }
@@ -186,7 +198,7 @@ impl<'a> PackWork<'a> {
 }
 
 /// Waits until the outcome of each claim in the chunk is known, and closes the chunk's pack with the won claims.
-async fn close(claimer: &Claimer, mut chunk: Chunk) -> Vec<(WonClaim, Result<(), ClaimerError>)> {
+async fn close(claimer: &Claimer, groups: &[Group], mut chunk: Chunk) -> Vec<(WonClaim, Result<(), ClaimerError>)> {
     let mut won = Vec::new();
     while let Some(claim) = chunk.won.recv().await {
         won.push(claim);
@@ -194,7 +206,12 @@ async fn close(claimer: &Claimer, mut chunk: Chunk) -> Vec<(WonClaim, Result<(),
     if won.is_empty() {
         return Vec::new();
     }
-    let candidates: Vec<Candidate<'_>> = won.iter().map(|won| (won.claim.claim_id, Some(&won.claim))).collect();
+    let candidate = |won| {
+        let WonClaim { index, claim, .. }: &WonClaim = won;
+        let line = Line { claim, body: Some(&groups[*index].leader.body) };
+        Candidate { claim_id: claim.claim_id, line: Some(line) }
+    };
+    let candidates: Vec<Candidate<'_>> = won.iter().map(candidate).collect();
     let closing = claimer.settler.close(&claimer.table, chunk.pack_id, &candidates);
     let results: Vec<Result<(), ClaimerError>> = match catch_panic_async(closing).await {
         Ok(results) => results.into_iter().map(|result| result.map_err(ClaimerError::from)).collect(),
@@ -210,8 +227,7 @@ async fn settle_pack(
     unsettled: Vec<Unsettled>,
 ) -> Vec<(usize, Result<ClaimOutcome, ClaimerError>)> {
     let closing = unsettled.iter().map(|unsettled| unsettled.closing).min().unwrap_or(Closing::Never);
-    let candidates: Vec<Candidate<'_>> =
-        unsettled.iter().map(|unsettled| (unsettled.claim_id, unsettled.claim.as_deref())).collect();
+    let candidates: Vec<Candidate<'_>> = unsettled.iter().map(Unsettled::candidate).collect();
     let results = claimer.settler.settle(&claimer.table, pack_id, &candidates, closing).await;
     let outcome = |(unsettled, result): (Unsettled, Result<(), _>)| {
         let Unsettled { index, outcome, claim, .. } = unsettled;

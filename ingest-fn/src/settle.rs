@@ -8,21 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_async::time::SharedTimeSource;
-use claim::pack::{OwnPackError, SETTLE_EXTRA_SECONDS};
+use claim::pack::SETTLE_EXTRA_SECONDS;
+use claim::record::MAX_ITEM_BYTES;
 use claim::{Claim, ClaimError, ClaimIds, Pack, PackBuilder, PackTooLarge};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use lambda_support::panic_guard::{Panicked, catch_panic_async};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::claim_table::ClaimTable;
+use crate::claimer::MAX_IN_FLIGHT_KIB;
 use crate::pack_table::{CloseOutcome, PackTableError};
 
-/// Maximum number of requests about packs in flight. Each may hold four copies of a pack of 400 KB, in addition to the memory
-/// of the claims in flight.
-const MAX_IN_FLIGHT: usize = 2;
+/// Maximum number of requests about packs in flight.
+const MAX_IN_FLIGHT: usize = 4;
+
+/// Memory that the compression of a pack needs, in KiB of a body in flight: each of these stands for 5 KiB of memory.
+const COMPRESSION_KIB: usize = 256;
 
 /// Maximum time to wait for the winners of a chunk, which may be about to close their pack.
 const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -45,6 +49,8 @@ pub(crate) enum Closing {
 pub(crate) struct Settler {
     clock: SharedTimeSource,
     requests: Semaphore,
+    /// The memory for bodies in flight, in KiB, which packs and claims share.
+    memory: Arc<Semaphore>,
 }
 
 /// A claim that is not settled: it is unknown which pack contains its line, if any. So no message of the event may be
@@ -73,21 +79,57 @@ impl From<PackTableError> for SettleError {
     }
 }
 
-impl From<OwnPackError> for SettleError {
-    fn from(error: OwnPackError) -> Self {
-        match error {
-            OwnPackError::Claim(error) => Self::NoLine(Arc::new(error)),
-            OwnPackError::TooLarge(error) => Self::TooLarge(Arc::new(error)),
-        }
+impl From<ClaimError> for SettleError {
+    fn from(error: ClaimError) -> Self {
+        Self::NoLine(Arc::new(error))
     }
 }
 
-/// A claim to settle. The claim is `None` if the batch has too many claims to keep this one.
-pub(crate) type Candidate<'a> = (Uuid, Option<&'a Claim>);
+impl From<PackTooLarge> for SettleError {
+    fn from(error: PackTooLarge) -> Self {
+        Self::TooLarge(Arc::new(error))
+    }
+}
+
+/// A claim to settle.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) claim_id: Uuid,
+    /// `None` if the batch has too many claims to keep this one.
+    pub(crate) line: Option<Line<'a>>,
+}
+
+/// The content of a line.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'a> {
+    pub(crate) claim: &'a Claim,
+    /// The claim's body, if the claim itself does not contain it.
+    pub(crate) body: Option<&'a str>,
+}
+
+impl Line<'_> {
+    fn add_to(self, builder: &mut PackBuilder) -> Result<(), ClaimError> {
+        match self.body {
+            Some(body) => builder.push_text(self.claim, body),
+            None => builder.push(self.claim),
+        }
+    }
+
+    fn bytes(self) -> usize {
+        self.claim.pack_bytes() + self.body.map_or(0, str::len)
+    }
+}
 
 impl Settler {
-    pub(crate) fn new(clock: SharedTimeSource) -> Self {
-        Self { clock, requests: Semaphore::new(MAX_IN_FLIGHT) }
+    pub(crate) fn new(clock: SharedTimeSource, memory: Arc<Semaphore>) -> Self {
+        Self { clock, requests: Semaphore::new(MAX_IN_FLIGHT), memory }
+    }
+
+    /// Waits until the requests in flight leave enough memory for a pack with these lines.
+    async fn acquire_memory(&self, lines: impl Iterator<Item = Line<'_>>) -> SemaphorePermit<'_> {
+        let bytes = lines.map(Line::bytes).sum::<usize>().min(MAX_ITEM_BYTES);
+        let kib = u32::try_from(bytes.div_ceil(1_024) + COMPRESSION_KIB).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT_KIB);
+        self.memory.acquire_many(kib).await.expect("the semaphore is never closed")
     }
 
     /// Returns true unless the claim expired so long ago that DynamoDB may have deleted its pack. Closing that pack a second
@@ -127,10 +169,12 @@ impl Settler {
     ) -> Vec<Result<(), SettleError>> {
         let listed = async {
             let _permit = self.requests.acquire().await.expect("the semaphore is never closed");
+            let _memory = self.acquire_memory(candidates.iter().filter_map(|candidate| candidate.line)).await;
             let pack = build_pack(pack_id, candidates)?;
             // A put that is retried inside the SDK finds its own item, and so settles what it lists.
-            match table.close_pack(&pack).await? {
-                CloseOutcome::Written => Ok(pack.claim_ids),
+            let claim_ids = pack.claim_ids.clone();
+            match table.close_pack(pack).await? {
+                CloseOutcome::Written => Ok(claim_ids),
                 CloseOutcome::Exists(listed) => Ok(listed),
             }
         };
@@ -151,23 +195,26 @@ impl Settler {
         let listed: std::collections::HashSet<Uuid> = listed.iter().collect();
         let listed = &listed;
         let settled = stream::iter(0..candidates.len()).map(|index| async move {
-            let (claim_id, claim) = candidates[index];
-            match claim {
+            let Candidate { claim_id, line } = candidates[index];
+            match line {
                 _ if listed.contains(&claim_id) => Ok(()),
-                Some(claim) => self.put_own_pack(table, claim).await,
+                Some(line) => self.put_own_pack(table, line).await,
                 None => Err(SettleError::NoBody(pack_id)),
             }
         });
         settled.buffered(MAX_IN_FLIGHT).collect().await
     }
 
-    async fn put_own_pack(&self, table: &ClaimTable, claim: &Claim) -> Result<(), SettleError> {
+    async fn put_own_pack(&self, table: &ClaimTable, line: Line<'_>) -> Result<(), SettleError> {
         let _permit = self.requests.acquire().await.expect("the semaphore is never closed");
-        let pack = claim.own_pack()?;
-        match table.close_pack(&pack).await? {
+        let _memory = self.acquire_memory(std::iter::once(line)).await;
+        let claim_id = line.claim.claim_id;
+        let mut builder = PackBuilder::new();
+        line.add_to(&mut builder)?;
+        match table.close_pack(builder.finish(claim_id)?).await? {
             CloseOutcome::Written => Ok(()),
-            CloseOutcome::Exists(listed) if listed.contains(claim.claim_id) => Ok(()),
-            CloseOutcome::Exists(_) => Err(SettleError::NotListed(claim.claim_id)),
+            CloseOutcome::Exists(listed) if listed.contains(claim_id) => Ok(()),
+            CloseOutcome::Exists(_) => Err(SettleError::NotListed(claim_id)),
         }
     }
 
@@ -194,20 +241,20 @@ impl Settler {
 /// Builds a pack of as many of these claims as possible. The others then get packs of their own, as the pack does not list
 /// them.
 fn build_pack(pack_id: Uuid, candidates: &[Candidate<'_>]) -> Result<Pack, SettleError> {
-    let mut claims: Vec<&Claim> = candidates.iter().filter_map(|(_, claim)| *claim).collect();
+    let mut lines: Vec<Line<'_>> = candidates.iter().filter_map(|candidate| candidate.line).collect();
     loop {
         let mut builder = PackBuilder::new();
         let mut no_line = None;
-        for claim in &claims {
-            no_line = builder.push(claim).err().or(no_line);
+        for line in &lines {
+            no_line = line.add_to(&mut builder).err().or(no_line);
         }
         if builder.is_empty() {
-            return Err(no_line.map_or(SettleError::NoBody(pack_id), |error| SettleError::NoLine(Arc::new(error))));
+            return Err(no_line.map_or(SettleError::NoBody(pack_id), SettleError::from));
         }
         match builder.finish(pack_id) {
             Ok(pack) => return Ok(pack),
-            Err(_) if claims.len() > 1 => claims.truncate(claims.len() / 2),
-            Err(error) => return Err(SettleError::TooLarge(Arc::new(error))),
+            Err(_) if lines.len() > 1 => lines.truncate(lines.len() / 2),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -26,19 +26,25 @@ fn function(set: &[(&str, &str)]) -> Command {
     command
 }
 
-async fn start(writes: &str, function_timeout: Duration) -> (Arc<Services>, RuntimeApi, Child) {
+async fn start(writes: &str, layout: &str, function_timeout: Duration) -> (Arc<Services>, RuntimeApi, Child) {
     let services = Services::on_real_clock(1).unwrap();
     let _ = services.tables.create_claim_table(TABLE);
-    let (api, child) = cold_start(&services, writes, function_timeout).await;
+    let (api, child) = cold_start(&services, writes, layout, function_timeout).await;
     (services, api, child)
 }
 
-async fn cold_start(services: &Arc<Services>, writes: &str, function_timeout: Duration) -> (RuntimeApi, Child) {
+async fn cold_start(
+    services: &Arc<Services>,
+    writes: &str,
+    layout: &str,
+    function_timeout: Duration,
+) -> (RuntimeApi, Child) {
     let aws = format!("http://{}", serve_aws(Arc::clone(services)).await.unwrap());
     let api = RuntimeApi::start(function_timeout).await.unwrap();
     let child = function(&[
         ("TABLE_NAME", TABLE),
         ("CLAIM_WRITES", writes),
+        ("LAKE_LAYOUT", layout),
         ("AWS_LAMBDA_RUNTIME_API", &api.address.to_string()),
         ("AWS_ENDPOINT_URL", &aws),
         ("AWS_REGION", emulator::region::REGION),
@@ -81,7 +87,7 @@ async fn compiled_function_handles_a_real_event() {
 }
 
 async fn good_messages_are_claimed_and_bad_ones_reported(writes: &str) {
-    let (services, api, _child) = start(writes, Duration::from_secs(30)).await;
+    let (services, api, _child) = start(writes, "objects", Duration::from_secs(30)).await;
     let mut event: Value = serde_json::from_str(FIXTURE).unwrap();
     let bad_id = event["Records"][0]["messageId"].clone();
     event["Records"]
@@ -177,18 +183,18 @@ fn peak_memory(child: &Child) -> u64 {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn largest_batches_stay_under_64_mb() {
-    for writes in ["single", "batch"] {
-        peak_memory_stays_under_64_mb(writes).await;
+    for (writes, layout) in [("single", "objects"), ("batch", "objects"), ("single", "packs"), ("batch", "packs")] {
+        peak_memory_stays_under_64_mb(writes, layout).await;
     }
 }
 
 #[cfg(target_os = "linux")]
-async fn peak_memory_stays_under_64_mb(writes: &str) {
+async fn peak_memory_stays_under_64_mb(writes: &str, layout: &str) {
     let nothing_failed = json!({ "batchItemFailures": [] });
     let noises =
         |first: u64, seed: u64| batch((first..first + 12).map(|n| noise(&format!("noise{n}"), seed + n, 490_000)));
     // Claim the events for which the last batches have other bodies.
-    let (services, api, _child) = start(writes, LONG).await;
+    let (services, api, _child) = start(writes, layout, LONG).await;
     for first in [0, 12, 24] {
         assert_eq!(invoke(&api, &format!("noise{first}"), &noises(first, 0)).await, nothing_failed);
     }
@@ -197,7 +203,7 @@ async fn peak_memory_stays_under_64_mb(writes: &str) {
     assert_eq!(invoke(&api, "names-to-conflict-with", &names).await, nothing_failed);
 
     // Start a sandbox that has not cached these claims.
-    let (api, child) = cold_start(&services, writes, LONG).await;
+    let (api, child) = cold_start(&services, writes, layout, LONG).await;
     let mut peaks = Vec::new();
     let mut check = |what: &str| peaks.push((what.to_owned(), peak_memory(&child)));
     let small = batch((0..10_000).map(|n| format!(r#"{{"event_id":"{n}","x":"{}"}}"#, "x".repeat(540))));
@@ -233,7 +239,7 @@ async fn peak_memory_stays_under_64_mb(writes: &str) {
     assert_eq!(invoke(&api, "names-in-conflict", &names).await, nothing_failed);
     check("5 conflicts of 115,000 names");
     for (what, kb) in &peaks {
-        println!("{writes}: peak resident memory after {what}: {kb} kB");
+        println!("{writes} {layout}: peak resident memory after {what}: {kb} kB");
     }
     assert!(peaks.iter().all(|(_, kb)| *kb < 64 * 1024), "{peaks:?}");
 }

@@ -64,7 +64,7 @@ async fn pack_becomes_one_object() {
     let claims = [claim(1), claim(2), claim(3)];
     let pack = pack(&claims);
     let mut records: Vec<Value> = claims.iter().zip(1..).map(|(claim, n)| new_item(n, &claim.to_item())).collect();
-    records.push(new_item(4, &pack.to_item()));
+    records.push(new_item(4, &pack.into_item()));
     assert!(world.deliver(&records).await.is_empty());
     assert_eq!(world.outcomes(), ["1 skipped", "2 skipped", "3 skipped", "4 written", "4 written", "4 written"]);
 
@@ -101,7 +101,7 @@ async fn pack_becomes_one_object() {
 #[tokio::test(start_paused = true)]
 async fn redelivered_pack_is_already_there() {
     let world = World::new();
-    let record = new_item(1, &pack(&[claim(1), claim(2)]).to_item());
+    let record = new_item(1, &pack(&[claim(1), claim(2)]).into_item());
     for outcome in ["1 written", "1 already_there"] {
         assert!(world.deliver(std::slice::from_ref(&record)).await.is_empty());
         assert_eq!(world.outcomes(), [outcome, outcome]);
@@ -116,7 +116,7 @@ async fn redelivered_pack_is_already_there() {
 async fn failed_pack_is_retried() {
     for fault in [Fault::RequestLost, Fault::AnswerLost, Fault::Throttled, Fault::Refused(403), Fault::EmptyAnswer] {
         let world = World::new();
-        let record = new_item(1, &pack(&[claim(1), claim(2)]).to_item());
+        let record = new_item(1, &pack(&[claim(1), claim(2)]).into_item());
         world.fail(move |_| Some(fault));
         let reported = world.deliver(std::slice::from_ref(&record)).await;
         let written = fault == Fault::AnswerLost;
@@ -137,20 +137,20 @@ async fn unreadable_pack_is_quarantined() {
     let good = pack(&[claim(1), claim(2)]);
     let bomb = zstd::encode_all(&*vec![b' '; MAX_LINES_BYTES + 1], 3).unwrap();
     let other_line = pack(&[claim(2), claim(1)]).lines_zstd;
-    let mut no_ids = new_item(4, &good.to_item());
+    let mut no_ids = new_item(4, &good.clone().into_item());
     no_ids["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("claim_ids");
-    let mut no_record = new_item(5, &good.to_item());
+    let mut no_record = new_item(5, &good.clone().into_item());
     no_record["dynamodb"]["NewImage"]["ttl"] = json!(7);
-    let mut removed = new_item(6, &good.to_item());
+    let mut removed = new_item(6, &good.clone().into_item());
     removed["eventName"] = "REMOVE".into();
     let batch = [
-        new_item(1, &Pack { lines_zstd: good.lines_zstd[..20].to_vec(), ..good.clone() }.to_item()),
-        new_item(2, &Pack { lines_zstd: bomb, ..good.clone() }.to_item()),
-        new_item(3, &Pack { lines_zstd: other_line, ..good.clone() }.to_item()),
+        new_item(1, &Pack { lines_zstd: good.lines_zstd[..20].to_vec(), ..good.clone() }.into_item()),
+        new_item(2, &Pack { lines_zstd: bomb, ..good.clone() }.into_item()),
+        new_item(3, &Pack { lines_zstd: other_line, ..good.clone() }.into_item()),
         no_ids,
         no_record,
         removed,
-        new_item(7, &good.to_item()),
+        new_item(7, &good.clone().into_item()),
     ];
     assert!(world.deliver(&batch).await.is_empty());
     let expected = ["1 quarantined", "2 quarantined", "3 quarantined", "4 quarantined", "5 quarantined", "6 skipped"];

@@ -2,6 +2,7 @@
 //! to archive the claim writes the same bytes to the same key.
 
 use std::fmt;
+use std::io::{self, Write};
 
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
@@ -98,35 +99,49 @@ impl fmt::Display for ObjectPrefix {
 /// Fails if the body does not decompress or is not JSON.
 pub fn object_line(claim: &Claim) -> Result<Vec<u8>, ClaimError> {
     let body = claim.body_text()?;
-    serde_json::from_str::<IgnoredAny>(&body).map_err(ClaimError::NotJson)?;
-
+    check_json(&body)?;
     let mut line = Vec::with_capacity(body.len() + claim.event_id.len() + 256);
+    write_line(claim, &body, &mut line).expect("memory can always be written to");
+    Ok(line)
+}
+
+/// Checks that a body can be part of a line.
+pub(crate) fn check_json(body: &str) -> Result<(), ClaimError> {
+    serde_json::from_str::<IgnoredAny>(body).map(drop).map_err(ClaimError::NotJson)
+}
+
+/// Writes the claim's line. `body` is the claim's body, which must be JSON.
+pub(crate) fn write_line(claim: &Claim, body: &str, line: &mut impl Write) -> io::Result<()> {
     for (name, value) in [
         (r#"{"event_id":"#, claim.event_id.as_str()),
         (r#","claim_id":"#, &claim.claim_id.to_string()),
         (r#","claimed_at":"#, &claim.claimed_at_text()),
         (r#","message_id":"#, &claim.message_id),
     ] {
-        line.extend_from_slice(name.as_bytes());
-        serde_json::to_writer(&mut line, value).expect("a string can always be written to memory");
+        line.write_all(name.as_bytes())?;
+        serde_json::to_writer(&mut *line, value)?;
     }
-    line.extend_from_slice(br#","event":"#);
-    push_without_white_space(&mut line, &body);
-    line.extend_from_slice(b"}\n");
-    Ok(line)
+    line.write_all(br#","event":"#)?;
+    write_without_white_space(line, body.as_bytes())?;
+    line.write_all(b"}\n")
 }
 
-/// Appends JSON to a line, but leaves out the white space between tokens.
-fn push_without_white_space(line: &mut Vec<u8>, json: &str) {
+/// Writes JSON, but leaves out the white space between tokens.
+fn write_without_white_space(line: &mut impl Write, json: &[u8]) -> io::Result<()> {
     let mut in_string = false;
     let mut escaped = false;
-    line.extend(json.bytes().filter(|&byte| {
+    let mut written = 0;
+    for (position, byte) in json.iter().enumerate() {
         if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-            return true;
+            in_string = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+            continue;
         }
-        in_string = byte == b'"';
-        !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
-    }));
+        in_string = *byte == b'"';
+        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            line.write_all(&json[written..position])?;
+            written = position + 1;
+        }
+    }
+    line.write_all(&json[written..])
 }

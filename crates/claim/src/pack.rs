@@ -13,14 +13,17 @@
 mod builder;
 mod lines;
 
-use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_dynamo::AttributeValue;
 use uuid::Uuid;
 
 pub use self::builder::{PackBuilder, PackTooLarge};
 pub use self::lines::{PackLine, PackLines};
 use crate::excerpt::Excerpt;
 use crate::item::parse_id;
-use crate::record::{Claim, ClaimError};
+use crate::record::Claim;
 
 /// Prefix of a pack's partition key.
 pub const KEY_PREFIX: &str = "PACK#";
@@ -176,17 +179,17 @@ impl Pack {
         format!("{KEY_PREFIX}{pack_id}")
     }
 
-    /// Encodes the pack as the item in the table.
+    /// Encodes the pack as the item in the table, without copying its lines.
     #[must_use]
-    pub fn to_item(&self) -> serde_dynamo::Item {
-        serde_dynamo::to_item(Item {
-            pk: Self::partition_key(self.pack_id),
-            sk: SORT_KEY.to_owned(),
-            claim_ids: serde_bytes::ByteBuf::from(self.claim_ids.0.as_slice()),
-            lines_zstd: serde_bytes::ByteBuf::from(self.lines_zstd.as_slice()),
-            ttl: self.ttl,
-        })
-        .expect("strings, bytes and a number can be encoded")
+    pub fn into_item(self) -> serde_dynamo::Item {
+        let attributes = [
+            ("pk", AttributeValue::S(Self::partition_key(self.pack_id))),
+            ("sk", AttributeValue::S(SORT_KEY.to_owned())),
+            ("claim_ids", AttributeValue::B(self.claim_ids.0)),
+            ("lines_zstd", AttributeValue::B(self.lines_zstd)),
+            ("ttl", AttributeValue::N(self.ttl.to_string())),
+        ];
+        HashMap::from(attributes.map(|(name, value)| (name.to_owned(), value))).into()
     }
 
     /// Decodes an item from the table or its stream. Does not decompress the lines.
@@ -230,30 +233,9 @@ impl Claim {
     pub fn pack_bytes(&self) -> usize {
         self.body.stored_bytes() + self.event_id.len() + self.message_id.len() + LINE_BYTES
     }
-
-    /// Builds the pack that contains only this claim. Its id is the claim id.
-    ///
-    /// # Errors
-    /// Fails if the claim has no line, or if the pack is too large.
-    pub fn own_pack(&self) -> Result<Pack, OwnPackError> {
-        let mut builder = PackBuilder::new();
-        builder.push(self)?;
-        Ok(builder.finish(self.claim_id)?)
-    }
 }
 
-/// The reason why a claim cannot have a pack of its own.
-#[derive(Debug, thiserror::Error)]
-pub enum OwnPackError {
-    /// The claim has no line.
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
-    /// The pack is too large.
-    #[error(transparent)]
-    TooLarge(#[from] PackTooLarge),
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Item {
     pk: String,
     sk: String,

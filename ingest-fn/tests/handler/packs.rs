@@ -158,7 +158,7 @@ async fn unknown_claim_is_not_listed() {
 fn other_pack(pack_id: uuid::Uuid) -> Value {
     let other = Claim::id_at(std::time::UNIX_EPOCH + Duration::from_secs(NOW), &[99; 10]);
     let pack = Pack { pack_id, claim_ids: claim_ids(&[other]), lines_zstd: vec![1], ttl: NOW + 100_000 };
-    serde_json::to_value(pack.to_item()).unwrap()
+    serde_json::to_value(pack.clone().into_item()).unwrap()
 }
 
 fn claim_ids(ids: &[uuid::Uuid]) -> claim::ClaimIds {
@@ -200,7 +200,7 @@ fn own_ids(body: &Value) -> Value {
     let id = body["Item"]["pk"]["S"].as_str().unwrap().strip_prefix("PACK#").unwrap();
     let ids = claim_ids(&[id.parse().unwrap()]);
     let pack = Pack { pack_id: uuid::Uuid::nil(), claim_ids: ids, lines_zstd: vec![], ttl: 0 };
-    serde_json::to_value(pack.to_item()).unwrap()["claim_ids"].clone()
+    serde_json::to_value(pack.clone().into_item()).unwrap()["claim_ids"].clone()
 }
 
 /// If a pack with the claim's id exists and does not list the claim, the claim has no place.

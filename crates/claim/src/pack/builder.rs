@@ -1,23 +1,32 @@
 //! Builds packs.
 
-use std::io::Write as _;
+use std::io::{self, BufWriter, Write};
 
 use uuid::Uuid;
 
 use super::{ClaimIds, KEY_PREFIX, MAX_LINES_BYTES, PACK_EXTRA_SECONDS, Pack, SORT_KEY};
 use crate::body::ZSTD_LEVEL;
-use crate::object::object_line;
+use crate::object::{check_json, write_line};
 use crate::record::{Claim, ClaimError, MAX_ITEM_BYTES};
 
 /// Base-two logarithm of the window: 512 KiB. Few packs have longer lines, and a larger window would only need more memory.
 const WINDOW_LOG: u32 = 19;
 
+/// The reason why zstd and a vector do not fail.
+const ALLOCATED: &str = "memory can be allocated";
+
 /// Builds a pack. Compresses each line as it is added, so the builder does not hold the lines.
 pub struct PackBuilder {
     claim_ids: ClaimIds,
-    lines: zstd::stream::write::Encoder<'static, Vec<u8>>,
-    lines_bytes: usize,
+    lines: Lines,
     claims_ttl: u64,
+}
+
+/// The compressed lines. The buffer saves a call of zstd for each token of a line.
+struct Lines {
+    frame: BufWriter<zstd::stream::write::Encoder<'static, Vec<u8>>>,
+    /// Number of bytes before compression.
+    bytes: usize,
 }
 
 /// A pack that is too large. With fewer claims, it can be built.
@@ -44,10 +53,10 @@ impl PackBuilder {
     /// Panics if memory cannot be allocated.
     #[must_use]
     pub fn new() -> Self {
-        let mut lines =
-            zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).expect("zstd has the memory to compress");
-        lines.window_log(WINDOW_LOG).expect("zstd accepts windows of 1 KiB to 128 MiB");
-        Self { claim_ids: ClaimIds::default(), lines, lines_bytes: 0, claims_ttl: 0 }
+        let mut frame = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).expect(ALLOCATED);
+        frame.window_log(WINDOW_LOG).expect("zstd accepts windows of 1 KiB to 128 MiB");
+        let lines = Lines { frame: BufWriter::new(frame), bytes: 0 };
+        Self { claim_ids: ClaimIds::default(), lines, claims_ttl: 0 }
     }
 
     /// Adds a claim and its line.
@@ -58,9 +67,20 @@ impl PackBuilder {
     /// # Panics
     /// Panics if memory cannot be allocated.
     pub fn push(&mut self, claim: &Claim) -> Result<(), ClaimError> {
-        let line = object_line(claim)?;
-        self.lines.write_all(&line).expect("zstd has the memory to compress");
-        self.lines_bytes += line.len();
+        self.push_text(claim, &claim.body_text()?)
+    }
+
+    /// Adds a claim as [`PackBuilder::push`] does. `body` is the claim's body as received; the claim itself need not contain
+    /// it.
+    ///
+    /// # Errors
+    /// Fails if the body is not JSON. The builder can still be used.
+    ///
+    /// # Panics
+    /// Panics if memory cannot be allocated.
+    pub fn push_text(&mut self, claim: &Claim, body: &str) -> Result<(), ClaimError> {
+        check_json(body)?;
+        write_line(claim, body, &mut self.lines).expect(ALLOCATED);
         self.claim_ids.push(claim.claim_id);
         self.claims_ttl = self.claims_ttl.max(claim.ttl);
         Ok(())
@@ -74,11 +94,12 @@ impl PackBuilder {
     /// # Panics
     /// Panics if memory cannot be allocated.
     pub fn finish(self, pack_id: Uuid) -> Result<Pack, PackTooLarge> {
-        let Self { claim_ids, lines, lines_bytes, claims_ttl } = self;
+        let Self { claim_ids, lines: Lines { frame, bytes: lines_bytes }, claims_ttl } = self;
         if lines_bytes > MAX_LINES_BYTES {
             return Err(PackTooLarge::Lines { lines_bytes });
         }
-        let lines_zstd = lines.finish().expect("zstd has the memory to compress");
+        let frame = frame.into_inner().map_err(io::IntoInnerError::into_error).expect(ALLOCATED);
+        let lines_zstd = frame.finish().expect(ALLOCATED);
         let item_bytes = item_bytes(claim_ids.len(), lines_zstd.len());
         if item_bytes > MAX_ITEM_BYTES {
             return Err(PackTooLarge::Item { item_bytes });
@@ -90,6 +111,18 @@ impl PackBuilder {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.claim_ids.is_empty()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        let written = self.frame.write(part)?;
+        self.bytes += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.frame.flush()
     }
 }
 
