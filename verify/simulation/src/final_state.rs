@@ -7,9 +7,11 @@ use bytes::Bytes;
 /// The contents of the table, the stream, the bucket and the queues at the end of a world.
 #[derive(Debug)]
 pub struct FinalState {
-    /// Claim id of each item in the table, by partition key. The claim id is empty if the item has none.
+    /// Claim id of each item in the table that is not a pack, by partition key. The claim id is empty if the item has none.
     pub table: BTreeMap<String, String>,
-    /// Sequence numbers of each item's stream records that have a new image. The map's key is the item's claim id or,
+    /// Ids of the packs in the table.
+    pub packs: BTreeSet<String>,
+    /// Sequence numbers of each item's stream records that have a new image. The map's key is the item's claim id, the pack id or,
     /// if the item was put by hand, its partition key.
     pub sequence_numbers: BTreeMap<String, Vec<String>>,
     /// Contents of all versions of each object, by object key.

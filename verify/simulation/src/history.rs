@@ -78,6 +78,8 @@ pub enum Entry {
     ServiceError { status: u16, subject: String },
     /// The table stored a claim.
     Claimed(StoredClaim),
+    /// The table stored a pack.
+    PackStored(StoredPack),
     /// Someone put an item into the table by hand.
     PutByHand { pk: String },
     /// The bucket stored an object.
@@ -125,6 +127,18 @@ pub struct StoredClaim {
     pub message_id: String,
     /// Trace id of that message. Empty if the claim has none.
     pub trace_id: String,
+    /// Id of the pack that a packed claim names. Empty for a claim with an object of its own.
+    pub pack_id: String,
+}
+
+/// A pack that the table stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPack {
+    pub pack_id: String,
+    /// Ids of the claims that the pack lists.
+    pub claim_ids: Vec<String>,
+    /// Last second in which the pack is valid, in seconds since 1970.
+    pub ttl: u64,
 }
 
 /// A claim in the warm cache of a sandbox.
@@ -195,11 +209,14 @@ impl fmt::Display for Entry {
             Self::ServiceError { status, subject } => {
                 write!(f, "service refused {subject} with status {status}, without a fault")
             }
-            Self::Claimed(StoredClaim { pk, sk, claim_id, claimed_at, ttl, digest, message_id, trace_id }) => {
+            Self::PackStored(StoredPack { pack_id, claim_ids, ttl }) => {
+                write!(f, "table stored pack {pack_id} with claims [{}], ttl {ttl}", claim_ids.join(" "))
+            }
+            Self::Claimed(StoredClaim { pk, sk, claim_id, claimed_at, ttl, digest, message_id, trace_id, pack_id }) => {
                 write!(
                     f,
                     "table stored claim {claim_id} of {pk} {sk} for message {message_id}, claimed at {claimed_at}, ttl {ttl}, \
-                     digest {digest}, trace {trace_id:?}"
+                     digest {digest}, trace {trace_id:?}, pack {pack_id:?}"
                 )
             }
             Self::PutByHand { pk } => write!(f, "item {pk} put by hand"),

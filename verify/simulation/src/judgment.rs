@@ -21,7 +21,10 @@ pub enum Rule {
     /// mapping was disabled for so long that the message's retention could end before its last receive. SQS may delete
     /// a dead letter only at the end of its retention.
     Message,
-    /// Every claim has one object, with one version and the content of the message that won. The object may be missing
+    /// A pack lists only claims that are in the table and name this pack, or the one claim whose id it has. It outlives its
+    /// claims by a day, and no claim is in two packs.
+    Pack,
+    /// Every claim or pack has one object in one version, with the content of the message that won. A packed claim has no object of its own. The object may be missing
     /// only if the on-failure queue names the claim's record as discarded, if the record left the stream while the
     /// stream mapping was disabled, or if `archive-fn` quarantined the record. `archive-fn` may quarantine a claim's
     /// record only if the record was over an hour old and `archive-fn` panicked on it twice in one invocation. There

@@ -1,12 +1,14 @@
 //! Records in the history what the services did with each request. From these entries, the reference model learns which
 //! messages the queue accepted and which claims the table stored.
 
+use claim::Pack;
+use claim::pack::SORT_KEY;
 use emulator::{Call, Service};
 use serde_json::Value;
 
-use crate::history::{Entry, StoredClaim, hash};
+use crate::history::{Entry, StoredClaim, StoredPack, hash};
 use crate::recorder::Recorder;
-use crate::requests::{items, name_of_image, object_key, operation, subjects, text};
+use crate::requests::{items, name_of_image, name_of_key, object_key, operation, subjects, text};
 
 /// Records what a service did with a request, according to the service's answer.
 pub(crate) fn record_answer(recorder: &Recorder, call: &Call<'_>, status: u16, answer: &[u8]) {
@@ -29,9 +31,20 @@ fn record_put(recorder: &Recorder, call: &Call<'_>) {
     // Only a put by hand has no condition. `ingest-fn` always sends one.
     if request["ConditionExpression"].is_null() {
         recorder.record(Entry::PutByHand { pk: text(&request["Item"], "pk", "S") });
+    } else if text(&request["Item"], "sk", "S") == SORT_KEY {
+        record_pack(recorder, &request["Item"]);
     } else {
         record_claim(recorder, &request["Item"]);
     }
+}
+
+fn record_pack(recorder: &Recorder, item: &Value) {
+    let item: serde_dynamo::Item = serde_json::from_value(item.clone()).expect("a stored item is well formed");
+    let Pack { pack_id, claim_ids, ttl, .. } = Pack::from_item(item).expect("ingest-fn writes readable packs");
+    let pack_id = pack_id.to_string();
+    recorder.expect_object(&pack_id);
+    let claim_ids = claim_ids.iter().map(|id| id.to_string()).collect();
+    recorder.record(Entry::PackStored(StoredPack { pack_id, claim_ids, ttl }));
 }
 
 fn record_inserts(recorder: &Recorder, call: &Call<'_>, answer: &[u8]) {
@@ -48,7 +61,10 @@ fn record_inserts(recorder: &Recorder, call: &Call<'_>, answer: &[u8]) {
 
 fn record_claim(recorder: &Recorder, item: &Value) {
     let claim_id = text(item, "claim_id", "S");
-    recorder.expect_object(&claim_id);
+    let pack_id = text(item, "pack_id", "S");
+    if pack_id.is_empty() {
+        recorder.expect_object(&claim_id);
+    }
     recorder.record(Entry::Claimed(StoredClaim {
         pk: text(item, "pk", "S"),
         sk: text(item, "sk", "S"),
@@ -58,6 +74,7 @@ fn record_claim(recorder: &Recorder, item: &Value) {
         digest: text(item, "digest", "B"),
         message_id: text(item, "message_id", "S"),
         trace_id: text(item, "trace_id", "S"),
+        pack_id,
     }));
 }
 
@@ -68,7 +85,7 @@ fn record_object(recorder: &Recorder, call: &Call<'_>) {
         let record: Value = serde_json::from_slice(content).unwrap_or_default();
         recorder.object_written(&name_of_image(&record["dynamodb"]["NewImage"]));
     } else {
-        recorder.object_written(key.rsplit('/').next().unwrap_or_default().trim_end_matches(".json"));
+        recorder.object_written(name_of_key(&key));
     }
     recorder.record(Entry::ObjectStored { hash: hash(content), key });
 }

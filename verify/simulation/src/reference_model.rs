@@ -9,6 +9,7 @@ mod claims;
 mod messages;
 mod model;
 mod objects;
+mod packs;
 mod retention;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ impl<'a> Model<'a> {
                 self.check_claim_request(*invocation, operation, subject);
             }
             Entry::Claimed(claim) => self.check_claim(at_ms, claim),
+            Entry::PackStored(pack) => self.check_pack(at_ms, pack),
             Entry::PutByHand { pk } => {
                 self.table.insert(pk, None);
                 self.stored_ms.insert(pk, at_ms);
@@ -63,10 +65,14 @@ impl<'a> Model<'a> {
             Entry::TtlDeleted(_) => {
                 let now = self.wall_ms(at_ms) / 1_000;
                 self.table.retain(|_, claim| claim.is_none_or(|claim| claim.ttl >= now));
+                self.packs_in_table.retain(|pack_id| self.packs[pack_id].ttl >= now);
             }
             Entry::Counted { invocation, items } => {
-                let counted = self.invocations.get(invocation).map_or(0, |invocation| invocation.items.len());
-                if *items != counted {
+                let invocation_state = self.invocations.get(invocation);
+                let counted = invocation_state.map_or(0, |invocation| invocation.items.len());
+                // A pack counts once for each of its claims.
+                let has_packs = self.scenario.has_packs && invocation_state.is_some_and(|state| !state.is_ingest);
+                if *items != counted && !has_packs {
                     self.judgment.add_violation(
                         Rule::Log,
                         format!("#{invocation} has metrics that count {items} outcomes for {counted} items"),

@@ -1,5 +1,6 @@
 //! Parses the requests that the services receive from the functions, the producer and the world itself.
 
+use claim::pack::KEY_PREFIX;
 use emulator::{Call, Service};
 use serde_json::Value;
 
@@ -41,9 +42,17 @@ pub(crate) fn items(call: &Call<'_>) -> Vec<Value> {
     statements.iter().map(item).collect()
 }
 
-/// Returns the name under which the recorder tracks an item: the claim id or, if the item was put by hand, the
-/// partition key. `image` is the new image of the item's stream record.
+/// Returns the recorder's name of the item that becomes the object with this key: the claim id or the pack id.
+pub(crate) fn name_of_key(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or_default().trim_end_matches(".gz").trim_end_matches(".json")
+}
+
+/// Returns the recorder's name of an item: the claim id, the pack id or, if the item was put by hand, the partition key.
+/// `image` is the new image of the item's stream record.
 pub(crate) fn name_of_image(image: &Value) -> String {
+    if let Some(pack_id) = text(image, "pk", "S").strip_prefix(KEY_PREFIX) {
+        return pack_id.to_owned();
+    }
     text(image, if text(image, "message_id", "S") == BY_HAND { "pk" } else { "claim_id" }, "S")
 }
 

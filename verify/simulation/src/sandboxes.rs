@@ -13,7 +13,7 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource as _};
 use claim::{ConflictIgnore, DedupKey, EventRules};
 use emulator::Clock;
 use emulator::function::Sandbox;
-use ingest_fn::CachedClaim;
+use ingest_fn::{CachedClaim, LakeLayout};
 use lambda_support::LogWriter;
 use pipeline::sandboxes::AsDeployed;
 use pipeline::{Blueprint, Decorator, Role, WarmSandbox};
@@ -53,6 +53,7 @@ struct Shared {
     /// The rules of `ingest-fn` for each list of ignored members. Each sandbox of `ingest-fn` uses one of them.
     rules: Vec<EventRules>,
     has_old_version: bool,
+    layouts: Option<Mutex<fastrand::Rng>>,
     versions: Mutex<fastrand::Rng>,
 }
 
@@ -90,6 +91,7 @@ impl Sandboxes {
             skews: Mutex::new(fastrand::Rng::with_seed(scenario.seed.rotate_left(7))),
             rules: scenario.rules.lists.iter().map(|list| rules(scenario, list)).collect(),
             has_old_version: scenario.rules.has_old_version,
+            layouts: scenario.has_packs.then(|| Mutex::new(fastrand::Rng::with_seed(scenario.seed.rotate_left(19)))),
             versions: Mutex::new(fastrand::Rng::with_seed(scenario.seed.rotate_left(13))),
         }))
     }
@@ -119,6 +121,7 @@ impl Decorator for Sandboxes {
             Role::Archive => "archive",
         };
         let number = blueprint.number;
+        blueprint.ingest.lake_layout = self.0.draw_layout();
         let is_old = self.0.draw_version(&mut blueprint);
         if is_old {
             old_version::change(&mut blueprint);
@@ -215,6 +218,13 @@ impl Shared {
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         blueprint.ingest.rules = self.rules[versions.usize(..self.rules.len())].clone();
         self.has_old_version && versions.bool()
+    }
+
+    /// Returns the layout of a sandbox. Most sandboxes of a world with packs write packs.
+    fn draw_layout(&self) -> LakeLayout {
+        let has_packs =
+            |random: &Mutex<fastrand::Rng>| random.lock().unwrap_or_else(PoisonError::into_inner).u8(..4) > 0;
+        if self.layouts.as_ref().is_some_and(has_packs) { LakeLayout::Packs } else { LakeLayout::Objects }
     }
 
     fn draw_kill_time(&self) -> Option<KillTime> {

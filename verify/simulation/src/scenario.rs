@@ -40,6 +40,9 @@ pub struct Scenario {
     pub cache_entries: usize,
     /// `CLAIM_WRITES`.
     pub claim_writes: ClaimWrites,
+    /// True if some sandboxes of `ingest-fn` run with `LAKE_LAYOUT=packs`. Each sandbox draws its layout, so the layout
+    /// changes while messages flow.
+    pub has_packs: bool,
     /// Timeout of each function.
     pub timeout_seconds: u64,
     /// Maximum number of messages in a batch of the queue mapping.
@@ -160,6 +163,8 @@ impl Scenario {
                 rates.insert(kind, rate);
             }
         }
+        // The version before packs cannot read packed claims.
+        let has_packs = Rng::with_seed(seed.wrapping_mul(0xff51_afd7_ed55_8ccd)).bool() && !rules.has_old_version;
         let mut panics = Rng::with_seed(seed.wrapping_mul(0xbf58_476d_1ce4_e5b9));
         let rate = panics.f64() * 0.05;
         if panics.bool() {
@@ -181,6 +186,7 @@ impl Scenario {
             conflict_is_dead_letter: settings.bool(),
             cache_entries: [0, 1, 10_000, 10_000][settings.usize(..4)],
             claim_writes,
+            has_packs,
             timeout_seconds: [3, 10, 30][settings.usize(..3)],
             queue_batch: [1, 2, 10, 10, 10, 50][settings.usize(..6)],
             batching_window_seconds: [0, 1, 5][settings.usize(..3)],

@@ -34,6 +34,9 @@ pub(crate) fn settings(scenario: &Scenario) -> PipelineSettings {
     settings.sqs_mapping.maximum_concurrency = scenario.concurrency;
     settings.stream_mapping.batch_size = scenario.stream_batch;
     settings.stream_mapping.bisect_on_error = scenario.bisect;
+    if scenario.has_packs {
+        settings.stream_mapping.filter = PipelineSettings::pack_filter();
+    }
     settings.stream_mapping.maximum_record_age = Some(Duration::from_secs(scenario.record_age_seconds));
     settings
 }

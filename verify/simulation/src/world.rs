@@ -12,6 +12,7 @@ use aws_sdk_sqs::types::{
 use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::Blob;
 use claim::key::KEY_PREFIX;
+use claim::pack;
 use emulator::sqs::MAX_MESSAGE_BYTES;
 use emulator::{Clock, Services, queue_url};
 use pipeline::{Pipeline, names};
@@ -431,16 +432,21 @@ impl<'a> World<'a> {
     async fn final_state(&mut self, unfinished: Vec<String>) -> FinalState {
         self.read_on_failure_queue().await;
         let mut table = BTreeMap::new();
+        let mut packs = BTreeSet::new();
         let mut pages = self.dynamodb.scan().table_name(names::TABLE).into_paginator().send();
         while let Some(page) = pages.next().await {
             for item in page.expect("requests made by hand never fail").items() {
                 let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
-                table.insert(text("pk"), text("claim_id"));
+                match text("pk").strip_prefix(pack::KEY_PREFIX) {
+                    Some(pack_id) => drop(packs.insert(pack_id.to_owned())),
+                    None => drop(table.insert(text("pk"), text("claim_id"))),
+                }
             }
         }
         let dead_letters = self.dead_letters().await;
         FinalState {
             table,
+            packs,
             sequence_numbers: self.sequence_numbers(),
             objects: self.services.lakes.versions(names::BUCKET),
             dead_letters,

@@ -24,6 +24,7 @@ fn scenario() -> Scenario {
 fn final_state() -> FinalState {
     FinalState {
         table: BTreeMap::new(),
+        packs: BTreeSet::new(),
         sequence_numbers: [(CLAIM_ID.to_owned(), vec!["1".to_owned()])].into(),
         objects: BTreeMap::new(),
         dead_letters: BTreeSet::new(),
@@ -129,6 +130,7 @@ fn record_vanishes_only_while_mapping_is_disabled() {
             message_id: "m".to_owned(),
             sk: "CLAIM".to_owned(),
             trace_id: String::new(),
+            pack_id: String::new(),
         })
     };
     let disabled_for = |until: u64, discarded: &[(&str, &str)]| {

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::model::{Invocation, Model, QueuedMessage};
 use crate::final_state::FinalState;
-use crate::history::CacheEntry;
+use crate::history::{CacheEntry, StoredClaim};
 use crate::judgment::Rule;
 use crate::workload::Meaning;
 
@@ -37,7 +37,8 @@ impl<'a> Model<'a> {
     ///
     /// Every message that the answer does not report as failed must be a winner, a duplicate or, if `ingest-fn` is
     /// configured to acknowledge conflicts, a conflict. In all three cases, the table must have stored a claim of the
-    /// same event, and this claim must not have expired when the invocation began. Unless `ingest-fn` acknowledges
+    /// same event, and this claim must not have expired when the invocation began. If the claim is packed, a pack must
+    /// list it. Unless `ingest-fn` acknowledges
     /// conflicts, the claim must also have the same content as the message.
     pub(super) fn check_answer(&mut self, invocation: u64, failed: &[String], newly_cached: &[CacheEntry]) {
         let Some(&Invocation { is_ingest, wall_seconds, items, outcomes, .. }) = self.invocations.get(&invocation)
@@ -45,7 +46,9 @@ impl<'a> Model<'a> {
             return;
         };
         let is_complete = self.scenario.rules.log_routine_outcomes;
-        if outcomes > items.len() || (is_complete && outcomes < items.len()) {
+        // The log has a line for each claim of a pack.
+        let has_packs = self.scenario.has_packs && !is_ingest;
+        if (outcomes > items.len() && !has_packs) || (is_complete && outcomes < items.len()) {
             self.judgment.add_violation(
                 Rule::Log,
                 format!("#{invocation} logged {outcomes} outcomes for {} items", items.len()),
@@ -66,12 +69,14 @@ impl<'a> Model<'a> {
                 continue;
             };
             let pk = format!("{KEY_PREFIX}{event_id}");
-            let mut unexpired = self.claims.values().filter(|claim| claim.pk == pk && claim.ttl >= wall_seconds);
+            let is_valid =
+                |claim: &&&StoredClaim| claim.pk == pk && claim.ttl >= wall_seconds && self.is_settled(claim);
+            let mut unexpired = self.claims.values().filter(is_valid);
             let acknowledges_conflicts = !self.scenario.conflict_is_dead_letter;
             if !unexpired.any(|claim| acknowledges_conflicts || self.content(claim) == Some(*content)) {
                 self.judgment.add_violation(
                     Rule::Acknowledged,
-                    format!("#{invocation} acknowledged {id}, but no unexpired claim of {pk} allows it"),
+                    format!("#{invocation} acknowledged {id}, but no unexpired and settled claim of {pk} allows it"),
                 );
             }
         }
@@ -80,7 +85,7 @@ impl<'a> Model<'a> {
                 let hash = Sha256::digest(claim.pk.trim_start_matches(KEY_PREFIX));
                 // A sandbox with another list of ignored members computes another digest from the claim's body.
                 let is_same_digest = claim.digest == *digest || self.scenario.rules.lists.len() > 1;
-                is_same_digest && hash.starts_with(key)
+                is_same_digest && hash.starts_with(key) && self.is_settled(claim)
             });
             if !is_confirmed {
                 self.judgment.add_violation(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::StoredClaim;
+use crate::history::{StoredClaim, StoredPack};
 use crate::judgment::Judgment;
 use crate::scenario::Scenario;
 use crate::workload::Meaning;
@@ -48,6 +48,12 @@ pub(super) struct Model<'a> {
     pub(super) invocations: BTreeMap<u64, Invocation<'a>>,
     /// All claims that the table has ever stored, by claim id.
     pub(super) claims: BTreeMap<&'a str, &'a StoredClaim>,
+    /// All packs that the table has ever stored, by pack id.
+    pub(super) packs: BTreeMap<&'a str, &'a StoredPack>,
+    /// The pack that lists each claim, by claim id.
+    pub(super) pack_of: BTreeMap<&'a str, &'a str>,
+    /// Ids of the packs that the table should contain at this point of the history.
+    pub(super) packs_in_table: BTreeSet<&'a str>,
     /// Ids of the claims that a log line has reported as won.
     pub(super) won: BTreeSet<&'a str>,
     /// Ids of the claims that were part of a batched insert.
@@ -77,6 +83,9 @@ impl<'a> Model<'a> {
             accepted: BTreeMap::new(),
             invocations: BTreeMap::new(),
             claims: BTreeMap::new(),
+            packs: BTreeMap::new(),
+            pack_of: BTreeMap::new(),
+            packs_in_table: BTreeSet::new(),
             won: BTreeSet::new(),
             inserts: BTreeSet::new(),
             puts_after_inserts: BTreeSet::new(),

@@ -2,12 +2,14 @@
 //! only what the history allows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 
 use super::claims::id_time;
 use super::model::Model;
 use crate::final_state::FinalState;
 use crate::history::StoredClaim;
 use crate::judgment::Rule;
+use crate::requests::name_of_key;
 use crate::workload::Meaning;
 
 /// The prefix of all object keys, which is the default of `OBJECT_PREFIX`.
@@ -27,7 +29,7 @@ struct ExpectedObjects {
 }
 
 struct ExpectedObject {
-    /// Id of the claim, or partition key of the poison record, that must become this object.
+    /// Id of the claim or the pack, or partition key of the poison record, that must become this object.
     name: String,
     /// `None` for a quarantined record, whose content is not checked.
     content: Option<String>,
@@ -40,7 +42,7 @@ impl<'a> Model<'a> {
     /// twice. `archive-fn` measures the age by the sandbox's clock, and the stream rounds the record's time down to a
     /// second. The model allows for both.
     pub(super) fn note_panic(&mut self, at_ms: u64, invocation: u64, subject: &'a str) {
-        let claim_id = subject.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
+        let claim_id = name_of_key(subject);
         let Some(stored_ms) = self.stored_ms.get(claim_id) else { return };
         let panics = self.panics.entry((invocation, claim_id)).or_default();
         *panics += 1;
@@ -71,6 +73,12 @@ impl<'a> Model<'a> {
                 );
             }
         }
+        let expected: BTreeSet<&str> = self.packs_in_table.clone();
+        let found: BTreeSet<&str> = final_state.packs.iter().map(String::as_str).collect();
+        for pack_id in expected.symmetric_difference(&found) {
+            let text = format!("pack {pack_id} is missing in the table, or should have been deleted");
+            self.judgment.add_violation(Rule::Table, text);
+        }
     }
 
     /// Checks that every claim has one object in one version with the right content, that every poison record that
@@ -85,27 +93,23 @@ impl<'a> Model<'a> {
 
     fn expected_objects(&self, final_state: &FinalState) -> ExpectedObjects {
         let mut expected = ExpectedObjects::default();
-        for (claim_id, claim) in &self.claims {
-            let StoredClaim { claimed_at, message_id, .. } = claim;
-            let Some(Meaning::Event { id, line, .. }) =
-                self.accepted.get(message_id.as_str()).map(|accepted| accepted.meaning)
-            else {
-                continue;
-            };
-            let id = serde_json::Value::from(id.as_str());
-            let content = format!(
-                "{{\"event_id\":{id},\"claim_id\":\"{claim_id}\",\"claimed_at\":\"{claimed_at}\",\"message_id\":\"{message_id}\",\"event\":{line}}}\n"
-            );
-            let id_time = id_time(claim_id);
+        let single = self.claims.values().filter(|claim| claim.pack_id.is_empty());
+        let single = single.filter_map(|claim| Some((claim.claim_id.as_str(), "json", self.line(claim)?)));
+        let packs = self.packs.values().map(|pack| {
+            let claims = pack.claim_ids.iter().filter_map(|claim_id| self.claims.get(claim_id.as_str()));
+            (pack.pack_id.as_str(), "json.gz", claims.filter_map(|claim| self.line(claim)).collect())
+        });
+        for (name, extension, content) in single.chain(packs) {
+            let id_time = id_time(name);
             let day = &id_time[..10];
             let hour = &id_time[11..13];
-            let key = format!("{PREFIX}dt={day}/hour={hour}/{claim_id}.json");
-            if self.may_be_quarantined.contains(claim_id) {
-                let numbers = final_state.sequence_numbers.get(*claim_id).into_iter().flatten();
-                let keys = numbers.map(|number| (quarantine_key(number), (*claim_id).to_owned()));
+            let key = format!("{PREFIX}dt={day}/hour={hour}/{name}.{extension}");
+            if self.may_be_quarantined.contains(name) {
+                let numbers = final_state.sequence_numbers.get(name).into_iter().flatten();
+                let keys = numbers.map(|number| (quarantine_key(number), name.to_owned()));
                 expected.quarantined_after_panic.extend(keys);
             }
-            let object = ExpectedObject { name: (*claim_id).to_owned(), content: Some(content) };
+            let object = ExpectedObject { name: name.to_owned(), content: Some(content) };
             expected.objects.insert(key, object);
         }
         for (pk, _) in final_state.put_by_hand.iter().filter(|(_, is_quarantined)| **is_quarantined) {
@@ -115,6 +119,16 @@ impl<'a> Model<'a> {
             }
         }
         expected
+    }
+
+    /// Returns the line of a claim; `None` if its message is not an event.
+    fn line(&self, claim: &StoredClaim) -> Option<String> {
+        let StoredClaim { claim_id, claimed_at, message_id, .. } = claim;
+        let Meaning::Event { id, line, .. } = self.accepted.get(message_id.as_str())?.meaning else { return None };
+        let id = serde_json::Value::from(id.as_str());
+        Some(format!(
+            "{{\"event_id\":{id},\"claim_id\":\"{claim_id}\",\"claimed_at\":\"{claimed_at}\",\"message_id\":\"{message_id}\",\"event\":{line}}}\n"
+        ))
     }
 
     /// Checks that every object in the bucket is expected, and that it has one version with the expected content.
@@ -136,7 +150,8 @@ impl<'a> Model<'a> {
             if versions.len() != 1 {
                 self.judgment.add_violation(Rule::Object, format!("object {key} has {} versions", versions.len()));
             }
-            if content.is_some_and(|content| versions.iter().any(|version| version != content.as_bytes())) {
+            let text = |version: &[u8]| if key.ends_with(".gz") { gunzip(version) } else { version.to_vec() };
+            if content.is_some_and(|content| versions.iter().any(|version| text(version) != content.as_bytes())) {
                 self.judgment
                     .add_violation(Rule::Object, format!("object {key} does not have the content of its claim"));
             }
@@ -193,6 +208,13 @@ impl<'a> Model<'a> {
 fn is_discarded(name: &str, final_state: &FinalState) -> bool {
     let mut numbers = final_state.sequence_numbers.get(name).into_iter().flatten();
     numbers.any(|number| final_state.discarded.iter().any(|(first, last)| first <= number && number <= last))
+}
+
+fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    // A broken object differs from the expected content.
+    let _ = flate2::read::GzDecoder::new(bytes).read_to_end(&mut text);
+    text
 }
 
 fn quarantine_key(sequence_number: &str) -> String {
