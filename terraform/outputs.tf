@@ -99,7 +99,7 @@ output "dedup_key" {
 }
 
 output "conflict_ignore" {
-  description = "JSON Pointers to the members that `ingest-fn` ignores when it compares two bodies, sorted and without duplicates."
+  description = "Sorted list, without duplicates, of JSON Pointers to the members that `ingest-fn` ignores when it compares two bodies."
   value       = module.pipeline.conflict_ignore
 }
 

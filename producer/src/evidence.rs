@@ -17,7 +17,6 @@ pub struct Evidence<'a> {
     pub scenario: &'a Scenario,
     /// The messages that the run planned to send.
     pub plan: &'a Plan,
-    /// The outcome of each send.
     pub sent: &'a SendResults,
     /// The logs, claims, objects and dead letters that were read.
     pub seen: &'a Observation,
@@ -28,15 +27,15 @@ pub struct Evidence<'a> {
     /// True if the scenario's faults occurred, as [`FaultCounts::occurred`](crate::embedded::FaultCounts::occurred)
     /// defines.
     pub faults_occurred: bool,
-    /// False if the functions do not log routine outcomes.
+    /// True if the functions log routine outcomes.
     pub log_routine_outcomes: bool,
     /// True if Ctrl-C ended the run early.
     pub is_partial: bool,
 }
 
 impl Evidence<'_> {
-    /// Returns true if this run wrote the claim, or may have written it. A claim made after the start of the run counts even
-    /// if it does not name a confirmed message, because an unconfirmed message of this run may have won the claim.
+    /// Returns true if this run wrote the claim, or may have written it. A claim made after the start of the run counts
+    /// even if it does not name a confirmed message, because an unconfirmed message of this run may have won the claim.
     pub(crate) fn is_new(&self, claim: &Claim) -> bool {
         self.sent.confirmed.contains_key(&claim.message_id) || SystemTime::from(claim.claimed_at) >= self.started
     }
@@ -60,8 +59,8 @@ impl Evidence<'_> {
         sources.iter().all(|source| !self.seen.unreadable.contains_key(source))
     }
 
-    /// Returns the events that have a confirmed message but no object, except events whose confirmed messages are all dead
-    /// letters.
+    /// Returns the events that have a confirmed message but no object, except events whose confirmed messages are all
+    /// dead letters.
     pub(crate) fn unarchived(&self) -> impl Iterator<Item = usize> {
         let Self { plan, sent, seen, .. } = *self;
         (0..plan.event_ids.len()).filter(move |&event| {
@@ -76,14 +75,14 @@ impl Evidence<'_> {
         self.seen.missing_claims.contains(&event) || self.seen.missing_objects.contains(&event)
     }
 
-    /// Returns the keys of extra objects. A key is extra if `archive-fn` logged an event of this run as archived under
-    /// it, although it is not a key of the event's claim, or the claim is known to be missing.
+    /// Returns the keys of extra objects. A key is extra if `archive-fn` logged that it archived an event of this run
+    /// under this key, but the key is not one of the claim's, or the claim is known to be missing.
     pub(crate) fn extra(&self) -> Vec<String> {
         let ids = self.plan.event_ids.iter().enumerate();
         let keys = ids.filter_map(|(event, id)| {
             let expected = self.seen.claims.get(&event).map(|claim| lake::keys(self.prefix, claim));
-            // If the claim has not been read, the right key is unknown, so no key counts as extra. If the claim is known to
-            // be missing, every key is extra.
+            // If the claim has not been read, the right key is unknown, so no key counts as extra. If the claim is
+            // known to be missing, every key is extra.
             let is_known = expected.is_some() || self.seen.missing_claims.contains(&event);
             let logged = self.seen.logs.keys.get(id)?.iter().map(|(key, _)| key);
             Some(logged.filter(move |key| is_known && !expected.as_ref().is_some_and(|keys| keys.contains(key))))

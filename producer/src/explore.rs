@@ -100,8 +100,8 @@ stack, ingest-fn receives a batch of messages once it is full or 5 s old. Log li
     )
 }
 
-/// Returns the flags that pass the settings of this pipeline to another command. Omits settings that have their
-/// defaults.
+/// Returns the flags that pass the settings of this pipeline to another command. Omits settings that have their default
+/// values.
 fn flags(settings: &FunctionSettings) -> String {
     let FunctionSettings { rules, log_routine_outcomes, .. } = settings;
     let default = EventRules::default();

@@ -29,8 +29,8 @@ pub struct LogTail {
 }
 
 impl LogTail {
-    /// Starts reading at `from_ms`, in milliseconds since 1970. A line may become readable only after lines whose
-    /// timestamps are up to `delay` later.
+    /// Starts reading at `from_ms`, in milliseconds since 1970. A line may become readable after lines that are up to
+    /// `delay` newer have been read.
     #[must_use]
     pub fn new(group: &str, from_ms: i64, delay: Duration) -> Self {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
@@ -154,8 +154,8 @@ pub struct FunctionLogs {
     pub outcomes: HashMap<String, IngestOutcome>,
     /// For each message whose outcome is a conflict, the time at which its last log line was read.
     pub conflicts: HashMap<String, Instant>,
-    /// For each message whose outcome is a conflict, JSON Pointers to the places in which its body differs from the body in
-    /// the claim. Messages whose log lines do not state these places are absent.
+    /// For each message whose outcome is a conflict, JSON Pointers to the places in which its body differs from the
+    /// body in the claim. Messages whose log lines do not state these places are absent.
     pub differs: HashMap<String, Vec<String>>,
     /// Number of messages whose outcome is `Duplicate`, `Conflict` or `Won`. `ingest-fn` acknowledged these messages,
     /// except conflicts if it is configured to fail them.
@@ -168,7 +168,7 @@ pub struct FunctionLogs {
     /// Maps each event id to the keys under which `archive-fn` logged the event as archived. Each key has the time of
     /// its first log line, in milliseconds since 1970, by the clock of `archive-fn`. Nearly all events have one key.
     pub keys: HashMap<String, Vec<(String, i64)>>,
-    /// The time from a claim to its object that was logged last, in milliseconds.
+    /// Time from the claim to the object, in milliseconds, in the last log line that states this time.
     pub lag_ms: Option<u64>,
 }
 

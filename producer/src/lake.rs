@@ -1,8 +1,8 @@
 //! Reads the objects of claims from the data lake.
 //!
-//! An object's key ends with its hour and its claim's id, and a claim id begins with its time. So the objects of a run
-//! are neighbors in the lake, and one page of S3's list of versions covers up to a thousand of them. No request lists
-//! any hour but those of the claims, because a lake may hold years of data.
+//! An object's key ends with the hour and the id of its claim, and the id begins with the claim's time. So the keys of
+//! a run's objects are close together, and one page of S3's list of versions covers up to a thousand of them. The
+//! producer lists only the hours of the claims, because a lake may hold years of data.
 
 pub(crate) mod packs;
 
@@ -23,8 +23,8 @@ use crate::read_back::LookupResults;
 use crate::same_json::same_json;
 use crate::send::SendResults;
 
-/// Maximum number of keys in one list request. A page of S3 has room for 1,000 entries, one more than these keys. If
-/// the last entry has a later key, the page contains all versions of these keys.
+/// Maximum number of keys in one list request. A page of S3 has room for 1,000 entries: one version of each of these
+/// keys, and one entry more. If the last entry has a later key, the page contains all versions of these keys.
 pub(crate) const KEYS_AT_ONCE: usize = 999;
 
 /// Number of groups of keys that are listed and read at once.
@@ -150,7 +150,7 @@ async fn single_objects(
     LookupResults::collect(lookups, LISTS_AT_ONCE).await
 }
 
-/// Returns the part of an object's key up to its hour.
+/// Returns an object's key without its last part: the folder of the claim's hour.
 fn hour(key: &str) -> &str {
     key.rsplit_once('/').map_or("", |(hour, _)| hour)
 }
@@ -177,8 +177,8 @@ impl History {
         !self.versions.is_empty() && !self.markers.iter().any(|marker| marker.is_latest() == Some(true))
     }
 
-    /// Returns the id of the latest version. Without versioning, every object has the id `null`, which tells nothing
-    /// about its content.
+    /// Returns the id of the latest version. Returns `None` without versioning: every object then has the id `null`,
+    /// even after its content has changed.
     fn latest_id(&self) -> Option<&str> {
         self.versions.first().and_then(ObjectVersion::version_id).filter(|id| *id != "null")
     }
@@ -203,8 +203,8 @@ impl History {
 
 /// Lists the versions of the given keys, which must be sorted. Returns a history for each of them.
 ///
-/// Each page begins at one of the keys and covers its neighbors. There are never more pages than keys, unless one key
-/// has more versions than a page.
+/// Each page begins at one of the keys and also covers the keys after it. So there are at most as many pages as keys,
+/// unless a key has more versions and delete markers than fit on a page.
 async fn histories<'a>(
     client: &PipelineClient,
     bucket: &str,
@@ -244,7 +244,8 @@ async fn histories<'a>(
     }
 }
 
-/// Returns a key marker that sorts before `key`. No object has a key between them, because the keys end in `.json` or `.json.gz`.
+/// Returns a key marker that sorts before `key`. No object's key is between the two, because object keys end in
+/// `.json` or `.json.gz`.
 fn just_before(key: &str) -> &str {
     key.char_indices().next_back().map_or("", |(last, _)| &key[..last])
 }
@@ -416,8 +417,8 @@ mod tests {
         assert!(!unversioned.is_still(&known(&unversioned)));
     }
 
-    /// Keys that are neighbors share a page. Keys that are far apart take one page each, however many other keys are
-    /// between them.
+    /// Keys that are neighbors share a page. Keys that are far apart need one page each, no matter how many other keys
+    /// are between them.
     #[tokio::test]
     async fn pages_never_exceed_keys() {
         let lake = Lake::new();

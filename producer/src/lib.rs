@@ -12,8 +12,7 @@
 //! | [`events`], [`send`] | the plan of the messages, and the code that sends them |
 //! | [`progress`] | progress output and Ctrl-C |
 //! | [`watch`] | waiting until the pipeline is drained |
-//! | [`function_logs`], [`read_back`], [`lake`], `dead_letters`, [`same_json`] | code that reads and compares the
-//! results |
+//! | [`function_logs`], [`read_back`], [`lake`], `dead_letters`, [`same_json`] | code that reads and compares results |
 //! | [`source`] | the places that the producer reads to reach a verdict: queues, table, bucket, logs |
 //! | [`evidence`] | everything that the producer observed in a run |
 //! | [`verdict`], [`measures`] | the verdict and the measurements of a run |

@@ -11,8 +11,8 @@ use producer::failure::Failure;
 use producer::trace::Place;
 use producer::verdict::Verdict;
 
-/// Exit code of `run` if an invariant was violated. Exit code of `trace` if every source could be read, and the event
-/// is not archived or its object has several versions.
+/// Exit code of `run` if an invariant was violated. Exit code of `trace` if it could read every source and found no
+/// object of the event, or an object with several versions.
 const VIOLATED: u8 = 1;
 const UNUSABLE: u8 = 2;
 const INCONCLUSIVE: u8 = 3;

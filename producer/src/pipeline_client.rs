@@ -39,7 +39,7 @@ pub struct PipelineClient {
     pub visibility_timeout: Duration,
     /// Interval between two reads of a log or a queue.
     pub poll_interval: Duration,
-    /// Maximum delay of a log line: it may appear after lines whose timestamps are up to this much later.
+    /// Maximum delay of a log line: it may become readable after lines that are up to this much newer.
     pub log_delay: Duration,
     /// Numbers of requests that this client has sent to the lake.
     pub lake_requests: Arc<LakeRequests>,
@@ -70,8 +70,8 @@ impl PipelineClient {
         Ok(client)
     }
 
-    /// Creates the clients for an embedded stack. The caller must start the stack's pipeline, and call
-    /// [`describe_queue`](Self::describe_queue) before sending.
+    /// Creates the clients for an embedded stack. Before sending, the caller must start the stack's pipeline and call
+    /// [`describe_queue`](Self::describe_queue).
     #[must_use]
     pub fn embedded(embedded: &EmbeddedStack) -> Self {
         let stack = Stack::embedded(embedded.settings.archive.object_prefix.to_string());

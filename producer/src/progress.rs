@@ -31,7 +31,7 @@ pub struct Counts {
     pub claimed: Cell<usize>,
     /// Number of events that `archive-fn` archived.
     pub archived: Cell<usize>,
-    /// Time from the claim to the object, in milliseconds, for the object that was archived last.
+    /// Time from the claim to the object, in milliseconds, in the last log line that states this time.
     pub lag_ms: Cell<Option<u64>>,
 }
 

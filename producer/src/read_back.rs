@@ -1,5 +1,5 @@
-//! Reads the claims of a run, and the message counts of queues. Looks up each claim by its key, because the table may hold
-//! the claims of many other runs.
+//! Reads the claims of a run, and the message counts of queues. Looks up each claim by its key, because the table may
+//! hold the claims of many other runs.
 
 use std::collections::HashMap;
 use std::future::Future;

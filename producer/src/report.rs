@@ -26,8 +26,8 @@ use crate::source::Source;
 use crate::verdict::{Invariant, Verdict};
 use crate::watch::Observation;
 
-/// The report of a run. A number is `None` if its source could not be read, or if it needs log lines about routine outcomes
-/// and the functions do not write them.
+/// The report of a run. A number is `None` if its source could not be read. A number that needs log lines about routine
+/// outcomes is also `None` if the functions do not write them.
 #[derive(Debug, Serialize)]
 pub struct RunReport {
     pub verdict: Verdict,
@@ -55,7 +55,8 @@ pub struct RunReport {
     /// Number of messages that were not sent before the timeout or Ctrl-C. If there are any, the verdict is never
     /// `held`.
     pub unsent: usize,
-    /// Number of confirmed messages that `ingest-fn` must reject, so that they become dead letters.
+    /// Number of confirmed messages that cannot be claimed. `ingest-fn` must reject each of them until it becomes a
+    /// dead letter.
     pub to_be_rejected: usize,
     /// Number of distinct events that can be claimed and that were sent, or may have been sent.
     pub events: usize,
@@ -79,7 +80,8 @@ pub struct RunReport {
     pub object_versions: Option<usize>,
     /// Number of this run's messages in the dead-letter queue.
     pub dead_letters: Option<usize>,
-    /// Number of events that have neither an object nor a dead letter, and will never have either.
+    /// Number of events that have no object, and whose claim or object is known to be missing. Events whose confirmed
+    /// messages are all dead letters do not count.
     pub lost: Option<usize>,
     /// Number of events that were not archived when the run ended, but still may be.
     pub pending: usize,
@@ -90,8 +92,8 @@ pub struct RunReport {
     /// Seconds from the first send until the pipeline was drained, or until the run stopped waiting.
     pub time: f64,
     pub invariants: Vec<Invariant>,
-    /// Names of the invariants that were not checked, because the functions do not log routine outcomes. They do not count
-    /// for the verdict.
+    /// Names of the invariants that were not checked, because the functions do not log routine outcomes. They do not
+    /// count for the verdict.
     pub not_checked: &'static [&'static str],
     /// The sources that could not be read, each with the error.
     pub unreadable: BTreeMap<Source, String>,
@@ -103,10 +105,10 @@ pub struct RunReport {
     pub differs: Vec<Difference>,
     /// Number of events with at least one duplicate or conflict.
     pub events_repeated: usize,
-    /// Objects written per second in each of ten groups of equal size, in order of time. `[]` if there are fewer than a
-    /// thousand objects.
+    /// Objects written per second in each tenth of the objects, in the order in which they were written. `[]` if there
+    /// are fewer than a thousand objects.
     pub objects_per_second_by_tenth: Vec<u64>,
-    /// Numbers of requests with which this run read the lake.
+    /// Numbers of list and read requests that this run sent to the lake.
     pub lake_requests: Arc<LakeRequests>,
     /// Number of `PutObject` requests that the lake received, including refused ones; `None` for a deployed stack.
     pub put_requests: Option<u64>,

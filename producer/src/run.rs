@@ -30,8 +30,8 @@ use crate::target::{FunctionSettings, Target};
 use crate::verdict::Verdict;
 use crate::watch::Watch;
 
-/// Assumed maximum delay of the functions' clocks relative to this machine's clock. The producer starts reading the
-/// logs this long before the start of the run.
+/// The producer assumes that the functions' clocks are at most this far behind this machine's clock. So it reads the
+/// logs from this long before the start of the run.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command, prints the report and returns the verdict.

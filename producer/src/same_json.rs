@@ -1,5 +1,5 @@
-//! Compares two JSON texts. They are the same if they have the same values in the same order, and each number is
-//! written the same way. Differences in white space and escapes do not matter.
+//! Compares two JSON texts. They are the same if both have the same values in the same order and write each number the
+//! same way. Differences in white space and escapes do not matter.
 
 use struson::reader::{JsonReader, JsonStreamReader, ReaderSettings};
 use struson::writer::{JsonStreamWriter, JsonWriter as _};

@@ -68,8 +68,7 @@ pub struct Scenario {
     pub rate: Option<u32>,
     /// Messages per request.
     pub batch_size: u8,
-    /// True if no messages may become dead letters except those that `ingest-fn` must reject. If false, any message may
-    /// become one.
+    /// True if only messages that `ingest-fn` must reject may become dead letters; false if any message may.
     pub only_rejected_die: bool,
     /// Faults to inject. A scenario with faults runs only on the embedded pipeline, because the producer cannot inject
     /// faults into a deployed stack.

@@ -14,8 +14,8 @@ use crate::events::{Attribute, Plan};
 use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 
-/// Number of parts into which one second's messages are divided if there is a rate. A request carries at most one part.
-/// Without this limit, ten messages per second would be sent as one batch of ten each second.
+/// If there is a rate, a request carries at most the messages of one second divided by this number. Without this limit,
+/// ten messages per second would be sent as one batch of ten each second.
 const BURSTS_PER_SECOND: u32 = 10;
 
 /// Error codes of `SendMessage` that concern the message itself, for example its size or a character outside XML 1.0.
@@ -65,8 +65,8 @@ pub struct SendSettings {
     pub batch_size: usize,
     /// Number of messages per second; `None` sends as fast as possible.
     pub rate: Option<u32>,
-    /// Time that sending may take in addition to the time that the rate requires. No request starts once both times are
-    /// over.
+    /// Time that sending may take in addition to the time that the rate requires. No request starts after the sum of
+    /// the two times.
     pub slack: Duration,
 }
 
@@ -131,8 +131,8 @@ pub async fn send_all(
 }
 
 /// Splits the messages into requests, in order. Each request has as many messages as the settings and `max_bytes`
-/// allow. `max_bytes` limits the total size of a request's messages, because SQS applies the size limit of one message to
-/// a whole batch.
+/// allow. `max_bytes` limits the total size of a request's messages, because SQS applies the size limit of one message
+/// to a whole batch.
 fn split_into_requests(plan: &Plan, settings: SendSettings, max_bytes: usize) -> Vec<Range<usize>> {
     let in_burst = settings.rate.map_or(usize::MAX, |rate| rate.div_ceil(BURSTS_PER_SECOND) as usize);
     let most = settings.batch_size.min(in_burst);

@@ -174,7 +174,8 @@ impl Target {
 }
 
 impl Target {
-    /// Returns the settings of the functions. Each setting is the given one, otherwise the stack's, otherwise the default.
+    /// Returns the settings of the functions. For each setting, the value on the command line takes precedence over the
+    /// stack's, and the stack's over the default.
     ///
     /// # Errors
     /// Fails if a setting is not valid, or if the list of ignored members includes a part of the dedup key.
@@ -183,8 +184,8 @@ impl Target {
         self.settings_or(given, default)
     }
 
-    /// Returns the settings of the functions for a run of a scenario. On the embedded pipeline, the rules that the scenario
-    /// requires are the default.
+    /// Returns the settings of the functions for a run of a scenario. On the embedded pipeline, the rules that the
+    /// scenario requires are the default.
     ///
     /// # Errors
     /// Fails in the cases of [`settings`](Self::settings). Also fails if a given setting differs from the stack's, or

@@ -36,8 +36,8 @@ pub enum TerraformError {
     /// `terraform apply` failed before it wrote the outputs, or the state belongs to another configuration.
     #[error("the Terraform state of {0} has resources, but no outputs")]
     NoOutputs(PathBuf),
-    /// The folder that the command line names contains no Terraform state. No fallback is used, because the user
-    /// expects a deployed stack there.
+    /// The folder that the command line names contains no Terraform state. The producer does not fall back to the
+    /// embedded pipeline, because the user expects a deployed stack there.
     #[error("there is no Terraform state in {0}")]
     NoState(PathBuf),
     /// The state lacks an output that every stack has, so it belongs to another configuration.

@@ -29,8 +29,8 @@ use story::rfc3339;
 
 pub use story::{ArchiveLine, ClaimStory, DeadLetter, IngestLine, ObjectStory, OtherClaim, Place, Story};
 
-/// By default, the log search starts this long before the claim. The value is the queue's retention, because a message
-/// may have waited in the queue this long before it was claimed.
+/// By default, the log search starts this long before the claim. The value is the queue's default retention, because a
+/// message may have waited in the queue this long before it was claimed.
 const BEFORE_CLAIM: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
 /// Runs the command: traces an event, prints its story and returns it.

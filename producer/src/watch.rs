@@ -27,8 +27,8 @@ const EMPTY_LOOKS: u32 = 3;
 /// look.
 const LOOKS_PER_SEARCH: u32 = 10;
 
-/// Time that the last look may take after the deadline or after Ctrl-C. Each request has its own time limit, but one
-/// look makes many requests.
+/// Time that a look may still take after the deadline or after Ctrl-C. Each request has its own time limit, but one
+/// look sends many requests.
 const LAST_LOOK: Duration = Duration::from_secs(60);
 
 /// Everything that was observed in a run. Each event is represented by its index in [`Plan::event_ids`].
@@ -48,7 +48,7 @@ pub struct Observation {
     pub dead_letters: HashSet<String>,
     /// The sources that could not be read, each with the error.
     pub unreadable: BTreeMap<Source, String>,
-    /// True if the queue has been empty for so long that every message must be in the log or in the dead-letter queue.
+    /// True if the queue has been empty for so long that no more log lines or dead letters of the run are expected.
     pub queue_settled: bool,
     /// True if the pipeline was drained, so that nothing was left to wait for.
     pub drained: bool,
@@ -65,7 +65,8 @@ pub struct Watch<'a> {
     /// Events that have a claim, but for which no object was found so far.
     unread: HashSet<usize>,
     reader: LogReader<'a>,
-    /// False if the functions do not log routine outcomes. The watch then looks up everything, and does not wait for log lines.
+    /// True if the functions log routine outcomes. Otherwise, the watch looks up everything and does not wait for log
+    /// lines.
     log_routine_outcomes: bool,
     /// The search of the dead-letter queue; `None` if the queue is unknown.
     dead_letters: Option<DeadLetterSearch<'a>>,
@@ -239,9 +240,9 @@ impl<'a> Watch<'a> {
         !self.seen.unreadable.contains_key(&source)
     }
 
-    /// Looks up the claims of events for which no claim was found so far. Looks up all these events if `all` is true, if
-    /// the log of `ingest-fn` lacks routine outcomes or cannot be read, or once the queue is settled and the dead-letter
-    /// queue was read. Otherwise, looks up only those that the logs show as claimed.
+    /// Looks up the claims of events for which no claim was found so far. Looks up all these events if `all` is true,
+    /// if the log of `ingest-fn` lacks routine outcomes or cannot be read, or once the queue is settled and the
+    /// dead-letter queue was read. Otherwise, looks up only those that the logs show as claimed.
     async fn read_claims(&mut self, all: bool) {
         let Some(table) = &self.client.stack.table else { return };
         // Determine this before the look-up. Then a claim that the look-up does not find is missing, not late.
@@ -277,9 +278,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Looks up the objects of claims for which no object was found so far. If a confirmed message of this run won the
-    /// claim, skips the object until `archive-fn` has logged the event as archived. Skips no objects if that log lacks
-    /// routine outcomes or cannot be read. Sends no request until the objects fill a page of S3's list, or nothing else
-    /// is left to wait for.
+    /// claim, skips the object until `archive-fn` has logged the event as archived. Skips no objects if the log of
+    /// `archive-fn` lacks routine outcomes or cannot be read. Sends no request until there are enough objects to fill a
+    /// page of S3's list, or nothing else is left to wait for.
     async fn read_objects(&mut self) {
         let all = !self.log_routine_outcomes || !self.is_readable(Source::ArchiveLog);
         let is_due = |claim: &Claim| {
@@ -356,14 +357,14 @@ impl<'a> Watch<'a> {
             || (self.is_surely_duplicate(message_id) && self.started.elapsed() > self.receive_period())
     }
 
-    /// Returns the longest time from a delivery of a message until the log shows its outcome or its next delivery.
+    /// Returns the longest time from a delivery of a message until the log shows that SQS has redelivered it.
     fn receive_period(&self) -> Duration {
         self.client.visibility_timeout + self.client.log_delay
     }
 
     /// Returns true if the functions do not log routine outcomes and the message has the content of its event's claim.
-    /// The message has won, or `ingest-fn` acknowledges it as a duplicate, on its next delivery at the latest. The log
-    /// does not show which of the two is the case.
+    /// Either the message has won, or `ingest-fn` acknowledges it as a duplicate on its next delivery at the latest.
+    /// The log does not show which.
     fn is_surely_duplicate(&self, message_id: &str) -> bool {
         if self.log_routine_outcomes {
             return false;

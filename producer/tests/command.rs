@@ -90,7 +90,8 @@ fn bill_flag_itemizes_the_bill() {
     assert!(cost.ends_with(" USD for a million events like these (us-east-1)"), "{cost}");
 }
 
-/// `run` is the default command. Options before an explicit command would be ignored, so they are an error.
+/// `run` is the default command. The producer rejects options before an explicit command, because it would otherwise
+/// ignore them.
 #[test]
 fn run_is_the_default_command() {
     let folder = tempfile::tempdir().unwrap();
@@ -501,7 +502,8 @@ fn ctrl_c_interrupts_a_run_before_it_sends() {
     assert!(interrupted.elapsed() < std::time::Duration::from_secs(5), "{:?}", interrupted.elapsed());
 }
 
-/// The JSON report has the latency of each step, a text about the clocks, the timeline and the repeated events.
+/// The JSON report has the timeline, the repeated events, the latency of each step, and a text that explains the
+/// clocks.
 #[test]
 fn report_has_latency_and_timeline() {
     let folder = tempfile::tempdir().unwrap();

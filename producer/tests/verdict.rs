@@ -319,8 +319,8 @@ fn differing_duplicate_is_a_violation() {
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
 }
 
-/// An invariant is violated if a message that cannot be claimed is acknowledged or disappears, but not while it may
-/// still become a dead letter.
+/// A message that cannot be claimed violates an invariant if it is acknowledged or disappears. It violates none while
+/// it may still become a dead letter.
 #[test]
 fn poison_must_become_a_dead_letter() {
     let name = "each message that cannot be claimed is a dead letter and was not acknowledged";
@@ -404,7 +404,8 @@ fn text(report: &RunReport) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// If the functions do not log routine outcomes, the report lists three invariants as skipped, and they do not count.
+/// If the functions do not log routine outcomes, the report lists three invariants as skipped, and they do not count
+/// for the verdict.
 #[test]
 fn unchecked_invariants_do_not_count() {
     let mut run = FinishedRun::new(&["--messages", "3"]);

@@ -9,7 +9,7 @@ use super::Times;
 /// thousandth.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// Maximum latency that the histogram can record. An event takes less time, because SQS keeps a message for at most 14
+/// Maximum latency that the histogram can record. No event takes this long, because SQS keeps a message for at most 14
 /// days, and the stream keeps a record for one day.
 const MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 

@@ -12,8 +12,8 @@ const MAX_INTERVALS: i64 = 60;
 const LENGTHS_MS: [i64; 16] =
     [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 3_600_000, 21_600_000];
 
-/// Numbers of messages, claims and objects in each interval, starting with the first send. The times come from the same
-/// clocks as in [`Latency`](super::latency::Latency).
+/// Numbers of messages, claims and objects in each interval. The first interval begins at the start of sending. The
+/// times come from the same clocks as in [`Latency`](super::latency::Latency).
 #[derive(Debug, Serialize)]
 pub struct Timeline {
     pub interval_ms: i64,
@@ -50,7 +50,7 @@ impl Timeline {
 mod tests {
     use super::*;
 
-    /// Each time is counted once, and even the timeline of a long run has at most [`MAX_INTERVALS`] intervals.
+    /// Each time is counted once. Even the timeline of a long run has at most [`MAX_INTERVALS`] intervals.
     #[test]
     fn timeline_counts_each_time_once() {
         let times = [Times { sent_ms: Some(0), claimed_ms: 990, archived_ms: Some(61_000) }];

@@ -8,8 +8,8 @@ use claim::Claim;
 use super::story::{ArchiveLine, IngestLine, Place, Story};
 
 impl Story {
-    /// Returns the place of the event and a text that explains it. `item` is the event's claim, or the reason why the
-    /// item in the table is not a valid claim. It is `None` if the table has no such item or cannot be read.
+    /// Returns the place of the event and a text that explains it. `item` is the event's item in the table: its claim,
+    /// or the reason why it is not a valid claim; `None` if the table has no item of the event or cannot be read.
     pub(super) fn locate(
         &self,
         item: Option<&Result<Claim, String>>,

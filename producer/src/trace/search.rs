@@ -19,7 +19,8 @@ use crate::lake::{self, StoredObject};
 use crate::pipeline_client::PipelineClient;
 use crate::read_back;
 
-/// Maximum number of pages of one log search. CloudWatch serves five pages per second, many of them empty.
+/// Maximum number of pages of one log search. Reading that many pages takes at least 100 s, because CloudWatch Logs
+/// serves five pages per second. Many of them are empty.
 const MAX_PAGES: usize = 500;
 
 /// Searches each source for one event, and records the sources that cannot be read.
@@ -95,8 +96,8 @@ impl EventSearch<'_> {
         }
     }
 
-    /// Reads the object that contains the claim's line. If `claim` is `None`, reads the object under the last key that
-    /// `archive-fn` logged as archived.
+    /// Reads the object that contains the claim's line. If `claim` is `None`, reads the object under the key in the last line in
+    /// which `archive-fn` logged an archived object.
     pub(super) async fn object(
         &mut self,
         claim: Option<&Claim>,

@@ -68,7 +68,7 @@ pub struct Story {
     pub on_failure_depth: Option<u64>,
     /// Start of the period for which the logs were searched.
     pub logs_since: String,
-    /// False if the functions do not log the outcomes `won`, `duplicate`, `written` and `already_there`.
+    /// True if the functions log the outcomes `won`, `duplicate`, `written` and `already_there`.
     pub log_routine_outcomes: bool,
     /// The sources that could not be read, each with the error.
     pub unreadable: BTreeMap<&'static str, String>,
@@ -97,7 +97,7 @@ pub struct ClaimStory {
     pub digest: String,
 }
 
-/// An item that has the event id and the sort key of another dedup key.
+/// An item with the same event id, but with the sort key of another dedup key.
 #[derive(Debug, Serialize)]
 pub struct OtherClaim {
     pub sort_key: String,
@@ -180,7 +180,8 @@ pub struct DeadLetter {
     pub message_id: String,
     /// Time at which the message was sent to the ingestion queue, by SQS's clock.
     pub sent_at: Option<String>,
-    /// True if the message is a valid event with this id. If false, only the text of the message contains the id.
+    /// True if the message is a valid event with this id. If false, the message is not a valid event, but its body or
+    /// an attribute contains the id.
     pub is_event: bool,
 }
 
@@ -220,7 +221,8 @@ impl OtherClaim {
     }
 }
 
-/// Reads the field `differs` of a log line, the text of a JSON array. A malformed text counts as absent.
+/// Reads the field `differs` of a log line. The field contains the text of a JSON array; a malformed text counts as
+/// absent.
 fn differs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.as_deref().and_then(parse_differs))

@@ -7,7 +7,7 @@ use ops::command_line::write_line;
 
 use super::story::{ClaimStory, ObjectStory, OtherClaim, Story};
 
-/// Maximum number of log lines of one function, or of dead letters, that the text shows.
+/// Maximum number of log lines that the text shows per function, and maximum number of dead letters.
 const MAX_SHOWN: usize = 10;
 
 impl Story {

@@ -173,10 +173,10 @@ impl Evidence<'_> {
     /// event's claim, or as a conflict although they match the claim. Skips events whose messages were checked against
     /// a claim other than the one in the table, which happens at the end of a dedup window.
     ///
-    /// If the functions do not log routine outcomes, a message may have no log line of a conflict or rejection and not
-    /// be a dead letter. Then `ingest-fn` acknowledged it as won or duplicate, or it is lost. If its content differs
-    /// from the claim, both are violations. They are certain once the queue is settled and the dead-letter queue was
-    /// read.
+    /// If the functions do not log routine outcomes, a message may be neither a dead letter nor logged as a conflict or
+    /// rejection. Then either `ingest-fn` acknowledged it as won or duplicate, or the message is lost. If its content
+    /// differs from the claim, each of the two is a violation. The violation is certain once the queue is settled and
+    /// the dead-letter queue was read.
     fn misjudged(&self) -> impl Iterator<Item = (bool, String)> {
         let Self { plan, sent, seen, .. } = *self;
         let digests: HashMap<usize, Digest> = seen

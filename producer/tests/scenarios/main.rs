@@ -154,7 +154,7 @@ fn redelivery_and_outage_lose_nothing() {
     assert_numbers(&run_and_expect_held("outage"), &[("objects", 50), ("object_versions", 50), ("dead_letters", 0)]);
 }
 
-/// A hook that sees each request of the producer and the functions before the service handles the request. The hook may
+/// A hook that sees each request that the producer or a function sends, before the service handles it. The hook may
 /// change the services, and may return a fault for the request.
 type ServiceFault = fn(&Arc<Services>, &Call<'_>) -> Option<Fault>;
 

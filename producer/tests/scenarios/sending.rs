@@ -67,7 +67,7 @@ async fn seed_determines_the_sent_bodies() {
 }
 
 /// In `soak`, the number of messages is the rate times the duration, unless the command line gives the number. In
-/// `mixed`, which has no duration by default, `--rate` alone does not change the number.
+/// `mixed`, which has no duration by default, `--rate` alone does not change the number of messages.
 #[test]
 fn rate_and_duration_set_the_number_of_messages() {
     for (line, messages) in [

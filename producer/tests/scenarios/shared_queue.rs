@@ -11,8 +11,8 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Runs the command line while another producer sends a message once a minute. `ingest-fn` rejects these messages, so
-/// SQS redelivers them, and the queue is never empty.
+/// Runs the command line while another producer sends an invalid message once a minute. `ingest-fn` rejects these
+/// messages, so SQS redelivers them, and the queue is never empty.
 async fn run_beside_poison_of_others(line: &str) -> RunReport {
     let send_poison = async |services: Arc<Services>| {
         let mut ticks = interval(MINUTE);
@@ -24,7 +24,8 @@ async fn run_beside_poison_of_others(line: &str) -> RunReport {
     run_beside(line, send_poison).await
 }
 
-/// Receives dead letters as they arrive, until it has received at least `most`, and hides each of them for `time`.
+/// Receives dead letters as they arrive and hides each of them for `time`. Stops receiving after at least `most` dead
+/// letters.
 async fn hide_dead_letters(services: Arc<Services>, time: Duration, most: usize) {
     let mut hidden = 0;
     while hidden < most {

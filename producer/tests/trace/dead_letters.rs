@@ -36,7 +36,7 @@ async fn failed_event_is_in_queue_then_dead_letter() {
     assert_eq!((story.place, story.dead_letters[0].is_event), (Place::DeadLetter, true));
 }
 
-/// `trace` finds a dead letter that is not a valid event even if its id contains JSON escapes or is an integer.
+/// If a dead letter is not a valid event, `trace` finds it even if its id contains JSON escapes or is an integer.
 #[tokio::test(start_paused = true)]
 async fn dead_letter_is_found_in_every_escape() {
     let traced = TracedPipeline::start();

@@ -68,8 +68,8 @@ async fn dead_letter_is_found_by_its_attribute() {
     assert_eq!((story.place, is_event.as_slice()), (Place::DeadLetter, &[true][..]), "{}", story.explanation);
 }
 
-/// `trace` finds a dead letter that is not a valid event by its attribute or, with a key of several fields, by the
-/// values of all fields.
+/// If a dead letter is not a valid event, `trace` finds it by its attribute or, if the dedup key has several fields, by
+/// the values of all of them.
 #[tokio::test(start_paused = true)]
 async fn invalid_dead_letter_is_found_by_its_key() {
     for (dedup_key, event_id, others) in [

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::traced_pipeline::{HOUR, TracedPipeline, outcomes, text};
 
-/// `trace` reports a claim without an object as in the stream until the stream mapping discards its record.
+/// `trace` says that a claim without an object is in the stream, until the stream mapping discards the claim's record.
 #[tokio::test(start_paused = true)]
 async fn claim_is_in_stream_until_discarded() {
     let traced = TracedPipeline::start();

@@ -27,7 +27,7 @@ resource "aws_lambda_alias" "archive" {
 
     precondition {
       condition     = !local.archive_skips_claims
-      error_message = "Version ${coalesce(var.archive_version, "?")} of ${local.archive_name} skips claims of the dedup key ${var.dedup_key}: it is older than dedup keys, and reads only claims of /event_id. Choose another version."
+      error_message = "Version ${coalesce(var.archive_version, "?")} of ${local.archive_name} skips claims of the dedup key ${var.dedup_key}: it was published before dedup_key existed, and archives only claims of the key /event_id. Choose another version."
     }
   }
 }

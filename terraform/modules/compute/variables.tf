@@ -94,7 +94,7 @@ variable "dedup_key" {
 }
 
 variable "conflict_ignore" {
-  description = "JSON Pointers to the members that `ingest-fn` ignores when it compares two bodies, sorted and without duplicates."
+  description = "Sorted list, without duplicates, of JSON Pointers to the members that `ingest-fn` ignores when it compares two bodies."
   type        = list(string)
   nullable    = false
 }
@@ -188,7 +188,7 @@ variable "object_prefix" {
 }
 
 variable "stream_arn" {
-  description = "ARN of the stream of the table of claims."
+  description = "ARN of the claims table's stream."
   type        = string
   nullable    = false
 }

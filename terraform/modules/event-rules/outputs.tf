@@ -4,6 +4,6 @@ output "dedup_key" {
 }
 
 output "conflict_ignore" {
-  description = "JSON Pointers to the members that `ingest-fn` ignores when it compares two bodies, sorted and without duplicates."
+  description = "Sorted list, without duplicates, of JSON Pointers to the members that `ingest-fn` ignores when it compares two bodies."
   value       = sort(distinct(var.conflict_ignore))
 }

@@ -19,7 +19,7 @@ variable "dedup_key" {
       !can(regex("(?i)^attribute:(aws|amazon)\\.", var.dedup_key)),
       length(var.dedup_key) <= length("attribute:") + 256,
     ])
-    error_message = "dedup_key, ${jsonencode(var.dedup_key)}, must name a message attribute that SQS accepts: 1 to 256 letters, digits, _, - and ., with no . at the start, at the end or after another ., and not beginning with AWS. or Amazon."
+    error_message = "dedup_key, ${jsonencode(var.dedup_key)}, must name a message attribute that SQS accepts: 1 to 256 letters, digits, _, - and .; no . at the start, at the end or after another .; and no AWS. or Amazon. as a prefix."
   }
 
   # jsondecode replaces an unpaired surrogate by U+FFFD, but ingest-fn refuses it.

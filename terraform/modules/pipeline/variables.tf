@@ -209,7 +209,7 @@ variable "archive" {
     - `parallelization_factor`: Number of batches of one stream shard that Lambda processes at once. The records of one event stay in order.
     - `bisect_batch_on_function_error`: If true, Lambda splits a batch whose invocation failed as a whole and retries the halves, so that one record cannot make the others fail.
     - `maximum_retry_attempts`: Number of times that Lambda retries a failed record. With -1, it retries until the record reaches `archive.maximum_record_age_seconds`.
-    - `maximum_record_age_seconds`: Age at which the stream mapping discards a record that still fails. The mapping then sends a message that names the record to the on-failure queue. The default is 22 hours.
+    - `maximum_record_age_seconds`: Age at which the stream mapping discards a record that still fails. The mapping then sends the on-failure queue a message that names the record. The default is 22 hours.
   TEXT
 
   type = object({
