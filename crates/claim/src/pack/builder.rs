@@ -3,14 +3,16 @@
 use std::io::{self, BufWriter, Write};
 
 use uuid::Uuid;
+use zstd::zstd_safe::CParameter;
 
 use super::{ClaimIds, KEY_PREFIX, MAX_LINES_BYTES, PACK_EXTRA_SECONDS, Pack, SORT_KEY};
 use crate::body::ZSTD_LEVEL;
 use crate::object::{check_json, write_line};
 use crate::record::{Claim, ClaimError, MAX_ITEM_BYTES};
 
-/// Base-two logarithm of the window: 512 KiB. Few packs have longer lines, and a larger window would only need more memory.
-const WINDOW_LOG: u32 = 19;
+/// Base-two logarithms of the window and of zstd's two tables. A window of 256 KiB contains hundreds of small events,
+/// and the defaults would need four times the memory.
+const PARAMETERS: [CParameter; 3] = [CParameter::WindowLog(18), CParameter::HashLog(15), CParameter::ChainLog(15)];
 
 /// The reason why zstd and a vector do not fail.
 const ALLOCATED: &str = "memory can be allocated";
@@ -54,7 +56,9 @@ impl PackBuilder {
     #[must_use]
     pub fn new() -> Self {
         let mut frame = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).expect(ALLOCATED);
-        frame.window_log(WINDOW_LOG).expect("zstd accepts windows of 1 KiB to 128 MiB");
+        for parameter in PARAMETERS {
+            frame.set_parameter(parameter).expect("zstd accepts logarithms of 10 to 27");
+        }
         let lines = Lines { frame: BufWriter::new(frame), bytes: 0 };
         Self { claim_ids: ClaimIds::default(), lines, claims_ttl: 0 }
     }

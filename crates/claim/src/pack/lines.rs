@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{MAX_LINES_BYTES, Pack, PackError};
 
 /// Base-two logarithm of the largest window that a frame may have: 8 MiB. [`PackBuilder`](super::PackBuilder) compresses with
-/// windows of 512 KiB.
+/// windows of 256 KiB.
 const MAX_WINDOW_LOG: u32 = 23;
 
 type Frame<'a> = zstd::stream::read::Decoder<'a, BufReader<&'a [u8]>>;
