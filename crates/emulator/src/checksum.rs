@@ -3,5 +3,13 @@
 use md5::{Digest as _, Md5};
 
 pub(crate) fn md5_hex(body: impl AsRef<[u8]>) -> String {
-    Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&md5(body))
+}
+
+pub(crate) fn md5(body: impl AsRef<[u8]>) -> [u8; 16] {
+    Md5::digest(body).into()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

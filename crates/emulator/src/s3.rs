@@ -1,7 +1,9 @@
 //! S3: the `s3s` library implements the protocol, and a map holds the objects. One lock around the map makes
-//! `If-None-Match` behave as on S3: exactly one of several concurrent writers wins. Every bucket is versioned.
+//! `If-None-Match` behave as on S3: exactly one of several concurrent writers wins. Every bucket is versioned. The
+//! contents of many objects are in a temporary file, so a large lake needs little memory.
 
 mod buckets;
+mod contents;
 mod operations;
 
 use std::collections::BTreeMap;
@@ -12,7 +14,7 @@ use http_body_util::BodyExt as _;
 use s3s::service::{S3Service, S3ServiceBuilder};
 
 use crate::clock::Clock;
-use crate::s3::buckets::{Buckets, Keys, Version};
+use crate::s3::buckets::{Buckets, Keys, StoredObject, Version};
 
 /// All buckets of a region.
 #[derive(Clone)]
@@ -37,28 +39,33 @@ impl DataLakes {
 
     /// Returns the contents of all versions of each key in a bucket, the oldest version first. Delete markers are left
     /// out.
+    ///
+    /// # Panics
+    /// Panics if the temporary file with the contents cannot be read.
     #[must_use]
     pub fn versions(&self, bucket: &str) -> BTreeMap<String, Vec<Bytes>> {
-        let contents = |versions: &Vec<Version>| {
-            versions.iter().filter_map(|version| Some(version.object.as_ref()?.bytes.clone())).collect()
+        let content = |version: &Version| {
+            let place = &version.object.as_ref()?.place;
+            Some(self.buckets.contents.read(place).expect("the contents can be read"))
         };
         let buckets = self.buckets.lock();
-        buckets.get(bucket).into_iter().flatten().map(|(key, versions)| (key.clone(), contents(versions))).collect()
+        let keys = buckets.get(bucket).into_iter().flatten();
+        keys.map(|(key, versions)| (key.to_string(), versions.iter().filter_map(content).collect())).collect()
     }
 
     /// Returns the user metadata of a key's latest version, without the prefix `x-amz-meta-` in its names. Returns
     /// `None` if the key has no object.
     #[must_use]
     pub fn metadata(&self, bucket: &str, key: &str) -> Option<BTreeMap<String, String>> {
-        let (_, content) = self.buckets.version(bucket, key, None).ok()?;
-        Some(content.metadata.into_iter().flatten().collect())
+        let (_, _, object) = self.buckets.version(bucket, key, None).ok()?;
+        Some(object.metadata.into_iter().flat_map(|metadata| *metadata).collect())
     }
 
     /// Returns the total size in bytes of all versions of all keys in all buckets.
     pub(crate) fn bytes(&self) -> u64 {
         let buckets = self.buckets.lock();
         let objects = buckets.values().flat_map(Keys::values).flatten().filter_map(|version| version.object.as_ref());
-        objects.map(|object| object.bytes.len() as u64).sum()
+        objects.map(StoredObject::bytes).sum()
     }
 
     pub(crate) async fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, String> {

@@ -2,16 +2,16 @@
 
 use futures_util::TryStreamExt as _;
 use s3s::dto::{
-    Bucket, CommonPrefix, DeleteMarkerEntry, DeleteObjectInput, DeleteObjectOutput, ETag, GetBucketLocationInput,
+    Bucket, CommonPrefix, DeleteMarkerEntry, DeleteObjectInput, DeleteObjectOutput, GetBucketLocationInput,
     GetBucketLocationOutput, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
     HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
     ListObjectsV2Input, ListObjectsV2Output, Object, ObjectVersion, PutObjectInput, PutObjectOutput, StreamingBlob,
 };
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
-use crate::checksum::md5_hex;
+use crate::checksum::md5;
 use crate::region::REGION;
-use crate::s3::buckets::{Buckets, Content, add_version, current, keys_under, versions_under};
+use crate::s3::buckets::{Buckets, StoredObject, add_version, current, keys_under, versions_under};
 
 /// The maximum number of keys or versions in one page of a listing, from the API reference.
 const MAX_KEYS: usize = 1_000;
@@ -35,21 +35,23 @@ impl S3 for Buckets {
             }
         }
         let mut buckets = self.lock();
-        let versions =
-            buckets.get_mut(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?.entry(input.key).or_default();
-        if input.if_none_match.is_some_and(|condition| condition.is_any()) && current(versions).is_some() {
+        let keys = buckets.get_mut(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
+        let exists = keys.get(input.key.as_str()).is_some_and(|versions| current(versions).is_some());
+        if input.if_none_match.is_some_and(|condition| condition.is_any()) && exists {
             return Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"));
         }
-        let etag = ETag::Strong(md5_hex(&content));
-        let content = Content { bytes: content.into(), etag: etag.clone(), metadata: input.metadata };
-        let id = add_version(versions, Some(content), self.clock.now());
-        let output = PutObjectOutput { e_tag: Some(etag), version_id: Some(id), ..PutObjectOutput::default() };
+        let place = self.contents.add(&content).map_err(S3Error::internal_error)?;
+        let object = StoredObject { place, md5: md5(&content), metadata: input.metadata.map(Box::new) };
+        let etag = Some(object.etag());
+        let id = add_version(keys, input.key, Some(object), self.clock.now());
+        let output = PutObjectOutput { e_tag: etag, version_id: Some(id), ..PutObjectOutput::default() };
         Ok(S3Response::new(output))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let GetObjectInput { bucket, key, version_id, range, .. } = request.input;
-        let (version, Content { bytes, etag, metadata }) = self.version(&bucket, &key, version_id.as_deref())?;
+        let (id, written_at, object) = self.version(&bucket, &key, version_id.as_deref())?;
+        let bytes = self.contents.read(&object.place).map_err(S3Error::internal_error)?;
         let whole = bytes.len() as u64;
         let (bytes, content_range) = match range {
             None => (bytes, None),
@@ -64,23 +66,23 @@ impl S3 for Buckets {
             content_length: i64::try_from(bytes.len()).ok(),
             content_range,
             body: Some(StreamingBlob::from(s3s::Body::from(bytes))),
-            e_tag: Some(etag),
-            metadata,
-            version_id: Some(version.id),
-            last_modified: Some(version.written_at.into()),
+            e_tag: Some(object.etag()),
+            metadata: object.metadata.map(|metadata| *metadata),
+            version_id: Some(id),
+            last_modified: Some(written_at.into()),
             ..GetObjectOutput::default()
         }))
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let HeadObjectInput { bucket, key, version_id, .. } = request.input;
-        let (version, Content { bytes, etag, metadata }) = self.version(&bucket, &key, version_id.as_deref())?;
+        let (id, written_at, object) = self.version(&bucket, &key, version_id.as_deref())?;
         Ok(S3Response::new(HeadObjectOutput {
-            content_length: i64::try_from(bytes.len()).ok(),
-            e_tag: Some(etag),
-            metadata,
-            version_id: Some(version.id),
-            last_modified: Some(version.written_at.into()),
+            content_length: i64::try_from(object.bytes()).ok(),
+            e_tag: Some(object.etag()),
+            metadata: object.metadata.map(|metadata| *metadata),
+            version_id: Some(id),
+            last_modified: Some(written_at.into()),
             ..HeadObjectOutput::default()
         }))
     }
@@ -117,7 +119,7 @@ impl S3 for Buckets {
         }
         let mut buckets = self.lock();
         let bucket = buckets.get_mut(&input.bucket).ok_or_else(|| s3_error!(NoSuchBucket))?;
-        let id = add_version(bucket.entry(input.key).or_default(), None, self.clock.now());
+        let id = add_version(bucket, input.key, None, self.clock.now());
         let output =
             DeleteObjectOutput { delete_marker: Some(true), version_id: Some(id), ..DeleteObjectOutput::default() };
         Ok(S3Response::new(output))
@@ -145,7 +147,7 @@ impl S3 for Buckets {
             };
             let mut keys = keys_under(bucket, &prefix, after.as_deref())
                 .filter_map(|(key, versions)| Some((key, versions.last()?.written_at, current(versions)?.1)));
-            let Some((key, written_at, content)) = keys.find(|(key, ..)| !in_folder(key)) else { break };
+            let Some((key, written_at, object)) = keys.find(|(key, ..)| !in_folder(key)) else { break };
             drop(keys);
             if contents.len() + folders.len() == max {
                 more = true;
@@ -156,11 +158,11 @@ impl S3 for Buckets {
                 after = Some(key[..ends].to_owned());
                 folders.push(CommonPrefix { prefix: after.clone() });
             } else {
-                after = Some(key.clone());
+                after = Some(key.to_owned());
                 contents.push(Object {
-                    key: Some(key.clone()),
-                    size: i64::try_from(content.bytes.len()).ok(),
-                    e_tag: Some(content.etag.clone()),
+                    key: after.clone(),
+                    size: i64::try_from(object.bytes()).ok(),
+                    e_tag: Some(object.etag()),
                     last_modified: Some(written_at.into()),
                     ..Object::default()
                 });
@@ -195,20 +197,20 @@ impl S3 for Buckets {
         let mut listed = Vec::new();
         let mut markers = Vec::new();
         let mut last = None;
-        for (key, version, is_latest) in entries.by_ref().take(max) {
-            last = Some((key.clone(), version.id.clone()));
-            let key = Some(key.clone());
-            let version_id = Some(version.id.clone());
+        for (key, id, version, is_latest) in entries.by_ref().take(max) {
+            last = Some((key.to_owned(), id.clone()));
+            let key = Some(key.to_owned());
+            let version_id = Some(id);
             let is_latest = Some(is_latest);
             let last_modified = Some(version.written_at.into());
             match &version.object {
-                Some(content) => listed.push(ObjectVersion {
+                Some(object) => listed.push(ObjectVersion {
                     key,
                     version_id,
                     is_latest,
                     last_modified,
-                    size: i64::try_from(content.bytes.len()).ok(),
-                    e_tag: Some(content.etag.clone()),
+                    size: i64::try_from(object.bytes()).ok(),
+                    e_tag: Some(object.etag()),
                     ..ObjectVersion::default()
                 }),
                 None => markers.push(DeleteMarkerEntry {
