@@ -123,7 +123,7 @@ pub(crate) fn keys_under<'a>(
     from_there.map(|(key, versions)| (&**key, &**versions)).take_while(move |(key, _)| key.starts_with(prefix))
 }
 
-/// Returns the versions of the keys under a prefix, each with its key, its id and a flag for the key's latest version.
+/// Returns the versions of the keys under a prefix, each with its key, its id and a flag that marks the key's latest version.
 /// Keys are in ascending order, and each key's latest version comes first. Skips everything up to and including the
 /// given key, or up to and including the given version of that key.
 pub(crate) fn versions_under<'a>(
