@@ -13,7 +13,8 @@ use crate::cli::{SettingsArgs, TargetArgs};
 use crate::scenario::{Scenario, ScenarioRules};
 use crate::terraform::{Outputs, TerraformError};
 
-/// Number of messages in a batch of `ingest-fn` with packs. Each batch makes at least one pack.
+/// Number of messages in a batch of `ingest-fn` with packs. Each batch makes at least one pack, so small
+/// batches would make small packs.
 const PACKS_BATCH_SIZE: usize = 1_000;
 
 /// The reason why no target could be chosen.

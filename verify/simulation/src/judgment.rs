@@ -24,11 +24,11 @@ pub enum Rule {
     /// A pack lists only claims that are in the table and name this pack, or the one claim whose id it has. It outlives its
     /// claims by a day, and no claim is in two packs.
     Pack,
-    /// Every claim or pack has one object in one version, with the content of the message that won. A packed claim has no object of its own. The object may be missing
-    /// only if the on-failure queue names the claim's record as discarded, if the record left the stream while the
-    /// stream mapping was disabled, or if `archive-fn` quarantined the record. `archive-fn` may quarantine a claim's
-    /// record only if the record was over an hour old and `archive-fn` panicked on it twice in one invocation. There
-    /// are no other objects, except quarantined records.
+    /// Every pack, and every claim that is not packed, has one object in one version, with the content of the messages
+    /// that won. The object may be missing only if the on-failure queue names the record as discarded, if the record
+    /// left the stream while the stream mapping was disabled, or if `archive-fn` quarantined the record. `archive-fn`
+    /// may quarantine a record only if it was over an hour old and `archive-fn` panicked on it twice in one invocation.
+    /// There are no other objects, except quarantined records.
     Object,
     /// At the end, the table holds the last item stored under each key, unless TTL deleted that item. It holds no other
     /// items.
