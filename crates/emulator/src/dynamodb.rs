@@ -22,21 +22,6 @@ use crate::clock::Clock;
 use crate::dynamodb::metered_writes::{batch_execute_statement, put_item};
 use crate::meter::Meter;
 
-/// The path for which `SQLite` creates a private temporary database. It creates the file once the database outgrows the
-/// page cache, and deletes it at once or, on Windows, when the process ends.
-const TEMPORARY_DATABASE: &str = "";
-
-/// An error that prevents the creation of the database for the tables.
-#[derive(Debug, thiserror::Error)]
-pub enum TablesError {
-    /// `dynoxide` cannot create the database.
-    #[error(transparent)]
-    Database(#[from] DynoxideError),
-    /// `SQLite` cannot create the indexes.
-    #[error(transparent)]
-    Index(#[from] rusqlite::Error),
-}
-
 /// All DynamoDB tables of the emulated region, and their streams.
 pub struct Tables {
     pub(crate) database: Database,
@@ -56,25 +41,22 @@ impl Tables {
     }
 
     /// Creates an emulated DynamoDB without tables, on the machine's clock. It indexes the stream's records, so writes
-    /// stay fast however many records there are. A large table needs little memory: `SQLite` keeps 2 MB of pages in memory
-    /// and the rest in a temporary file, which the operating system deletes when the process ends.
+    /// stay fast however many records there are.
     ///
     /// # Errors
-    /// Fails if `SQLite` cannot create the database or the indexes on the stream's records.
-    pub fn on_real_clock() -> Result<Self, TablesError> {
+    /// Fails if `SQLite` cannot open a second connection or create the indexes on the stream's records.
+    ///
+    /// # Panics
+    /// Panics if `SQLite` cannot open an in-memory database.
+    pub fn on_real_clock() -> Result<Self, rusqlite::Error> {
+        // The unique name lets a second connection open the same in-memory database.
+        let name = format!("file:claims-{:016x}?mode=memory&cache=shared", fastrand::u64(..));
+        let database = Database::new(&name).expect("a database in memory can be opened");
         // dynoxide looks up the stream's highest sequence number on every write. Without an index it reads every record.
-        // A temporary database accepts no second connection that could create the index, so it is copied from a database
-        // in memory, which accepts one. The unique name lets the second connection open the same database.
-        let indexed = format!("file:claims-{:016x}?mode=memory&cache=shared", fastrand::u64(..));
-        let _keep_until_copied = Database::new(&indexed)?;
-        rusqlite::Connection::open(&indexed)?.execute_batch(
+        rusqlite::Connection::open(&name)?.execute_batch(
             "CREATE INDEX stream_order ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
              CREATE INDEX shard_order ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));",
         )?;
-        // The page cache keeps its default size. At the end of each transaction, SQLite visits every changed page in the
-        // cache, so a cache of 64 MB makes writes several times slower.
-        let database = Database::new(TEMPORARY_DATABASE)?;
-        database.restore_from(&indexed)?;
         Ok(Self { database, meter: Meter::default() })
     }
 
@@ -214,43 +196,4 @@ fn call<Request: DeserializeOwned, Answer: Serialize>(
     let malformed = |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
     let answer = operation(serde_json::from_slice(body).map_err(malformed)?)?;
     serde_json::to_vec(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stream_records_are_indexed() {
-        let tables = Tables::on_real_clock().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let copy = folder.path().join("copy.db");
-        tables.database.vacuum_into(copy.to_str().unwrap()).unwrap();
-        let query = "SELECT count(*) FROM sqlite_master WHERE name IN ('stream_order', 'shard_order')";
-        let copy = rusqlite::Connection::open(copy).unwrap();
-        let indexes: i64 = copy.query_row(query, [], |row| row.get(0)).unwrap();
-        assert_eq!(indexes, 2);
-    }
-
-    /// A table that outgrows the page cache continues in a file that is already deleted, so nothing is left even if the
-    /// process is killed.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn large_table_continues_in_a_deleted_file() {
-        let tables = Tables::on_real_clock().unwrap();
-        let _stream = tables.create_claim_table("claims");
-        for number in 0..40 {
-            let item = json!({ "pk": { "S": number.to_string() }, "sk": { "S": "CLAIM" }, "body": { "S": "x".repeat(99_999) } });
-            let put = json!({ "TableName": "claims", "Item": item });
-            assert_eq!(tables.answer("PutItem", put.to_string().as_bytes()).0, 200);
-        }
-        let open = std::fs::read_dir("/proc/self/fd")
-            .unwrap()
-            .filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
-        // The name that SQLite gives to its temporary files.
-        let is_deleted = |file: &std::path::PathBuf| {
-            file.to_string_lossy().ends_with(" (deleted)") && file.to_string_lossy().contains("etilqs_")
-        };
-        assert!(open.filter(is_deleted).count() > 0);
-    }
 }
