@@ -432,14 +432,14 @@ async fn claim_of_another_key_is_named_with_its_sort_key() {
     let services = services();
     let claims = put_claims_of_two_keys(&services).await;
     let mut item = claims[1].to_item().into_inner();
-    item.insert("layout".to_owned(), serde_dynamo::AttributeValue::S("pack".to_owned()));
+    item.insert("layout".to_owned(), serde_dynamo::AttributeValue::S("packs".to_owned()));
     let dynamodb = aws_sdk_dynamodb::Client::new(&services.sdk_config());
     let put = dynamodb.put_item().table_name(names::TABLE).set_item(Some(serde_dynamo::Item::from(item).into()));
     put.send().await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let dry = ReplaySettings { write: false, new_lake: true, ..settings(&services, folder.path()) };
-    let reason = r#"the item's `layout` is "pack", not object"#;
+    let reason = r#"the item's `layout` is "packs", not object or pack"#;
     let expected = [("EVENT#a (CLAIM#03102162)".to_owned(), reason.to_owned())];
     let found = run(&services, &dry).await.unwrap();
     assert_eq!((found.compared, &found.unusable[..]), (1, &expected[..]));
