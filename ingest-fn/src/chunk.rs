@@ -85,7 +85,8 @@ impl Chunks {
         let chunk = open.get_or_insert_with(|| self.start_chunk(now, random));
         // If the clock were set back, a claim could be in an hour before that of its pack, where no one looks for it.
         let now = now.max(chunk.started_at);
-        let packed = Claim::new_packed(&leader.event, &leader.source(), now, window, &random(), chunk.pack);
+        let packed =
+            Claim::with_layout(&leader.event, &leader.source(), now, window, &random(), Layout::Pack(chunk.pack));
         let mut claim = match packed {
             Ok(claim) => claim,
             // The item of a packed claim is a little larger.

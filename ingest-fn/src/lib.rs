@@ -7,13 +7,12 @@
 //! - The function acknowledges a message only if it knows which claim holds the message's event: the table has accepted the
 //!   function's own claim, or has returned an earlier one.
 //! - The messages of one event in a batch share one claim. If that claim fails, all of them fail.
+//! - If the claim is packed, the function acknowledges the message only if it also knows that a pack lists the claim.
 //! - A message that the function rejects, for example because its body is not a valid event, fails alone on each
 //!   receive, until SQS moves it to the dead-letter queue.
 //!
-//! - The function acknowledges a message of a packed claim only if it knows that the claim's line is in a pack.
-//!
-//! The function never deletes items of the table and never accesses S3. It reads packs. It reads any other item only if
-//! DynamoDB returns the item with a write.
+//! The function never deletes items of the table and never accesses S3. It sends read requests only for packs. It sees
+//! any other item only if DynamoDB returns the item with a write.
 
 mod bulk_insert;
 mod chunk;

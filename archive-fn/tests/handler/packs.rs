@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
 use claim::pack::MAX_LINES_BYTES;
-use claim::{Claim, EventRules, Pack, PackBuilder, PackRef, SourceMessage, object};
+use claim::{Claim, EventRules, Layout, Pack, PackBuilder, PackRef, SourceMessage, object};
 use emulator::Fault;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -20,7 +20,7 @@ fn claim(number: u8) -> Claim {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(NOW * 1_000 - 1_500 - u64::from(number));
     let pack = PackRef { pack_id: PACK_ID, close_by_ms: NOW * 1_000 };
     let message = SourceMessage::new("m", &body);
-    Claim::new_packed(&event, &message, now, Duration::from_secs(1_000), &[number; 10], pack).unwrap()
+    Claim::with_layout(&event, &message, now, Duration::from_secs(1_000), &[number; 10], Layout::Pack(pack)).unwrap()
 }
 
 fn pack(claims: &[Claim]) -> Pack {

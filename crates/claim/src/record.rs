@@ -36,7 +36,7 @@ use crate::digest::Digest;
 use crate::event::{Event, EventError};
 use crate::excerpt::Excerpt;
 use crate::key::KEY_PREFIX;
-use crate::layout::{Layout, PackRef};
+use crate::layout::Layout;
 use crate::rules::EventRules;
 use crate::trace_id::TraceId;
 
@@ -174,25 +174,14 @@ impl Claim {
         Self::with_layout(event, message, now, window, random, Layout::Object)
     }
 
-    /// Creates a claim as [`Claim::new`] does, but in a pack.
+    /// Creates a claim as [`Claim::new`] does, but with the given layout.
     ///
     /// # Errors
     /// Fails if the item is too large for DynamoDB even with a compressed body, or if the body exceeds [`MAX_BODY_BYTES`].
     ///
     /// # Panics
     /// Panics if `now` is before 1970.
-    pub fn new_packed(
-        event: &Event,
-        message: &SourceMessage<'_>,
-        now: SystemTime,
-        window: Duration,
-        random: &[u8; 10],
-        pack: PackRef,
-    ) -> Result<Self, BodyTooLarge> {
-        Self::with_layout(event, message, now, window, random, Layout::Pack(pack))
-    }
-
-    fn with_layout(
+    pub fn with_layout(
         event: &Event,
         message: &SourceMessage<'_>,
         now: SystemTime,

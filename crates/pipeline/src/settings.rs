@@ -29,9 +29,6 @@ pub struct PipelineSettings {
 impl PipelineSettings {
     /// Returns the filter of the stream mapping for a table with packs: it passes packs and claims with objects of their
     /// own, and drops packed claims.
-    ///
-    /// # Panics
-    /// Never.
     #[must_use]
     pub fn pack_filter() -> FilterCriteria {
         let claim = |layout: Value| {

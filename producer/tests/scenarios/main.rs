@@ -240,15 +240,16 @@ fn replaces_objects(services: &Arc<Services>, call: &Call<'_>) -> Option<Fault> 
     None
 }
 
+/// Returns true if an earlier call has read an object. `flag` remembers this.
+fn has_read(flag: &AtomicBool, call: &Call<'_>) -> bool {
+    let reads = call.service == Service::S3 && call.operation.starts_with("GET ") && !lists_versions(call);
+    flag.fetch_or(reads, Ordering::Relaxed)
+}
+
 /// Replaces objects that the producer has already read.
 fn replaces_read_objects(services: &Arc<Services>, call: &Call<'_>) -> Option<Fault> {
     static HAS_READ: AtomicBool = AtomicBool::new(false);
-    if lists_versions(call) && HAS_READ.load(Ordering::Relaxed) {
-        change_each_object(services, |url| (http::Request::put(url), Bytes::from_static(b"{}\n")));
-    }
-    let reads = call.service == Service::S3 && call.operation.starts_with("GET ") && !lists_versions(call);
-    HAS_READ.fetch_or(reads, Ordering::Relaxed);
-    None
+    if has_read(&HAS_READ, call) { replaces_objects(services, call) } else { None }
 }
 
 fn deletes_claims(services: &Arc<Services>, call: &Call<'_>) -> Option<Fault> {

@@ -115,6 +115,18 @@ fn writes_a_single_object(services: &Arc<Services>, call: &Call<'_>) -> Option<F
     None
 }
 
+/// Archives a packed claim a second time, after the producer has read its pack.
+fn doubles_a_read_line(services: &Arc<Services>, call: &Call<'_>) -> Option<Fault> {
+    static HAS_READ: AtomicBool = AtomicBool::new(false);
+    if has_read(&HAS_READ, call) { writes_a_pack_of_its_own(services, call) } else { None }
+}
+
+/// Replaces a pack that the producer has already read.
+fn changes_a_read_pack(services: &Arc<Services>, call: &Call<'_>) -> Option<Fault> {
+    static HAS_READ: AtomicBool = AtomicBool::new(false);
+    if has_read(&HAS_READ, call) { changes_an_event(services, call) } else { None }
+}
+
 /// The verdict is `violated` if something other than the pipeline changes packs, or archives a packed claim a second
 /// time.
 #[tokio::test]
@@ -131,6 +143,10 @@ async fn tampering_with_packs_is_violated() {
         (writes_a_pack_of_its_own, doubled),
         (writes_a_single_object, doubled),
     ];
+    for (service_fault, violated) in [(doubles_a_read_line as ServiceFault, doubled), (changes_a_read_pack, changed)] {
+        let report = run_faulty("run distinct --messages 20 --packs --timeout 10", None, Some(service_fault)).await;
+        assert_violated(&report, violated);
+    }
     for (service_fault, violated) in tampering {
         for logs in ["true", "false"] {
             let line = format!("run distinct --messages 20 --packs --log-routine-outcomes {logs} --timeout 10");

@@ -25,7 +25,8 @@ fn packed_claim(number: u8, body: &str) -> Claim {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
     let window = Duration::from_secs(1_382_400 + u64::from(number));
     let pack = PackRef { pack_id: PACK_ID, close_by_ms: CLOSE_BY_MS };
-    Claim::new_packed(&event, &SourceMessage::new(MESSAGE_ID, body), now, window, &[number; 10], pack).unwrap()
+    Claim::with_layout(&event, &SourceMessage::new(MESSAGE_ID, body), now, window, &[number; 10], Layout::Pack(pack))
+        .unwrap()
 }
 
 fn body(number: usize, text: &str) -> String {
