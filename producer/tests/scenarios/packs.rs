@@ -127,6 +127,12 @@ fn changes_a_read_pack(services: &Arc<Services>, call: &Call<'_>) -> Option<Faul
     if has_read(&HAS_READ, call) { changes_an_event(services, call) } else { None }
 }
 
+/// Runs a scenario with a service fault and the shortest batching window that Lambda accepts for large batches.
+async fn run_packed(line: &str, service_fault: ServiceFault) -> RunReport {
+    let shorten = |settings: &mut PipelineSettings| settings.sqs_mapping.batching_window = Duration::from_secs(1);
+    run_misconfigured(line, shorten, None, Some(service_fault)).await
+}
+
 /// The verdict is `violated` if something other than the pipeline changes packs, or archives a packed claim a second
 /// time.
 #[tokio::test]
@@ -144,13 +150,13 @@ async fn tampering_with_packs_is_violated() {
         (writes_a_single_object, doubled),
     ];
     for (service_fault, violated) in [(doubles_a_read_line as ServiceFault, doubled), (changes_a_read_pack, changed)] {
-        let report = run_faulty("run distinct --messages 20 --packs --timeout 10", None, Some(service_fault)).await;
+        let report = run_packed("run distinct --messages 20 --packs --timeout 10", service_fault).await;
         assert_violated(&report, violated);
     }
     for (service_fault, violated) in tampering {
         for logs in ["true", "false"] {
             let line = format!("run distinct --messages 20 --packs --log-routine-outcomes {logs} --timeout 10");
-            let report = run_faulty(&line, None, Some(service_fault)).await;
+            let report = run_packed(&line, service_fault).await;
             if logs == "true" || violated != missing {
                 assert_violated(&report, violated);
             } else {
