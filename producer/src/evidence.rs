@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::time::SystemTime;
 
-use claim::{Claim, ObjectPrefix};
+use claim::ObjectPrefix;
 
 use crate::events::Plan;
-use crate::lake;
+use crate::observed_claim::ObservedClaim;
+use crate::place::Place;
 use crate::scenario::Scenario;
 use crate::send::SendResults;
 use crate::source::Source;
@@ -36,8 +37,8 @@ pub struct Evidence<'a> {
 impl Evidence<'_> {
     /// Returns true if this run wrote the claim, or may have written it. A claim made after the start of the run counts
     /// even if it does not name a confirmed message, because an unconfirmed message of this run may have won the claim.
-    pub(crate) fn is_new(&self, claim: &Claim) -> bool {
-        self.sent.confirmed.contains_key(&claim.message_id) || SystemTime::from(claim.claimed_at) >= self.started
+    pub(crate) fn is_new(&self, claim: &ObservedClaim) -> bool {
+        claim.confirmed_winner().is_some() || SystemTime::from(claim.claimed_at) >= self.started
     }
 
     /// Returns the number of events that were sent or may have been sent.
@@ -65,7 +66,7 @@ impl Evidence<'_> {
         let Self { plan, sent, seen, .. } = *self;
         (0..plan.event_ids.len()).filter(move |&event| {
             plan.messages_of[event].iter().any(|&index| sent.message_ids[index].is_some())
-                && !seen.objects.contains_key(&event)
+                && !seen.objects.contains(event)
                 && !seen.is_dead(event, plan, sent)
         })
     }
@@ -80,7 +81,10 @@ impl Evidence<'_> {
     pub(crate) fn extra(&self) -> Vec<String> {
         let ids = self.plan.event_ids.iter().enumerate();
         let keys = ids.filter_map(|(event, id)| {
-            let expected = self.seen.claims.get(&event).map(|claim| lake::keys(self.prefix, claim));
+            let expected = self.seen.claims.get(event).map(|claim| {
+                let places = Place::of_claim(claim.claim_id, claim.layout);
+                places.map(|place| place.key(self.prefix)).collect::<Vec<_>>()
+            });
             // If the claim has not been read, the right key is unknown, so no key counts as extra. If the claim is
             // known to be missing, every key is extra.
             let is_known = expected.is_some() || self.seen.missing_claims.contains(&event);

@@ -12,13 +12,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context as _;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{DeleteMarkerEntry, ObjectVersion};
-use claim::{Claim, ConflictIgnore, ObjectPrefix};
+use claim::{ConflictIgnore, ObjectPrefix};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use self::packs::{PackedClaim, packed_lines};
+use crate::by_event::ByEvent;
 use crate::events::Plan;
+use crate::observed_claim::{ObservedClaim, Winner};
 use crate::pipeline_client::PipelineClient;
+use crate::place::Place;
 use crate::read_back::LookupResults;
 use crate::same_json::same_json;
 use crate::send::SendResults;
@@ -39,8 +42,8 @@ const TRACE_ID_METADATA: &str = "trace-id";
 /// The object that contains the line of one claim.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// Key of the object. If a packed claim has lines in several objects, the key of one of them.
-    pub key: String,
+    /// Place of the object. If a packed claim has lines in several objects, one of them.
+    pub place: Place,
     /// Number of versions of the object. If someone deleted it and `replay` restored it, the identical versions count
     /// as one. If a packed claim has several lines, the total number of versions that contain them.
     pub versions: usize,
@@ -48,7 +51,7 @@ pub struct Object {
     /// only this line.
     pub is_as_sent: bool,
     /// Id of the latest version, whose content was read; `None` if the bucket has no versioning.
-    pub version_id: Option<String>,
+    pub version_id: Option<Box<str>>,
 }
 
 /// The content of an object's latest version, and the counts of the object's versions.
@@ -80,21 +83,13 @@ pub(crate) struct Expected<'a> {
     pub(crate) sent: &'a SendResults,
 }
 
-/// Returns the keys under which the line of a claim may be.
-pub(crate) fn keys(prefix: &ObjectPrefix, claim: &Claim) -> Vec<String> {
-    match claim.layout.pack() {
-        None => vec![prefix.object_key(claim)],
-        Some(pack) => vec![prefix.pack_key(pack.pack_id), prefix.pack_key(claim.claim_id)],
-    }
-}
-
 /// Looks up the objects of the given claims. Does not read an object in `known` again unless it may have changed.
 pub(crate) async fn objects(
     client: &PipelineClient,
     bucket: &str,
     expected: Expected<'_>,
-    claims: &[(usize, &Claim)],
-    known: &HashMap<usize, Object>,
+    claims: &[(usize, &ObservedClaim)],
+    known: &ByEvent<Object>,
 ) -> LookupResults<Object> {
     let mut single = Vec::new();
     let mut packed = Vec::new();
@@ -115,11 +110,11 @@ async fn single_objects(
     client: &PipelineClient,
     bucket: &str,
     expected: Expected<'_>,
-    claims: &[(usize, &Claim)],
-    known: &HashMap<usize, Object>,
+    claims: &[(usize, &ObservedClaim)],
+    known: &ByEvent<Object>,
 ) -> LookupResults<Object> {
-    let mut wanted: Vec<(String, usize, &Claim)> =
-        claims.iter().map(|&(event, claim)| (expected.prefix.object_key(claim), event, claim)).collect();
+    let mut wanted: Vec<(String, usize, &ObservedClaim)> =
+        claims.iter().map(|&(event, claim)| (expected.prefix.object_key_of(claim.claim_id), event, claim)).collect();
     wanted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let is_same_hour = |a: &(String, _, _), b: &(String, _, _)| hour(&a.0) == hour(&b.0);
     let chunks = wanted.chunk_by(is_same_hour).flat_map(|hour| hour.chunks(KEYS_AT_ONCE));
@@ -131,15 +126,15 @@ async fn single_objects(
         };
         let reads = chunk.iter().map(|(key, event, claim)| {
             let history = histories.remove(key.as_str()).unwrap_or_default();
-            let known = known.get(event).filter(|known| history.is_still(known)).cloned();
+            let known = known.get(*event).filter(|known| history.is_still(known)).cloned();
             async move {
                 let object = match known {
                     Some(known) => Some(known),
                     None => read(client, bucket, key, &history).await?.map(|stored| Object {
-                        key: key.clone(),
+                        place: Place::Single(claim.claim_id),
                         versions: stored.versions,
                         is_as_sent: is_as_sent(&stored.content, claim, *event, expected),
-                        version_id: history.latest_id().map(str::to_owned),
+                        version_id: history.latest_id().map(Box::from),
                     }),
                 };
                 Ok(vec![(*event, object)])
@@ -307,26 +302,30 @@ struct Line<'a> {
 }
 
 /// Returns true if an object contains the given claim of an event, with the event as it was sent.
-fn is_as_sent(content: &[u8], claim: &Claim, event_index: usize, Expected { plan, sent, .. }: Expected<'_>) -> bool {
+fn is_as_sent(
+    content: &[u8],
+    claim: &ObservedClaim,
+    event_index: usize,
+    Expected { plan, sent, .. }: Expected<'_>,
+) -> bool {
     let Some(line) = std::str::from_utf8(content).ok().and_then(|text| text.strip_suffix('\n')) else { return false };
     let Ok(parsed) = serde_json::from_str::<Line<'_>>(line) else { return false };
     let Line { event_id, claim_id, claimed_at, message_id, event } = parsed;
     let has_more_lines = line.contains('\n');
-    let matches_claim = event_id == claim.event_id
+    let matches_claim = event_id == plan.event_ids[event_index]
         && claim_id == claim.claim_id.to_string()
         && claimed_at == claim.claimed_at_text()
-        && message_id == claim.message_id;
+        && Some(message_id.as_str()) == claim.message_id(sent);
     // The winning message is unknown if another run sent it, or if its send was not confirmed. The object is then
     // compared with a message of this run whose digest is equal to the claim's. If there is no such message, the object
     // is compared with the body in the claim. If members are ignored, it may equal either, because messages with an
     // equal digest can have different bodies.
     let is_body_of = |&index: &usize| same_json(event.get(), &plan.messages[index].body);
-    let is_claimed_body = || claim.body_text().is_ok_and(|body| same_json(event.get(), &body));
-    let is_as_sent = match sent.confirmed.get(&claim.message_id) {
-        Some(winner) => is_body_of(winner),
-        None => {
-            let digest = claim.comparable_digest(&plan.rules).ok();
-            let is_equal = |index: &&usize| digest.is_some() && plan.messages[**index].digest == digest;
+    let is_as_sent = match &claim.winner {
+        Winner::Confirmed(winner) => is_body_of(winner),
+        Winner::Unknown(winner) => {
+            let is_claimed_body = || winner.body.text().is_ok_and(|body| same_json(event.get(), &body));
+            let is_equal = |index: &&usize| claim.digest.is_some() && plan.messages[**index].digest == claim.digest;
             let mut equal = plan.messages_of[event_index].iter().filter(is_equal).peekable();
             let ignores = *plan.rules.conflict_ignore() != ConflictIgnore::none();
             let is_unknown = equal.peek().is_none();
@@ -401,10 +400,10 @@ mod tests {
         let version = |id: &str| ObjectVersion::builder().version_id(id).build();
         let history = |ids: &[&str]| History { versions: ids.iter().map(|id| version(id)).collect(), markers: vec![] };
         let known = |history: &History| Object {
-            key: key(1),
+            place: Place::Single(uuid::Uuid::nil()),
             versions: history.versions.len(),
             is_as_sent: true,
-            version_id: history.latest_id().map(str::to_owned),
+            version_id: history.latest_id().map(Box::from),
         };
         let read = history(&["a"]);
         assert!(read.is_still(&known(&read)));

@@ -12,6 +12,7 @@
 //! | [`events`], [`send`] | the plan of the messages, and the code that sends them |
 //! | [`progress`] | progress output and Ctrl-C |
 //! | [`watch`] | waiting until the pipeline is drained |
+//! | [`observed_claim`], [`place`], [`by_event`] | what is kept of each claim and object |
 //! | [`function_logs`], [`read_back`], [`lake`], `dead_letters`, [`same_json`] | code that reads and compares results |
 //! | [`source`] | the places that the producer reads to reach a verdict: queues, table, bucket, logs |
 //! | [`evidence`] | everything that the producer observed in a run |
@@ -20,6 +21,7 @@
 //! | [`report`] | the report of a run, as text, JSON and HTML |
 
 pub mod bill;
+pub mod by_event;
 pub mod cli;
 pub mod cpu;
 mod dead_letters;
@@ -31,7 +33,9 @@ pub mod failure;
 pub mod function_logs;
 pub mod lake;
 pub mod measures;
+pub mod observed_claim;
 pub mod pipeline_client;
+pub mod place;
 pub mod prices;
 pub mod progress;
 pub mod read_back;

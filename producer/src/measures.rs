@@ -98,11 +98,12 @@ pub(crate) struct Times {
 pub(crate) fn times(evidence: &Evidence<'_>) -> Vec<Times> {
     let new = evidence.seen.claims.iter().filter(|(_, claim)| evidence.is_new(claim));
     let times = new.map(|(event, claim)| {
-        let winner = evidence.sent.confirmed.get(&claim.message_id);
-        let object = evidence.seen.objects.get(event);
-        let archived_ms = object.and_then(|object| evidence.seen.logs.archived_ms(&claim.event_id, &object.key));
+        let archived_ms = evidence.seen.objects.get(event).and_then(|object| {
+            let key = object.place.key(evidence.prefix);
+            evidence.seen.logs.archived_ms(&evidence.plan.event_ids[event], &key)
+        });
         Times {
-            sent_ms: winner.and_then(|index| *evidence.sent.sent_ms.get(*index)?),
+            sent_ms: claim.confirmed_winner().and_then(|index| *evidence.sent.sent_ms.get(index)?),
             claimed_ms: claim.claimed_at.timestamp_millis(),
             archived_ms: archived_ms.filter(|at_ms| *at_ms < i64::MAX),
         }

@@ -10,7 +10,9 @@ use claim::Claim;
 use futures_util::{StreamExt as _, stream};
 
 use crate::events::Plan;
+use crate::observed_claim::ObservedClaim;
 use crate::pipeline_client::PipelineClient;
+use crate::send::SendResults;
 
 /// Maximum number of keys that DynamoDB allows in one `BatchGetItem`.
 const KEYS_AT_ONCE: usize = 100;
@@ -55,8 +57,14 @@ impl<T> From<anyhow::Result<Vec<(usize, Option<T>)>>> for LookupResults<T> {
 }
 
 /// Reads the claims of the given events.
-pub async fn claims(client: &PipelineClient, table: &str, plan: &Plan, events: &[usize]) -> LookupResults<Claim> {
-    let lookups = events.chunks(KEYS_AT_ONCE).map(|chunk| read_chunk(client, table, plan, chunk));
+pub async fn claims(
+    client: &PipelineClient,
+    table: &str,
+    plan: &Plan,
+    sent: &SendResults,
+    events: &[usize],
+) -> LookupResults<ObservedClaim> {
+    let lookups = events.chunks(KEYS_AT_ONCE).map(|chunk| read_chunk(client, table, plan, sent, chunk));
     LookupResults::collect(lookups, LOOKUPS_AT_ONCE).await
 }
 
@@ -64,8 +72,9 @@ async fn read_chunk(
     client: &PipelineClient,
     table: &str,
     plan: &Plan,
+    sent: &SendResults,
     chunk: &[usize],
-) -> anyhow::Result<Vec<(usize, Option<Claim>)>> {
+) -> anyhow::Result<Vec<(usize, Option<ObservedClaim>)>> {
     let by_key: HashMap<String, usize> =
         chunk.iter().map(|&event| (Claim::partition_key(&plan.event_ids[event]), event)).collect();
     let keys = by_key.keys().map(|pk| {
@@ -79,7 +88,7 @@ async fn read_chunk(
     let answer = request.send().await.with_context(|| format!("failed to read the table {table}"))?;
 
     let event_of = |item: &HashMap<String, AttributeValue>| Some(*by_key.get(item.get("pk")?.as_s().ok()?)?);
-    let mut found: HashMap<usize, Option<Claim>> = by_key.values().map(|&event| (event, None)).collect();
+    let mut found: HashMap<usize, Option<ObservedClaim>> = by_key.values().map(|&event| (event, None)).collect();
     // DynamoDB may leave keys unprocessed. The events of these keys count as not looked up, never as unclaimed.
     let unprocessed = answer.unprocessed_keys.and_then(|mut tables| tables.remove(table)).map(|keys| keys.keys);
     for event in unprocessed.iter().flatten().filter_map(event_of) {
@@ -88,7 +97,8 @@ async fn read_chunk(
     for item in answer.responses.and_then(|mut tables| tables.remove(table)).unwrap_or_default() {
         let event =
             event_of(&item).with_context(|| format!("the table {table} returned an item that was not requested"))?;
-        found.insert(event, Some(Claim::from_item(item).context("failed to read an item of the table as a claim")?));
+        let claim = Claim::from_item(item).context("failed to read an item of the table as a claim")?;
+        found.insert(event, Some(ObservedClaim::new(claim, &plan.rules, sent)));
     }
     Ok(found.into_iter().collect())
 }

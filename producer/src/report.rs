@@ -18,10 +18,10 @@ use crate::cpu::CpuByPart;
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 use crate::lake::LakeRequests;
-use crate::lake::packs::is_pack;
 use crate::measures::latency::Latency;
 use crate::measures::timeline::Timeline;
 use crate::measures::{self, Difference, RepeatedEvent};
+use crate::place::Place;
 use crate::source::Source;
 use crate::verdict::{Invariant, Verdict};
 use crate::watch::Observation;
@@ -138,7 +138,8 @@ impl RunReport {
             !sent.confirmed.is_empty() && sent.unsent == 0 && sent.refused.is_empty() && !evidence.is_partial;
         let verdict = Verdict::new(&invariants, is_complete);
         let in_lake = [Source::Table, Source::Bucket];
-        let packs: HashSet<&String> = objects.values().map(|object| &object.key).filter(|key| is_pack(key)).collect();
+        let packs: HashSet<Place> =
+            objects.iter().map(|(_, object)| object.place).filter(|place| place.is_pack()).collect();
         let times = measures::times(evidence);
         let confirmed_ms = sent.confirmed.values().filter_map(|&index| *sent.sent_ms.get(index)?);
         let confirmed_ms: Vec<i64> = confirmed_ms.collect();
@@ -161,14 +162,14 @@ impl RunReport {
             to_be_rejected: evidence.to_be_rejected().count(),
             events: evidence.events_sent(),
             claims: if_known(&[Source::Table], claims.len()),
-            new_claims: if_known(&[Source::Table], claims.values().filter(|claim| evidence.is_new(claim)).count()),
+            new_claims: if_known(&[Source::Table], claims.iter().filter(|(_, claim)| evidence.is_new(claim)).count()),
             duplicates: if_logged(&[Source::IngestLog], count(IngestOutcome::Duplicate)),
             conflicts: if_known(&[Source::IngestLog], count(IngestOutcome::Conflict)),
             rejected: if_known(&[Source::IngestLog], count(IngestOutcome::Rejected)),
             archived: if_known(&in_lake, objects.len()),
-            objects: if_known(&in_lake, objects.values().filter(|object| !is_pack(&object.key)).count()),
+            objects: if_known(&in_lake, objects.iter().filter(|(_, object)| !object.place.is_pack()).count()),
             packs: if_known(&in_lake, packs.len()),
-            object_versions: if_known(&in_lake, objects.values().map(|object| object.versions).sum()),
+            object_versions: if_known(&in_lake, objects.iter().map(|(_, object)| object.versions).sum()),
             dead_letters: if_known(&[Source::DeadLetterQueue], dead_letters.len()),
             lost: if_known(&in_lake, evidence.unarchived().filter(|event| evidence.is_done_with(*event)).count()),
             pending: evidence.unarchived().filter(|event| !evidence.is_done_with(*event)).count(),

@@ -4,17 +4,20 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use claim::{Claim, ObjectPrefix};
+use claim::ObjectPrefix;
 use ops::command_line::error_line;
 use tokio::time::{Instant, timeout_at};
 
+use crate::by_event::ByEvent;
 use crate::dead_letters::{DeadLetterSearch, MAX_ROUNDS};
 use crate::events::Plan;
 use crate::function_logs::{FunctionLogs, IngestOutcome, LogReader};
 use crate::lake::{self, Expected, Object};
+use crate::observed_claim::ObservedClaim;
 use crate::pipeline_client::PipelineClient;
+use crate::place::Place;
 use crate::progress::Progress;
-use crate::read_back::{self, LookupResults};
+use crate::read_back;
 use crate::send::SendResults;
 use crate::source::Source;
 
@@ -31,17 +34,19 @@ const LOOKS_PER_SEARCH: u32 = 10;
 /// look sends many requests.
 const LAST_LOOK: Duration = Duration::from_secs(60);
 
+/// Number of claims or objects that are looked up before their results are recorded. The results of a look-up need
+/// several times the memory of what is kept of them.
+const LOOKED_UP_AT_ONCE: usize = 16 * lake::KEYS_AT_ONCE;
+
 /// Everything that was observed in a run. Each event is represented by its index in [`Plan::event_ids`].
 #[derive(Default)]
 pub struct Observation {
     pub logs: FunctionLogs,
-    /// The claims, by event.
-    pub claims: HashMap<usize, Claim>,
+    pub claims: ByEvent<ObservedClaim>,
     /// Events that had no claim at a time when they should have had one: after one of their messages was acknowledged,
     /// or after the queue was settled. Such a claim is missing and not just late.
     pub missing_claims: HashSet<usize>,
-    /// The objects, by event.
-    pub objects: HashMap<usize, Object>,
+    pub objects: ByEvent<Object>,
     /// Events whose claim has no object, although `archive-fn` logged that the object exists.
     pub missing_objects: HashSet<usize>,
     /// The ids of this run's messages in the dead-letter queue.
@@ -89,7 +94,11 @@ impl<'a> Watch<'a> {
         reader: LogReader<'a>,
         log_routine_outcomes: bool,
     ) -> Self {
-        let mut seen = Observation::default();
+        let mut seen = Observation {
+            claims: ByEvent::with_capacity(plan.event_ids.len()),
+            objects: ByEvent::with_capacity(plan.event_ids.len()),
+            ..Observation::default()
+        };
         let stack = &client.stack;
         for (source, known, flag) in [
             (Source::Table, stack.table.is_some(), "--table"),
@@ -187,7 +196,7 @@ impl<'a> Watch<'a> {
             // A run that was not drained is inconclusive anyway, so it does not wait for hidden messages.
             self.read_dead_letters(if self.seen.drained { MAX_ROUNDS } else { 1 }).await;
             self.read_claims(true).await;
-            self.look_up_objects(self.seen.claims.keys().copied().collect()).await;
+            self.look_up_objects(self.seen.claims.iter().map(|(event, _)| event).collect()).await;
             self.seen.drained = self.is_drained();
         }
     }
@@ -230,12 +239,6 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Records the first error of several look-ups, and returns what they found.
-    fn record_all<T>(&mut self, source: Source, read: LookupResults<T>) -> HashMap<usize, Option<T>> {
-        self.record(source, read.problem.map_or(Ok(()), Err));
-        read.found
-    }
-
     fn is_readable(&self, source: Source) -> bool {
         !self.seen.unreadable.contains_key(&source)
     }
@@ -253,8 +256,20 @@ impl<'a> Watch<'a> {
         let is_archived = |event: usize| self.reader.logs.keys.contains_key(&self.plan.event_ids[event]);
         let is_wanted = |event: &usize| all || self.has_acknowledged(*event) || is_archived(*event);
         let wanted: Vec<usize> = self.unclaimed.iter().copied().filter(is_wanted).collect();
-        let claims = read_back::claims(self.client, table, self.plan, &wanted).await;
-        for (event, claim) in self.record_all(Source::Table, claims) {
+        let mut problem = None;
+        for wanted in wanted.chunks(LOOKED_UP_AT_ONCE) {
+            let claims = read_back::claims(self.client, table, self.plan, self.sent, wanted).await;
+            self.add_claims(claims.found, all_handled);
+            problem = problem.or(claims.problem);
+        }
+        self.record(Source::Table, problem.map_or(Ok(()), Err));
+        self.unclaimed.retain(|event| !self.seen.claims.contains(*event));
+    }
+
+    /// Adds the results of a look-up of claims. `all_handled` is true if `ingest-fn` had handled every message before the
+    /// look-up.
+    fn add_claims(&mut self, found: HashMap<usize, Option<ObservedClaim>>, all_handled: bool) {
+        for (event, claim) in found {
             let is_dead = self.seen.is_dead(event, self.plan, self.sent);
             match claim {
                 Some(claim) => {
@@ -268,7 +283,6 @@ impl<'a> Watch<'a> {
                 None => {}
             }
         }
-        self.unclaimed.retain(|event| !self.seen.claims.contains_key(event));
     }
 
     /// Returns true if the log of `ingest-fn` shows that a message of the event was acknowledged.
@@ -283,23 +297,36 @@ impl<'a> Watch<'a> {
     /// page of S3's list, or nothing else is left to wait for.
     async fn read_objects(&mut self) {
         let all = !self.log_routine_outcomes || !self.is_readable(Source::ArchiveLog);
-        let is_due = |claim: &Claim| {
-            all || self.reader.logs.keys.contains_key(&claim.event_id)
-                || !self.sent.confirmed.contains_key(&claim.message_id)
+        let is_due = |event: &usize| {
+            all || self.reader.logs.keys.contains_key(&self.plan.event_ids[*event])
+                || self.seen.claims[*event].confirmed_winner().is_none()
         };
-        let wanted: Vec<usize> = self.unread.iter().copied().filter(|event| is_due(&self.seen.claims[event])).collect();
+        let wanted: Vec<usize> = self.unread.iter().copied().filter(is_due).collect();
         if wanted.len() >= lake::KEYS_AT_ONCE || self.awaits_only_objects() {
             self.look_up_objects(wanted).await;
         }
     }
 
     /// Looks up the objects of the given events, which must have claims.
-    async fn look_up_objects(&mut self, wanted: Vec<usize>) {
+    async fn look_up_objects(&mut self, mut wanted: Vec<usize>) {
         let Some(bucket) = &self.client.stack.bucket else { return };
-        let claims: Vec<(usize, &Claim)> = wanted.iter().map(|event| (*event, &self.seen.claims[event])).collect();
-        let expected = Expected { prefix: &self.prefix, plan: self.plan, sent: self.sent };
-        let objects = lake::objects(self.client, bucket, expected, &claims, &self.seen.objects).await;
-        for (event, object) in self.record_all(Source::Bucket, objects) {
+        let mut problem = None;
+        // Keys sort like claim ids, so each part of the look-up lists neighbors.
+        wanted.sort_unstable_by_key(|event| self.seen.claims[*event].claim_id);
+        for wanted in wanted.chunks(LOOKED_UP_AT_ONCE) {
+            let claims: Vec<(usize, &ObservedClaim)> =
+                wanted.iter().map(|&event| (event, &self.seen.claims[event])).collect();
+            let expected = Expected { prefix: &self.prefix, plan: self.plan, sent: self.sent };
+            let objects = lake::objects(self.client, bucket, expected, &claims, &self.seen.objects).await;
+            self.add_objects(objects.found);
+            problem = problem.or(objects.problem);
+        }
+        self.record(Source::Bucket, problem.map_or(Ok(()), Err));
+    }
+
+    /// Adds the results of a look-up of objects.
+    fn add_objects(&mut self, found: HashMap<usize, Option<Object>>) {
+        for (event, object) in found {
             match object {
                 Some(object) => {
                     self.seen.missing_objects.remove(&event);
@@ -307,11 +334,12 @@ impl<'a> Watch<'a> {
                     self.unread.remove(&event);
                 }
                 None => {
-                    self.seen.objects.remove(&event);
+                    self.seen.objects.remove(event);
                     self.unread.insert(event);
-                    let claim = &self.seen.claims[&event];
-                    let is_logged = |key: &String| self.reader.logs.archived_ms(&claim.event_id, key).is_some();
-                    if lake::keys(&self.prefix, claim).iter().any(is_logged) {
+                    let claim = &self.seen.claims[event];
+                    let mut places = Place::of_claim(claim.claim_id, claim.layout);
+                    let event_id = &self.plan.event_ids[event];
+                    if places.any(|place| self.reader.logs.archived_ms(event_id, &place.key(&self.prefix)).is_some()) {
                         self.seen.missing_objects.insert(event);
                     }
                 }
@@ -370,8 +398,8 @@ impl<'a> Watch<'a> {
             return false;
         }
         let message = &self.plan.messages[self.sent.confirmed[message_id]];
-        let claim = message.event.and_then(|event| self.seen.claims.get(&event));
-        claim.is_some_and(|claim| message.digest == claim.comparable_digest(&self.plan.rules).ok())
+        let claim = message.event.and_then(|event| self.seen.claims.get(event));
+        claim.is_some_and(|claim| message.digest == claim.digest)
     }
 
     /// Returns true if at least one of the run's messages is not settled, and each such message has an outcome in the
@@ -406,7 +434,7 @@ impl<'a> Watch<'a> {
         let events: HashSet<usize> =
             self.sent.confirmed.values().filter_map(|&index| self.plan.messages[index].event).collect();
         let is_answered = |event: &usize| {
-            self.seen.claims.contains_key(event)
+            self.seen.claims.contains(*event)
                 || self.seen.missing_claims.contains(event)
                 || self.seen.is_dead(*event, self.plan, self.sent)
         };

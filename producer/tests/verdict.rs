@@ -5,13 +5,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
-use claim::{Claim, ObjectPrefix, SourceMessage};
+use claim::{Body, Claim, ObjectPrefix, SourceMessage};
 use clap::Parser as _;
 use producer::cli::{Cli, Command};
 use producer::events::Plan;
 use producer::evidence::Evidence;
 use producer::function_logs::{FunctionLogs, IngestOutcome};
 use producer::lake::Object;
+use producer::observed_claim::{ObservedClaim, UnknownWinner, Winner};
+use producer::place::Place;
 use producer::report::RunReport;
 use producer::scenario::Scenario;
 use producer::send::SendResults;
@@ -39,6 +41,11 @@ struct FinishedRun {
 
 impl FinishedRun {
     fn new(arguments: &[&str]) -> Self {
+        Self::with_claims(arguments, |_| ())
+    }
+
+    /// Creates a successful run whose claims are changed before the producer reads them.
+    fn with_claims(arguments: &[&str], change: fn(&mut Claim)) -> Self {
         let cli = Cli::try_parse_from([&["producer"], arguments].concat()).unwrap();
         let Command::Run(args) = cli.command() else { panic!("{arguments:?} is not a run") };
         let scenario = args.chosen_scenario();
@@ -65,14 +72,16 @@ impl FinishedRun {
             if outcome == IngestOutcome::Won {
                 let event = plan.rules.event(&message.body, None).unwrap();
                 let window = Duration::from_secs(60);
-                let claim =
+                let mut claim =
                     Claim::new(&event, &SourceMessage::new(&id, &message.body), SystemTime::now(), window, &[7; 10])
                         .unwrap();
-                let key = prefix().object_key(&claim);
+                let place = Place::Single(claim.claim_id);
+                let key = place.key(&prefix());
                 seen.logs.claim_ids.insert(event.id.clone(), Some(claim.claim_id.to_string()));
-                seen.logs.keys.insert(event.id, vec![(key.clone(), 0)]);
-                seen.claims.insert(event_index, claim);
-                seen.objects.insert(event_index, Object { key, versions: 1, is_as_sent: true, version_id: None });
+                seen.logs.keys.insert(event.id, vec![(key, 0)]);
+                change(&mut claim);
+                seen.claims.insert(event_index, ObservedClaim::new(claim, &plan.rules, &sent));
+                seen.objects.insert(event_index, Object { place, versions: 1, is_as_sent: true, version_id: None });
             }
         }
         Self { scenario, plan, log_routine_outcomes: true, sent, seen }
@@ -157,8 +166,8 @@ fn unconfirmed_send_violates_nothing() {
     run.sent.message_ids[1] = None;
     run.sent.unconfirmed.push((1, "timeout".to_owned()));
     assert_eq!(run.judge(), (Verdict::Held, vec![]), "it was delivered");
-    run.seen.claims.remove(&1);
-    run.seen.objects.remove(&1);
+    run.seen.claims.remove(1);
+    run.seen.objects.remove(1);
     assert_eq!(run.judge(), (Verdict::Held, vec![]), "it was delivered, and its claim was not looked up");
     run.seen.logs.keys.remove("grid_stress_999-2");
     assert_eq!(run.judge(), (Verdict::Held, vec![]), "it was not delivered");
@@ -239,8 +248,8 @@ fn each_violation_is_found() {
         ("no event was won twice", |run| {
             run.seen.logs.outcomes.insert("m1".to_owned(), IngestOutcome::Won);
         }),
-        ("each object has exactly one version", |run| run.seen.objects.get_mut(&0).unwrap().versions = 2),
-        ("each object holds its event as sent", |run| run.seen.objects.get_mut(&0).unwrap().is_as_sent = false),
+        ("each object has exactly one version", |run| run.seen.objects.get_mut(0).unwrap().versions = 2),
+        ("each object holds its event as sent", |run| run.seen.objects.get_mut(0).unwrap().is_as_sent = false),
         ("no event has an object other than its claim's", |run| {
             run.seen.logs.keys.get_mut("grid_stress_999").unwrap().push(("events/other.json".to_owned(), 0));
         }),
@@ -275,13 +284,12 @@ fn unreadable_source_is_null_and_inconclusive() {
 fn claim_of_earlier_run_is_not_new() {
     let mut run = FinishedRun::new(&["--messages", "2"]);
     run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Duplicate);
-    let claim = run.seen.claims.get_mut(&0).unwrap();
-    claim.message_id = "of another run".to_owned();
+    let body = Body::Plain(run.plan.messages[0].body.to_string());
+    let winner = UnknownWinner { message_id: "of another run".to_owned(), body };
+    run.seen.claims.get_mut(0).unwrap().winner = Winner::Unknown(Box::new(winner));
     assert_eq!(run.report().new_claims, Some(1));
-    run.seen.claims.get_mut(&0).unwrap().claimed_at -= Duration::from_secs(60);
-    let key = prefix().object_key(&run.seen.claims[&0]);
+    run.seen.claims.get_mut(0).unwrap().claimed_at -= Duration::from_secs(60);
     run.seen.logs.keys = HashMap::new();
-    run.seen.objects.get_mut(&0).unwrap().key = key;
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
     assert_eq!(run.report().new_claims, Some(0));
 }
@@ -343,8 +351,8 @@ fn claimable_dead_letter_may_be_a_violation() {
         let mut run = FinishedRun::new(&["run", scenario, "--messages", "5"]);
         run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Failed);
         run.seen.dead_letters.insert("m0".to_owned());
-        run.seen.claims.remove(&0);
-        run.seen.objects.remove(&0);
+        run.seen.claims.remove(0);
+        run.seen.objects.remove(0);
         run.seen.logs.keys.remove(&run.plan.event_ids[0]);
         assert_eq!(run.judge().0, verdict, "{scenario}");
     }
@@ -363,7 +371,7 @@ fn partial_run_is_never_held() {
     let mut run = FinishedRun::new(&["--messages", "2"]);
     let verdict = |run: &FinishedRun| RunReport::new(&run.evidence(&prefix(), true, true), Duration::ZERO).verdict;
     assert_eq!(verdict(&run), Verdict::Inconclusive);
-    run.seen.objects.get_mut(&0).unwrap().versions = 2;
+    run.seen.objects.get_mut(0).unwrap().versions = 2;
     assert_eq!(verdict(&run), Verdict::Violated);
 }
 
@@ -379,7 +387,7 @@ fn run_with_refused_message_is_never_held() {
     let mut text = Vec::new();
     producer::report::text::write(&run.report(), false, &mut text).unwrap();
     assert!(String::from_utf8(text).unwrap().ends_with("verdict: inconclusive (SQS did not accept all messages)\n"));
-    run.seen.objects.get_mut(&0).unwrap().versions = 2;
+    run.seen.objects.get_mut(0).unwrap().versions = 2;
     assert_eq!(run.judge().0, Verdict::Violated);
 }
 
@@ -393,7 +401,7 @@ fn run_with_unsent_messages_is_never_held() {
     let mut text = Vec::new();
     producer::report::text::write(&run.report(), false, &mut text).unwrap();
     assert!(String::from_utf8(text).unwrap().ends_with("verdict: inconclusive (not all messages were sent)\n"));
-    run.seen.objects.get_mut(&0).unwrap().versions = 2;
+    run.seen.objects.get_mut(0).unwrap().versions = 2;
     assert_eq!(run.judge().0, Verdict::Violated);
 }
 
@@ -461,10 +469,9 @@ fn unlogged_message_must_match_its_claim() {
 /// instead.
 #[test]
 fn claim_under_another_list_is_compared_by_body() {
-    let mut run = FinishedRun::new(&["run", "restamped"]);
-    for claim in run.seen.claims.values_mut() {
+    let mut run = FinishedRun::with_claims(&["run", "restamped"], |claim| {
         claim.digest = claim::Digest::of(&claim.body_text().unwrap()).unwrap().to_bytes();
-    }
+    });
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
     let name = "each duplicate matches its event's claim, and each conflict differs from it";
     let duplicate = run.seen.logs.outcomes.values_mut().find(|outcome| **outcome == IngestOutcome::Duplicate);

@@ -58,7 +58,13 @@ impl ObjectPrefix {
     /// `claimed_at`.
     #[must_use]
     pub fn object_key(&self, claim: &Claim) -> String {
-        format!("{}{}/{}.json", self.0, partition(claim.claim_id), claim.claim_id)
+        self.object_key_of(claim.claim_id)
+    }
+
+    /// Returns the [`object_key`](Self::object_key) of the claim with this id.
+    #[must_use]
+    pub fn object_key_of(&self, claim_id: Uuid) -> String {
+        format!("{}{}/{claim_id}.json", self.0, partition(claim_id))
     }
 
     /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<pack_id>.json.gz`. The date and hour (UTC) come from the time in the pack id.

@@ -3,10 +3,10 @@
 //! A packed claim's line is in the object of its pack or in the object of a pack of its own, whose id is the claim id. It
 //! must be in exactly one of them, and the claim must not have a single object beside it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
 
-use claim::{Claim, PackRef};
+use claim::PackRef;
 use flate2::read::MultiGzDecoder;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
@@ -16,7 +16,10 @@ use super::{
     Expected, History, KEYS_AT_ONCE, LISTS_AT_ONCE, Object, READS_AT_ONCE, StoredObject, histories, hour, is_as_sent,
     read,
 };
+use crate::by_event::ByEvent;
+use crate::observed_claim::ObservedClaim;
 use crate::pipeline_client::PipelineClient;
+use crate::place::Place;
 use crate::read_back::LookupResults;
 
 /// Number of claims after which a group of packs is full. Each claim has three keys, so a group needs about one list
@@ -30,7 +33,7 @@ const MAX_TEXT_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Clone, Copy)]
 pub(super) struct PackedClaim<'a> {
     pub(super) event: usize,
-    pub(super) claim: &'a Claim,
+    pub(super) claim: &'a ObservedClaim,
     pub(super) pack: PackRef,
 }
 
@@ -40,7 +43,7 @@ pub(super) async fn packed_lines(
     bucket: &str,
     expected: Expected<'_>,
     mut claims: Vec<PackedClaim<'_>>,
-    known: &HashMap<usize, Object>,
+    known: &ByEvent<Object>,
 ) -> LookupResults<Object> {
     claims.sort_unstable_by_key(|claim| (claim.pack.pack_id, claim.claim.claim_id));
     let mut groups: Vec<Vec<PackedClaim<'_>>> = Vec::new();
@@ -59,51 +62,43 @@ async fn lines_of_group(
     bucket: &str,
     expected: Expected<'_>,
     claims: &[PackedClaim<'_>],
-    known: &HashMap<usize, Object>,
+    known: &ByEvent<Object>,
 ) -> anyhow::Result<Vec<(usize, Option<Object>)>> {
-    let keys_of: Vec<[String; 3]> = claims.iter().map(|packed| keys(expected, packed)).collect();
-    let mut keys: Vec<&str> = keys_of.iter().flatten().map(String::as_str).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let mut existing: HashMap<&str, History> = HashMap::new();
+    let places_of: Vec<[Place; 3]> = claims.iter().map(places).collect();
+    let by_key: BTreeMap<String, Place> =
+        places_of.iter().flatten().map(|place| (place.key(expected.prefix), *place)).collect();
+    let keys: Vec<&str> = by_key.keys().map(String::as_str).collect();
+    let mut existing: HashMap<Place, History> = HashMap::new();
     for keys in keys.chunk_by(|a, b| hour(a) == hour(b)).flat_map(|keys| keys.chunks(KEYS_AT_ONCE)) {
-        existing.extend(histories(client, bucket, keys).await?.into_iter().filter(|(_, history)| history.exists()));
+        let histories = histories(client, bucket, keys).await?.into_iter().filter(|(_, history)| history.exists());
+        existing.extend(histories.map(|(key, history)| (by_key[key], history)));
     }
 
-    let is_unchanged = |event: &usize, keys: &[String; 3]| {
-        let mut places = keys.iter().filter_map(|key| Some((key, existing.get(key.as_str())?)));
-        let known = known.get(event)?;
-        let (key, history) = places.next()?;
-        (places.next().is_none() && *key == known.key && history.is_still(known)).then(|| known.clone())
+    let unchanged = |(packed, places): (&PackedClaim<'_>, &[Place; 3])| {
+        let mut found = places.iter().filter_map(|place| Some((place, existing.get(place)?)));
+        let known = known.get(packed.event)?;
+        let (place, history) = found.next()?;
+        let is_same = *place == known.place && history.is_still(known);
+        (found.next().is_none() && is_same).then(|| known.clone())
     };
-    let unchanged: Vec<Option<Object>> =
-        claims.iter().zip(&keys_of).map(|(packed, keys)| is_unchanged(&packed.event, keys)).collect();
-    let mut changed: Vec<&str> = keys_of
-        .iter()
-        .zip(&unchanged)
-        .filter(|(_, known)| known.is_none())
-        .flat_map(|(keys, _)| keys)
-        .map(String::as_str)
-        .collect();
-    changed.sort_unstable();
-    changed.dedup();
-    let reads = changed.into_iter().filter_map(|key| Some((key, existing.get(key)?)));
-    let reads = reads.map(|(key, history)| async move {
-        anyhow::Ok(
-            read(client, bucket, key, history)
-                .await?
-                .map(|stored| (key, history, LinesByClaim::parse(key, &stored.content), stored)),
-        )
+    let unchanged: Vec<Option<Object>> = claims.iter().zip(&places_of).map(unchanged).collect();
+    let changed = places_of.iter().zip(&unchanged).filter(|(_, known)| known.is_none());
+    let changed: BTreeSet<Place> = changed.flat_map(|(places, _)| *places).collect();
+    let reads = changed.into_iter().filter_map(|place| Some((place, existing.get(&place)?)));
+    let reads = reads.map(|(place, history)| async move {
+        let key = place.key(expected.prefix);
+        let stored = read(client, bucket, &key, history).await?;
+        anyhow::Ok(stored.map(|stored| (place, history, LinesByClaim::parse(&key, &stored.content), stored)))
     });
     let objects: Vec<_> = stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await?;
 
     let found = |(packed, known): (&PackedClaim<'_>, Option<Object>)| {
-        let copies = objects.iter().flatten().flat_map(|(key, history, lines, stored)| {
+        let copies = objects.iter().flatten().flat_map(|(place, history, lines, stored)| {
             let lines = lines.0.get(&packed.claim.claim_id).into_iter().flatten();
-            lines.map(move |line| (*key, *history, line, stored))
+            lines.map(move |line| (*place, *history, line, stored))
         });
         let object = known.or_else(|| {
-            copies.fold(None, |object: Option<Object>, (key, history, line, StoredObject { versions, .. })| {
+            copies.fold(None, |object: Option<Object>, (place, history, line, StoredObject { versions, .. })| {
                 let is_as_sent = is_as_sent(line, packed.claim, packed.event, expected);
                 Some(match object {
                     Some(other) => Object {
@@ -112,10 +107,10 @@ async fn lines_of_group(
                         ..other
                     },
                     None => Object {
-                        key: key.to_owned(),
+                        place,
                         versions: *versions,
                         is_as_sent,
-                        version_id: history.latest_id().map(str::to_owned),
+                        version_id: history.latest_id().map(Box::from),
                     },
                 })
             })
@@ -125,11 +120,10 @@ async fn lines_of_group(
     Ok(claims.iter().zip(unchanged).map(found).collect())
 }
 
-/// Returns the keys under which the line of a packed claim may be: that of its pack, that of its own pack, and that of a
-/// single object, where it must not be.
-fn keys(expected: Expected<'_>, PackedClaim { claim, pack, .. }: &PackedClaim<'_>) -> [String; 3] {
-    let prefix = expected.prefix;
-    [prefix.pack_key(pack.pack_id), prefix.pack_key(claim.claim_id), prefix.object_key(claim)]
+/// Returns the places to look at for the line of a packed claim: its pack, its own pack, and a single object, where the
+/// line must not be.
+fn places(PackedClaim { claim, pack, .. }: &PackedClaim<'_>) -> [Place; 3] {
+    [Place::Pack(pack.pack_id), Place::Pack(claim.claim_id), Place::Single(claim.claim_id)]
 }
 
 /// The lines of an object, by the ids of their claims.

@@ -17,6 +17,7 @@ use crate::dead_letters::{DeadLetterSearch, MAX_ROUNDS};
 use crate::lake::packs::{self, is_pack};
 use crate::lake::{self, StoredObject};
 use crate::pipeline_client::PipelineClient;
+use crate::place::Place;
 use crate::read_back;
 
 /// Maximum number of pages of one log search. Reading that many pages takes at least 100 s, because CloudWatch Logs
@@ -110,11 +111,14 @@ impl EventSearch<'_> {
             return None;
         };
         let (keys, claim_id) = if let Some(claim) = claim {
-            (lake::keys(prefix, claim), Some(claim.claim_id))
+            (
+                Place::of_claim(claim.claim_id, claim.layout).map(|place| place.key(prefix)).collect(),
+                Some(claim.claim_id),
+            )
         } else {
             let is_object = |line: &&ArchiveLine| ["written", "already_there"].contains(&line.outcome.as_str());
             let last = archive.iter().rfind(is_object)?;
-            (last.key.iter().cloned().collect(), last.claim_id.as_ref().and_then(|id| id.parse().ok()))
+            (Vec::from_iter(last.key.clone()), last.claim_id.as_ref().and_then(|id| id.parse().ok()))
         };
         for key in keys {
             let read = lake::read_object(client, bucket, &key).await;

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use claim::Digest;
-
 use super::{Invariant, MAX_EXAMPLES, NEED_ROUTINE_LINES};
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
@@ -47,7 +45,10 @@ impl Evidence<'_> {
         for event in won.filter_map(|(_, &index)| self.plan.messages[index].event) {
             *wins.entry(event).or_default() += 1;
         }
-        let keys_where = |test: fn(&Object) -> bool| objects.values().filter(move |object| test(object));
+        let keys_where = |test: fn(&Object) -> bool| {
+            let objects = objects.iter().filter(move |(_, object)| test(object));
+            objects.map(|(_, object)| (true, object.place.key(self.prefix)))
+        };
         vec![
             // If a message has no outcome and is not a dead letter, it is lost once the queue has been empty for long
             // enough.
@@ -79,27 +80,24 @@ impl Evidence<'_> {
                 "each event has a claim",
                 self.knows(&[Source::Table]),
                 self.unarchived()
-                    .filter(|event| !claims.contains_key(event))
+                    .filter(|event| !claims.contains(*event))
                     .map(|event| (seen.missing_claims.contains(&event), id(event))),
             ),
             judge(
                 "each claim has its object",
                 self.knows(&in_lake),
                 claims
-                    .keys()
-                    .filter(|event| !objects.contains_key(event))
-                    .map(|event| (seen.missing_objects.contains(event), id(*event))),
+                    .iter()
+                    .map(|(event, _)| event)
+                    .filter(|event| !objects.contains(*event))
+                    .map(|event| (seen.missing_objects.contains(&event), id(event))),
             ),
             judge(
                 "each object has exactly one version",
                 self.knows(&in_lake),
-                keys_where(|object| object.versions != 1).map(|object| (true, object.key.clone())),
+                keys_where(|object| object.versions != 1),
             ),
-            judge(
-                "each object holds its event as sent",
-                self.knows(&in_lake),
-                keys_where(|object| !object.is_as_sent).map(|object| (true, object.key.clone())),
-            ),
+            judge("each object holds its event as sent", self.knows(&in_lake), keys_where(|object| !object.is_as_sent)),
             judge(
                 NO_OTHER_OBJECT,
                 self.knows(&[Source::Table, Source::ArchiveLog]),
@@ -160,7 +158,7 @@ impl Evidence<'_> {
             let first = digests.next().flatten();
             // If the claim has the same content as the messages, `ingest-fn` misjudged them. Another invariant reports
             // that.
-            let claimed = seen.claims.get(event).and_then(|claim| claim.comparable_digest(&plan.rules).ok());
+            let claimed = seen.claims.get(*event).and_then(|claim| claim.digest);
             digests.all(|digest| digest == first) && claimed != first
         };
         let is_conflict = |id: &String| seen.logs.outcomes.get(id) == Some(&IngestOutcome::Conflict);
@@ -179,16 +177,11 @@ impl Evidence<'_> {
     /// the dead-letter queue was read.
     fn misjudged(&self) -> impl Iterator<Item = (bool, String)> {
         let Self { plan, sent, seen, .. } = *self;
-        let digests: HashMap<usize, Digest> = seen
-            .claims
-            .iter()
-            .filter_map(|(event, claim)| Some((*event, claim.comparable_digest(&plan.rules).ok()?)))
-            .collect();
         let misjudged = move |(id, index): (&String, &usize)| -> Option<(bool, String)> {
             let message = &plan.messages[*index];
             let event = message.event?;
-            let claim = seen.claims.get(&event)?;
-            let judging_claim_id = seen.logs.claim_ids.get(&claim.event_id);
+            let claim = seen.claims.get(event)?;
+            let judging_claim_id = seen.logs.claim_ids.get(&plan.event_ids[event]);
             let is_judged_by_claim = match judging_claim_id {
                 Some(only) => *only == Some(claim.claim_id.to_string()),
                 None => !self.log_routine_outcomes,
@@ -196,7 +189,7 @@ impl Evidence<'_> {
             if !is_judged_by_claim {
                 return None;
             }
-            let matches_claim = message.digest? == *digests.get(&event)?;
+            let matches_claim = message.digest? == claim.digest?;
             match seen.logs.outcomes.get(id) {
                 Some(IngestOutcome::Duplicate | IngestOutcome::Won) => !matches_claim,
                 Some(IngestOutcome::Conflict) => matches_claim,
