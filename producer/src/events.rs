@@ -13,7 +13,7 @@ use claim::EventRules;
 use crate::cli::{MAX_BODY_BYTES, MAX_MESSAGES, RunArgs};
 use crate::scenario::{Content, Scenario};
 
-pub use plan::{Attribute, Message, Plan, PlanError};
+pub use plan::{Attribute, Message, NamedEvent, Plan, PlanError};
 
 impl Plan {
     /// Plans the messages that the command line and the scenario ask for. `rules` determine the event id and the digest
@@ -48,6 +48,7 @@ impl Plan {
             event_ids: Vec::new(),
             messages_of: Vec::new(),
             rejected_ids: Vec::new(),
+            events_by_id: Vec::new(),
             index_of_id: HashMap::new(),
         };
         match &args.file {
@@ -55,6 +56,8 @@ impl Plan {
             None => plan.generate(scenario, args, messages, max_bytes)?,
         }
         plan.index_of_id = HashMap::new();
+        plan.events_by_id = (0..plan.event_ids.len()).collect();
+        plan.events_by_id.sort_unstable_by_key(|&event| &plan.event_ids[event]);
         check_count(plan.messages.len() as u64 * u64::from(args.copies))?;
         plan.repeat(args.copies);
         if args.copies > 1 {

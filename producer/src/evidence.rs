@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use claim::ObjectPrefix;
 
 use crate::events::Plan;
+use crate::function_logs::LoggedKey;
 use crate::observed_claim::ObservedClaim;
 use crate::place::Place;
 use crate::scenario::Scenario;
@@ -79,18 +80,18 @@ impl Evidence<'_> {
     /// Returns the keys of extra objects. A key is extra if `archive-fn` logged that it archived an event of this run
     /// under this key, but the key is not one of the claim's, or the claim is known to be missing.
     pub(crate) fn extra(&self) -> Vec<String> {
-        let ids = self.plan.event_ids.iter().enumerate();
-        let keys = ids.filter_map(|(event, id)| {
-            let expected = self.seen.claims.get(event).map(|claim| {
-                let places = Place::of_claim(claim.claim_id, claim.layout);
-                places.map(|place| place.key(self.prefix)).collect::<Vec<_>>()
-            });
+        let keys = self.seen.logs.keys.iter().filter_map(|(event, logged)| {
+            let claim = self.seen.claims.get(event);
+            let is_expected = move |key: &&LoggedKey| {
+                let mut places = claim.into_iter().flat_map(|claim| Place::of_claim(claim.claim_id, claim.layout));
+                places.any(|place| **key == LoggedKey::At(place))
+            };
             // If the claim has not been read, the right key is unknown, so no key counts as extra. If the claim is
             // known to be missing, every key is extra.
-            let is_known = expected.is_some() || self.seen.missing_claims.contains(&event);
-            let logged = self.seen.logs.keys.get(id)?.iter().map(|(key, _)| key);
-            Some(logged.filter(move |key| is_known && !expected.as_ref().is_some_and(|keys| keys.contains(key))))
+            let is_known = claim.is_some() || self.seen.missing_claims.contains(&event);
+            let keys = logged.iter().map(|(key, _)| key);
+            is_known.then(|| keys.filter(move |key| !is_expected(key)))
         });
-        keys.flatten().cloned().collect()
+        keys.flatten().map(|key| key.text(self.prefix)).collect()
     }
 }

@@ -1,19 +1,23 @@
 //! Reads the logs of `ingest-fn` and `archive-fn`, and collects what they say about this run's messages and events.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use claim::ObjectPrefix;
 use emulator::logs::Logs;
 use ops::command_line::error_line;
 use ops::logs::{FilterLogEvents, LogEvent, LogsClient};
 use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use crate::events::Plan;
+use crate::by_event::ByEvent;
+use crate::events::{NamedEvent, Plan};
 use crate::pipeline_client::PipelineClient;
+use crate::place::Place;
 use crate::progress::Progress;
 use crate::source::Source;
 
@@ -146,6 +150,31 @@ struct ArchiveLine {
     lag_ms: Option<u64>,
 }
 
+/// A key under which `archive-fn` logged an event as archived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoggedKey {
+    /// The key of a single object or a pack. Nearly all keys have this form, which needs a quarter of the memory of the
+    /// text.
+    At(Place),
+    Other(Box<str>),
+}
+
+impl LoggedKey {
+    #[must_use]
+    pub fn new(key: &str, prefix: &ObjectPrefix) -> Self {
+        Place::from_key(prefix, key).map_or_else(|| Self::Other(key.into()), Self::At)
+    }
+
+    /// Returns the key as `archive-fn` logged it.
+    #[must_use]
+    pub fn text(&self, prefix: &ObjectPrefix) -> String {
+        match self {
+            Self::At(place) => place.key(prefix),
+            Self::Other(key) => key.to_string(),
+        }
+    }
+}
+
 /// The information about this run in both functions' logs.
 #[derive(Default)]
 pub struct FunctionLogs {
@@ -162,29 +191,31 @@ pub struct FunctionLogs {
     pub acknowledged: usize,
     /// Number of messages in `outcomes` that won their event.
     pub won: usize,
-    /// Maps each event id to the id of the claim that the event's messages were checked against. The value is `None` if
-    /// there were several such claims, which happens around the end of a dedup window.
-    pub claim_ids: HashMap<String, Option<String>>,
-    /// Maps each event id to the keys under which `archive-fn` logged the event as archived. Each key has the time of
-    /// its first log line, in milliseconds since 1970, by the clock of `archive-fn`. Nearly all events have one key.
-    pub keys: HashMap<String, Vec<(String, i64)>>,
+    /// Maps each event to the id of the claim that the event's messages were checked against. The value is `None` if
+    /// there were several such claims, which happens around the end of a dedup window, or if the id is not a UUID.
+    pub claim_ids: ByEvent<Option<Uuid>>,
+    /// Maps each event to the keys under which `archive-fn` logged the event as archived. Each key has the time of its
+    /// first log line, in milliseconds since 1970, by the clock of `archive-fn`. Nearly all events have one key.
+    pub keys: ByEvent<Vec<(LoggedKey, i64)>>,
     /// Time from the claim to the object, in milliseconds, in the last log line that states this time.
     pub lag_ms: Option<u64>,
 }
 
 impl FunctionLogs {
-    /// Returns the time at which `archive-fn` first logged the event as archived under the key.
-    pub(crate) fn archived_ms(&self, event_id: &str, key: &str) -> Option<i64> {
-        self.keys.get(event_id)?.iter().find(|(known, _)| known == key).map(|(_, at_ms)| *at_ms)
+    /// Returns the time at which `archive-fn` first logged the event as archived in this place.
+    pub(crate) fn archived_ms(&self, event: usize, place: Place) -> Option<i64> {
+        let key = LoggedKey::At(place);
+        self.keys.get(event)?.iter().find(|(known, _)| *known == key).map(|(_, at_ms)| *at_ms)
     }
 
     /// Records a log line of `ingest-fn`. Ignores lines about events that are not of this run, and lines that are not
-    /// about a message.
-    pub fn ingest(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
+    /// about a message. `find` looks up an event id in the plan.
+    pub fn ingest(&mut self, line: &str, find: impl Fn(&str) -> NamedEvent) {
         let Ok(IngestLine { outcome, message_id, event_id, claim_id, differs }) = serde_json::from_str(line) else {
             return;
         };
-        if event_id.as_deref().is_some_and(|event_id| !is_ours(event_id)) {
+        let event = event_id.as_deref().map(find);
+        if event == Some(NamedEvent::Unknown) {
             return;
         }
         let before = self.outcomes.get(&message_id).copied();
@@ -202,35 +233,48 @@ impl FunctionLogs {
             self.differs.remove(&message_id);
         }
         self.outcomes.insert(message_id, best);
-        if let (Some(event_id), Some(claim_id)) = (event_id, claim_id) {
-            let only = self.claim_ids.entry(event_id).or_insert_with(|| Some(claim_id.clone()));
-            if *only != Some(claim_id) {
-                *only = None;
+        if let (Some(NamedEvent::Planned(event)), Some(claim_id)) = (event, claim_id) {
+            let claim_id = parse_claim_id(&claim_id);
+            match self.claim_ids.get_mut(event) {
+                Some(only) if *only != claim_id => *only = None,
+                Some(_) => {}
+                None => self.claim_ids.insert(event, claim_id),
             }
         }
     }
 
     /// Records a log line of `archive-fn`. Ignores all lines except those about archived objects of this run's events.
-    pub fn archive(&mut self, line: &str, is_ours: impl Fn(&str) -> bool) {
+    /// `find` looks up an event id in the plan.
+    pub fn archive(&mut self, line: &str, prefix: &ObjectPrefix, find: impl Fn(&str) -> NamedEvent) {
         if let Ok(ArchiveLine { event_id, key, outcome, timestamp, lag_ms }) = serde_json::from_str(line)
             && ["written", "already_there"].contains(&outcome.as_str())
-            && is_ours(&event_id)
+            && let NamedEvent::Planned(event) = find(&event_id)
         {
             self.lag_ms = lag_ms.or(self.lag_ms);
             let at_ms = chrono::DateTime::parse_from_rfc3339(&timestamp).map_or(i64::MAX, |at| at.timestamp_millis());
-            let keys = self.keys.entry(event_id).or_insert_with(|| Vec::with_capacity(1));
-            match keys.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, first)) => *first = at_ms.min(*first),
-                None => keys.push((key, at_ms)),
+            let key = LoggedKey::new(&key, prefix);
+            match self.keys.get_mut(event) {
+                // Not `Vec::new`, which would allocate space for four keys.
+                None => self.keys.insert(event, vec![(key, at_ms)]),
+                Some(keys) => match keys.iter_mut().find(|(known, _)| *known == key) {
+                    Some((_, first)) => *first = at_ms.min(*first),
+                    None => keys.push((key, at_ms)),
+                },
             }
         }
     }
 }
 
+/// Parses the id of a claim in the only form that `ingest-fn` writes.
+fn parse_claim_id(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|claim_id| claim_id.to_string() == text)
+}
+
 /// Reads the logs of both functions during a run.
 pub struct LogReader<'a> {
     client: &'a PipelineClient,
-    event_ids: HashSet<&'a str>,
+    plan: &'a Plan,
+    prefix: &'a ObjectPrefix,
     tails: Vec<(Source, Tail)>,
     pub logs: FunctionLogs,
     /// The error for each log that cannot be read.
@@ -243,7 +287,14 @@ pub struct LogReader<'a> {
 impl<'a> LogReader<'a> {
     /// Creates a reader that starts at the time `from_ms`, in milliseconds since 1970.
     #[must_use]
-    pub fn new(client: &'a PipelineClient, plan: &'a Plan, from_ms: i64, progress: &'a Progress, show: bool) -> Self {
+    pub fn new(
+        client: &'a PipelineClient,
+        plan: &'a Plan,
+        prefix: &'a ObjectPrefix,
+        from_ms: i64,
+        progress: &'a Progress,
+        show: bool,
+    ) -> Self {
         let stack = &client.stack;
         let groups = [(Source::IngestLog, &stack.ingest_log_group), (Source::ArchiveLog, &stack.archive_log_group)];
         let tail = |group: &String| match &client.embedded {
@@ -252,9 +303,14 @@ impl<'a> LogReader<'a> {
         };
         Self {
             client,
-            event_ids: plan.event_ids.iter().chain(&plan.rejected_ids).map(String::as_str).collect(),
+            plan,
+            prefix,
             tails: groups.into_iter().filter_map(|(source, group)| Some((source, group.as_ref().map(tail)?))).collect(),
-            logs: FunctionLogs::default(),
+            logs: FunctionLogs {
+                claim_ids: ByEvent::with_capacity(plan.event_ids.len()),
+                keys: ByEvent::with_capacity(plan.event_ids.len()),
+                ..FunctionLogs::default()
+            },
             unreadable: BTreeMap::new(),
             progress,
             show,
@@ -282,10 +338,10 @@ impl<'a> LogReader<'a> {
                 if self.show {
                     self.progress.print(line.trim_end());
                 }
-                let is_ours = |event_id: &str| self.event_ids.contains(event_id);
+                let find = |event_id: &str| self.plan.find_event(event_id);
                 match source {
-                    Source::IngestLog => self.logs.ingest(&line, is_ours),
-                    _ => self.logs.archive(&line, is_ours),
+                    Source::IngestLog => self.logs.ingest(&line, find),
+                    _ => self.logs.archive(&line, self.prefix, find),
                 }
             }
         }

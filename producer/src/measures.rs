@@ -98,10 +98,8 @@ pub(crate) struct Times {
 pub(crate) fn times(evidence: &Evidence<'_>) -> Vec<Times> {
     let new = evidence.seen.claims.iter().filter(|(_, claim)| evidence.is_new(claim));
     let times = new.map(|(event, claim)| {
-        let archived_ms = evidence.seen.objects.get(event).and_then(|object| {
-            let key = object.place.key(evidence.prefix);
-            evidence.seen.logs.archived_ms(&evidence.plan.event_ids[event], &key)
-        });
+        let object = evidence.seen.objects.get(event);
+        let archived_ms = object.and_then(|object| evidence.seen.logs.archived_ms(event, object.place));
         Times {
             sent_ms: claim.confirmed_winner().and_then(|index| *evidence.sent.sent_ms.get(index)?),
             claimed_ms: claim.claimed_at.timestamp_millis(),

@@ -150,7 +150,7 @@ pub async fn judge(
     let started_at = SystemTime::now();
     let since_1970 = (started_at - CLOCK_DIFFERENCE).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let read_from_ms = i64::try_from(since_1970.as_millis()).unwrap_or_default();
-    let mut reader = LogReader::new(client, &plan, read_from_ms, progress, args.logs);
+    let mut reader = LogReader::new(client, &plan, &prefix, read_from_ms, progress, args.logs);
 
     let observe = async {
         let all_sent = Notify::new();

@@ -253,7 +253,7 @@ impl<'a> Watch<'a> {
         let all = all || all_handled || !self.log_routine_outcomes || !self.is_readable(Source::IngestLog);
         // An unconfirmed message may have won its event. Only the log of `archive-fn` shows that such an event is
         // claimed.
-        let is_archived = |event: usize| self.reader.logs.keys.contains_key(&self.plan.event_ids[event]);
+        let is_archived = |event: usize| self.reader.logs.keys.contains(event);
         let is_wanted = |event: &usize| all || self.has_acknowledged(*event) || is_archived(*event);
         let wanted: Vec<usize> = self.unclaimed.iter().copied().filter(is_wanted).collect();
         let mut problem = None;
@@ -298,8 +298,7 @@ impl<'a> Watch<'a> {
     async fn read_objects(&mut self) {
         let all = !self.log_routine_outcomes || !self.is_readable(Source::ArchiveLog);
         let is_due = |event: &usize| {
-            all || self.reader.logs.keys.contains_key(&self.plan.event_ids[*event])
-                || self.seen.claims[*event].confirmed_winner().is_none()
+            all || self.reader.logs.keys.contains(*event) || self.seen.claims[*event].confirmed_winner().is_none()
         };
         let wanted: Vec<usize> = self.unread.iter().copied().filter(is_due).collect();
         if wanted.len() >= lake::KEYS_AT_ONCE || self.awaits_only_objects() {
@@ -338,8 +337,7 @@ impl<'a> Watch<'a> {
                     self.unread.insert(event);
                     let claim = &self.seen.claims[event];
                     let mut places = Place::of_claim(claim.claim_id, claim.layout);
-                    let event_id = &self.plan.event_ids[event];
-                    if places.any(|place| self.reader.logs.archived_ms(event_id, &place.key(&self.prefix)).is_some()) {
+                    if places.any(|place| self.reader.logs.archived_ms(event, place).is_some()) {
                         self.seen.missing_objects.insert(event);
                     }
                 }

@@ -2,15 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use claim::{Body, Claim, ObjectPrefix, SourceMessage};
 use clap::Parser as _;
 use producer::cli::{Cli, Command};
-use producer::events::Plan;
+use producer::events::{NamedEvent, Plan};
 use producer::evidence::Evidence;
-use producer::function_logs::{FunctionLogs, IngestOutcome};
+use producer::function_logs::{FunctionLogs, IngestOutcome, LoggedKey};
 use producer::lake::Object;
 use producer::observed_claim::{ObservedClaim, UnknownWinner, Winner};
 use producer::place::Place;
@@ -76,9 +76,8 @@ impl FinishedRun {
                     Claim::new(&event, &SourceMessage::new(&id, &message.body), SystemTime::now(), window, &[7; 10])
                         .unwrap();
                 let place = Place::Single(claim.claim_id);
-                let key = place.key(&prefix());
-                seen.logs.claim_ids.insert(event.id.clone(), Some(claim.claim_id.to_string()));
-                seen.logs.keys.insert(event.id, vec![(key, 0)]);
+                seen.logs.claim_ids.insert(event_index, Some(claim.claim_id));
+                seen.logs.keys.insert(event_index, vec![(LoggedKey::At(place), 0)]);
                 change(&mut claim);
                 seen.claims.insert(event_index, ObservedClaim::new(claim, &plan.rules, &sent));
                 seen.objects.insert(event_index, Object { place, versions: 1, is_as_sent: true, version_id: None });
@@ -169,7 +168,7 @@ fn unconfirmed_send_violates_nothing() {
     run.seen.claims.remove(1);
     run.seen.objects.remove(1);
     assert_eq!(run.judge(), (Verdict::Held, vec![]), "it was delivered, and its claim was not looked up");
-    run.seen.logs.keys.remove("grid_stress_999-2");
+    run.seen.logs.keys.remove(1);
     assert_eq!(run.judge(), (Verdict::Held, vec![]), "it was not delivered");
 }
 
@@ -251,7 +250,8 @@ fn each_violation_is_found() {
         ("each object has exactly one version", |run| run.seen.objects.get_mut(0).unwrap().versions = 2),
         ("each object holds its event as sent", |run| run.seen.objects.get_mut(0).unwrap().is_as_sent = false),
         ("no event has an object other than its claim's", |run| {
-            run.seen.logs.keys.get_mut("grid_stress_999").unwrap().push(("events/other.json".to_owned(), 0));
+            let other = LoggedKey::new("events/other.json", &prefix());
+            run.seen.logs.keys.get_mut(0).unwrap().push((other, 0));
         }),
     ];
     for (name, violate) in violations {
@@ -289,7 +289,7 @@ fn claim_of_earlier_run_is_not_new() {
     run.seen.claims.get_mut(0).unwrap().winner = Winner::Unknown(Box::new(winner));
     assert_eq!(run.report().new_claims, Some(1));
     run.seen.claims.get_mut(0).unwrap().claimed_at -= Duration::from_secs(60);
-    run.seen.logs.keys = HashMap::new();
+    run.seen.logs.keys.clear();
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
     assert_eq!(run.report().new_claims, Some(0));
 }
@@ -353,7 +353,7 @@ fn claimable_dead_letter_may_be_a_violation() {
         run.seen.dead_letters.insert("m0".to_owned());
         run.seen.claims.remove(0);
         run.seen.objects.remove(0);
-        run.seen.logs.keys.remove(&run.plan.event_ids[0]);
+        run.seen.logs.keys.remove(0);
         assert_eq!(run.judge().0, verdict, "{scenario}");
     }
 }
@@ -493,10 +493,10 @@ fn report_says_where_conflicts_differ() {
             r#"{{"outcome":"conflict","message_id":"{id}","event_id":"{}","differs":"[\"/a\",\"/b\\u001b\"]"}}"#,
             run.plan.event_ids[0]
         );
-        run.seen.logs.ingest(&line, |_| true);
+        run.seen.logs.ingest(&line, |_| NamedEvent::Planned(0));
     }
     let malformed = format!(r#"{{"outcome":"conflict","message_id":"{}","differs":"no"}}"#, conflicts[0]);
-    run.seen.logs.ingest(&malformed, |_| true);
+    run.seen.logs.ingest(&malformed, |_| NamedEvent::Planned(0));
     let report = run.report();
     let json = serde_json::to_value(&report).unwrap();
     let count = conflicts.len();

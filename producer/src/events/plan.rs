@@ -23,8 +23,21 @@ pub struct Plan {
     pub messages_of: Vec<Vec<usize>>,
     /// Ids of the events that `ingest-fn` must reject because they are too large to be claimed.
     pub rejected_ids: Vec<String>,
+    /// The indices into `event_ids`, in the order of the ids.
+    pub(super) events_by_id: Vec<usize>,
     /// Maps each id in `event_ids` to its index. Empty once all messages are planned.
     pub(super) index_of_id: HashMap<String, usize>,
+}
+
+/// The event to which an event id belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedEvent {
+    /// An event that can be claimed, by its index in [`Plan::event_ids`].
+    Planned(usize),
+    /// An event that `ingest-fn` must reject.
+    Rejected,
+    /// An event that is not in the plan.
+    Unknown,
 }
 
 /// A message to send.
@@ -106,6 +119,17 @@ pub enum PlanError {
 impl Plan {
     pub(super) fn repeat(&mut self, times: u32) {
         self.messages = self.messages.iter().flat_map(|message| (0..times).map(|_| message.clone())).collect();
+    }
+
+    /// Looks up an event id.
+    #[must_use]
+    pub fn find_event(&self, event_id: &str) -> NamedEvent {
+        // A binary search is fast enough for log lines, and needs less memory than a map.
+        match self.events_by_id.binary_search_by(|&event| self.event_ids[event].as_str().cmp(event_id)) {
+            Ok(place) => NamedEvent::Planned(self.events_by_id[place]),
+            Err(_) if self.rejected_ids.iter().any(|rejected| rejected == event_id) => NamedEvent::Rejected,
+            Err(_) => NamedEvent::Unknown,
+        }
     }
 
     /// Determines the event of a message under the rules of the run.

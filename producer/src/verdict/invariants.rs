@@ -181,9 +181,9 @@ impl Evidence<'_> {
             let message = &plan.messages[*index];
             let event = message.event?;
             let claim = seen.claims.get(event)?;
-            let judging_claim_id = seen.logs.claim_ids.get(&plan.event_ids[event]);
+            let judging_claim_id = seen.logs.claim_ids.get(event);
             let is_judged_by_claim = match judging_claim_id {
-                Some(only) => *only == Some(claim.claim_id.to_string()),
+                Some(only) => *only == Some(claim.claim_id),
                 None => !self.log_routine_outcomes,
             };
             if !is_judged_by_claim {
