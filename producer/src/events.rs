@@ -59,16 +59,22 @@ impl Plan {
         plan.events_by_id = (0..plan.event_ids.len()).collect();
         plan.events_by_id.sort_unstable_by_key(|&event| &plan.event_ids[event]);
         check_count(plan.messages.len() as u64 * u64::from(args.copies))?;
-        plan.repeat(args.copies);
         if args.copies > 1 {
+            plan.repeat(args.copies);
             fastrand::Rng::with_seed(args.seed).shuffle(&mut plan.messages);
         }
         plan.messages_of = vec![Vec::new(); plan.event_ids.len()];
         for (index, message) in plan.messages.iter().enumerate() {
             if let Some(event) = message.event {
-                plan.messages_of[event].push(index);
+                match &mut plan.messages_of[event] {
+                    // `push` would allocate space for four indices.
+                    empty if empty.is_empty() => *empty = vec![index],
+                    indices => indices.push(index),
+                }
             }
         }
+        plan.messages.shrink_to_fit();
+        plan.event_ids.shrink_to_fit();
         Ok(plan)
     }
 }

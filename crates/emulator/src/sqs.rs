@@ -122,7 +122,7 @@ impl Sqs {
             receive_count: 0,
             hidden_until: None,
         };
-        queue.messages.insert(handle, message);
+        queue.messages.insert(handle, Box::new(message));
         queue.visible.push_back(handle);
         queue.changed.notify_waiters();
         Ok(id)
@@ -215,7 +215,7 @@ impl Sqs {
             let target = state.queue(&redrive.dead_letter_queue).expect("create_queue checked the dead-letter queue");
             for (handle, message) in dead {
                 // The message keeps its id, the time of its first send and its receive count.
-                target.messages.insert(handle, Message { hidden_until: None, ..message });
+                target.messages.insert(handle, Box::new(Message { hidden_until: None, ..*message }));
                 target.visible.push_back(handle);
                 target.changed.notify_waiters();
             }

@@ -79,8 +79,8 @@ pub(crate) struct Queue {
     pub(crate) visible: VecDeque<u64>,
     pub(crate) hidden: BTreeSet<(Instant, u64)>,
     /// The messages by handle, an internal number that grows with each message sent. A dead letter keeps its handle, so
-    /// the oldest message always comes first.
-    pub(crate) messages: BTreeMap<u64, Message>,
+    /// the oldest message always comes first. The messages are boxed, because the map's nodes are half empty.
+    pub(crate) messages: BTreeMap<u64, Box<Message>>,
     pub(crate) changed: Arc<Notify>,
 }
 
