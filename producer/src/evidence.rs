@@ -7,6 +7,7 @@ use claim::ObjectPrefix;
 
 use crate::events::Plan;
 use crate::function_logs::LoggedKey;
+use crate::message_id::MessageId;
 use crate::observed_claim::ObservedClaim;
 use crate::place::Place;
 use crate::scenario::Scenario;
@@ -51,7 +52,7 @@ impl Evidence<'_> {
     }
 
     /// Returns the ids of the confirmed messages that `ingest-fn` must reject.
-    pub(crate) fn to_be_rejected(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn to_be_rejected(&self) -> impl Iterator<Item = &MessageId> {
         let confirmed = self.sent.confirmed.iter();
         confirmed.filter(|(_, index)| self.plan.messages[**index].event.is_none()).map(|(id, _)| id)
     }

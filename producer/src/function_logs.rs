@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::by_event::ByEvent;
 use crate::events::{NamedEvent, Plan};
+use crate::message_id::MessageId;
 use crate::pipeline_client::PipelineClient;
 use crate::place::Place;
 use crate::progress::Progress;
@@ -180,12 +181,12 @@ impl LoggedKey {
 pub struct FunctionLogs {
     /// Maps each message id to the message's outcome. Includes messages of other senders if their log line names an
     /// event of this run or no event at all.
-    pub outcomes: HashMap<String, IngestOutcome>,
+    pub outcomes: HashMap<MessageId, IngestOutcome>,
     /// For each message whose outcome is a conflict, the time at which its last log line was read.
-    pub conflicts: HashMap<String, Instant>,
+    pub conflicts: HashMap<MessageId, Instant>,
     /// For each message whose outcome is a conflict, JSON Pointers to the places in which its body differs from the
     /// body in the claim. Messages whose log lines do not state these places are absent.
-    pub differs: HashMap<String, Vec<String>>,
+    pub differs: HashMap<MessageId, Vec<String>>,
     /// Number of messages whose outcome is `Duplicate`, `Conflict` or `Won`. `ingest-fn` acknowledged these messages,
     /// except conflicts if it is configured to fail them.
     pub acknowledged: usize,
@@ -218,6 +219,7 @@ impl FunctionLogs {
         if event == Some(NamedEvent::Unknown) {
             return;
         }
+        let message_id = MessageId::from(message_id.as_str());
         let before = self.outcomes.get(&message_id).copied();
         let best = before.map_or(outcome, |before| outcome.max(before));
         let counts = |is: fn(IngestOutcome) -> bool| usize::from(is(best) && !before.is_some_and(is));

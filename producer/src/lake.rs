@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use self::packs::{PackedClaim, packed_lines};
 use crate::by_event::ByEvent;
 use crate::events::Plan;
+use crate::message_id::MessageId;
 use crate::observed_claim::{ObservedClaim, Winner};
 use crate::pipeline_client::PipelineClient;
 use crate::place::Place;
@@ -315,7 +316,7 @@ fn is_as_sent(
     let matches_claim = event_id == plan.event_ids[event_index]
         && claim_id == claim.claim_id.to_string()
         && claimed_at == claim.claimed_at_text()
-        && Some(message_id.as_str()) == claim.message_id(sent);
+        && Some(&MessageId::from(message_id.as_str())) == claim.message_id(sent);
     // The winning message is unknown if another run sent it, or if its send was not confirmed. The object is then
     // compared with a message of this run whose digest is equal to the claim's. If there is no such message, the object
     // is compared with the body in the claim. If members are ignored, it may equal either, because messages with an

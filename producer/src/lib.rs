@@ -9,7 +9,7 @@
 //! | [`target`], [`terraform`] | the choice of the pipeline that a command works on |
 //! | [`embedded`] | the embedded pipeline of a run, and the faults that scenarios inject into it |
 //! | [`pipeline_client`] | SDK clients for a deployed stack or the embedded pipeline |
-//! | [`events`], [`send`] | the plan of the messages, and the code that sends them |
+//! | [`events`], [`send`], [`message_id`] | the plan of the messages, and the code that sends them |
 //! | [`progress`] | progress output and Ctrl-C |
 //! | [`watch`] | waiting until the pipeline is drained |
 //! | [`observed_claim`], [`place`], [`by_event`] | what is kept of each claim and object |
@@ -33,6 +33,7 @@ pub mod failure;
 pub mod function_logs;
 pub mod lake;
 pub mod measures;
+pub mod message_id;
 pub mod observed_claim;
 pub mod pipeline_client;
 pub mod place;

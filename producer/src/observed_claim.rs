@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use claim::{Body, Claim, Digest, EventRules, Layout};
 use uuid::Uuid;
 
+use crate::message_id::MessageId;
 use crate::send::SendResults;
 
 /// A claim as the verdict needs it. A run may have a million claims, so this type leaves out what can be derived from the
@@ -31,7 +32,7 @@ pub enum Winner {
 /// The id and the body of a winning message that is not a confirmed message of this run, as the claim has them.
 #[derive(Clone, Debug)]
 pub struct UnknownWinner {
-    pub message_id: String,
+    pub message_id: MessageId,
     pub body: Body,
 }
 
@@ -40,6 +41,7 @@ impl ObservedClaim {
     pub fn new(claim: Claim, rules: &EventRules, sent: &SendResults) -> Self {
         let digest = claim.comparable_digest(rules).ok();
         let Claim { claim_id, claimed_at, layout, message_id, body, .. } = claim;
+        let message_id = MessageId::from(message_id.as_str());
         let winner = match sent.confirmed.get(&message_id) {
             Some(&index) => Winner::Confirmed(index),
             None => Winner::Unknown(Box::new(UnknownWinner { message_id, body })),
@@ -58,9 +60,9 @@ impl ObservedClaim {
     }
 
     /// Returns the id of the winning message.
-    pub(crate) fn message_id<'a>(&'a self, sent: &'a SendResults) -> Option<&'a str> {
+    pub(crate) fn message_id<'a>(&'a self, sent: &'a SendResults) -> Option<&'a MessageId> {
         match &self.winner {
-            Winner::Confirmed(index) => sent.message_ids[*index].as_deref(),
+            Winner::Confirmed(index) => sent.message_ids[*index].as_ref(),
             Winner::Unknown(winner) => Some(&winner.message_id),
         }
     }

@@ -11,6 +11,7 @@ use ops::command_line::error_line;
 use tokio::time::Instant;
 
 use crate::events::{Attribute, Plan};
+use crate::message_id::MessageId;
 use crate::pipeline_client::PipelineClient;
 use crate::progress::Progress;
 
@@ -41,9 +42,9 @@ pub(crate) fn code_point(c: char) -> String {
 #[derive(Default)]
 pub struct SendResults {
     /// Maps the id of each message that SQS confirmed to its index in [`Plan::messages`].
-    pub confirmed: HashMap<String, usize>,
+    pub confirmed: HashMap<MessageId, usize>,
     /// Maps each index in [`Plan::messages`] to the message id, if SQS confirmed the message.
-    pub message_ids: Vec<Option<String>>,
+    pub message_ids: Vec<Option<MessageId>>,
     /// Maps each index in [`Plan::messages`] to the time at which the message's request started, in milliseconds since
     /// 1970 by this machine's clock.
     pub sent_ms: Vec<Option<i64>>,
@@ -72,7 +73,7 @@ pub struct SendSettings {
 
 /// The outcome of sending one message.
 enum Outcome {
-    Confirmed(String),
+    Confirmed(MessageId),
     Unconfirmed(String),
     Refused(String),
     Unsent,
@@ -211,7 +212,7 @@ async fn send(client: &PipelineClient, plan: &Plan, messages: Range<usize>) -> V
 
 fn confirmed(message_id: Option<String>) -> Outcome {
     match message_id.filter(|id| !id.is_empty()) {
-        Some(message_id) => Outcome::Confirmed(message_id),
+        Some(message_id) => Outcome::Confirmed(message_id.as_str().into()),
         None => Outcome::Unconfirmed("the response has no message id".to_owned()),
     }
 }

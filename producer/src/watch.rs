@@ -13,6 +13,7 @@ use crate::dead_letters::{DeadLetterSearch, MAX_ROUNDS};
 use crate::events::Plan;
 use crate::function_logs::{FunctionLogs, IngestOutcome, LogReader};
 use crate::lake::{self, Expected, Object};
+use crate::message_id::MessageId;
 use crate::observed_claim::ObservedClaim;
 use crate::pipeline_client::PipelineClient;
 use crate::place::Place;
@@ -50,7 +51,7 @@ pub struct Observation {
     /// Events whose claim has no object, although `archive-fn` logged that the object exists.
     pub missing_objects: HashSet<usize>,
     /// The ids of this run's messages in the dead-letter queue.
-    pub dead_letters: HashSet<String>,
+    pub dead_letters: HashSet<MessageId>,
     /// The sources that could not be read, each with the error.
     pub unreadable: BTreeMap<Source, String>,
     /// True if the queue has been empty for so long that no more log lines or dead letters of the run are expected.
@@ -163,7 +164,7 @@ impl<'a> Watch<'a> {
     /// Updates the live counts.
     fn count(&self) {
         let counts = &self.reader.progress.counts;
-        let is_acknowledged = |id: &&String| self.is_acknowledged(id) || self.is_surely_duplicate(id);
+        let is_acknowledged = |id: &&MessageId| self.is_acknowledged(id) || self.is_surely_duplicate(id);
         if !self.log_routine_outcomes {
             counts.claimed.set(self.seen.claims.len());
             counts.archived.set(self.seen.objects.len());
@@ -354,7 +355,7 @@ impl<'a> Watch<'a> {
         let searched = search.run(rounds, |messages| {
             // Add the ids directly to `self.seen`. If Ctrl-C interrupts the search, the messages that it received stay
             // hidden, and the last look would not find them.
-            let ids = messages.into_iter().filter_map(|message| message.message_id);
+            let ids = messages.into_iter().filter_map(|message| Some(MessageId::from(message.message_id?.as_str())));
             self.seen.dead_letters.extend(ids.filter(|id| self.sent.confirmed.contains_key(id)));
             false
         });
@@ -364,13 +365,13 @@ impl<'a> Watch<'a> {
 
     /// Returns true if `ingest-fn` logged `duplicate`, `conflict` or `won` for the message. A conflict counts as
     /// acknowledged even if `ingest-fn` is configured to fail it.
-    fn is_acknowledged(&self, message_id: &str) -> bool {
+    fn is_acknowledged(&self, message_id: &MessageId) -> bool {
         let outcome = self.reader.logs.outcomes.get(message_id);
         outcome.is_some_and(|outcome| *outcome >= IngestOutcome::Duplicate)
     }
 
     /// Returns true if SQS will not deliver the message again, because it was acknowledged or is a dead letter.
-    fn is_settled(&self, message_id: &str) -> bool {
+    fn is_settled(&self, message_id: &MessageId) -> bool {
         // The configuration decides whether a conflict is acknowledged, or redelivered and logged again.
         let may_be_redelivered = self
             .reader
@@ -391,7 +392,7 @@ impl<'a> Watch<'a> {
     /// Returns true if the functions do not log routine outcomes and the message has the content of its event's claim.
     /// Either the message has won, or `ingest-fn` acknowledges it as a duplicate on its next delivery at the latest.
     /// The log does not show which.
-    fn is_surely_duplicate(&self, message_id: &str) -> bool {
+    fn is_surely_duplicate(&self, message_id: &MessageId) -> bool {
         if self.log_routine_outcomes {
             return false;
         }

@@ -12,6 +12,7 @@ use producer::events::{NamedEvent, Plan};
 use producer::evidence::Evidence;
 use producer::function_logs::{FunctionLogs, IngestOutcome, LoggedKey};
 use producer::lake::Object;
+use producer::message_id::MessageId;
 use producer::observed_claim::{ObservedClaim, UnknownWinner, Winner};
 use producer::place::Place;
 use producer::report::RunReport;
@@ -54,7 +55,8 @@ impl FinishedRun {
         let mut sent = SendResults { message_ids: vec![None; plan.messages.len()], ..SendResults::default() };
         let mut seen = Observation { queue_settled: true, drained: true, ..Observation::default() };
         for (index, message) in plan.messages.iter().enumerate() {
-            let id = format!("m{index}");
+            let text = format!("m{index}");
+            let id = MessageId::from(text.as_str());
             sent.message_ids[index] = Some(id.clone());
             sent.confirmed.insert(id.clone(), index);
             let Some(event_index) = message.event else {
@@ -73,7 +75,7 @@ impl FinishedRun {
                 let event = plan.rules.event(&message.body, None).unwrap();
                 let window = Duration::from_secs(60);
                 let mut claim =
-                    Claim::new(&event, &SourceMessage::new(&id, &message.body), SystemTime::now(), window, &[7; 10])
+                    Claim::new(&event, &SourceMessage::new(&text, &message.body), SystemTime::now(), window, &[7; 10])
                         .unwrap();
                 let place = Place::Single(claim.claim_id);
                 seen.logs.claim_ids.insert(event_index, Some(claim.claim_id));
@@ -151,7 +153,7 @@ fn unarchived_claim_at_timeout_is_pending() {
 fn missing_message_is_lost_once_queue_is_settled() {
     let name = "each message ended as won, duplicate, conflict or dead letter";
     let mut run = FinishedRun::new(&["--messages", "3"]);
-    run.seen.logs.outcomes.remove("m2");
+    run.seen.logs.outcomes.remove(&"m2".into());
     assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
     run.seen.queue_settled = false;
     assert_eq!(run.judge(), (Verdict::Inconclusive, vec![(name, None)]));
@@ -161,7 +163,7 @@ fn missing_message_is_lost_once_queue_is_settled() {
 #[test]
 fn unconfirmed_send_violates_nothing() {
     let mut run = FinishedRun::new(&["--messages", "2", "--distinct"]);
-    run.sent.confirmed.remove("m1");
+    run.sent.confirmed.remove(&"m1".into());
     run.sent.message_ids[1] = None;
     run.sent.unconfirmed.push((1, "timeout".to_owned()));
     assert_eq!(run.judge(), (Verdict::Held, vec![]), "it was delivered");
@@ -186,11 +188,11 @@ fn run_without_confirmed_send_is_inconclusive() {
 fn rejected_valid_event_is_a_violation() {
     let mut run = FinishedRun::new(&["--messages", "1"]);
     run.seen = Observation { drained: true, queue_settled: true, ..Observation::default() };
-    run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Rejected);
-    run.seen.dead_letters.insert("m0".to_owned());
+    run.seen.logs.outcomes.insert("m0".into(), IngestOutcome::Rejected);
+    run.seen.dead_letters.insert("m0".into());
     assert_eq!(run.judge(), (Verdict::Violated, vec![("no valid event was rejected", Some(false))]));
     // `ingest-fn` may fail on a valid event, as in an outage. Such an event may become a dead letter.
-    run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Failed);
+    run.seen.logs.outcomes.insert("m0".into(), IngestOutcome::Failed);
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
     assert_eq!((run.report().dead_letters, run.report().lost), (Some(1), Some(0)));
 }
@@ -242,10 +244,10 @@ fn report_has_no_control_characters() {
 fn each_violation_is_found() {
     let violations: [(&str, Violation); 5] = [
         ("each duplicate matches its event's claim, and each conflict differs from it", |run| {
-            run.seen.logs.outcomes.insert("m1".to_owned(), IngestOutcome::Conflict);
+            run.seen.logs.outcomes.insert("m1".into(), IngestOutcome::Conflict);
         }),
         ("no event was won twice", |run| {
-            run.seen.logs.outcomes.insert("m1".to_owned(), IngestOutcome::Won);
+            run.seen.logs.outcomes.insert("m1".into(), IngestOutcome::Won);
         }),
         ("each object has exactly one version", |run| run.seen.objects.get_mut(0).unwrap().versions = 2),
         ("each object holds its event as sent", |run| run.seen.objects.get_mut(0).unwrap().is_as_sent = false),
@@ -283,9 +285,9 @@ fn unreadable_source_is_null_and_inconclusive() {
 #[test]
 fn claim_of_earlier_run_is_not_new() {
     let mut run = FinishedRun::new(&["--messages", "2"]);
-    run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Duplicate);
+    run.seen.logs.outcomes.insert("m0".into(), IngestOutcome::Duplicate);
     let body = Body::Plain(run.plan.messages[0].body.to_string());
-    let winner = UnknownWinner { message_id: "of another run".to_owned(), body };
+    let winner = UnknownWinner { message_id: "of another run".into(), body };
     run.seen.claims.get_mut(0).unwrap().winner = Winner::Unknown(Box::new(winner));
     assert_eq!(run.report().new_claims, Some(1));
     run.seen.claims.get_mut(0).unwrap().claimed_at -= Duration::from_secs(60);
@@ -335,7 +337,7 @@ fn poison_must_become_a_dead_letter() {
     let accounted = "each message ended as won, duplicate, conflict or dead letter";
     let run = || FinishedRun::new(&["run", "poison", "--messages", "5"]);
     let mut acknowledged = run();
-    acknowledged.seen.logs.outcomes.insert("m4".to_owned(), IngestOutcome::Duplicate);
+    acknowledged.seen.logs.outcomes.insert("m4".into(), IngestOutcome::Duplicate);
     assert_eq!(acknowledged.judge(), (Verdict::Violated, vec![(name, Some(false))]));
     let mut gone = run();
     gone.seen.dead_letters.clear();
@@ -349,8 +351,8 @@ fn poison_must_become_a_dead_letter() {
 fn claimable_dead_letter_may_be_a_violation() {
     for (scenario, verdict) in [("poison", Verdict::Violated), ("distinct", Verdict::Held)] {
         let mut run = FinishedRun::new(&["run", scenario, "--messages", "5"]);
-        run.seen.logs.outcomes.insert("m0".to_owned(), IngestOutcome::Failed);
-        run.seen.dead_letters.insert("m0".to_owned());
+        run.seen.logs.outcomes.insert("m0".into(), IngestOutcome::Failed);
+        run.seen.dead_letters.insert("m0".into());
         run.seen.claims.remove(0);
         run.seen.objects.remove(0);
         run.seen.logs.keys.remove(0);
@@ -380,7 +382,7 @@ fn partial_run_is_never_held() {
 #[test]
 fn run_with_refused_message_is_never_held() {
     let mut run = FinishedRun::new(&["--messages", "2"]);
-    run.sent.confirmed.remove("m1");
+    run.sent.confirmed.remove(&"m1".into());
     run.sent.message_ids[1] = None;
     run.sent.refused.push((1, "InvalidMessageContents".to_owned()));
     assert_eq!(run.judge(), (Verdict::Inconclusive, vec![]));
@@ -484,7 +486,7 @@ fn claim_under_another_list_is_compared_by_body() {
 fn report_says_where_conflicts_differ() {
     let mut run = FinishedRun::new(&["run", "conflicts", "--messages", "5"]);
     assert!(!text(&run.report()).contains("differs at"));
-    let conflicts: Vec<String> = {
+    let conflicts: Vec<MessageId> = {
         let outcomes = run.seen.logs.outcomes.iter();
         outcomes.filter(|(_, outcome)| **outcome == IngestOutcome::Conflict).map(|(id, _)| id.clone()).collect()
     };

@@ -6,6 +6,7 @@ use super::{Invariant, MAX_EXAMPLES, NEED_ROUTINE_LINES};
 use crate::evidence::Evidence;
 use crate::function_logs::IngestOutcome;
 use crate::lake::Object;
+use crate::message_id::MessageId;
 use crate::scenario::Content;
 use crate::source::Source;
 
@@ -36,7 +37,7 @@ impl Evidence<'_> {
         let in_lake = [Source::Table, Source::Bucket];
         let id = |event: usize| self.plan.event_ids[event].clone();
 
-        let outcome = |id: &String| logs.outcomes.get(id);
+        let outcome = |id: &MessageId| logs.outcomes.get(id);
         let unaccounted = sent.confirmed.keys().filter(|id| {
             outcome(id).is_none_or(|outcome| *outcome < IngestOutcome::Duplicate) && !seen.dead_letters.contains(*id)
         });
@@ -55,7 +56,7 @@ impl Evidence<'_> {
             judge(
                 EVERY_MESSAGE_ENDED,
                 self.knows(&[Source::Queue, Source::IngestLog, Source::DeadLetterQueue]),
-                unaccounted.map(|id| (seen.queue_settled, id.clone())),
+                unaccounted.map(|id| (seen.queue_settled, id.to_string())),
             ),
             judge(
                 "no valid event was rejected",
@@ -64,7 +65,7 @@ impl Evidence<'_> {
                     .iter()
                     .filter(|(_, index)| self.plan.messages[**index].event.is_some())
                     .filter(|(id, _)| outcome(id) == Some(&IngestOutcome::Rejected))
-                    .map(|(id, _)| (true, id.clone())),
+                    .map(|(id, _)| (true, id.to_string())),
             ),
             judge(
                 NOT_WON_TWICE,
@@ -125,7 +126,7 @@ impl Evidence<'_> {
                 let outcome = seen.logs.outcomes.get(id);
                 let was_acknowledged = outcome.is_some_and(|outcome| *outcome >= IngestOutcome::Duplicate);
                 let is_dead = seen.dead_letters.contains(id);
-                (was_acknowledged || !is_dead).then(|| (was_acknowledged || seen.queue_settled, id.clone()))
+                (was_acknowledged || !is_dead).then(|| (was_acknowledged || seen.queue_settled, id.to_string()))
             });
             invariants.push(judge(
                 "each message that cannot be claimed is a dead letter and was not acknowledged",
@@ -134,11 +135,11 @@ impl Evidence<'_> {
             ));
         }
         if scenario.only_rejected_die {
-            let is_event = |id: &&String| {
+            let is_event = |id: &&MessageId| {
                 let index = sent.confirmed.get(*id);
                 index.is_some_and(|&index| plan.messages[index].event.is_some())
             };
-            let offenders = seen.dead_letters.iter().filter(is_event).map(|id| (true, id.clone()));
+            let offenders = seen.dead_letters.iter().filter(is_event).map(|id| (true, id.to_string()));
             invariants.push(judge("no message that can be claimed is a dead letter", knows_dead_letters, offenders));
         }
         if scenario.faults.is_some() {
@@ -161,7 +162,7 @@ impl Evidence<'_> {
             let claimed = seen.claims.get(*event).and_then(|claim| claim.digest);
             digests.all(|digest| digest == first) && claimed != first
         };
-        let is_conflict = |id: &String| seen.logs.outcomes.get(id) == Some(&IngestOutcome::Conflict);
+        let is_conflict = |id: &MessageId| seen.logs.outcomes.get(id) == Some(&IngestOutcome::Conflict);
         let conflicts = sent.confirmed.iter().filter(|(id, _)| is_conflict(id));
         let events: BTreeSet<usize> = conflicts.filter_map(|(_, &index)| plan.messages[index].event).collect();
         events.into_iter().filter(is_claimed_by_others).collect()
@@ -177,7 +178,7 @@ impl Evidence<'_> {
     /// the dead-letter queue was read.
     fn misjudged(&self) -> impl Iterator<Item = (bool, String)> {
         let Self { plan, sent, seen, .. } = *self;
-        let misjudged = move |(id, index): (&String, &usize)| -> Option<(bool, String)> {
+        let misjudged = move |(id, index): (&MessageId, &usize)| -> Option<(bool, String)> {
             let message = &plan.messages[*index];
             let event = message.event?;
             let claim = seen.claims.get(event)?;
@@ -197,10 +198,10 @@ impl Evidence<'_> {
                 Some(IngestOutcome::Failed) | None => {
                     let is_silent = !self.log_routine_outcomes && !seen.dead_letters.contains(id);
                     let is_certain = seen.queue_settled && self.knows(&[Source::DeadLetterQueue]);
-                    return (is_silent && !matches_claim).then(|| (is_certain, id.clone()));
+                    return (is_silent && !matches_claim).then(|| (is_certain, id.to_string()));
                 }
             }
-            .then(|| (true, id.clone()))
+            .then(|| (true, id.to_string()))
         };
         sent.confirmed.iter().filter_map(misjudged)
     }
