@@ -59,7 +59,7 @@ mod tests {
             let key = place.key(&prefix);
             assert_eq!(Place::from_key(&prefix, &key), Some(place), "{key}");
             for other in
-                [key.to_uppercase(), key.replace("events/", "other/"), format!("{key}.gz"), key.replace('-', "")]
+                [key.to_uppercase(), key.replace("events/", "other/"), format!("{key}x"), key.replace("-7123-", "7123")]
             {
                 assert_eq!(Place::from_key(&prefix, &other), None, "{other}");
             }
