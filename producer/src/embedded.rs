@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use emulator::dynamodb::TableStorage;
 use emulator::fault_plan::{Delivery, FaultPlan};
 use emulator::{Call, Fault, Service, Services};
 use pipeline::{Pipeline, PipelineSettings, names};
@@ -54,13 +55,18 @@ impl FaultCounts {
 
 impl EmbeddedStack {
     /// Creates the services. `seed` decides the generated ids, and which deliveries have faults.
-    pub fn new(function_settings: &FunctionSettings, scenario: &Scenario, seed: u64) -> anyhow::Result<Self> {
+    pub fn new(
+        function_settings: &FunctionSettings,
+        scenario: &Scenario,
+        storage: TableStorage,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
         let fault_counts = Arc::new(FaultCounts::default());
         let redelivers = scenario.faults == Some(ScenarioFaults::Redelivery);
         let random = redelivers.then(|| Mutex::new(fastrand::Rng::with_seed(seed)));
         let plan =
             ScenarioFaultPlan { hidden_for: scenario.hidden_for, random, fault_counts: Arc::clone(&fault_counts) };
-        let services = Services::on_real_clock_with_fault_plan(seed, Arc::new(plan));
+        let services = Services::on_real_clock_with(seed, storage, Arc::new(plan));
         let services = services.context("failed to create the embedded table")?;
         let mut settings = PipelineSettings::default();
         function_settings.apply(&mut settings);

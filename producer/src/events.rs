@@ -13,6 +13,9 @@ use claim::EventRules;
 use crate::cli::{MAX_BODY_BYTES, MAX_MESSAGES, RunArgs};
 use crate::scenario::{Content, Scenario};
 
+/// Assumed size of a line in a file of events, in bytes.
+const LINE_BYTES: u64 = 250;
+
 pub use plan::{Attribute, Message, NamedEvent, Plan, PlanError};
 
 impl Plan {
@@ -76,6 +79,14 @@ impl Plan {
         plan.messages.shrink_to_fit();
         plan.event_ids.shrink_to_fit();
         Ok(plan)
+    }
+}
+
+/// Estimates how many messages a run sends, without their copies. Returns 0 if planning will fail.
+pub(crate) fn about_how_many(scenario: &Scenario, args: &RunArgs) -> u64 {
+    match &args.file {
+        Some(file) => std::fs::metadata(file).map_or(0, |file| file.len() / LINE_BYTES),
+        None => message_count(scenario, args).unwrap_or_default(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use claim::EventRules;
+use emulator::dynamodb::TableStorage;
 use ops::command_line::{error_line, write_json};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ use crate::bill::Bill;
 use crate::cli::RunArgs;
 use crate::cpu::{self, CpuByPart};
 use crate::embedded::EmbeddedStack;
-use crate::events::Plan;
+use crate::events::{self, Plan};
 use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::function_logs::LogReader;
@@ -33,6 +34,9 @@ use crate::watch::Watch;
 /// The producer assumes that the functions' clocks are at most this far behind this machine's clock. So it reads the
 /// logs from this long before the start of the run.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
+
+/// Maximum number of messages of a run whose embedded table is stored in memory. A million messages would need 1.8 GB.
+const MAX_MESSAGES_IN_MEMORY: u64 = 200_000;
 
 /// Runs the command, prints the report and returns the verdict.
 ///
@@ -108,7 +112,9 @@ async fn run_embedded(
     progress: &Progress,
 ) -> Result<RunReport, Failure> {
     let seed = fastrand::u64(..);
-    let embedded = EmbeddedStack::new(settings, scenario, seed).map_err(Failure::Unreachable)?;
+    let is_large = events::about_how_many(scenario, args) > MAX_MESSAGES_IN_MEMORY;
+    let storage = if is_large { TableStorage::TemporaryFile } else { TableStorage::Memory };
+    let embedded = EmbeddedStack::new(settings, scenario, storage, seed).map_err(Failure::Unreachable)?;
     let mut pipeline = embedded.start(seed).map_err(Failure::Unreachable)?;
     let mut client = PipelineClient::embedded(&embedded);
     client.describe_queue().await.map_err(Failure::Unreachable)?;

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use emulator::dynamodb::TableStorage;
 use producer::bill::Bill;
 use producer::cli::{Cli, Command as CliCommand};
 use producer::embedded::EmbeddedStack;
@@ -27,7 +28,7 @@ async fn report(arguments: &[&str]) -> RunReport {
     let CliCommand::Run(args) = cli.command() else { panic!("{arguments:?} is not a run") };
     let scenario = args.chosen_scenario();
     let settings = Target::embedded().settings_of_run(&args.settings, scenario).unwrap();
-    let stack = EmbeddedStack::new(&settings, scenario, 7).unwrap();
+    let stack = EmbeddedStack::new(&settings, scenario, TableStorage::Memory, 7).unwrap();
     let _pipeline = stack.start(7).unwrap();
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();

@@ -22,6 +22,32 @@ use crate::clock::Clock;
 use crate::dynamodb::metered_writes::{batch_execute_statement, put_item};
 use crate::meter::Meter;
 
+/// The path for which `SQLite` creates a private temporary database. It creates the file once the database outgrows the
+/// page cache, and deletes it at once or, on Windows, when the process ends.
+const TEMPORARY_DATABASE: &str = "";
+
+/// The place where the emulated DynamoDB stores its items and stream records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TableStorage {
+    /// In memory. A claim with a body of 250 bytes needs about 1.8 KB, and its stream record is included.
+    #[default]
+    Memory,
+    /// In a temporary file, beyond the first 2 MB. Writes need about a quarter more CPU time. The operating system deletes
+    /// the file when the process ends.
+    TemporaryFile,
+}
+
+/// An error that prevents the creation of the database for the tables.
+#[derive(Debug, thiserror::Error)]
+pub enum TablesError {
+    /// `dynoxide` cannot create the database.
+    #[error(transparent)]
+    Database(#[from] DynoxideError),
+    /// `SQLite` cannot create the indexes.
+    #[error(transparent)]
+    Index(#[from] rusqlite::Error),
+}
+
 /// All DynamoDB tables of the emulated region, and their streams.
 pub struct Tables {
     pub(crate) database: Database,
@@ -44,19 +70,22 @@ impl Tables {
     /// stay fast however many records there are.
     ///
     /// # Errors
-    /// Fails if `SQLite` cannot open a second connection or create the indexes on the stream's records.
-    ///
-    /// # Panics
-    /// Panics if `SQLite` cannot open an in-memory database.
-    pub fn on_real_clock() -> Result<Self, rusqlite::Error> {
+    /// Fails if `SQLite` cannot create the database or the indexes on the stream's records.
+    pub fn on_real_clock(storage: TableStorage) -> Result<Self, TablesError> {
         // The unique name lets a second connection open the same in-memory database.
         let name = format!("file:claims-{:016x}?mode=memory&cache=shared", fastrand::u64(..));
-        let database = Database::new(&name).expect("a database in memory can be opened");
+        let mut database = Database::new(&name)?;
         // dynoxide looks up the stream's highest sequence number on every write. Without an index it reads every record.
         rusqlite::Connection::open(&name)?.execute_batch(
             "CREATE INDEX stream_order ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
              CREATE INDEX shard_order ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));",
         )?;
+        if storage == TableStorage::TemporaryFile {
+            // No second connection can open a temporary database, so it gets the indexes as a copy of this one.
+            let temporary = Database::new(TEMPORARY_DATABASE)?;
+            temporary.restore_from(&name)?;
+            database = temporary;
+        }
         Ok(Self { database, meter: Meter::default() })
     }
 
@@ -196,4 +225,46 @@ fn call<Request: DeserializeOwned, Answer: Serialize>(
     let malformed = |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
     let answer = operation(serde_json::from_slice(body).map_err(malformed)?)?;
     serde_json::to_vec(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without the indexes, the time of a write would grow with the number of stream records.
+    #[test]
+    fn stream_records_are_indexed() {
+        for storage in [TableStorage::Memory, TableStorage::TemporaryFile] {
+            let tables = Tables::on_real_clock(storage).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let copy = folder.path().join("copy.db");
+            tables.database.vacuum_into(copy.to_str().unwrap()).unwrap();
+            let query = "SELECT count(*) FROM sqlite_master WHERE name IN ('stream_order', 'shard_order')";
+            let copy = rusqlite::Connection::open(copy).unwrap();
+            let indexes: i64 = copy.query_row(query, [], |row| row.get(0)).unwrap();
+            assert_eq!(indexes, 2, "{storage:?}");
+        }
+    }
+
+    /// The file has no name any more, so nothing is left even if the process is killed.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn large_table_continues_in_a_deleted_file() {
+        let tables = Tables::on_real_clock(TableStorage::TemporaryFile).unwrap();
+        let _stream = tables.create_claim_table("claims");
+        for number in 0..40 {
+            let body = "x".repeat(99_999);
+            let item = json!({ "pk": { "S": number.to_string() }, "sk": { "S": "CLAIM" }, "body": { "S": body } });
+            let put = json!({ "TableName": "claims", "Item": item });
+            assert_eq!(tables.answer("PutItem", put.to_string().as_bytes()).0, 200);
+        }
+        let open = std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        // The name that SQLite gives to its temporary files.
+        let is_deleted = |file: &std::path::PathBuf| {
+            file.to_string_lossy().ends_with(" (deleted)") && file.to_string_lossy().contains("etilqs_")
+        };
+        assert!(open.filter(is_deleted).count() > 0);
+    }
 }

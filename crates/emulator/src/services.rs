@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::dynamodb::Tables;
+use crate::dynamodb::{TableStorage, Tables};
 use crate::fault::RequestFaults;
 use crate::fault_plan::{FaultPlan, NoFaults};
 use crate::logs::Logs;
@@ -48,18 +48,20 @@ impl Services {
     /// # Errors
     /// Fails if the table's database cannot be created.
     pub fn on_real_clock(seed: u64) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
-        Self::on_real_clock_with_fault_plan(seed, Arc::new(NoFaults))
+        Self::on_real_clock_with(seed, TableStorage::Memory, Arc::new(NoFaults))
     }
 
-    /// Creates the services as [`Services::on_real_clock`] does. Queues and mappings follow `fault_plan`.
+    /// Creates the services as [`Services::on_real_clock`] does, with the table in `storage`. Queues and mappings follow
+    /// `fault_plan`.
     ///
     /// # Errors
     /// Fails if the table's database cannot be created.
-    pub fn on_real_clock_with_fault_plan(
+    pub fn on_real_clock_with(
         seed: u64,
+        storage: TableStorage,
         fault_plan: Arc<dyn FaultPlan>,
     ) -> Result<Arc<Self>, impl std::error::Error + Send + Sync + 'static> {
-        Tables::on_real_clock().map(|tables| Self::with(Clock::real(), tables, seed, fault_plan))
+        Tables::on_real_clock(storage).map(|tables| Self::with(Clock::real(), tables, seed, fault_plan))
     }
 
     fn with(clock: Clock, tables: Tables, seed: u64, fault_plan: Arc<dyn FaultPlan>) -> Arc<Self> {

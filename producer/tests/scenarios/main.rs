@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use claim::{ConflictIgnore, DedupKey, EventRules};
 use clap::Parser as _;
+use emulator::dynamodb::TableStorage;
 use emulator::{Call, Fault, Service, Services};
 use futures_util::FutureExt as _;
 use ingest_fn::OnConflict;
@@ -171,7 +172,7 @@ async fn run_misconfigured(
     service_fault: Option<ServiceFault>,
 ) -> RunReport {
     let args = arguments(line);
-    let mut stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), 7).unwrap();
+    let mut stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), TableStorage::Memory, 7).unwrap();
     change(&mut stack.settings);
     // Switch off the claim cache, because with it the second message of an event seldom reaches the table.
     stack.settings.ingest.claim_cache_entries = None;
@@ -479,7 +480,8 @@ async fn violations_are_found_without_routine_lines() {
 async fn dead_conflict_is_counted_once() {
     let args = arguments("run conflicts");
     // With the short visibility timeout of `poison`, conflicts become dead letters in seconds.
-    let mut stack = EmbeddedStack::new(&settings(&args), Scenario::named("poison").unwrap(), 7).unwrap();
+    let mut stack =
+        EmbeddedStack::new(&settings(&args), Scenario::named("poison").unwrap(), TableStorage::Memory, 7).unwrap();
     stack.settings.ingest.on_conflict = OnConflict::DeadLetter;
     let _pipeline = stack.start(7).unwrap();
     let mut client = PipelineClient::embedded(&stack);

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use emulator::dynamodb::TableStorage;
 use producer::events::Plan;
 use producer::send::{SendSettings, send_all};
 
@@ -15,7 +16,7 @@ fn planned(line: &str) -> Plan {
 /// Runs a scenario while `fault` makes requests fail, and returns the report.
 async fn run_with_faults(line: &str, fault: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) -> RunReport {
     let args = arguments(line);
-    let mut stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), 7).unwrap();
+    let mut stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), TableStorage::Memory, 7).unwrap();
     // With a batching window, a single message would wait for others.
     stack.settings.sqs_mapping.batching_window = Duration::ZERO;
     stack.services.faults.set(fault);
@@ -141,7 +142,7 @@ async fn lost_batch_answer_leaves_ten_unconfirmed() {
 #[tokio::test]
 async fn message_refused_by_sqs_is_counted() {
     let args = arguments("run distinct --messages 3");
-    let stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), 7).unwrap();
+    let stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), TableStorage::Memory, 7).unwrap();
     let _pipeline = stack.start(7).unwrap();
     let mut client = PipelineClient::embedded(&stack);
     client.describe_queue().await.unwrap();
