@@ -156,10 +156,8 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["queue_url", "table", "bucket", "object_prefix", "ingest_log_group", "archive_log_group", "dlq_url", "terraform_dir"])]
     pub local: bool,
 
-    /// Archive many events in one object: the embedded pipeline runs with `LAKE_LAYOUT=packs`, larger batches, and a filter that
-    /// passes packs
-    #[arg(long)]
-    pub packs: bool,
+    #[command(flatten)]
+    pub embedded: EmbeddedArgs,
 
     /// Time limit for the pipeline to drain after the last send. Sending may take the time that --rate requires plus this
     /// timeout
@@ -216,6 +214,19 @@ pub struct SettingsArgs {
     pub log_routine_outcomes: Option<bool>,
 }
 
+/// Settings of the embedded pipeline that do not affect the verdict.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct EmbeddedArgs {
+    /// Archive many events in one object: the embedded pipeline runs with `LAKE_LAYOUT=packs`, larger batches, and a filter that
+    /// passes packs
+    #[arg(long)]
+    pub packs: bool,
+
+    /// Write several claims with one request: the embedded pipeline runs with `CLAIM_WRITES=batch`
+    #[arg(long)]
+    pub batched_claims: bool,
+}
+
 /// Options of `local`.
 #[derive(Clone, Debug, Args)]
 pub struct LocalArgs {
@@ -226,10 +237,8 @@ pub struct LocalArgs {
     #[command(flatten)]
     pub settings: SettingsArgs,
 
-    /// Archive many events in one object: the embedded pipeline runs with `LAKE_LAYOUT=packs`, larger batches, and a filter that
-    /// passes packs
-    #[arg(long)]
-    pub packs: bool,
+    #[command(flatten)]
+    pub embedded: EmbeddedArgs,
 }
 
 /// Options of `trace`: the event, and the stack to search.

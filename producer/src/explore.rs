@@ -24,7 +24,7 @@ pub async fn local(args: &LocalArgs) -> Result<(), Failure> {
     let services = services.map_err(Failure::Unreachable)?;
     let mut settings = PipelineSettings::default();
     let function_settings = Target::embedded().settings(&args.settings).map_err(Failure::Unusable)?;
-    let function_settings = FunctionSettings { packs: args.packs, ..function_settings };
+    let function_settings = FunctionSettings { embedded: args.embedded, ..function_settings };
     function_settings.apply(&mut settings);
     let address = emulator::endpoint::serve_aws_on(args.port, services.clone()).await;
     let address = address.with_context(|| format!("cannot bind 127.0.0.1:{}", args.port)).map_err(Failure::Unusable)?;

@@ -88,8 +88,9 @@ async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Fa
                 format!("cannot run `{name}` on a deployed stack, because it needs injected faults: give --local");
             return Err(Failure::Unusable(anyhow::anyhow!(text)));
         }
-        Some(_) if args.packs => {
-            return Err(Failure::Unusable(anyhow::anyhow!("cannot use --packs on a deployed stack: give --local")));
+        Some(_) if args.embedded.packs || args.embedded.batched_claims => {
+            let option = if args.embedded.packs { "--packs" } else { "--batched-claims" };
+            return Err(Failure::Unusable(anyhow::anyhow!("cannot use {option} on a deployed stack: give --local")));
         }
         Some(stack) => {
             let settings = settings.map_err(Failure::Unusable)?;
@@ -97,7 +98,7 @@ async fn report_run(args: &RunArgs, progress: &Progress) -> Result<RunReport, Fa
             judge(&client, scenario, args, &settings, progress).await?
         }
         None => {
-            let settings = FunctionSettings { packs: args.packs, ..settings.map_err(Failure::Unusable)? };
+            let settings = FunctionSettings { embedded: args.embedded, ..settings.map_err(Failure::Unusable)? };
             run_embedded(scenario, args, &settings, progress).await?
         }
     };

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use claim::{ConflictIgnore, DEFAULT_DEDUP_KEY, DedupKey, EventRules, ObjectPrefix};
-use ingest_fn::LakeLayout;
+use ingest_fn::{ClaimWrites, LakeLayout};
 use pipeline::{PipelineSettings, names};
 
-use crate::cli::{SettingsArgs, TargetArgs};
+use crate::cli::{EmbeddedArgs, SettingsArgs, TargetArgs};
 use crate::scenario::{Scenario, ScenarioRules};
 use crate::terraform::{Outputs, TerraformError};
 
@@ -72,8 +72,7 @@ pub struct FunctionSettings {
     /// True if the functions also write log lines for the outcomes `won`, `duplicate`, `written`, `already_there` and
     /// `skipped`.
     pub log_routine_outcomes: bool,
-    /// True if the embedded pipeline archives many events in one object.
-    pub packs: bool,
+    pub embedded: EmbeddedArgs,
 }
 
 impl FunctionSettings {
@@ -82,7 +81,10 @@ impl FunctionSettings {
         settings.ingest.rules = self.rules.clone();
         settings.ingest.log_routine_outcomes = self.log_routine_outcomes;
         settings.archive.log_routine_outcomes = self.log_routine_outcomes;
-        if self.packs {
+        if self.embedded.batched_claims {
+            settings.ingest.claim_writes = ClaimWrites::Batch;
+        }
+        if self.embedded.packs {
             settings.ingest.lake_layout = LakeLayout::Packs;
             settings.sqs_mapping.batch_size = PACKS_BATCH_SIZE;
             settings.stream_mapping.filter = PipelineSettings::pack_filter();
@@ -93,7 +95,7 @@ impl FunctionSettings {
 /// The settings of functions whose variables are not set.
 impl Default for FunctionSettings {
     fn default() -> Self {
-        Self { rules: EventRules::default(), log_routine_outcomes: true, packs: false }
+        Self { rules: EventRules::default(), log_routine_outcomes: true, embedded: EmbeddedArgs::default() }
     }
 }
 
@@ -223,7 +225,11 @@ impl Target {
         let ignore = ConflictIgnore::parse(ignore, &key).with_context(|| format!("{source} is {ignore:?}"))?;
         let logs = given.log_routine_outcomes.or(stack.and_then(|stack| stack.log_routine_outcomes));
         let log_routine_outcomes = logs.unwrap_or(true);
-        Ok(FunctionSettings { rules: EventRules::new(key, ignore), log_routine_outcomes, packs: false })
+        Ok(FunctionSettings {
+            rules: EventRules::new(key, ignore),
+            log_routine_outcomes,
+            embedded: EmbeddedArgs::default(),
+        })
     }
 
     /// Fails if a flag differs from the stack's Terraform output. Otherwise, the producer would judge the run by

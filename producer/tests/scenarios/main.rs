@@ -43,7 +43,7 @@ fn arguments(line: &str) -> Box<RunArgs> {
 /// Returns the function settings that the command uses on the embedded pipeline.
 fn settings(args: &RunArgs) -> FunctionSettings {
     let settings = Target::embedded().settings_of_run(&args.settings, args.chosen_scenario()).unwrap();
-    FunctionSettings { packs: args.packs, ..settings }
+    FunctionSettings { embedded: args.embedded, ..settings }
 }
 
 /// Runs a scenario with the command, asserts that its verdict is `held`, and returns the JSON report.

@@ -42,13 +42,29 @@ fn thousand_events_need_few_requests() {
 
 #[test]
 fn packs_on_a_deployed_stack_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = Process::new(env!("CARGO_BIN_EXE_producer"));
-    command.current_dir(folder.path()).args(["run", "--packs", "--queue-url", "http://127.0.0.1:1/q"]);
-    let output = command.args(["--table", "t", "--bucket", "b"]).output().unwrap();
-    let problem = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{problem}");
-    assert!(problem.contains("error: cannot use --packs on a deployed stack: give --local"), "{problem}");
+    for option in ["--packs", "--batched-claims"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Process::new(env!("CARGO_BIN_EXE_producer"));
+        command.current_dir(folder.path()).args(["run", option, "--queue-url", "http://127.0.0.1:1/q"]);
+        let output = command.args(["--table", "t", "--bucket", "b"]).output().unwrap();
+        let problem = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{problem}");
+        let expected = format!("error: cannot use {option} on a deployed stack: give --local");
+        assert!(problem.contains(&expected), "{problem}");
+    }
+}
+
+/// Refuses the puts of claims.
+fn refuses_claim_puts(_: &Arc<Services>, call: &Call<'_>) -> Option<Fault> {
+    let is_claim = std::str::from_utf8(call.request.body()).is_ok_and(|body| body.contains("EVENT#"));
+    (call.operation == "PutItem" && is_claim).then_some(Fault::Refused(500))
+}
+
+/// With batched claims, claims do not need puts.
+#[tokio::test]
+async fn claims_are_inserted_in_batches() {
+    let report = run_packed("run distinct --messages 100 --packs --batched-claims", refuses_claim_puts).await;
+    assert_eq!((report.verdict, report.archived), (Verdict::Held, Some(100)));
 }
 
 /// For each pack that still has only one version, writes the result of `change` to the lake. `change` gets the key and
