@@ -8,13 +8,29 @@ use anyhow::{Context as _, ensure};
 use bench::traffic::{BATCH, Relation, Size, Traffic};
 
 use crate::process::{Process, back_end, on_a_runtime};
-use crate::subject::{ARCHIVE, INGEST, INGEST_BATCH, Subject};
+use crate::subject::{
+    self, ARCHIVE, ARCHIVE_PACKS, BARE_S3, INGEST, INGEST_BATCH, INGEST_PACKS, INGEST_PACKS_BATCH, Subject,
+};
 
-/// Number of warm-up batches. They also fill the caches of the allocator and the SDK.
-const WARM_UP: usize = 30;
+/// The batches of a count.
+#[derive(Clone, Copy)]
+struct Batches {
+    /// Number of messages in a batch.
+    messages: usize,
+    /// Number of warm-up batches. They also fill the caches of the allocator and the SDK.
+    warm_up: usize,
+    /// Number of batches that are counted.
+    counted: usize,
+}
 
-/// Number of batches that are counted.
-const COUNTED: usize = 100;
+const SMALL_BATCHES: Batches = Batches { messages: BATCH, warm_up: 30, counted: 100 };
+
+/// The batches for functions with packs.
+const LARGE_BATCHES: Batches = Batches { messages: 1_000, warm_up: 2, counted: 4 };
+
+/// The functions that are also counted in large batches.
+const IN_LARGE_BATCHES: [&str; 7] =
+    [BARE_S3, INGEST, INGEST_BATCH, ARCHIVE, INGEST_PACKS, INGEST_PACKS_BATCH, ARCHIVE_PACKS];
 
 /// Writes a table of the instructions per message of each function. If `before` is the folder of other builds of the
 /// functions, the table compares both.
@@ -23,29 +39,37 @@ pub(crate) fn write(functions: &Path, before: Option<&Path>, out: &mut impl Writ
         .map(|folder| folder.join("valgrind"))
         .find(|program| program.is_file())
         .context("cannot find valgrind: install it (Debian: valgrind)")?;
-    let count = |folder: &Path, subject: &Subject, size, relation| {
-        let counted = instructions(&valgrind, folder, subject, size, relation);
+    let count = |folder: &Path, subject: &Subject, size, relation, batches| {
+        let counted = instructions(&valgrind, folder, subject, size, relation, batches);
         counted.with_context(|| format!("failed to count the instructions of {}", subject.name))
     };
     writeln!(out, "| function | events | instructions per message | before | ratio |")?;
     writeln!(out, "| --- | --- | ---: | ---: | ---: |")?;
+    let subjects = [subject::compiled(functions), subject::with_packs(functions)].concat();
     for (name, settings, variables) in SETTINGS {
-        let mut subject = crate::subject::named(&crate::subject::compiled(functions), name).clone();
+        let mut subject = subject::named(&subjects, name).clone();
         subject.variables.extend(variables.iter().map(|&(name, value)| (name, value.to_owned())));
         for (size, relation) in Size::ALL.into_iter().flat_map(|size| RELATIONS.map(|relation| (size, relation))) {
             if relation == Relation::Duplicates && !subject.knows_duplicates() {
                 continue;
             }
             let events = format!("{relation:?}, {}", size.name());
-            let now = count(functions, &subject, size, relation)?;
+            let now = count(functions, &subject, size, relation, SMALL_BATCHES)?;
             // A build of an older version does not know all settings.
             let before = before.filter(|_| variables.is_empty());
-            let before = before.map(|before| count(before, &subject, size, relation)).transpose()?;
+            let before = before.map(|before| count(before, &subject, size, relation, SMALL_BATCHES)).transpose()?;
             let compared =
                 before.map_or_else(|| "| |".to_owned(), |before| format!("{before:.0} | {:.3} |", now / before));
             writeln!(out, "| {name}{settings} | {} | {now:.0} | {compared}", events.to_lowercase())?;
             out.flush()?;
         }
+    }
+    for name in IN_LARGE_BATCHES {
+        let subject = subject::named(&subjects, name);
+        let events = format!("distinct, {}, batches of {}", Size::Reading.name(), LARGE_BATCHES.messages);
+        let now = count(functions, subject, Size::Reading, Relation::Distinct, LARGE_BATCHES)?;
+        writeln!(out, "| {name} | {events} | {now:.0} | | |")?;
+        out.flush()?;
     }
     Ok(())
 }
@@ -63,13 +87,14 @@ const SETTINGS: [Setting; 5] = [
 ];
 
 /// Returns the instructions per message. Runs the function twice, once only with the warm-up batches and once with
-/// [`COUNTED`] more, and subtracts the counts.
+/// the counted batches too, and subtracts the counts.
 fn instructions(
     valgrind: &Path,
     folder: &Path,
     subject: &Subject,
     size: Size,
     relation: Relation,
+    Batches { messages, warm_up, counted }: Batches,
 ) -> anyhow::Result<f64> {
     let log = std::env::temp_dir().join(format!("bench-instructions-{}.log", std::process::id()));
     let program = folder.join(subject.program.file_name().context("the function has a file name")?);
@@ -89,7 +114,7 @@ fn instructions(
             let mut traffic = Traffic::new(subject.source, size, relation);
             let mut process = Process::start(&subject, &endpoint).await?;
             for _ in 0..batches {
-                process.invoke(traffic.batch(BATCH).0).await?;
+                process.invoke(traffic.batch(messages).0).await?;
             }
             process.terminate().await
         })?;
@@ -98,9 +123,9 @@ fn instructions(
             log_text.lines().find_map(|line| line.split_once("Collected : ")).context("valgrind counted nothing")?;
         collected.1.trim().parse::<u64>().context("valgrind printed no number")
     };
-    let (few, many) = (count(WARM_UP)?, count(WARM_UP + COUNTED)?);
+    let (few, many) = (count(warm_up)?, count(warm_up + counted)?);
     ensure!(many > few, "a run with more batches had fewer instructions");
     std::fs::remove_file(&log)?;
     #[expect(clippy::cast_precision_loss, reason = "a count of instructions is far below 2^52")]
-    Ok((many - few) as f64 / (COUNTED * BATCH) as f64)
+    Ok((many - few) as f64 / (counted * messages) as f64)
 }

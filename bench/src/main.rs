@@ -125,7 +125,7 @@ fn main() -> anyhow::Result<()> {
         let (python, packages) = build::prepare_python()?;
         subjects.extend(subject::python(&python, &build::workspace_folder().join("bench/python"), &packages));
     }
-    let mut results = measure(&cli, &subjects)?;
+    let mut results = measure(&cli, &subjects, &subject::with_packs(&functions))?;
     results.machine.load[1] = Machine::load();
     results.judge();
 
@@ -137,7 +137,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(cli: &Cli, subjects: &[Subject]) -> anyhow::Result<Results> {
+/// Measures all functions. Those `with_packs` are measured only with large batches.
+fn measure(cli: &Cli, subjects: &[Subject], with_packs: &[Subject]) -> anyhow::Result<Results> {
     let machine = Machine::this();
     let (rounds, batches) = if cli.quick { (1, 5) } else { (cli.rounds, cli.batches) };
     let (duplicates, repeats, rate_batches) = if cli.quick { (10_000, 1, 1) } else { (1_000_000, 3, 6) };
@@ -175,7 +176,7 @@ fn measure(cli: &Cli, subjects: &[Subject]) -> anyhow::Result<Results> {
         requests_of_duplicates: scenario::requests_of_duplicates(ingest, duplicates)?,
         connections: scenario::connections(subjects)?,
         memory: scenario::memory(ingest, archive, repeats)?,
-        rates: scenario::rates(subjects, rate_batches)?,
+        rates: scenario::rates(subjects.iter().chain(with_packs), rate_batches)?,
         targets: Vec::new(),
     })
 }

@@ -7,7 +7,10 @@ use serde::Serialize;
 use crate::measure::{self, Sample};
 use crate::scenario::{Connections, Memory, Rate};
 use crate::size;
-use crate::subject::{ARCHIVE, BARE_EXECUTE, BARE_PUT, BARE_S3, BOTO3, INGEST, INGEST_BATCH, POWERTOOLS, Subject};
+use crate::subject::{
+    ARCHIVE, ARCHIVE_PACKS, BARE_EXECUTE, BARE_PUT, BARE_S3, BOTO3, INGEST, INGEST_BATCH, INGEST_PACKS_BATCH,
+    POWERTOOLS, Subject,
+};
 use crate::wru;
 use bench::traffic::{Relation, Size};
 
@@ -151,6 +154,9 @@ impl Results {
                 );
             }
         }
+        let what =
+            format!("{BOTO3}: CPU in large batches, relative to {INGEST_PACKS_BATCH} and {ARCHIVE_PACKS} together");
+        at_least(what, 25.0, self.boto3_relative_to_packs());
         for peer in [BOTO3, POWERTOOLS] {
             for ours in [INGEST, INGEST_BATCH, ARCHIVE] {
                 at_least(format!("{peer}: start to first /next, relative to {ours}"), 40.0, ratio(cold, peer, ours));
@@ -198,6 +204,17 @@ impl Results {
             count(&what, "at least 0.8 x".to_owned(), format!("{flat:.2} x"), flat >= 0.8);
         }
         self.targets = targets;
+    }
+
+    /// Returns the CPU time of boto3's function per message in large batches, relative to the time of both functions with
+    /// packs and batched claims. Returns `None` if it was not measured.
+    fn boto3_relative_to_packs(&self) -> Option<f64> {
+        let cpu_per_message = |function: &str| {
+            let rate = self.rates.iter().find(|rate| rate.function == function)?;
+            Some(rate.messages_per_cpu_second.recip())
+        };
+        let ours = cpu_per_message(INGEST_PACKS_BATCH)? + cpu_per_message(ARCHIVE_PACKS)?;
+        Some(cpu_per_message(BOTO3)? / ours)
     }
 
     /// Groups the rows by size and relation. Each group keeps the order in which the functions were measured.

@@ -47,6 +47,10 @@ pub(crate) const BARE_S3: &str = "bare, PutObject";
 pub(crate) const INGEST: &str = "ingest-fn";
 pub(crate) const INGEST_BATCH: &str = "ingest-fn, batched claims";
 pub(crate) const ARCHIVE: &str = "archive-fn";
+/// The functions with packs. They are measured only with large batches.
+pub(crate) const INGEST_PACKS: &str = "ingest-fn, packs";
+pub(crate) const INGEST_PACKS_BATCH: &str = "ingest-fn, packs, batched claims";
+pub(crate) const ARCHIVE_PACKS: &str = "archive-fn, packs";
 pub(crate) const BOTO3: &str = "Python, boto3";
 pub(crate) const POWERTOOLS: &str = "Python, Powertools";
 
@@ -54,8 +58,25 @@ impl Subject {
     /// Returns true if the function is also measured with duplicates. The only bare function that is measured with
     /// duplicates is [`BARE_PUT`], with which `ingest-fn` is compared. `archive-fn` never receives a duplicate.
     pub(crate) fn knows_duplicates(&self) -> bool {
-        self.name == BARE_PUT || !(self.name.starts_with("bare") || self.source == Source::Stream)
+        self.name == BARE_PUT || !(self.name.starts_with("bare") || self.source != Source::Queue)
     }
+}
+
+/// Returns this project's functions with packs. `binaries` is the folder of their binaries.
+pub(crate) fn with_packs(binaries: &Path) -> Vec<Subject> {
+    let subjects = compiled(binaries);
+    let subject = |like, name, variables: &[(&'static str, &str)]| {
+        let mut subject = Subject { name, ..named(&subjects, like).clone() };
+        subject.variables.extend(variables.iter().map(|&(name, value)| (name, value.to_owned())));
+        subject
+    };
+    let packs = ("LAKE_LAYOUT", "packs");
+    let archive = subject(ARCHIVE, ARCHIVE_PACKS, &[]);
+    vec![
+        subject(INGEST, INGEST_PACKS, &[packs]),
+        subject(INGEST_BATCH, INGEST_PACKS_BATCH, &[packs]),
+        Subject { source: Source::Packs, ..archive },
+    ]
 }
 
 /// Returns this project's functions and the bare ones. `binaries` is the folder of their binaries.

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use claim::{Claim, EventRules, SourceMessage};
+use claim::pack::{MAX_CHUNK_BYTES, MAX_CHUNK_CLAIMS};
+use claim::{Claim, EventRules, PackBuilder, SourceMessage};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -16,6 +17,8 @@ pub enum Source {
     Queue,
     /// A table's stream. Each record contains a claim that `ingest-fn` could have written.
     Stream,
+    /// A table's stream. Each record contains a pack that `ingest-fn` could have written.
+    Packs,
 }
 
 /// The size of an event.
@@ -130,7 +133,7 @@ impl Traffic {
     /// Returns the next batch as JSON, and the number of new events in it.
     pub fn batch(&mut self, messages: usize) -> (String, usize) {
         let mut new = 0;
-        let records: Vec<Value> = (0..messages)
+        let messages: Vec<(usize, String)> = (0..messages)
             .map(|position| {
                 let message = self.messages;
                 self.messages += 1;
@@ -139,13 +142,14 @@ impl Traffic {
                     Relation::Duplicates => position,
                 };
                 new += usize::from(event == message);
-                let body = self.size.body(&format!("grid_stress_{event:08}"));
-                match self.source {
-                    Source::Queue => queue_record(message, &body),
-                    Source::Stream => stream_record(message, &body),
-                }
+                (message, self.size.body(&format!("grid_stress_{event:08}")))
             })
             .collect();
+        let records: Vec<Value> = match self.source {
+            Source::Queue => messages.iter().map(|(message, body)| queue_record(*message, body)).collect(),
+            Source::Stream => messages.iter().map(|(message, body)| stream_record(*message, body)).collect(),
+            Source::Packs => pack_records(&messages),
+        };
         (json!({ "Records": records }).to_string(), new)
     }
 }
@@ -177,14 +181,57 @@ pub fn queue_record(message: usize, body: &str) -> Value {
 /// Panics if the body is not a valid event or is too large for a claim.
 #[must_use]
 pub fn stream_record(message: usize, body: &str) -> Value {
+    let claim = claim(message, body);
+    let bytes = claim.item_bytes();
+    let image = serde_json::to_value(claim.to_item()).expect("an item is JSON");
+    record_of_item(message, &image, bytes)
+}
+
+/// Returns the stream records of the packs that `ingest-fn` would write for these messages.
+fn pack_records(messages: &[(usize, String)]) -> Vec<Value> {
+    let claims: Vec<(usize, Claim)> =
+        messages.iter().map(|(message, body)| (*message, claim(*message, body))).collect();
+    let mut chunks: Vec<Vec<&(usize, Claim)>> = Vec::new();
+    let mut bytes = usize::MAX;
+    for claim in &claims {
+        let claim_bytes = claim.1.pack_bytes();
+        match chunks.last_mut() {
+            Some(chunk) if bytes + claim_bytes <= MAX_CHUNK_BYTES && chunk.len() < MAX_CHUNK_CLAIMS => {
+                chunk.push(claim);
+                bytes += claim_bytes;
+            }
+            _ => {
+                chunks.push(vec![claim]);
+                bytes = claim_bytes;
+            }
+        }
+    }
+    let record = |chunk: &Vec<&(usize, Claim)>| {
+        let (message, first) = chunk[0];
+        let mut builder = PackBuilder::new();
+        for (_, claim) in chunk {
+            builder.push(claim).expect("the claim has a line");
+        }
+        // Any UUIDv7 that no other pack has.
+        let pack = builder.finish(first.claim_id).expect("the pack fits");
+        let bytes = pack.item_bytes();
+        record_of_item(*message, &serde_json::to_value(pack.into_item()).expect("an item is JSON"), bytes)
+    };
+    chunks.iter().map(record).collect()
+}
+
+/// Returns the claim that `ingest-fn` would write for this message.
+fn claim(message: usize, body: &str) -> Claim {
     let event = EventRules::default().event(body, None).expect("the body is a valid event");
     let mut random = [0; 10];
     random[2..].copy_from_slice(&(message as u64).to_be_bytes());
     let message_id = format!("059f36b4-87a3-44ab-83d2-{message:012}");
     let window = Duration::from_secs(16 * 86_400);
     let source = SourceMessage::new(&message_id, body);
-    let claim = Claim::new(&event, &source, SystemTime::now(), window, &random).expect("the body fits");
-    let image = serde_json::to_value(claim.to_item()).expect("an item is JSON");
+    Claim::new(&event, &source, SystemTime::now(), window, &random).expect("the body fits")
+}
+
+fn record_of_item(number: usize, image: &Value, bytes: usize) -> Value {
     json!({
         "eventID": "c4ca4238a0b923820dcc509a6f75849b",
         "eventName": "INSERT",
@@ -195,8 +242,8 @@ pub fn stream_record(message: usize, body: &str) -> Value {
             "ApproximateCreationDateTime": 1_795_599_667,
             "Keys": { "pk": image["pk"], "sk": image["sk"] },
             "NewImage": image,
-            "SequenceNumber": format!("4421584500000000017450{message:09}"),
-            "SizeBytes": claim.item_bytes(),
+            "SequenceNumber": format!("4421584500000000017450{number:09}"),
+            "SizeBytes": bytes,
             "StreamViewType": "NEW_IMAGE",
         },
         "eventSourceARN": "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2026-11-25T00:00:00.000",
