@@ -20,6 +20,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +29,7 @@ use claim::key::SORT_KEY;
 use claim::{Claim, ObjectPrefix, object};
 use emulator::sqs::Counts;
 use emulator::{Call, Clock, Fault, Service, Services};
+use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -286,6 +288,33 @@ pub fn lake(services: &Services) -> BTreeMap<String, Vec<String>> {
         lake.insert(key, versions.iter().map(|content| text(content)).collect());
     }
     lake
+}
+
+/// Returns the lines of all versions of all objects and packs, each with its newline, by the claim ids in the lines. Ignores
+/// quarantined records.
+///
+/// # Panics
+/// Panics if a line is not JSON with a claim id, or if a pack cannot be decompressed.
+#[must_use]
+pub fn archived_lines(services: &Services) -> BTreeMap<String, Vec<String>> {
+    let mut lines = BTreeMap::<String, Vec<String>>::new();
+    let objects = services.lakes.versions(names::BUCKET).into_iter();
+    for (key, versions) in objects.filter(|(key, _)| !key.contains("/_unusable/")) {
+        for content in versions {
+            let mut text = String::new();
+            if key.ends_with(".gz") {
+                GzDecoder::new(&content[..]).read_to_string(&mut text).expect("a pack is compressed text");
+            } else {
+                content.as_ref().read_to_string(&mut text).expect("an object is text");
+            }
+            for line in text.split_inclusive('\n') {
+                let parsed: Value = serde_json::from_str(line).expect("a line is JSON");
+                let claim_id = parsed["claim_id"].as_str().expect("a line has a claim id");
+                lines.entry(claim_id.to_owned()).or_default().push(line.to_owned());
+            }
+        }
+    }
+    lines
 }
 
 /// Waits until `condition` holds. `description` ends the panic message: "... waiting until {description}".

@@ -1,27 +1,28 @@
-//! Runs both compiled functions as child processes under load, kills them with SIGKILL at random moments, and starts new
-//! ones as Lambda does. In the end, the lake must contain one object per event, as it would without kills.
+//! Runs both compiled functions as child processes under load, kills them with SIGKILL, and starts new ones as Lambda does.
+//! In the end, the lake must contain one line per event, as it would without kills.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the test reports the number of kills")]
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use claim::{Claim, ObjectPrefix, object};
-use emulator::Services;
+use claim::{Claim, object};
 use emulator::function::{Function, Sandbox};
 use emulator::runtime_api::{RuntimeApi, serve_aws};
 use emulator::sqs::{QueueSettings, Redrive};
 use emulator::sqs_mapping::SqsMapping;
 use emulator::stream_mapping::StreamMapping;
+use emulator::{Fault, Services};
+use pipeline::testkit::archived_lines;
 use pipeline::{PipelineSettings, names};
 use serde_json::json;
 use tokio::process::Child;
+use tokio::sync::Notify;
 
 use crate::support::{claims, function_binary, function_command};
 
@@ -44,13 +45,15 @@ struct Compiled {
     name: &'static str,
     binary: PathBuf,
     aws: SocketAddr,
-    variables: [(&'static str, String); 2],
+    variables: Vec<(&'static str, String)>,
+    kill_all: Notify,
     killer: Mutex<Killer>,
 }
 
 /// Chooses which invocations to kill, and when.
 struct Killer {
-    random: fastrand::Rng,
+    /// `None` if no process is killed at a random moment.
+    random: Option<fastrand::Rng>,
     kills: usize,
     invocations: usize,
     /// Duration of the last invocation that was not killed, as an estimate for the next one.
@@ -64,8 +67,8 @@ impl Killer {
     /// the invocation ends first, nothing is killed.
     fn next(&mut self) -> Option<Duration> {
         self.invocations += 1;
-        let is_chosen = self.kills < KILLS && self.random.u8(..3) < 2;
-        is_chosen.then(|| self.last_duration.mul_f64(self.random.f64() * 1.2))
+        let random = self.random.as_mut().filter(|_| self.kills < KILLS)?;
+        (random.u8(..3) < 2).then(|| self.last_duration.mul_f64(random.f64() * 1.2))
     }
 }
 
@@ -77,16 +80,24 @@ struct Process {
 }
 
 impl Compiled {
-    fn new(binary: PathBuf, aws: SocketAddr, name: &'static str, own: (&'static str, &str), seed: u64) -> Arc<Self> {
-        let variables = [("AWS_LAMBDA_FUNCTION_NAME", name.to_owned()), (own.0, own.1.to_owned())];
+    fn new(binary: &str, aws: SocketAddr, name: &'static str, own: &[(&'static str, &str)], seed: u64) -> Arc<Self> {
+        let own = own.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let variables = own.chain([("AWS_LAMBDA_FUNCTION_NAME", name.to_owned())]).collect();
         let random = fastrand::Rng::with_seed(seed);
         let last_duration = Duration::from_millis(200);
         Arc::new(Self {
             name,
-            binary,
+            binary: function_binary(binary),
             aws,
             variables,
-            killer: Mutex::new(Killer { random, kills: 0, invocations: 0, last_duration, unexpected_exits: 0 }),
+            kill_all: Notify::new(),
+            killer: Mutex::new(Killer {
+                random: Some(random),
+                kills: 0,
+                invocations: 0,
+                last_duration,
+                unexpected_exits: 0,
+            }),
         })
     }
 
@@ -108,7 +119,7 @@ impl Compiled {
         let killed_at = async {
             match kill_after {
                 Some(after) => tokio::time::sleep(after).await,
-                None => std::future::pending().await,
+                None => self.kill_all.notified().await,
             }
         };
         let reply = tokio::select! {
@@ -154,26 +165,73 @@ impl Compiled {
     }
 }
 
-/// Each event becomes one object with one version, no matter when the functions' processes are killed.
+/// The moments at which the processes are killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kills {
+    /// At random moments, whatever a process does.
+    AtRandom,
+    /// When a process of `ingest-fn` closes a pack. Every process of the function is killed then.
+    AtTheClose,
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_processes_leave_one_object_per_event() {
+    assert_one_line_per_event("objects", Kills::AtRandom).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_processes_leave_one_line_per_event_in_packs() {
+    assert_one_line_per_event("packs", Kills::AtRandom).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_killed_at_the_close_leave_one_line_per_event() {
+    assert_one_line_per_event("packs", Kills::AtTheClose).await;
+}
+
+/// Returns the faults of the first requests that close a pack, one for each kill. In turn, a close is never executed, is
+/// executed but its answer never arrives, or is executed after its sender has died.
+fn faults_of_closes() -> impl Iterator<Item = Fault> + Send {
+    let faults = [
+        Fault::RequestDelayed(10 * BOUND),
+        Fault::AnswerDelayed(10 * BOUND),
+        Fault::RequestDelayed(VISIBILITY_TIMEOUT / 4),
+    ];
+    faults.into_iter().cycle().take(KILLS)
+}
+
+/// Each event becomes one line of one object with one version, no matter when the functions' processes are killed.
+async fn assert_one_line_per_event(layout: &str, kills: Kills) {
     let seed = 1;
     let services = Services::on_real_clock(seed).unwrap();
     let stream = services.tables.create_claim_table(names::TABLE);
     services.lakes.create_bucket(names::BUCKET);
     let queue = |redrive| QueueSettings { visibility_timeout: VISIBILITY_TIMEOUT, retention: 10 * BOUND, redrive };
     services.sqs.create_queue(names::DEAD_LETTER_QUEUE, queue(None));
-    // No message may become a dead letter, even if its batch is killed many times: the test expects an object for every
+    // No message may become a dead letter, even if its batch is killed many times: the test expects a line for every
     // event.
     let redrive = Redrive { dead_letter_queue: names::DEAD_LETTER_QUEUE.to_owned(), max_receive_count: 1_000 };
     services.sqs.create_queue(names::QUEUE, queue(Some(redrive)));
     services.sqs.create_queue(names::ON_FAILURE_QUEUE, queue(None));
 
     let aws = serve_aws(Arc::clone(&services)).await.unwrap();
-    let binary = function_binary("ingest-fn");
-    let ingest = Compiled::new(binary, aws, names::INGEST_FUNCTION, ("TABLE_NAME", names::TABLE), seed);
-    let binary = function_binary("archive-fn");
-    let archive = Compiled::new(binary, aws, names::ARCHIVE_FUNCTION, ("BUCKET_NAME", names::BUCKET), seed + 1);
+    let variables = [("TABLE_NAME", names::TABLE), ("LAKE_LAYOUT", layout)];
+    let ingest = Compiled::new("ingest-fn", aws, names::INGEST_FUNCTION, &variables, seed);
+    let variables = [("BUCKET_NAME", names::BUCKET)];
+    let archive = Compiled::new("archive-fn", aws, names::ARCHIVE_FUNCTION, &variables, seed + 1);
+    if kills == Kills::AtTheClose {
+        for function in [&ingest, &archive] {
+            function.killer.lock().unwrap().random = None;
+        }
+        let faults = Mutex::new(faults_of_closes());
+        let ingest = Arc::clone(&ingest);
+        services.faults.set(move |call| {
+            let is_close = call.operation == "PutItem" && contains(call.request.body(), claim::pack::KEY_PREFIX);
+            let fault = if is_close { faults.lock().unwrap().next()? } else { return None };
+            ingest.kill_all.notify_waiters();
+            Some(fault)
+        });
+    }
 
     let mut bodies: Vec<String> = (0..EVENTS * COPIES)
         .map(|n| json!({ "event_id": format!("event-{}", n % EVENTS), "reading": n % EVENTS }).to_string())
@@ -188,6 +246,7 @@ async fn killed_processes_leave_one_object_per_event() {
     settings.sqs_mapping.maximum_concurrency = 3;
     settings.sqs_mapping.batching_window = Duration::ZERO;
     settings.stream_mapping.batch_size = 10;
+    settings.stream_mapping.filter = PipelineSettings::pack_filter();
     let to_ingest = ingest.function(&services);
     let to_ingest = SqsMapping::new(Arc::clone(&services), names::QUEUE, to_ingest, settings.sqs_mapping);
     let to_archive = archive.function(&services);
@@ -199,7 +258,7 @@ async fn killed_processes_leave_one_object_per_event() {
     let drained = async {
         loop {
             let counts = services.sqs.counts(names::QUEUE).unwrap();
-            if counts.visible + counts.in_flight == 0 && services.lakes.versions(names::BUCKET).len() >= EVENTS {
+            if counts.visible + counts.in_flight == 0 && archived_lines(&services).len() >= EVENTS {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -211,19 +270,27 @@ async fn killed_processes_leave_one_object_per_event() {
     }
     println!("{} messages of {EVENTS} events in {:.1} s", bodies.len(), begun.elapsed().as_secs_f64());
 
-    let kills = (ingest.report(), archive.report());
-    assert!(kills.0 >= KILLS / 2 && kills.1 >= KILLS / 2, "{kills:?}");
+    let killed = (ingest.report(), archive.report());
+    match kills {
+        Kills::AtRandom => assert!(killed.0 >= KILLS / 2 && killed.1 >= KILLS / 2, "{killed:?}"),
+        Kills::AtTheClose => assert!(killed.0 >= KILLS / 2, "{killed:?}"),
+    }
 
     let claims = claims(&services).await;
-    let prefix = ObjectPrefix::parse("events/").unwrap();
-    let object = |claim: &Claim| (prefix.object_key(claim), vec![object::object_line(claim).unwrap()]);
-    let expected: BTreeMap<_, _> = claims.iter().map(object).collect();
-    let lake = services.lakes.versions(names::BUCKET).into_iter();
-    let lake = lake.map(|(key, versions)| (key, versions.into_iter().map(Vec::from).collect::<Vec<_>>()));
-    assert_eq!(lake.collect::<BTreeMap<_, _>>(), expected);
+    let line = |claim: &Claim| {
+        let line = String::from_utf8(object::object_line(claim).unwrap()).unwrap();
+        (claim.claim_id.to_string(), vec![line])
+    };
+    assert_eq!(archived_lines(&services), claims.iter().map(line).collect());
+    let has_packs = services.lakes.versions(names::BUCKET).keys().any(|key| key.ends_with(".json.gz"));
+    assert_eq!(has_packs, layout == "packs");
     for (event_id, body) in bodies.iter().map(|body| (serde_json::from_str::<serde_json::Value>(body).unwrap(), body)) {
         let claim = claims.iter().find(|claim| claim.event_id == event_id["event_id"]).expect("each event is claimed");
         assert_eq!(claim.body_text().unwrap(), body.as_str());
     }
     assert_eq!((claims.len(), services.sqs.counts(names::DEAD_LETTER_QUEUE).unwrap().visible), (EVENTS, 0));
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }

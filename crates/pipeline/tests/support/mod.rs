@@ -59,13 +59,15 @@ pub(crate) fn function_command(binary: &Path, api: &RuntimeApi, aws: SocketAddr)
     command
 }
 
-/// Returns all claims in the table.
+/// Returns all claims in the table. Ignores packs.
 pub(crate) async fn claims(services: &Arc<Services>) -> Vec<Claim> {
     let client = aws_sdk_dynamodb::Client::new(&services.sdk_config());
     let mut pages = client.scan().table_name(names::TABLE).into_paginator().send();
     let mut claims = Vec::new();
     while let Some(page) = pages.next().await {
-        claims.extend(page.unwrap().items.unwrap_or_default().into_iter().map(|item| Claim::from_item(item).unwrap()));
+        let items = page.unwrap().items.unwrap_or_default().into_iter();
+        let items = items.filter(|item| item["sk"].as_s().unwrap() != claim::pack::SORT_KEY);
+        claims.extend(items.map(|item| Claim::from_item(item).unwrap()));
     }
     claims
 }
