@@ -117,6 +117,7 @@ impl Bill {
             run("SQS: delete", usage.sqs_deletes, "requests", |p| p.sqs_request),
             run("DynamoDB: claims written", usage.write_request_units, "WRU", |p| p.write_request_unit),
             run("DynamoDB: claims refused", usage.write_request_units_refused, "WRU", |p| p.write_request_unit),
+            Line::new("DynamoDB: packs read", usage.read_request_units, "RRU", per_million, |p| p.read_request_unit),
             kept("DynamoDB: claims kept 16 days", claim_bytes, claim_months, |p| p.table_gb_month),
             kept("DynamoDB: point-in-time recovery", claim_bytes, claim_months, |p| p.pitr_gb_month),
             run("S3: objects written", usage.s3_puts, "PUTs", |p| p.s3_put),

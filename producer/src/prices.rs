@@ -17,6 +17,8 @@ pub struct Prices {
     pub sqs_request: Option<f64>,
     /// Price of a DynamoDB write request unit in on-demand mode.
     pub write_request_unit: Option<f64>,
+    /// Price of a DynamoDB read request unit in on-demand mode.
+    pub read_request_unit: Option<f64>,
     /// Price of a GB of table storage per month.
     pub table_gb_month: Option<f64>,
     /// Price of point-in-time recovery for a GB of the table per month.
@@ -47,6 +49,7 @@ pub const REGIONS: [Prices; 2] = [
         region: "us-east-1",
         sqs_request: Some(0.40e-6),
         write_request_unit: Some(0.625e-6),
+        read_request_unit: Some(0.125e-6),
         table_gb_month: Some(0.25),
         pitr_gb_month: Some(0.20),
         invocation: Some(0.20e-6),
@@ -63,6 +66,7 @@ pub const REGIONS: [Prices; 2] = [
         region: "sa-east-1",
         sqs_request: None,
         write_request_unit: None,
+        read_request_unit: None,
         table_gb_month: None,
         pitr_gb_month: None,
         invocation: Some(0.20e-6),

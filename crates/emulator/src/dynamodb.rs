@@ -1,7 +1,7 @@
 //! DynamoDB with Streams. The `dynoxide` emulator does the work; this module adds the pipeline's table of claims and a
 //! meter.
 
-mod metered_writes;
+mod metered;
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::dynamodb::metered_writes::{batch_execute_statement, put_item};
+use crate::dynamodb::metered::{batch_execute_statement, get_item, put_item};
 use crate::meter::Meter;
 
 /// The path for which `SQLite` creates a private temporary database. It creates the file once the database outgrows the
@@ -181,7 +181,7 @@ impl Tables {
         let db = &self.database;
         let answer = match operation {
             "PutItem" => call(body, |request| put_item(&self.meter, db, request)),
-            "GetItem" => call(body, |request| db.get_item(request)),
+            "GetItem" => call(body, |request| get_item(&self.meter, db, request)),
             "UpdateItem" => call(body, |request| db.update_item(request)),
             "DeleteItem" => call(body, |request| db.delete_item(request)),
             "BatchGetItem" => call(body, |request| db.batch_get_item(request)),

@@ -1,8 +1,8 @@
 //! Counts the units that AWS would bill. The services count the requests that they get, and Lambda's mappings count
 //! their own work, so the functions contain no metering code. Prices are not in this crate.
 //!
-//! The meter does not bill requests by observers: `ReceiveMessage` requests, and reads of the table, the lake, the logs
-//! and the queues' attributes. Only tools that read dead letters send `ReceiveMessage`; Lambda's mappings call the
+//! The meter does not bill requests by observers: `ReceiveMessage` requests, and reads of the lake, the logs, the queues'
+//! attributes and, except for `GetItem`, the table. `ingest-fn` reads packs with `GetItem`. Only tools that read dead letters send `ReceiveMessage`; Lambda's mappings call the
 //! queue directly.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ use crate::sqs::protocol::message_size;
 const SQS_CHUNK_BYTES: usize = 64 * 1024;
 
 /// The units that AWS would bill, counted since the services were created.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Usage {
     /// Number of requests that clients sent, by service and operation, billable or not. Requests by Lambda's mappings
     /// are not included.
@@ -46,6 +46,9 @@ pub struct Usage {
     /// DynamoDB write request units consumed by `PutItem` requests whose condition failed, and by statements that
     /// failed.
     pub write_request_units_refused: u64,
+    /// DynamoDB read request units consumed by `GetItem` requests. An eventually consistent read of up to 4 KB consumes
+    /// half a unit.
+    pub read_request_units: f64,
     /// Number of S3 PUT requests that wrote an object.
     pub s3_puts: u64,
     /// Number of S3 PUT requests that S3 refused with a status below 500. S3 charges for these too.
@@ -162,6 +165,11 @@ impl Meter {
         invocations.number += 1;
         invocations.milliseconds += milliseconds;
         outcome
+    }
+
+    /// Counts the units that one read of the table consumed.
+    pub(crate) fn read(&self, units: f64) {
+        self.lock().read_request_units += units;
     }
 
     /// Counts the units that one write to the table consumed.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ingest_fn::LakeLayout;
 use pipeline::testkit::World;
 use pipeline::{PipelineSettings, names};
 
@@ -28,4 +29,27 @@ async fn herd_is_billed_for_one_event() {
     // The functions log one line for each message, for the stream record, and for each of the 5 + 1 batches.
     assert_eq!(usage.log_lines, 50 + 1 + 5 + 1);
     assert!(usage.log_bytes > usage.log_lines * 100, "{}", usage.log_bytes);
+}
+
+/// A read of a pack is billed by the size of the whole item, although `ingest-fn` asks only for the ids in it.
+#[tokio::test(start_paused = true)]
+async fn read_of_a_pack_is_billed_by_its_size() {
+    let mut settings = PipelineSettings::default();
+    settings.ingest.lake_layout = LakeLayout::Packs;
+    settings.stream_mapping.filter = PipelineSettings::pack_filter();
+    let world = World::start(settings);
+    // Random hex digits compress to half their length, so the pack has about 5 KB.
+    let mut random = fastrand::Rng::with_seed(1);
+    let noise: String = (0..10_000).map(|_| char::from_digit(random.u32(..16), 16).unwrap()).collect();
+    let body = format!(r#"{{"event_id":"a","noise":"{noise}"}}"#);
+    world.send(&body);
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert!(world.services.usage().read_request_units == 0.0, "the winner does not read its pack");
+    // A new sandbox has an empty cache, so it reads the pack of the duplicate's claim.
+    world.pipeline().ingest.scale_in();
+    world.send(&body);
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    let outcomes = world.outcomes(names::INGEST_FUNCTION);
+    assert_eq!(outcomes, [("duplicate".to_owned(), 1), ("won".to_owned(), 1)].into());
+    assert!(world.services.usage().read_request_units == 2.0, "{:?}", world.services.usage());
 }

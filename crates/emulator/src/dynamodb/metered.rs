@@ -1,8 +1,9 @@
-//! Executes `PutItem` and `BatchExecuteStatement`, and counts the write units that they consume. Other writes are not
-//! metered.
+//! Executes `PutItem`, `BatchExecuteStatement` and `GetItem`, and counts the units that they consume. Other operations are
+//! not metered.
 
 use dynoxide::Database;
 use dynoxide::actions::batch_execute_statement::{BatchExecuteStatementRequest, BatchExecuteStatementResponse};
+use dynoxide::actions::get_item::{GetItemRequest, GetItemResponse};
 use dynoxide::actions::put_item::{PutItemRequest, PutItemResponse};
 use dynoxide::errors::DynoxideError;
 use dynoxide::types::{item_size, write_capacity_units};
@@ -34,6 +35,23 @@ pub(crate) fn put_item(
         Err(_) => {}
     }
     answer
+}
+
+/// Executes a `GetItem` and counts its read units. DynamoDB bills the size of the whole item, even if the request asks for
+/// some attributes only ("Read and write operations" in its developer guide).
+pub(crate) fn get_item(
+    meter: &Meter,
+    database: &Database,
+    mut request: GetItemRequest,
+) -> Result<GetItemResponse, DynoxideError> {
+    let is_capacity_requested = request.return_consumed_capacity.is_some();
+    request.return_consumed_capacity.get_or_insert_with(|| "TOTAL".to_owned());
+    let mut response = database.get_item(request)?;
+    if let Some(consumed) = &response.consumed_capacity {
+        meter.read(consumed.capacity_units);
+    }
+    response.consumed_capacity.take_if(|_| !is_capacity_requested);
+    Ok(response)
 }
 
 /// Executes a `BatchExecuteStatement` of INSERTs and counts the write units of each statement, including statements
