@@ -24,6 +24,7 @@ mod dynamodb;
 mod engine;
 mod logs;
 mod outcome;
+mod packs;
 mod partiql;
 mod removal;
 mod results;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
     let results = Arc::new(Results::from_variables().expect("the file named by CONTRACT_RESULTS can be opened"));
     let behaviors = [
         dynamodb::behaviors(),
+        packs::behaviors(),
         partiql::behaviors(),
         streams::behaviors(),
         s3::behaviors(),
