@@ -23,4 +23,5 @@ mod report;
 pub use config::Config;
 pub use data_lake::{DataLake, DataLakeError, PutOutcome};
 pub use handler::Handler;
+pub use pack_object::{LineIds, PackObject};
 pub use record::{Record, RecordError};

@@ -12,24 +12,34 @@ use uuid::Uuid;
 const LEVEL: u32 = 6;
 
 /// The object of a pack.
-pub(crate) struct PackObject {
+pub struct PackObject {
     /// Content of the object.
-    pub(crate) gzip: Vec<u8>,
+    pub gzip: Vec<u8>,
     /// Ids of the lines, in their order.
-    pub(crate) lines: Vec<LineIds>,
+    pub lines: Vec<LineIds>,
 }
 
 /// The ids and the time in one line, for the log.
-pub(crate) struct LineIds {
-    pub(crate) event_id: String,
-    pub(crate) claim_id: Uuid,
-    pub(crate) message_id: String,
-    pub(crate) claimed_at: DateTime<Utc>,
+pub struct LineIds {
+    /// Id of the event.
+    pub event_id: String,
+    /// Id of the claim.
+    pub claim_id: Uuid,
+    /// Id of the SQS message that won the event.
+    pub message_id: String,
+    /// Time of the claim.
+    pub claimed_at: DateTime<Utc>,
 }
 
 impl PackObject {
     /// Compresses the lines one at a time, so that only one of them is in memory.
-    pub(crate) fn build(pack: &Pack) -> Result<Self, PackError> {
+    ///
+    /// # Errors
+    /// Fails if the pack's lines cannot be read.
+    ///
+    /// # Panics
+    /// Panics if memory cannot be written to.
+    pub fn build(pack: &Pack) -> Result<Self, PackError> {
         // The header has neither a time nor a file name, which would differ from attempt to attempt.
         let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(LEVEL));
         let mut ids = Vec::with_capacity(pack.claim_ids.len());

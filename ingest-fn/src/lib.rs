@@ -34,4 +34,5 @@ pub use config::{ClaimWrites, Config, LakeLayout, OnConflict};
 pub use handler::Handler;
 pub use pack_table::{CloseOutcome, PackTableError};
 pub use random::{Random, os_random};
+pub use settle::{SettleError, Settler};
 pub use warm_cache::CachedClaim;

@@ -143,7 +143,7 @@ impl<'a> PackWork<'a> {
         on_outcome: &mut OnOutcome<'_>,
     ) {
         let is_replaced = !matches!(outcome, Ok(ClaimOutcome::Lost { .. }));
-        let Some(pack) = claim.layout.pack().filter(|_| self.claimer.settler.may_settle(&claim)) else {
+        let Some(pack) = claim.layout.pack().filter(|_| self.claimer.settler.may_settle(claim.ttl)) else {
             return self.settled(index, outcome, on_outcome);
         };
         let closing = if is_replaced { Closing::AtOnce } else { self.closing(index, &claim, pack) };

@@ -45,8 +45,8 @@ pub(crate) enum Closing {
     Never,
 }
 
-/// Settles claims. A settler lives as long as its Lambda sandbox.
-pub(crate) struct Settler {
+/// Settles claims. A settler lives as long as its Lambda sandbox, or as long as a run of an operator's tool.
+pub struct Settler {
     clock: SharedTimeSource,
     requests: Semaphore,
     /// The memory for bodies in flight, in KiB, which packs and claims share.
@@ -56,19 +56,26 @@ pub(crate) struct Settler {
 /// A claim that is not settled: it is unknown which pack contains its line, if any. So no message of the event may be
 /// acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum SettleError {
+pub enum SettleError {
+    /// The pack could not be read or closed.
     #[error(transparent)]
     Table(Arc<PackTableError>),
+    /// The pack does not exist, and this caller may not close it.
     #[error("pack {0} is not closed yet, and the invocation that made the claim may still close it")]
     NotClosed(Uuid),
+    /// A pack has the claim's id, but belongs to other claims.
     #[error("pack {0} exists, but does not list the claim with this id")]
     NotListed(Uuid),
+    /// The claim needs a pack of its own, but the caller did not keep the claim.
     #[error("pack {0} does not list the claim, and the batch has too many such claims")]
     NoBody(Uuid),
+    /// The claim has no line.
     #[error(transparent)]
     NoLine(Arc<ClaimError>),
+    /// Even a pack of this claim alone is too large.
     #[error(transparent)]
     TooLarge(Arc<PackTooLarge>),
+    /// Our own code panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
 }
@@ -125,6 +132,26 @@ impl Settler {
         Self { clock, requests: Semaphore::new(MAX_IN_FLIGHT), memory }
     }
 
+    /// Returns the settler of an operator's tool, which does not share its memory limit.
+    #[must_use]
+    pub fn for_tool(clock: SharedTimeSource) -> Self {
+        Self::new(clock, Arc::new(Semaphore::new(MAX_IN_FLIGHT_KIB as usize)))
+    }
+
+    /// Settles claims that name the pack, which no one else will close any more: their `close_by` must have passed. Each
+    /// must also be young enough for [`Settler::may_settle`]. Returns one result for each claim.
+    pub async fn settle_claims(
+        &self,
+        table: &ClaimTable,
+        pack_id: Uuid,
+        claims: &[Claim],
+    ) -> Vec<Result<(), SettleError>> {
+        let lines = claims.iter().map(|claim| Line { claim, body: None });
+        let candidates: Vec<Candidate<'_>> =
+            lines.map(|line| Candidate { claim_id: line.claim.claim_id, line: Some(line) }).collect();
+        self.settle(table, pack_id, &candidates, Closing::AtOnce).await
+    }
+
     /// Waits until the requests in flight leave enough memory for a pack with these lines.
     async fn acquire_memory(&self, lines: impl Iterator<Item = Line<'_>>) -> SemaphorePermit<'_> {
         let bytes = lines.map(Line::bytes).sum::<usize>().min(MAX_ITEM_BYTES);
@@ -132,11 +159,12 @@ impl Settler {
         self.memory.acquire_many(kib).await.expect("the semaphore is never closed")
     }
 
-    /// Returns true unless the claim expired so long ago that DynamoDB may have deleted its pack. Closing that pack a second
-    /// time could archive its other claims twice.
-    pub(crate) fn may_settle(&self, claim: &Claim) -> bool {
+    /// Returns true unless a claim with this `ttl` expired so long ago that DynamoDB may have deleted its pack. Closing that
+    /// pack a second time could archive its other claims twice.
+    #[must_use]
+    pub fn may_settle(&self, claim_ttl: u64) -> bool {
         let now = self.clock.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-        now <= claim.ttl.saturating_add(SETTLE_EXTRA_SECONDS)
+        now <= claim_ttl.saturating_add(SETTLE_EXTRA_SECONDS)
     }
 
     /// Settles claims that name the pack, which this batch has not made. Returns one result for each claim.

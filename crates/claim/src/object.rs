@@ -64,13 +64,20 @@ impl ObjectPrefix {
     /// Returns the [`object_key`](Self::object_key) of the claim with this id.
     #[must_use]
     pub fn object_key_of(&self, claim_id: Uuid) -> String {
-        format!("{}{}/{claim_id}.json", self.0, partition(claim_id))
+        format!("{}{}/{claim_id}.json", self.0, Self::partition(claim_id))
+    }
+
+    /// Returns the partition of an object, which is the folder in its key: `dt=YYYY-MM-DD/hour=HH`. The date and hour (UTC)
+    /// come from the time in `id`, the id of a claim or a pack.
+    #[must_use]
+    pub fn partition(id: Uuid) -> impl fmt::Display {
+        id_time(id).format("dt=%Y-%m-%d/hour=%H")
     }
 
     /// Returns `<prefix>dt=YYYY-MM-DD/hour=HH/<pack_id>.json.gz`. The date and hour (UTC) come from the time in the pack id.
     #[must_use]
     pub fn pack_key(&self, pack_id: Uuid) -> String {
-        format!("{}{}/{pack_id}.json.gz", self.0, partition(pack_id))
+        format!("{}{}/{pack_id}.json.gz", self.0, Self::partition(pack_id))
     }
 
     /// Returns `<prefix>_unusable/<sequence number>.json`, the key under which a quarantined stream record is stored.
@@ -85,11 +92,6 @@ impl ObjectPrefix {
         );
         format!("{}_unusable/{number_or_hash}.json", self.0)
     }
-}
-
-/// Returns `dt=YYYY-MM-DD/hour=HH` for the time in an id.
-fn partition(id: Uuid) -> impl fmt::Display {
-    id_time(id).format("dt=%Y-%m-%d/hour=%H")
 }
 
 impl fmt::Display for ObjectPrefix {

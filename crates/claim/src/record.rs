@@ -290,8 +290,9 @@ fn since_1970(now: SystemTime) -> Duration {
     now.duration_since(SystemTime::UNIX_EPOCH).expect("the wall clock is past 1970")
 }
 
-/// Returns the time in a UUIDv7.
-pub(crate) fn id_time(id: Uuid) -> DateTime<Utc> {
+/// Returns the time in the id of a claim or a pack, which is a UUIDv7.
+#[must_use]
+pub fn id_time(id: Uuid) -> DateTime<Utc> {
     // A UUIDv7 begins with 48 bits of milliseconds.
     let milliseconds = i64::try_from(id.as_u128() >> 80).expect("48 of 128 bits are left");
     DateTime::from_timestamp_millis(milliseconds).expect("48 bits of milliseconds end in the year 10889")

@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, Write};
 use uuid::Uuid;
 use zstd::zstd_safe::CParameter;
 
-use super::{ClaimIds, KEY_PREFIX, MAX_LINES_BYTES, PACK_EXTRA_SECONDS, Pack, SORT_KEY};
+use super::lines::claim_id_of;
+use super::{ClaimIds, KEY_PREFIX, MAX_LINES_BYTES, PACK_EXTRA_SECONDS, Pack, PackError, SORT_KEY};
 use crate::body::ZSTD_LEVEL;
 use crate::object::{check_json, write_line};
 use crate::record::{Claim, ClaimError, MAX_ITEM_BYTES};
@@ -87,6 +88,21 @@ impl PackBuilder {
         write_line(claim, body, &mut self.lines).expect(ALLOCATED);
         self.claim_ids.push(claim.claim_id);
         self.claims_ttl = self.claims_ttl.max(claim.ttl);
+        Ok(())
+    }
+
+    /// Adds a line of an existing pack, whose claim expires at `ttl`.
+    ///
+    /// # Errors
+    /// Fails if this is not the line of a claim. The builder can still be used.
+    ///
+    /// # Panics
+    /// Panics if memory cannot be allocated.
+    pub fn push_line(&mut self, line: &[u8], ttl: u64) -> Result<(), PackError> {
+        let claim_id = claim_id_of(line, self.claim_ids.len() + 1)?;
+        self.lines.write_all(line).expect(ALLOCATED);
+        self.claim_ids.push(claim_id);
+        self.claims_ttl = self.claims_ttl.max(ttl);
         Ok(())
     }
 

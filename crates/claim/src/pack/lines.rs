@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::{MAX_LINES_BYTES, Pack, PackError};
+use crate::item::parse_id;
 
 /// Base-two logarithm of the largest window that a frame may have: 8 MiB. [`PackBuilder`](super::PackBuilder) compresses with
 /// windows of 256 KiB.
@@ -93,6 +94,16 @@ impl<'a> PackLines<'a> {
         let Fields { event_id, claimed_at, message_id, .. } = fields;
         Ok(Some(PackLine { event_id, claim_id, claimed_at, message_id, text: &self.line }))
     }
+}
+
+/// Returns the claim id in a line. `number` is the position of the line, counted from 1.
+pub(super) fn claim_id_of(line: &[u8], number: usize) -> Result<Uuid, PackError> {
+    if !line.ends_with(b"\n") {
+        return Err(PackError::Lines { claims: number, lines: number - 1 });
+    }
+    let no_claim = |source| PackError::Line { line: number, source };
+    let fields: Fields<'_> = serde_json::from_slice(line).map_err(no_claim)?;
+    parse_id("claim_id", fields.claim_id).map_err(|error| no_claim(serde_json::Error::custom(error)))
 }
 
 /// Opens a frame. Reads at most one byte more than a pack may have, so that a longer text is noticed.

@@ -122,6 +122,30 @@ fn body_can_be_given_as_text() {
     assert_eq!(Pack::partition_key(PACK_ID), format!("PACK#{PACK_ID}"));
 }
 
+/// A pack built from the lines of another pack has the same claims and lines. Its `ttl` is a day after the latest given
+/// one. A text that is not the line of a claim is refused, and the builder can still be used.
+#[test]
+fn pack_is_built_from_lines() {
+    let pack = build(&golden_claims());
+    let mut builder = PackBuilder::new();
+    let mut lines = pack.lines();
+    for ttl in [2_000, 1_000] {
+        builder.push_line(lines.next_line().unwrap().unwrap().text, ttl).unwrap();
+    }
+    let line = read_lines(&pack).unwrap().remove(0);
+    let other_id = line.replacen("\"claim_id\":\"", "\"claim_id\":\"x", 1);
+    for (text, expected) in [
+        (line.trim_end(), "the pack has 3 claims, but 2 complete lines"),
+        ("{}\n", "line 3 is not the line of a claim"),
+        (&other_id, "line 3 is not the line of a claim"),
+    ] {
+        assert_eq!(builder.push_line(text.as_bytes(), 1).unwrap_err().to_string(), expected);
+    }
+    let rebuilt = builder.finish(PACK_ID).unwrap();
+    assert_eq!((&rebuilt.claim_ids, read_lines(&rebuilt).unwrap()), (&pack.claim_ids, read_lines(&pack).unwrap()));
+    assert_eq!(rebuilt.ttl, 2_000 + PACK_EXTRA_SECONDS);
+}
+
 /// The hour in the key comes from the pack id.
 #[test]
 fn pack_key_has_the_hour_of_the_pack_id() {
