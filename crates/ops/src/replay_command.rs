@@ -25,10 +25,10 @@ const FAILED: u8 = 3;
 const UNREACHABLE: u8 = 4;
 const NOT_RECOVERABLE: u8 = 5;
 
-/// Find claims in the table that have no object in the lake; with --write, also write the missing objects
+/// Find claims and packs in the table that have no object in the lake; with --write, also write the missing objects
 ///
 /// Use it after an outage that outlasted the stream mapping's retries (22 hours by default). The objects are identical
-/// to those that archive-fn would have written.
+/// to those that archive-fn would have written. With --write, packed claims that no pack lists are put into packs first.
 ///
 /// You can interrupt a replay and run it again, even while archive-fn is running: no object gets a second version. The
 /// next run continues from the checkpoint folder.
@@ -37,19 +37,23 @@ const NOT_RECOVERABLE: u8 = 5;
 ///   dynamodb:DescribeTable   on the table
 ///   dynamodb:Scan            on the table
 ///   dynamodb:GetItem         on the table
+///   dynamodb:PutItem         on items of the table whose key begins with PACK# (only with --write)
 ///   s3:ListBucket            on the bucket
-///   s3:PutObject             on the objects under the prefix
+///   s3:GetObject             on the objects under the prefix (only with --write)
+///   s3:PutObject             on the objects under the prefix (only with --write)
 ///   kms:Decrypt              on the table's key, if it is customer-managed
 ///   kms:GenerateDataKey      on the bucket's key, if it is customer-managed
 ///
 /// Exit codes:
-///   0  No claim is left without its object
-///   1  Dry run: some claims have no object, or some items cannot be read as claims
-///   2  The command line or the checkpoint folder cannot be used, or the lake has no objects
-///   3  Some objects could not be written; the next run with --write tries them again
+///   0  No claim is left without its object, and no packed claim without a pack in the lake, unless it expired more than
+///      half a day ago
+///   1  Dry run: some claims or packs have no object, some packed claims have no pack, or some items cannot be read
+///   2  The command line or the checkpoint folder cannot be used, the lake has no objects, or it has a layout that this
+///      version does not know
+///   3  Some objects or packs could not be written; the next run with --write tries them again
 ///   4  The table or the bucket cannot be read, or 200 writes in a row failed; the next run continues from the checkpoint
-///   5  With --write: some claims have no object and cannot get one, because they are no longer in the table ("gone") or
-///      cannot be read ("unusable"). The next run scans the whole table again and lists these claims again;
+///   5  With --write: some claims or packs have no object and cannot get one, because they are no longer in the table
+///      ("gone") or cannot be read ("unusable"). The next run scans the whole table again and lists these claims again;
 ///      without --write, it omits those that are gone
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -70,7 +74,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long)]
     write: bool,
 
-    /// Ignore claims made before this time, for example 2026-11-23 or 2026-11-23T09:41:07Z
+    /// Ignore claims made before this time, and packs without later claims, for example 2026-11-23 or 2026-11-23T09:41:07Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<DateTime<Utc>>,
 
@@ -78,7 +82,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<DateTime<Utc>>,
 
-    /// Maximum number of objects to write per second, in addition to archive-fn's own writes
+    /// Maximum number of objects to write and packs to settle per second, in addition to the functions' own writes
     #[arg(long, value_name = "OBJECTS", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rate: u32,
 
@@ -120,7 +124,7 @@ pub(crate) async fn run(args: ReplayArgs) -> ExitCode {
                 ReplayError::NewLake { .. }
                 | ReplayError::EmptyTimeRange { .. }
                 | ReplayError::Worklist(_)
-                | ReplayError::Packed { .. } => UNUSABLE.into(),
+                | ReplayError::UnknownLayout { .. } => UNUSABLE.into(),
                 ReplayError::Describe { .. }
                 | ReplayError::Table { .. }
                 | ReplayError::Bucket { .. }
@@ -172,10 +176,17 @@ async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// Prints the partitions that have missing objects, then the gone, unusable and failed items, then the totals.
+/// Prints the partitions that have missing objects or unsettled claims, then the gone, unusable and failed items, then the
+/// totals.
 fn print_outcome(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut impl io::Write) -> io::Result<()> {
-    for (partition, missing) in &outcome.missing {
-        write_line(out, format_args!("{partition}: {missing} {} without an object", claim_or_claims(*missing)))?;
+    for (numbers, noun, lack) in [
+        (&outcome.missing, "claim", "without an object"),
+        (&outcome.missing_packs, "pack", "without an object"),
+        (&outcome.unsettled, "packed claim", "without a pack"),
+    ] {
+        for (partition, number) in numbers {
+            write_line(out, format_args!("{partition}: {} {lack}", counted(*number, noun)))?;
+        }
     }
     let gone = |key: &String| (key.clone(), "deleted or replaced after the scan".to_owned());
     let gone: Vec<_> = outcome.gone.iter().map(gone).collect();
@@ -187,19 +198,34 @@ fn print_outcome(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut i
             writeln!(out, "{category}: and {more} more")?;
         }
     }
-    let ReplayOutcome { compared, missing, written, already_there, unusable, failed, until, .. } = outcome;
-    let missing: u64 = missing.values().sum();
-    writeln!(
-        out,
-        "compared {compared} {} made before {}: {missing} without an object",
-        claim_or_claims(*compared),
-        until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-    )?;
-    let (gone, unusable, failed) = (gone.len(), unusable.len(), failed.len());
-    if *compared == 0 {
+    let ReplayOutcome { compared, packed, packs, settled, rebuilt, too_old, written, already_there, .. } = outcome;
+    let [missing, missing_packs, unsettled] =
+        [&outcome.missing, &outcome.missing_packs, &outcome.unsettled].map(|numbers| numbers.values().sum::<u64>());
+    let has_packs = packed + packs + missing_packs + unsettled > 0;
+    let until = outcome.until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    writeln!(out, "compared {} made before {until}: {missing} without an object", counted(*compared, "claim"))?;
+    if has_packs {
+        writeln!(
+            out,
+            "{packed} of them are packed: {unsettled} without a pack; compared {}: {missing_packs} without an object",
+            counted(*packs, "pack")
+        )?;
+    }
+    if *too_old > 0 {
+        writeln!(
+            out,
+            "{} expired more than 12 hours ago and may have lost the pack to TTL: left alone",
+            counted(*too_old, "packed claim")
+        )?;
+    }
+    let (gone, unusable, failed) = (gone.len(), outcome.unusable.len(), outcome.failed.len());
+    if compared + packs == 0 {
         writeln!(out, "no claims matched: check --table, --since and --until")?;
     }
     if settings.write {
+        if has_packs {
+            writeln!(out, "{} settled, {} rebuilt", counted(*settled, "claim"), counted(*rebuilt, "pack"))?;
+        }
         writeln!(
             out,
             "{written} written, {already_there} already there, {gone} no longer in the table, {unusable} quarantined, {failed} \
@@ -209,11 +235,12 @@ fn print_outcome(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut i
             writeln!(out, "claims that are gone or unusable have no object, and another run cannot write one")?;
         }
         Ok(())
-    } else if missing > 0 || unusable > 0 {
-        if missing > 0 && missing == *compared {
+    } else if missing + missing_packs + unsettled > 0 || unusable > 0 {
+        let expected = compared - packed + packs;
+        if expected > 0 && missing + missing_packs >= expected {
             writeln!(
                 out,
-                "none of these claims has an object: check that --bucket and --object-prefix are those of this table's archive-fn"
+                "none of these has an object: check that --bucket and --object-prefix are those of this table's archive-fn"
             )?;
         }
         writeln!(out, "this was a dry run: nothing was written. Run the same command with --write to write the objects")
@@ -222,16 +249,19 @@ fn print_outcome(outcome: &ReplayOutcome, settings: &ReplaySettings, out: &mut i
     }
 }
 
-fn claim_or_claims(number: u64) -> &'static str {
-    if number == 1 { "claim" } else { "claims" }
+/// Returns a number and a noun, as in `2 claims`.
+fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 fn exit_code(outcome: &ReplayOutcome, settings: &ReplaySettings) -> ExitCode {
     if !outcome.failed.is_empty() {
         return FAILED.into();
     }
-    // With `--write`, `missing` counts the claims that had no object before their objects were written.
-    let missing = !settings.write && !outcome.missing.is_empty();
+    let ReplayOutcome { missing, missing_packs, unsettled, .. } = outcome;
+    let had_all = [missing, missing_packs, unsettled].into_iter().all(|numbers| numbers.is_empty());
+    // With `--write`, these numbers are from before the run wrote the objects and settled the claims.
+    let missing = !settings.write && !had_all;
     if !missing && outcome.gone.is_empty() && outcome.unusable.is_empty() {
         return ExitCode::SUCCESS;
     }
@@ -280,7 +310,7 @@ mod tests {
 
     const DRY_RUN: &str =
         "this was a dry run: nothing was written. Run the same command with --write to write the objects";
-    const WRONG_BUCKET: &str = "none of these claims has an object: check that --bucket and --object-prefix are those of this \
+    const WRONG_BUCKET: &str = "none of these has an object: check that --bucket and --object-prefix are those of this \
                                 table's archive-fn";
     const LOST: &str = "claims that are gone or unusable have no object, and another run cannot write one";
 
@@ -319,6 +349,53 @@ mod tests {
         ] {
             assert_eq!(report(&outcome, &[]), (expected, code));
         }
+    }
+
+    /// With packs, the report also prints the packs without an object, the claims without a pack, and what was done about
+    /// them. A dry run exits with 1 if anything is left. Claims that are too old are not left: no one may settle them.
+    #[test]
+    fn report_with_packs_is_exact() {
+        let hour = |number| std::collections::BTreeMap::from([("dt=2026-11-23/hour=09".to_owned(), number)]);
+        let packs = ReplayOutcome { packed: 5, packs: 1, ..outcome(6, 0) };
+        let first = "compared 6 claims made before 1970-01-01T00:00:00Z: 0 without an object";
+        let dry = |outcome: &ReplayOutcome| report(outcome, &[]);
+        assert_eq!(
+            dry(&ReplayOutcome { too_old: 1, ..packs.clone() }),
+            (
+                vec![
+                    first.to_owned(),
+                    "5 of them are packed: 0 without a pack; compared 1 pack: 0 without an object".to_owned(),
+                    "1 packed claim expired more than 12 hours ago and may have lost the pack to TTL: left alone"
+                        .to_owned(),
+                ],
+                ExitCode::SUCCESS
+            )
+        );
+        let missing = ReplayOutcome { missing_packs: hour(1), ..packs.clone() };
+        assert_eq!(
+            dry(&missing),
+            (
+                vec![
+                    "dt=2026-11-23/hour=09: 1 pack without an object".to_owned(),
+                    first.to_owned(),
+                    "5 of them are packed: 0 without a pack; compared 1 pack: 1 without an object".to_owned(),
+                    DRY_RUN.to_owned(),
+                ],
+                ExitCode::from(MISSING)
+            )
+        );
+        let only_packs = ReplayOutcome { compared: 5, ..missing };
+        assert!(dry(&only_packs).0.contains(&WRONG_BUCKET.to_owned()));
+        let unsettled = ReplayOutcome { unsettled: hour(2), ..packs };
+        let (lines, code) = dry(&unsettled);
+        assert_eq!(
+            (lines[0].as_str(), code),
+            ("dt=2026-11-23/hour=09: 2 packed claims without a pack", MISSING.into())
+        );
+        let (lines, code) = report(&ReplayOutcome { settled: 2, rebuilt: 1, written: 1, ..unsettled }, &["--write"]);
+        assert_eq!(lines[3], "2 claims settled, 1 pack rebuilt");
+        assert!(lines[4].starts_with("1 written, "), "{lines:?}");
+        assert_eq!(code, ExitCode::SUCCESS);
     }
 
     /// A run with `--write` prints what it wrote. If claims are gone or unusable, it says that they are lost, and exits

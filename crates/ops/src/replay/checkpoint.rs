@@ -29,10 +29,11 @@ pub(super) enum RunState {
 }
 
 /// The format of the files in the folder. A checkpoint without a format is from a version that skipped all claims
-/// except those of the default dedup key. A replay refuses the folder of such a checkpoint.
+/// except those of the default dedup key, and `EveryDedupKey` is the format of a version without packs. A replay refuses
+/// the folder of such a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Format {
-    EveryDedupKey,
+    Packs,
 }
 
 /// The settings, besides `until`, that must be the same in a run that continues a replay.
@@ -57,7 +58,7 @@ impl Checkpoint {
     /// Returns the checkpoint of a new replay, which covers the claims in `table` that were made before `until`.
     pub(super) fn new(table: TableIdentity, settings: &ReplaySettings, until: DateTime<Utc>) -> Self {
         Self {
-            format: Format::EveryDedupKey,
+            format: Format::Packs,
             scope: Scope {
                 table,
                 bucket: settings.bucket.clone(),

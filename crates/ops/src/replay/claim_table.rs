@@ -11,11 +11,14 @@ use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::operation::scan::{ScanError, ScanOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use claim::key::SORT_KEY;
+use claim::{Pack, pack};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-/// Every attribute of a claim except the body. Without the bodies, a scan transfers less data but costs the same read
-/// units, because DynamoDB charges for whole items.
-const WITHOUT_BODY: &str = "pk, sk, layout, claim_id, claimed_at, #ttl, digest, message_id, trace_id";
+/// Every attribute of a claim except the body, and of a pack except the lines. Without these, a scan transfers less data
+/// but costs the same read units, because DynamoDB charges for whole items.
+const WITHOUT_BODY: &str =
+    "pk, sk, layout, claim_id, claimed_at, #ttl, digest, message_id, trace_id, pack_id, close_by, claim_ids";
 
 /// An item as the SDK returns it.
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -27,11 +30,17 @@ pub(super) struct ItemKey {
     pub(super) sk: Box<str>,
 }
 
-/// Writes the partition key, and also the sort key if it is not the default one.
+impl ItemKey {
+    pub(super) fn of_pack(pack_id: Uuid) -> Self {
+        Self { pk: Pack::partition_key(pack_id).into(), sk: pack::SORT_KEY.into() }
+    }
+}
+
+/// Writes the partition key, and also the sort key of a claim if it is not the default one.
 impl fmt::Display for ItemKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pk, sk } = self;
-        if &**sk == SORT_KEY { f.write_str(pk) } else { write!(f, "{pk} ({sk})") }
+        if [SORT_KEY, pack::SORT_KEY].contains(&&**sk) { f.write_str(pk) } else { write!(f, "{pk} ({sk})") }
     }
 }
 
@@ -67,8 +76,8 @@ impl ClaimTable {
         Box::pin(request.send()).await.map(|answer| answer.item).map_err(Box::new)
     }
 
-    /// Returns the claims of all dedup keys on one page of a segment, without their bodies. The page can also have other
-    /// items whose sort key begins with `CLAIM`. `after` is the `pk` and `sk` at which the previous page ended.
+    /// Returns the claims of all dedup keys and the packs on one page of a segment, without bodies and lines. The page can
+    /// also have other items whose sort key begins with `CLAIM`. `after` is the `pk` and `sk` at which the previous page ended.
     pub(super) async fn scan_page(
         &self,
         segment: usize,
@@ -83,8 +92,9 @@ impl ClaimTable {
             .segment(as_number(segment))
             .total_segments(as_number(segments))
             .consistent_read(true)
-            .filter_expression("begins_with(sk, :claim)")
+            .filter_expression("begins_with(sk, :claim) OR sk = :pack")
             .expression_attribute_values(":claim", AttributeValue::S(SORT_KEY.to_owned()))
+            .expression_attribute_values(":pack", AttributeValue::S(pack::SORT_KEY.to_owned()))
             .projection_expression(WITHOUT_BODY)
             .expression_attribute_names("#ttl", "ttl")
             .set_exclusive_start_key(after.map(|(pk, sk)| key(pk, sk)));

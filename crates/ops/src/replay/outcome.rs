@@ -15,18 +15,33 @@ pub(super) const MAX_CONSECUTIVE_FAILURES: u32 = 200;
 pub struct ReplayOutcome {
     /// Number of claims that were compared with the lake.
     pub compared: u64,
-    /// Number of claims that had no object when the lake was listed, by partition (`dt=2026-11-23/hour=09`).
+    /// Number of these claims that are packed.
+    pub packed: u64,
+    /// Number of packs that were compared with the lake.
+    pub packs: u64,
+    /// Number of claims that had no object of their own when the lake was listed, by partition (`dt=2026-11-23/hour=09`).
     pub missing: BTreeMap<String, u64>,
+    /// Number of packs that had no object when the lake was listed, by partition.
+    pub missing_packs: BTreeMap<String, u64>,
+    /// Number of packed claims that no pack listed, by partition of the pack that they name.
+    pub unsettled: BTreeMap<String, u64>,
+    /// Number of these claims that were settled: a pack now lists them.
+    pub settled: u64,
+    /// Number of packs that were in the lake but not in the table, and that this run put into the table.
+    pub rebuilt: u64,
+    /// Number of packed claims that no pack lists, and that expired so long ago that no one may settle them: DynamoDB may
+    /// have deleted their pack.
+    pub too_old: u64,
     /// Number of objects that this run wrote.
     pub written: u64,
     /// Number of objects that were missing from the listing, but existed when this run tried to write them.
     pub already_there: u64,
-    /// Keys of claims and unusable items that were deleted or replaced before they could be archived. Each
+    /// Keys of claims, packs and unusable items that were deleted or replaced before they could be archived. Each
     /// later run with [`ReplaySettings::write`] set reports them again, until a dry run starts over.
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub gone: Vec<String>,
-    /// Items that have a claim's sort key but cannot be archived as they are: key and reason. With
+    /// Items that have the sort key of a claim or a pack but cannot be archived as they are: key and reason. With
     /// [`ReplaySettings::write`] set, the replay copied each of them to the quarantine under `<prefix>_unusable/`. Each
     /// later run with `write` set reports them again, unless someone has repaired them. A run reports deleted items in
     /// [`gone`](Self::gone). A dry run does not read bodies: it counts an item whose body is unusable in
@@ -34,7 +49,7 @@ pub struct ReplayOutcome {
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
     pub unusable: Vec<(String, String)>,
-    /// Claims and unusable items that could not be read from the table or written to the lake: key and error.
+    /// Claims, packs and unusable items that could not be read from the table, settled or written to the lake: key and error.
     /// The next run with [`ReplaySettings::write`] set tries them again.
     ///
     /// [`ReplaySettings::write`]: super::ReplaySettings::write
@@ -44,15 +59,28 @@ pub struct ReplayOutcome {
 }
 
 impl ReplayOutcome {
-    /// Adds the outcome of a partition.
-    pub(super) fn add(&mut self, partition: Self) {
-        self.compared += partition.compared;
-        self.missing.extend(partition.missing);
-        self.written += partition.written;
-        self.already_there += partition.already_there;
-        self.gone.extend(partition.gone);
-        self.unusable.extend(partition.unusable);
-        self.failed.extend(partition.failed);
+    /// Adds the outcome of a part of the replay.
+    pub(super) fn add(&mut self, part: Self) {
+        self.compared += part.compared;
+        self.packed += part.packed;
+        self.packs += part.packs;
+        for (total, numbers) in [
+            (&mut self.missing, part.missing),
+            (&mut self.missing_packs, part.missing_packs),
+            (&mut self.unsettled, part.unsettled),
+        ] {
+            for (partition, number) in numbers {
+                *total.entry(partition).or_default() += number;
+            }
+        }
+        self.settled += part.settled;
+        self.rebuilt += part.rebuilt;
+        self.too_old += part.too_old;
+        self.written += part.written;
+        self.already_there += part.already_there;
+        self.gone.extend(part.gone);
+        self.unusable.extend(part.unusable);
+        self.failed.extend(part.failed);
     }
 }
 
@@ -98,13 +126,15 @@ pub enum ReplayError {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The table has a packed claim. This version of `replay` would write a second copy of it.
-    #[error("cannot replay the table {table}: the claim {claim} is packed, which this version does not support")]
-    Packed {
-        /// Name of the table.
-        table: String,
-        /// Key of the claim.
-        claim: String,
+    /// The lake has a layout that this version does not know. This version could write the events a second time.
+    #[error(
+        "s3://{bucket}/{marker} says that the lake has a layout that this version does not know: use a later version"
+    )]
+    UnknownLayout {
+        /// Name of the bucket.
+        bucket: String,
+        /// Key of the object that says so.
+        marker: String,
     },
     /// Too many writes in a row failed. Carries the last error.
     #[error(

@@ -1,17 +1,17 @@
-//! Writes the object of one claim. Reads the claim's whole item, then treats it as `archive-fn` treats a stream record.
+//! Writes the object of one claim or pack. Reads the whole item, then treats it as `archive-fn` treats a stream record.
 
 use std::collections::BTreeMap;
 
-use archive_fn::{DataLake, DataLakeError, PutOutcome};
+use archive_fn::{DataLake, DataLakeError, PackObject, PutOutcome};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::get_item::GetItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use claim::{Claim, ObjectPrefix, PACK_LAYOUT, object};
+use claim::{Claim, ClaimError, ObjectPrefix, Pack, object, pack};
 use lambda_support::error_chain;
 use lambda_support::panic_guard::Panicked;
+use uuid::Uuid;
 
 use super::claim_table::{ClaimTable, Item, ItemKey};
-use super::worklist::ClaimRef;
 
 /// A failure after which it is unknown whether the object exists.
 #[derive(Debug, thiserror::Error)]
@@ -24,38 +24,45 @@ pub(super) enum RewriteError {
     Panicked(#[from] Panicked),
 }
 
-/// The outcome for a claim without an object, or for an item that the scan could not read as a claim.
+/// The outcome for a claim or a pack without an object, or for an item that the scan could not read.
 pub(super) enum RewriteOutcome {
     Written,
     AlreadyThere,
-    /// The table no longer holds this claim.
+    /// The table no longer holds this claim or pack.
     Gone,
+    /// The item is a packed claim, so it has no object of its own.
+    Packed(Box<Claim>),
     /// The item cannot be archived as it is. It was copied to the quarantine.
     Unusable {
         reason: String,
     },
 }
 
-pub(super) async fn rewrite(
+/// Writes the object of a claim.
+pub(super) async fn rewrite_claim(
     table: &ClaimTable,
     lake: &DataLake,
     prefix: &ObjectPrefix,
-    claim_ref: &ClaimRef,
+    claim_id: Uuid,
+    item: &ItemKey,
 ) -> Result<RewriteOutcome, RewriteError> {
-    let Some(item) = get(table, &claim_ref.item).await? else {
-        return Ok(RewriteOutcome::Gone);
-    };
-    let claim_id = claim_ref.claim_id.to_string();
-    if !matches!(item.get("claim_id"), Some(AttributeValue::S(now)) if *now == claim_id) {
-        // The event has been claimed again since the scan. The stream delivers the new claim to archive-fn.
-        return Ok(RewriteOutcome::Gone);
-    }
+    let Some(item) = get_claim(table, claim_id, item).await? else { return Ok(RewriteOutcome::Gone) };
     archive(lake, prefix, item).await
 }
 
-/// Rereads an item that the scan could not read as a claim. If somebody has repaired the item since the scan, writes
-/// its object. If the item is still unusable, copies it to the quarantine.
-pub(super) async fn rewrite_unusable(
+/// Writes the object of a pack.
+pub(super) async fn rewrite_pack(
+    table: &ClaimTable,
+    lake: &DataLake,
+    prefix: &ObjectPrefix,
+    pack_id: Uuid,
+) -> Result<RewriteOutcome, RewriteError> {
+    rewrite_item(table, lake, prefix, &ItemKey::of_pack(pack_id)).await
+}
+
+/// Writes the object of an item. If the scan could not read the item, somebody may have repaired it since. If it is still
+/// unusable, copies it to the quarantine.
+pub(super) async fn rewrite_item(
     table: &ClaimTable,
     lake: &DataLake,
     prefix: &ObjectPrefix,
@@ -68,35 +75,64 @@ pub(super) async fn rewrite_unusable(
 }
 
 async fn archive(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<RewriteOutcome, RewriteError> {
-    if matches!(item.get("layout"), Some(AttributeValue::S(layout)) if layout == PACK_LAYOUT) {
-        // The event has been claimed again since the scan, and the line of the new claim is in a pack.
-        return Ok(RewriteOutcome::Gone);
-    }
-    let line = Claim::from_item(item.clone()).and_then(|claim| object::object_line(&claim).map(|line| (claim, line)));
-    match line {
-        Ok((claim, line)) => Ok(match lake.put(&prefix.object_key(&claim), line, claim.trace_id.as_ref()).await? {
-            PutOutcome::Written => RewriteOutcome::Written,
-            PutOutcome::AlreadyThere => RewriteOutcome::AlreadyThere,
-        }),
-        Err(error) => {
-            put_quarantined(lake, prefix, item).await?;
-            Ok(RewriteOutcome::Unusable { reason: error_chain(&error) })
+    let is_pack = matches!(item.get("sk"), Some(AttributeValue::S(sk)) if sk == pack::SORT_KEY);
+    let put = if is_pack {
+        let pack = Pack::from_item(item.clone());
+        match pack.and_then(|pack| PackObject::build(&pack).map(|object| (pack.pack_id, object))) {
+            Ok((pack_id, PackObject { gzip, lines })) => {
+                lake.put_pack(&prefix.pack_key(pack_id), gzip, lines.len()).await?
+            }
+            Err(error) => return quarantine(lake, prefix, item, error_chain(&error)).await,
         }
-    }
+    } else {
+        match read_claim(item.clone()) {
+            Ok((claim, _)) if claim.layout.pack().is_some() => return Ok(RewriteOutcome::Packed(Box::new(claim))),
+            Ok((claim, line)) => lake.put(&prefix.object_key(&claim), line, claim.trace_id.as_ref()).await?,
+            Err(error) => return quarantine(lake, prefix, item, error_chain(&error)).await,
+        }
+    };
+    Ok(match put {
+        PutOutcome::Written => RewriteOutcome::Written,
+        PutOutcome::AlreadyThere => RewriteOutcome::AlreadyThere,
+    })
+}
+
+/// Decodes a claim and its line.
+pub(super) fn read_claim(item: Item) -> Result<(Claim, Vec<u8>), ClaimError> {
+    let claim = Claim::from_item(item)?;
+    let line = object::object_line(&claim)?;
+    Ok((claim, line))
+}
+
+/// Returns the item of a claim; `None` if it was deleted, or if the event has been claimed again since the scan. The stream
+/// delivers a new claim to `archive-fn`.
+pub(super) async fn get_claim(
+    table: &ClaimTable,
+    claim_id: Uuid,
+    item: &ItemKey,
+) -> Result<Option<Item>, RewriteError> {
+    let claim_id = claim_id.to_string();
+    let is_this_claim = |item: &Item| matches!(item.get("claim_id"), Some(AttributeValue::S(now)) if *now == claim_id);
+    Ok(get(table, item).await?.filter(is_this_claim))
 }
 
 async fn get(table: &ClaimTable, item: &ItemKey) -> Result<Option<Item>, RewriteError> {
     table.get(item).await.map_err(|error| RewriteError::Get(item.to_string(), error))
 }
 
-/// Quarantines an item in the format that `archive-fn` uses for stream records, with the item as the record's new
+/// Quarantines an unusable item in the format that `archive-fn` uses for stream records, with the item as the record's new
 /// image. The object is named after the record's hash, because an item has no sequence number. So quarantining the same
 /// item again creates no second object.
-async fn put_quarantined(lake: &DataLake, prefix: &ObjectPrefix, item: Item) -> Result<(), RewriteError> {
+pub(super) async fn quarantine(
+    lake: &DataLake,
+    prefix: &ObjectPrefix,
+    item: Item,
+    reason: String,
+) -> Result<RewriteOutcome, RewriteError> {
     let image: BTreeMap<String, serde_dynamo::AttributeValue> =
         item.into_iter().map(|(name, value)| (name, value.into())).collect();
     let record = serde_json::json!({ "dynamodb": { "NewImage": image } }).to_string();
     let key = prefix.quarantine_key(None, &record);
     lake.put(&key, record.into_bytes(), None).await?;
-    Ok(())
+    Ok(RewriteOutcome::Unusable { reason })
 }

@@ -1,9 +1,9 @@
-//! The checkpoint folder. It contains the progress of the scan, and the claims to compare, in one file per partition of
-//! the lake. If a run is killed, the next run continues from this folder. A run that leaves nothing to do removes the
+//! The checkpoint folder. It contains the progress of the scan, and the claims and packs to compare, in one file per
+//! partition of the lake. If a run is killed, the next run continues from this folder. A run that leaves nothing to do removes the
 //! folder.
 //!
-//! Each claim is written to disk before the scan position that follows it. If a run is killed in between, the next run
-//! reads the claim again. So the folder may contain a claim twice, but never misses one.
+//! Each entry is written to disk before the scan position that follows it. If a run is killed in between, the next run
+//! reads the item again. So the folder may contain an entry twice, but never misses one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -11,14 +11,15 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::checkpoint::{Checkpoint, Position, RunState};
 use super::claim_table::{ItemKey, TableIdentity};
 use super::settings::ReplaySettings;
 
-/// Number of buffered bytes at which the worklist saves the claims and the scan positions. One mebibyte is about ten
+/// Number of buffered bytes at which the worklist saves the entries and the scan positions. One mebibyte is about ten
 /// thousand claims.
 const SAVE_AT_BYTES: usize = 1024 * 1024;
 
@@ -58,11 +59,76 @@ pub enum WorklistError {
     InUse(PathBuf),
 }
 
-/// A claim: `claim_id` identifies its object in the lake, and `item` identifies its item in the table.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// An entry of a partition's file: something that the replay has to find in the lake.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Entry {
+    Claim(ClaimRef),
+    Packed(PackedRef),
+    Pack(PackItem),
+}
+
+/// A claim with an object of its own: `claim_id` identifies its object in the lake, and `item` identifies its item in the
+/// table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(Uuid, Box<str>, Box<str>)", into = "(Uuid, Box<str>, Box<str>)")]
 pub(super) struct ClaimRef {
-    pub(super) claim_id: uuid::Uuid,
+    pub(super) claim_id: Uuid,
     pub(super) item: ItemKey,
+}
+
+/// A packed claim. It is an entry of the partition of the pack that it names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(Uuid, Uuid, u64, Box<str>, Box<str>)", into = "(Uuid, Uuid, u64, Box<str>, Box<str>)")]
+pub(super) struct PackedRef {
+    pub(super) pack_id: Uuid,
+    pub(super) claim_id: Uuid,
+    pub(super) ttl: u64,
+    pub(super) item: ItemKey,
+}
+
+/// A pack in the table, and the claims that it lists.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct PackItem {
+    #[serde(rename = "id")]
+    pub(super) pack_id: Uuid,
+    #[serde(rename = "claims")]
+    pub(super) claim_ids: Vec<Uuid>,
+}
+
+impl Entry {
+    /// Returns the key of the entry's item in the table.
+    pub(super) fn item(&self) -> ItemKey {
+        match self {
+            Self::Claim(ClaimRef { item, .. }) | Self::Packed(PackedRef { item, .. }) => item.clone(),
+            Self::Pack(PackItem { pack_id, .. }) => ItemKey::of_pack(*pack_id),
+        }
+    }
+}
+
+// As tuples, the entries need less space on disk.
+impl From<(Uuid, Box<str>, Box<str>)> for ClaimRef {
+    fn from((claim_id, pk, sk): (Uuid, Box<str>, Box<str>)) -> Self {
+        Self { claim_id, item: ItemKey { pk, sk } }
+    }
+}
+
+impl From<ClaimRef> for (Uuid, Box<str>, Box<str>) {
+    fn from(ClaimRef { claim_id, item: ItemKey { pk, sk } }: ClaimRef) -> Self {
+        (claim_id, pk, sk)
+    }
+}
+
+impl From<(Uuid, Uuid, u64, Box<str>, Box<str>)> for PackedRef {
+    fn from((pack_id, claim_id, ttl, pk, sk): (Uuid, Uuid, u64, Box<str>, Box<str>)) -> Self {
+        Self { pack_id, claim_id, ttl, item: ItemKey { pk, sk } }
+    }
+}
+
+impl From<PackedRef> for (Uuid, Uuid, u64, Box<str>, Box<str>) {
+    fn from(PackedRef { pack_id, claim_id, ttl, item: ItemKey { pk, sk } }: PackedRef) -> Self {
+        (pack_id, claim_id, ttl, pk, sk)
+    }
 }
 
 /// An open checkpoint folder, locked against other runs.
@@ -157,8 +223,8 @@ impl Worklist {
         self.checkpoint.positions.iter().filter(|position| matches!(position, Position::Done)).count()
     }
 
-    pub(super) fn add(&mut self, partition: &str, claim: &ClaimRef) {
-        self.add_line(file_name(partition), &(claim.claim_id, &claim.item.pk, &claim.item.sk));
+    pub(super) fn add(&mut self, partition: &str, entry: &Entry) {
+        self.add_line(file_name(partition), entry);
     }
 
     pub(super) fn add_unusable(&mut self, item: &ItemKey, reason: &str) {
@@ -173,7 +239,7 @@ impl Worklist {
         self.waiting_bytes += waiting.len() - before;
     }
 
-    /// Records that the claims of `segment` up to `position` have been added. Saves the worklist if enough lines are
+    /// Records that the items of `segment` up to `position` have been added. Saves the worklist if enough lines are
     /// buffered.
     pub(super) fn advance(&mut self, segment: usize, position: Position) -> Result<(), WorklistError> {
         self.checkpoint.positions[segment] = position;
@@ -218,31 +284,26 @@ impl Worklist {
         sync().map_err(|error| WorklistError::Io(self.folder.clone(), error))
     }
 
-    /// Returns the partitions that have claims to compare, sorted by time.
+    /// Returns the partitions that have entries, sorted by time.
     pub(super) fn partitions(&self) -> Result<Vec<String>, WorklistError> {
         let mut partitions: Vec<String> = self.file_names()?.iter().filter_map(|file| parse_partition(file)).collect();
         partitions.sort();
         Ok(partitions)
     }
 
-    /// Returns the claims of a partition, sorted by claim id. Removes duplicates: a file may contain a claim twice if a run
-    /// was killed, or if this run scanned a claim that an earlier run had left in the file.
-    pub(super) fn read_claims(&self, partition: &str) -> Result<Vec<ClaimRef>, WorklistError> {
-        let lines: Vec<(uuid::Uuid, Box<str>, Box<str>)> = self.read_lines(&file_name(partition))?;
-        let claims = lines.into_iter().map(|(claim_id, pk, sk)| ClaimRef { claim_id, item: ItemKey { pk, sk } });
-        let mut claims: Vec<ClaimRef> = claims.collect();
-        claims.sort_unstable();
-        claims.dedup();
-        Ok(claims)
+    /// Returns the entries of a partition, sorted by kind and id. Removes duplicates: a file may contain an entry twice if a
+    /// run was killed, or if this run scanned an item that an earlier run had left in the file.
+    pub(super) fn read_entries(&self, partition: &str) -> Result<Vec<Entry>, WorklistError> {
+        let mut entries: Vec<Entry> = self.read_lines(&file_name(partition))?;
+        entries.sort_unstable();
+        entries.dedup();
+        Ok(entries)
     }
 
-    /// Replaces the claims of a partition with the claims that the next run has to compare.
-    pub(super) fn replace(&self, partition: &str, remaining: &[ClaimRef]) -> Result<(), WorklistError> {
+    /// Replaces the entries of a partition with those that the next run has to compare.
+    pub(super) fn replace(&self, partition: &str, remaining: &[Entry]) -> Result<(), WorklistError> {
         let name = file_name(partition);
-        if remaining.is_empty() {
-            return self.remove(&name);
-        }
-        self.write(&name, &to_lines(remaining.iter().map(|claim| (claim.claim_id, &claim.item.pk, &claim.item.sk))))
+        if remaining.is_empty() { self.remove(&name) } else { self.write(&name, &to_lines(remaining)) }
     }
 
     /// Returns the key of each unusable item, with the reason why the item is unusable.
@@ -255,7 +316,7 @@ impl Worklist {
         }
     }
 
-    /// Ends a completed run. Removes the folder if no claim and no unusable item is left.
+    /// Ends a completed run. Removes the folder if no entry and no unusable item is left.
     pub(super) fn finish(mut self, unusable_left: &[(ItemKey, String)], write: bool) -> Result<(), WorklistError> {
         let nothing_left = unusable_left.is_empty() && self.partitions()?.is_empty();
         self.write(UNUSABLE, &to_lines(unusable_left))?;
@@ -345,8 +406,18 @@ mod tests {
         ItemKey { pk: format!("EVENT#{number}").into(), sk: "CLAIM".into() }
     }
 
-    fn claim(number: u128) -> ClaimRef {
-        ClaimRef { claim_id: uuid::Uuid::from_u128(number), item: key(number) }
+    fn claim(number: u128) -> Entry {
+        Entry::Claim(ClaimRef { claim_id: Uuid::from_u128(number), item: key(number) })
+    }
+
+    fn packed(pack: u128, number: u128) -> Entry {
+        let [pack_id, claim_id] = [pack, number].map(Uuid::from_u128);
+        Entry::Packed(PackedRef { pack_id, claim_id, ttl: 5, item: key(number) })
+    }
+
+    fn pack(pack: u128, claims: &[u128]) -> Entry {
+        let claim_ids = claims.iter().copied().map(Uuid::from_u128).collect();
+        Entry::Pack(PackItem { pack_id: Uuid::from_u128(pack), claim_ids })
     }
 
     fn open(settings: &ReplaySettings) -> Result<Worklist, WorklistError> {
@@ -375,9 +446,9 @@ mod tests {
 
         let worklist = open(&settings).unwrap();
         assert_eq!(files.map(|file| fs::read(file).unwrap()), whole);
-        assert_eq!(worklist.read_claims("dt=2026-11-23/hour=09").unwrap(), [0, 1, 2].map(claim));
+        assert_eq!(worklist.read_entries("dt=2026-11-23/hour=09").unwrap(), [0, 1, 2].map(claim));
         assert_eq!(worklist.read_unusable().unwrap().len(), 3);
-        assert_eq!(worklist.read_claims("dt=2026-11-23/hour=10").unwrap(), []);
+        assert_eq!(worklist.read_entries("dt=2026-11-23/hour=10").unwrap(), []);
     }
 
     /// A run that is killed before its first checkpoint leaves a lock and a temporary file. The next run uses this
@@ -404,18 +475,24 @@ mod tests {
         }
     }
 
-    /// Claims are sorted by id and have no duplicates. Partitions are sorted by time.
+    /// Entries are sorted by kind and id, and have no duplicates. The rest of a partition replaces them. Partitions are
+    /// sorted by time.
     #[test]
-    fn claims_and_partitions_are_sorted() {
+    fn entries_and_partitions_are_sorted() {
         let folder = tempfile::tempdir().unwrap();
         let mut worklist = open(&ReplaySettings::for_test(folder.path().to_owned())).unwrap();
-        for number in [3, 1, 2, 3, 1] {
-            worklist.add("dt=2026-11-23/hour=10", &claim(number));
+        let sorted = [claim(1), claim(2), packed(3, 2), packed(7, 1), pack(3, &[1, 2]), pack(7, &[9])];
+        for entry in sorted.iter().rev().chain(&sorted[1..4]) {
+            worklist.add("dt=2026-11-23/hour=10", entry);
         }
         worklist.add("dt=2026-11-23/hour=09", &claim(4));
         worklist.save().unwrap();
         assert_eq!(worklist.partitions().unwrap(), ["dt=2026-11-23/hour=09", "dt=2026-11-23/hour=10"]);
-        assert_eq!(worklist.read_claims("dt=2026-11-23/hour=10").unwrap(), [1, 2, 3].map(claim));
+        assert_eq!(worklist.read_entries("dt=2026-11-23/hour=10").unwrap(), sorted);
+        worklist.replace("dt=2026-11-23/hour=10", &sorted[2..]).unwrap();
+        assert_eq!(worklist.read_entries("dt=2026-11-23/hour=10").unwrap(), sorted[2..]);
+        worklist.replace("dt=2026-11-23/hour=10", &[]).unwrap();
+        assert_eq!(worklist.partitions().unwrap(), ["dt=2026-11-23/hour=09"]);
     }
 
     /// A completed run that leaves nothing to do removes its own files, and nothing else.
@@ -438,14 +515,15 @@ mod tests {
         let settings = ReplaySettings::for_test(folder.path().to_owned());
         let mut worklist = open(&settings).unwrap();
         // Each line has 1,024 bytes, so eight pages of 128 claims have one mebibyte.
-        let rest = r#"["00000000-0000-0000-0000-000000000000","","CLAIM"]"#.len() + 1;
+        let rest = r#"{"claim":["00000000-0000-0000-0000-000000000000","","CLAIM"]}"#.len() + 1;
         let item = ItemKey { pk: "x".repeat(1_024 - rest).into(), sk: "CLAIM".into() };
         let mut saves = Vec::new();
         let mut saved = fs::read(folder.path().join(CHECKPOINT)).unwrap();
         for page in 1..=17 {
             for number in 0..128 {
                 let partition = format!("dt=2026-11-23/hour=0{}", number % 2);
-                worklist.add(&partition, &ClaimRef { item: item.clone(), ..claim(page * 128 + number) });
+                let claim_id = Uuid::from_u128(page * 128 + number);
+                worklist.add(&partition, &Entry::Claim(ClaimRef { claim_id, item: item.clone() }));
             }
             worklist.advance(0, Position::After(format!("page {page}"), String::new())).unwrap();
             let now = fs::read(folder.path().join(CHECKPOINT)).unwrap();
@@ -456,7 +534,7 @@ mod tests {
             }
         }
         assert_eq!(saves, [8, 16]);
-        let claims = |hour| worklist.read_claims(&format!("dt=2026-11-23/hour=0{hour}")).unwrap().len();
+        let claims = |hour| worklist.read_entries(&format!("dt=2026-11-23/hour=0{hour}")).unwrap().len();
         assert_eq!((claims(0), claims(1)), (16 * 64, 16 * 64));
     }
 }

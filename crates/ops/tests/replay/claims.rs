@@ -199,12 +199,17 @@ async fn checkpoint_of_other_version_is_refused() {
     let file = settings.checkpoint.join("checkpoint.json");
     let current: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     // The oldest version had the field `compared` instead of `state`. The next one had no `format`, and skipped the claims
-    // of every dedup key but one. Its folder can be without a line of a claim, so only this field can tell.
-    for (absent, added) in [("state", Some("compared")), ("format", None)] {
+    // of every dedup key but one. The one after that did not know packs. Its folder can be without a line of a claim, so
+    // only this field can tell.
+    for (absent, added) in [
+        ("state", Some(("compared", json!(true)))),
+        ("format", None),
+        ("format", Some(("format", json!("EveryDedupKey")))),
+    ] {
         let mut checkpoint = current.clone();
         let fields = checkpoint.as_object_mut().unwrap();
         fields.remove(absent).unwrap();
-        fields.extend(added.map(|name| (name.to_owned(), json!(true))));
+        fields.extend(added.map(|(name, value)| (name.to_owned(), value)));
         std::fs::write(&file, checkpoint.to_string()).unwrap();
         let refused = run(&services, &settings).await.unwrap_err().to_string();
         assert!(refused.contains("or from another version of this command"), "{absent}: {refused}");
@@ -366,7 +371,7 @@ async fn progress_is_reported_in_each_phase() {
     });
     let segments = NonZeroU32::new(HOURS).unwrap();
     let mut dry_run = notes(&ReplaySettings { write: false, segments, ..settings.clone() }).await;
-    assert_eq!(dry_run.pop().unwrap(), "compared 9 of 12 partitions: 8 claims without an object, 0 objects written");
+    assert_eq!(dry_run.pop().unwrap(), "compared 9 of 12 partitions: 8 objects missing, 0 objects written");
     let [first, second] = &dry_run[..] else { panic!("{dry_run:?}") };
     assert!(first.starts_with("scanned ") && first.ends_with(" so far; 6 of 12 segments are done"), "{first}");
     assert!(second.starts_with("scanned ") && second.ends_with(" so far; 11 of 12 segments are done"), "{second}");
@@ -499,20 +504,4 @@ async fn scan_continues_within_one_event() {
     let outcome = run(&services, &settings).await.unwrap();
     assert_eq!((outcome.compared, outcome.written, lake(&services).len()), (KEYS as u64, KEYS as u64, KEYS));
     assert_eq!(scans.load(Ordering::SeqCst), 1, "the first page is not read again");
-}
-
-/// A replay refuses a table with packed claims, because it would archive them a second time. It writes nothing.
-#[tokio::test(start_paused = true)]
-async fn packed_claims_are_refused() {
-    let services = services();
-    let folder = tempfile::tempdir().unwrap();
-    put_in_table(&services, [claim_at(HOUR_STARTS_MS, 1)]).await;
-    let mut packed = claim_at(HOUR_STARTS_MS, 2);
-    let pack_id = packed.claim_id;
-    packed.layout = claim::Layout::Pack(claim::PackRef { pack_id, close_by_ms: HOUR_STARTS_MS });
-    put_in_table(&services, [packed]).await;
-    let settings = ReplaySettings { new_lake: true, ..settings(&services, &folder.path().join("checkpoint")) };
-    let error = run(&services, &settings).await.unwrap_err();
-    assert!(matches!(&error, ReplayError::Packed { claim, .. } if claim == "EVENT#e2"), "{error}");
-    assert!(lake(&services).is_empty());
 }

@@ -55,6 +55,30 @@ async fn dry_run_counts_and_write_flag_writes() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no checkpoint is left");
 }
 
+/// With `--write`, a packed claim without a pack gets one. A lake with the marker of an unknown layout is refused.
+#[tokio::test]
+async fn packed_claims_are_settled() {
+    let (services, endpoint) = start(2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let now_ms = services.clock.now_ms();
+    let claim = claim_at(now_ms - 3_600_000, 7);
+    let pack = claim::PackRef { pack_id: claim.claim_id, close_by_ms: now_ms - 3_500_000 };
+    put_in_table(&services, [claim::Claim { layout: claim::Layout::Pack(pack), ..claim }]).await;
+    let (code, out, _) = run(folder.path(), &endpoint, &STACK).await;
+    assert!(code == 1 && out.contains(": 1 packed claim without a pack\n"), "{code}: {out}");
+    let write = [&STACK[..], &["--write"]].concat();
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert!(code == 0 && out.contains("1 claim settled, 0 packs rebuilt\n2 written, "), "{code}: {out}{err}");
+    let (code, out, _) = run(folder.path(), &endpoint, &STACK).await;
+    assert!(code == 0 && out.ends_with("compared 1 pack: 0 without an object\n"), "{code}: {out}");
+
+    let lake = archive_fn::DataLake::new((&services.sdk_config()).into(), names::BUCKET);
+    lake.put("events/_layout/columns", Vec::new(), None).await.unwrap();
+    let (code, out, err) = run(folder.path(), &endpoint, &write).await;
+    assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 1), "{err}");
+    assert!(err.contains("/events/_layout/columns says that the lake has a layout"), "{err}");
+}
+
 /// After a killed run, the next run writes only the objects that are still missing.
 #[tokio::test]
 async fn killed_process_continues() {
