@@ -65,10 +65,10 @@ fn random_faults(seed: u64, faults: Vec<Fault>) -> impl Fn(&Call<'_>) -> Option<
     }
 }
 
-/// Each won claim has at most one object in the lake, with one version. It has exactly one, unless its record was
-/// discarded after 22 hours, left the stream while the mapping was not running, or was quarantined. A claim without an
-/// object stays in the table until its `ttl`, where `ops replay` finds it. If its record was discarded, a message in the
-/// on-failure queue also names it.
+/// Each claim has at most one line in the lake, in an object with one version. It has exactly one, unless the record of
+/// the claim or of its pack was discarded after 22 hours, left the stream while the mapping was not running, or was
+/// quarantined, or no message of a packed claim was acknowledged. A claim without a line stays in the table until its
+/// `ttl`, where `ops replay` finds it. If a record was discarded, a message in the on-failure queue also names it.
 async fn one_object_with_one_version_per_claim(writes: ClaimWrites) {
     for seed in 0..4 {
         let world = World::start(settings(writes));
@@ -103,7 +103,7 @@ async fn one_object_with_one_version_per_claim(writes: ClaimWrites) {
     unread_record_leaves_its_claim_in_the_table(writes).await;
 }
 
-/// A message ends as an object, as a duplicate of one, as a conflict acknowledged by configuration, or in the
+/// A message ends as a line in the lake, as a duplicate of one, as a conflict acknowledged by configuration, or in the
 /// dead-letter queue, if it is first received at least `max_receive_count` visibility timeouts before its retention
 /// ends.
 async fn no_message_is_lost(writes: ClaimWrites) {
@@ -222,8 +222,8 @@ async fn bad_item_fails_alone(writes: ClaimWrites) {
     assert_eq!(world.counts(names::ON_FAILURE_QUEUE).visible, 0);
 }
 
-/// Messages of one event within a batch cost one write and succeed or fail together. With batched claims, the write is an
-/// insert and at most one put.
+/// Messages of one event within a batch cost one write of a claim and succeed or fail together. With batched claims,
+/// the write is an insert and at most one put.
 async fn one_write_per_event(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     let counts = world.count_writes();
@@ -291,8 +291,8 @@ async fn function_stops_before_its_deadline(writes: ClaimWrites) {
     }
 }
 
-/// `ingest-fn` only puts claims into the table, and `archive-fn` only puts objects under its prefix. Neither reads, lists
-/// or deletes data. The Terraform policy tests assert that they have no other permissions.
+/// `ingest-fn` only puts claims and packs into the table and reads only packs, and `archive-fn` only puts objects under
+/// its prefix. Neither lists or deletes data. The Terraform policy tests assert that they have no other permissions.
 async fn functions_only_put(writes: ClaimWrites) {
     let world = World::start(settings(writes));
     let requests = Arc::new(Mutex::new(BTreeSet::new()));
