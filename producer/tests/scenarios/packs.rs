@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use ingest_fn::LakeLayout;
+use pipeline::{Blueprint, Decorator, Role, WarmSandbox};
 
 use super::*;
 
@@ -38,6 +40,49 @@ fn thousand_events_need_few_requests() {
     assert!(number(&report["packs"]) <= 20 && number(&report["put_requests"]) <= 20, "{report:#}");
     let requests = &report["lake_requests"];
     assert!(number(&requests["lists"]) + number(&requests["reads"]) <= 30, "{report:#}");
+}
+
+/// A decorator that gives each new sandbox of `ingest-fn` the other layout than the sandbox before.
+struct SwitchingLayout(AtomicUsize);
+
+impl Decorator for SwitchingLayout {
+    fn cold_start(&self, mut blueprint: Blueprint) -> WarmSandbox {
+        if blueprint.role == Role::Ingest {
+            let layouts = [LakeLayout::Packs, LakeLayout::Objects];
+            blueprint.ingest.lake_layout = layouts[self.0.fetch_add(1, Ordering::Relaxed) % 2];
+        }
+        blueprint.build()
+    }
+}
+
+/// The layout is switched again and again while messages flow. Each event ends in exactly one place.
+#[tokio::test]
+async fn layout_is_switched_while_messages_flow() {
+    // Without the cache, duplicates of both kinds of claims reach the table.
+    let args = arguments("run mixed --messages 2000 --rate 400");
+    let mut stack = EmbeddedStack::new(&settings(&args), args.chosen_scenario(), TableStorage::Memory, 7).unwrap();
+    stack.settings.ingest.claim_cache_entries = None;
+    stack.settings.sqs_mapping.batching_window = Duration::ZERO;
+    stack.settings.stream_mapping.filter = PipelineSettings::pack_filter();
+    let switching = SwitchingLayout(AtomicUsize::new(0));
+    let pipeline = Pipeline::start_decorated(&stack.services, stack.settings.clone(), 7, switching);
+    let mut client = PipelineClient::embedded(&stack);
+    client.describe_queue().await.unwrap();
+    let (settings, progress) = (settings(&args), Progress::new(true));
+    let judged = judge(&client, args.chosen_scenario(), &args, &settings, &progress);
+    let switches = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            pipeline.ingest.scale_in();
+        }
+    };
+    let report = tokio::select! {
+        report = tokio::time::timeout(Duration::from_secs(120), judged) => report.unwrap().unwrap(),
+        () = switches => unreachable!("the switches never end"),
+    };
+    assert_eq!((report.verdict, report.archived), (Verdict::Held, Some(report.events)), "{:?}", report.invariants);
+    let (objects, packs) = (report.objects.unwrap(), report.packs.unwrap());
+    assert!(objects > 50 && packs > 5, "{objects} objects, {packs} packs");
 }
 
 #[test]
