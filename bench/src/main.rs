@@ -103,9 +103,8 @@ fn main() -> anyhow::Result<()> {
                 Some(folder) => folder.join("producer"),
                 None => build::build_producer()?,
             };
-            let mut producers = vec![("this build", producer)];
-            producers.extend(before.as_ref().map(|folder| ("before", folder.join("producer"))));
-            return pipeline::measure(producers, *messages, cli.rounds, &folder()?, &mut io::stdout().lock());
+            let before = before.as_ref().map(|folder| folder.join("producer"));
+            return pipeline::measure(&producer, before, *messages, cli.rounds, &folder()?, &mut io::stdout().lock());
         }
         Some(Command::Instructions { .. }) | None => {}
     }

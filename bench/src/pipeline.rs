@@ -72,11 +72,12 @@ struct Run {
     lake_requests_per_1000_events: Option<f64>,
 }
 
-/// All runs of one build, in order.
+/// A build of the producer and the options that it runs with, and all these runs in order.
 #[derive(Serialize)]
 struct Build {
     name: &'static str,
     producer: PathBuf,
+    options: &'static [&'static str],
     runs: Vec<Run>,
 }
 
@@ -86,27 +87,37 @@ struct Results {
     builds: Vec<Build>,
 }
 
-/// Measures the producers: this build's, and the other one if given. In each round, every producer sends `events`
-/// events as fast as it can. At the end, each one sends at half the rate that this build reached. Prints a table, and
-/// writes `pipeline.json` and `pipeline.svg` to `folder`.
+/// The options with which this build is also measured.
+const VARIANTS: [(&str, &[&str]); 3] = [
+    ("batched claims", &["--batched-claims"]),
+    ("packs", &["--packs"]),
+    ("packs, batched claims", &["--packs", "--batched-claims"]),
+];
+
+/// Measures the producers: this build's without options and in the [`VARIANTS`], and the other one if given. In each round,
+/// every producer sends `events` events as fast as it can. At the end, each one sends at half the rate that this build
+/// reached. Prints a table, and writes `pipeline.json` and `pipeline.svg` to `folder`.
 pub(crate) fn measure(
-    producers: Vec<(&'static str, PathBuf)>,
+    producer: &Path,
+    before: Option<PathBuf>,
     events: u64,
     rounds: u8,
     folder: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let mut builds: Vec<Build> =
-        producers.into_iter().map(|(name, producer)| Build { name, producer, runs: Vec::new() }).collect();
+    let build = |name, producer, options| Build { name, producer, options, runs: Vec::new() };
+    let mut builds = vec![build("this build", producer.to_owned(), &[])];
+    builds.extend(before.map(|before| build("before", before, &[])));
+    builds.extend(VARIANTS.map(|(name, options)| build(name, producer.to_owned(), options)));
     for _ in 0..rounds {
         for build in &mut builds {
-            build.runs.push(run(&build.producer, events, None, folder)?);
+            build.runs.push(run(build, events, None, folder)?);
         }
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is small and positive")]
     let half_rate = (median(&builds[0].runs, |run| run.events_per_second) / 2.0) as u64;
     for build in &mut builds {
-        build.runs.push(run(&build.producer, half_rate * SECONDS_AT_HALF_RATE, Some(half_rate), folder)?);
+        build.runs.push(run(build, half_rate * SECONDS_AT_HALF_RATE, Some(half_rate), folder)?);
     }
     write_table(&builds, out)?;
     let results = Results { machine: Machine::this(), builds };
@@ -114,10 +125,11 @@ pub(crate) fn measure(
     draw(&results.builds, &folder.join("pipeline.svg"))
 }
 
-fn run(producer: &Path, events: u64, rate: Option<u64>, folder: &Path) -> anyhow::Result<Run> {
+fn run(Build { producer, options, .. }: &Build, events: u64, rate: Option<u64>, folder: &Path) -> anyhow::Result<Run> {
     let json = folder.join("producer.json");
     let mut command = Command::new(producer);
     command.args(["distinct", "--local", "--json", "--timeout", "3600", "--messages", &events.to_string()]);
+    command.args(*options);
     if let Some(rate) = rate {
         command.args(["--rate", &rate.to_string()]);
     }
@@ -228,7 +240,13 @@ fn write_table(builds: &[Build], out: &mut impl Write) -> anyhow::Result<()> {
 
 /// Draws the CPU time per event of the first run of each build, one bar for each part.
 fn draw(builds: &[Build], file: &Path) -> anyhow::Result<()> {
-    const COLORS: [RGBColor; 2] = [RGBColor(0x09, 0x69, 0xda), RGBColor(0xbc, 0x4c, 0x00)];
+    const COLORS: [RGBColor; 5] = [
+        RGBColor(0x09, 0x69, 0xda),
+        RGBColor(0xbc, 0x4c, 0x00),
+        RGBColor(0x1a, 0x7f, 0x37),
+        RGBColor(0x82, 0x50, 0xdf),
+        RGBColor(0x6e, 0x77, 0x81),
+    ];
     let series: Vec<(&str, &Vec<(&str, f64)>)> = builds
         .iter()
         .filter_map(|build| Some((build.name, build.runs.first()?.cpu_ms_per_event_by_part.as_ref()?)))
