@@ -8,8 +8,8 @@ use claim::{Pack, PackError};
 use flate2::{Compression, GzBuilder};
 use uuid::Uuid;
 
-/// Default level of gzip. A higher level takes much more CPU time and saves little.
-const LEVEL: u32 = 6;
+/// Level of gzip. The default, 6, takes twice the CPU time, and its objects of 500 small events are 2 % smaller.
+const LEVEL: u32 = 4;
 
 /// The object of a pack.
 pub struct PackObject {
