@@ -63,7 +63,10 @@ EMULATOR_PATIENCE = Patience(drain=150, logs=10, discard=100, alarm=1)
 class Checks:
     """The checks on one stack, in the order in which they must run: the later ones break the archive on purpose."""
 
-    def __init__(self, session, outputs: dict[str, str], producer: Path, module: Path, env: dict, patience: Patience, gaps: dict):
+    def __init__(
+        self, session, outputs: dict[str, str], producer: Path, module: Path, env: dict, patience: Patience, gaps: dict, packs: bool
+    ):
+        self.packs = packs
         self.outputs, self.producer, self.module, self.env = outputs, producer, module, env
         self.patience, self.gaps = patience, gaps
         self.sqs, self.s3 = session.client("sqs"), session.client("s3")
@@ -102,14 +105,21 @@ class Checks:
     # --- messages ----------------------------------------------------------------------------------------------------
 
     def herd(self) -> tuple[str, bool]:
-        """The queue mapping invokes `ingest-fn`, and the stream mapping `archive-fn`: 50 copies of an event become one object."""
+        """The queue mapping invokes `ingest-fn`, and the stream mapping `archive-fn`: 50 copies of an event become one line in the lake."""
         verdict = self.produce("herd")
-        return shown(verdict), verdict["verdict"] == "held" and (verdict["claims"], verdict["objects"]) == (1, 1)
+        counts = verdict["claims"], verdict["archived"], verdict["packs"]
+        return shown(verdict), verdict["verdict"] == "held" and counts == (1, 1, int(self.packs))
 
     def mixed(self) -> tuple[str, bool]:
-        """Duplicates in the same batch and in concurrent batches become one object for each event."""
+        """Duplicates in the same batch and in concurrent batches become one line in the lake for each event."""
         verdict = self.produce("mixed", "--event-id", "mixed")
-        return shown(verdict), verdict["verdict"] == "held" and verdict["objects"] == verdict["events"]
+        single = 0 if self.packs else verdict["events"]
+        held = verdict["verdict"] == "held" and (verdict["archived"], verdict["objects"]) == (verdict["events"], single)
+        if not self.packs:
+            return shown(verdict), held
+        skipped = [line for line in self.lines("archive_log_group") if line.get("outcome") == "skipped"]
+        seen = f"{shown(verdict)}, {verdict['packs']} packs; {len(skipped)} records of packed claims reached `archive-fn`"
+        return seen, held and not skipped
 
     def poison(self) -> tuple[str, bool]:
         """With partial batch responses, SQS redelivers only the messages that `ingest-fn` reports. A message becomes a dead letter after

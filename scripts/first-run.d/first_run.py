@@ -94,6 +94,7 @@ def parse() -> argparse.Namespace:
     arguments.add_argument("--yes", action="store_true", help="create the stack without asking")
     arguments.add_argument("--report", type=Path, metavar="FILE", help="also write the results to this file")
     arguments.add_argument("--emulator", action="store_true", help="use the emulator of scripts/e2e in place of AWS")
+    arguments.add_argument("--packs", action="store_true", help='deploy the stack with lake_layout = "packs"')
     options = arguments.parse_args()
     if options.emulator:
         options.account, options.region = options.account or "000000000000", options.region or REGION
@@ -111,6 +112,8 @@ def on_account(options: argparse.Namespace, env: dict, folder: Path) -> int:
         raise Refused(f"the credentials are those of account {account}, not of {options.account}")
     # The emulator has no Logs Insights queries.
     variables = {"saved_queries": {}} if options.emulator else {}
+    if options.packs:
+        variables["lake_layout"] = "packs"
     stack = ThrowawayStack(CHECKOUT, folder, account, options.region, env, variables)
     if exists(session.client("s3"), stack.bucket):
         raise Refused(f"the bucket {stack.bucket} exists already: run the command again, which takes another name")
@@ -126,7 +129,7 @@ def on_account(options: argparse.Namespace, env: dict, folder: Path) -> int:
             # With the deployed visibility timeout, a dead letter takes nine minutes.
             session.client("sqs").set_queue_attributes(QueueUrl=outputs["sqs_queue_url"], Attributes={"VisibilityTimeout": "2"})
         patience = EMULATOR_PATIENCE if options.emulator else AWS_PATIENCE
-        checks = Checks(session, outputs, producer, stack.module, env, patience, gaps)
+        checks = Checks(session, outputs, producer, stack.module, env, patience, gaps, options.packs)
         results = checks.results
         checks.run()
     except (CommandFailed, ClientError, KeyboardInterrupt, SystemExit) as stopped:
@@ -178,11 +181,12 @@ def build_producer() -> Path:
 def report(options: argparse.Namespace, results: list[Result], problem: str | None, gone: bool, seconds: float) -> str:
     """Returns the section for docs/verification.md."""
     where = "the emulator, which is not AWS" if options.emulator else f"AWS, region {options.region}"
+    command = "scripts/first-run --packs" if options.packs else "scripts/first-run"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True).stdout.strip()
     lines = [
         f"## First run on {'an emulator' if options.emulator else 'AWS'}",
         "",
-        f"`scripts/first-run` ran on {where}, on {datetime.now(timezone.utc):%Y-%m-%d} with commit {commit or 'unknown'}, "
+        f"`{command}` ran on {where}, on {datetime.now(timezone.utc):%Y-%m-%d} with commit {commit or 'unknown'}, "
         f"for {seconds / 60:.0f} minutes.",
         "The stack was destroyed." if gone else "**A part of the stack was left.**",
         *([f"**The run ended early:** {' '.join(problem.split())[:300]}"] if problem else []),
