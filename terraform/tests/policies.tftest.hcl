@@ -65,6 +65,7 @@ run "ingest_role_has_only_its_permissions" {
       "Allow sqs:DeleteMessage arn:aws:sqs:sa-east-1:123456789012:queue",
       "Allow sqs:GetQueueAttributes arn:aws:sqs:sa-east-1:123456789012:queue",
       "Allow dynamodb:PutItem arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
+      "Allow dynamodb:GetItem arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
       "Allow logs:CreateLogStream arn:aws:logs:sa-east-1:123456789012:log-group:/aws/lambda/ingest:*",
       "Allow logs:PutLogEvents arn:aws:logs:sa-east-1:123456789012:log-group:/aws/lambda/ingest:*",
       "Allow xray:PutTraceSegments *",
@@ -74,10 +75,15 @@ run "ingest_role_has_only_its_permissions" {
   }
 
   assert {
-    condition = [
-      for s in jsondecode(aws_iam_role_policy.ingest.policy).Statement : try(s.Condition, "none") if strcontains(jsonencode(s.Action), "dynamodb:")
-    ] == [{ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "EVENT#*" } }]
-    error_message = "ingest-fn must be able to put only items whose partition key starts with EVENT#: ${aws_iam_role_policy.ingest.policy}"
+    condition = toset(flatten([
+      for s in jsondecode(aws_iam_role_policy.ingest.policy).Statement :
+      [for action in flatten([s.Action]) : "${action} ${jsonencode(try(s.Condition, "none"))}" if startswith(action, "dynamodb:")]
+      ])) == toset([
+      "dynamodb:PutItem ${jsonencode({ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "EVENT#*" } })}",
+      "dynamodb:PutItem ${jsonencode({ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "PACK#*" } })}",
+      "dynamodb:GetItem ${jsonencode({ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "PACK#*" } })}",
+    ])
+    error_message = "ingest-fn must be able to put only claims and packs, and to read only packs: ${aws_iam_role_policy.ingest.policy}"
   }
 }
 
@@ -95,20 +101,14 @@ run "batched_claims_add_only_partiql_insert" {
   assert {
     condition = toset(flatten([
       for s in jsondecode(aws_iam_role_policy.ingest.policy).Statement :
-      [for pair in setproduct(flatten([s.Action]), flatten([s.Resource])) : "${s.Effect} ${pair[0]} ${pair[1]}"]
-      if strcontains(jsonencode(s.Action), "dynamodb:")
+      [for action in flatten([s.Action]) : "${action} ${jsonencode(try(s.Condition, "none"))}" if startswith(action, "dynamodb:")]
       ])) == toset([
-      "Allow dynamodb:PutItem arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
-      "Allow dynamodb:PartiQLInsert arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
+      "dynamodb:PutItem ${jsonencode({ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "EVENT#*" } })}",
+      "dynamodb:PartiQLInsert ${jsonencode({ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "EVENT#*" } })}",
+      "dynamodb:PutItem ${jsonencode({ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "PACK#*" } })}",
+      "dynamodb:GetItem ${jsonencode({ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "PACK#*" } })}",
     ])
-    error_message = "The policy of ingest-fn has the wrong actions or resources: ${aws_iam_role_policy.ingest.policy}"
-  }
-
-  assert {
-    condition = [
-      for s in jsondecode(aws_iam_role_policy.ingest.policy).Statement : try(s.Condition, "none") if strcontains(jsonencode(s.Action), "dynamodb:")
-    ] == [{ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "EVENT#*" } }]
-    error_message = "ingest-fn must be able to put and insert only items whose partition key starts with EVENT#: ${aws_iam_role_policy.ingest.policy}"
+    error_message = "ingest-fn must be able to put only claims and packs, to insert only claims, and to read only packs: ${aws_iam_role_policy.ingest.policy}"
   }
 }
 
@@ -278,7 +278,7 @@ run "pass_through_removes_only_the_trace_permissions" {
   assert {
     condition = alltrue([
       for policy, sids in {
-        (aws_iam_role_policy.ingest.policy)  = ["ConsumeQueue", "PutClaim", "WriteLog"]
+        (aws_iam_role_policy.ingest.policy)  = ["ConsumeQueue", "PutClaim", "UsePacks", "WriteLog"]
         (aws_iam_role_policy.archive.policy) = ["ReadStream", "PutObject", "NameDiscardedRecords", "WriteLog"]
       } : jsondecode(policy).Statement[*].Sid == sids
     ])
@@ -354,6 +354,7 @@ run "operators_have_what_trace_and_replay_list" {
       "Allow dynamodb:GetItem arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
       "Allow dynamodb:Query arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
       "Allow dynamodb:Scan arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
+      "Allow dynamodb:PutItem arn:aws:dynamodb:sa-east-1:123456789012:table/claims",
       "Allow s3:ListBucket arn:aws:s3:::lake",
       "Allow s3:ListBucketVersions arn:aws:s3:::lake",
       "Allow s3:GetObject arn:aws:s3:::lake/events/*",
@@ -370,6 +371,13 @@ run "operators_have_what_trace_and_replay_list" {
       "Allow sqs:ReceiveMessage arn:aws:sqs:sa-east-1:123456789012:dlq",
     ])
     error_message = "The operators' policy has the wrong actions or resources: ${output.operator_policy_json}"
+  }
+
+  assert {
+    condition = [
+      for s in jsondecode(output.operator_policy_json).Statement : try(s.Condition, "none") if strcontains(jsonencode(s.Action), "dynamodb:PutItem")
+    ] == [{ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = "PACK#*" } }]
+    error_message = "Operators must be able to put only packs: ${output.operator_policy_json}"
   }
 }
 

@@ -52,7 +52,7 @@ data "aws_iam_policy_document" "ingest" {
     }
   }
 
-  # A claim is one conditional put, so the function needs no permission to read, update or delete items.
+  # A claim is one conditional put, so the function needs no permission to read, update or delete claims.
   # PartiQLInsert permits only INSERT statements, which cannot change an existing item.
   #
   # The partition key of every claim is EVENT#<event id>. AWS requires ForAllValues with this condition key. It also matches a
@@ -66,6 +66,20 @@ data "aws_iam_policy_document" "ingest" {
       test     = "ForAllValues:StringLike"
       variable = "dynamodb:LeadingKeys"
       values   = ["EVENT#*"]
+    }
+  }
+
+  # With either layout of the lake, a batch can have a duplicate of a packed claim. The function then reads the claim's pack, and may
+  # have to close it.
+  statement {
+    sid       = "UsePacks"
+    actions   = ["dynamodb:GetItem", "dynamodb:PutItem"]
+    resources = [var.table_arn]
+
+    condition {
+      test     = "ForAllValues:StringLike"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["PACK#*"]
     }
   }
 

@@ -34,6 +34,19 @@ data "aws_iam_policy_document" "operator" {
     resources = [var.table_arn]
   }
 
+  # Replay settles packed claims, as ingest-fn does.
+  statement {
+    sid       = "ClosePacks"
+    actions   = ["dynamodb:PutItem"]
+    resources = [var.table_arn]
+
+    condition {
+      test     = "ForAllValues:StringLike"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["PACK#*"]
+    }
+  }
+
   statement {
     sid       = "ListLake"
     actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
