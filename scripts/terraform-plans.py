@@ -119,6 +119,8 @@ SETTINGS = {
         "environment.0.variables.LOG_ROUTINE_OUTCOMES": "false",
         "environment.0.variables.ON_CONFLICT": "dead-letter",
         "environment.0.variables.CLAIM_WRITES": "batch",
+        "environment.0.variables.LAKE_LAYOUT": "packs",
+        "environment.0.variables.MAX_RECEIVE_COUNT": "5",
         "environment.0.variables.CLAIM_CACHE_ENTRIES": "1300",
     },
     "compute.aws_lambda_function.archive": {
@@ -188,12 +190,22 @@ def each_setting_reaches_its_resource(changes: list[dict]) -> str:
     return f"{count} attributes have the values of their settings"
 
 
+def packs_have_larger_batches(changes: list[dict]) -> str:
+    """With packs, the queue mapping has larger batches and a longer window by default, and the visibility timeout follows the window."""
+    planned = {change["address"].removeprefix("module.pipeline.module."): change["change"]["after"] for change in changes}
+    mapping, queue = planned["compute.aws_lambda_event_source_mapping.ingest"], planned["messaging.aws_sqs_queue.queue"]
+    found = (mapping["batch_size"], mapping["maximum_batching_window_in_seconds"], queue["visibility_timeout_seconds"])
+    must(found == (1000, 20, 6 * 30 + 20), f"batch size, window and visibility timeout are {found}")
+    return f"{found[0]} messages, {found[1]} s"
+
+
 def main() -> None:
     all_checks = [
         other_root_chooses_region_and_tags,
         existing_stack_moves_into_the_module,
         role_of_another_account_may_send,
         each_setting_reaches_its_resource,
+        packs_have_larger_batches,
     ]
     checks = {check.__name__: check for check in all_checks}
     for line in sys.stdin:

@@ -20,6 +20,7 @@ module "pipeline" {
   dedup_key               = var.dedup_key
   conflict_ignore         = var.conflict_ignore
   on_conflict             = var.on_conflict
+  lake_layout             = var.lake_layout
   ingest                  = local.ingest
   archive                 = local.archive
   ingest_version          = var.ingest_version

@@ -103,6 +103,11 @@ output "conflict_ignore" {
   value       = module.pipeline.conflict_ignore
 }
 
+output "lake_layout" {
+  description = "Layout of the data lake for new claims: `objects` (one object for each event) or `packs` (one object for many events)."
+  value       = module.pipeline.lake_layout
+}
+
 output "log_routine_outcomes" {
   description = "True if the functions log the outcomes `won`, `duplicate`, `written`, `already_there` and `skipped`."
   value       = module.pipeline.log_routine_outcomes

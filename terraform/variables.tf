@@ -57,6 +57,12 @@ variable "on_conflict" {
   default     = null
 }
 
+variable "lake_layout" {
+  description = "Layout of the data lake for new claims: `objects` archives each event as an object of its own, `packs` archives many events in one object."
+  type        = string
+  default     = null
+}
+
 variable "ingest" {
   description = "Settings of `ingest-fn` and of the queue mapping, which invokes it."
 

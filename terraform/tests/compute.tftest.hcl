@@ -27,13 +27,16 @@ mock_provider "aws" {
   override_data {
     target = data.aws_lambda_function.chosen_ingest
     values = {
-      environment = [{ variables = { DEDUP_WINDOW_SECONDS = "2000000", DEDUP_KEY = "/detail/id", CONFLICT_IGNORE = "[\"/sent_at\"]", CLAIM_CACHE_ENTRIES = "7" } }]
+      environment = [{ variables = { DEDUP_WINDOW_SECONDS = "2000000", DEDUP_KEY = "/detail/id", CONFLICT_IGNORE = "[\"/sent_at\"]", CLAIM_CACHE_ENTRIES = "7", LAKE_LAYOUT = "objects" } }]
     }
   }
 
   override_data {
     target = data.aws_lambda_function.chosen_archive
-    values = { environment = [{ variables = { OBJECT_PREFIX = "raw/events/", LOG_ROUTINE_OUTCOMES = "true" } }] }
+    values = {
+      description = "Writes each new claim and each new pack of claims to lake as one object."
+      environment = [{ variables = { OBJECT_PREFIX = "raw/events/", LOG_ROUTINE_OUTCOMES = "true" } }]
+    }
   }
 }
 
@@ -63,6 +66,8 @@ variables {
   on_conflict                            = "dead-letter"
   claim_cache_entries                    = 0
   claim_writes                           = "batch"
+  lake_layout                            = "objects"
+  max_receive_count                      = 4
   queue_arn                              = "arn:aws:sqs:sa-east-1:123456789012:queue"
   stream_arn                             = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2026-11-23T00:00:00.000"
   on_failure_queue_arn                   = "arn:aws:sqs:sa-east-1:123456789012:on-failure"
@@ -95,6 +100,8 @@ run "functions_and_mappings_follow_the_variables" {
       ON_CONFLICT          = "dead-letter"
       CLAIM_CACHE_ENTRIES  = "0"
       CLAIM_WRITES         = "batch"
+      LAKE_LAYOUT          = "objects"
+      MAX_RECEIVE_COUNT    = "4"
       LOG_ROUTINE_OUTCOMES = "false"
     })
     error_message = "ingest-fn does not get exactly the environment variables that it reads."
@@ -172,9 +179,107 @@ run "functions_and_mappings_follow_the_variables" {
     error_message = "A setting of the stream mapping is wrong."
   }
 
+  # The same patterns as pack_filter in crates/pipeline.
   assert {
-    condition     = jsondecode(one(one(aws_lambda_event_source_mapping.archive.filter_criteria).filter).pattern) == { dynamodb = { NewImage = { sk = { S = [{ prefix = "CLAIM" }] } } } }
-    error_message = "The stream mapping must deliver every new image of a claim, of any dedup key and with any event name: a MODIFY can be a new claim too."
+    condition = toset([for filter in one(aws_lambda_event_source_mapping.archive.filter_criteria).filter : filter.pattern]) == toset([
+      jsonencode({ dynamodb = { NewImage = { sk = { S = [{ prefix = "CLAIM" }] }, layout = { S = [{ exists = false }] } } } }),
+      jsonencode({ dynamodb = { NewImage = { sk = { S = [{ prefix = "CLAIM" }] }, layout = { S = ["object"] } } } }),
+      jsonencode({ dynamodb = { NewImage = { sk = { S = ["PACK"] } } } }),
+    ])
+    error_message = "The stream mapping must deliver every new image of a pack, and of a claim that is not packed, of any dedup key and with any event name: a MODIFY can be a new claim too."
+  }
+}
+
+# The stream of the variables is older than the plan, so the stack may have had the filter of an older release until now.
+run "packs_together_with_their_filter_are_refused" {
+  command   = plan
+  state_key = "older_release"
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    lake_layout = "packs"
+  }
+
+  expect_failures = [terraform_data.filter_passes_packs]
+}
+
+run "packs_on_a_new_stack_are_accepted" {
+  state_key = "new_stack"
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    lake_layout = "packs"
+    stream_arn  = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/${formatdate("YYYY-MM-DD'T'hh:mm:ss.000", timeadd(timestamp(), "-4m"))}"
+  }
+
+  assert {
+    condition     = one(aws_lambda_function.ingest.environment).variables["LAKE_LAYOUT"] == "packs"
+    error_message = "ingest-fn does not get the layout."
+  }
+}
+
+run "filter_is_set_without_packs" {
+  state_key = "upgraded"
+
+  module {
+    source = "./modules/compute"
+  }
+}
+
+run "packs_seconds_after_the_filter_are_refused" {
+  command   = plan
+  state_key = "upgraded"
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    lake_layout = "packs"
+  }
+
+  expect_failures = [terraform_data.filter_passes_packs]
+}
+
+run "filter_was_set_long_ago" {
+  state_key = "waited"
+
+  module {
+    source = "./modules/compute"
+  }
+
+  override_resource {
+    target = terraform_data.filter_passes_packs
+    values = { output = { applied = "2026-01-01T00:00:00Z" } }
+  }
+}
+
+run "a_second_later" {
+  module {
+    source = "./tests/a-second-later"
+  }
+}
+
+run "packs_long_after_the_filter_are_accepted" {
+  state_key = "waited"
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    lake_layout = "packs"
+  }
+
+  assert {
+    condition     = one(aws_lambda_function.ingest.environment).variables["LAKE_LAYOUT"] == "packs"
+    error_message = "ingest-fn does not get the layout."
   }
 }
 
@@ -345,6 +450,105 @@ run "roll_back_to_another_conflict_action_is_refused" {
   }
 
   expect_failures = [aws_lambda_alias.ingest]
+}
+
+# A new stack, so that only the version is refused.
+run "roll_back_to_another_layout_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_version = 7
+    lake_layout    = "packs"
+    stream_arn     = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2999-01-01T00:00:00.000"
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+run "roll_back_to_packs_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_version = 7
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_ingest
+    values = { environment = [{ variables = { DEDUP_KEY = "/detail/id", CONFLICT_IGNORE = "[\"/sent_at\"]", LAKE_LAYOUT = "packs" } }] }
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+run "roll_back_of_ingest_to_before_packs_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    ingest_version = 7
+    lake_layout    = "packs"
+    stream_arn     = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2999-01-01T00:00:00.000"
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_ingest
+    values = { environment = [{ variables = { DEDUP_KEY = "/detail/id", CONFLICT_IGNORE = "[\"/sent_at\"]" } }] }
+  }
+
+  expect_failures = [aws_lambda_alias.ingest]
+}
+
+run "roll_back_to_archive_that_skips_packs_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    archive_version = 8
+    lake_layout     = "packs"
+    stream_arn      = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2999-01-01T00:00:00.000"
+  }
+
+  override_data {
+    target = data.aws_lambda_function.chosen_archive
+    values = {
+      description = "Writes each new claim of claims to lake as one object."
+      environment = [{ variables = { OBJECT_PREFIX = "raw/events/", LOG_ROUTINE_OUTCOMES = "true" } }]
+    }
+  }
+
+  expect_failures = [aws_lambda_alias.archive]
+}
+
+run "roll_back_to_archive_with_packs_is_accepted" {
+  module {
+    source = "./modules/compute"
+  }
+
+  variables {
+    archive_version = 8
+    lake_layout     = "packs"
+    stream_arn      = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2999-01-01T00:00:00.000"
+  }
+
+  # The text that the version above has.
+  assert {
+    condition     = aws_lambda_function.archive.description == data.aws_lambda_function.chosen_archive[0].description
+    error_message = "Later plans would refuse a roll-back to the version that this module publishes: ${aws_lambda_function.archive.description}"
+  }
 }
 
 run "roll_back_to_another_prefix_is_refused" {

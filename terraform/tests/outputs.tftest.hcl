@@ -31,7 +31,7 @@ mock_provider "aws" {
 
   override_resource {
     target = module.pipeline.module.storage.aws_dynamodb_table.claims
-    values = { arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims", stream_arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/1" }
+    values = { arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims", stream_arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2999-01-01T00:00:00.000" }
   }
 
   override_resource {
@@ -79,12 +79,13 @@ variables {
   dedup_key            = " [ \"/source\", \"/id\" ]\n"
   conflict_ignore      = ["/trace/id", "/sent_at", "/trace/id"]
   log_routine_outcomes = false
+  lake_layout          = "packs"
 
   # The end of the test deletes the stack.
   deletion_protection = false
 }
 
-# The producer and the runbook read these outputs.
+# The producer and the runbook read these outputs. The stack is new, so it may have packs from its first apply.
 run "outputs_describe_this_stack" {
   assert {
     condition = {
@@ -98,6 +99,7 @@ run "outputs_describe_this_stack" {
       dedup_key             = output.dedup_key
       conflict_ignore       = output.conflict_ignore
       log_routine_outcomes  = output.log_routine_outcomes
+      lake_layout           = output.lake_layout
       ingest_function_name  = output.ingest_function_name
       archive_function_name = output.archive_function_name
       ingest_log_group      = output.ingest_log_group
@@ -133,6 +135,7 @@ run "outputs_describe_this_stack" {
       dedup_key             = "[\"/source\",\"/id\"]"
       conflict_ignore       = tolist(["/sent_at", "/trace/id"])
       log_routine_outcomes  = false
+      lake_layout           = "packs"
       ingest_function_name  = "dynamo-locking-dev-ingest-fn"
       archive_function_name = "dynamo-locking-dev-archive-fn"
       ingest_log_group      = "/aws/lambda/dynamo-locking-dev-ingest-fn"
@@ -151,7 +154,7 @@ run "outputs_describe_this_stack" {
       on_failure_queue_arn  = "arn:aws:sqs:sa-east-1:123456789012:on-failure"
       on_failure_queue_name = "dynamo-locking-dev-archive-on-failure"
       dynamodb_table_arn    = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims"
-      dynamodb_stream_arn   = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/1"
+      dynamodb_stream_arn   = "arn:aws:dynamodb:sa-east-1:123456789012:table/claims/stream/2999-01-01T00:00:00.000"
       s3_bucket_arn         = "arn:aws:s3:::lake"
       dedup_window_seconds  = 1382400
       ingest_log_group_arn  = "arn:aws:logs:sa-east-1:123456789012:log-group:ingest"

@@ -6,10 +6,13 @@ mock_provider "aws" {
   override_during = plan
 }
 
-# The version of archive-fn for the roll-back. It is new enough to read claims of other dedup keys than /event_id.
+# The version of archive-fn for the roll-back. It is new enough to read claims of other dedup keys than /event_id, and packs.
 override_data {
   target = module.pipeline.module.compute.data.aws_lambda_function.chosen_archive
-  values = { environment = [{ variables = { LOG_ROUTINE_OUTCOMES = "false" } }] }
+  values = {
+    description = "Writes each new claim and each new pack of a table."
+    environment = [{ variables = { LOG_ROUTINE_OUTCOMES = "false" } }]
+  }
 }
 
 run "each_setting_reaches_its_resource" {
@@ -43,6 +46,7 @@ run "each_setting_reaches_its_resource" {
     conflict_ignore         = ["/trace/id", "/sent_at", "/trace/id"]
     log_routine_outcomes    = false
     on_conflict             = "dead-letter"
+    lake_layout             = "packs"
     object_prefix           = "raw/"
     ingest_enabled          = false
     archive_version         = "6"
@@ -65,5 +69,15 @@ run "each_setting_reaches_its_resource" {
     logs_kms_key_arn     = "arn:aws:kms:sa-east-1:123456789012:key/logs"
     permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
     glue_database_name   = "lake"
+  }
+}
+
+run "packs_have_larger_batches" {
+  command = plan
+
+  variables {
+    ingest      = { zip = "versions.tf" }
+    archive     = { zip = "main.tf" }
+    lake_layout = "packs"
   }
 }

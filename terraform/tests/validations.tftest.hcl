@@ -239,6 +239,107 @@ run "batch_over_ten_needs_a_batching_window" {
   expect_failures = [var.ingest]
 }
 
+# With packs, batches have 1,000 messages unless the settings say otherwise.
+run "packs_need_a_batching_window" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    lake_layout = "packs"
+    ingest      = { zip = "versions.tf", batching_window_seconds = 0 }
+  }
+
+  expect_failures = [var.ingest]
+}
+
+run "packs_need_time_for_all_claims" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    lake_layout = "packs"
+    functions   = { timeout_seconds = 11 }
+  }
+
+  expect_failures = [var.ingest]
+}
+
+run "packs_with_enough_time_are_accepted" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    lake_layout = "packs"
+    functions   = { timeout_seconds = 12 }
+  }
+}
+
+run "larger_packs_need_more_time" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    lake_layout = "packs"
+    ingest      = { zip = "versions.tf", batch_size = 4601 }
+  }
+
+  expect_failures = [var.ingest]
+}
+
+run "objects_need_no_time_for_packs" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    functions = { timeout_seconds = 5 }
+  }
+}
+
+# 2 x 3 x (6 x 30 s + 20 s).
+run "queue_retention_must_cover_the_window_of_packs" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    lake_layout = "packs"
+    retention   = { queue_seconds = 1199 }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "unknown_layout_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
+
+  variables {
+    lake_layout = "pack"
+  }
+
+  expect_failures = [var.lake_layout]
+}
+
 # The roles' policies would treat the asterisk as a wildcard.
 run "prefix_with_a_wildcard_is_refused" {
   command = plan

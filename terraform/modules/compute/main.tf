@@ -10,6 +10,8 @@ locals {
     ON_CONFLICT          = var.on_conflict
     CLAIM_CACHE_ENTRIES  = var.claim_cache_entries
     CLAIM_WRITES         = var.claim_writes
+    LAKE_LAYOUT          = var.lake_layout
+    MAX_RECEIVE_COUNT    = var.max_receive_count
     LOG_ROUTINE_OUTCOMES = var.log_routine_outcomes
   })
 
@@ -18,6 +20,22 @@ locals {
     OBJECT_PREFIX        = var.object_prefix
     LOG_ROUTINE_OUTCOMES = var.log_routine_outcomes
   })
+
+  # How the description of archive-fn begins. Versions that do not write packs have another description, but the same variables.
+  archive_purpose = "Writes each new claim and each new pack of"
+
+  # The new images that archive-fn writes: each claim that is not packed, and each pack. The event name does not matter: a claim that
+  # replaces an expired one is a MODIFY. A REMOVE has no new image, so the records of TTL deletions cost no invocation. A claim's sort key
+  # is CLAIM or CLAIM#<tag>, where the tag depends on the dedup key. The prefix matches claims of every key, so that none is lost while the
+  # key changes. Claims of older releases have no `layout`.
+  archived_images = [
+    { sk = { S = [{ prefix = "CLAIM" }] }, layout = { S = [{ exists = false }] } },
+    { sk = { S = [{ prefix = "CLAIM" }] }, layout = { S = ["object"] } },
+    { sk = { S = ["PACK"] } },
+  ]
+
+  # A stream's ARN ends with the time of its creation (UTC), such as 2026-11-23T00:00:00.000.
+  stream_created_at = reverse(split("/", var.stream_arn))[0]
 }
 
 # Terraform must create the log groups before the functions. Otherwise, Lambda creates a missing group at the first invocation,
@@ -126,7 +144,7 @@ resource "aws_lambda_function" "archive" {
   # checkov:skip=CKV_AWS_272:the deployer builds the zip, or checks the attestation of a release; signing needs a profile of the account
 
   function_name = local.archive_name
-  description   = "Writes each new claim of ${var.table_name} to ${var.bucket_name} as one object."
+  description   = "${local.archive_purpose} ${var.table_name} to ${var.bucket_name} as one object."
   role          = var.archive_role_arn
   runtime       = "provided.al2023"
   handler       = "bootstrap"
@@ -196,12 +214,41 @@ resource "aws_lambda_event_source_mapping" "archive" {
     }
   }
 
-  # Matches every record with the new image of a claim, and does not look at the event name: a claim that replaces an expired one is a
-  # MODIFY. A REMOVE has no new image, so the records of TTL deletions cost no invocation. The sort key is CLAIM or CLAIM#<tag>, where the
-  # tag depends on the dedup key. The prefix matches claims of every key, so that none is lost while the key changes.
   filter_criteria {
-    filter {
-      pattern = jsonencode({ dynamodb = { NewImage = { sk = { S = [{ prefix = "CLAIM" }] } } } })
+    dynamic "filter" {
+      for_each = local.archived_images
+
+      content {
+        pattern = jsonencode({ dynamodb = { NewImage = filter.value } })
+      }
+    }
+  }
+}
+
+# Refuses packs while Lambda may still use the filter of an older release, which drops packs. After an update of a mapping, Lambda may
+# need 90 seconds to restart its pollers: https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html. The 15 minutes also
+# cover the difference between the clocks of two machines that run Terraform.
+resource "terraform_data" "filter_passes_packs" {
+  depends_on = [aws_lambda_event_source_mapping.archive]
+
+  # The plan that introduced this filter, and the time at which its apply had set the filter.
+  input = {
+    planned = plantimestamp()
+    applied = timestamp()
+  }
+
+  lifecycle {
+    ignore_changes = [input]
+
+    # The mapping of a new stack has never had another filter. Its stream is not older than the plan, except that the machine's clock may
+    # be up to five minutes ahead: AWS refuses requests if the difference is larger.
+    postcondition {
+      condition = anytrue([
+        var.lake_layout == "objects",
+        try(timecmp(timeadd("${local.stream_created_at}Z", "5m"), self.input.planned) >= 0, false),
+        self.input.planned == plantimestamp() ? false : timecmp(plantimestamp(), timeadd(self.output.applied, "15m")) >= 0,
+      ])
+      error_message = "lake_layout = \"packs\" requires that the stream mapping has delivered packs to archive-fn for 15 minutes. Until then, Lambda may drop packs, and their events would be missing in the data lake. Apply with lake_layout = \"objects\" first, and set \"packs\" 15 minutes later."
     }
   }
 }

@@ -111,6 +111,18 @@ variable "claim_writes" {
   nullable    = false
 }
 
+variable "lake_layout" {
+  description = "Layout of the data lake for new claims: `objects` (one object for each event) or `packs` (one object for many events)."
+  type        = string
+  nullable    = false
+}
+
+variable "max_receive_count" {
+  description = "Number of receives after which the queue moves a message to the dead-letter queue."
+  type        = number
+  nullable    = false
+}
+
 variable "claim_cache_entries" {
   description = "Number of claims that a warm sandbox of `ingest-fn` caches; 0 disables the cache."
   type        = number

@@ -8,6 +8,15 @@ locals {
 
   # Version 6 of the provider deprecates `name` in favor of `region`, which version 5 does not have. Both have `id`.
   region = data.aws_region.current.id
+
+  # Each batch of ingest-fn makes at least one pack, so packs need larger batches.
+  default_batch_size              = var.lake_layout == "packs" ? 1000 : 10
+  default_batching_window_seconds = var.lake_layout == "packs" ? 20 : 5
+
+  ingest = merge(var.ingest, {
+    batch_size              = coalesce(var.ingest.batch_size, local.default_batch_size)
+    batching_window_seconds = coalesce(var.ingest.batching_window_seconds, local.default_batching_window_seconds)
+  })
 }
 
 # The settings that say what identifies an event, checked and normalized.
@@ -27,7 +36,7 @@ module "messaging" {
   region                       = local.region
   max_message_bytes            = var.max_message_bytes
   function_timeout_seconds     = var.functions.timeout_seconds
-  batching_window_seconds      = var.ingest.batching_window_seconds
+  batching_window_seconds      = local.ingest.batching_window_seconds
   max_receive_count            = var.max_receive_count
   queue_retention_seconds      = var.retention.queue_seconds
   dlq_retention_seconds        = var.retention.dlq_seconds
@@ -103,11 +112,13 @@ module "compute" {
   on_conflict          = var.on_conflict
   claim_writes         = var.ingest.claim_writes
   claim_cache_entries  = var.ingest.claim_cache_entries
+  lake_layout          = var.lake_layout
+  max_receive_count    = var.max_receive_count
 
   queue_arn                      = module.messaging.queue_arn
   ingest_enabled                 = var.ingest_enabled
-  ingest_batch_size              = var.ingest.batch_size
-  ingest_batching_window_seconds = var.ingest.batching_window_seconds
+  ingest_batch_size              = local.ingest.batch_size
+  ingest_batching_window_seconds = local.ingest.batching_window_seconds
   ingest_maximum_concurrency     = coalesce(var.ingest.maximum_concurrency, 10)
   ingest_provisioned_pollers     = var.ingest.provisioned_pollers
 

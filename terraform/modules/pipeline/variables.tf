@@ -87,6 +87,18 @@ variable "on_conflict" {
   }
 }
 
+variable "lake_layout" {
+  description = "Layout of the data lake for new claims: `objects` archives each event as an object of its own, `packs` archives many events in one object."
+  type        = string
+  default     = "objects"
+  nullable    = false
+
+  validation {
+    condition     = contains(["objects", "packs"], var.lake_layout)
+    error_message = "lake_layout must be objects or packs: ingest-fn rejects anything else when it starts."
+  }
+}
+
 variable "ingest" {
   description = <<-TEXT
     Settings of `ingest-fn` and of the queue mapping, which invokes it.
@@ -95,8 +107,8 @@ variable "ingest" {
     - `s3_key`: Key of the zip in `s3_bucket`. Terraform detects a change of the key, but not a new object under the same key.
     - `s3_object_version`: Version of the object, if the bucket is versioned. Terraform detects a change of the version.
     - `source_code_hash`: SHA-256 of the zip in S3, in Base64. Change it together with the object, so that Terraform deploys the new code.
-    - `batch_size`: Maximum number of messages in one invocation of `ingest-fn`.
-    - `batching_window_seconds`: Maximum time that Lambda waits for a batch of messages to fill. The queue's visibility timeout grows with it.
+    - `batch_size`: Maximum number of messages in one invocation of `ingest-fn`. The default is 10, or 1000 with packs (`lake_layout`). Lambda ends a batch early if its payload reaches 6 MB.
+    - `batching_window_seconds`: Maximum time that Lambda waits for a batch of messages to fill. The default is 5, or 20 with packs. The queue's visibility timeout grows with it.
     - `maximum_concurrency`: Maximum number of sandboxes of `ingest-fn` that the queue mapping invokes at once. The default is 10. Lambda accepts either `maximum_concurrency` or `provisioned_pollers`.
     - `provisioned_pollers`: Number of pollers that Lambda keeps running for the queue mapping: at least `minimum` (2 by default), at most `maximum` (200 by default). AWS charges for each poller by the hour. Each poller invokes up to 10 sandboxes at once. If null, Lambda scales the pollers itself.
     - `claim_writes`: Method by which `ingest-fn` writes the claims of a batch: `single` writes each claim in its own request, `batch` writes many claims in one request. `batch` costs less than `single` for new events, and more for duplicates.
@@ -109,8 +121,8 @@ variable "ingest" {
     s3_key                  = optional(string)
     s3_object_version       = optional(string)
     source_code_hash        = optional(string)
-    batch_size              = optional(number, 10)
-    batching_window_seconds = optional(number, 5)
+    batch_size              = optional(number)
+    batching_window_seconds = optional(number)
     maximum_concurrency     = optional(number)
     provisioned_pollers = optional(object({
       minimum = optional(number, 2)
@@ -143,18 +155,37 @@ variable "ingest" {
   }
 
   validation {
-    condition     = var.ingest.batch_size >= 1 && var.ingest.batch_size <= 10000 && floor(var.ingest.batch_size) == var.ingest.batch_size
+    condition = (
+      var.ingest.batch_size == null ? true :
+      var.ingest.batch_size >= 1 && var.ingest.batch_size <= 10000 && floor(var.ingest.batch_size) == var.ingest.batch_size
+    )
     error_message = "ingest.batch_size must be a whole number from 1 to 10000, the range that Lambda allows."
   }
 
   validation {
-    condition     = var.ingest.batch_size <= 10 || var.ingest.batching_window_seconds >= 1
+    condition = (
+      coalesce(var.ingest.batch_size, local.default_batch_size) <= 10 ||
+      coalesce(var.ingest.batching_window_seconds, local.default_batching_window_seconds) >= 1
+    )
     error_message = "ingest.batch_size above 10 requires ingest.batching_window_seconds of at least 1: SQS returns at most 10 messages at a time, and Lambda collects a larger batch only if it has a batching window."
   }
 
   validation {
-    condition     = var.ingest.batching_window_seconds >= 0 && var.ingest.batching_window_seconds <= 300 && floor(var.ingest.batching_window_seconds) == var.ingest.batching_window_seconds
+    condition = (
+      var.ingest.batching_window_seconds == null ? true :
+      var.ingest.batching_window_seconds >= 0 && var.ingest.batching_window_seconds <= 300 && floor(var.ingest.batching_window_seconds) == var.ingest.batching_window_seconds
+    )
     error_message = "ingest.batching_window_seconds must be a whole number from 0 to 300, the range that Lambda allows."
+  }
+
+  # ingest-fn stops up to two seconds before its timeout, and reserves five seconds before that for closing packs. It has ten puts in
+  # flight: if each takes 50 ms, a claim takes 5 ms.
+  validation {
+    condition = (
+      var.lake_layout == "objects" ||
+      var.functions.timeout_seconds >= 7 + 0.005 * coalesce(var.ingest.batch_size, local.default_batch_size)
+    )
+    error_message = "ingest.batch_size must be at most ${max(0, floor((var.functions.timeout_seconds - 7) / 0.005))} with lake_layout = \"packs\" and functions.timeout_seconds = ${var.functions.timeout_seconds}: ingest-fn may need 5 ms for each message, and 7 seconds to close packs. If it has too little time, messages fail, and good messages become dead letters. Set a smaller ingest.batch_size, or a longer functions.timeout_seconds."
   }
 
   validation {
@@ -413,7 +444,7 @@ variable "retention" {
   }
 
   validation {
-    condition     = var.retention.queue_seconds >= 2 * var.max_receive_count * (6 * var.functions.timeout_seconds + var.ingest.batching_window_seconds)
+    condition     = var.retention.queue_seconds >= 2 * var.max_receive_count * (6 * var.functions.timeout_seconds + local.ingest.batching_window_seconds)
     error_message = "retention.queue_seconds must be at least 2 x max_receive_count x (6 x functions.timeout_seconds + ingest.batching_window_seconds). The part in parentheses is the visibility timeout. A failing message becomes a dead letter max_receive_count visibility timeouts after its first receive, and SQS deletes a message whose retention ends earlier. The factor 2 leaves time for the alarm queue-message-age to fire first."
   }
 

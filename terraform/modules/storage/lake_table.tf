@@ -29,13 +29,13 @@ resource "aws_glue_catalog_table" "events" {
   partition_keys {
     name    = "dt"
     type    = "string"
-    comment = "Day of the claim in UTC, for example 2026-11-23"
+    comment = "Day of the claim, or of its pack, in UTC, for example 2026-11-23"
   }
 
   partition_keys {
     name    = "hour"
     type    = "string"
-    comment = "Hour of the claim in UTC, 00 to 23"
+    comment = "Hour of the claim, or of its pack, in UTC, 00 to 23"
   }
 
   storage_descriptor {
@@ -66,7 +66,7 @@ resource "aws_glue_catalog_table" "events" {
     columns {
       name    = "claim_id"
       type    = "string"
-      comment = "UUIDv7, the object's name"
+      comment = "UUIDv7; the object's name, unless the object is a pack"
     }
 
     columns {

@@ -24,8 +24,9 @@ mock_resource "aws_sqs_queue" {
   defaults = { arn = "arn:aws:sqs:sa-east-1:123456789012:mock" }
 }
 
+# The stream is younger than every plan, as that of a new stack.
 mock_resource "aws_dynamodb_table" {
-  defaults = { stream_arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/mock/stream/2026-11-23T00:00:00.000" }
+  defaults = { stream_arn = "arn:aws:dynamodb:sa-east-1:123456789012:table/mock/stream/2999-01-01T00:00:00.000" }
 }
 
 mock_resource "aws_lambda_function" {
