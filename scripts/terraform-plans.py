@@ -166,6 +166,7 @@ SETTINGS = {
     'observability.aws_cloudwatch_metric_alarm.math["table-write-throttles"]': {"threshold": 25},
     'observability.aws_cloudwatch_metric_alarm.math["ingest-fn-no-progress"]': {"evaluation_periods": 10},
     'observability.aws_cloudwatch_metric_alarm.math["archive-fn-no-progress"]': {"evaluation_periods": 10},
+    'observability.aws_cloudwatch_metric_alarm.math["nothing-written"]': {"evaluation_periods": 10},
 }
 
 

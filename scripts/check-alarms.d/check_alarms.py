@@ -16,6 +16,8 @@ from truth_tables import TRUTH_TABLES, Row
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TEST = "tests/alarms.tftest.hcl"
+# The runs of the test: a stack with the default settings, and one that also has the alarms on packs.
+RUNS = ("stack_with_default_alarms", "stack_with_packs")
 LETTERS = {"o": rules.OK, "A": rules.ALARM, "-": rules.INSUFFICIENT_DATA}
 PERIOD_SECONDS = 300
 # CloudWatch rejects a longer description.
@@ -26,11 +28,8 @@ TRIALS = 500
 
 def main() -> int:
     rules.self_test()
-    planned = planned_resources()
-    alarms = {
-        resource["index"]: alarm_of(resource["index"], resource["values"])
-        for resource in planned if resource["type"] == "aws_cloudwatch_metric_alarm"
-    }
+    default, planned = (planned_resources()[run] for run in RUNS)
+    alarms, by_default = alarms_of(planned), alarms_of(default)
     problems = [f"{name}: the alarm has no truth table" for name in alarms.keys() - TRUTH_TABLES.keys()]
     problems += [f"{name}: there is no such alarm" for name in TRUTH_TABLES.keys() - alarms.keys()]
     noticed = equivalent = 0
@@ -47,8 +46,8 @@ def main() -> int:
                 problems.append(f"{name}: no row of the truth table notices if {error}. A row that would notice it: {difference}")
             else:
                 equivalent += 1
-    metrics = sum(len(alarm.metrics) for alarm in alarms.values())
-    problems += outdated_counts(len(alarms), metrics)
+    metrics = number_of_metrics(alarms)
+    problems += outdated_counts(by_default, alarms)
     problems += mappings_without_metrics(alarms, planned)
     for problem in problems:
         print(f"check-alarms: {problem}", file=sys.stderr)
@@ -60,22 +59,33 @@ def main() -> int:
     return 0
 
 
-def planned_resources() -> list[dict]:
-    """Runs the Terraform test that applies the whole configuration with mocks, and returns the resources of its state."""
+def planned_resources() -> dict[str, list[dict]]:
+    """Runs the Terraform test that applies the whole configuration with mocks, and returns the resources in the state of each run."""
     command = ["terraform", "-chdir=terraform", "test", f"-filter={TEST}", "-json", "-verbose"]
     done = subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=False)
     messages = [json.loads(line) for line in done.stdout.splitlines()]
-    found = [message["test_state"] for message in messages if message["type"] == "test_state"]
-    if done.returncode != 0 or len(found) != 1:
+    found = {message["@testrun"]: message["test_state"] for message in messages if message["type"] == "test_state"}
+    if done.returncode != 0 or found.keys() != set(RUNS):
         errors = [message["diagnostic"]["summary"] for message in messages if message["type"] == "diagnostic"]
         sys.exit(f"check-alarms: `{' '.join(command)}` exited with {done.returncode}: {errors}")
-    return list(resources(found[0]["root_module"]))
+    return {run: list(resources(state["root_module"])) for run, state in found.items()}
 
 
 def resources(module: dict) -> Iterator[dict]:
     yield from module.get("resources", [])
     for child in module.get("child_modules", []):
         yield from resources(child)
+
+
+def alarms_of(planned: list[dict]) -> dict[str, Alarm]:
+    return {
+        resource["index"]: alarm_of(resource["index"], resource["values"])
+        for resource in planned if resource["type"] == "aws_cloudwatch_metric_alarm"
+    }
+
+
+def number_of_metrics(alarms: dict[str, Alarm]) -> int:
+    return sum(len(alarm.metrics) for alarm in alarms.values())
 
 
 def alarm_of(name: str, values: dict) -> Alarm:
@@ -204,13 +214,16 @@ def mappings_without_metrics(alarms: dict[str, Alarm], planned: list[dict]) -> I
                 yield f"{alarm.name}: the mapping {uuid} has no metrics_config with EventCount: {written}"
 
 
-def outdated_counts(alarms: int, metrics: int) -> Iterator[str]:
+def outdated_counts(by_default: dict[str, Alarm], with_packs: dict[str, Alarm]) -> Iterator[str]:
     """Yields the files that state another number of alarms, or of their metrics, for which AWS charges."""
-    for path, text in {
-        "producer/src/bill.rs": f"const ALARM_METRICS: f64 = {metrics}.0;",
-        "docs/cost.md": f"{alarms} alarms on {metrics} metrics",
-        "terraform/modules/observability/README.md": f"the {alarms} alarms have {metrics}",
-    }.items():
+    alarms, metrics = len(by_default), number_of_metrics(by_default)
+    readme = "terraform/modules/observability/README.md"
+    for path, text in [
+        ("producer/src/bill.rs", f"const ALARM_METRICS: f64 = {metrics}.0;"),
+        ("docs/cost.md", f"{alarms} alarms on {metrics} metrics"),
+        (readme, f"the {alarms} alarms have {metrics} metrics"),
+        (readme, f"{len(with_packs)} alarms with {number_of_metrics(with_packs)} metrics"),
+    ]:
         if text not in (CHECKOUT / path).read_text():
             yield f"{path} does not say `{text}`"
 

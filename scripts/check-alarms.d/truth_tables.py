@@ -143,4 +143,18 @@ TRUTH_TABLES: dict[str, list[Row]] = {
         row("no data from the beginning", "- - - - - - - -", won="- - - - - - - -"),
         row("objects, then idle for long", ". . o o o o o o o o o", won="5 5 5 - - - - - - - -", written="5 5 5 - - - - - - - -"),
     ],
+    "nothing-written": [
+        row("each period has events, and packs", "o o o o", won="900 5 900 5", packs="1 1 0,1 1", written="900 5 0,900 5"),
+        row("the metric Packs exists, and Written does not", "o o o o", won="5 5 5 5", packs="0,1 0,1 0,1 0,1"),
+        row("only single objects, so there is no metric Packs", "o o o o", won="5 5 5 5", written="0,1 0,1 0,1 0,1"),
+        row("the mapping drops packs: no data on archive-fn", "o o A A", won="0,1 0,1 0,1 0,1"),
+        row("archive-fn skips packs: zeros", "o o A A", won="5 5 5 5", packs="0 0 0 0", written="0 0 0 0"),
+        row("packs stop, and start again", "o o o A o o", won="5 5 5 5 5 5", packs="1 - - - 1 1", written="5 0 0 0 5 5"),
+        row("only two periods without a pack", "o o o o", won="5 5 5 5", packs="- - 1 -", written="0 0 5 0"),
+        row("an event that is won at the end of a period is written in the next one", "o o o o", won="1 0 1 0", written="0 1 0 1"),
+        row("a backlog is written while nothing is won", "o o o o", won="- - 0 0", packs="1 1 0,1 1", written="9 9 0,9 9"),
+        row("only duplicates", "o o o o", won="0 0 0 0", written="0 0 0 0"),
+        row("no data from the beginning", "o o o o o o o o", won="- - - - - - - -"),
+        row("nothing written, then idle for long", "o o A . . . . . . o", won="5 5 5 - - - - - - -", written="0 0 0 - - - - - - -"),
+    ],
 }

@@ -1,4 +1,4 @@
-# Tests of the alarms of the whole configuration, with mocks. scripts/check-alarms reads the alarms from the state of the first run.
+# Tests of the alarms of the whole configuration, with mocks. scripts/check-alarms reads the alarms from the states.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -14,3 +14,9 @@ variables {
 }
 
 run "stack_with_default_alarms" {}
+
+run "stack_with_packs" {
+  variables {
+    lake_layout = "packs"
+  }
+}

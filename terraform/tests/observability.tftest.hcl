@@ -21,6 +21,7 @@ variables {
   archive_mapping_uuid         = "mapping"
   ingest_log_group             = "/aws/lambda/ingest"
   archive_log_group            = "/aws/lambda/archive"
+  lake_layout                  = "objects"
   saved_queries                = { "what happened to event X" = "fields outcome" }
 
   alarms = {
@@ -166,6 +167,27 @@ run "settings_change_periods_and_thresholds" {
       for name in ["ingest-fn-no-progress", "archive-fn-no-progress"] : aws_cloudwatch_metric_alarm.math[name].evaluation_periods == 10
     ])
     error_message = "An alarm on progress does not last for alarms.no_progress_seconds."
+  }
+}
+
+run "packs_have_one_more_alarm" {
+  module {
+    source = "./modules/observability"
+  }
+
+  variables {
+    lake_layout = "packs"
+  }
+
+  assert {
+    condition = sort(flatten([
+      for query in aws_cloudwatch_metric_alarm.math["nothing-written"].metric_query : [
+        for metric in query.metric : "${query.id} = ${metric.namespace} ${metric.metric_name} of ${metric.dimensions.FunctionName}"
+      ]
+      ])) == tolist([
+      "packs = DynamoLocking Packs of archive", "won = DynamoLocking Won of ingest", "written = DynamoLocking Written of archive",
+    ])
+    error_message = "The alarm on packs has the wrong metrics."
   }
 }
 

@@ -73,6 +73,12 @@ locals {
         "The stream keeps records for 24 hours. Claims that leave it are not in the data lake, and nothing names them.",
         "Commands: docs/runbook.md, \"An archive that has stopped\".",
       ]
+      nothing-written = [
+        "For ${var.alarms.no_progress_seconds} seconds, events were won, and archive-fn wrote neither a pack nor another object.",
+        "If archive-fn-no-progress is in ALARM too, the mapping may drop packs, or archive-fn may be too old for them.",
+        "Otherwise, archive-fn only retries or quarantines records.",
+        "Commands: docs/runbook.md, \"An archive that has stopped\".",
+      ]
       stream-iterator-age = [
         "archive-fn is more than ${var.alarms.iterator_age_seconds} seconds behind the table's stream.",
         "The stream keeps records for only 24 hours.",

@@ -64,6 +64,21 @@ locals {
         missing_data = "notBreaching"
       }
     },
+    # 1 if events were won, and archive-fn wrote neither a pack nor another object. Unlike archive-fn-no-progress, it does not count
+    # retried and quarantined records as progress.
+    var.lake_layout != "packs" ? {} : {
+      nothing-written = {
+        metrics = {
+          won     = { namespace = local.namespace, metric = "Won", dimensions = local.ingest, statistic = "Sum" }
+          packs   = { namespace = local.namespace, metric = "Packs", dimensions = local.archive, statistic = "Sum" }
+          written = { namespace = local.namespace, metric = "Written", dimensions = local.archive, statistic = "Sum" }
+        }
+        expression   = "IF((packs + written + 0 * won) > 0, 0, IF(won > 0, 1, 0))"
+        above        = 0
+        periods      = local.no_progress_periods
+        missing_data = "notBreaching"
+      }
+    },
   )
 }
 

@@ -94,6 +94,12 @@ variable "archive_log_group" {
   nullable    = false
 }
 
+variable "lake_layout" {
+  description = "Layout of the data lake for new claims: `objects` or `packs`. With `packs`, there is one more alarm."
+  type        = string
+  nullable    = false
+}
+
 variable "alarms" {
   description = "Receivers, periods and thresholds of the alarms. The module `pipeline` describes and validates each attribute."
   type = object({

@@ -159,6 +159,7 @@ module "observability" {
   archive_mapping_uuid         = module.compute.archive_mapping_uuid
   ingest_log_group             = module.compute.ingest_log_group
   archive_log_group            = module.compute.archive_log_group
+  lake_layout                  = var.lake_layout
   alarms                       = var.alarms
   saved_queries                = var.saved_queries
 }
