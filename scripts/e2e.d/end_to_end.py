@@ -131,6 +131,28 @@ def exercise(emulator: Emulator, producer: Path, ops: Path, folder: Path) -> Non
     step.shows("an event from either of them is archived once", feeds.events_are_archived_once())
     feeds.remove()
 
+    # The producer's events do not have the dedup key of the feeds.
+    deployment.set_variables(lake_layout="packs", dedup_key="/event_id")
+    changes, _ = deployment.planned_changes("plan-packs")
+    expected = {
+        f"{PIPELINE}.messaging.aws_sqs_queue.queue",
+        f"{PIPELINE}.compute.aws_lambda_event_source_mapping.ingest",
+        f'{PIPELINE}.observability.aws_cloudwatch_metric_alarm.math["nothing-written"]',
+        "dedup_key",
+        "lake_layout",
+        "visibility_timeout_seconds",
+        *NEW_VERSION,
+    }
+    must(changes == expected, f"the plan changes {sorted(changes)}, not {sorted(expected)}")
+    deployment.apply_saved("plan-packs")
+    options = ["--messages", "1000", "--distinct", "--event-id", "packed"]
+    # The number of packs depends on how many messages the emulator finds at each poll: it has no batching window.
+    packed = stack.produce("packed", *options, expected={"sent": 1000, "claims": 1000, "archived": 1000, "objects": 0})
+    must(0 < packed["packs"] < 1000, f"a thousand events are in {packed['packs']} packs")
+    step.shows("with packs, a thousand events become fewer objects", f"{shown(packed)}, {packed['packs']} packs")
+    again = stack.produce("packed-again", *options, expected={"new_claims": 0, "duplicates": 1000, "packs": packed["packs"]})
+    step.shows("all messages of packed events are duplicates when they are sent again", shown(again))
+
     step.shows("slips that would delete or replace the stack are refused, and change nothing", slips.are_refused(deployment, stack))
 
     protected_again = deployment.destroy()

@@ -109,8 +109,8 @@ class Examples:
         must(outcomes() == ["duplicate", "duplicate", "won"], f"the outcomes of three messages are {outcomes()}")
         until("the order is in the lake", lambda: self.complete.shell("list", names + list_lake), seconds=60)
         keys = self.complete.shell("list", names + list_lake).splitlines()
-        must(len(keys) == 1 and "raw/orders/dt=" in keys[0], f"the lake has the objects {keys}")
-        return f"three messages, one object: {keys[0].split()[-1]}"
+        must(len(keys) == 1 and "raw/orders/dt=" in keys[0] and keys[0].endswith(".json.gz"), f"the lake has the objects {keys}")
+        return f"three messages, one pack: {keys[0].split()[-1]}"
 
     def two_stacks_are_separate(self) -> str:
         """Sends one event to each of the stacks. It must appear there, and nowhere else."""

@@ -2,8 +2,8 @@
 emulator refused every call, the refused ones would prove nothing.
 
 Calls for log streams, the table's stream, PartiQL and batches of messages are left out, because the emulator checks them against action
-names that AWS does not have. The emulator does not know the condition key `dynamodb:LeadingKeys` either, so it would allow a put of any
-partition key.
+names that AWS does not have. The emulator does not know the condition key `dynamodb:LeadingKeys` either, so it would allow a put or
+a read of any partition key.
 `terraform test` asserts those permissions and that condition in the policies."""
 
 from botocore.exceptions import ClientError
@@ -21,13 +21,13 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
     some_object = emulator.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)["Contents"][0]["Key"]
     key = {"pk": {"S": "EVENT#grid_stress_999"}, "sk": {"S": "CLAIM"}}
     probe_item = {"pk": {"S": "EVENT#probe"}, "sk": {"S": "PROBE"}}
+    get_pack = ("dynamodb", "get_item", {"TableName": table, "Key": {"pk": {"S": "PACK#probe"}, "sk": {"S": "PACK"}}})
 
     def new_object(bucket: str, key: str) -> tuple:
         return ("s3", "put_object", {"Bucket": bucket, "Key": key, "Body": b"probe", "IfNoneMatch": "*"})
 
     put_item = ("dynamodb", "put_item", {"TableName": table, "Item": probe_item})
     always_denied = [
-        ("dynamodb", "get_item", {"TableName": table, "Key": key}),
         ("dynamodb", "scan", {"TableName": table}),
         ("dynamodb", "delete_item", {"TableName": table, "Key": key}),
         ("dynamodb", "update_item", {"TableName": table, "Key": key, "AttributeUpdates": {}}),
@@ -50,7 +50,7 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
     ]
     probes = {
         "ingest": {
-            "allowed": [put_item, ("sqs", "receive_message", {"QueueUrl": queue})],
+            "allowed": [put_item, get_pack, ("sqs", "receive_message", {"QueueUrl": queue})],
             "denied": [
                 *always_denied,
                 new_object(bucket, prefix + "probe"),
@@ -65,6 +65,7 @@ def probe_roles(emulator: Emulator, outputs: dict[str, str], other_bucket: str) 
             "denied": [
                 *always_denied,
                 put_item,
+                get_pack,
                 ("sqs", "receive_message", {"QueueUrl": queue}),
             ],
         },

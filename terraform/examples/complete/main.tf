@@ -14,10 +14,13 @@ module "pipeline" {
   late_duplicates_seconds = 2 * 86400
   dedup_window_seconds    = (2 + 1 + 14) * 86400
 
+  # Many events in one object. A batch of ingest-fn makes at least one object, so a larger batch makes larger objects.
+  lake_layout = "packs"
+
   ingest = {
     zip                     = var.ingest_zip
-    batch_size              = 100
-    batching_window_seconds = 2
+    batch_size              = 2000
+    batching_window_seconds = 10
     maximum_concurrency     = 20
     claim_writes            = "single"
   }
