@@ -13,6 +13,10 @@ use crate::cli::{EmbeddedArgs, SettingsArgs, TargetArgs};
 use crate::scenario::{Scenario, ScenarioRules};
 use crate::terraform::{Outputs, TerraformError};
 
+/// Number of sandboxes of `ingest-fn` with packs. They share one thread, so with ten of them and a debug build, batches of a
+/// thousand messages could reach the function's deadline.
+const PACKS_CONCURRENCY: usize = 2;
+
 /// Number of messages in a batch of `ingest-fn` with packs. Each batch makes at least one pack, so small
 /// batches would make small packs.
 const PACKS_BATCH_SIZE: usize = 1_000;
@@ -87,6 +91,7 @@ impl FunctionSettings {
         if self.embedded.packs {
             settings.ingest.lake_layout = LakeLayout::Packs;
             settings.sqs_mapping.batch_size = PACKS_BATCH_SIZE;
+            settings.sqs_mapping.maximum_concurrency = PACKS_CONCURRENCY;
             settings.stream_mapping.filter = PipelineSettings::pack_filter();
         }
     }
