@@ -170,7 +170,7 @@ impl Compiled {
 enum Kills {
     /// At random moments, whatever a process does.
     AtRandom,
-    /// When a process of `ingest-fn` closes a pack. Every process of the function is killed then.
+    /// At each of the first closes of a pack. Every process of `ingest-fn` is killed then.
     AtTheClose,
 }
 
