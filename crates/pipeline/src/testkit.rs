@@ -3,7 +3,7 @@
 //!
 //! A [`World`] needs a paused clock (`#[tokio::test(start_paused = true)]`). The clock jumps ahead whenever all tasks are
 //! waiting, so hours of retries take milliseconds. Two worlds with the same settings and the same messages end with the same
-//! claims and objects, byte for byte.
+//! claims and objects, byte for byte. The checks apply to single objects and to packs.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
@@ -19,7 +19,7 @@
 //! # });
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -32,6 +32,7 @@ use emulator::{Call, Clock, Fault, Service, Services};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use crate::names;
 use crate::pipeline::Pipeline;
@@ -55,15 +56,28 @@ pub struct World {
     /// The services that the pipeline runs on.
     pub services: Arc<Services>,
     pipeline: Option<Pipeline>,
+    /// Bodies of the messages that [`World::send`] has sent, by message id.
+    sent: Mutex<BTreeMap<String, String>>,
 }
 
-/// Counts of the requests that write claims and of those that write objects.
+/// Counts of the requests that write claims, packs and objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCounts {
     /// Number of requests that write one or more claims.
     pub claims: usize,
+    /// Number of requests that write a pack to the table.
+    pub packs: usize,
     /// Number of `PutObject` requests.
     pub objects: usize,
+}
+
+/// A line in the lake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedLine {
+    /// Key of the object that contains the line.
+    pub key: String,
+    /// The line with its newline.
+    pub text: String,
 }
 
 impl World {
@@ -76,7 +90,7 @@ impl World {
     /// Starts a pipeline on the given services.
     #[must_use]
     pub fn start_on(services: &Arc<Services>, settings: PipelineSettings) -> Self {
-        Self { services: Arc::clone(services), pipeline: Some(Pipeline::start(services, settings, SEED)) }
+        Self::new(services, Pipeline::start(services, settings, SEED))
     }
 
     /// Starts a pipeline on new services. `decorator` starts the sandboxes.
@@ -84,7 +98,11 @@ impl World {
     pub fn start_decorated(settings: PipelineSettings, decorator: impl Decorator) -> Self {
         let services = services_at(STARTS_AT_SECONDS);
         let pipeline = Pipeline::start_decorated(&services, settings, SEED, decorator);
-        Self { services, pipeline: Some(pipeline) }
+        Self::new(&services, pipeline)
+    }
+
+    fn new(services: &Arc<Services>, pipeline: Pipeline) -> Self {
+        Self { services: Arc::clone(services), pipeline: Some(pipeline), sent: Mutex::default() }
     }
 
     /// Returns the running pipeline.
@@ -103,7 +121,9 @@ impl World {
 
     /// Sends a message and returns its id.
     pub fn send(&self, body: &str) -> String {
-        self.services.sqs.send(names::QUEUE, body).expect("the queue is there and takes the message")
+        let id = self.services.sqs.send(names::QUEUE, body).expect("the queue is there and takes the message");
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), body.to_owned());
+        id
     }
 
     /// From now on, calls `choose` for each request to `service`, and injects the fault that `choose` returns. Replaces
@@ -112,7 +132,7 @@ impl World {
         self.services.faults.set(move |call| if call.service == service { choose(call) } else { None });
     }
 
-    /// From now on, counts the requests that write claims or objects. Removes all faults.
+    /// From now on, counts the requests that write claims, packs or objects. Removes all faults.
     #[must_use]
     pub fn count_writes(&self) -> Arc<Mutex<WriteCounts>> {
         let counts = Arc::new(Mutex::new(WriteCounts::default()));
@@ -120,40 +140,43 @@ impl World {
         self.services.faults.set(move |call| {
             let mut counts = counted.lock().unwrap_or_else(PoisonError::into_inner);
             counts.claims += usize::from(writes_claims(call));
+            counts.packs += usize::from(writes_pack(call));
             counts.objects += usize::from(writes_object(call));
             None
         });
         counts
     }
 
-    /// Waits until the queue is empty and each claim has an object, and then one more minute for delayed requests.
+    /// Waits until the queue is empty and each claim has its line, and then one more minute for delayed requests. Does not
+    /// wait for the lines of [unacknowledged](Self::unacknowledged) claims.
     pub async fn wait_until_drained(&self) {
         wait_until("the queue is empty", || self.counts(names::QUEUE) == Counts::default()).await;
         let claims = self.claims().await;
-        wait_until("each claim has an object", || {
-            let lake = self.lake();
-            claims.values().all(|claim| lake.contains_key(&object_key(claim)))
-        })
-        .await;
+        let unacknowledged = self.unacknowledged(&claims).await;
+        wait_until("each claim has its line", || self.has_lines(&claims, &unacknowledged)).await;
         sleep(LATE).await;
     }
 
-    /// Waits until the queue is empty, the dead-letter queue has `dead_letters` messages, and the lake has as many
-    /// objects as the table has claims. Then asserts that the on-failure queue is empty.
+    /// Waits until the queue is empty, the dead-letter queue has `dead_letters` messages, and each claim has its line. Then
+    /// asserts that the lake has nothing else and that the on-failure queue is empty.
     pub async fn wait_until_settled(&self, dead_letters: usize) {
         let dead = Counts { visible: dead_letters, in_flight: 0 };
         let waiting = async {
             loop {
-                // Check the queues first. If they are empty, no new claim can appear while claims and objects are counted.
+                // Check the queues first. If they are empty, no new claim can appear while claims and lines are compared.
                 let is_drained =
                     self.counts(names::QUEUE) == Counts::default() && self.counts(names::DEAD_LETTER_QUEUE) == dead;
-                if is_drained && self.claims().await.len() == self.services.lakes.versions(names::BUCKET).len() {
-                    return;
+                if is_drained {
+                    let claims = self.claims().await;
+                    if self.has_lines(&claims, &self.unacknowledged(&claims).await) {
+                        return;
+                    }
                 }
                 sleep(Duration::from_secs(1)).await;
             }
         };
         timeout(PATIENCE, waiting).await.expect("the pipeline settles");
+        self.assert_exactly_once().await;
         assert_eq!(self.counts(names::ON_FAILURE_QUEUE), Counts::default());
     }
 
@@ -172,7 +195,7 @@ impl World {
         claims
     }
 
-    /// Returns the content of each version of each object, by key.
+    /// Returns the text of each version of each object, by key.
     #[must_use]
     pub fn lake(&self) -> BTreeMap<String, Vec<String>> {
         lake(&self.services)
@@ -193,14 +216,55 @@ impl World {
         self.lake().into_iter().map(event).collect()
     }
 
-    /// Asserts that each claim has one object with one version and the right content, and that no other object exists.
+    /// Returns true if the lake has a line of this claim.
+    #[must_use]
+    pub fn is_archived(&self, claim: &Claim) -> bool {
+        archived_lines(&self.services).contains_key(&claim.claim_id)
+    }
+
+    fn has_lines(&self, claims: &BTreeMap<String, Claim>, unacknowledged: &BTreeSet<Uuid>) -> bool {
+        let lines = archived_lines(&self.services);
+        let mut ids = claims.values().map(|claim| claim.claim_id);
+        ids.all(|id| lines.contains_key(&id) || unacknowledged.contains(&id))
+    }
+
+    /// Asserts that each claim has one line, as [`assert_archived_once`] does. [Unacknowledged](Self::unacknowledged) claims
+    /// may have no line.
     pub async fn assert_exactly_once(&self) {
-        let expected = |claim: &Claim| {
-            let line = object::object_line(claim).expect("a claim in the table has a line");
-            (object_key(claim), vec![String::from_utf8(line).expect("a line is text")])
+        let claims = self.claims().await;
+        let unacknowledged = self.unacknowledged(&claims).await;
+        assert_archived_once(&self.services, claims.values(), &unacknowledged);
+    }
+
+    /// Returns the ids of the packed claims none of whose messages was acknowledged: all are in the dead-letter queue. A
+    /// message that was taken out of this queue counts as acknowledged. Knows only messages that [`World::send`] has
+    /// sent.
+    pub async fn unacknowledged(&self, claims: &BTreeMap<String, Claim>) -> BTreeSet<Uuid> {
+        let dead = self.dead_letter_ids().await;
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let event_id = |body: &String| Some(serde_json::from_str::<Value>(body).ok()?["event_id"].as_str()?.to_owned());
+        let acknowledged = sent.iter().filter(|(message_id, _)| !dead.contains(*message_id));
+        let acknowledged: BTreeSet<String> = acknowledged.filter_map(|(_, body)| event_id(body)).collect();
+        let is_unacknowledged = |claim: &&Claim| {
+            let is_packed = claim.layout.pack().is_some();
+            is_packed && dead.contains(&claim.message_id) && !acknowledged.contains(&claim.event_id)
         };
-        let expected: BTreeMap<_, _> = self.claims().await.values().map(expected).collect();
-        assert_eq!(self.lake(), expected);
+        claims.values().filter(is_unacknowledged).map(|claim| claim.claim_id).collect()
+    }
+
+    /// Returns the ids of the dead letters, which stay in their queue.
+    async fn dead_letter_ids(&self) -> BTreeSet<String> {
+        let sqs = &self.services.sqs;
+        let queue = names::DEAD_LETTER_QUEUE;
+        let mut dead = Vec::new();
+        while self.counts(queue).visible > 0 {
+            dead.extend(sqs.receive(queue, 10, Duration::ZERO, None).await.expect("the queue is there"));
+        }
+        for message in &dead {
+            let shown = sqs.change_visibility(queue, &message.receipt_handle, Duration::ZERO);
+            shown.expect("the receipt handle is fresh");
+        }
+        dead.into_iter().map(|message| message.message_id).collect()
     }
 
     /// Returns the numbers of visible and in-flight messages in a queue.
@@ -279,42 +343,75 @@ pub fn services_at(seconds: u64) -> Arc<Services> {
     Services::on_clock(Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), SEED)
 }
 
-/// Returns the content of each version of each object, by key.
+/// Returns the text of each version of each object, by key. Decompresses packs.
+///
+/// # Panics
+/// Panics if an object is not text, or if a pack cannot be decompressed.
 #[must_use]
 pub fn lake(services: &Services) -> BTreeMap<String, Vec<String>> {
     let mut lake = BTreeMap::new();
     for (key, versions) in services.lakes.versions(names::BUCKET) {
-        let text = |content: &[u8]| String::from_utf8(content.to_vec()).expect("an object is text");
-        lake.insert(key, versions.iter().map(|content| text(content)).collect());
+        let texts = versions.iter().map(|content| object_text(&key, content)).collect();
+        lake.insert(key, texts);
     }
     lake
 }
 
-/// Returns the lines of all versions of all objects and packs, each with its newline, by the claim ids in the lines. Ignores
-/// quarantined records.
+fn object_text(key: &str, content: &[u8]) -> String {
+    let mut text = String::new();
+    if key.ends_with(".gz") {
+        GzDecoder::new(content).read_to_string(&mut text).expect("a pack is compressed text");
+    } else {
+        text = String::from_utf8(content.to_vec()).expect("an object is text");
+    }
+    text
+}
+
+/// Returns the lines of all versions of all objects and packs, by the claim ids in the lines. Ignores quarantined records.
 ///
 /// # Panics
 /// Panics if a line is not JSON with a claim id, or if a pack cannot be decompressed.
 #[must_use]
-pub fn archived_lines(services: &Services) -> BTreeMap<String, Vec<String>> {
-    let mut lines = BTreeMap::<String, Vec<String>>::new();
-    let objects = services.lakes.versions(names::BUCKET).into_iter();
-    for (key, versions) in objects.filter(|(key, _)| !key.contains("/_unusable/")) {
-        for content in versions {
-            let mut text = String::new();
-            if key.ends_with(".gz") {
-                GzDecoder::new(&content[..]).read_to_string(&mut text).expect("a pack is compressed text");
-            } else {
-                content.as_ref().read_to_string(&mut text).expect("an object is text");
-            }
-            for line in text.split_inclusive('\n') {
-                let parsed: Value = serde_json::from_str(line).expect("a line is JSON");
-                let claim_id = parsed["claim_id"].as_str().expect("a line has a claim id");
-                lines.entry(claim_id.to_owned()).or_default().push(line.to_owned());
-            }
+pub fn archived_lines(services: &Services) -> BTreeMap<Uuid, Vec<ArchivedLine>> {
+    let mut lines = BTreeMap::<Uuid, Vec<ArchivedLine>>::new();
+    for (key, versions) in lake(services).into_iter().filter(|(key, _)| !key.contains("/_unusable/")) {
+        for text in versions.iter().flat_map(|version| version.split_inclusive('\n')) {
+            let line: Value = serde_json::from_str(text).expect("a line is JSON");
+            let claim_id = line["claim_id"].as_str().and_then(|id| id.parse().ok()).expect("a line has a claim id");
+            lines.entry(claim_id).or_default().push(ArchivedLine { key: key.clone(), text: text.to_owned() });
         }
     }
     lines
+}
+
+/// Asserts that each claim has one line with the right text, in an object whose key the claim's layout allows, and that the
+/// lake has no other line, object or version. The claims in `may_lack_line` may have no line.
+///
+/// # Panics
+/// Panics if one of these assertions fails.
+pub fn assert_archived_once<'a>(
+    services: &Services,
+    claims: impl IntoIterator<Item = &'a Claim>,
+    may_lack_line: &BTreeSet<Uuid>,
+) {
+    let mut lines = archived_lines(services);
+    let keys: BTreeSet<String> = lines.values().flatten().map(|line| line.key.clone()).collect();
+    let mut objects = lake(services);
+    objects.retain(|key, versions| versions.len() != 1 || !keys.contains(key));
+    assert!(objects.is_empty(), "objects without a line or with several versions: {objects:?}");
+    for claim in claims {
+        let found = lines.remove(&claim.claim_id).unwrap_or_default();
+        match &found[..] {
+            [] => assert!(may_lack_line.contains(&claim.claim_id), "{claim:?} has no line"),
+            [line] => {
+                let expected = object::object_line(claim).expect("a claim in the table has a line");
+                assert_eq!(line.text.as_bytes(), expected, "{line:?}");
+                assert!(object_keys(claim).contains(&line.key), "{line:?} of {claim:?}");
+            }
+            _ => panic!("{claim:?} has several lines: {found:?}"),
+        }
+    }
+    assert!(lines.is_empty(), "lines without a claim: {lines:?}");
 }
 
 /// Waits until `condition` holds. `description` ends the panic message: "... waiting until {description}".
@@ -341,7 +438,25 @@ pub async fn wait_until_within(limit: Duration, description: &str, condition: im
 /// Returns true if a request writes one or more claims.
 #[must_use]
 pub fn writes_claims(call: &Call<'_>) -> bool {
-    matches!(call.operation.as_str(), "PutItem" | "BatchExecuteStatement")
+    matches!(call.operation.as_str(), "PutItem" | "BatchExecuteStatement") && !writes_pack(call)
+}
+
+/// Returns true if a request writes a pack to the table.
+#[must_use]
+pub fn writes_pack(call: &Call<'_>) -> bool {
+    call.operation == "PutItem" && has_pack_key(call, "/Item/pk/S")
+}
+
+/// Returns true if a request reads a pack from the table.
+#[must_use]
+pub fn reads_pack(call: &Call<'_>) -> bool {
+    call.operation == "GetItem" && has_pack_key(call, "/Key/pk/S")
+}
+
+fn has_pack_key(call: &Call<'_>, pointer: &str) -> bool {
+    let request: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
+    let partition_key = request.pointer(pointer).and_then(Value::as_str);
+    partition_key.is_some_and(|key| key.starts_with("PACK#"))
 }
 
 /// Returns true if a request writes an object.
@@ -350,10 +465,32 @@ pub fn writes_object(call: &Call<'_>) -> bool {
     call.service == Service::S3 && call.operation.starts_with("PUT ")
 }
 
+/// Returns the body of a request as text. Decompresses the object of a pack.
+///
+/// # Panics
+/// Panics if the body is not text.
+#[must_use]
+pub fn request_text(call: &Call<'_>) -> String {
+    object_text(&call.operation, call.request.body())
+}
+
+fn prefix() -> ObjectPrefix {
+    ObjectPrefix::parse("events/").expect("the prefix is well formed")
+}
+
 /// Returns the key of a claim's object under the default prefix.
 #[must_use]
 pub fn object_key(claim: &Claim) -> String {
-    ObjectPrefix::parse("events/").expect("the prefix is well formed").object_key(claim)
+    prefix().object_key(claim)
+}
+
+/// Returns the keys, under the default prefix, of the objects that may contain the claim's line.
+#[must_use]
+pub fn object_keys(claim: &Claim) -> Vec<String> {
+    match claim.layout.pack() {
+        None => vec![object_key(claim)],
+        Some(pack) => [pack.pack_id, claim.claim_id].map(|id| prefix().pack_key(id)).into(),
+    }
 }
 
 /// Returns a message body that contains only the event id.

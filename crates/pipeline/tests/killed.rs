@@ -6,19 +6,19 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use claim::{Claim, object};
 use emulator::function::{Function, Sandbox};
 use emulator::runtime_api::{RuntimeApi, serve_aws};
 use emulator::sqs::{QueueSettings, Redrive};
 use emulator::sqs_mapping::SqsMapping;
 use emulator::stream_mapping::StreamMapping;
 use emulator::{Fault, Services};
-use pipeline::testkit::archived_lines;
+use pipeline::testkit::{archived_lines, assert_archived_once};
 use pipeline::{PipelineSettings, names};
 use serde_json::json;
 use tokio::process::Child;
@@ -277,11 +277,7 @@ async fn assert_one_line_per_event(layout: &str, kills: Kills) {
     }
 
     let claims = claims(&services).await;
-    let line = |claim: &Claim| {
-        let line = String::from_utf8(object::object_line(claim).unwrap()).unwrap();
-        (claim.claim_id.to_string(), vec![line])
-    };
-    assert_eq!(archived_lines(&services), claims.iter().map(line).collect());
+    assert_archived_once(&services, &claims, &BTreeSet::new());
     let has_packs = services.lakes.versions(names::BUCKET).keys().any(|key| key.ends_with(".json.gz"));
     assert_eq!(has_packs, layout == "packs");
     for (event_id, body) in bodies.iter().map(|body| (serde_json::from_str::<serde_json::Value>(body).unwrap(), body)) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use claim::{ConflictIgnore, DedupKey, EventRules};
 use emulator::Fault;
 use emulator::sqs::{MessageAttribute, OutgoingMessage};
-use ingest_fn::OnConflict;
-use pipeline::testkit::World;
+use ingest_fn::{LakeLayout, OnConflict};
+use pipeline::testkit::{World, writes_pack};
 use pipeline::{PipelineSettings, names};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -134,4 +134,35 @@ async fn killed_after_its_claim_leaves_one_object() {
     world.wait_until_settled(0).await;
     assert_eq!(outcomes(&world, "duplicate"), 1, "SQS redelivers the message after its visibility timeout");
     assert_eq!(world.events(), [json!({ "event_id": "a" })]);
+}
+
+/// The test kit accepts a packed claim without a line only if all its messages are dead letters.
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "has no line")]
+async fn acknowledged_packed_claim_needs_a_line() {
+    let mut settings = PipelineSettings::default();
+    settings.ingest.lake_layout = LakeLayout::Packs;
+    let world = World::start(settings);
+    world.services.faults.set(|call| writes_pack(call).then_some(Fault::Throttled));
+    for _ in 0..2 {
+        world.send(r#"{"event_id":"a"}"#);
+        sleep(Duration::from_secs(10)).await;
+    }
+    world.wait_until_settled(2).await;
+    // Delete one of the two dead letters, as if the message had been acknowledged. The other one must be the winner's.
+    let winner = world.claims().await["a"].message_id.clone();
+    for message in world.services.sqs.receive(names::DEAD_LETTER_QUEUE, 10, Duration::ZERO, None).await.unwrap() {
+        if message.message_id == winner {
+            let visibility = Duration::ZERO;
+            world
+                .services
+                .sqs
+                .change_visibility(names::DEAD_LETTER_QUEUE, &message.receipt_handle, visibility)
+                .unwrap();
+        } else {
+            world.services.sqs.delete(names::DEAD_LETTER_QUEUE, &message.receipt_handle).unwrap();
+        }
+    }
+    assert_eq!(world.dead_letters(), 1);
+    world.assert_exactly_once().await;
 }

@@ -6,6 +6,7 @@
 mod exceptions;
 mod guarantees;
 mod not_guaranteed;
+mod packs;
 mod traffic;
 
 /// Returns the doc comments of a file's tests in order, each as one line.
