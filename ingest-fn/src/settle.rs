@@ -139,7 +139,7 @@ impl Settler {
     }
 
     /// Settles claims that name the pack, which no one else will close any more: their `close_by` must have passed. Each
-    /// must also be young enough for [`Settler::may_settle`]. Returns one result for each claim.
+    /// must also be young enough for [`Settler::may_settle`], right before the call. Returns one result for each claim.
     pub async fn settle_claims(
         &self,
         table: &ClaimTable,

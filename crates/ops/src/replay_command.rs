@@ -41,7 +41,7 @@ const NOT_RECOVERABLE: u8 = 5;
 ///   s3:ListBucket            on the bucket
 ///   s3:GetObject             on the objects under the prefix (only with --write)
 ///   s3:PutObject             on the objects under the prefix (only with --write)
-///   kms:Decrypt              on the table's key, if it is customer-managed
+///   kms:Decrypt              on the keys of the table and the bucket, if they are customer-managed
 ///   kms:GenerateDataKey      on the bucket's key, if it is customer-managed
 ///
 /// Exit codes:

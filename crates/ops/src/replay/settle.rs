@@ -74,7 +74,8 @@ impl Packs {
             let claim_id = claim.claim_id;
             states.push(match &listed {
                 Some(listed) if listed.contains(claim_id) => ClaimState::ListedIn(pack_id),
-                Some(_) if self.has_own_pack(claim_id).await? => ClaimState::ListedIn(claim_id),
+                // Even if the pack is missing: somebody may have deleted it.
+                _ if self.has_own_pack(claim_id).await? => ClaimState::ListedIn(claim_id),
                 _ if !self.settler.may_settle(claim.ttl) => ClaimState::TooOld,
                 _ => ClaimState::Unsettled,
             });
