@@ -35,7 +35,7 @@ resource "aws_lambda_alias" "archive" {
 
     precondition {
       condition     = !local.archive_skips_packs
-      error_message = "Version ${coalesce(var.archive_version, "?")} of ${local.archive_name} does not write packs: it was published before lake_layout existed, and the events in packs would be missing in the data lake. Choose another version, or set lake_layout to objects."
+      error_message = "Version ${coalesce(var.archive_version, "?")} of ${local.archive_name} does not write packs: it was published before lake_layout existed, and the events in packs would be missing in the data lake. Choose a version that writes packs."
     }
   }
 }
