@@ -319,9 +319,10 @@ def runbook_is_complete(_: Local):
     text = (ROOT / "docs/runbook.md").read_text()
     rows = re.search(r"^\| alarm \|.*?\n\n", text, re.MULTILINE | re.DOTALL)[0].strip().splitlines()[2:]
     described = sorted(name for row in rows for name in re.findall(r"`([a-z-]+)`", row.split("|")[1]))
-    # Reads the alarms from the Terraform test, which fails if its list is incomplete.
+    # Reads the alarms from the Terraform test, which fails if its list is incomplete. The list has the alarms of the default settings; one
+    # more exists only with packs.
     expected = (ROOT / "terraform/tests/observability.tftest.hcl").read_text()
-    created = sorted(re.findall(r"^ +stack-([a-z-]+) += ", expected, re.MULTILINE))
+    created = sorted([*re.findall(r"^ +stack-([a-z-]+) += ", expected, re.MULTILINE), "nothing-written"])
     assert described == created and len(created) > 10, (described, created)
     fences = re.findall(r"^```(.+)$", text, re.MULTILINE)
     commands = [fence for fence in fences if fence != "hcl"]
