@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use claim::key::SORT_KEY;
 use claim::{Claim, EventRules, SourceMessage, TraceId};
 
@@ -61,7 +61,7 @@ pub(crate) async fn put(
     let request = request.expression_attribute_names("#ttl", "ttl");
     let request = request.expression_attribute_values(":now", AttributeValue::N(now.to_string()));
     let all_old = ReturnValuesOnConditionCheckFailure::AllOld;
-    request.return_values_on_condition_check_failure(all_old).send().await
+    request.return_values(ReturnValue::AllOld).return_values_on_condition_check_failure(all_old).send().await
 }
 
 pub(crate) async fn get(stage: &Stage, table: &Table, event_id: &str) -> Result<Option<Item>, Mismatch> {

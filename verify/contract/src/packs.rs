@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use claim::{Claim, ClaimIds, EventRules, Pack, PackBuilder};
 use ingest_fn::{ClaimTable, CloseOutcome};
 use uuid::Uuid;
 
 use crate::behavior::{Behavior, behavior};
-use crate::claims::{HERD, HOUR, Item, claim, item, now_seconds};
+use crate::claims::{HERD, HOUR, Item, claim, item, now_seconds, put};
 use crate::outcome::{Mismatch, Outcome, ensure, expect_eq, run_concurrently};
 use crate::stage::{Stage, Table};
 
@@ -62,17 +62,10 @@ async fn put_returns_replaced_item(stage: Arc<Stage>) -> Outcome {
     let event_id = stage.unique("replaced");
     let first = claim(&event_id, now + HOUR);
     let second = claim(&event_id, now + 3 * HOUR);
-    let put = |claim: &Claim, now: u64| {
-        let request = stage.ingest.dynamodb.put_item().table_name(&table.name).set_item(Some(item(claim)));
-        let request = request.condition_expression("attribute_not_exists(pk) OR #ttl < :now");
-        let request = request.expression_attribute_names("#ttl", "ttl");
-        let request = request.expression_attribute_values(":now", AttributeValue::N(now.to_string()));
-        request.return_values(ReturnValue::AllOld).send()
-    };
-    let nothing = put(&first, now).await?.attributes.unwrap_or_default();
+    let nothing = put(&stage, table, &first, now).await?.attributes.unwrap_or_default();
     expect_eq("item returned by the first put", nothing, Item::new())?;
     // Two hours later, the first claim has expired.
-    let replaced = put(&second, now + 2 * HOUR).await?.attributes;
+    let replaced = put(&stage, table, &second, now + 2 * HOUR).await?.attributes;
     expect_eq("item returned by the second put", replaced, Some(item(&first)))
 }
 
@@ -121,7 +114,7 @@ async fn expired_pack_is_not_replaced(stage: Arc<Stage>) -> Outcome {
     let table = stage.claims().await?;
     let claim_table = claim_table(&stage, table);
     let pack_id = new_pack_id();
-    // A short time, because DynamoDB deletes expired items at any time.
+    // TTL will hardly delete an item that expired a minute ago.
     let expired = pack(&stage, pack_id, now_seconds() - 60);
     let first = expired.claim_ids.clone();
     expect_eq("first put", claim_table.close_pack(expired).await?, CloseOutcome::Written)?;
