@@ -47,10 +47,6 @@ impl<T> ByEvent<T> {
         self.len -= usize::from(removed.is_some());
     }
 
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Returns the number of events that have a value.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -65,10 +61,6 @@ impl<T> ByEvent<T> {
     /// Iterates over the events that have a value, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         self.values.iter().enumerate().filter_map(|(event, value)| Some((event, value.as_ref()?)))
-    }
-
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.values.iter_mut().flatten()
     }
 }
 
@@ -96,7 +88,8 @@ mod tests {
             map.remove(event);
         }
         assert_eq!((map.len(), map.get(1), map.get(9), map[3]), (1, None, None, "c"));
-        map.clear();
+        assert!(!map.is_empty());
+        map.remove(3);
         assert!(map.is_empty() && !map.contains(3));
     }
 }

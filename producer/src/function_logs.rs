@@ -256,7 +256,7 @@ impl FunctionLogs {
             let at_ms = chrono::DateTime::parse_from_rfc3339(&timestamp).map_or(i64::MAX, |at| at.timestamp_millis());
             let key = LoggedKey::new(&key, prefix);
             match self.keys.get_mut(event) {
-                // Not `Vec::new`, which would allocate space for four keys.
+                // Not `push`, which would allocate space for four keys.
                 None => self.keys.insert(event, vec![(key, at_ms)]),
                 Some(keys) => match keys.iter_mut().find(|(known, _)| *known == key) {
                     Some((_, first)) => *first = at_ms.min(*first),

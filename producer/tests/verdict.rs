@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use claim::{Body, Claim, ObjectPrefix, SourceMessage};
 use clap::Parser as _;
+use producer::by_event::ByEvent;
 use producer::cli::{Cli, Command};
 use producer::events::{NamedEvent, Plan};
 use producer::evidence::Evidence;
@@ -118,9 +119,9 @@ fn successful_run_is_held() {
 #[test]
 fn acknowledged_message_without_claim_is_lost() {
     let mut run = FinishedRun::new(&["--messages", "3"]);
-    run.seen.claims.clear();
-    run.seen.objects.clear();
-    run.seen.logs.keys.clear();
+    run.seen.claims = ByEvent::default();
+    run.seen.objects = ByEvent::default();
+    run.seen.logs.keys = ByEvent::default();
     run.seen.missing_claims.insert(0);
     assert_eq!(run.judge(), (Verdict::Violated, vec![("each event has a claim", Some(false))]));
     assert_eq!(run.report().lost, Some(1));
@@ -131,7 +132,7 @@ fn acknowledged_message_without_claim_is_lost() {
 #[test]
 fn logged_object_missing_from_lake_is_lost() {
     let mut run = FinishedRun::new(&["--messages", "3"]);
-    run.seen.objects.clear();
+    run.seen.objects = ByEvent::default();
     run.seen.missing_objects.insert(0);
     assert_eq!(run.judge(), (Verdict::Violated, vec![("each claim has its object", Some(false))]));
     assert_eq!((run.report().lost, run.report().extra), (Some(1), Some(0)));
@@ -141,8 +142,8 @@ fn logged_object_missing_from_lake_is_lost() {
 #[test]
 fn unarchived_claim_at_timeout_is_pending() {
     let mut run = FinishedRun::new(&["--messages", "3"]);
-    run.seen.objects.clear();
-    run.seen.logs.keys.clear();
+    run.seen.objects = ByEvent::default();
+    run.seen.logs.keys = ByEvent::default();
     run.seen.drained = false;
     assert_eq!(run.judge(), (Verdict::Inconclusive, vec![("each claim has its object", None)]));
     assert_eq!((run.report().lost, run.report().pending), (Some(0), 1));
@@ -202,7 +203,7 @@ fn rejected_valid_event_is_a_violation() {
 #[test]
 fn failures_are_shown_in_full() {
     let mut run = FinishedRun::new(&["--messages", "7", "--distinct"]);
-    run.seen.objects.values_mut().for_each(|object| object.versions = 2);
+    (0..run.plan.event_ids.len()).for_each(|event| run.seen.objects.get_mut(event).unwrap().versions = 2);
     run.seen.unreadable = BTreeMap::from([(Source::DeadLetterQueue, "no".to_owned())]);
     let report = run.report();
     let mut text = Vec::new();
@@ -227,8 +228,8 @@ fn failures_are_shown_in_full() {
 fn report_has_no_control_characters() {
     let id = "\u{1b}[2Jevil\nverdict: held\u{9b}31m\u{202e}";
     let mut run = FinishedRun::new(&["--messages", "1", "--event-id", id]);
-    run.seen.claims.clear();
-    run.seen.objects.clear();
+    run.seen.claims = ByEvent::default();
+    run.seen.objects = ByEvent::default();
     run.seen.missing_claims.insert(0);
     run.seen.unreadable = BTreeMap::from([(Source::DeadLetterQueue, "no\u{1b}c\r".to_owned())]);
     let mut text = Vec::new();
@@ -291,7 +292,7 @@ fn claim_of_earlier_run_is_not_new() {
     run.seen.claims.get_mut(0).unwrap().winner = Winner::Unknown(Box::new(winner));
     assert_eq!(run.report().new_claims, Some(1));
     run.seen.claims.get_mut(0).unwrap().claimed_at -= Duration::from_secs(60);
-    run.seen.logs.keys.clear();
+    run.seen.logs.keys = ByEvent::default();
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
     assert_eq!(run.report().new_claims, Some(0));
 }
@@ -325,7 +326,7 @@ fn differing_duplicate_is_a_violation() {
     *conflict.unwrap() = IngestOutcome::Duplicate;
     assert_eq!(run.judge(), (Verdict::Violated, vec![(name, Some(false))]));
     // If the dedup window ends during the run, the event has two claims one after the other.
-    run.seen.logs.claim_ids.values_mut().for_each(|claim_id| *claim_id = None);
+    (0..run.plan.event_ids.len()).for_each(|event| run.seen.logs.claim_ids.insert(event, None));
     assert_eq!(run.judge(), (Verdict::Held, vec![]));
 }
 
