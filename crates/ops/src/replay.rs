@@ -81,9 +81,10 @@ const IN_FLIGHT_AGE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 /// with progress messages.
 ///
 /// # Errors
-/// Fails if the table or the bucket cannot be read, if the lake is unexpectedly empty or has a layout that this version does
-/// not know, if the checkpoint folder cannot be used, if [`ReplaySettings::since`] is not before [`ReplaySettings::until`], or if 200 writes in a row fail. A single
-/// failed write is not an error; [`ReplayOutcome::failed`] lists it.
+/// Fails if the table or the bucket cannot be read, if the lake is unexpectedly empty or has a layout that this version
+/// does not know, if the checkpoint folder cannot be used, if [`ReplaySettings::since`] is not before
+/// [`ReplaySettings::until`], or if 200 writes in a row fail. A single failed write is not an error;
+/// [`ReplayOutcome::failed`] lists it.
 pub async fn replay(
     sdk: &SdkConfig,
     settings: &ReplaySettings,
@@ -216,7 +217,8 @@ impl Replay<'_> {
     async fn rewrite(&self, entry: &Entry) -> Result<RewriteOutcome, RewriteError> {
         let prefix = &self.settings.object_prefix;
         match entry {
-            Entry::Claim(ClaimRef { claim_id, item }) | Entry::Packed(PackedRef { claim_id, item, .. }) => {
+            Entry::Packed(_) => unreachable!("packed claims have no object of their own, and are settled"),
+            Entry::Claim(ClaimRef { claim_id, item }) => {
                 rewrite::rewrite_claim(&self.table, &self.data_lake, prefix, *claim_id, item).await
             }
             Entry::Pack(PackItem { pack_id, .. }) => {
