@@ -146,7 +146,7 @@ TRUTH_TABLES: dict[str, list[Row]] = {
     "nothing-written": [
         row("each period has events, and packs", "o o o o", won="900 5 900 5", packs="1 1 0,1 1", written="900 5 0,900 5"),
         row("the metric Packs exists, and Written does not", "o o o o", won="5 5 5 5", packs="0,1 0,1 0,1 0,1"),
-        row("only single objects, so there is no metric Packs", "o o o o", won="5 5 5 5", written="0,1 0,1 0,1 0,1"),
+        row("archive-fn writes single objects and no pack", "o o o o", won="5 5 5 5", written="0,1 0,1 0,1 0,1"),
         row("the mapping drops packs: no data on archive-fn", "o o A A", won="0,1 0,1 0,1 0,1"),
         row("archive-fn skips packs: zeros", "o o A A", won="5 5 5 5", packs="0 0 0 0", written="0 0 0 0"),
         row("packs stop, and start again", "o o o A o o", won="5 5 5 5 5 5", packs="1 - - - 1 1", written="5 0 0 0 5 5"),

@@ -2,8 +2,8 @@
 //! their own work, so the functions contain no metering code. Prices are not in this crate.
 //!
 //! The meter does not bill requests by observers: `ReceiveMessage` requests, and reads of the lake, the logs, the queues'
-//! attributes and, except for `GetItem`, the table. `ingest-fn` reads packs with `GetItem`. Only tools that read dead letters send `ReceiveMessage`; Lambda's mappings call the
-//! queue directly.
+//! attributes and the table. `GetItem` is the exception, because `ingest-fn` reads packs with it. Only tools that read
+//! dead letters send `ReceiveMessage`; Lambda's mappings call the queue directly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;

@@ -52,7 +52,7 @@ const NOT_RECOVERABLE: u8 = 5;
 ///      version does not know
 ///   3  Some objects or packs could not be written; the next run with --write tries them again
 ///   4  The table or the bucket cannot be read, or 200 writes in a row failed; the next run continues from the checkpoint
-///   5  With --write: some claims or packs have no object and cannot get one, because they are no longer in the table
+///   5  With --write: this run could not write some objects, and no later run can: the items are no longer in the table
 ///      ("gone") or cannot be read ("unusable"). The next run scans the whole table again and lists these claims again;
 ///      without --write, it omits those that are gone
 #[derive(Debug, clap::Args)]

@@ -13,8 +13,8 @@ use super::outcome::ReplayError;
 use super::settings::ReplaySettings;
 use super::worklist::{ClaimRef, PackItem};
 
-/// Folder under the prefix for markers of layouts that this version does not know. There is no marker for objects of single
-/// claims and for packs. A version that moves lines to other objects must put a marker first: this version would write
+/// Folder under the prefix for markers of layouts that this version does not know. Single objects and packs have no
+/// marker. A later version that moves lines to other objects must put a marker first. Otherwise, this version would write
 /// the missing objects again. Lake engines ignore folders that begin with `_`.
 const LAYOUTS: &str = "_layout/";
 

@@ -1,5 +1,5 @@
-//! Scans the table in parallel segments. Adds the claims and packs of a page to the worklist before it records the position after
-//! that page, so that a killed run misses no claim.
+//! Scans the table in parallel segments. Adds the claims and packs of a page to the worklist before it records the
+//! position after that page, so that a killed run misses no claim.
 
 use std::time::SystemTime;
 

@@ -1,6 +1,6 @@
 //! The checkpoint folder. It contains the progress of the scan, and the claims and packs to compare, in one file per
-//! partition of the lake. If a run is killed, the next run continues from this folder. A run that leaves nothing to do removes the
-//! folder.
+//! partition of the lake. If a run is killed, the next run continues from this folder. A run that leaves nothing to do
+//! removes the folder.
 //!
 //! Each entry is written to disk before the scan position that follows it. If a run is killed in between, the next run
 //! reads the item again. So the folder may contain an entry twice, but never misses one.

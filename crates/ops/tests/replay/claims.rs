@@ -199,8 +199,8 @@ async fn checkpoint_of_other_version_is_refused() {
     let file = settings.checkpoint.join("checkpoint.json");
     let current: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     // The oldest version had the field `compared` instead of `state`. The next one had no `format`, and skipped the claims
-    // of every dedup key but one. The one after that did not know packs. Its folder can be without a line of a claim, so
-    // only this field can tell.
+    // of every dedup key but one. The one after that did not know packs. If its folder lists no claim, only `format` shows
+    // its version.
     for (absent, added) in [
         ("state", Some(("compared", json!(true)))),
         ("format", None),
